@@ -1,0 +1,130 @@
+"""Avro messages on the wire: single-object encoding, so every message names its schema.
+
+A message is `C3 01`, the 8-byte little-endian CRC-64-AVRO fingerprint of the writer's schema, then the Avro body. All schema versions ever
+released ship with the code (`schemas/avro/<Name>.v<N>.avsc`), so no schema service has to be up to read a topic. `encode` writes the
+newest version; `decode` reads any version into the newest. The fingerprint ignores `dtype` (Avro's canonical form drops custom
+attributes): a column may never change its dtype between versions, which the compatibility test holds.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+import re
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import fastavro
+from fastavro.schema import fingerprint, to_parsing_canonical_form
+
+from schemas import column as _column  # registers the logical type
+from schemas.errors import SchemaError, UndecodableError, UnknownSchemaError
+
+AVRO_DIR = Path(__file__).parent / "avro"
+MARKER = b"\xc3\x01"
+HEADER_BYTES = 10
+_FILE_NAME = re.compile(r"(?P<name>\w+)\.v(?P<version>\d+)\.avsc")
+assert _column.LOGICAL_TYPE == "column"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SchemaVersion:
+    """One version of one record type. `header` is what its messages start with."""
+
+    name: str
+    version: int
+    raw: dict[str, Any]
+    parsed: Any
+    header: bytes
+
+
+def load_schema(path: Path) -> SchemaVersion:
+    """Read one `.avsc` file named `<Name>.v<N>.avsc`."""
+    match = _FILE_NAME.fullmatch(path.name)
+    if match is None:
+        msg = f"schema file {path.name} is not named <Name>.v<N>.avsc"
+        raise SchemaError(msg)
+    raw = json.loads(path.read_text())
+    print_hex = fingerprint(to_parsing_canonical_form(raw), "CRC-64-AVRO")
+    return SchemaVersion(
+        name=match["name"],
+        version=int(match["version"]),
+        raw=raw,
+        parsed=fastavro.parse_schema(raw, named_schemas={}),
+        header=MARKER + bytes.fromhex(print_hex),
+    )
+
+
+@cache
+def all_schemas() -> dict[str, tuple[SchemaVersion, ...]]:
+    """Every record type's versions, oldest first."""
+    found: dict[str, list[SchemaVersion]] = {}
+    for path in sorted(AVRO_DIR.glob("*.avsc")):
+        schema = load_schema(path)
+        found.setdefault(schema.name, []).append(schema)
+    return {name: tuple(sorted(versions, key=lambda s: s.version)) for name, versions in found.items()}
+
+
+@cache
+def _by_header() -> dict[bytes, SchemaVersion]:
+    return {schema.header: schema for versions in all_schemas().values() for schema in versions}
+
+
+@cache
+def newest(name: str) -> SchemaVersion:
+    """Newest version of a record type; raises SchemaError for an unknown name."""
+    try:
+        return all_schemas()[name][-1]
+    except KeyError:
+        msg = f"no schema named {name}; known: {', '.join(sorted(all_schemas()))}"
+        raise SchemaError(msg) from None
+
+
+def encode(name: str, record: dict[str, Any]) -> bytes:
+    """Message of `record` in the newest version of `name`; raises SchemaError when the record does not fit."""
+    schema = newest(name)
+    out = io.BytesIO()
+    out.write(schema.header)
+    try:
+        fastavro.schemaless_writer(out, schema.parsed, record)
+    except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
+        msg = f"record does not fit {name} v{schema.version}: {error}"
+        raise SchemaError(msg) from error
+    return out.getvalue()
+
+
+def schema_of(message: bytes) -> SchemaVersion:
+    """Schema a message was written with; raises UndecodableError or UnknownSchemaError."""
+    if len(message) < HEADER_BYTES or not message.startswith(MARKER):
+        msg = f"not a single-object Avro message: {len(message)} bytes starting {message[:4].hex() or 'empty'}"
+        raise UndecodableError(msg)
+    schema = _by_header().get(message[:HEADER_BYTES])
+    if schema is None:
+        msg = f"schema fingerprint {message[2:HEADER_BYTES].hex()} is not among the schemas shipped with this version"
+        raise UnknownSchemaError(msg)
+    return schema
+
+
+def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
+    """Record type and record of a message, upgraded to the type's newest version.
+
+    With `expected`, any other record type is refused. Raises UndecodableError (torn, truncated or trailing bytes) or UnknownSchemaError.
+    """
+    schema = schema_of(message)
+    if expected and schema.name not in expected:
+        msg = f"{schema.name} found where {' or '.join(expected)} was expected"
+        raise UndecodableError(msg)
+    reader = newest(schema.name)
+    body = io.BytesIO(message)
+    body.seek(HEADER_BYTES)
+    try:
+        record = fastavro.schemaless_reader(body, schema.parsed, None if reader is schema else reader.parsed)
+    except Exception as error:  # fastavro raises whatever the bytes provoke: EOFError, ValueError, IndexError, UnicodeDecodeError ...
+        msg = f"{schema.name} v{schema.version} cannot be decoded: {type(error).__name__}: {error}"
+        raise UndecodableError(msg) from error
+    if body.tell() != len(message):
+        msg = f"{schema.name} v{schema.version} has {len(message) - body.tell()} bytes too many"
+        raise UndecodableError(msg)
+    return schema.name, record  # type: ignore[return-value]

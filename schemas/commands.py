@@ -1,0 +1,147 @@
+"""Domain types of commands: states, outcomes and the three records that travel.
+
+The gateway decides and acts; the commands job correlates and is the record; serving submits and shows. A command is carried out at most once.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Self
+from uuid import UUID
+
+from schemas import codec
+
+
+class CommandState(StrEnum):
+    """Where a command stands."""
+
+    PENDING_APPROVAL = "PENDING_APPROVAL"
+    """Waits for somebody other than the submitter to approve."""
+    ACCEPTED = "ACCEPTED"
+    """Recorded; not yet at the gateway."""
+    DELIVERED = "DELIVERED"
+    """The gateway has persisted it."""
+    EXECUTING = "EXECUTING"
+    """The gateway has recorded its intention and is writing to the device."""
+    SUCCEEDED = "SUCCEEDED"
+    """Written and read back."""
+    FAILED = "FAILED"
+    """The device refused, or the read-back differs."""
+    REJECTED = "REJECTED"
+    """The gateway's policy or the device class does not allow it."""
+    EXPIRED = "EXPIRED"
+    """Its time was over before it was carried out."""
+    CANCELLED = "CANCELLED"
+    """Withdrawn before it was carried out."""
+    UNKNOWN = "UNKNOWN"
+    """Nobody can say whether it was carried out; corrected by a late ack, never retried by the system."""
+
+
+OUTCOMES = frozenset({CommandState.SUCCEEDED, CommandState.FAILED, CommandState.REJECTED, CommandState.EXPIRED, CommandState.CANCELLED, CommandState.UNKNOWN})
+"""States that end a command. UNKNOWN may still be corrected."""
+
+
+class ControlAction(StrEnum):
+    """What a CommandControl asks for."""
+
+    CANCEL = "CANCEL"
+    APPROVE = "APPROVE"
+
+
+class _Record:
+    """Encoding shared by the records: the Avro record has the class's name and fields."""
+
+    __slots__ = ()
+
+    def encode(self) -> bytes:
+        """Kafka value."""
+        return codec.encode(type(self).__name__.removesuffix("Record"), {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})  # type: ignore[arg-type]
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Instance of a decoded Avro record."""
+        return cls(**record)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandRequest(_Record):
+    """A command for one device. Topic `command.requests.<site>`, key device id."""
+
+    command_id: UUID
+    attempt: int = 1
+    device_id: int
+    gateway_id: str
+    site: str
+    name: str
+    parameters: dict[str, float]
+    submitted_by: str
+    submitted_us: int
+    expires_us: int
+    requires_approval: bool = False
+    traceparent: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandControl(_Record):
+    """Cancel or approve. Same topic and key as the request, so in order behind it."""
+
+    command_id: UUID
+    device_id: int
+    action: ControlAction
+    by: str
+    time_us: int
+    reason: str = ""
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Instance of a decoded Avro record."""
+        return cls(**{**record, "action": ControlAction(record["action"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandAck(_Record):
+    """What a gateway did. Topic `command.acks.<site>`, key command id."""
+
+    command_id: UUID
+    attempt: int
+    device_id: int
+    gateway_id: str
+    state: CommandState
+    time_us: int
+    detail: str = ""
+    readback: dict[str, float] = field(default_factory=dict)
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Instance of a decoded Avro record."""
+        return cls(**{**record, "state": CommandState(record["state"])})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CommandStateRecord(_Record):
+    """The record of a command after one transition. Topic `command.states`, key command id; the highest version wins."""
+
+    command_id: UUID
+    version: int
+    state: CommandState
+    device_id: int
+    gateway_id: str
+    site: str
+    name: str
+    parameters: dict[str, float]
+    submitted_by: str
+    submitted_us: int
+    expires_us: int
+    updated_us: int
+    attempt: int
+    detail: str = ""
+    readback: dict[str, float] = field(default_factory=dict)
+    late_acks: int = 0
+    duplicate_acks: int = 0
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Instance of a decoded Avro record."""
+        return cls(**{**record, "state": CommandState(record["state"])})

@@ -1,0 +1,68 @@
+"""The error tree. Each layer raises its own branch; serving maps branches to gRPC status codes in one interceptor.
+
+    MillraceError
+    ├── ConfigError            a setting is missing or wrong; the message names it
+    ├── SchemaError            a record does not fit its schema
+    │   ├── UndecodableError   bytes that are no message of ours
+    │   └── UnknownSchemaError a message of a schema this version does not ship
+    ├── FrameError             columns of a frame do not fit together
+    ├── RegistryError          the plant definition is wrong
+    ├── InvalidRequestError    the caller asked for something malformed
+    ├── NotFoundError          no such device, tag or command
+    ├── ConflictError          the same id with other content
+    ├── PermissionDeniedError  the caller may not
+    ├── OverloadedError        try again later
+    └── UnavailableError       a component this call needs is not reachable
+"""
+
+
+class MillraceError(Exception):
+    """Root of the tree."""
+
+
+class ConfigError(MillraceError):
+    """A setting is missing or wrong."""
+
+
+class SchemaError(MillraceError):
+    """A record does not fit its schema."""
+
+
+class UndecodableError(SchemaError):
+    """Bytes that are no message of ours."""
+
+
+class UnknownSchemaError(SchemaError):
+    """A message of a schema this version does not ship."""
+
+
+class FrameError(MillraceError):
+    """Columns of a frame do not fit together."""
+
+
+class RegistryError(MillraceError):
+    """The plant definition is wrong."""
+
+
+class InvalidRequestError(MillraceError):
+    """The caller asked for something malformed."""
+
+
+class NotFoundError(MillraceError):
+    """No such device, tag or command."""
+
+
+class ConflictError(MillraceError):
+    """The same id with other content."""
+
+
+class PermissionDeniedError(MillraceError):
+    """The caller may not do this."""
+
+
+class OverloadedError(MillraceError):
+    """Too much at once; try again later."""
+
+
+class UnavailableError(MillraceError):
+    """A component this call needs is not reachable."""

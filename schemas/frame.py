@@ -1,0 +1,198 @@
+"""The frame: many samples of the devices of one lane, as columns, and its identity.
+
+Written by the gateway, judged by the telemetry job, stored by the historian. `(gateway_id, epoch, lane, stream, sequence)` names a frame for
+ever; the same identity with another checksum is a conflict, never a duplicate.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any, NamedTuple
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import checksum, codec
+from schemas.errors import FrameError, UndecodableError
+
+MAX_SAMPLES = 65_536
+"""Largest frame. A 16-byte sample makes this 1 MiB on the wire, the broker's default message limit; the gateway closes at 10,000."""
+
+
+class Stream(IntEnum):
+    """Which of a lane's sequences a frame belongs to. The number is what SQL stores."""
+
+    LIVE = 0
+    BACKFILL = 1
+    REPLAY = 2
+
+
+class ClockStatus(StrEnum):
+    """Whether the gateway's clock was disciplined when the frame was closed."""
+
+    SYNCHRONISED = "SYNCHRONISED"
+    UNSYNCHRONISED = "UNSYNCHRONISED"
+    UNKNOWN = "UNKNOWN"
+
+
+class SequenceKey(NamedTuple):
+    """What a contiguous run of sequences belongs to."""
+
+    gateway_id: str
+    epoch: UUID
+    lane: int
+    stream: Stream
+
+
+def lane_key(gateway_id: str, lane: int) -> str:
+    """Kafka key and Flink key of a lane: `<gateway_id>/<lane>`."""
+    return f"{gateway_id}/{lane}"
+
+
+def parse_lane_key(key: str) -> tuple[str, int]:
+    """Inverse of `lane_key`; raises ValueError for anything else."""
+    gateway_id, _, lane = key.rpartition("/")
+    return gateway_id, int(lane)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Frame:
+    """Columns have shape (samples,), except `tag_ids`, the dictionary. Times are microseconds UTC."""
+
+    gateway_id: str
+    epoch: UUID
+    lane: int
+    stream: Stream
+    sequence: int
+    base_time_us: int
+    closed_time_us: int
+    clock_status: ClockStatus
+    registry_version: int
+    tag_ids: NDArray[np.int32]
+    tag_index: NDArray[np.uint16]
+    time_offset_us: NDArray[np.int32]
+    value: NDArray[np.float64]
+    quality: NDArray[np.uint16]
+    verdict: NDArray[np.uint8] | None = None
+    samples: int
+    checksum: int
+    traceparent: str | None = None
+    signature: bytes | None = None
+    key_id: str | None = None
+
+    @property
+    def key(self) -> SequenceKey:
+        """Identity without the sequence."""
+        return SequenceKey(self.gateway_id, self.epoch, self.lane, self.stream)
+
+    @property
+    def lane_key(self) -> str:
+        """Kafka key of the lane."""
+        return lane_key(self.gateway_id, self.lane)
+
+    @property
+    def tag_id(self) -> NDArray[np.int32]:
+        """Tag of each sample, shape (samples,)."""
+        return self.tag_ids[self.tag_index]
+
+    @property
+    def time_us(self) -> NDArray[np.int64]:
+        """Source time of each sample, microseconds UTC, shape (samples,)."""
+        return self.time_offset_us.astype(np.int64) + self.base_time_us
+
+    def computed_checksum(self) -> int:
+        """Checksum of the samples as they are now, two's complement."""
+        return checksum.to_signed(checksum.checksum(self.tag_id, self.time_us, self.value, self.quality))
+
+    def with_verdict(self, verdict: NDArray[np.uint8]) -> Frame:
+        """Same frame, judged. `verdict` shape (samples,)."""
+        return dataclasses.replace(self, verdict=verdict)
+
+
+def build(
+    *,
+    gateway_id: str,
+    epoch: UUID,
+    lane: int,
+    stream: Stream,
+    sequence: int,
+    closed_time_us: int,
+    clock_status: ClockStatus,
+    registry_version: int,
+    tag_id: NDArray[np.int32],
+    time_us: NDArray[np.int64],
+    value: NDArray[np.float64],
+    quality: NDArray[np.uint16],
+    traceparent: str | None = None,
+) -> Frame:
+    """Frame of samples given as plain columns of shape (n,), 1 <= n <= MAX_SAMPLES.
+
+    Raises FrameError when the times span more than 2^31 µs on either side of their median, which time_offset_us cannot hold: the caller splits.
+    """
+    samples = len(tag_id)
+    if not 0 < samples <= MAX_SAMPLES or not samples == len(time_us) == len(value) == len(quality):
+        msg = f"columns of {samples}, {len(time_us)}, {len(value)} and {len(quality)} samples do not make a frame"
+        raise FrameError(msg)
+    base_time_us = int(np.partition(time_us, samples // 2)[samples // 2])
+    offset = time_us - base_time_us
+    if offset.min() < -(1 << 31) or offset.max() >= 1 << 31:
+        msg = f"samples span {(int(time_us.max()) - int(time_us.min())) / 1e6:.0f} s, more than one frame holds"
+        raise FrameError(msg)
+    tag_ids, tag_index = np.unique(tag_id, return_inverse=True)
+    return Frame(
+        gateway_id=gateway_id,
+        epoch=epoch,
+        lane=lane,
+        stream=stream,
+        sequence=sequence,
+        base_time_us=base_time_us,
+        closed_time_us=closed_time_us,
+        clock_status=clock_status,
+        registry_version=registry_version,
+        tag_ids=tag_ids.astype(np.int32),
+        tag_index=tag_index.astype(np.uint16),
+        time_offset_us=offset.astype(np.int32),
+        value=np.asarray(value, dtype=np.float64),
+        quality=np.asarray(quality, dtype=np.uint16),
+        samples=samples,
+        checksum=checksum.to_signed(checksum.checksum(tag_id, time_us, value, quality)),
+        traceparent=traceparent,
+    )
+
+
+def encode(frame: Frame) -> bytes:
+    """Kafka value of a frame."""
+    record = {field.name: getattr(frame, field.name) for field in dataclasses.fields(frame)}
+    record["stream"] = frame.stream.name
+    record["clock_status"] = frame.clock_status.value
+    return codec.encode("TelemetryFrame", record)
+
+
+def decode(message: bytes) -> Frame:
+    """Frame of a Kafka value. Raises UndecodableError or UnknownSchemaError; columns are checked to fit together, the checksum is not."""
+    _, record = codec.decode(message, "TelemetryFrame")
+    record["stream"] = Stream[record["stream"]]
+    record["clock_status"] = ClockStatus(record["clock_status"])
+    frame = Frame(**record)
+    _check_shape(frame)
+    return frame
+
+
+def _check_shape(frame: Frame) -> None:
+    n = frame.samples
+    columns = (frame.tag_index, frame.time_offset_us, frame.value, frame.quality)
+    if any(len(column) != n for column in columns) or (frame.verdict is not None and len(frame.verdict) != n):
+        msg = f"frame of {n} samples has columns of {[len(column) for column in columns]}"
+        raise UndecodableError(msg)
+    if n < 1 or int(frame.tag_index.max()) >= len(frame.tag_ids):
+        msg = f"frame of {n} samples points outside its dictionary of {len(frame.tag_ids)} tags"
+        raise UndecodableError(msg)
+
+
+def identity_of(frame: Frame | dict[str, Any]) -> dict[str, Any]:
+    """Identity fields by name, as the other records carry them."""
+    get = frame.__getitem__ if isinstance(frame, dict) else lambda name: getattr(frame, name)
+    return {name: get(name) for name in ("gateway_id", "epoch", "lane", "stream", "sequence")}

@@ -1,0 +1,35 @@
+"""Sample quality: the high 16 bits of an OPC UA StatusCode (OPC 10000-4, 7.39): severity in the top two bits, then the sub-code."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+GOOD = 0x0000
+UNCERTAIN = 0x4000
+UNCERTAIN_LAST_USABLE = 0x4090
+BAD = 0x8000
+BAD_NO_COMMUNICATION = 0x8031
+BAD_SENSOR_FAILURE = 0x808C
+BAD_OUT_OF_SERVICE = 0x808D
+SEVERITY_MASK = 0xC000
+
+
+def from_status_code(status_code: int) -> int:
+    """Quality of a 32-bit OPC UA StatusCode."""
+    return (status_code >> 16) & 0xFFFF
+
+
+def from_sparkplug(code: int) -> int:
+    """Quality of a Sparkplug B `Quality` property: 192 good, 500 stale, anything else bad."""
+    return {192: GOOD, 500: UNCERTAIN_LAST_USABLE}.get(code, BAD)
+
+
+def is_good(quality: NDArray[np.uint16]) -> NDArray[np.bool_]:
+    """True where the severity is good. Shape (n,) in and out."""
+    return (quality & np.uint16(SEVERITY_MASK)) == GOOD
+
+
+def name(quality: int) -> str:
+    """`good`, `uncertain` or `bad`."""
+    return {0x0000: "good", 0x4000: "uncertain"}.get(quality & SEVERITY_MASK, "bad")

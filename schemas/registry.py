@@ -1,0 +1,124 @@
+"""Domain types of the registry: what everybody needs to know of a tag, and the whole at one version.
+
+The registry in PostgreSQL is the source; gateways, jobs and serving follow its copy on the compacted topic `registry.tags`, where a
+RegistryVersion marker comes behind all definitions of its version.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from schemas import codec
+from schemas.topics import REGISTRY_VERSION_KEY
+
+
+class DataType(StrEnum):
+    """Type at the machine; every value is carried as f8."""
+
+    DOUBLE = "DOUBLE"
+    INTEGER = "INTEGER"
+    BOOLEAN = "BOOLEAN"
+
+
+class Historise(StrEnum):
+    """What the historian stores of a tag."""
+
+    ALL = "ALL"
+    ON_CHANGE = "ON_CHANGE"
+    NONE = "NONE"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagDefinition:
+    """One tag. Fields as in TagDefinition.v1.avsc, which documents them."""
+
+    tag_id: int
+    device_id: int
+    registry_version: int
+    path: str
+    name: str
+    site: str
+    device_class: str
+    tag_class: str
+    description: str
+    data_type: DataType
+    unit: str
+    eu_low: float | None
+    eu_high: float | None
+    limit_low: float | None
+    limit_high: float | None
+    max_rate: float | None
+    stuck_after_s: float | None
+    period_ms: int
+    deadband: float
+    windows_s: tuple[int, ...]
+    detector: str
+    historise: Historise
+    gateway_id: str
+    lane: int
+    address: str
+    writable: bool
+    retired: bool
+
+    @property
+    def device_path(self) -> str:
+        """Path of the tag's device: enterprise/site/area/line/cell/device."""
+        return self.path.rpartition("/")[0]
+
+
+def encode_tag(tag: TagDefinition) -> tuple[bytes, bytes]:
+    """Kafka key and value of a definition."""
+    record = {f.name: getattr(tag, f.name) for f in dataclasses.fields(tag)}
+    record["windows_s"] = list(tag.windows_s)
+    return str(tag.tag_id).encode(), codec.encode("TagDefinition", record)
+
+
+def encode_version(version: int, *, tags: int, time_us: int) -> tuple[bytes, bytes]:
+    """Kafka key and value of the marker behind a version's definitions."""
+    return REGISTRY_VERSION_KEY, codec.encode("RegistryVersion", {"version": version, "tags": tags, "time_us": time_us})
+
+
+def tag_from_record(record: dict[str, Any]) -> TagDefinition:
+    """Definition of a decoded Avro record."""
+    return TagDefinition(**{
+        **record,
+        "data_type": DataType(record["data_type"]),
+        "historise": Historise(record["historise"]),
+        "windows_s": tuple(record["windows_s"]),
+    })
+
+
+@dataclass(slots=True)
+class Registry:
+    """The definitions known so far, and the newest version known to be complete. Fold messages of `registry.tags` in order with `apply`."""
+
+    version: int = 0
+    tags: dict[int, TagDefinition] = field(default_factory=dict)
+
+    def apply(self, message: bytes) -> bool:
+        """Fold one message in; True when it completed a newer version. Raises SchemaError for a message that is neither kind."""
+        name, record = codec.decode(message, "TagDefinition", "RegistryVersion")
+        if name == "TagDefinition":
+            tag = tag_from_record(record)
+            self.tags[tag.tag_id] = tag
+            return False
+        newer = bool(record["version"] > self.version)
+        self.version = max(self.version, record["version"])
+        return newer
+
+    def lane_tags(self, gateway_id: str, lane: int) -> Iterator[TagDefinition]:
+        """Definitions of one lane, by tag id."""
+        return (tag for _, tag in sorted(self.tags.items()) if tag.gateway_id == gateway_id and tag.lane == lane)
+
+    def device_tags(self, device_id: int) -> Iterator[TagDefinition]:
+        """Definitions of one device, by tag id."""
+        return (tag for _, tag in sorted(self.tags.items()) if tag.device_id == device_id)
+
+
+def registry_of(tags: Iterable[TagDefinition], version: int) -> Registry:
+    """Registry of given definitions, complete at `version`."""
+    return Registry(version=version, tags={tag.tag_id: tag for tag in tags})

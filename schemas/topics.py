@@ -1,0 +1,74 @@
+"""The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
+
+Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `alarms` and `audit.log` are reserved names.
+Numbers of partitions are the defaults of a small installation; `connectors.kafka_admin` can raise them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+
+
+class Cleanup(StrEnum):
+    """Kafka's `cleanup.policy`."""
+
+    DELETE = "delete"
+    COMPACT = "compact"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Topic:
+    """One row of the table. `retention_ms` counts for DELETE only."""
+
+    name: str
+    key: str
+    records: tuple[str, ...]
+    partitions: int
+    cleanup: Cleanup = Cleanup.DELETE
+    retention_ms: int = 7 * DAY_MS
+    per_site: bool = False
+    doc: str = ""
+
+    def for_site(self, site: str) -> str:
+        """Topic name at a site; the plain name for a topic that is not per site."""
+        return f"{self.name}.{site}" if self.per_site else self.name
+
+    @property
+    def pattern(self) -> str:
+        """Regular expression over the names of all sites."""
+        return self.name.replace(".", r"\.") + (r"\.[A-Za-z0-9_-]+" if self.per_site else "")
+
+
+FRAMES = Topic(name="telemetry.frames", key="lane", records=("TelemetryFrame",), partitions=6, per_site=True, doc="What gateways saw.")
+VALIDATED = Topic(name="telemetry.validated", key="lane", records=("TelemetryFrame",), partitions=6, doc="The same frames, judged.")
+REJECTED = Topic(name="telemetry.rejected", key="lane", records=("Rejected",), partitions=3, retention_ms=30 * DAY_MS, doc="What was refused, and why.")
+LATEST = Topic(name="telemetry.latest", key="lane", records=("LatestBatch",), partitions=3, cleanup=Cleanup.COMPACT, doc="Last value of every tag.")
+AGGREGATES = Topic(name="telemetry.aggregates", key="lane", records=("AggregateBatch",), partitions=3, doc="Closed windows.")
+LANES = Topic(name="telemetry.lanes", key="lane", records=("LaneProgress",), partitions=3, cleanup=Cleanup.COMPACT, doc="Duplicates and held frames.")
+ANOMALIES = Topic(name="telemetry.anomalies", key="device id", records=("Anomaly",), partitions=3, retention_ms=30 * DAY_MS, doc="Episodes.")
+EVENTS = Topic(name="device.events", key="device id", records=("DeviceEvent",), partitions=3, retention_ms=30 * DAY_MS, per_site=True, doc="Births, gaps, health.")
+TAGS = Topic(name="registry.tags", key="tag id", records=("TagDefinition", "RegistryVersion"), partitions=1, cleanup=Cleanup.COMPACT, doc="The registry.")
+REQUESTS = Topic(name="command.requests", key="device id", records=("CommandRequest", "CommandControl"), partitions=3, per_site=True, doc="To gateways.")
+ACKS = Topic(name="command.acks", key="command id", records=("CommandAck",), partitions=3, per_site=True, doc="From gateways.")
+STATES = Topic(name="command.states", key="command id", records=("CommandState",), partitions=3, cleanup=Cleanup.COMPACT, doc="Where commands stand.")
+
+TOPICS = (FRAMES, VALIDATED, REJECTED, LATEST, AGGREGATES, LANES, ANOMALIES, EVENTS, TAGS, REQUESTS, ACKS, STATES)
+REGISTRY_VERSION_KEY = b"version"
+
+
+def site_of(topic: str) -> str:
+    """Site of a per-site topic's name: what follows its last dot."""
+    return topic.rpartition(".")[2]
+
+
+def find(name: str) -> Topic:
+    """Row of a topic name, with or without its site; raises KeyError naming the known topics."""
+    for topic in TOPICS:
+        if name == topic.name or (topic.per_site and name.startswith(topic.name + ".")):
+            return topic
+    msg = f"no topic {name}; known: {', '.join(topic.name for topic in TOPICS)}"
+    raise KeyError(msg)
