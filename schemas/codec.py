@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import io
 import json
+import operator
 import re
 from dataclasses import dataclass
 from functools import cache
@@ -38,6 +39,7 @@ class SchemaVersion:
     raw: dict[str, Any]
     parsed: Any
     header: bytes
+    int_fields: tuple[str, ...]
 
 
 def load_schema(path: Path) -> SchemaVersion:
@@ -54,6 +56,7 @@ def load_schema(path: Path) -> SchemaVersion:
         raw=raw,
         parsed=fastavro.parse_schema(raw, named_schemas={}),
         header=MARKER + bytes.fromhex(print_hex),
+        int_fields=tuple(field["name"] for field in raw["fields"] if field["type"] == "int"),
     )
 
 
@@ -83,16 +86,28 @@ def newest(name: str) -> SchemaVersion:
 
 
 def encode(name: str, record: dict[str, Any]) -> bytes:
-    """Message of `record` in the newest version of `name`; raises SchemaError when the record does not fit."""
+    """Message of `record` in the newest version of `name`; raises SchemaError when the record does not fit.
+
+    Fields with a default may be absent; unknown fields are refused, not dropped.
+    """
     schema = newest(name)
     out = io.BytesIO()
     out.write(schema.header)
     try:
-        fastavro.schemaless_writer(out, schema.parsed, record)
+        _check_ints(schema, record)
+        fastavro.schemaless_writer(out, schema.parsed, record, strict_allow_default=True)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         msg = f"record does not fit {name} v{schema.version}: {error}"
         raise SchemaError(msg) from error
     return out.getvalue()
+
+
+def _check_ints(schema: SchemaVersion, record: dict[str, Any]) -> None:
+    # fastavro writes an Avro int of more than 32 bits, which no other language reads, and cuts the fraction off a float.
+    for name in schema.int_fields:
+        if not -(1 << 31) <= operator.index(record[name]) < 1 << 31:
+            msg = f"{record[name]} is no 32-bit integer on field {name}"
+            raise ValueError(msg)
 
 
 def schema_of(message: bytes) -> SchemaVersion:

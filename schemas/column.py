@@ -15,6 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 LOGICAL_TYPE = "column"
+EXACT_INTEGERS = 1 << 53
+"""Largest magnitude up to which f8, the widest float column there is, holds every integer."""
 
 
 def read_column(data: bytes, writer_schema: Any, reader_schema: Any = None) -> NDArray[Any]:
@@ -25,11 +27,25 @@ def read_column(data: bytes, writer_schema: Any, reader_schema: Any = None) -> N
 def write_column(data: Any, schema: Any) -> bytes:
     """Bytes of a one-dimensional array in the schema's dtype.
 
-    Raises TypeError when the array's dtype cannot be cast without loss, so a wider column never wraps around in silence.
+    Raises TypeError when the array's dtype cannot be cast without loss, so a wider column never wraps around in silence;
+    ValueError for more than one dimension, or bytes that are no whole number of elements.
     """
+    dtype = np.dtype(schema["dtype"])
     if isinstance(data, bytes):
+        if len(data) % dtype.itemsize:
+            msg = f"{len(data)} bytes are no column of {dtype.str}"
+            raise ValueError(msg)
         return data
-    return np.asarray(data).astype(schema["dtype"], casting="safe", copy=False).tobytes()
+    array = np.asarray(data)
+    if array.ndim != 1:
+        msg = f"a column has one dimension, not {array.ndim}"
+        raise ValueError(msg)
+    if array.dtype.kind in "iu" and dtype.kind == "f" and array.size:  # numpy calls int64 to f8 safe; beyond 2^53 it is not
+        low, high = int(array.min()), int(array.max())
+        if low < -EXACT_INTEGERS or high > EXACT_INTEGERS:
+            msg = f"integers from {low} to {high} do not fit {dtype.str} exactly"
+            raise TypeError(msg)
+    return array.astype(dtype, casting="safe", copy=False).tobytes()
 
 
 fastavro.read.LOGICAL_READERS[f"bytes-{LOGICAL_TYPE}"] = read_column
