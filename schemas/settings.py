@@ -45,6 +45,22 @@ class PostgresSettings:
     dsn: str
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class PlatformSettings:
+    """What the tools of an installation share: `platform.toml`."""
+
+    kafka: KafkaSettings
+    postgres: PostgresSettings
+    sites: tuple[str, ...]
+
+
+def local_config(name: str, environ: Mapping[str, str] | None = None) -> Path:
+    """Where the stack on this machine keeps the configuration file `name`: under MILLRACE_STATE, or `.millrace` beside the code."""
+    environ = os.environ if environ is None else environ
+    state = environ.get("MILLRACE_STATE") or Path(__file__).resolve().parent.parent / ".millrace"
+    return Path(state) / "config" / name
+
+
 def load(cls: type[T], path: Path | str, *, service: str = "", environ: Mapping[str, str] | None = None) -> T:
     """Config of `cls` from the TOML file at `path`, overridden by the environment; raises ConfigError."""
     path = Path(path)
