@@ -1,8 +1,9 @@
 """Prints any topic for people, or as JSON lines for programs: `python -m connectors.cat TOPIC`.
 
-Enters: records of one topic, and `registry.tags` for the paths of tags. Leaves: text on standard output (see `cat_format`). Without options:
-the last 10 records. Reads without a consumer group, so it disturbs nobody. Records are ordered by Kafka's timestamp while a bounded part is
-read and come as they arrive with --follow. What cannot be decoded is shown as such. Frames show the tag's path, quality and verdict by name.
+Enters: records of one topic, and `registry.tags` for the paths of tags. Leaves: text on standard output (see
+`cat_format`). Without options: the last 10 records. Reads without a consumer group, so it disturbs nobody. Records are
+ordered by Kafka's timestamp while a bounded part is read and come as they arrive with --follow. What cannot be decoded
+is shown as such. Frames show the tag's path, quality and verdict by name.
 """
 
 from __future__ import annotations

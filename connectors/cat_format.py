@@ -1,7 +1,8 @@
 """Kafka records as text for people and as JSON for programs; no connection to anything, so it is tested with bytes.
 
-Enters: a Kafka message (its value is a single-object Avro message), and a lookup from tag id to (path, unit). Leaves: a `Shown`, text, or a
-JSON-ready dict. Columns of per-sample values become rows of a table; everything else becomes `name value` pairs in the header.
+Enters: a Kafka message (its value is a single-object Avro message), and a lookup from tag id to (path, unit). Leaves: a
+`Shown`, text, or a JSON-ready dict. Columns of per-sample values become rows of a table; everything else becomes `name
+value` pairs in the header.
 """
 
 from __future__ import annotations
@@ -86,21 +87,15 @@ def as_json(shown: Shown) -> dict[str, Any]:
 
 
 def _plain(value: Any) -> Any:
-    match value:
-        case np.ndarray():
-            return [_plain(item) for item in value.tolist()]
-        case bytes():
-            return base64.b64encode(value).decode()
-        case float() if not math.isfinite(value):
-            return str(value)
-        case UUID():
-            return str(value)
-        case Mapping():
-            return {str(name): _plain(item) for name, item in value.items()}
-        case list() | tuple():
-            return [_plain(item) for item in value]
-        case _:
-            return value
+    if isinstance(value, Mapping):
+        return {str(name): _plain(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple, np.ndarray)):
+        return [_plain(item) for item in (value.tolist() if isinstance(value, np.ndarray) else value)]
+    if isinstance(value, bytes):
+        return base64.b64encode(value).decode()
+    if isinstance(value, UUID) or (isinstance(value, float) and not math.isfinite(value)):
+        return str(value)
+    return value
 
 
 def as_text(shown: Shown, tags: TagLookup, *, samples: int = 10) -> str:
@@ -154,27 +149,24 @@ def _label(name: str) -> str:
 
 
 def _scalar(name: str, value: Any, tags: TagLookup) -> str:
-    match value:
-        case bytes():
-            return f"{len(value)} bytes {value[:_HEX_BYTES].hex(' ')}"
-        case int() if name.endswith("_us"):
-            return time_text(value)
-        case int() if name == "tag_id":
-            return f"{value} {tags(value)[0]}"
-        case int() if name == "checksum":
-            return f"{value & (1 << 64) - 1:016x}"
-        case float():
-            return f"{value:g}"
-        case Mapping():
-            return (
-                "{"
-                + ", ".join(f"{key} {_scalar(key, item, tags)}" for key, item in value.items() if _worth(item))
-                + "}"
-            )
-        case list() | tuple():
-            return "[" + ", ".join(_scalar("", item, tags) for item in value) + "]"
-        case _:
-            return str(value)
+    if isinstance(value, Mapping):
+        inner = (f"{key} {_scalar(key, item, tags)}" for key, item in value.items() if _worth(item))
+        return "{" + ", ".join(inner) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ", ".join(_scalar("", item, tags) for item in value) + "]"
+    if isinstance(value, bytes):
+        return f"{len(value)} bytes {value[:_HEX_BYTES].hex(' ')}"
+    return _number(name, value, tags) if isinstance(value, (int, float)) else str(value)
+
+
+def _number(name: str, value: float, tags: TagLookup) -> str:
+    if isinstance(value, float):
+        return f"{value:g}"
+    if name.endswith("_us"):
+        return time_text(value)
+    if name == "tag_id":
+        return f"{value} {tags(value)[0]}"
+    return f"{value & (1 << 64) - 1:016x}" if name == "checksum" else str(value)
 
 
 def _wrap(pairs: list[str], width: int = 150) -> str:

@@ -1,10 +1,10 @@
 """Kafka: thin functions over confluent-kafka, so that every service uses the same durable settings and the same errors.
 
-Enters: `schemas.settings.KafkaSettings`. Leaves: confluent-kafka's own producers, consumers and messages; nothing is wrapped twice.
-Who calls it: gateway, serving, tools, tests (jobs use Flink's connector).
-Delivery: producers are idempotent with acks=all, so a partition keeps the order of `produce` and holds a record once per `produce`; sending
-again after a timeout may still make a second copy, which is why every record carries an identity. Consumers here never commit by themselves.
-Ordering: per partition only; `read_to_end` and `follow` interleave partitions as they arrive.
+Enters: `schemas.settings.KafkaSettings`. Leaves: confluent-kafka's own producers, consumers and messages; nothing is
+wrapped twice. Who calls it: gateway, serving, tools, tests (jobs use Flink's connector). Delivery: producers are
+idempotent with acks=all, so a partition keeps the order of `produce` and holds a record once per `produce`; sending
+again after a timeout may still make a second copy, which is why every record carries an identity. Consumers here never
+commit by themselves. Ordering: per partition only; `read_to_end` and `follow` interleave partitions as they arrive.
 """
 
 from __future__ import annotations
@@ -73,9 +73,12 @@ _LASTING = frozenset(
 
 
 class DeliveryError(UnavailableError):
-    """A record could not be handed to Kafka, or read from it; the message names the cause and what to do. `code` is librdkafka's."""
+    """A record could not be handed to Kafka, or read from it.
 
-    def __init__(self, what: str, error: KafkaError) -> None:
+    The message names the cause and what to do. `code` is librdkafka's.
+    """
+
+    def __init__(self, error: KafkaError, what: str) -> None:
         fix = _FIXES.get(error.code())
         super().__init__(f"{what}: {error.str()} ({error.name()})" + (f"; {fix}" if fix else ""))
         self.code = error.code()
@@ -131,7 +134,7 @@ def consumer(settings: KafkaSettings, *, group: str = "", **overrides: Any) -> C
 
 
 def log_error(error: KafkaError) -> None:
-    """librdkafka's error callback: connections come back by themselves, people should see that they went."""
+    """Error callback of librdkafka: connections come back by themselves, people should see that they went."""
     log.warning("kafka client: %s", error.str(), extra={"code": error.name(), "fix": _FIXES.get(error.code(), "")})
 
 
@@ -151,12 +154,10 @@ def send(
         count += 1
     left = target.flush(timeout_s)
     if failed:
-        raise DeliveryError(f"{len(failed)} of {count} records for {topic} were not written", failed[0])
+        raise DeliveryError(failed[0], f"{len(failed)} of {count} records for {topic} were not written")
     if left:
-        raise DeliveryError(
-            f"{left} of {count} records for {topic} were not confirmed within {timeout_s:g} s",
-            KafkaError(KafkaError._MSG_TIMED_OUT),
-        )
+        timed_out = KafkaError(KafkaError._MSG_TIMED_OUT)
+        raise DeliveryError(timed_out, f"{left} of {count} records for {topic} were not confirmed in {timeout_s:g} s")
     return count
 
 
@@ -169,13 +170,16 @@ def _produce(
         except BufferError:
             target.poll(0.05)  # the local queue is full: deliveries make room
         except KafkaException as error:
-            raise DeliveryError(f"record for {topic} was refused", error.args[0]) from error
+            raise DeliveryError(error.args[0], f"record for {topic} was refused") from error
         else:
             return
 
 
 class AsyncProducer:
-    """A producer for asyncio: `await send(...)` returns once the record is durable. One thread serves the delivery reports."""
+    """A producer for asyncio: `await send(...)` returns once the record is durable.
+
+    One thread serves the delivery reports.
+    """
 
     def __init__(self, settings: KafkaSettings, **overrides: Any) -> None:
         self._producer = producer(settings, **overrides)
@@ -184,7 +188,10 @@ class AsyncProducer:
         self._thread.start()
 
     async def send(self, topic: str, key: bytes, value: bytes) -> Message:
-        """Durable at every in-sync replica when it returns. Raises DeliveryError, OverloadedError when the local queue is full."""
+        """Durable at every in-sync replica when it returns.
+
+        Raises DeliveryError, OverloadedError when the local queue is full.
+        """
         loop = asyncio.get_running_loop()
         done: asyncio.Future[Message] = loop.create_future()
 
@@ -194,7 +201,7 @@ class AsyncProducer:
             if error is None:
                 done.set_result(message)
             else:
-                done.set_exception(DeliveryError(f"record for {topic} was not written", error))
+                done.set_exception(DeliveryError(error, f"record for {topic} was not written"))
 
         def on_delivery(error: KafkaError | None, message: Message) -> None:
             if not loop.is_closed():
@@ -206,7 +213,7 @@ class AsyncProducer:
             msg = f"too many records for {topic} wait for the broker; try again"
             raise OverloadedError(msg) from error
         except KafkaException as error:
-            raise DeliveryError(f"record for {topic} was refused", error.args[0]) from error
+            raise DeliveryError(error.args[0], f"record for {topic} was refused") from error
         return await done
 
     async def close(self, *, timeout_s: float = 10.0) -> int:
@@ -226,9 +233,9 @@ def partitions_of(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> l
     try:
         meta = source.list_topics(topic, timeout=timeout_s).topics[topic]
     except KafkaException as error:
-        raise DeliveryError(f"topic {topic} cannot be looked up", error.args[0]) from error
+        raise DeliveryError(error.args[0], f"topic {topic} cannot be looked up") from error
     if meta.error is not None:
-        raise DeliveryError(f"topic {topic} cannot be read", meta.error)
+        raise DeliveryError(meta.error, f"topic {topic} cannot be read")
     return sorted(meta.partitions)
 
 
@@ -238,7 +245,7 @@ def topics_matching(source: Consumer, patterns: Iterable[str], *, timeout_s: flo
     try:
         names = source.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
-        raise DeliveryError("topics cannot be listed", error.args[0]) from error
+        raise DeliveryError(error.args[0], "topics cannot be listed") from error
     return sorted(name for name in names if any(pattern.fullmatch(name) for pattern in compiled))
 
 
@@ -249,7 +256,7 @@ def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict
         try:
             found[partition] = source.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
         except KafkaException as error:
-            raise DeliveryError(f"offsets of {topic}[{partition}] cannot be read", error.args[0]) from error
+            raise DeliveryError(error.args[0], f"offsets of {topic}[{partition}] cannot be read") from error
     return found
 
 
@@ -258,7 +265,8 @@ def read_to_end(
 ) -> Iterator[Message]:
     """Every record of a topic from its beginning (or the last `last` offsets of each partition) up to its end at the time of the call.
 
-    Tombstones come along with value None. Ends also when the tail was compacted away. Raises DeliveryError when nothing comes for `timeout_s`.
+    Tombstones come along with value None. Ends also when the tail was compacted away. Raises DeliveryError when nothing
+    comes for `timeout_s`.
     """
     source = consumer(settings, enable_partition_eof=True)
     try:
@@ -272,9 +280,9 @@ def read_to_end(
             error = None if message is None else message.error()
             if message is None or (error is not None and error.code() != KafkaError._PARTITION_EOF):
                 if error is not None and not passing(error):
-                    raise DeliveryError(f"{topic} cannot be read", error)
+                    raise DeliveryError(error, f"{topic} cannot be read")
                 if time.monotonic() > deadline:
-                    raise DeliveryError(f"{topic} gave nothing for {timeout_s:g} s", KafkaError(KafkaError._TIMED_OUT))
+                    raise DeliveryError(KafkaError(KafkaError._TIMED_OUT), f"{topic} gave nothing for {timeout_s:g} s")
                 continue
             deadline = time.monotonic() + timeout_s
             partition, offset = message.partition(), message.offset()
@@ -290,7 +298,10 @@ def read_to_end(
 def follow(
     settings: KafkaSettings, topics: Iterable[str], *, beginning: bool = True, stop: threading.Event | None = None
 ) -> Iterator[Message]:
-    """Records of topics for ever (until `stop`), from their beginning or from now on. Blocks; `kafka_follow.Follower` is for asyncio."""
+    """Records of topics for ever (until `stop`), from their beginning or from now on.
+
+    Blocks; `kafka_follow.Follower` is for asyncio.
+    """
     source = consumer(settings)
     stop = stop or threading.Event()
     try:
@@ -306,11 +317,14 @@ def follow(
             if error is None:
                 yield message
             elif not passing(error):
-                raise DeliveryError(f"{message.topic()} cannot be read", error)
+                raise DeliveryError(error, f"{message.topic()} cannot be read")
     finally:
         source.close()
 
 
 def passing(error: KafkaError) -> bool:
-    """Whether waiting helps: lost connections, moved leaders and topics yet to be made do pass; missing rights and broken TLS do not."""
+    """Whether waiting helps.
+
+    Lost connections, moved leaders and topics yet to be made do pass; missing rights and broken TLS do not.
+    """
     return not error.fatal() and error.code() not in _LASTING

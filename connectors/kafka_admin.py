@@ -1,9 +1,9 @@
 """Makes the topics of `schemas.topics` for the sites of an installation: `python -m connectors.kafka_admin --config platform.toml`.
 
-Enters: `platform.toml` (`[kafka]`, `sites`). Leaves: topics with the table's partitions and clean-up, and a report of every difference.
-Idempotent: existing topics get missing partitions and settings that differ; partitions are never taken away. Raising the partitions of a keyed
-topic moves keys, so it happens only when asked for (`--add-partitions`): consumers tell duplicates by identity, but order is per partition.
-Exit code 1 when a difference was left standing.
+Enters: `platform.toml` (`[kafka]`, `sites`). Leaves: topics with the table's partitions and clean-up, and a report of
+every difference. Idempotent: existing topics get missing partitions and settings that differ; partitions are never
+taken away. Raising the partitions of a keyed topic moves keys, so it happens only when asked for (`--add-partitions`):
+consumers tell duplicates by identity, but order is per partition. Exit code 1 when a difference was left standing.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ def settings_of(topic: Topic) -> dict[str, str]:
     """Topic settings of one row of the table."""
     common = {"cleanup.policy": topic.cleanup.value, "max.message.bytes": str(MAX_MESSAGE_BYTES)}
     if topic.cleanup is Cleanup.COMPACT:
-        # The broker never compacts the segment it writes to, and its default segment is 1 GB or a week: readers of the latest values would
-        # start with gigabytes. Small segments keep what is read at start near what is live.
+        # The broker never compacts the segment it writes to, and its default segment is 1 GB or a week: readers of the
+        # latest values would start with gigabytes. Small segments keep what is read at start near what is live.
         return common | {
             "segment.bytes": str(32 << 20),
             "segment.ms": "600000",
@@ -71,7 +71,10 @@ def wanted(sites: Iterable[str], topics: Sequence[Topic] = TOPICS) -> dict[str, 
 def apply(
     kafka: KafkaSettings, sites: Iterable[str], *, add_partitions: bool = False, replication: int = -1
 ) -> list[Change]:
-    """Make and adjust topics; returns the differences found. `replication` -1 is the broker's default. Raises DeliveryError."""
+    """Make and adjust topics; returns the differences found. Raises DeliveryError.
+
+    `replication` -1 is the broker's default.
+    """
     admin = AdminClient({**kafka.client_config(), "log_level": 3})
     rows = wanted(sites)
     try:
@@ -87,7 +90,7 @@ def apply(
                 changes.append(Change(topic=name, what=f"partitions {have}, table says {row.partitions}", applied=grow))
         changes += _adjust(admin, present)
     except KafkaException as error:
-        raise DeliveryError("topics cannot be made", error.args[0]) from error
+        raise DeliveryError(error.args[0], "topics cannot be made") from error
     return changes
 
 

@@ -1,9 +1,10 @@
 """Following topics from asyncio without polling delays: one thread reads, batches reach the event loop at once.
 
-Enters: patterns of topic names. Leaves: lists of messages, handed to `on_messages` in the event loop, per partition in order; then the event
-`caught_up`, set once everything that was there at the start has been handed over. At most a few batches are in flight: a busy loop slows the
-reading, it does not pile up memory. Topics that appear later are found within `refresh_s` and read from their beginning. A broker outage is
-waited out; an exception in `on_messages` ends the follower and comes out of `run`.
+Enters: patterns of topic names. Leaves: lists of messages, handed to `on_messages` in the event loop, per partition in
+order; then the event `caught_up`, set once everything that was there at the start has been handed over. At most a few
+batches are in flight: a busy loop slows the reading, it does not pile up memory. Topics that appear later are found
+within `refresh_s` and read from their beginning. A broker outage is waited out; an exception in `on_messages` ends the
+follower and comes out of `run`.
 """
 
 from __future__ import annotations
@@ -52,7 +53,10 @@ class Follower:
         self.caught_up = asyncio.Event()
 
     async def run(self) -> None:
-        """Follow until cancelled. Raises what `on_messages` raised, or DeliveryError for an error that does not pass."""
+        """Follow until cancelled.
+
+        Raises what `on_messages` raised, or DeliveryError for an error that does not pass.
+        """
         loop = asyncio.get_running_loop()
         ended = loop.create_future()
 
@@ -113,7 +117,7 @@ class Follower:
             elif error.code() == KafkaError._PARTITION_EOF:
                 self._pending.pop(partition, None)
             elif not kafka.passing(error):
-                raise kafka.DeliveryError(f"{message.topic()} cannot be read", error)
+                raise kafka.DeliveryError(error, f"{message.topic()} cannot be read")
         if batch:
             self._hand_over(loop, batch)
         if was_pending:
