@@ -65,7 +65,7 @@ setup:
 
 # Run the tests, all rungs, with coverage; arguments go to pytest (a path or -k runs only those)
 @test *args:
-    python -m stack.testing "$@"
+    if [ $# -gt 0 ]; then pytest "$@"; else pytest --cov --cov-report=term --cov-report=xml; fi
 
 # Check style, types and the lock file
 lint:

@@ -1,0 +1,171 @@
+"""Command line of the stack: `python -m stack COMMAND`, behind most recipes of the justfile."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import shutil
+import subprocess
+import sys
+
+from schemas.errors import ConfigError
+from stack import config as configuration
+from stack import deploy, jobs, lifecycle, postgres, status
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.lifecycle import Progress
+from stack.services import select
+from stack.supervisor import Supervisor, log_file
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one command; the exit status says whether it worked."""
+    options = _parser().parse_args(arguments)
+    try:
+        return int(options.run(configuration.load(), options))
+    except (StackError, ConfigError) as error:
+        print(f"millrace: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        return 130
+
+
+def _up(config: StackConfig, options: argparse.Namespace) -> int:
+    progress = Progress(sink=_say)
+    lifecycle.up(config, progress, names=tuple(options.services))
+    print()
+    print(status.text(status.collect(config)))
+    print(
+        "\nNext: `./millrace watch` live values, `./millrace psql` history, `./millrace status` services and accounting,"
+        "\n      `./millrace logs -f` logs, `./millrace command --help` actuate, `./millrace down` stop."
+    )
+    print(f"      Flink's page: {config.flink_url}   gRPC: {config.serving_address}   state: {config.state}")
+    return 0
+
+
+def _down(config: StackConfig, _: argparse.Namespace) -> int:
+    lifecycle.down(config, Progress(sink=_say))
+    return 0
+
+
+def _status(config: StackConfig, options: argparse.Namespace) -> int:
+    found = status.collect(config)
+    print(json.dumps(found, indent=2, default=str) if options.json else status.text(found))
+    return 0 if found["running"] else 3
+
+
+def _logs(config: StackConfig, options: argparse.Namespace) -> int:
+    names = (options.service,) if options.service else ()
+    chosen = select(config, names)
+    files = [str(path) for service in chosen if (path := log_file(config, service.name)).exists()]
+    if not files:
+        msg = f"no logs in {config.logs} yet"
+        raise StackError(msg)
+    return subprocess.run(
+        ["tail", "-n", str(options.lines), *(["-F"] if options.follow else []), *files], check=False
+    ).returncode
+
+
+def _service(config: StackConfig, options: argparse.Namespace) -> int:
+    supervisor = Supervisor(config)
+    if not supervisor.alive():
+        msg = "the stack does not run; start it with `./millrace up`"
+        raise StackError(msg)
+    chosen = select(config, (options.service,))
+    if options.action in ("stop", "restart"):
+        for service in reversed(chosen):
+            _say(f"{service.name}: {'stopped' if supervisor.stop(service.name) else 'was not running'}")
+    if options.action in ("start", "restart"):
+        lifecycle.start(config, Progress(sink=_say), chosen)
+    return 0
+
+
+def _deploy(config: StackConfig, options: argparse.Namespace) -> int:
+    deploy.deploy(config, options.job or jobs.available(), Progress(sink=_say))
+    return 0
+
+
+def _psql(config: StackConfig, options: argparse.Namespace) -> int:
+    program = str(postgres.bin_dir() / "psql")
+    os.execv(program, [program, postgres.dsn(config), *options.arguments])
+
+
+def _settings(config: StackConfig, _: argparse.Namespace) -> int:
+    for key, value, origin in configuration.origins(config):
+        print(f"{key:<36}{value!s:<44}{origin}")
+    return 0
+
+
+def _reset(config: StackConfig, options: argparse.Namespace) -> int:
+    folders = [
+        config.data,
+        config.logs,
+        config.config,
+        config.secrets,
+        config.state / "tmp",
+        config.run,
+        postgres.data_dir(config),
+    ]
+    if not options.yes and input(f"Delete all data of the stack in {config.state}? [y/N] ").strip().lower() not in (
+        "y",
+        "yes",
+    ):
+        return 1
+    lifecycle.down(config, Progress(sink=_say))
+    for folder in folders:
+        if folder.exists():
+            shutil.rmtree(folder)
+    _say("deleted")
+    return 0
+
+
+def _say(line: str) -> None:
+    print(line, flush=True)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="millrace", description="Run Millrace's components on this machine.")
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    up = commands.add_parser("up", help="start the platform and wait for data at the far end")
+    up.add_argument("services", nargs="*", help="only these services or groups (kafka, postgres, flink, gateway, ...)")
+    up.set_defaults(run=_up)
+
+    down = commands.add_parser("down", help="stop everything")
+    down.set_defaults(run=_down)
+
+    state = commands.add_parser("status", help="services, jobs, accounting")
+    state.add_argument("--json", action="store_true", help="for programs")
+    state.set_defaults(run=_status)
+
+    logs = commands.add_parser("logs", help="logs of a service or of all")
+    logs.add_argument("service", nargs="?")
+    logs.add_argument("-f", "--follow", action="store_true")
+    logs.add_argument("-n", "--lines", type=int, default=40)
+    logs.set_defaults(run=_logs)
+
+    service = commands.add_parser("service", help="start, stop or restart one service")
+    service.add_argument("action", choices=("start", "stop", "restart"))
+    service.add_argument("service")
+    service.set_defaults(run=_service)
+
+    upgrade = commands.add_parser("deploy", help="upgrade jobs: savepoint, fresh TaskManager, resubmit")
+    upgrade.add_argument("job", nargs="*", choices=[[], *jobs.JOBS], help="all of them when none is named")
+    upgrade.set_defaults(run=_deploy)
+
+    psql = commands.add_parser("psql", help="SQL shell")
+    psql.add_argument("arguments", nargs=argparse.REMAINDER)
+    psql.set_defaults(run=_psql)
+
+    shown = commands.add_parser("settings", help="settings in force")
+    shown.set_defaults(run=_settings)
+
+    reset = commands.add_parser("reset", help="delete all data")
+    reset.add_argument("--yes", action="store_true", help="do not ask")
+    reset.set_defaults(run=_reset)
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,164 @@
+"""The standalone Flink cluster of the stack: configuration, private lib folder, process command lines.
+
+Leaves: a configuration folder (`flink-conf/config.yaml` merged with what depends on the machine), a lib folder with the wheel's
+jars, flink-python and the connectors (one class path for JobManager, TaskManagers and client), and the environment in which the
+wheel's scripts must run.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+import sys
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from stack import java
+from stack.config import ROOT, TOOLS, StackConfig
+from stack.errors import PreflightError
+from stack.flink_rest import FlinkRest
+
+_CONF = ROOT / "flink-conf"
+
+
+@cache
+def home() -> Path:
+    """The wheel's folder, found without importing pyflink."""
+    spec = importlib.util.find_spec("pyflink")
+    if spec is None or spec.origin is None:
+        msg = "apache-flink is not installed in this environment; `./millrace setup` installs it"
+        raise PreflightError(msg)
+    return Path(spec.origin).parent
+
+
+def conf_dir(config: StackConfig) -> Path:
+    """Rendered configuration folder (FLINK_CONF_DIR)."""
+    return config.config / "flink"
+
+
+def lib_dir(config: StackConfig) -> Path:
+    """Private lib folder (FLINK_LIB_DIR)."""
+    return config.run / "flink-lib"
+
+
+def checkpoint_dir(config: StackConfig) -> Path:
+    """Where checkpoints of all jobs go, by job id."""
+    return config.data / "flink" / "checkpoints"
+
+
+def savepoint_dir(config: StackConfig) -> Path:
+    """Where savepoints of `down` and `deploy` go."""
+    return config.data / "flink" / "savepoints"
+
+
+def jobmanager_command(config: StackConfig) -> tuple[str, ...]:
+    """The JobManager in the foreground."""
+    port = config.ports.flink_metrics
+    return (
+        "bash",
+        str(home() / "bin" / "jobmanager.sh"),
+        "start-foreground",
+        "-D",
+        f"metrics.reporter.prom.port={port}",
+    )
+
+
+def taskmanager_id(index: int) -> str:
+    """Name of a TaskManager, for the supervisor and for Flink (REST answers name it); the first is 1."""
+    return f"taskmanager-{index}"
+
+
+def taskmanager_command(config: StackConfig, index: int) -> tuple[str, ...]:
+    """A TaskManager in the foreground."""
+    options = {
+        "taskmanager.resource-id": taskmanager_id(index),
+        "metrics.reporter.prom.port": config.ports.flink_metrics + index,
+    }
+    dynamic = [part for key, value in options.items() for part in ("-D", f"{key}={value}")]
+    return ("bash", str(home() / "bin" / "taskmanager.sh"), "start-foreground", *dynamic)
+
+
+def environment(config: StackConfig, process: str) -> dict[str, str]:
+    """Environment of a script of the wheel; `process` names its folder for pid files."""
+    pid_dir = config.run / "flink" / process
+    pid_dir.mkdir(parents=True, exist_ok=True)
+    return {
+        "FLINK_CONF_DIR": str(conf_dir(config)),
+        "FLINK_LIB_DIR": str(lib_dir(config)),
+        "FLINK_LOG_DIR": str(config.logs),
+        "FLINK_PID_DIR": str(pid_dir),
+        "FLINK_IDENT_STRING": "millrace",
+        "JAVA_HOME": str(java.home()),
+        # Thread mode runs the first `python` of PATH to find its libraries.
+        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "TMPDIR": str(tmp_dir(config)),
+        # Two arenas: glibc otherwise reserves eight per core in a JVM with many threads.
+        "MALLOC_ARENA_MAX": "2",
+    }
+
+
+def tmp_dir(config: StackConfig) -> Path:
+    """Scratch folder of Flink's processes and clients."""
+    return config.state / "tmp"
+
+
+def prepare(config: StackConfig) -> None:
+    """Write the configuration folder and link the lib folder."""
+    for folder in (checkpoint_dir(config), savepoint_dir(config), tmp_dir(config), conf_dir(config)):
+        folder.mkdir(parents=True, exist_ok=True)
+    merged = yaml.safe_load((_CONF / "config.yaml").read_text()) | _machine_settings(config)
+    header = "# Rendered by `python -m stack` from flink-conf/config.yaml; edits are overwritten.\n"
+    (conf_dir(config) / "config.yaml").write_text(header + yaml.safe_dump(merged, width=10_000))
+    for source in _CONF.glob("log4j*.properties"):
+        (conf_dir(config) / source.name).write_text(source.read_text())
+    _link_jars(lib_dir(config))
+
+
+def jobmanager_ready(config: StackConfig) -> bool:
+    """Whether the JobManager answers."""
+    return FlinkRest(config.flink_url).alive()
+
+
+def taskmanager_ready(config: StackConfig, index: int) -> bool:
+    """Whether the TaskManager is registered."""
+    return taskmanager_id(index) in FlinkRest(config.flink_url).taskmanagers()
+
+
+def _link_jars(folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    wanted = {jar.name: jar for jar in (home() / "lib").glob("*.jar")}
+    wanted |= {jar.name: jar for jar in (home() / "opt").glob("flink-python-*.jar")}
+    wanted |= {jar.name: jar for jar in (TOOLS / "jars" / "flink").glob("*.jar")}
+    for link in folder.iterdir():
+        if link.name not in wanted or not link.exists() or link.resolve() != wanted[link.name].resolve():
+            link.unlink()
+    for name, jar in wanted.items():
+        if not (folder / name).is_symlink():
+            (folder / name).symlink_to(jar)
+
+
+def _machine_settings(config: StackConfig) -> dict[str, Any]:
+    python = sys.executable
+    return {
+        "python.executable": python,
+        "python.client.executable": python,
+        "jobmanager.rpc.address": config.host,
+        "jobmanager.rpc.port": config.ports.flink_rpc,
+        "jobmanager.bind-host": config.host,
+        "jobmanager.memory.process.size": f"{config.memory.jobmanager_mb}m",
+        "blob.server.port": str(config.ports.flink_blob),
+        "blob.storage.directory": str(tmp_dir(config)),
+        "rest.address": config.host,
+        "rest.bind-address": config.host,
+        "rest.port": config.ports.flink_rest,
+        "rest.bind-port": str(config.ports.flink_rest),
+        "taskmanager.host": config.host,
+        "taskmanager.bind-host": config.host,
+        "taskmanager.memory.process.size": f"{config.memory.taskmanager_mb}m",
+        "io.tmp.dirs": str(tmp_dir(config)),
+        "execution.checkpointing.dir": checkpoint_dir(config).as_uri(),
+        "execution.checkpointing.savepoint-dir": savepoint_dir(config).as_uri(),
+    }

@@ -1,0 +1,135 @@
+"""The few calls of Flink's REST interface that the stack needs.
+
+Called by job submission, `deploy`, `status` and the readiness checks. An unreachable JobManager is `FlinkUnavailableError`, except
+where the docstring says otherwise.
+"""
+
+from __future__ import annotations
+
+import json
+import time
+import urllib.error
+import urllib.request
+from dataclasses import dataclass
+from typing import Any
+
+from stack.errors import StackError
+
+# States in which a job holds or will get its slot again.
+_LIVE = frozenset({"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "RECONCILING"})
+
+
+class FlinkUnavailableError(StackError):
+    """The JobManager does not answer."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FlinkJob:
+    """One line of the job overview."""
+
+    id: str
+    name: str
+    state: str
+    start_time_ms: int
+
+    @property
+    def live(self) -> bool:
+        """Whether it runs or will run again by itself."""
+        return self.state in _LIVE
+
+
+class FlinkRest:
+    """Client of one JobManager."""
+
+    def __init__(self, url: str, *, timeout_s: float = 5) -> None:
+        self._url = url
+        self._timeout_s = timeout_s
+
+    def alive(self) -> bool:
+        """Whether the JobManager answers; never raises for an unreachable one."""
+        try:
+            self._call("/overview")
+        except FlinkUnavailableError:
+            return False
+        return True
+
+    def taskmanagers(self) -> dict[str, int]:
+        """Free slots by TaskManager id; empty when the JobManager is unreachable."""
+        try:
+            rows = self._call("/taskmanagers")["taskmanagers"]
+        except FlinkUnavailableError:
+            return {}
+        return {row["id"]: int(row["freeSlots"]) for row in rows}
+
+    def jobs(self) -> list[FlinkJob]:
+        """All jobs that the JobManager remembers, newest first."""
+        rows = self._call("/jobs/overview")["jobs"]
+        jobs = [
+            FlinkJob(id=row["jid"], name=row["name"], state=row["state"], start_time_ms=int(row["start-time"]))
+            for row in rows
+        ]
+        return sorted(jobs, key=lambda job: -job.start_time_ms)
+
+    def live_job(self, name: str) -> FlinkJob | None:
+        """The live job of that name, if there is one."""
+        return next((job for job in self.jobs() if job.name == name and job.live), None)
+
+    def running(self, job_id: str) -> bool:
+        """Whether every task of the job runs (a job is RUNNING as soon as it is scheduled)."""
+        job = self._call(f"/jobs/{job_id}")
+        return job["state"] == "RUNNING" and all(vertex["status"] == "RUNNING" for vertex in job["vertices"])
+
+    def job_state(self, job_id: str) -> str:
+        """State of one job."""
+        return str(self._call(f"/jobs/{job_id}")["state"])
+
+    def root_exception(self, job_id: str) -> str:
+        """What the job failed of last; empty when it never did."""
+        entries = self._call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
+        return str(entries[0].get("stacktrace", "")) if entries else ""
+
+    def hosts_of(self, job_id: str) -> set[str]:
+        """Ids of the TaskManagers on which the job has tasks."""
+        found: set[str] = set()
+        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
+            rows = self._call(f"/jobs/{job_id}/vertices/{vertex['id']}/taskmanagers")["taskmanagers"]
+            found |= {row["taskmanager-id"] for row in rows}
+        return found
+
+    def stop_with_savepoint(self, job_id: str, directory: str, *, timeout_s: float = 60) -> str:
+        """Stop the job with a savepoint in Flink's own format; returns the savepoint's path, raises StackError when it fails."""
+        body = {"targetDirectory": directory, "drain": False, "formatType": "NATIVE"}
+        trigger = self._call(f"/jobs/{job_id}/stop", body)["request-id"]
+        deadline = time.monotonic() + timeout_s
+        while time.monotonic() < deadline:
+            answer = self._call(f"/jobs/{job_id}/savepoints/{trigger}")
+            if answer["status"]["id"] == "COMPLETED":
+                operation = answer["operation"]
+                if "location" in operation:
+                    return str(operation["location"])
+                msg = f"savepoint of job {job_id} failed: {operation.get('failure-cause', {}).get('stack-trace', operation)}"
+                raise StackError(msg)
+            time.sleep(0.2)
+        msg = f"savepoint of job {job_id} was not done after {timeout_s:.0f} s"
+        raise StackError(msg)
+
+    def cancel(self, job_id: str) -> None:
+        """Ask for cancellation; retained checkpoints stay."""
+        self._call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
+
+    def _call(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(
+            self._url + path, data=data, method=method, headers={"Content-Type": "application/json"}
+        )
+        try:
+            with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
+                return json.loads(response.read() or b"{}")
+        except urllib.error.HTTPError as error:
+            msg = f"Flink answered {error.code} to {path}: {error.read().decode(errors='replace')[:500]}"
+            if error.code == 503:  # the dispatcher is still starting
+                raise FlinkUnavailableError(msg) from error
+            raise StackError(msg) from error
+        except (OSError, ValueError) as error:
+            msg = f"Flink's JobManager does not answer on {self._url}: {error}"
+            raise FlinkUnavailableError(msg) from error

@@ -1,0 +1,88 @@
+"""An instance of the stack for programs: tests and benchmarks start exactly the services they need, once, on ports of their own.
+
+Several instances live side by side: each takes a free block of ports (a lock file per block keeps two sessions from taking the same) and
+a state folder of its own, and stops by itself when its owner process is gone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import fcntl
+import logging
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from stack import lifecycle, preflight
+from stack.config import TOOLS, Memory, Ports, StackConfig
+from stack.errors import StackError
+from stack.lifecycle import Progress
+from stack.services import select
+
+_log = logging.getLogger("stack.instance")
+# Blocks of 1000 ports below Linux's ephemeral range; the local stack's own 29000 is not among them.
+_BASES = range(15000, 29000, 1000)
+_SMALL = Memory(kafka_heap_mb=384, jobmanager_mb=1024, taskmanager_mb=1024, postgres_shared_buffers_mb=128)
+
+
+class Instance:
+    """A running instance; `require` starts services that do not run yet."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self.config = config
+        self._started: set[str] = set()
+
+    def require(self, *names: str) -> StackConfig:
+        """Start services (names or groups) unless they run; returns the configuration with their addresses."""
+        wanted = {service.name for service in select(self.config, names)}
+        if not wanted <= self._started:
+            lifecycle.prepare(self.config, Progress(sink=_log.info), names=tuple(sorted(wanted | self._started)))
+            lifecycle.start(self.config, Progress(sink=_log.info), select(self.config, tuple(sorted(wanted))))
+            self._started |= wanted
+        return self.config
+
+    def stop(self) -> None:
+        """Stop everything."""
+        lifecycle.down(self.config, Progress(sink=_log.info))
+
+
+@contextmanager
+def temporary(*, taskmanagers: int = 0, folder: Path = TOOLS / "test", keep: bool = False) -> Iterator[Instance]:
+    """An empty instance on free ports; stopped and, unless `keep`, deleted at the end."""
+    with _free_block() as base:
+        state = folder / str(base)
+        shutil.rmtree(state, ignore_errors=True)
+        config = StackConfig(
+            state=state,
+            ports=Ports(base=base),
+            memory=_SMALL,
+            owner_pid=os.getpid(),
+            taskmanagers=taskmanagers,
+            min_free_disk_gb=2,
+        )
+        instance = Instance(config)
+        try:
+            yield instance
+        finally:
+            instance.stop()
+            if not keep:
+                shutil.rmtree(state, ignore_errors=True)
+
+
+@contextmanager
+def _free_block() -> Iterator[int]:
+    for base in _BASES:
+        with (Path(tempfile.gettempdir()) / f"millrace-ports-{base}.lock").open("a") as file:
+            try:
+                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                continue
+            probe = dataclasses.replace(StackConfig(), ports=Ports(base=base))
+            if all(preflight.is_free(probe.host, port) for port in preflight.used_ports(probe).values()):
+                yield base
+                return
+    msg = "no free block of ports for another instance"
+    raise StackError(msg)

@@ -1,0 +1,51 @@
+"""Job keeper: resubmits jobs that a restarted JobManager forgot. Supervised, one per instance.
+
+A standalone Flink session keeps its jobs in the JobManager's memory. When that process dies, supervisord restarts it empty; the
+keeper sees a known job missing and submits it from its newest checkpoint. A job that somebody stopped on purpose through
+`stack.jobs.stop` has no last run and is left alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+
+from schemas import logs
+from stack import jobs
+from stack.config import StackConfig, load
+from stack.errors import StackError
+from stack.flink_rest import FlinkRest, FlinkUnavailableError
+
+_PERIOD_S = 2.0
+_log = logging.getLogger("stack.keeper")
+
+
+def check_once(config: StackConfig) -> list[str]:
+    """Resubmit what is missing; names of the jobs that were submitted."""
+    submitted = []
+    with jobs.lock(config):
+        live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
+        for name in jobs.interrupted(config):
+            if name not in live:
+                job_id = jobs.submit(config, name)
+                _log.warning("resubmitted a job that Flink had forgotten", extra={"job": name, "job_id": job_id})
+                submitted.append(name)
+    return submitted
+
+
+def main() -> None:
+    """Check until stopped."""
+    logs.configure("job-keeper")
+    config = load()
+    while True:
+        try:
+            check_once(config)
+        except FlinkUnavailableError as error:
+            _log.info("waiting for the JobManager", extra={"detail": str(error)})
+        except StackError:
+            _log.exception("could not resubmit")
+        time.sleep(_PERIOD_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,217 @@
+"""Starting and stopping an instance: waves of services with one-shot steps between them.
+
+`up` is idempotent: a step that finds its work done says so. `down` stops in reverse order, jobs with a savepoint first, and looks for
+processes that stayed behind.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from stack import flink, jobs, kafka, mosquitto, postgres, preflight, render, steps
+from stack.config import StackConfig
+from stack.errors import NotReadyError, StackError
+from stack.flink_rest import FlinkRest
+from stack.services import Service, all_services, select
+from stack.supervisor import MARKER, Supervisor, log_file
+
+_POLL_S = 0.1
+
+
+@dataclass(kw_only=True)
+class Progress:
+    """Lines of progress; `sink` takes finished lines."""
+
+    sink: Callable[[str], None]
+    started: float = field(default_factory=time.monotonic)
+
+    @contextmanager
+    def step(self, title: str) -> Iterator[list[str]]:
+        """Report a step when it is done, with its duration and what was appended to the yielded list."""
+        begin, details = time.monotonic(), list[str]()
+        try:
+            yield details
+        except BaseException:
+            self.sink(f"[{time.monotonic() - self.started:5.1f} s] {title}: FAILED")
+            raise
+        took = time.monotonic() - begin
+        self.sink(f"[{time.monotonic() - self.started:5.1f} s] {title}: {', '.join(details) or 'done'} ({took:.1f} s)")
+
+
+def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
+    """Start the instance, or the named services of it with the steps that they make possible."""
+    prepare(config, progress, names=names)
+    chosen = select(config, names)
+    with_infrastructure = {service.name for service in chosen}
+    start(config, progress, (s for s in chosen if s.stage <= 1))
+    for step in steps.PREPARATION:
+        _run(config, progress, step, with_infrastructure)
+    start(config, progress, (s for s in chosen if s.stage == 2), wait=False)
+    for step in steps.COMMANDS_JOB:
+        _run(config, progress, step, with_infrastructure)
+    start(config, progress, (s for s in chosen if s.stage == 3), wait=False)
+    for step in steps.OTHER_JOBS:
+        _run(config, progress, step, with_infrastructure)
+    start(config, progress, (s for s in chosen if s.stage >= 2))
+    for step in steps.PROOF:
+        _run(config, progress, step, with_infrastructure)
+
+
+def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
+    """Everything before the first process: checks, folders, configuration files, supervisord."""
+    supervisor = Supervisor(config)
+    selected = {service.name for service in select(config, names)}
+    uses_flink = any(name == "jobmanager" for name in selected)
+    with progress.step("checks") as details:
+        running = supervisor.alive()
+        preflight.check(config, running=running, flink=uses_flink)
+        details.append("already running" if running else "ports, memory and disk are free")
+    with progress.step("configuration"):
+        for folder in (config.state, config.data, config.logs, config.run):
+            folder.mkdir(parents=True, exist_ok=True)
+        render.render_all(config, jobs.JOBS)
+        for name, action in (
+            ("kafka", kafka.prepare),
+            ("postgres", postgres.prepare),
+            ("mosquitto", mosquitto.prepare),
+            ("jobmanager", flink.prepare),
+        ):
+            if name in selected:
+                action(config)
+    with progress.step("supervisor"):
+        supervisor.ensure(all_services(config))
+
+
+def start(config: StackConfig, progress: Progress, services: Iterable[Service], *, wait: bool = True) -> None:
+    """Start services at once and, unless told otherwise, wait until each is ready."""
+    supervisor, chosen = Supervisor(config), tuple(services)
+    for service in chosen:
+        supervisor.start(service.name)
+    for service in chosen if wait else ():
+        with progress.step(service.name) as details:
+            wait_ready(config, service)
+            details.append(f"ready on {service.address}" if service.address else "ready")
+
+
+def wait_ready(config: StackConfig, service: Service) -> None:
+    """Return when the service is ready; NotReadyError naming its log after its time."""
+    deadline = time.monotonic() + service.ready_timeout_s
+    while not service.ready(config):
+        if time.monotonic() > deadline:
+            log = log_file(config, service.name)
+            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else "(empty)"
+            msg = f"{service.name} was not ready after {service.ready_timeout_s:.0f} s; end of {log}:\n{tail}"
+            raise NotReadyError(msg)
+        time.sleep(_POLL_S)
+
+
+def down(config: StackConfig, progress: Progress) -> None:
+    """Stop everything that runs, in reverse order, and end supervisord."""
+    supervisor = Supervisor(config)
+    states = supervisor.states()
+    if not states:
+        leftovers = end_leftovers(config)
+        progress.sink(
+            "nothing runs" + (f"; ended {len(leftovers)} processes that an earlier run left" if leftovers else "")
+        )
+        return
+    for service in _stop_order(config, states):
+        if service.name == "jobmanager":
+            _stop_jobs(config, progress)
+        if states[service.name].state not in ("STOPPED", "EXITED", "FATAL"):
+            with progress.step(service.name) as details:
+                details.append("stopped" if supervisor.stop(service.name) else "was not running")
+    with progress.step("supervisor"):
+        supervisor.shutdown()
+    leftovers = end_leftovers(config)
+    if leftovers:
+        progress.sink(f"ended {len(leftovers)} processes that stayed behind: {', '.join(leftovers)}")
+
+
+def end_leftovers(config: StackConfig) -> list[str]:
+    """End processes of this instance that no supervisor holds any more; their names."""
+    found = {pid: name for pid, name in processes(config)}
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in found:
+            _signal(pid, number)
+        deadline = time.monotonic() + 10
+        while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in found):
+            time.sleep(_POLL_S)
+    return sorted(found.values())
+
+
+def processes(config: StackConfig) -> list[tuple[int, str]]:
+    """Processes that carry the instance's mark in their environment, or run in its database folder; not this one's own ancestors."""
+    mark = f"{MARKER}={config.instance_id}".encode()
+    database = str(postgres.data_dir(config))
+    own = _ancestors()
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        try:
+            # PostgreSQL overwrites its environment with the process title, but always sits in its folder.
+            marked = mark in (entry / "environ").read_bytes().split(b"\0") or os.readlink(entry / "cwd") == database
+            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
+            if marked and state != "Z" and int(entry.name) not in own:
+                found.append((int(entry.name), (entry / "comm").read_text().strip()))
+        except OSError:  # gone meanwhile, or not ours
+            continue
+    return found
+
+
+def _stop_order(config: StackConfig, states: Iterable[str]) -> list[Service]:
+    """Reverse of the start; within the first wave whoever writes goes before what it writes to."""
+    known = set(states)
+    last = {name: place for place, name in enumerate(("jobmanager", "taskmanager-1", "mosquitto", "postgres", "kafka"))}
+    services = [service for service in all_services(config) if service.name in known]
+    # The keeper first, or it would bring the jobs back; then machines, gateways, serving; then Flink; the stores last.
+    rank = {0: 9, 4: 0, 2: 1, 3: 3, 1: 4}
+    return sorted(services, key=lambda s: (2 if s.name == "jobmanager" else rank[s.stage], last.get(s.name, 0)))
+
+
+def _stop_jobs(config: StackConfig, progress: Progress) -> None:
+    rest = FlinkRest(config.flink_url)
+    if not rest.alive():
+        return
+    with jobs.lock(config):
+        for job in reversed(jobs.JOBS):
+            if rest.live_job(job) is None:
+                continue
+            with progress.step(f"job {job}") as details:
+                try:
+                    details.append(f"stopped with savepoint {Path(jobs.stop(config, job, timeout_s=45) or '').name}")
+                except StackError as error:
+                    jobs.cancel(config, job)
+                    details.append(
+                        f"no savepoint ({str(error).splitlines()[0][:200]}); goes on from its newest checkpoint"
+                    )
+
+
+def _run(config: StackConfig, progress: Progress, step: steps.Step, selected: set[str]) -> None:
+    if not step.needs <= selected:
+        return
+    if missing := step.missing():
+        progress.sink(f"{step.title}: left out, this checkout has no {missing}")
+        return
+    with progress.step(step.title) as details:
+        details.append(step.action(config))
+
+
+def _signal(pid: int, number: int) -> None:
+    try:
+        os.kill(pid, number)
+    except ProcessLookupError:
+        return
+
+
+def _ancestors() -> set[int]:
+    found, pid = set[int](), os.getpid()
+    while pid > 1 and pid not in found:
+        found.add(pid)
+        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+    return found

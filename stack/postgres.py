@@ -1,0 +1,208 @@
+"""PostgreSQL of the stack: an own cluster in the state folder, started as an unprivileged user.
+
+Leaves: a `postgres` command for supervisord, the database `millrace` owned by the role `millrace`, and connection strings.
+The role's password is generated once and kept with mode 0600; the superuser is reachable only through the unix socket, whose
+folder only the cluster's owner may enter.
+"""
+
+from __future__ import annotations
+
+import os
+import pwd
+import secrets
+import shutil
+import subprocess
+from pathlib import Path
+
+import psycopg
+from psycopg import sql
+
+from stack.config import StackConfig
+from stack.errors import PreflightError, StepError
+
+DATABASE = "millrace"
+OWNER = "millrace"
+_SUPERUSER = "postgres"
+_INSTALL = Path("/usr/lib/postgresql")
+
+
+def bin_dir() -> Path:
+    """Folder of the newest installed server's programs; raises PreflightError when there is none."""
+    found = sorted((p.parent for p in _INSTALL.glob("*/bin/postgres")), key=lambda p: float(p.parent.name))
+    if not found:
+        msg = "PostgreSQL is not installed; `./millrace setup` installs it"
+        raise PreflightError(msg)
+    return found[-1]
+
+
+def has_timescaledb() -> bool:
+    """Whether the server has the extension's control file and library."""
+    version = bin_dir().parent.name
+    control = Path("/usr/share/postgresql") / version / "extension" / "timescaledb.control"
+    return control.exists() and any((_INSTALL / version / "lib").glob("timescaledb*.so"))
+
+
+def uses_timescaledb(config: StackConfig) -> bool:
+    """Whether this instance loads TimescaleDB."""
+    return config.timescaledb == "auto" and has_timescaledb()
+
+
+def system_user() -> str | None:
+    """User to start the server as: PostgreSQL refuses root, so root uses the package's `postgres`; others stay themselves."""
+    return "postgres" if os.geteuid() == 0 else None
+
+
+def data_dir(config: StackConfig) -> Path:
+    """Cluster's folder: under the state folder, or under /var/lib when its user cannot get there (a home folder of root)."""
+    user = system_user()
+    if user and not _reachable(config.state, pwd.getpwnam(user)):
+        return Path("/var/lib/millrace") / config.instance_id / "postgres"
+    return config.data / "postgres"
+
+
+def socket_dir(config: StackConfig) -> Path:
+    """Folder of the unix socket, private to the server's user."""
+    return data_dir(config) / "socket"
+
+
+def command(config: StackConfig) -> tuple[str, ...]:
+    """The server in the foreground."""
+    return (str(bin_dir() / "postgres"), "-D", str(data_dir(config)))
+
+
+def dsn(config: StackConfig, *, dbname: str = DATABASE) -> str:
+    """Connection string of the owner role over loopback."""
+    return f"host={config.host} port={config.ports.postgres} dbname={dbname} user={OWNER} password={password(config)}"
+
+
+def superuser_dsn(config: StackConfig, *, dbname: str = "postgres") -> str:
+    """Connection string of the superuser over the unix socket."""
+    return f"host={socket_dir(config)} port={config.ports.postgres} dbname={dbname} user={_SUPERUSER}"
+
+
+def password(config: StackConfig) -> str:
+    """The owner role's password, generated at first use."""
+    path = config.secrets / "postgres-password"
+    if not path.exists():
+        config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+        descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+        with os.fdopen(descriptor, "w") as file:
+            file.write(secrets.token_urlsafe(24))
+    return path.read_text().strip()
+
+
+def prepare(config: StackConfig) -> None:
+    """Create the cluster when there is none, and write its configuration."""
+    directory, user = data_dir(config), system_user()
+    if not (directory / "PG_VERSION").exists():
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        shutil.rmtree(directory, ignore_errors=True)  # a half-made cluster has no PG_VERSION
+        directory.mkdir(mode=0o700)
+        if user:
+            shutil.chown(directory, user)
+        arguments = [
+            "-D",
+            str(directory),
+            "-U",
+            _SUPERUSER,
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+            "--auth-local=trust",
+            "--auth-host=scram-sha-256",
+        ]
+        result = subprocess.run(
+            [bin_dir() / "initdb", *arguments],
+            user=user,
+            group=_group(user),
+            cwd="/",
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if result.returncode:
+            msg = f"initdb failed:\n{result.stdout}{result.stderr}"
+            raise StepError(msg)
+    socket_dir(config).mkdir(mode=0o700, exist_ok=True)
+    _write(directory / "millrace.conf", _settings(config))
+    main = directory / "postgresql.conf"
+    include = "include = 'millrace.conf'"
+    if include not in main.read_text():
+        _write(main, main.read_text() + f"\n{include}\n")
+    if user:
+        for path in (socket_dir(config), directory / "millrace.conf", main):
+            shutil.chown(path, user, _group(user))
+
+
+def ready(config: StackConfig) -> bool:
+    """Whether the server takes connections."""
+    try:
+        with psycopg.connect(superuser_dsn(config), connect_timeout=2):
+            return True
+    except psycopg.OperationalError:
+        return False
+
+
+def create_database(config: StackConfig) -> str:
+    """Create role and database when missing and set the password; says what it did."""
+    with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
+        role = sql.Identifier(OWNER)
+        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone()
+        verb = sql.SQL("ALTER" if known else "CREATE")
+        # CREATEROLE: migrations make the analysts' roles. pg_monitor: `status` and `top` look at backends.
+        connection.execute(
+            sql.SQL("{} ROLE {} LOGIN CREATEROLE PASSWORD {}").format(verb, role, sql.Literal(password(config)))
+        )
+        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
+        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
+            return "database exists"
+        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role))
+    return "database created"
+
+
+def _settings(config: StackConfig) -> str:
+    timescale = uses_timescaledb(config)
+    rows = {
+        "listen_addresses": f"'{config.host}'",
+        "port": config.ports.postgres,
+        "unix_socket_directories": f"'{socket_dir(config)}'",
+        "shared_preload_libraries": "'timescaledb'" if timescale else "''",
+        "shared_buffers": f"{config.memory.postgres_shared_buffers_mb}MB",
+        "max_connections": 60,
+        # Durability is the product's promise: fsync and synchronous_commit stay on, also on a laptop.
+        "fsync": "on",
+        "synchronous_commit": "on",
+        # COPY writes much WAL: rarer checkpoints and compressed full-page images.
+        "max_wal_size": "4GB",
+        "checkpoint_timeout": "15min",
+        "wal_compression": "on",
+        "timezone": "'UTC'",
+        "log_timezone": "'UTC'",
+        "log_min_duration_statement": "'5s'",
+        "log_line_prefix": "'%m [%p] %q%u@%d '",
+    }
+    if timescale:
+        rows |= {"timescaledb.telemetry_level": "off", "max_worker_processes": 24}
+    return "# Rendered by `python -m stack`; edits are overwritten.\n" + "".join(
+        f"{key} = {value}\n" for key, value in rows.items()
+    )
+
+
+def _write(path: Path, text: str) -> None:
+    if not path.exists() or path.read_text() != text:
+        path.write_text(text)
+
+
+def _group(user: str | None) -> int | None:
+    return pwd.getpwnam(user).pw_gid if user else None
+
+
+def _reachable(path: Path, user: pwd.struct_passwd) -> bool:
+    """Whether `user` may enter every folder down to `path`, as far as it exists."""
+    for folder in (path, *path.parents):
+        if not folder.exists():
+            continue
+        info = folder.stat()
+        bit = 0o100 if info.st_uid == user.pw_uid else 0o010 if info.st_gid == user.pw_gid else 0o001
+        if not info.st_mode & bit:
+            return False
+    return True

@@ -1,0 +1,120 @@
+"""Checks before anything starts: ports free, memory and disk enough, programs and jars there. Every message says what to change."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import socket
+from pathlib import Path
+
+from stack import java, postgres
+from stack.config import ROOT, TOOLS, StackConfig
+from stack.errors import PreflightError
+from stack.plant import read_gateways
+
+# Beside the configured sizes: Python state in the TaskManagers, gateways, simulator, serving, page cache to breathe.
+_OTHER_MB = 1500
+_MB = 1 << 20
+
+
+def check(config: StackConfig, *, running: bool, flink: bool) -> None:
+    """Raise PreflightError for the first thing that would go wrong; a running instance holds its own ports and memory."""
+    _jars(flink=flink)
+    java.home()
+    postgres.bin_dir()
+    if flink and config.taskmanagers < config.parallelism.total:
+        needed = config.parallelism.total
+        msg = f"taskmanagers is {config.taskmanagers}, but the jobs need {needed} slots (parallelism.*), one TaskManager each"
+        raise PreflightError(msg)
+    _disk(config)
+    if not running:
+        _memory(config, flink=flink)
+        _ports(config)
+
+
+def used_ports(config: StackConfig) -> dict[str, int]:
+    """Every port of the instance by the setting that moves it."""
+    names = [name for name in config.ports.__dataclass_fields__ if name != "base"]
+    found = {f"ports.{name}": getattr(config.ports, name) for name in names}
+    for index in range(1, len(read_gateways(config.plant))):
+        found[f"ports.gateway_admin (+{index})"] = config.ports.gateway_admin + index
+    for index in range(1, config.taskmanagers + 1):
+        found[f"ports.flink_metrics (+{index})"] = config.ports.flink_metrics + index
+    return found
+
+
+def is_free(host: str, port: int) -> bool:
+    """Whether a server could listen there."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def listener(port: int) -> str:
+    """Process that listens on a TCP port as `name (pid)`, or "a process of another user"."""
+    inodes = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
+            columns = line.split()
+            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
+                inodes.add(f"socket:[{columns[9]}]")
+    for process in Path("/proc").glob("[0-9]*"):
+        try:
+            if any(os.readlink(fd) in inodes for fd in (process / "fd").iterdir()):
+                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
+        except OSError:  # gone meanwhile, or not ours to look at
+            continue
+    return "a process of another user"
+
+
+def _ports(config: StackConfig) -> None:
+    for key, port in used_ports(config).items():
+        if not is_free(config.host, port):
+            variable = "MILLRACE_" + key.split()[0].replace(".", "_").upper()
+            msg = (
+                f"port {port} ({key}) is taken by {listener(port)}; stop it, or set {key.split()[0]} in millrace.toml"
+                f" or {variable} in the environment (ports.base moves the whole block)"
+            )
+            raise PreflightError(msg)
+
+
+def _memory(config: StackConfig, *, flink: bool) -> None:
+    memory = config.memory
+    needed = memory.kafka_heap_mb + memory.postgres_shared_buffers_mb + _OTHER_MB // (1 if flink else 3)
+    if flink:
+        needed += memory.jobmanager_mb + config.taskmanagers * memory.taskmanager_mb
+    free = available_mb()
+    if free < needed:
+        cure = "end other programs, or lower memory.* and taskmanagers in millrace.toml"
+        msg = f"{free} MB of memory are free and {needed} MB are needed; {cure}"
+        raise PreflightError(msg)
+
+
+def available_mb() -> int:
+    """Memory that can be had: the machine's, or less inside a control group."""
+    rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
+    free = int(rows["MemAvailable"].split()[0]) // 1024
+    limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
+    if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
+        free = min(free, (int(text) - int(used.read_text())) // _MB)
+    return free
+
+
+def _disk(config: StackConfig) -> None:
+    config.state.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(config.state).free // (1 << 30)
+    if free < config.min_free_disk_gb:
+        cure = "set state or min_free_disk_gb in millrace.toml"
+        msg = f"{free} GB are free for {config.state} and {config.min_free_disk_gb} are wanted; {cure}"
+        raise PreflightError(msg)
+
+
+def _jars(*, flink: bool) -> None:
+    for folder in ("kafka", "flink") if flink else ("kafka",):
+        if not any((TOOLS / "jars" / folder).glob("*.jar")):
+            msg = f"jars are missing in {(TOOLS / 'jars' / folder).relative_to(ROOT)}; `./millrace setup` fetches them"
+            raise PreflightError(msg)

@@ -1,0 +1,135 @@
+"""Renders the configuration files of our own services; tables of values, one function per file.
+
+Enters: `StackConfig` and the plant file. Leaves: TOML files in the state folder, mode 0600 because some hold the database password.
+Who reads them: `edge`, `edge.simulator`, `serving`, `jobs`, and the one-shots of `connectors`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from stack import postgres
+from stack.config import StackConfig
+from stack.plant import PlantGateway, read_gateways, sites
+
+
+def simulator_file(config: StackConfig) -> Path:
+    """Configuration of the simulated machines."""
+    return config.config / "simulator.toml"
+
+
+def gateway_file(config: StackConfig, gateway_id: str) -> Path:
+    """Configuration of one gateway."""
+    return config.config / f"gateway-{gateway_id}.toml"
+
+
+def gateway_admin_port(config: StackConfig, index: int) -> int:
+    """Admin port of the gateway at that place in the plant file."""
+    return config.ports.gateway_admin + index
+
+
+def serving_file(config: StackConfig) -> Path:
+    """Configuration of the gRPC server."""
+    return config.config / "serving.toml"
+
+
+def jobs_file(config: StackConfig, job: str) -> Path:
+    """Configuration of one Flink job."""
+    return config.config / f"job-{job}.toml"
+
+
+def platform_file(config: StackConfig) -> Path:
+    """Configuration of the one-shots: topics, migrations, registry."""
+    return config.config / "platform.toml"
+
+
+def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
+    """Write every file."""
+    config.config.mkdir(mode=0o700, parents=True, exist_ok=True)
+    gateways = read_gateways(config.plant)
+    kafka = {"bootstrap_servers": config.bootstrap_servers}
+    database = {"dsn": postgres.dsn(config)}
+    write(simulator_file(config), _simulator(config))
+    for index, gateway in enumerate(gateways):
+        write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
+    write(serving_file(config), {"listen": config.serving_address, "kafka": kafka, "postgres": database})
+    for job in jobs:
+        write(jobs_file(config, job), {"parallelism": config.parallelism.of(job), "kafka": kafka, "postgres": database})
+    write(platform_file(config), {"sites": list(sites(gateways)), "kafka": kafka, "postgres": database})
+
+
+def instance_environment(config: StackConfig) -> dict[str, str]:
+    """Environment in which `stack.config.load` gives this instance again, for the stack's own helpers."""
+    variables = {
+        "MILLRACE_STATE": str(config.state),
+        "MILLRACE_PLANT": str(config.plant),
+        "MILLRACE_SEED": str(config.seed),
+        "MILLRACE_TIMESCALEDB": config.timescaledb,
+        "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
+        "MILLRACE_OWNER_PID": str(config.owner_pid),
+    }
+    for table, node in (("PORTS", config.ports), ("MEMORY", config.memory), ("PARALLELISM", config.parallelism)):
+        variables |= {
+            f"MILLRACE_{table}_{name.upper()}": str(getattr(node, name)) for name in node.__dataclass_fields__
+        }
+    return variables
+
+
+def _simulator(config: StackConfig) -> dict[str, Any]:
+    return {
+        "plant": str(config.plant),
+        "journal": str(config.data / "simulator" / "journal.jsonl"),
+        "seed": config.seed,
+        "opcua": {"url": f"opc.tcp://{config.host}:{config.ports.opcua}"},
+        "sparkplug": {"host": config.host, "port": config.ports.mosquitto},
+        "admin": {"host": config.host, "port": config.ports.simulator_admin},
+    }
+
+
+def _gateway(config: StackConfig, gateway: PlantGateway, index: int) -> dict[str, Any]:
+    return {
+        "gateway_id": gateway.id,
+        "site": gateway.site,
+        "state_dir": str(config.data / "gateways" / gateway.id),
+        "kafka": {"bootstrap_servers": config.bootstrap_servers},
+        "opcua": [{"url": f"opc.tcp://{config.host}:{config.ports.opcua}"}],
+        "sparkplug": [{"host": config.host, "port": config.ports.mosquitto, "group_id": gateway.site}],
+        "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
+    }
+
+
+def write(path: Path, values: Mapping[str, Any]) -> None:
+    """Write a TOML file with mode 0600; untouched when the text is the same."""
+    text = "# Rendered by `python -m stack`; edits are overwritten.\n" + to_toml(values)
+    if path.exists() and path.read_text() == text:
+        return
+    descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
+    with os.fdopen(descriptor, "w") as file:
+        file.write(text)
+
+
+def to_toml(values: Mapping[str, Any]) -> str:
+    """TOML text of plain values, lists of plain values, tables and arrays of tables, one level deep."""
+    plain = [
+        f"{key} = {_value(value)}" for key, value in values.items() if not _is_table(value) and not _is_tables(value)
+    ]
+    tables = [f"\n[{key}]\n{to_toml(value)}" for key, value in values.items() if _is_table(value)]
+    arrays = [f"\n[[{key}]]\n{to_toml(item)}" for key, value in values.items() if _is_tables(value) for item in value]
+    return "\n".join(plain) + ("\n" if plain else "") + "".join(tables) + "".join(arrays)
+
+
+def _is_table(value: Any) -> bool:
+    return isinstance(value, Mapping)
+
+
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
+
+
+def _value(value: Any) -> str:
+    # JSON's strings, numbers, booleans and arrays of them are TOML's too.
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,171 @@
+"""The table of services: what runs, in which order it starts, how its readiness is seen.
+
+Called by `supervisor` (renders it), `lifecycle` (starts and stops it) and `status`. A service whose module is not part of the
+checkout is left out.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+
+from stack import flink, kafka, mosquitto, postgres, render, serving_health
+from stack.config import ROOT, StackConfig
+from stack.plant import read_gateways
+
+# Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
+_POLITE = 5
+
+
+@dataclass(frozen=True, kw_only=True)
+class Service:
+    """One supervised process."""
+
+    name: str
+    command: tuple[str, ...]
+    ready: Callable[[StackConfig], bool]
+    # Services start in ascending stage and stop in descending stage; within a stage all at once.
+    stage: int
+    environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path = ROOT
+    user: str | None = None
+    nice: int = 0
+    stop_signal: str = "TERM"
+    stop_wait_s: int = 20
+    ready_timeout_s: float = 60
+    doc: str = ""
+    address: str = ""
+
+
+def all_services(config: StackConfig) -> tuple[Service, ...]:
+    """Every service of the instance, in start order."""
+    found = (*_infrastructure(config), *_flink(config), *_platform(config), *_keepers(config))
+    return tuple(sorted(found, key=lambda service: service.stage))
+
+
+def select(config: StackConfig, names: tuple[str, ...]) -> tuple[Service, ...]:
+    """Services by name or by prefix (`taskmanager`, `gateway`, `flink` for the whole cluster); all of them when no name is given."""
+    services = all_services(config)
+    if not names:
+        return services
+    wanted = [expanded for name in names for expanded in _GROUPS.get(name, (name,))]
+    chosen = tuple(s for s in services if any(s.name == w or s.name.startswith(f"{w}-") for w in wanted))
+    missing = [w for w in wanted if not any(s.name == w or s.name.startswith(f"{w}-") for s in services)]
+    if missing:
+        msg = f"no service {missing[0]!r}; there are {', '.join(s.name for s in services)} and the groups {', '.join(_GROUPS)}"
+        raise KeyError(msg)
+    return chosen
+
+
+_GROUPS = {"flink": ("jobmanager", "taskmanager"), "brokers": ("kafka", "mosquitto")}
+
+
+def module_present(module: str) -> bool:
+    """Whether the checkout has that module."""
+    try:
+        return importlib.util.find_spec(module) is not None
+    except ModuleNotFoundError:
+        return False
+
+
+def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
+    port = config.ports
+    return (
+        Service(
+            name="kafka", stage=1, command=kafka.command(config), ready=kafka.ready, stop_wait_s=40,
+            doc="Kafka broker", address=config.bootstrap_servers,
+        ),
+        Service(
+            name="postgres", stage=1, command=postgres.command(config), ready=postgres.ready, user=postgres.system_user(),
+            # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes a checkpoint.
+            stop_signal="INT", stop_wait_s=60, directory=Path("/"), doc="PostgreSQL", address=f"{config.host}:{port.postgres}",
+        ),
+        Service(
+            name="mosquitto", stage=1, command=mosquitto.command(config), ready=mosquitto.ready,
+            doc="MQTT broker", address=f"{config.host}:{port.mosquitto}",
+        ),
+    )  # fmt: skip
+
+
+def _flink(config: StackConfig) -> tuple[Service, ...]:
+    jobmanager = Service(
+        name="jobmanager", stage=1, command=flink.jobmanager_command(config), ready=flink.jobmanager_ready,
+        environment=flink.environment(config, "jobmanager"), directory=flink.tmp_dir(config), nice=_POLITE,
+        ready_timeout_s=90, doc="Flink JobManager", address=config.flink_url,
+    )  # fmt: skip
+    reserved = config.parallelism.commands
+    taskmanagers = tuple(
+        Service(
+            name=flink.taskmanager_id(index),
+            # The commands job is submitted while only its own TaskManagers are there, so it gets them.
+            stage=1 if index <= reserved else 3,
+            command=flink.taskmanager_command(config, index),
+            ready=partial(flink.taskmanager_ready, index=index),
+            environment=flink.environment(config, flink.taskmanager_id(index)),
+            nice=0 if index <= reserved else _POLITE,
+            doc="Flink TaskManager" + (" (commands)" if index <= reserved else ""),
+            directory=flink.tmp_dir(config),
+            ready_timeout_s=90,
+        )
+        for index in range(1, config.taskmanagers + 1)
+    )
+    return (jobmanager, *taskmanagers)
+
+
+def _platform(config: StackConfig) -> tuple[Service, ...]:
+    services: list[Service] = []
+    if module_present("edge.simulator"):
+        services.append(
+            Service(
+                name="simulator", stage=2, command=_python("edge.simulator", render.simulator_file(config)), nice=_POLITE,
+                ready=partial(_admin_ready, port=config.ports.simulator_admin),
+                doc="simulated machines", address=f"opc.tcp://{config.host}:{config.ports.opcua}",
+            )
+        )  # fmt: skip
+    if module_present("edge.__main__"):
+        for index, gateway in enumerate(read_gateways(config.plant)):
+            port = render.gateway_admin_port(config, index)
+            services.append(
+                Service(
+                    name=f"gateway-{gateway.id}", stage=2, command=_python("edge", render.gateway_file(config, gateway.id)), nice=_POLITE,
+                    ready=partial(_admin_ready, port=port), stop_wait_s=30,
+                    doc=f"gateway of site {gateway.site}", address=f"http://{config.host}:{port}",
+                )
+            )  # fmt: skip
+    if module_present("serving.__main__"):
+        services.append(
+            Service(
+                name="serving", stage=2, command=_python("serving", render.serving_file(config)), ready=serving_health.ready,
+                doc="gRPC server", address=config.serving_address,
+            )
+        )  # fmt: skip
+    return tuple(services)
+
+
+def _keepers(config: StackConfig) -> tuple[Service, ...]:
+    services = [
+        Service(
+            name="job-keeper", stage=4, command=(sys.executable, "-m", "stack.keeper"), ready=lambda _: True, nice=_POLITE,
+            environment=render.instance_environment(config), doc="resubmits jobs that a restarted JobManager forgot",
+        )
+    ]  # fmt: skip
+    if config.owner_pid:
+        services.append(
+            Service(
+                name="owner-watch", stage=0, command=(sys.executable, "-m", "stack.owner_watch"), ready=lambda _: True,
+                environment=render.instance_environment(config), doc="stops this instance when its owner is gone",
+            )
+        )  # fmt: skip
+    return tuple(services)
+
+
+def _python(module: str, config_file: Path) -> tuple[str, ...]:
+    return (sys.executable, "-m", module, "--config", str(config_file))
+
+
+def _admin_ready(config: StackConfig, port: int) -> bool:
+    return mosquitto.accepts(config.host, port)

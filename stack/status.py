@@ -1,0 +1,103 @@
+"""What `status` shows: services, jobs and the accounting, as a table for people or as JSON for programs."""
+
+from __future__ import annotations
+
+import importlib
+import re
+from typing import Any
+
+from stack import jobs
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.flink_rest import FlinkRest
+from stack.services import all_services, module_present
+from stack.supervisor import Supervisor, supervisor_log
+
+# supervisord counts nothing; it logs `exited: NAME (...)` for every end that nobody asked for.
+_EXITED = re.compile(r"INFO exited: (\S+) |WARN exited: (\S+) ")
+
+
+def collect(config: StackConfig) -> dict[str, Any]:
+    """Everything, with plain values only."""
+    states, restarts = Supervisor(config).states(), _restarts(config)
+    rows = []
+    for service in all_services(config):
+        state = states.get(service.name)
+        rows.append(
+            {
+                "name": service.name,
+                "what": service.doc,
+                "state": state.state if state else "STOPPED",
+                "pid": state.pid if state else 0,
+                "uptime_s": state.uptime_s if state else 0,
+                "restarts": restarts.get(service.name, 0),
+                "address": service.address,
+            }
+        )
+    return {
+        "running": bool(states),
+        "services": rows,
+        "jobs": _jobs(config) if states else [],
+        "accounting": _accounting(config, up=bool(states)),
+    }
+
+
+def text(status: dict[str, Any]) -> str:
+    """The same for people."""
+    lines = [f"{'service':<24}{'state':<10}{'pid':>8}{'uptime':>10}{'restarts':>10}  address"]
+    for row in status["services"]:
+        pid, uptime = row["pid"] or "", _duration(row["uptime_s"])
+        lines.append(f"{row['name']:<24}{row['state']:<10}{pid:>8}{uptime:>10}{row['restarts']:>10}  {row['address']}")
+    if status["jobs"]:
+        lines += ["", f"{'job':<24}{'state':<12}{'on':<18}id"]
+        lines += [f"{row['name']:<24}{row['state']:<12}{','.join(row['on']):<18}{row['id']}" for row in status["jobs"]]
+    accounting = status["accounting"]
+    if accounting:
+        lines += ["", "accounting"] + [
+            f"  {key:<22}{value}" for key, value in accounting.items() if not isinstance(value, (dict, list))
+        ]
+    return "\n".join(lines)
+
+
+def _jobs(config: StackConfig) -> list[dict[str, Any]]:
+    rest = FlinkRest(config.flink_url)
+    if not rest.alive():
+        return []
+    live = {job.name: job for job in reversed(rest.jobs()) if job.live}
+    names = [*jobs.JOBS, *sorted(set(live) - set(jobs.JOBS))]
+    return [
+        {"name": name, "state": live[name].state, "id": live[name].id, "on": sorted(rest.hosts_of(live[name].id))}
+        if name in live
+        else {"name": name, "state": "ABSENT", "id": "", "on": []}
+        for name in names
+        if name in live or name in jobs.available()
+    ]
+
+
+def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:
+    if not up or not module_present("stack.accounting"):
+        return {}
+    try:
+        return dict(importlib.import_module("stack.accounting").collect(config))
+    except (StackError, OSError) as error:
+        return {"error": str(error)}
+
+
+def _restarts(config: StackConfig) -> dict[str, int]:
+    """Ends that nobody asked for since supervisord started."""
+    counts: dict[str, int] = {}
+    path = supervisor_log(config)
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        if "supervisord started with pid" in line:
+            counts = {}
+        elif match := _EXITED.search(line):
+            name = match[1] or match[2]
+            counts[name] = counts.get(name, 0) + 1
+    return counts
+
+
+def _duration(seconds: int) -> str:
+    if not seconds:
+        return ""
+    minutes, hours = seconds // 60, seconds // 3600
+    return f"{seconds} s" if minutes < 2 else f"{minutes} min" if hours < 2 else f"{hours} h"

@@ -1,0 +1,136 @@
+"""One-shot steps of `up`: tables of what is done between the waves of services.
+
+A step names the services it needs; it is left out when one of them was not selected, or when its module is not part of the checkout.
+Every step may run again at any time.
+"""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import psycopg
+
+from stack import jobs, postgres, render
+from stack.config import ROOT, StackConfig
+from stack.errors import NotReadyError, StepError
+from stack.services import module_present
+
+_FRESH_S = 10
+_PROOF_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True, kw_only=True)
+class Step:
+    """One line of `up`. `modules` must exist in the checkout; `files` are relative to its root."""
+
+    title: str
+    needs: frozenset[str]
+    action: Callable[[StackConfig], str]
+    modules: tuple[str, ...] = ()
+    files: tuple[str, ...] = ()
+
+    def missing(self) -> str:
+        """First module or file that is not there; empty when all are."""
+        absent = [module for module in self.modules if not module_present(module)]
+        absent += [file for file in self.files if not (ROOT / file).exists()]
+        return absent[0] if absent else ""
+
+
+def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
+    """Run a module of ours with the platform's configuration; its last line of output is the step's result."""
+
+    def action(config: StackConfig) -> str:
+        command = [sys.executable, "-m", module, *arguments, "--config", str(render.platform_file(config))]
+        command = [str(config.plant) if part == "{plant}" else part for part in command]
+        environment = os.environ | {"PYTHONUNBUFFERED": "1"}
+        result = subprocess.run(
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180
+        )
+        if result.returncode:
+            msg = f"{' '.join(command[1:4])} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"
+            raise StepError(msg)
+        lines = result.stdout.strip().splitlines()
+        return lines[-1] if lines else "done"
+
+    return action
+
+
+def _job(name: str, *, wait: bool) -> Callable[[StackConfig], str]:
+    def action(config: StackConfig) -> str:
+        job_id, submitted = jobs.ensure(config, name, wait=wait)
+        return f"{'submitted' if submitted else 'runs'} as {job_id}"
+
+    return action
+
+
+def _all_jobs_run(config: StackConfig) -> str:
+    for name in jobs.available():
+        jobs.ensure(config, name)
+    return "all tasks run"
+
+
+def _fresh_rows(config: StackConfig) -> str:
+    """Wait until the SQL view `telemetry` has a row younger than a few seconds."""
+    deadline, detail = time.monotonic() + _PROOF_TIMEOUT_S, "no rows"
+    while time.monotonic() < deadline:
+        try:
+            with psycopg.connect(postgres.dsn(config), connect_timeout=5) as connection:
+                query = "SELECT extract(epoch FROM now() - max(time)) FROM telemetry WHERE time > now() - interval '10 minutes'"
+                row = connection.execute(query).fetchone()
+        except psycopg.Error as error:
+            detail = str(error).strip()
+        else:
+            if row is not None and row[0] is not None:
+                if row[0] < _FRESH_S:
+                    return f"newest row of `telemetry` is {row[0]:.1f} s old"
+                detail = f"newest row is {row[0]:.0f} s old"
+        time.sleep(0.25)
+    msg = f"no fresh rows in the view `telemetry` after {_PROOF_TIMEOUT_S} s: {detail}; look at `./millrace status` and `./millrace logs`"
+    raise NotReadyError(msg)
+
+
+_KAFKA, _POSTGRES, _FLINK = (
+    frozenset({"kafka"}),
+    frozenset({"postgres"}),
+    frozenset({"kafka", "postgres", "jobmanager", "taskmanager-1"}),
+)
+_ALL = _FLINK | {"simulator", "serving"}
+
+# After broker and database are up, before anything that uses them.
+PREPARATION = (
+    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka_admin"), modules=("connectors.kafka_admin",)),
+    Step(title="database", needs=_POSTGRES, action=postgres.create_database),
+    Step(title="migrations", needs=_POSTGRES, action=_tool("connectors.migrate"), modules=("connectors.migrate",)),
+    Step(
+        title="registry", needs=_POSTGRES, action=_tool("connectors.registry", "load", "{plant}"),
+        modules=("connectors.registry",), files=("stack/plant.yaml",),
+    ),
+    Step(
+        title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("connectors.registry", "publish"),
+        modules=("connectors.registry",), files=("stack/plant.yaml",),
+    ),
+)  # fmt: skip
+
+# While only the TaskManagers with CPU priority are there: the job gets one of them.
+COMMANDS_JOB = (
+    Step(title="job commands", needs=_FLINK, action=_job("commands", wait=True), files=("jobs/commands.py",)),
+)
+
+OTHER_JOBS = (
+    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry", wait=False), files=("jobs/telemetry.py",)),
+    Step(title="job historian", needs=_FLINK, action=_job("historian", wait=False), files=("jobs/historian.py",)),
+    Step(title="jobs", needs=_FLINK, action=_all_jobs_run, files=("jobs/telemetry.py",)),
+)
+
+# Data has gone the whole way.
+PROOF = (
+    Step(
+        title="data at the far end", needs=_ALL, action=_fresh_rows,
+        modules=("edge.simulator", "edge.__main__", "connectors.migrate"), files=("jobs/telemetry.py", "jobs/historian.py"),
+    ),
+)  # fmt: skip

@@ -1,0 +1,247 @@
+"""supervisord: its configuration, its life, and a typed client of its XML-RPC interface on a unix socket.
+
+Enters: the table of services. Every service is a process group of its own, restarted when it dies, its output in a rotated file.
+Nothing starts by itself: `lifecycle` starts services in order.
+"""
+
+from __future__ import annotations
+
+import http.client
+import os
+import resource
+import socket
+import subprocess
+import sys
+import time
+import xmlrpc.client
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.services import Service
+
+# Every process of the instance carries it; `down` looks for leftovers by it.
+MARKER = "MILLRACE_INSTANCE"
+_NOT_RUNNING = 70  # supervisord's fault codes
+_ALREADY_STARTED = 60
+_BAD_NAME = 10
+_ALREADY_ADDED = 90
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ProcessState:
+    """What supervisord says of one service."""
+
+    name: str
+    state: str
+    pid: int
+    uptime_s: int
+    description: str
+
+
+def socket_path(config: StackConfig) -> Path:
+    """The control socket."""
+    return config.run / "supervisor.sock"
+
+
+def config_file(config: StackConfig) -> Path:
+    """Where supervisord's configuration is rendered."""
+    return config.config / "supervisord.conf"
+
+
+def log_file(config: StackConfig, service: str) -> Path:
+    """Output of a service."""
+    return config.logs / f"{service}.log"
+
+
+def supervisor_log(config: StackConfig) -> Path:
+    """What supervisord itself says: starts, ends, restarts."""
+    return config.logs / "supervisord.log"
+
+
+class Supervisor:
+    """The supervisord of one instance."""
+
+    def __init__(self, config: StackConfig) -> None:
+        self._config = config
+        self._rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(socket_path(config)))
+
+    def alive(self) -> bool:
+        """Whether supervisord answers."""
+        try:
+            return bool(self._rpc.supervisor.getState()["statename"] in ("RUNNING", "RESTARTING"))
+        except (OSError, http.client.HTTPException):
+            return False
+
+    def pid(self) -> int:
+        """Process id of supervisord."""
+        return int(self._rpc.supervisor.getPID())
+
+    def ensure(self, services: Iterable[Service]) -> None:
+        """Render the configuration and start supervisord, or have the running one take up what changed."""
+        services = tuple(services)
+        text = _render(self._config, services)
+        config_file(self._config).write_text(text)
+        config_file(self._config).chmod(0o600)
+        if self.alive():
+            self._reload()
+            return
+        command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config_file(self._config))]
+        result = subprocess.run(command, env=_environment(self._config), capture_output=True, text=True, check=False)
+        deadline = time.monotonic() + 20
+        while not self.alive():
+            if result.returncode or time.monotonic() > deadline:
+                msg = f"supervisord did not start: {result.stdout}{result.stderr}; see {supervisor_log(self._config)}"
+                raise StackError(msg)
+            time.sleep(0.05)
+
+    def start(self, name: str) -> bool:
+        """Start a service; False when it was running already."""
+        try:
+            self._rpc.supervisor.startProcess(name, False)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == _ALREADY_STARTED:
+                return False
+            msg = f"supervisord could not start {name}: {fault.faultString}"
+            raise StackError(msg) from fault
+        return True
+
+    def stop(self, name: str, *, wait: bool = True) -> bool:
+        """Stop a service; False when it was not running."""
+        try:
+            self._rpc.supervisor.stopProcess(name, wait)
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode in (_NOT_RUNNING, _BAD_NAME):
+                return False
+            msg = f"supervisord could not stop {name}: {fault.faultString}"
+            raise StackError(msg) from fault
+        return True
+
+    def states(self) -> dict[str, ProcessState]:
+        """State of every service supervisord knows; empty when it is down."""
+        if not self.alive():
+            return {}
+        found = {}
+        for info in self._rpc.supervisor.getAllProcessInfo():
+            uptime_s = info["now"] - info["start"] if info["pid"] else 0
+            found[info["name"]] = ProcessState(
+                name=info["name"],
+                state=info["statename"],
+                pid=info["pid"],
+                uptime_s=uptime_s,
+                description=info["description"],
+            )
+        return found
+
+    def shutdown(self) -> None:
+        """End supervisord itself and wait until it is gone."""
+        if not self.alive():
+            return
+        pid = self.pid()
+        self._rpc.supervisor.shutdown()
+        deadline = time.monotonic() + 120
+        while Path(f"/proc/{pid}").exists():
+            if time.monotonic() > deadline:
+                msg = f"supervisord (process {pid}) did not end"
+                raise StackError(msg)
+            time.sleep(0.05)
+
+    def _reload(self) -> None:
+        ((added, changed, removed),) = self._rpc.supervisor.reloadConfig()
+        for name in (*removed, *changed):
+            self.stop(name)
+            self._rpc.supervisor.removeProcessGroup(name)
+        for name in (*changed, *added):
+            try:
+                self._rpc.supervisor.addProcessGroup(name)
+            except xmlrpc.client.Fault as fault:
+                if fault.faultCode != _ALREADY_ADDED:
+                    raise
+
+
+class _UnixConnection(http.client.HTTPConnection):
+    def __init__(self, path: Path) -> None:
+        super().__init__("localhost", timeout=180)
+        self._path = path
+
+    def connect(self) -> None:
+        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.sock.settimeout(self.timeout)
+        self.sock.connect(str(self._path))
+
+
+class _UnixTransport(xmlrpc.client.Transport):
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self._path = path
+
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
+        return _UnixConnection(self._path)
+
+
+def _environment(config: StackConfig) -> dict[str, str]:
+    """What every service inherits: the caller's environment, our interpreter first, nothing that changes a Python or a JVM."""
+    dropped = {"PYTHONPATH", "PYTHONHOME", "JAVA_TOOL_OPTIONS", "_JAVA_OPTIONS", "JVM_ARGS"}
+    inherited = {key: value for key, value in os.environ.items() if key not in dropped and not key.startswith("COV_")}
+    path = f"{Path(sys.executable).parent}{os.pathsep}{inherited.get('PATH', '/usr/bin:/bin')}"
+    return inherited | {MARKER: config.instance_id, "PATH": path, "PYTHONUNBUFFERED": "1"}
+
+
+def _render(config: StackConfig, services: Iterable[Service]) -> str:
+    run_as = "user = root\n" if os.geteuid() == 0 else ""
+    head = f"""; Rendered by `python -m stack`; edits are overwritten.
+[supervisord]
+logfile = {supervisor_log(config)}
+pidfile = {config.run / "supervisord.pid"}
+childlogdir = {config.logs}
+minfds = {_file_limit()}
+{run_as}
+[unix_http_server]
+file = {socket_path(config)}
+chmod = 0700
+
+[rpcinterface:supervisor]
+supervisor.rpcinterface_factory = supervisor.rpcinterface:make_main_rpcinterface
+"""
+    return head + "".join(_program(config, service) for service in services)
+
+
+def _file_limit() -> int:
+    """Open files a service may have: a broker needs more than the usual soft limit of 1024, and no more than is allowed."""
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return 32768 if hard == resource.RLIM_INFINITY else min(32768, hard // 2)
+
+
+def _program(config: StackConfig, service: Service) -> str:
+    command = (*(("nice", "-n", str(service.nice)) if service.nice else ()), *service.command)
+    rows: dict[str, Any] = {
+        "command": " ".join(_quote(part) for part in command),
+        "directory": service.directory,
+        "environment": ",".join(f"{key}={_quote(value)}" for key, value in sorted(service.environment.items())),
+        "autostart": "false",
+        "autorestart": "true",
+        "startsecs": 1,
+        # Never give up: a service that cannot start (its broker is away) tries again with growing pauses.
+        "startretries": 1000,
+        "stopsignal": service.stop_signal,
+        "stopwaitsecs": service.stop_wait_s,
+        # The postmaster ends its own children; a signal to its whole group would look like a crash to it.
+        "stopasgroup": "false" if service.name == "postgres" else "true",
+        "killasgroup": "true",
+        "redirect_stderr": "true",
+        "stdout_logfile": log_file(config, service.name),
+        "stdout_logfile_maxbytes": "20MB",
+        "stdout_logfile_backups": 3,
+    }
+    if service.user:
+        rows["user"] = service.user
+    body = "".join(f"{key} = {value}\n" for key, value in rows.items() if value != "")
+    return f"\n[program:{service.name}]\n{body}"
+
+
+def _quote(text: str) -> str:
+    escaped = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    return f'"{escaped}"'

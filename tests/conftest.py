@@ -1,0 +1,21 @@
+"""Shared by all rungs of the test ladder: the marker of a test follows from its folder."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+_HERE = Path(__file__).parent
+# Folders whose name is no rung are fast tests of their own kind (contract, golden).
+_RUNGS = ("unit", "operators", "flink", "integration")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark every test by its folder and run the fast rungs first."""
+    for item in items:
+        rung = item.path.relative_to(_HERE).parts[0]
+        item.add_marker(rung if rung in _RUNGS else "unit")
+    items.sort(
+        key=lambda item: max((place for place, rung in enumerate(_RUNGS) if item.get_closest_marker(rung)), default=0)
+    )
