@@ -1,0 +1,1 @@
+"""The benchmark harness: what Millrace claims of speed and quality comes from here."""
