@@ -1,0 +1,81 @@
+"""Configuration of the telemetry stages. Frozen; built by `schemas.settings` from the job's TOML file, or by hand in tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ValidationConfig:
+    """Bounds that are not a tag's own."""
+
+    future_skew_s: float = 5.0
+    """Source time may be later than the frame's close time by this much."""
+    too_old_days: float = 30.0
+    """Older than this before the frame's close time is refused: the retention of raw samples."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WindowConfig:
+    """When windows close, how long they can be restated."""
+
+    lateness_s: float = 10.0
+    """A window takes late samples, and is emitted again, until its device's clock is this far past its end."""
+    lateness_by_window_s: dict[str, float] = field(default_factory=dict)
+    """Overrides per window length: {"60": 30.0}."""
+    close_delay_s: float = 0.2
+    """A window is first emitted when the device's clock is this far past its end: one frame, so that tags which
+    are published a little after the others do not make every window restate."""
+    idle_s: float = 10.0
+    """The clock of a silent device runs on with processing time, this far behind."""
+    forget_idle_s: float = 600.0
+    """After this much silence its closed windows leave the state; what still comes for them is flagged late."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class HoldConfig:
+    """How much a lane may hold back while it waits for a registry version."""
+
+    max_frames: int = 512
+    max_bytes: int = 16 * 1024 * 1024
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectorSpec:
+    """One detector of the configuration: `kind` as registered in stages.detection, with its parameters."""
+
+    name: str
+    kind: str
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DetectionConfig:
+    """Anomaly detection. A device's detector is named by its tags' definitions; an unknown name falls back to `default`."""
+
+    enabled: bool = True
+    detectors: tuple[DetectorSpec, ...] = ()
+    """Beside the built-in ones, or instead of a built-in one of the same name."""
+    snapshot_interval_s: float = 60.0
+    """How much learning a failure may cost. 0 snapshots every change (tests)."""
+    snapshot_budget_ms: float = 4.0
+    """Time one timer call may spend on snapshots."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TelemetryConfig:
+    """All stages of the telemetry job."""
+
+    validation: ValidationConfig = ValidationConfig()
+    windows: WindowConfig = WindowConfig()
+    hold: HoldConfig = HoldConfig()
+    detection: DetectionConfig = DetectionConfig()
+    remembered_checksums: int = 512
+    """Per (gateway, epoch, lane, stream): how far back an identity conflict is told from a duplicate."""
+    latest_interval_ms: int = 250
+    """At most one LatestBatch per lane in this time."""
+    progress_interval_s: float = 1.0
+    """At most one LaneProgress per lane in this time, when duplicates, conflicts or held frames changed."""
+    progress_quiet_interval_s: float = 10.0
+    """The same, when only more frames were judged."""
