@@ -1,0 +1,1 @@
+"""Tests, by rung: contract and unit (pure), operators, flink, integration."""

@@ -1,0 +1,191 @@
+"""One believable record of every type, from fixed seeds: what the golden files hold, and what tests take as a starting point."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+
+from schemas import frame as frames
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
+from schemas.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_LAST_USABLE
+from schemas.verdicts import LATE_FLAG, Verdict
+
+SEED = 20_260_105
+EPOCH = UUID("019b8c00-0000-7000-8000-000000000001")
+COMMAND = UUID("019b8c00-1111-7abc-9def-000000000002")
+EVENT = UUID("019b8c00-2222-7abc-9def-000000000003")
+EPISODE = UUID("7d1f6a52-2f0b-5c55-8a43-0d6f5c1f9a10")
+T0_US = 1_767_600_000_000_000  # 2026-01-05T08:00:00Z
+
+
+def frame(samples: int = 12) -> frames.Frame:
+    """A judged frame with every kind of float, good, uncertain and bad quality, and out-of-order times."""
+    rng = np.random.default_rng(SEED)
+    value = np.round(rng.normal(70, 5, samples), 3)
+    value[:5] = [0.0, -0.0, np.nan, np.inf, -np.inf]
+    quality = np.full(samples, GOOD, np.uint16)
+    quality[-2:] = [UNCERTAIN_LAST_USABLE, BAD_SENSOR_FAILURE]
+    verdict = np.zeros(samples, np.uint8)
+    verdict[2:5] = Verdict.NOT_FINITE
+    verdict[5] = Verdict.GOOD | LATE_FLAG
+    verdict[-2:] = Verdict.DEGRADED_QUALITY
+    built = frames.build(
+        gateway_id="gw-north-1",
+        epoch=EPOCH,
+        lane=1,
+        stream=frames.Stream.LIVE,
+        sequence=42,
+        closed_time_us=T0_US + 200_000,
+        clock_status=frames.ClockStatus.SYNCHRONISED,
+        registry_version=7,
+        tag_id=rng.choice([101, 102, 205, 70_000], samples).astype(np.int32),
+        time_us=T0_US + rng.permutation(samples) * 10_000 - 1,
+        value=value,
+        quality=quality,
+        traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
+    )
+    return built.with_verdict(verdict)
+
+
+def frame_record(built: frames.Frame) -> dict[str, Any]:
+    """Avro record of a frame."""
+    record = {field.name: getattr(built, field.name) for field in dataclasses.fields(built)}
+    return record | {"stream": built.stream.name, "clock_status": built.clock_status.value}
+
+
+def _record(message: Any) -> dict[str, Any]:
+    return {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+
+
+def _aggregates() -> dict[str, Any]:
+    rng = np.random.default_rng(SEED + 1)
+    windows = 3
+    low, high = np.sort(rng.normal(20, 2, (2, windows)), axis=0)
+    start_us = T0_US + np.arange(windows, dtype=np.int64) * 1_000_000
+    mean = (low + high) / 2
+    mean[-1] = np.nan
+    return {
+        "gateway_id": "gw-north-1", "lane": 1, "window_s": 1, "closed_time_us": T0_US + 3_200_000,
+        "tag_id": np.array([101, 101, 102], np.int32), "start_us": start_us,
+        "count": np.array([10, 9, 4], np.int32), "good": np.array([10, 8, 0], np.int32),
+        "mean": mean, "m2": np.array([0.5, 0.25, 0.0]),
+        "min": low, "min_time_us": start_us + 100_000, "max": high, "max_time_us": start_us + 200_000,
+        "first": low, "first_time_us": start_us, "last": high, "last_time_us": start_us + 900_000,
+    }  # fmt: skip
+
+
+def _rejected() -> dict[str, Any]:
+    return {
+        "reason": Verdict.OUT_OF_RANGE.name, "detail": "412.5 is above the limit 150", "rejected_time_us": T0_US + 250_000,
+        "source_topic": "telemetry.frames.north", "source_partition": 3, "source_offset": 9_007_199_254_740_993,
+        "gateway_id": "gw-north-1", "epoch": EPOCH, "lane": 1, "stream": "LIVE", "sequence": 42, "samples": 2,
+        "position": np.array([0, 7], np.int32), "tag_id": np.array([101, 205], np.int32),
+        "time_us": np.array([T0_US, T0_US + 1], np.int64), "value": np.array([412.5, -0.0]),
+        "quality": np.array([0, 0x8000], np.uint16), "original": None,
+    }  # fmt: skip
+
+
+def _event() -> dict[str, Any]:
+    return {
+        "event_id": EVENT, "kind": "GAP", "gateway_id": "gw-north-1", "device_id": 0, "time_us": T0_US,
+        "text": "buffer full: oldest segment dropped", "attributes": {"segment": "17"},
+        "gap": {
+            "lane": 1, "epoch": EPOCH, "stream": "BACKFILL", "first_sequence": 5, "last_sequence": 9, "samples": 4_321,
+            "from_us": T0_US - 60_000_000, "to_us": T0_US, "cause": "FULL",
+        },
+        "lanes": [{
+            "lane": 1, "epoch": EPOCH, "stream": "LIVE", "next_sequence": 43, "produced_samples": 430_000,
+            "produced_checksum": -1_234_567_890_123_456_789, "delivered_sequence": 40, "buffered_samples": 30_000,
+            "dropped_samples": 0,
+        }],
+    }  # fmt: skip
+
+
+def _anomaly() -> dict[str, Any]:
+    return {
+        "episode_id": EPISODE, "device_id": 11, "phase": "CLOSE", "revision": 3, "start_us": T0_US,
+        "end_us": T0_US + 42_000_000, "score": 0.125, "peak_score": 0.96875, "threshold": 0.75,
+        "contributors": [
+            {"tag_id": 101, "score": 0.9, "value": 91.5, "expected_low": 60.0, "expected_high": 80.0},
+            {"tag_id": 102, "score": 0.1, "value": 3.0, "expected_low": None, "expected_high": None},
+        ],
+        "detector": "default", "detector_version": 1,
+    }  # fmt: skip
+
+
+def _progress() -> dict[str, Any]:
+    return {
+        "gateway_id": "gw-north-1", "lane": 1, "time_us": T0_US, "frames": 42, "samples": 420_000, "duplicate_frames": 2,
+        "duplicate_samples": 20_000, "identity_conflicts": 1,
+        "held": [{"epoch": EPOCH, "stream": "LIVE", "sequence": 43, "samples": 12}],
+    }  # fmt: skip
+
+
+def _definition() -> dict[str, Any]:
+    return {
+        "tag_id": 101, "device_id": 11, "registry_version": 7, "path": "acme/north/press/line1/cell1/press01/temperature",
+        "name": "temperature", "site": "north", "device_class": "press", "tag_class": "process",
+        "description": "Hydraulic oil temperature", "data_type": "DOUBLE", "unit": "Cel", "eu_low": 20.0, "eu_high": 90.0,
+        "limit_low": -40.0, "limit_high": 150.0, "max_rate": 5.0, "stuck_after_s": None, "period_ms": 100, "deadband": 0.0,
+        "windows_s": [1, 60], "detector": "default", "historise": "ALL", "gateway_id": "gw-north-1", "lane": 1,
+        "address": "opcua:ns=2;s=north.press01.temperature", "writable": False, "retired": False,
+    }  # fmt: skip
+
+
+def _latest() -> dict[str, Any]:
+    return {
+        "gateway_id": "gw-north-1", "lane": 1, "closed_time_us": T0_US + 200_000, "tag_id": np.array([101, 102], np.int32),
+        "time_us": np.array([T0_US, T0_US - 86_400_000_000], np.int64), "value": np.array([71.25, 1.0]),
+        "quality": np.array([GOOD, UNCERTAIN_LAST_USABLE], np.uint16),
+    }  # fmt: skip
+
+
+def _request() -> CommandRequest:
+    return CommandRequest(
+        command_id=COMMAND, device_id=11, gateway_id="gw-north-1", site="north", name="write",
+        parameters={"speed_setpoint": 12.5}, submitted_by="operator", submitted_us=T0_US, expires_us=T0_US + 30_000_000,
+    )  # fmt: skip
+
+
+def records() -> dict[str, dict[str, Any]]:
+    """Example of every record type, in the newest version."""
+    request = _request()
+    outcome: dict[str, Any] = {"command_id": COMMAND, "attempt": 1, "device_id": 11, "gateway_id": "gw-north-1"}
+    state = CommandState.SUCCEEDED
+    return {
+        "AggregateBatch": _aggregates(),
+        "Anomaly": _anomaly(),
+        "CommandAck": _record(
+            CommandAck(**outcome, state=state, time_us=T0_US + 40_000, readback={"speed_setpoint": 12.5})
+        ),
+        "CommandControl": _record(
+            CommandControl(command_id=COMMAND, device_id=11, action=ControlAction.CANCEL, by="operator", time_us=T0_US)
+        ),
+        "CommandRequest": _record(request),
+        "CommandState": _record(
+            CommandStateRecord(
+                **outcome,
+                version=4,
+                state=state,
+                site=request.site,
+                name=request.name,
+                parameters=request.parameters,
+                submitted_by=request.submitted_by,
+                submitted_us=T0_US,
+                expires_us=request.expires_us,
+                updated_us=T0_US + 41_000,
+                readback={"speed_setpoint": 12.5},
+                duplicate_acks=1,
+            )  # fmt: skip
+        ),
+        "DeviceEvent": _event(),
+        "LaneProgress": _progress(),
+        "LatestBatch": _latest(),
+        "RegistryVersion": {"version": 7, "tags": 400, "time_us": T0_US},
+        "Rejected": _rejected(),
+        "TagDefinition": _definition(),
+        "TelemetryFrame": frame_record(frame()),
+    }

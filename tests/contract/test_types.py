@@ -1,0 +1,118 @@
+"""The same thing has the same name and members in Avro, in Python and in the protos."""
+
+from __future__ import annotations
+
+import dataclasses
+from enum import Enum
+from typing import Any
+
+import pytest
+
+from schemas import codec, commands, frame, registry, verdicts
+from schemas.proto.millrace.v1 import commands_pb2, state_pb2
+from tests.contract import examples
+
+
+def enum_symbols(schema: Any, name: str) -> list[str] | None:
+    """Symbols of a named enum, wherever it is in a schema."""
+    if isinstance(schema, list):
+        return next((found for branch in schema if (found := enum_symbols(branch, name))), None)
+    if not isinstance(schema, dict):
+        return None
+    if schema.get("name") == name and schema.get("type") == "enum":
+        return [str(symbol) for symbol in schema["symbols"]]
+    inner = [field["type"] for field in schema.get("fields", ())]
+    inner += [schema[part] for part in ("type", "items", "values") if isinstance(schema.get(part), dict | list)]
+    return enum_symbols(inner, name) if inner else None
+
+
+@pytest.mark.parametrize(
+    ("record", "enum", "python"),
+    [
+        ("TelemetryFrame", "Stream", frame.Stream),
+        ("Rejected", "Stream", frame.Stream),
+        ("LaneProgress", "Stream", frame.Stream),
+        ("DeviceEvent", "Stream", frame.Stream),
+        ("TelemetryFrame", "ClockStatus", frame.ClockStatus),
+        ("CommandState", "State", commands.CommandState),
+        ("CommandAck", "AckState", commands.CommandState),
+        ("CommandControl", "Action", commands.ControlAction),
+        ("TagDefinition", "DataType", registry.DataType),
+        ("TagDefinition", "Historise", registry.Historise),
+    ],
+)
+def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum]) -> None:
+    assert enum_symbols(codec.newest(record).raw, enum) == [member.name for member in python]
+
+
+@pytest.mark.parametrize(
+    ("name", "python"),
+    [
+        ("TelemetryFrame", frame.Frame),
+        ("TagDefinition", registry.TagDefinition),
+        ("CommandRequest", commands.CommandRequest),
+        ("CommandControl", commands.CommandControl),
+        ("CommandAck", commands.CommandAck),
+        ("CommandState", commands.CommandStateRecord),
+    ],
+)
+def test_domain_types_have_the_fields_of_their_records(name: str, python: Any) -> None:
+    avro = [field["name"] for field in codec.newest(name).raw["fields"]]
+    assert sorted(field.name for field in dataclasses.fields(python)) == sorted(avro)
+
+
+@pytest.mark.parametrize(
+    ("proto", "prefix", "names"),
+    [
+        (commands_pb2.CommandState, "COMMAND_STATE_", [state.name for state in commands.CommandState]),
+        (state_pb2.AnomalyPhase, "ANOMALY_PHASE_", enum_symbols(codec.newest("Anomaly").raw, "Phase")),
+        (state_pb2.Quality, "QUALITY_", ["GOOD", "UNCERTAIN", "BAD"]),
+    ],
+    ids=["CommandState", "AnomalyPhase", "Quality"],
+)
+def test_proto_enums_have_the_same_names(proto: Any, prefix: str, names: list[str]) -> None:
+    assert proto.keys() == [f"{prefix}UNSPECIFIED", *(f"{prefix}{name}" for name in names)]
+
+
+def test_verdict_numbers_are_what_they_have_always_been() -> None:
+    assert {verdict.name: verdict.value for verdict in verdicts.Verdict} == {
+        "GOOD": 0, "DEGRADED_QUALITY": 1, "DEGRADED_CLOCK": 2, "DEGRADED_RANGE": 3,
+        "NOT_FINITE": 16, "NOT_REPRESENTABLE": 17, "OUT_OF_RANGE": 18, "RATE_OF_CHANGE": 19, "STUCK": 20, "FUTURE": 21,
+        "TOO_OLD": 22, "UNKNOWN_TAG": 23, "GATEWAY_NOT_AUTHORISED": 24,
+    }  # fmt: skip
+
+
+def test_verdicts_leave_room_for_the_late_flag() -> None:
+    for verdict in verdicts.Verdict:
+        assert (verdict | verdicts.LATE_FLAG) & verdicts.VERDICT_MASK == verdict
+        assert verdicts.is_reject(verdict) == (verdict >= verdicts.REJECT_FROM)
+
+
+def test_reasons_of_samples_and_of_records_do_not_collide() -> None:
+    assert not {verdict.name for verdict in verdicts.Verdict} & {reason.name for reason in verdicts.RecordReject}
+
+
+def test_command_records_come_back_as_they_went() -> None:
+    records = examples.records()
+    for python in (commands.CommandRequest, commands.CommandControl, commands.CommandAck, commands.CommandStateRecord):
+        name = python.__name__.removesuffix("Record")
+        original = python(**records[name])
+        _, record = codec.decode(original.encode(), name)
+        assert python.from_record(record) == original
+
+
+def test_a_registry_is_complete_once_its_marker_came() -> None:
+    definition = registry.tag_from_record(examples.records()["TagDefinition"])
+    known = registry.Registry()
+    key, value = registry.encode_tag(definition)
+    assert key == b"101"
+    assert known.apply(value) is False
+    assert (known.version, known.tags) == (0, {101: definition})
+    key, value = registry.encode_version(7, tags=1, time_us=0)
+    assert known.apply(value) is True
+    assert known.apply(value) is False
+    assert known.version == 7
+    assert [tag.tag_id for tag in known.lane_tags("gw-north-1", 1)] == [101]
+    assert list(known.lane_tags("gw-north-1", 2)) == []
+    assert [tag.tag_id for tag in known.device_tags(11)] == [101]
+    assert definition.device_path == "acme/north/press/line1/cell1/press01"
