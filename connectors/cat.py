@@ -63,7 +63,8 @@ def read(settings: KafkaSettings, topic: str, *, count: int | None, key: str | N
     """The last `count` records of a topic (all with None), by Kafka's timestamp, only those with `key` when given."""
     try:
         compacted = topics.find(topic).cleanup is topics.Cleanup.COMPACT
-    except KeyError:
+    except KeyError as error:
+        print(f"cat: {error.args[0]} (`cat topics` lists those that exist)", file=sys.stderr)
         compacted = False
     # Offsets of a compacted topic have holes, and a key's last record can be anywhere.
     tail = None if compacted or key is not None else count

@@ -145,12 +145,12 @@ def _worth(value: Any) -> bool:
 
 
 def _label(name: str) -> str:
-    return name.removesuffix("_us").replace("_", " ") if name.endswith("_us") else name.replace("_", " ")
+    return {"tag_id": "tag", "tag_ids": "tag"}.get(name) or name.removesuffix("_us").replace("_", " ")
 
 
 def _scalar(name: str, value: Any, tags: TagLookup) -> str:
     if isinstance(value, Mapping):
-        inner = (f"{key} {_scalar(key, item, tags)}" for key, item in value.items() if _worth(item))
+        inner = (f"{_label(key)} {_scalar(key, item, tags)}" for key, item in value.items() if _worth(item))
         return "{" + ", ".join(inner) + "}"
     if isinstance(value, (list, tuple)):
         return "[" + ", ".join(_scalar("", item, tags) for item in value) + "]"
@@ -159,7 +159,7 @@ def _scalar(name: str, value: Any, tags: TagLookup) -> str:
     return _number(name, value, tags) if isinstance(value, (int, float)) else str(value)
 
 
-def _number(name: str, value: float, tags: TagLookup) -> str:
+def _number(name: str, value: int | float, tags: TagLookup) -> str:
     if isinstance(value, float):
         return f"{value:g}"
     if name.endswith("_us"):

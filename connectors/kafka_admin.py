@@ -154,11 +154,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         log.error("topics were not made", extra={"cause": str(error)})
         return 2
     for change in changes:
-        log.log(
-            logging.INFO if change.applied else logging.WARNING,
-            "topic",
-            extra={"topic": change.topic, "what": change.what, "applied": change.applied},
-        )
+        level = logging.INFO if change.applied else logging.WARNING
+        log.log(level, change.what, extra={"topic": change.topic, "applied": change.applied})
     log.info("topics checked", extra={"topics": len(wanted(platform.sites)), "changes": len(changes)})
     return 0 if all(change.applied for change in changes) else 1
 

@@ -10,6 +10,7 @@
     ├── InvalidRequestError    the caller asked for something malformed
     ├── NotFoundError          no such device, tag or command
     ├── ConflictError          the same id with other content
+    ├── PreconditionError      not in a state that allows this
     ├── PermissionDeniedError  the caller may not
     ├── OverloadedError        try again later
     └── UnavailableError       a component this call needs is not reachable
@@ -54,6 +55,10 @@ class NotFoundError(MillraceError):
 
 class ConflictError(MillraceError):
     """The same id with other content."""
+
+
+class PreconditionError(MillraceError):
+    """Not in a state that allows this: a command that has its outcome cannot be cancelled."""
 
 
 class PermissionDeniedError(MillraceError):

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(schemas/proto/millrace/v1/commands.proto\x12\x0bmillrace.v1\"\x96\x02\n\x14SubmitCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\tdevice_id\x18\x02 \x01(\x05H\x00\x12\x0e\n\x04path\x18\x03 \x01(\tH\x00\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x45\n\nparameters\x18\x05 \x03(\x0b\x32\x31.millrace.v1.SubmitCommandRequest.ParametersEntry\x12\x18\n\x10\x65xpires_after_ms\x18\x06 \x01(\x05\x12\x19\n\x11requires_approval\x18\x07 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06\x64\x65vice\"\xf1\x03\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.millrace.v1.CommandState\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x38\n\nparameters\x18\x07 \x03(\x0b\x32$.millrace.v1.Command.ParametersEntry\x12\x14\n\x0csubmitted_by\x18\x08 \x01(\t\x12\x14\n\x0csubmitted_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x12\n\nupdated_us\x18\x0b \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x34\n\x08readback\x18\r \x03(\x0b\x32\".millrace.v1.Command.ReadbackEntry\x12\x11\n\tlate_acks\x18\x0e \x01(\x05\x12\x16\n\x0e\x64uplicate_acks\x18\x0f \x01(\x05\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rReadbackEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\")\n\x13WatchCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\";\n\x15\x43ontrolCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xcd\x02\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMMAND_STATE_PENDING_APPROVAL\x10\x01\x12\x1a\n\x16\x43OMMAND_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x43OMMAND_STATE_EXECUTING\x10\x04\x12\x1b\n\x17\x43OMMAND_STATE_SUCCEEDED\x10\x05\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x06\x12\x1a\n\x16\x43OMMAND_STATE_REJECTED\x10\x07\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x08\x12\x1b\n\x17\x43OMMAND_STATE_CANCELLED\x10\t\x12\x19\n\x15\x43OMMAND_STATE_UNKNOWN\x10\n2\xff\x02\n\x0e\x43ommandService\x12H\n\rSubmitCommand\x12!.millrace.v1.SubmitCommandRequest\x1a\x14.millrace.v1.Command\x12\x42\n\nGetCommand\x12\x1e.millrace.v1.GetCommandRequest\x1a\x14.millrace.v1.Command\x12H\n\x0cWatchCommand\x12 .millrace.v1.WatchCommandRequest\x1a\x14.millrace.v1.Command0\x01\x12I\n\rCancelCommand\x12\".millrace.v1.ControlCommandRequest\x1a\x14.millrace.v1.Command\x12J\n\x0e\x41pproveCommand\x12\".millrace.v1.ControlCommandRequest\x1a\x14.millrace.v1.Commandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(schemas/proto/millrace/v1/commands.proto\x12\x0bmillrace.v1\"\x96\x02\n\x14SubmitCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\tdevice_id\x18\x02 \x01(\x05H\x00\x12\x0e\n\x04path\x18\x03 \x01(\tH\x00\x12\x0c\n\x04name\x18\x04 \x01(\t\x12\x45\n\nparameters\x18\x05 \x03(\x0b\x32\x31.millrace.v1.SubmitCommandRequest.ParametersEntry\x12\x18\n\x10\x65xpires_after_ms\x18\x06 \x01(\x05\x12\x19\n\x11requires_approval\x18\x07 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06\x64\x65vice\"\x86\x04\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12(\n\x05state\x18\x02 \x01(\x0e\x32\x19.millrace.v1.CommandState\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12\x38\n\nparameters\x18\x07 \x03(\x0b\x32$.millrace.v1.Command.ParametersEntry\x12\x14\n\x0csubmitted_by\x18\x08 \x01(\t\x12\x14\n\x0csubmitted_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x12\n\nupdated_us\x18\x0b \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12\x34\n\x08readback\x18\r \x03(\x0b\x32\".millrace.v1.Command.ReadbackEntry\x12\x11\n\tlate_acks\x18\x0e \x01(\x05\x12\x16\n\x0e\x64uplicate_acks\x18\x0f \x01(\x05\x12\x13\n\x0bprovisional\x18\x10 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rReadbackEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\")\n\x13WatchCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\";\n\x15\x43ontrolCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xcd\x02\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMMAND_STATE_PENDING_APPROVAL\x10\x01\x12\x1a\n\x16\x43OMMAND_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x43OMMAND_STATE_EXECUTING\x10\x04\x12\x1b\n\x17\x43OMMAND_STATE_SUCCEEDED\x10\x05\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x06\x12\x1a\n\x16\x43OMMAND_STATE_REJECTED\x10\x07\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x08\x12\x1b\n\x17\x43OMMAND_STATE_CANCELLED\x10\t\x12\x19\n\x15\x43OMMAND_STATE_UNKNOWN\x10\n2\xff\x02\n\x0e\x43ommandService\x12H\n\rSubmitCommand\x12!.millrace.v1.SubmitCommandRequest\x1a\x14.millrace.v1.Command\x12\x42\n\nGetCommand\x12\x1e.millrace.v1.GetCommandRequest\x1a\x14.millrace.v1.Command\x12H\n\x0cWatchCommand\x12 .millrace.v1.WatchCommandRequest\x1a\x14.millrace.v1.Command0\x01\x12I\n\rCancelCommand\x12\".millrace.v1.ControlCommandRequest\x1a\x14.millrace.v1.Command\x12J\n\x0e\x41pproveCommand\x12\".millrace.v1.ControlCommandRequest\x1a\x14.millrace.v1.Commandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -27,24 +27,24 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMAND_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_COMMAND_READBACKENTRY']._loaded_options = None
   _globals['_COMMAND_READBACKENTRY']._serialized_options = b'8\001'
-  _globals['_COMMANDSTATE']._serialized_start=984
-  _globals['_COMMANDSTATE']._serialized_end=1317
+  _globals['_COMMANDSTATE']._serialized_start=1005
+  _globals['_COMMANDSTATE']._serialized_end=1338
   _globals['_SUBMITCOMMANDREQUEST']._serialized_start=58
   _globals['_SUBMITCOMMANDREQUEST']._serialized_end=336
   _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_start=277
   _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_end=326
   _globals['_COMMAND']._serialized_start=339
-  _globals['_COMMAND']._serialized_end=836
+  _globals['_COMMAND']._serialized_end=857
   _globals['_COMMAND_PARAMETERSENTRY']._serialized_start=277
   _globals['_COMMAND_PARAMETERSENTRY']._serialized_end=326
-  _globals['_COMMAND_READBACKENTRY']._serialized_start=789
-  _globals['_COMMAND_READBACKENTRY']._serialized_end=836
-  _globals['_GETCOMMANDREQUEST']._serialized_start=838
-  _globals['_GETCOMMANDREQUEST']._serialized_end=877
-  _globals['_WATCHCOMMANDREQUEST']._serialized_start=879
-  _globals['_WATCHCOMMANDREQUEST']._serialized_end=920
-  _globals['_CONTROLCOMMANDREQUEST']._serialized_start=922
-  _globals['_CONTROLCOMMANDREQUEST']._serialized_end=981
-  _globals['_COMMANDSERVICE']._serialized_start=1320
-  _globals['_COMMANDSERVICE']._serialized_end=1703
+  _globals['_COMMAND_READBACKENTRY']._serialized_start=810
+  _globals['_COMMAND_READBACKENTRY']._serialized_end=857
+  _globals['_GETCOMMANDREQUEST']._serialized_start=859
+  _globals['_GETCOMMANDREQUEST']._serialized_end=898
+  _globals['_WATCHCOMMANDREQUEST']._serialized_start=900
+  _globals['_WATCHCOMMANDREQUEST']._serialized_end=941
+  _globals['_CONTROLCOMMANDREQUEST']._serialized_start=943
+  _globals['_CONTROLCOMMANDREQUEST']._serialized_end=1002
+  _globals['_COMMANDSERVICE']._serialized_start=1341
+  _globals['_COMMANDSERVICE']._serialized_end=1724
 # @@protoc_insertion_point(module_scope)

@@ -57,7 +57,7 @@ class SubmitCommandRequest(_message.Message):
     def __init__(self, command_id: _Optional[str] = ..., device_id: _Optional[int] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., expires_after_ms: _Optional[int] = ..., requires_approval: bool = ...) -> None: ...
 
 class Command(_message.Message):
-    __slots__ = ("command_id", "state", "version", "device_id", "device_path", "name", "parameters", "submitted_by", "submitted_us", "expires_us", "updated_us", "detail", "readback", "late_acks", "duplicate_acks")
+    __slots__ = ("command_id", "state", "version", "device_id", "device_path", "name", "parameters", "submitted_by", "submitted_us", "expires_us", "updated_us", "detail", "readback", "late_acks", "duplicate_acks", "provisional")
     class ParametersEntry(_message.Message):
         __slots__ = ("key", "value")
         KEY_FIELD_NUMBER: _ClassVar[int]
@@ -87,6 +87,7 @@ class Command(_message.Message):
     READBACK_FIELD_NUMBER: _ClassVar[int]
     LATE_ACKS_FIELD_NUMBER: _ClassVar[int]
     DUPLICATE_ACKS_FIELD_NUMBER: _ClassVar[int]
+    PROVISIONAL_FIELD_NUMBER: _ClassVar[int]
     command_id: str
     state: CommandState
     version: int
@@ -102,7 +103,8 @@ class Command(_message.Message):
     readback: _containers.ScalarMap[str, float]
     late_acks: int
     duplicate_acks: int
-    def __init__(self, command_id: _Optional[str] = ..., state: _Optional[_Union[CommandState, str]] = ..., version: _Optional[int] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., submitted_by: _Optional[str] = ..., submitted_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., updated_us: _Optional[int] = ..., detail: _Optional[str] = ..., readback: _Optional[_Mapping[str, float]] = ..., late_acks: _Optional[int] = ..., duplicate_acks: _Optional[int] = ...) -> None: ...
+    provisional: bool
+    def __init__(self, command_id: _Optional[str] = ..., state: _Optional[_Union[CommandState, str]] = ..., version: _Optional[int] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., name: _Optional[str] = ..., parameters: _Optional[_Mapping[str, float]] = ..., submitted_by: _Optional[str] = ..., submitted_us: _Optional[int] = ..., expires_us: _Optional[int] = ..., updated_us: _Optional[int] = ..., detail: _Optional[str] = ..., readback: _Optional[_Mapping[str, float]] = ..., late_acks: _Optional[int] = ..., duplicate_acks: _Optional[int] = ..., provisional: bool = ...) -> None: ...
 
 class GetCommandRequest(_message.Message):
     __slots__ = ("command_id",)
