@@ -67,18 +67,17 @@ class Supervisor:
 
     def __init__(self, config: StackConfig) -> None:
         self._config = config
-        self._rpc: Any = xmlrpc.client.ServerProxy("http://localhost", transport=_UnixTransport(socket_path(config)))
 
     def alive(self) -> bool:
         """Whether supervisord answers."""
         try:
-            return bool(self._rpc.supervisor.getState()["statename"] in ("RUNNING", "RESTARTING"))
+            return bool(self._call("getState")["statename"] in ("RUNNING", "RESTARTING"))
         except (OSError, http.client.HTTPException):
             return False
 
     def pid(self) -> int:
         """Process id of supervisord."""
-        return int(self._rpc.supervisor.getPID())
+        return int(self._call("getPID"))
 
     def ensure(self, services: Iterable[Service]) -> None:
         """Render the configuration and start supervisord, or have the running one take up what changed."""
@@ -101,7 +100,7 @@ class Supervisor:
     def start(self, name: str) -> bool:
         """Start a service; False when it was running already."""
         try:
-            self._rpc.supervisor.startProcess(name, False)
+            self._call("startProcess", name, False)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == _ALREADY_STARTED:
                 return False
@@ -112,7 +111,7 @@ class Supervisor:
     def stop(self, name: str, *, wait: bool = True) -> bool:
         """Stop a service; False when it was not running."""
         try:
-            self._rpc.supervisor.stopProcess(name, wait)
+            self._call("stopProcess", name, wait)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode in (_NOT_RUNNING, _BAD_NAME):
                 return False
@@ -125,7 +124,7 @@ class Supervisor:
         if not self.alive():
             return {}
         found = {}
-        for info in self._rpc.supervisor.getAllProcessInfo():
+        for info in self._call("getAllProcessInfo"):
             uptime_s = info["now"] - info["start"] if info["pid"] else 0
             found[info["name"]] = ProcessState(
                 name=info["name"],
@@ -141,7 +140,7 @@ class Supervisor:
         if not self.alive():
             return
         pid = self.pid()
-        self._rpc.supervisor.shutdown()
+        self._call("shutdown")
         deadline = time.monotonic() + 120
         while Path(f"/proc/{pid}").exists():
             if time.monotonic() > deadline:
@@ -149,14 +148,20 @@ class Supervisor:
                 raise StackError(msg)
             time.sleep(0.05)
 
+    def _call(self, method: str, *arguments: Any) -> Any:
+        with xmlrpc.client.ServerProxy(
+            "http://localhost", transport=_UnixTransport(socket_path(self._config))
+        ) as proxy:
+            return getattr(proxy.supervisor, method)(*arguments)
+
     def _reload(self) -> None:
-        ((added, changed, removed),) = self._rpc.supervisor.reloadConfig()
+        ((added, changed, removed),) = self._call("reloadConfig")
         for name in (*removed, *changed):
             self.stop(name)
-            self._rpc.supervisor.removeProcessGroup(name)
+            self._call("removeProcessGroup", name)
         for name in (*changed, *added):
             try:
-                self._rpc.supervisor.addProcessGroup(name)
+                self._call("addProcessGroup", name)
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode != _ALREADY_ADDED:
                     raise
@@ -178,8 +183,10 @@ class _UnixTransport(xmlrpc.client.Transport):
         super().__init__()
         self._path = path
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:  # noqa: ARG002
-        return _UnixConnection(self._path)
+    def make_connection(self, host: Any) -> http.client.HTTPConnection:
+        connection = _UnixConnection(self._path)
+        self._connection = host, connection  # the base class closes what it finds here
+        return connection
 
 
 def _environment(config: StackConfig) -> dict[str, str]:

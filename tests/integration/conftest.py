@@ -19,7 +19,6 @@ from psycopg import sql
 
 from stack import flink, instance, postgres
 from stack.instance import Instance
-from tests.integration import containers
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +46,8 @@ def stack() -> Iterator[Instance]:
 def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
     """Bootstrap servers of a broker without topics."""
     if _use_containers():
+        from tests.integration import containers
+
         with containers.kafka() as bootstrap_servers:
             yield bootstrap_servers
     else:
@@ -57,6 +58,8 @@ def kafka(request: pytest.FixtureRequest) -> Iterator[str]:
 def postgres_admin_dsn(request: pytest.FixtureRequest) -> Iterator[str]:
     """Connection string of a superuser."""
     if _use_containers():
+        from tests.integration import containers
+
         with containers.postgres() as dsn:
             yield dsn
     else:
@@ -91,6 +94,8 @@ def database(make_database: Callable[[], str]) -> str:
 def mosquitto(request: pytest.FixtureRequest) -> Iterator[Address]:
     """An MQTT broker that lets anybody in."""
     if _use_containers():
+        from tests.integration import containers
+
         with containers.mosquitto() as (host, port):
             yield Address(host=host, port=port)
     else:

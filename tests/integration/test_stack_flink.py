@@ -1,0 +1,111 @@
+"""The Flink cluster of the stack: thread mode, two jobs on one TaskManager, savepoint and restart, a killed TaskManager."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from stack import instance, jobs, lifecycle
+from stack.config import StackConfig
+from stack.flink_rest import FlinkRest
+from stack.supervisor import Supervisor
+from tests.integration.polling import eventually
+
+JOB = Path(__file__).parent / "counting_job.py"
+pytestmark = pytest.mark.timeout(600)
+
+
+@dataclass
+class Cluster:
+    """A cluster with one TaskManager, and the report file of each job."""
+
+    config: StackConfig
+    reports: Path
+
+    def submit(self, name: str) -> str:
+        job_id = jobs.submit(
+            self.config, name, script=JOB, arguments=("--name", name, "--report", str(self.reports / name))
+        )
+        jobs.wait_running(self.config, job_id)
+        return job_id
+
+    def report(self, name: str) -> dict[str, int]:
+        path = self.reports / name
+        return json.loads(path.read_text()) if path.exists() else {"pid": 0, "count": 0}
+
+    def counted(self, name: str, more_than: int) -> dict[str, int]:
+        eventually(
+            lambda: self.report(name)["count"] > more_than, timeout_s=60, what=f"{name} counts beyond {more_than}"
+        )
+        return self.report(name)
+
+    def taskmanager_pid(self) -> int:
+        return Supervisor(self.config).states()["taskmanager-1"].pid
+
+
+@pytest.fixture(scope="module")
+def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
+    with instance.temporary() as running:
+        config = running.require("jobmanager", "taskmanager-1")
+        yield Cluster(config=config, reports=tmp_path_factory.mktemp("reports"))
+    assert lifecycle.processes(config) == []
+
+
+def test_job_runs_in_the_process_of_the_taskmanager(cluster: Cluster) -> None:
+    cluster.submit("commands")
+    assert cluster.counted("commands", 5)["pid"] == cluster.taskmanager_pid()
+
+
+def test_state_survives_stop_with_savepoint_and_a_second_job_in_between(cluster: Cluster) -> None:
+    before = cluster.counted("commands", 20)["count"]
+    savepoint = jobs.stop(cluster.config, "commands")
+    assert savepoint and jobs.restore_path(cluster.config, "commands") == savepoint
+    pid = cluster.taskmanager_pid()
+
+    cluster.submit("historian")  # another job in the process where the first one has loaded pemja
+    assert cluster.counted("historian", 5)["pid"] == pid
+    jobs.stop(cluster.config, "historian")
+
+    (cluster.reports / "commands").unlink()
+    cluster.submit("commands")
+    assert eventually(lambda: cluster.report("commands"), what="first report")["pid"] in (0, pid)
+    assert eventually(lambda: cluster.report("commands")["count"], timeout_s=60) >= before
+    assert cluster.taskmanager_pid() == pid
+
+
+def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> None:
+    rest = FlinkRest(cluster.config.flink_url)
+    job = rest.live_job("commands")
+    assert job is not None
+    checkpoint = eventually(
+        lambda: "/chk-" in jobs.restore_path(cluster.config, "commands"), timeout_s=60, what="a checkpoint"
+    )
+    assert checkpoint
+    killed = cluster.taskmanager_pid()
+    os.kill(killed, signal.SIGKILL)
+    pid = eventually(lambda: (p := cluster.taskmanager_pid()) not in (0, killed) and p, what="supervisord restarts it")
+    before = cluster.report("commands")["count"]
+    eventually(lambda: cluster.report("commands")["pid"] == pid, timeout_s=90, what="the job runs in the new process")
+    assert cluster.counted("commands", before)["pid"] == pid
+    assert rest.live_job("commands") == job
+
+
+def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+    rest = FlinkRest(cluster.config.flink_url)
+    before = cluster.report("commands")["count"]
+    os.kill(Supervisor(cluster.config).states()["jobmanager"].pid, signal.SIGKILL)
+    eventually(
+        lambda: rest.alive() and "taskmanager-1" in rest.taskmanagers(),
+        timeout_s=90,
+        what="JobManager and TaskManager meet again",
+    )
+    assert rest.live_job("commands") is None
+    assert jobs.interrupted(cluster.config) == ("commands",)
+    cluster.submit("commands")
+    assert cluster.counted("commands", before)["count"] > before
