@@ -7,11 +7,14 @@ ever; the same identity with another checksum is a conflict, never a duplicate.
 from __future__ import annotations
 
 import dataclasses
+import io
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
+from functools import cache
 from typing import Any, NamedTuple
 from uuid import UUID
 
+import fastavro
 import numpy as np
 from numpy.typing import NDArray
 
@@ -190,6 +193,35 @@ def _check_shape(frame: Frame) -> None:
     if n < 1 or int(frame.tag_index.max()) >= len(frame.tag_ids):
         msg = f"frame of {n} samples points outside its dictionary of {len(frame.tag_ids)} tags"
         raise UndecodableError(msg)
+
+
+def peek_lane_key(message: bytes) -> str | None:
+    """Lane key of a frame message without decoding the rest (about 2 µs); None for anything else.
+
+    Relies on gateway_id, epoch and lane being the first fields of every version of TelemetryFrame.
+    """
+    if not message.startswith(_frame_headers()):
+        return None
+    body = io.BytesIO(message[codec.HEADER_BYTES : codec.HEADER_BYTES + _PEEK_BYTES])
+    try:
+        identity = fastavro.schemaless_reader(body, _peek_schema())
+        return lane_key(identity["gateway_id"], identity["lane"])
+    except (EOFError, ValueError, IndexError, OverflowError):  # torn: the real decoder will say what is wrong
+        return None
+
+
+_PEEK_BYTES = 512
+
+
+@cache
+def _frame_headers() -> tuple[bytes, ...]:
+    return tuple(schema.header for schema in codec.all_schemas()["TelemetryFrame"])
+
+
+@cache
+def _peek_schema() -> Any:
+    raw = codec.newest("TelemetryFrame").raw
+    return fastavro.parse_schema({**raw, "fields": raw["fields"][:3]}, named_schemas={})
 
 
 def identity_of(frame: Frame | dict[str, Any]) -> dict[str, Any]:

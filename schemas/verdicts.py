@@ -55,6 +55,8 @@ class RecordReject(StrEnum):
     """A message of a schema this version does not ship."""
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
     """A frame whose identity was seen before with another checksum."""
+    PROCESSING_FAILED = "PROCESSING_FAILED"
+    """The job itself failed on the record: a defect of Millrace. The record is kept whole, so that it can be sent again once that is mended."""
 
 
 def is_reject(verdict: int) -> bool:

@@ -1,0 +1,53 @@
+"""The execution environment of a job: thread mode, fixed maximum parallelism, tables beside streams.
+
+What belongs to the cluster (checkpoints, restart strategy, state backend, class loading) comes from its configuration, not from here.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+from typing import Any
+
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.table import StreamTableEnvironment
+
+MAX_PARALLELISM = 128
+"""Number of key groups. Part of every savepoint: it can never change, and `shards` is laid out for it."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class JobEnvironment:
+    """PyFlink's two environments over the same graph."""
+
+    stream: StreamExecutionEnvironment
+    table: StreamTableEnvironment
+
+    def transformations(self) -> list[Any]:
+        """Java transformations attached so far."""
+        return list(self.stream._j_stream_execution_environment.getTransformations())  # noqa: SLF001
+
+    def stream_graph(self) -> Any:
+        """The Java stream graph as it would be submitted; the environment stays usable."""
+        return self.stream._j_stream_execution_environment.getStreamGraph(False)  # noqa: SLF001
+
+
+def environment(*, parallelism: int, buffer_timeout_ms: int | None = None, options: dict[str, str] | None = None) -> JobEnvironment:
+    """Environment of one job; `options` are Flink settings for tests."""
+    configuration = Configuration()
+    settings = {
+        "python.execution-mode": "thread",
+        # The interpreter that runs this is the one that has the dependencies.
+        "python.executable": sys.executable,
+        "python.client.executable": sys.executable,
+        "pipeline.max-parallelism": str(MAX_PARALLELISM),
+        **(options or {}),
+    }
+    for key, value in settings.items():
+        configuration.set_string(key, value)
+    stream = StreamExecutionEnvironment.get_execution_environment(configuration)
+    stream.set_parallelism(parallelism)
+    if buffer_timeout_ms is not None:
+        stream.set_buffer_timeout(buffer_timeout_ms)
+    return JobEnvironment(stream=stream, table=StreamTableEnvironment.create(stream))

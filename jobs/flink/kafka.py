@@ -1,0 +1,117 @@
+"""Kafka ends of the jobs: a source of whole records, a sink to topics named by the records.
+
+Both are Flink's SQL connector with raw formats, because PyFlink's DataStream connector neither shows key, topic, partition and offset
+of a record nor writes a key. A source row is `types.record_type`, a sink row `types.output_type`. Order: per partition. Delivery:
+at-least-once in, at-least-once out; identities make the repetition harmless (exactly-once output would be visible only at checkpoints).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from pyflink.datastream import DataStream
+from pyflink.table import Schema
+from pyflink.table.types import DataTypes
+
+from jobs.flink.environment import JobEnvironment
+from jobs.flink.types import OUTPUT_FIELDS
+from schemas.settings import KafkaSettings
+
+_DISCOVERY = "10 s"  # a new site's topics are read within this
+_NEVER_REFUSED_BYTES = 8 << 20
+
+
+def source(env: JobEnvironment, kafka: KafkaSettings, *, name: str, pattern: str, group_id: str, from_start: bool = False) -> DataStream:
+    """Records of all topics that match `pattern`, from the group's committed offsets, the beginning when there are none.
+
+    With `from_start` the offsets committed by earlier runs do not count: for compacted topics that are folded into state. A job that is
+    restored goes on from the offsets of its snapshot in either case. `name` is the operator's uid.
+    """
+    options = {
+        "connector": "kafka",
+        "topic-pattern": pattern,
+        "scan.startup.mode": "earliest-offset" if from_start else "group-offsets",
+        "scan.topic-partition-discovery.interval": _DISCOVERY,
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        "properties.group.id": group_id,
+        "properties.client.id.prefix": name,
+        "properties.auto.offset.reset": "earliest",
+        "properties.max.partition.fetch.bytes": str(_NEVER_REFUSED_BYTES),
+        **_connection(kafka),
+    }
+    columns = "`topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, `key` BYTES, `value` BYTES"
+    table = _create_table(env, name, columns, options)
+    stream = env.table.to_data_stream(env.table.sql_query(f"SELECT `topic`, `partition`, `offset`, `key`, `value` FROM {table}"))  # noqa: S608
+    _name_source(stream, name)
+    return stream
+
+
+def sink(env: JobEnvironment, kafka: KafkaSettings, stream: DataStream, *, name: str, topics: Sequence[str] = (), pattern: str = "", linger_ms: int = 0) -> None:
+    """Write rows of `types.output_type`, each to the topic it names, which must be in `topics` or match `pattern`.
+
+    `name` is the operator's uid. The record's Kafka timestamp is the time of writing: retention counts from there.
+    """
+    options = {
+        "connector": "kafka",
+        **({"topic": ";".join(topics)} if topics else {"topic-pattern": pattern}),
+        "key.format": "raw",
+        "key.fields": "key",
+        "value.format": "raw",
+        "value.fields-include": "EXCEPT_KEY",
+        "sink.delivery-guarantee": "at-least-once",
+        "properties.linger.ms": str(linger_ms),
+        "properties.batch.size": str(1 << 18),
+        "properties.buffer.memory": str(64 << 20),
+        "properties.max.request.size": str(_NEVER_REFUSED_BYTES),
+        # The broker refuses an oversized record for good; anything else is tried again until the job's restart strategy takes over.
+        "properties.delivery.timeout.ms": "120000",
+        **_connection(kafka),
+    }
+    table = _create_table(env, name, "`topic` STRING METADATA, `key` BYTES, `value` BYTES", options)
+    schema = Schema.new_builder()
+    for field, data_type in zip(OUTPUT_FIELDS, (DataTypes.STRING(), DataTypes.BYTES(), DataTypes.BYTES()), strict=True):
+        schema = schema.column(field, data_type)
+    before = env.transformations()
+    statements = env.table.create_statement_set()
+    statements.add_insert(table, env.table.from_data_stream(stream, schema.build()))
+    statements.attach_as_datastream()
+    for transformation in env.transformations()[len(before) :]:
+        transformation.setName(name)
+        transformation.setUid(name)
+
+
+def _create_table(env: JobEnvironment, name: str, columns: str, options: Mapping[str, str]) -> str:
+    table = name.replace("-", "_")
+    pairs = ", ".join(f"'{_quoted(key)}' = '{_quoted(value)}'" for key, value in options.items())
+    env.table.execute_sql(f"CREATE TEMPORARY TABLE {table} ({columns}) WITH ({pairs})")
+    return table
+
+
+def _quoted(text: str) -> str:
+    return text.replace("'", "''")
+
+
+def _connection(kafka: KafkaSettings) -> dict[str, str]:
+    """Java client properties of the settings, which are named as librdkafka's."""
+    pairs = {"bootstrap.servers": kafka.bootstrap_servers, "security.protocol": kafka.security_protocol}
+    if kafka.ssl_ca_location:
+        pairs |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": kafka.ssl_ca_location}
+    if kafka.ssl_certificate_location:
+        # The Java client wants key and certificate chain in one PEM file.
+        pairs |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": kafka.ssl_key_location or kafka.ssl_certificate_location}
+    return {f"properties.{key}": value for key, value in pairs.items()}
+
+
+def _name_source(stream: DataStream, name: str) -> None:
+    """Give the source under a table's stream its uid: the planner would derive one from the shape of the graph."""
+    pending = [stream._j_data_stream.getTransformation()]  # noqa: SLF001
+    while pending:
+        transformation = pending.pop()
+        inputs = list(transformation.getInputs())
+        if not inputs:
+            transformation.setName(name)
+            transformation.setUid(name)
+        pending += inputs
