@@ -1,0 +1,129 @@
+"""What passes between a machine connector and the gateway: readings and notices up, writes down.
+
+Connectors (`connectors.opcua`, `connectors.sparkplug`) call a `Sink`; the gateway implements it. A connector knows which
+addresses are tags (`update`), keeps the protocol's session alive (`run`) and writes values (`write`); it converts no
+types and drops nothing. Ordering: readings of one tag are handed over in the order the protocol delivered them.
+Delivery: `on_appended` is called once all readings of the call are in the durable buffer, so that a protocol which has
+acknowledgements (OPC UA) acknowledges nothing that a crash could still lose.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, NamedTuple, Protocol
+
+from schemas.events import EventKind, Gap
+from schemas.registry import TagDefinition
+
+Value = float | int | bool | str | bytes | None
+
+
+@dataclass(slots=True)
+class Readings:
+    """Parallel lists of the same length: tag, source time in microseconds UTC, value as the machine sent it, quality.
+
+    `historical` values were stored at the machine and sent late.
+    """
+
+    tag_id: list[int] = field(default_factory=list)
+    time_us: list[int] = field(default_factory=list)
+    value: list[Value] = field(default_factory=list)
+    quality: list[int] = field(default_factory=list)
+    historical: bool = False
+
+    def __len__(self) -> int:
+        return len(self.tag_id)
+
+    def add(self, tag_id: int, time_us: int, value: Value, quality: int) -> None:
+        """Append one reading."""
+        self.tag_id.append(tag_id)
+        self.time_us.append(time_us)
+        self.value.append(value)
+        self.quality.append(quality)
+
+    def extend(self, other: Readings) -> None:
+        """Append all readings of `other`."""
+        self.tag_id += other.tag_id
+        self.time_us += other.time_us
+        self.value += other.value
+        self.quality += other.quality
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Notice:
+    """What a connector has to say besides values; becomes a DeviceEvent."""
+
+    kind: EventKind
+    device_id: int
+    time_us: int
+    text: str
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    gap: Gap | None = None
+
+
+class Sink(Protocol):
+    """The gateway's side."""
+
+    def readings(self, readings: Readings, on_appended: Callable[[], None] | None = None) -> None:
+        """Take readings over; the caller does not touch them afterwards."""
+
+    def notice(self, notice: Notice) -> None:
+        """Take a notice over."""
+
+    def last_seen_us(self, tag_id: int) -> int:
+        """Newest source time of the tag that is in the durable buffer or was; 0 when there is none."""
+
+
+class WriteStatus(Enum):
+    """How a write ended."""
+
+    DONE = "done"
+    """The machine confirmed it, and the values read back are what was written."""
+    REFUSED = "refused"
+    """The machine refused, or reports another value."""
+    NOT_SENT = "not sent"
+    """Nothing left the gateway."""
+    UNKNOWN = "unknown"
+    """It was sent, and nobody can say whether it was carried out."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriteResult:
+    """Outcome of a write, with the values read back by tag name."""
+
+    status: WriteStatus
+    detail: str = ""
+    readback: Mapping[str, float] = field(default_factory=dict)
+
+
+class Write(NamedTuple):
+    """One value for one tag."""
+
+    tag: TagDefinition
+    value: float
+
+
+class Connector(Protocol):
+    """One connection to machines."""
+
+    name: str
+
+    def serves(self, address: str) -> bool:
+        """Whether an address of the registry belongs to this connection."""
+
+    def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
+        """Take over the tags by address, now and whenever the registry changes.
+
+        `foreign` are addresses the registry gives to other gateways: known, but not this connection's to read.
+        """
+
+    async def run(self) -> None:
+        """Keep the connection until cancelled."""
+
+    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+        """Write to one device and read back; never raises for what machine or connection do."""
+
+    def status(self) -> dict[str, Any]:
+        """Numbers and states for people."""

@@ -1,0 +1,118 @@
+"""Domain type of a device event: what is not a sample. Topic `device.events.<site>`, key device id.
+
+Written by gateways; read by the telemetry job, the historian and serving. The same event sent again has the same `event_id`.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from schemas import codec
+from schemas.frame import Stream
+from schemas.ids import uuid7
+
+UNKNOWN_SAMPLES = -1
+"""Samples of a gap that nobody can count: lost before they reached the gateway."""
+
+
+class EventKind(StrEnum):
+    """What happened."""
+
+    BIRTH = "BIRTH"
+    """The device is there, and its values are current."""
+    DEATH = "DEATH"
+    """The device cannot be reached: its last values are stale."""
+    STATE = "STATE"
+    """A named state changed."""
+    STRING = "STRING"
+    """A text value, which no frame can carry."""
+    PROPOSAL = "PROPOSAL"
+    """A birth named a tag that the registry does not know."""
+    REFUSED = "REFUSED"
+    """A value that cannot be carried, by name."""
+    GAP = "GAP"
+    """Samples are missing."""
+    GATEWAY_HEALTH = "GATEWAY_HEALTH"
+    """The gateway's counters; device 0."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Gap:
+    """What is missing. `epoch`, `stream` and sequences are set when frames were lost after append."""
+
+    lane: int
+    epoch: UUID | None = None
+    stream: Stream | None = None
+    first_sequence: int | None = None
+    last_sequence: int | None = None
+    samples: int = UNKNOWN_SAMPLES
+    from_us: int
+    to_us: int
+    cause: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LaneHealth:
+    """Cumulative counters of one (lane, epoch, stream)."""
+
+    lane: int
+    epoch: UUID
+    stream: Stream
+    next_sequence: int
+    produced_samples: int
+    produced_checksum: int
+    delivered_sequence: int
+    buffered_samples: int
+    dropped_samples: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceEvent:
+    """One event. `device_id` 0 is the gateway itself."""
+
+    event_id: UUID = field(default_factory=uuid7)
+    kind: EventKind
+    gateway_id: str
+    device_id: int
+    time_us: int
+    text: str = ""
+    attributes: Mapping[str, str] = field(default_factory=dict)
+    gap: Gap | None = None
+    lanes: tuple[LaneHealth, ...] = ()
+
+    @property
+    def key(self) -> bytes:
+        """Kafka key."""
+        return str(self.device_id).encode()
+
+    def encode(self) -> bytes:
+        """Kafka value."""
+        record = {f.name: getattr(self, f.name) for f in dataclasses.fields(self)}
+        record["kind"] = self.kind.value
+        record["attributes"] = dict(self.attributes)
+        record["gap"] = _plain(self.gap) if self.gap else None
+        record["lanes"] = [_plain(lane) for lane in self.lanes]
+        return codec.encode("DeviceEvent", record)
+
+
+def decode(message: bytes) -> DeviceEvent:
+    """Event of a Kafka value; raises UndecodableError or UnknownSchemaError."""
+    _, record = codec.decode(message, "DeviceEvent")
+    gap = record["gap"]
+    return DeviceEvent(**{
+        **record,
+        "kind": EventKind(record["kind"]),
+        "gap": None if gap is None else Gap(**{**gap, "stream": None if gap["stream"] is None else Stream[gap["stream"]]}),
+        "lanes": tuple(LaneHealth(**{**lane, "stream": Stream[lane["stream"]]}) for lane in record["lanes"]),
+    })
+
+
+def _plain(item: Gap | LaneHealth) -> dict[str, Any]:
+    record = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
+    record["stream"] = None if item.stream is None else item.stream.name
+    return record
