@@ -142,4 +142,4 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
     if body.tell() != len(message):
         msg = f"{schema.name} v{schema.version} has {len(message) - body.tell()} bytes too many"
         raise UndecodableError(msg)
-    return schema.name, record  # type: ignore[return-value]
+    return schema.name, record

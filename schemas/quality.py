@@ -27,7 +27,8 @@ def from_sparkplug(code: int) -> int:
 
 def is_good(quality: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """True where the severity is good. Shape (n,) in and out."""
-    return (quality & np.uint16(SEVERITY_MASK)) == GOOD
+    good: NDArray[np.bool_] = (quality & np.uint16(SEVERITY_MASK)) == GOOD
+    return good
 
 
 def name(quality: int) -> str:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from schemas import codec, frame
 from schemas.errors import FrameError, SchemaError, UndecodableError, UnknownSchemaError
 from schemas.ids import uuid7
-from tests.contract import examples
+from tests.contract import examples, golden_files
 
 T0_US = examples.T0_US
 HALF_RANGE_US = 1 << 31
@@ -180,6 +180,27 @@ def test_columns_that_do_not_fit_together_are_undecodable(change: dict[str, Any]
     message = codec.encode("TelemetryFrame", examples.frame_record(examples.frame()) | change)
     with pytest.raises(UndecodableError, match="samples"):
         frame.decode(message)
+
+
+def test_the_lane_can_be_read_first_in_every_version() -> None:
+    for version in codec.all_schemas()["TelemetryFrame"]:
+        assert [field["name"] for field in version.raw["fields"][:3]] == ["gateway_id", "epoch", "lane"]
+        message = golden_files.load_message(version)
+        assert frame.peek_lane_key(message) == frame.decode(message).lane_key
+
+
+@given(frames(), st.data())
+def test_peeking_gives_the_lane_or_nothing_whatever_the_damage(original: frame.Frame, data: st.DataObject) -> None:
+    message = frame.encode(original)
+    assert frame.peek_lane_key(message) == original.lane_key
+    damaged = flip(message, data.draw(st.integers(0, len(message) * 8 - 1)))
+    for torn in (damaged, damaged[: data.draw(st.integers(0, len(message)))]):
+        lane = frame.peek_lane_key(torn)
+        assert lane is None or isinstance(lane, str)
+        try:
+            assert lane == frame.decode(torn).lane_key
+        except (UndecodableError, UnknownSchemaError):
+            continue
 
 
 # --- building ---------------------------------------------------------------------------------------------------------------
