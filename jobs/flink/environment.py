@@ -26,14 +26,16 @@ class JobEnvironment:
 
     def transformations(self) -> list[Any]:
         """Java transformations attached so far."""
-        return list(self.stream._j_stream_execution_environment.getTransformations())  # noqa: SLF001
+        return list(self.stream._j_stream_execution_environment.getTransformations())
 
     def stream_graph(self) -> Any:
         """The Java stream graph as it would be submitted; the environment stays usable."""
-        return self.stream._j_stream_execution_environment.getStreamGraph(False)  # noqa: SLF001
+        return self.stream._j_stream_execution_environment.getStreamGraph(False)
 
 
-def environment(*, parallelism: int, buffer_timeout_ms: int | None = None, options: dict[str, str] | None = None) -> JobEnvironment:
+def environment(
+    *, parallelism: int, buffer_timeout_ms: int | None = None, options: dict[str, str] | None = None
+) -> JobEnvironment:
     """Environment of one job; `options` are Flink settings for tests."""
     configuration = Configuration()
     settings = {

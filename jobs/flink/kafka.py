@@ -14,14 +14,17 @@ from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
 from jobs.flink.environment import JobEnvironment
-from jobs.flink.types import OUTPUT_FIELDS
+from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
 from schemas.settings import KafkaSettings
 
 _DISCOVERY = "10 s"  # a new site's topics are read within this
-_NEVER_REFUSED_BYTES = 8 << 20
+MAX_RECORD_BYTES = 4 << 20
+"""Largest record the broker takes."""
 
 
-def source(env: JobEnvironment, kafka: KafkaSettings, *, name: str, pattern: str, group_id: str, from_start: bool = False) -> DataStream:
+def source(
+    env: JobEnvironment, kafka: KafkaSettings, *, name: str, pattern: str, group_id: str, from_start: bool = False
+) -> DataStream:
     """Records of all topics that match `pattern`, from the group's committed offsets, the beginning when there are none.
 
     With `from_start` the offsets committed by earlier runs do not count: for compacted topics that are folded into state. A job that is
@@ -39,17 +42,28 @@ def source(env: JobEnvironment, kafka: KafkaSettings, *, name: str, pattern: str
         "properties.group.id": group_id,
         "properties.client.id.prefix": name,
         "properties.auto.offset.reset": "earliest",
-        "properties.max.partition.fetch.bytes": str(_NEVER_REFUSED_BYTES),
+        "properties.max.partition.fetch.bytes": str(MAX_RECORD_BYTES),
         **_connection(kafka),
     }
-    columns = "`topic` STRING METADATA VIRTUAL, `partition` INT METADATA VIRTUAL, `offset` BIGINT METADATA VIRTUAL, `key` BYTES, `value` BYTES"
-    table = _create_table(env, name, columns, options)
-    stream = env.table.to_data_stream(env.table.sql_query(f"SELECT `topic`, `partition`, `offset`, `key`, `value` FROM {table}"))  # noqa: S608
+    metadata = {"topic": "STRING", "partition": "INT", "offset": "BIGINT"}
+    columns = "".join(f"`{column}` {kind} METADATA VIRTUAL, " for column, kind in metadata.items())
+    table = _create_table(env, name, f"{columns}`key` BYTES, `value` BYTES", options)
+    fields = ", ".join(f"`{field}`" for field in RECORD_FIELDS)
+    stream = env.table.to_data_stream(env.table.sql_query(f"SELECT {fields} FROM {table}"))
     _name_source(stream, name)
     return stream
 
 
-def sink(env: JobEnvironment, kafka: KafkaSettings, stream: DataStream, *, name: str, topics: Sequence[str] = (), pattern: str = "", linger_ms: int = 0) -> None:
+def sink(
+    env: JobEnvironment,
+    kafka: KafkaSettings,
+    stream: DataStream,
+    *,
+    name: str,
+    topics: Sequence[str] = (),
+    pattern: str = "",
+    linger_ms: int = 0,
+) -> None:
     """Write rows of `types.output_type`, each to the topic it names, which must be in `topics` or match `pattern`.
 
     `name` is the operator's uid. The record's Kafka timestamp is the time of writing: retention counts from there.
@@ -65,7 +79,7 @@ def sink(env: JobEnvironment, kafka: KafkaSettings, stream: DataStream, *, name:
         "properties.linger.ms": str(linger_ms),
         "properties.batch.size": str(1 << 18),
         "properties.buffer.memory": str(64 << 20),
-        "properties.max.request.size": str(_NEVER_REFUSED_BYTES),
+        "properties.max.request.size": str(MAX_RECORD_BYTES),
         # The broker refuses an oversized record for good; anything else is tried again until the job's restart strategy takes over.
         "properties.delivery.timeout.ms": "120000",
         **_connection(kafka),
@@ -101,13 +115,16 @@ def _connection(kafka: KafkaSettings) -> dict[str, str]:
         pairs |= {"ssl.truststore.type": "PEM", "ssl.truststore.location": kafka.ssl_ca_location}
     if kafka.ssl_certificate_location:
         # The Java client wants key and certificate chain in one PEM file.
-        pairs |= {"ssl.keystore.type": "PEM", "ssl.keystore.location": kafka.ssl_key_location or kafka.ssl_certificate_location}
+        pairs |= {
+            "ssl.keystore.type": "PEM",
+            "ssl.keystore.location": kafka.ssl_key_location or kafka.ssl_certificate_location,
+        }
     return {f"properties.{key}": value for key, value in pairs.items()}
 
 
 def _name_source(stream: DataStream, name: str) -> None:
     """Give the source under a table's stream its uid: the planner would derive one from the shape of the graph."""
-    pending = [stream._j_data_stream.getTransformation()]  # noqa: SLF001
+    pending = [stream._j_data_stream.getTransformation()]
     while pending:
         transformation = pending.pop()
         inputs = list(transformation.getInputs())

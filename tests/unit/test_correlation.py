@@ -1,0 +1,350 @@
+"""The command state machine: every path of a command, disorder, duplicates and silence, on a clock of its own."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+from uuid import UUID
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from schemas.commands import (
+    OUTCOMES,
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    CommandStateRecord,
+    ControlAction,
+)
+from stages.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+
+S = 1_000_000
+START = 1_800_000_000 * S
+ID = UUID("01900000-0000-7000-8000-000000000001")
+CONFIG = CommandConfig()
+Input = CommandRequest | CommandControl | CommandAck
+
+
+def request(*, attempt: int = 1, expires_s: float = 60, approval: bool = False, name: str = "start") -> CommandRequest:
+    return CommandRequest(
+        command_id=ID,
+        attempt=attempt,
+        device_id=7,
+        gateway_id="gw-1",
+        site="north",
+        name=name,
+        parameters={"speed": 1.5},
+        submitted_by="alice",
+        submitted_us=START,
+        expires_us=START + int(expires_s * S),
+        requires_approval=approval,
+    )
+
+
+def control(action: ControlAction, by: str = "bob") -> CommandControl:
+    return CommandControl(command_id=ID, device_id=7, action=action, by=by, time_us=START)
+
+
+def ack(state: CommandState, *, attempt: int = 1, gateway: str = "gw-1", **fields: Any) -> CommandAck:
+    return CommandAck(
+        command_id=ID, attempt=attempt, device_id=7, gateway_id=gateway, state=state, time_us=START, **fields
+    )
+
+
+class Bench:
+    """One command driven through bytes at every step, as the operator does."""
+
+    def __init__(self, config: CommandConfig = CONFIG) -> None:
+        self.logic = CommandLogic(config)
+        self.memory: bytes | None = None
+        self.now_us = START
+        self.records: list[CommandStateRecord] = []
+        self.notes: list[Note] = []
+        self.resent: list[CommandRequest | CommandControl] = []
+        self.timer_us: int | None = None
+
+    def feed(self, *inputs: Input) -> Bench:
+        for item in inputs:
+            memory = self._load()
+            if isinstance(item, CommandRequest):
+                self._took(self.logic.on_request(memory, item, self.now_us))
+            elif isinstance(item, CommandControl):
+                self._took(self.logic.on_control(memory, item, self.now_us))
+            else:
+                self._took(self.logic.on_ack(memory, item, self.now_us, site="north"))
+        return self
+
+    def advance(self, seconds: float) -> Bench:
+        """Let time pass; timers fire when they are due."""
+        end_us = self.now_us + int(seconds * S)
+        while self.timer_us is not None and self.timer_us <= end_us:
+            self.now_us = max(self.timer_us, self.now_us)
+            self._took(self.logic.on_timer(self._load(), self.now_us))
+        self.now_us = end_us
+        return self
+
+    def state(self) -> CommandState:
+        return self.records[-1].state
+
+    @property
+    def last(self) -> CommandStateRecord:
+        return self.records[-1]
+
+    def states(self) -> list[CommandState]:
+        """States in order, repetitions left out."""
+        return [state for state, _ in itertools.groupby(record.state for record in self.records)]
+
+    def _load(self) -> CommandMemory | None:
+        return None if self.memory is None else CommandMemory.from_bytes(self.memory)
+
+    def _took(self, step: Step) -> None:
+        self.memory = None if step.memory is None else step.memory.to_bytes()
+        self.records += step.states
+        self.notes += step.notes
+        self.resent += step.resend
+        self.timer_us = step.next_timer_us
+
+
+DELIVERED, EXECUTING, SUCCEEDED, FAILED = (
+    CommandState.DELIVERED,
+    CommandState.EXECUTING,
+    CommandState.SUCCEEDED,
+    CommandState.FAILED,
+)
+
+
+def test_a_command_goes_through_every_state_to_its_outcome() -> None:
+    bench = Bench().feed(request(), ack(DELIVERED), ack(EXECUTING), ack(SUCCEEDED, readback={"speed": 1.5}))
+    assert bench.states() == [CommandState.ACCEPTED, DELIVERED, EXECUTING, SUCCEEDED]
+    assert [record.version for record in bench.records] == [1, 2, 3, 4]
+    assert bench.last.readback == {"speed": 1.5}
+    assert bench.last.parameters == {"speed": 1.5}
+    assert bench.notes == []
+
+
+def test_acks_before_their_request_wait_for_it() -> None:
+    bench = Bench().feed(ack(DELIVERED), ack(SUCCEEDED))
+    assert bench.records == []
+    bench.feed(request())
+    assert bench.states() == [CommandState.ACCEPTED, DELIVERED, SUCCEEDED]
+    assert bench.notes == []
+
+
+def test_an_ack_without_a_request_is_a_named_orphan() -> None:
+    bench = Bench().feed(ack(SUCCEEDED, detail="done")).advance(CONFIG.orphan_after_ms / 1000)
+    assert bench.notes == [Note.ORPHAN_ACK]
+    assert (bench.state(), bench.last.name, bench.last.site) == (SUCCEEDED, "", "north")
+    assert bench.last.detail == "orphan: no request was seen; the gateway says done"
+
+
+def test_a_request_after_its_orphan_goes_on_from_the_orphans_version() -> None:
+    bench = Bench().feed(ack(SUCCEEDED)).advance(60)
+    bench.feed(request())
+    assert [record.version for record in bench.records] == [1, 2]
+    assert bench.last.name == "start"
+
+
+def test_a_control_without_a_request_is_forgotten() -> None:
+    bench = Bench().feed(control(ControlAction.CANCEL)).advance(60)
+    assert bench.memory is None
+    assert bench.records == []
+
+
+def test_duplicates_change_nothing_and_are_counted() -> None:
+    bench = Bench().feed(request(), request(), ack(DELIVERED), ack(DELIVERED), ack(SUCCEEDED), ack(SUCCEEDED))
+    assert bench.states() == [CommandState.ACCEPTED, DELIVERED, SUCCEEDED]
+    assert bench.last.duplicate_acks == 2
+    assert bench.notes == [Note.DUPLICATE_REQUEST, Note.DUPLICATE_ACK, Note.DUPLICATE_ACK]
+
+
+def test_the_same_id_with_other_content_is_refused() -> None:
+    bench = Bench().feed(request(), request(name="stop"))
+    assert bench.notes == [Note.CONFLICTING_REQUEST]
+    assert bench.last.name == "start"
+
+
+def test_steps_that_are_behind_do_not_go_back() -> None:
+    bench = Bench().feed(request(), ack(EXECUTING), ack(DELIVERED))
+    assert bench.state() is EXECUTING
+    assert bench.notes == [Note.OUT_OF_ORDER_ACK]
+
+
+@pytest.mark.parametrize(
+    ("bad", "note"),
+    [(ack(SUCCEEDED, gateway="gw-2"), Note.FOREIGN_ACK), (ack(CommandState.ACCEPTED), Note.INVALID_ACK)],
+)
+def test_acks_that_are_not_the_gateways_to_give_are_refused(bad: CommandAck, note: Note) -> None:
+    bench = Bench().feed(request(), bad)
+    assert bench.state() is CommandState.ACCEPTED
+    assert bench.notes == [note]
+
+
+def test_undelivered_is_sent_again_with_higher_attempts_and_then_expires() -> None:
+    bench = Bench().feed(request(expires_s=120)).advance(119)
+    assert [again.attempt for again in bench.resent if isinstance(again, CommandRequest)] == [2, 3, 4]
+    assert {again.command_id for again in bench.resent} == {ID}
+    bench.advance(7)
+    assert bench.state() is CommandState.EXPIRED
+    assert bench.last.attempt == 4
+
+
+def test_its_own_resent_request_read_back_changes_nothing() -> None:
+    bench = Bench().feed(request()).advance(16)
+    before = len(bench.records)
+    bench.feed(*[again for again in bench.resent if isinstance(again, CommandRequest)])
+    assert len(bench.records) == before
+    assert bench.notes == [Note.SENT_AGAIN]
+
+
+def test_delivered_is_never_sent_again() -> None:
+    bench = Bench().feed(request(expires_s=3600), ack(DELIVERED)).advance(3500)
+    assert bench.resent == []
+
+
+@pytest.mark.parametrize("progress", [DELIVERED, EXECUTING])
+def test_no_outcome_in_time_is_unknown_and_a_late_ack_corrects_it(progress: CommandState) -> None:
+    bench = Bench().feed(request(expires_s=10), ack(progress)).advance(41)
+    assert bench.state() is CommandState.UNKNOWN
+    bench.feed(ack(FAILED, detail="device refused"))
+    assert (bench.state(), bench.last.late_acks, bench.last.detail) == (FAILED, 1, "device refused")
+    assert bench.notes == [Note.LATE_ACK, Note.CORRECTED]
+    assert bench.resent == []
+
+
+def test_executing_is_waited_for_from_its_own_time_however_long_it_may_take_to_expire() -> None:
+    bench = Bench().feed(request(expires_s=3600), ack(DELIVERED)).advance(100).feed(ack(EXECUTING)).advance(29)
+    assert bench.state() is EXECUTING
+    assert bench.advance(2).state() is CommandState.UNKNOWN
+
+
+def test_duplicates_do_not_prolong_the_wait() -> None:
+    bench = Bench().feed(request(), ack(EXECUTING))
+    for _ in range(7):
+        bench.advance(5).feed(ack(EXECUTING))
+    assert CommandState.UNKNOWN in bench.states()
+
+
+def test_the_gateways_unknown_is_corrected_too() -> None:
+    bench = Bench().feed(request(), ack(DELIVERED), ack(CommandState.UNKNOWN), ack(SUCCEEDED))
+    assert (bench.state(), bench.last.late_acks) == (SUCCEEDED, 1)
+
+
+def test_an_inferred_expiry_yields_to_the_gateway() -> None:
+    bench = Bench().feed(request(expires_s=1)).advance(10)
+    assert bench.state() is CommandState.EXPIRED
+    bench.feed(ack(DELIVERED))
+    assert bench.state() is CommandState.EXPIRED
+    bench.feed(ack(EXECUTING))
+    assert bench.state() is CommandState.UNKNOWN
+    bench.feed(ack(SUCCEEDED))
+    assert (bench.state(), bench.last.late_acks) == (SUCCEEDED, 3)
+
+
+def test_an_inferred_expiry_that_the_gateway_confirms_is_final() -> None:
+    bench = Bench().feed(request(expires_s=1)).advance(10).feed(ack(CommandState.EXPIRED), ack(SUCCEEDED))
+    assert (bench.state(), bench.last.late_acks) == (CommandState.EXPIRED, 2)
+
+
+def test_an_outcome_of_the_gateway_stands() -> None:
+    bench = Bench().feed(request(), ack(SUCCEEDED), ack(FAILED, attempt=2))
+    assert (bench.state(), bench.last.late_acks) == (SUCCEEDED, 1)
+    assert bench.notes == [Note.LATE_ACK]
+
+
+def test_approval_by_somebody_else_lets_it_go() -> None:
+    approve = ControlAction.APPROVE
+    bench = Bench().feed(request(approval=True), control(approve, by="alice"))
+    assert bench.state() is CommandState.PENDING_APPROVAL
+    assert bench.notes == [Note.REFUSED_APPROVAL]
+    bench.feed(control(approve))
+    assert (bench.state(), bench.last.detail) == (CommandState.ACCEPTED, "approved by bob")
+    bench.feed(control(approve))
+    assert bench.notes[-1] is Note.LATE_CONTROL
+
+
+def test_a_gateway_may_hold_what_still_waits_for_approval() -> None:
+    bench = Bench().feed(request(approval=True), ack(DELIVERED))
+    assert bench.state() is CommandState.PENDING_APPROVAL
+    bench.feed(control(ControlAction.APPROVE))
+    assert bench.state() is DELIVERED
+
+
+def test_never_approved_expires() -> None:
+    bench = Bench().feed(request(approval=True), ack(DELIVERED)).advance(100)
+    assert (bench.state(), bench.last.detail) == (CommandState.EXPIRED, "never approved")
+
+
+def test_an_approved_command_is_sent_again_with_its_approval() -> None:
+    approve = control(ControlAction.APPROVE)
+    bench = Bench().feed(request(approval=True), approve).advance(16)
+    assert bench.resent == [request(attempt=2, approval=True), approve]
+
+
+def test_cancel_is_the_gateways_to_carry_out() -> None:
+    bench = Bench().feed(request(), control(ControlAction.CANCEL))
+    assert (bench.state(), bench.last.detail) == (CommandState.ACCEPTED, "cancellation requested by bob")
+    assert bench.feed(ack(CommandState.CANCELLED)).state() is CommandState.CANCELLED
+
+
+def test_cancelled_and_never_delivered_ends_cancelled_and_is_not_sent_again() -> None:
+    bench = Bench().feed(request(), control(ControlAction.CANCEL)).advance(70)
+    assert bench.state() is CommandState.CANCELLED
+    assert bench.resent == []
+
+
+def test_a_control_after_the_outcome_is_named() -> None:
+    bench = Bench().feed(request(), ack(SUCCEEDED), control(ControlAction.CANCEL))
+    assert bench.state() is SUCCEEDED
+    assert bench.notes == [Note.LATE_CONTROL]
+
+
+def test_an_ended_command_is_forgotten_after_the_retention() -> None:
+    bench = Bench().feed(request(), ack(SUCCEEDED)).advance(CONFIG.retention_ms / 1000 - 1)
+    assert bench.memory is not None
+    bench.advance(1)
+    assert bench.memory is None
+    assert bench.timer_us is None
+
+
+def test_a_timer_that_is_not_due_does_nothing() -> None:
+    logic = CommandLogic(CONFIG)
+    memory = logic.on_request(None, request(), START).memory
+    step = logic.on_timer(memory, START + 1)
+    assert (step.states, step.resend, step.next_timer_us) == ([], [], START + CONFIG.resend_after_ms * 1000)
+    assert logic.on_timer(None, START).memory is None
+
+
+def test_state_of_another_version_is_refused() -> None:
+    with pytest.raises(ValueError, match="version 9"):
+        CommandMemory.from_bytes(b"\x09{}")
+
+
+def test_settings_are_checked() -> None:
+    with pytest.raises(ValueError, match="max_attempts is 0"):
+        CommandConfig(max_attempts=0)
+
+
+ANYTHING = st.one_of(
+    st.builds(request, attempt=st.integers(1, 3), approval=st.just(False), name=st.sampled_from(["start", "stop"])),
+    st.builds(control, st.sampled_from(ControlAction), st.sampled_from(["alice", "bob"])),
+    st.builds(ack, st.sampled_from(CommandState), attempt=st.integers(1, 3), gateway=st.sampled_from(["gw-1", "gw-2"])),
+    st.floats(0, 200),
+)
+
+
+@given(st.lists(ANYTHING, max_size=30))
+def test_whatever_comes_versions_grow_and_gateway_outcomes_stand(script: list[Input | float]) -> None:
+    bench = Bench()
+    for item in script:
+        bench.advance(item) if isinstance(item, float) else bench.feed(item)
+        if bench.memory is not None:
+            assert bench.timer_us is not None, "a remembered command is waited for or forgotten some day"
+    assert [record.version for record in bench.records] == list(range(1, len(bench.records) + 1))
+    requests = [record for record in bench.records if record.name]
+    for before, after in itertools.pairwise(requests):
+        if before.state in OUTCOMES - {CommandState.UNKNOWN} and after.state is not before.state:
+            assert after.late_acks > before.late_acks, "only a late ack changes an outcome"
+    assert all(again.attempt <= CONFIG.max_attempts for again in bench.resent if isinstance(again, CommandRequest))
