@@ -1,4 +1,4 @@
-"""A folder in the layout of the Numenta Anomaly Benchmark: `data/<group>/<file>.csv`, `labels/combined_windows.json`, `results/<detector>/`."""
+"""A folder in the layout of the Numenta Anomaly Benchmark: `data/<group>/<file>.csv` and `labels/combined_windows.json`."""
 
 from __future__ import annotations
 
@@ -59,4 +59,5 @@ def to_us(timestamp: str) -> int:
 
 
 def _row_range(time_us: NDArray[np.int64], start: str, end: str) -> tuple[int, int]:
-    return int(np.searchsorted(time_us, to_us(start), side="left")), int(np.searchsorted(time_us, to_us(end), side="right")) - 1
+    first = int(np.searchsorted(time_us, to_us(start), side="left"))
+    return first, int(np.searchsorted(time_us, to_us(end), side="right")) - 1

@@ -1,9 +1,9 @@
 """The scoring rule of the Numenta Anomaly Benchmark v1.1, on plain arrays.
 
-Lavin & Ahmad, "Evaluating Real-time Anomaly Detection Algorithms", 2015. A detection inside a labelled window earns more the earlier it
-comes (only the best of a window counts); outside it costs, less so shortly after a window; a window without a detection costs its weight.
-The first 15 % of a file (750 rows at most) are probation and do not count. `tests/unit/test_nab_scorer.py` holds this module to the published
-per-row results of two detectors.
+Lavin & Ahmad, "Evaluating Real-time Anomaly Detection Algorithms", 2015. A detection inside a labelled window earns more the earlier
+it comes (only the best of a window counts); outside it costs, less so shortly after a window; a window without a detection costs its
+weight. The first 15 % of a file (750 rows at most) are probation and do not count. `tests/unit/test_nab_scorer.py` holds this module to
+the published per-row results of two detectors.
 """
 
 from __future__ import annotations
@@ -111,7 +111,9 @@ def score_file(scores: NDArray[np.float64], labels: Labels, profile: Profile, th
         true_negatives=int((counted & ~detected & ~inside).sum()),
         false_positives=int((detected & ~inside).sum()),
         false_negatives=int((counted & ~detected & inside).sum()),
-        delays_rows=tuple(int(hit[0]) - window[0] for hit, window in zip(first_hits, labels.windows, strict=True) if hit.size),
+        delays_rows=tuple(
+            int(hit[0]) - window[0] for hit, window in zip(first_hits, labels.windows, strict=True) if hit.size
+        ),
     )
 
 
