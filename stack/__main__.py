@@ -88,7 +88,8 @@ def _deploy(config: StackConfig, options: argparse.Namespace) -> int:
 
 def _psql(config: StackConfig, options: argparse.Namespace) -> int:
     program = str(postgres.bin_dir() / "psql")
-    os.execv(program, [program, postgres.dsn(config), *options.arguments])
+    environment = os.environ | {"PGPASSWORD": postgres.password(config)}
+    os.execve(program, [program, postgres.dsn(config, with_password=False), *options.arguments], environment)
 
 
 def _settings(config: StackConfig, _: argparse.Namespace) -> int:
@@ -154,8 +155,8 @@ def _parser() -> argparse.ArgumentParser:
     upgrade.add_argument("job", nargs="*", choices=[[], *jobs.JOBS], help="all of them when none is named")
     upgrade.set_defaults(run=_deploy)
 
-    psql = commands.add_parser("psql", help="SQL shell")
-    psql.add_argument("arguments", nargs=argparse.REMAINDER)
+    psql = commands.add_parser("psql", help="SQL shell; every argument goes to psql", add_help=False, prefix_chars="\0")
+    psql.add_argument("arguments", nargs="*")
     psql.set_defaults(run=_psql)
 
     shown = commands.add_parser("settings", help="settings in force")

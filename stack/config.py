@@ -193,7 +193,9 @@ class StackConfig:
 def load(environ: Mapping[str, str] | None = None, path: Path = SETTINGS_FILE) -> StackConfig:
     """Settings in force; raises ConfigError naming the key and where it was found."""
     environ = os.environ if environ is None else environ
-    return settings.parse(StackConfig, _read(path), where=path.name, prefix=PREFIX, environ=environ)
+    # Tables that the file leaves out are named all the same: the environment is looked up only inside tables that are there.
+    tables = {"ports": {}, "memory": {}, "parallelism": {}}
+    return settings.parse(StackConfig, tables | _read(path), where=path.name, prefix=PREFIX, environ=environ)
 
 
 def origins(

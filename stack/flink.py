@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -22,6 +23,7 @@ from stack.errors import PreflightError
 from stack.flink_rest import FlinkRest
 
 _CONF = ROOT / "flink-conf"
+_LIB = TOOLS / "flink-lib"
 
 
 @cache
@@ -39,9 +41,22 @@ def conf_dir(config: StackConfig) -> Path:
     return config.config / "flink"
 
 
-def lib_dir(config: StackConfig) -> Path:
-    """Private lib folder (FLINK_LIB_DIR)."""
-    return config.run / "flink-lib"
+def lib_dir() -> Path:
+    """Private lib folder (FLINK_LIB_DIR) of JobManager, TaskManagers, clients and mini-clusters, brought up to date."""
+    _LIB.mkdir(parents=True, exist_ok=True)
+    jars = (
+        *(home() / "lib").glob("*.jar"),
+        *(home() / "opt").glob("flink-python-*.jar"),
+        *(TOOLS / "jars" / "flink").glob("*.jar"),
+    )
+    wanted = {jar.name: jar.resolve() for jar in jars}
+    for link in _LIB.iterdir():
+        if wanted.get(link.name) != link.resolve():
+            link.unlink(missing_ok=True)
+    for name, jar in wanted.items():
+        with suppress(FileExistsError):  # there already, or another process was faster
+            (_LIB / name).symlink_to(jar)
+    return _LIB
 
 
 def checkpoint_dir(config: StackConfig) -> Path:
@@ -87,7 +102,7 @@ def environment(config: StackConfig, process: str) -> dict[str, str]:
     pid_dir.mkdir(parents=True, exist_ok=True)
     return {
         "FLINK_CONF_DIR": str(conf_dir(config)),
-        "FLINK_LIB_DIR": str(lib_dir(config)),
+        "FLINK_LIB_DIR": str(lib_dir()),
         "FLINK_LOG_DIR": str(config.logs),
         "FLINK_PID_DIR": str(pid_dir),
         "FLINK_IDENT_STRING": "millrace",
@@ -106,7 +121,7 @@ def tmp_dir(config: StackConfig) -> Path:
 
 
 def prepare(config: StackConfig) -> None:
-    """Write the configuration folder and link the lib folder."""
+    """Write the configuration folder."""
     for folder in (checkpoint_dir(config), savepoint_dir(config), tmp_dir(config), conf_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
     merged = yaml.safe_load((_CONF / "config.yaml").read_text()) | _machine_settings(config)
@@ -114,7 +129,6 @@ def prepare(config: StackConfig) -> None:
     (conf_dir(config) / "config.yaml").write_text(header + yaml.safe_dump(merged, width=10_000))
     for source in _CONF.glob("log4j*.properties"):
         (conf_dir(config) / source.name).write_text(source.read_text())
-    _link_jars(lib_dir(config))
 
 
 def jobmanager_ready(config: StackConfig) -> bool:
@@ -125,19 +139,6 @@ def jobmanager_ready(config: StackConfig) -> bool:
 def taskmanager_ready(config: StackConfig, index: int) -> bool:
     """Whether the TaskManager is registered."""
     return taskmanager_id(index) in FlinkRest(config.flink_url).taskmanagers()
-
-
-def _link_jars(folder: Path) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    wanted = {jar.name: jar for jar in (home() / "lib").glob("*.jar")}
-    wanted |= {jar.name: jar for jar in (home() / "opt").glob("flink-python-*.jar")}
-    wanted |= {jar.name: jar for jar in (TOOLS / "jars" / "flink").glob("*.jar")}
-    for link in folder.iterdir():
-        if link.name not in wanted or not link.exists() or link.resolve() != wanted[link.name].resolve():
-            link.unlink()
-    for name, jar in wanted.items():
-        if not (folder / name).is_symlink():
-            (folder / name).symlink_to(jar)
 
 
 def _machine_settings(config: StackConfig) -> dict[str, Any]:

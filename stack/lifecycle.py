@@ -121,7 +121,7 @@ def down(config: StackConfig, progress: Progress) -> None:
             "nothing runs" + (f"; ended {len(leftovers)} processes that an earlier run left" if leftovers else "")
         )
         return
-    for service in _stop_order(config, states):
+    for service in stop_order(config, states):
         if service.name == "jobmanager":
             _stop_jobs(config, progress)
         if states[service.name].state not in ("STOPPED", "EXITED", "FATAL"):
@@ -164,7 +164,7 @@ def processes(config: StackConfig) -> list[tuple[int, str]]:
     return found
 
 
-def _stop_order(config: StackConfig, states: Iterable[str]) -> list[Service]:
+def stop_order(config: StackConfig, states: Iterable[str]) -> list[Service]:
     """Reverse of the start; within the first wave whoever writes goes before what it writes to."""
     known = set(states)
     last = {name: place for place, name in enumerate(("jobmanager", "taskmanager-1", "mosquitto", "postgres", "kafka"))}

@@ -70,9 +70,10 @@ def command(config: StackConfig) -> tuple[str, ...]:
     return (str(bin_dir() / "postgres"), "-D", str(data_dir(config)))
 
 
-def dsn(config: StackConfig, *, dbname: str = DATABASE) -> str:
-    """Connection string of the owner role over loopback."""
-    return f"host={config.host} port={config.ports.postgres} dbname={dbname} user={OWNER} password={password(config)}"
+def dsn(config: StackConfig, *, with_password: bool = True) -> str:
+    """Connection string of the owner role over loopback; without the password it may stand on a command line."""
+    secret = f" password={password(config)}" if with_password else ""
+    return f"host={config.host} port={config.ports.postgres} dbname={DATABASE} user={OWNER}{secret}"
 
 
 def superuser_dsn(config: StackConfig, *, dbname: str = "postgres") -> str:

@@ -22,14 +22,20 @@ def check(config: StackConfig, *, running: bool, flink: bool) -> None:
     _jars(flink=flink)
     java.home()
     postgres.bin_dir()
-    if flink and config.taskmanagers < config.parallelism.total:
-        needed = config.parallelism.total
+    if flink:
+        check_slots(config)
+    check_disk(config)
+    if not running:
+        check_memory(config, flink=flink)
+        check_ports(config)
+
+
+def check_slots(config: StackConfig) -> None:
+    """Every slot that a job needs is a TaskManager."""
+    needed = config.parallelism.total
+    if config.taskmanagers < needed:
         msg = f"taskmanagers is {config.taskmanagers}, but the jobs need {needed} slots (parallelism.*), one TaskManager each"
         raise PreflightError(msg)
-    _disk(config)
-    if not running:
-        _memory(config, flink=flink)
-        _ports(config)
 
 
 def used_ports(config: StackConfig) -> dict[str, int]:
@@ -71,7 +77,8 @@ def listener(port: int) -> str:
     return "a process of another user"
 
 
-def _ports(config: StackConfig) -> None:
+def check_ports(config: StackConfig) -> None:
+    """Every port can be listened on."""
     for key, port in used_ports(config).items():
         if not is_free(config.host, port):
             variable = "MILLRACE_" + key.split()[0].replace(".", "_").upper()
@@ -82,7 +89,8 @@ def _ports(config: StackConfig) -> None:
             raise PreflightError(msg)
 
 
-def _memory(config: StackConfig, *, flink: bool) -> None:
+def check_memory(config: StackConfig, *, flink: bool) -> None:
+    """The configured sizes and what comes with them fit."""
     memory = config.memory
     needed = memory.kafka_heap_mb + memory.postgres_shared_buffers_mb + _OTHER_MB // (1 if flink else 3)
     if flink:
@@ -104,7 +112,8 @@ def available_mb() -> int:
     return free
 
 
-def _disk(config: StackConfig) -> None:
+def check_disk(config: StackConfig) -> None:
+    """The state folder has room."""
     config.state.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(config.state).free // (1 << 30)
     if free < config.min_free_disk_gb:

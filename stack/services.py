@@ -15,6 +15,7 @@ from pathlib import Path
 
 from stack import flink, kafka, mosquitto, postgres, render, serving_health
 from stack.config import ROOT, StackConfig
+from stack.errors import StackError
 from stack.plant import read_gateways
 
 # Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
@@ -57,7 +58,7 @@ def select(config: StackConfig, names: tuple[str, ...]) -> tuple[Service, ...]:
     missing = [w for w in wanted if not any(s.name == w or s.name.startswith(f"{w}-") for s in services)]
     if missing:
         msg = f"no service {missing[0]!r}; there are {', '.join(s.name for s in services)} and the groups {', '.join(_GROUPS)}"
-        raise KeyError(msg)
+        raise StackError(msg)
     return chosen
 
 
@@ -118,7 +119,7 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
 
 def _platform(config: StackConfig) -> tuple[Service, ...]:
     services: list[Service] = []
-    if module_present("edge.simulator"):
+    if module_present("edge.simulator.__main__"):
         services.append(
             Service(
                 name="simulator", stage=2, command=_python("edge.simulator", render.simulator_file(config)), nice=_POLITE,

@@ -15,13 +15,15 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import jobs, postgres, render
+from stack import flink, jobs, postgres, render
 from stack.config import ROOT, StackConfig
 from stack.errors import NotReadyError, StepError
+from stack.flink_rest import FlinkRest
 from stack.services import module_present
 
 _FRESH_S = 10
 _PROOF_TIMEOUT_S = 120
+_SLOT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,12 +62,29 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
     return action
 
 
-def _job(name: str, *, wait: bool) -> Callable[[StackConfig], str]:
+def _job(name: str) -> Callable[[StackConfig], str]:
     def action(config: StackConfig) -> str:
-        job_id, submitted = jobs.ensure(config, name, wait=wait)
+        job_id, submitted = jobs.ensure(config, name, wait=False)
         return f"{'submitted' if submitted else 'runs'} as {job_id}"
 
     return action
+
+
+def _commands_job(config: StackConfig) -> str:
+    """Submit and wait only until it has taken its slots: from then on other TaskManagers may come."""
+    job_id, submitted = jobs.ensure(config, "commands", wait=False)
+    rest, reserved = FlinkRest(config.flink_url), config.parallelism.commands
+    deadline = time.monotonic() + _SLOT_TIMEOUT_S
+    while not {flink.taskmanager_id(i) for i in range(1, reserved + 1)} <= {
+        tm for tm, free in rest.taskmanagers().items() if not free
+    }:
+        if time.monotonic() > deadline:
+            msg = (
+                f"job commands ({job_id}) has no slot after {_SLOT_TIMEOUT_S} s: {rest.root_exception(job_id)[-3000:]}"
+            )
+            raise StepError(msg)
+        time.sleep(0.05)
+    return f"{'submitted' if submitted else 'runs'} as {job_id}"
 
 
 def _all_jobs_run(config: StackConfig) -> str:
@@ -117,13 +136,11 @@ PREPARATION = (
 )  # fmt: skip
 
 # While only the TaskManagers with CPU priority are there: the job gets one of them.
-COMMANDS_JOB = (
-    Step(title="job commands", needs=_FLINK, action=_job("commands", wait=True), files=("jobs/commands.py",)),
-)
+COMMANDS_JOB = (Step(title="job commands", needs=_FLINK, action=_commands_job, files=("jobs/commands.py",)),)
 
 OTHER_JOBS = (
-    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry", wait=False), files=("jobs/telemetry.py",)),
-    Step(title="job historian", needs=_FLINK, action=_job("historian", wait=False), files=("jobs/historian.py",)),
+    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry"), files=("jobs/telemetry.py",)),
+    Step(title="job historian", needs=_FLINK, action=_job("historian"), files=("jobs/historian.py",)),
     Step(title="jobs", needs=_FLINK, action=_all_jobs_run, files=("jobs/telemetry.py",)),
 )
 
@@ -131,6 +148,6 @@ OTHER_JOBS = (
 PROOF = (
     Step(
         title="data at the far end", needs=_ALL, action=_fresh_rows,
-        modules=("edge.simulator", "edge.__main__", "connectors.migrate"), files=("jobs/telemetry.py", "jobs/historian.py"),
+        modules=("edge.simulator.__main__", "edge.__main__", "connectors.migrate"), files=("jobs/telemetry.py", "jobs/historian.py"),
     ),
 )  # fmt: skip

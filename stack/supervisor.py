@@ -82,7 +82,7 @@ class Supervisor:
     def ensure(self, services: Iterable[Service]) -> None:
         """Render the configuration and start supervisord, or have the running one take up what changed."""
         services = tuple(services)
-        text = _render(self._config, services)
+        text = render(self._config, services)
         config_file(self._config).write_text(text)
         config_file(self._config).chmod(0o600)
         if self.alive():
@@ -197,7 +197,8 @@ def _environment(config: StackConfig) -> dict[str, str]:
     return inherited | {MARKER: config.instance_id, "PATH": path, "PYTHONUNBUFFERED": "1"}
 
 
-def _render(config: StackConfig, services: Iterable[Service]) -> str:
+def render(config: StackConfig, services: Iterable[Service]) -> str:
+    """Text of supervisord's configuration."""
     run_as = "user = root\n" if os.geteuid() == 0 else ""
     head = f"""; Rendered by `python -m stack`; edits are overwritten.
 [supervisord]

@@ -1,0 +1,105 @@
+"""Configuration files that the stack writes for our services, and the text of supervisord's."""
+
+from __future__ import annotations
+
+import configparser
+import tomllib
+from pathlib import Path
+
+import pytest
+
+from schemas.settings import PlatformSettings, load
+from stack import render
+from stack.config import StackConfig
+from stack.errors import StackError
+from stack.plant import read_gateways, sites
+from stack.services import Service
+from stack.supervisor import render as render_supervisord
+
+PLANT = """
+sites:
+  - name: north
+    gateways: [{id: gw-1, lanes: 2}, {id: gw-2}]
+  - name: south
+    gateways: [{id: gw-3}]
+"""
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    plant = tmp_path / "plant.yaml"
+    plant.write_text(PLANT)
+    config = StackConfig(state=tmp_path / "state", plant=plant)
+    render.render_all(config, ("telemetry",))
+    return config
+
+
+def test_gateways_and_sites_come_from_the_plant_file(config: StackConfig) -> None:
+    gateways = read_gateways(config.plant)
+    assert [(gateway.id, gateway.site) for gateway in gateways] == [
+        ("gw-1", "north"),
+        ("gw-2", "north"),
+        ("gw-3", "south"),
+    ]
+    assert sites(gateways) == ("north", "south")
+
+
+def test_malformed_plant_file_is_named(tmp_path: Path) -> None:
+    plant = tmp_path / "plant.yaml"
+    plant.write_text("sites: [{gateways: [{id: a}]}]")
+    with pytest.raises(StackError, match=r"plant\.yaml"):
+        read_gateways(plant)
+    assert read_gateways(tmp_path / "none.yaml") == ()
+
+
+def test_each_gateway_has_its_own_file_folder_and_port(config: StackConfig) -> None:
+    files = [tomllib.loads(render.gateway_file(config, name).read_text()) for name in ("gw-1", "gw-2", "gw-3")]
+    assert [file["site"] for file in files] == ["north", "north", "south"]
+    assert len({file["state_dir"] for file in files}) == len({file["admin"]["port"] for file in files}) == 3
+    assert files[2]["sparkplug"][0]["group_id"] == "south"
+    assert files[0]["opcua"][0]["url"].startswith("opc.tcp://127.0.0.1:")
+
+
+def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
+    loaded = load(PlatformSettings, render.platform_file(config), environ={})
+    assert loaded.sites == ("north", "south")
+    assert loaded.kafka.bootstrap_servers == config.bootstrap_servers
+    assert "password=" in loaded.postgres.dsn
+
+
+def test_files_with_the_password_are_private(config: StackConfig) -> None:
+    for path in config.config.iterdir():
+        assert path.stat().st_mode & 0o077 == 0, path.name
+    assert (config.secrets / "postgres-password").stat().st_mode & 0o077 == 0
+
+
+def test_a_second_rendering_keeps_the_password(config: StackConfig) -> None:
+    before = render.serving_file(config).read_text()
+    render.render_all(config, ("telemetry",))
+    assert render.serving_file(config).read_text() == before
+
+
+def test_toml_of_plain_values_tables_and_arrays() -> None:
+    values = {"text": 'a "b" \\ ü', "flag": True, "numbers": [1, 2], "table": {"x": 1.5}, "items": [{"y": 1}, {"y": 2}]}
+    assert tomllib.loads(render.to_toml(values)) == values
+
+
+def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
+    command = ("run", "100%", 'quo"te')
+    service = Service(
+        name="x",
+        command=command,
+        ready=lambda _: True,
+        stage=1,
+        nice=5,
+        user="somebody",
+        environment={"A": "1", "B": "two words"},
+    )
+    parser = configparser.ConfigParser(interpolation=None)
+    parser.read_string(render_supervisord(config, [service]))
+    program = parser["program:x"]
+    assert program["command"] == '"nice" "-n" "5" "run" "100%%" "quo\\"te"'
+    assert program["environment"] == 'A="1",B="two words"'
+    assert program["autorestart"] == "true"
+    assert program["user"] == "somebody"
+    assert parser["unix_http_server"]["file"].startswith(str(config.state))

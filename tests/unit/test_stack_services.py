@@ -1,0 +1,89 @@
+"""The table of services: order, groups, priorities, and the order in which `down` stops them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from stack import jobs, lifecycle, status
+from stack.config import Parallelism, StackConfig
+from stack.errors import StackError
+from stack.services import all_services, select
+
+
+@pytest.fixture
+def config(tmp_path: Path) -> StackConfig:
+    return StackConfig(state=tmp_path, parallelism=Parallelism(telemetry=2))
+
+
+def names(services: object) -> list[str]:
+    return [service.name for service in services]  # type: ignore[attr-defined]
+
+
+def test_stores_and_commands_taskmanager_come_first(config: StackConfig) -> None:
+    order = names(all_services(config))
+    assert set(order[:5]) == {"kafka", "postgres", "mosquitto", "jobmanager", "taskmanager-1"}
+    assert order[-1] == "job-keeper"
+    assert "taskmanager-4" in order and "taskmanager-5" not in order
+
+
+def test_broker_and_commands_taskmanager_have_cpu_priority(config: StackConfig) -> None:
+    nice = {service.name: service.nice for service in all_services(config)}
+    assert nice["kafka"] == nice["taskmanager-1"] == 0
+    assert nice["taskmanager-2"] > 0 and nice["jobmanager"] > 0
+
+
+def test_selection_by_name_and_group(config: StackConfig) -> None:
+    assert names(select(config, ("kafka",))) == ["kafka"]
+    assert names(select(config, ("flink",))) == [
+        "jobmanager",
+        "taskmanager-1",
+        "taskmanager-2",
+        "taskmanager-3",
+        "taskmanager-4",
+    ]
+    with pytest.raises(StackError, match="no service 'kafak'; there are kafka, postgres"):
+        select(config, ("kafak",))
+
+
+def test_down_stops_writers_before_what_they_write_to(config: StackConfig) -> None:
+    order = names(lifecycle.stop_order(config, names(all_services(config))))
+    assert order[0] == "job-keeper"
+    assert order.index("jobmanager") < order.index("taskmanager-1") < order.index("postgres") < order.index("kafka")
+    assert order[-1] == "kafka"
+
+
+def test_restarts_are_counted_since_the_last_start(config: StackConfig) -> None:
+    config.logs.mkdir()
+    (config.logs / "supervisord.log").write_text(
+        "2026-01-01 00:00:00,000 INFO supervisord started with pid 1\n"
+        "2026-01-01 00:00:01,000 WARN exited: kafka (exit status 1; not expected)\n"
+        "2026-01-01 00:00:02,000 INFO supervisord started with pid 2\n"
+        "2026-01-01 00:00:03,000 WARN exited: taskmanager-1 (terminated by SIGKILL; not expected)\n"
+        "2026-01-01 00:00:04,000 INFO exited: taskmanager-1 (exit status 0; expected)\n"
+        "2026-01-01 00:00:05,000 INFO stopped: kafka (exit status 143)\n"
+    )
+    found = {row["name"]: row["restarts"] for row in status.collect(config)["services"]}
+    assert (found["kafka"], found["taskmanager-1"]) == (0, 2)
+
+
+def test_status_of_a_stopped_stack_is_readable(config: StackConfig) -> None:
+    found = status.collect(config)
+    assert not found["running"]
+    assert "kafka" in status.text(found)
+
+
+def test_restore_point_is_the_newest_complete_checkpoint(config: StackConfig) -> None:
+    folder = config.data / "flink"
+    for number, complete in ((9, True), (10, True), (11, False)):
+        checkpoint = folder / "checkpoints" / "abc" / f"chk-{number}"
+        checkpoint.mkdir(parents=True)
+        if complete:
+            (checkpoint / "_metadata").touch()
+    assert jobs.restore_path(config, "telemetry") == ""
+    (folder / "jobs.json").write_text('{"telemetry": {"job_id": "abc", "restored_from": "file:///savepoint"}}')
+    assert jobs.restore_path(config, "telemetry").endswith("/abc/chk-10")
+    (folder / "jobs.json").write_text('{"telemetry": {"job_id": "def", "restored_from": "file:///savepoint"}}')
+    assert jobs.restore_path(config, "telemetry") == "file:///savepoint"
+    assert jobs.interrupted(config) == ("telemetry",)
