@@ -17,7 +17,7 @@ PROTO_DIR = ROOT / "schemas" / "proto"
 
 def generate(target: Path = ROOT) -> list[Path]:
     """Write the generated files under `target`, in the same folders; returns them. Raises SchemaError when a file does not compile."""
-    from grpc_tools import protoc  # a development dependency
+    from grpc_tools import protoc  # type: ignore[import-untyped]  # a development dependency
 
     sources = sorted(str(path.relative_to(ROOT)) for path in PROTO_DIR.rglob("*.proto"))
     well_known = Path(protoc.__file__).parent / "_proto"

@@ -1,0 +1,91 @@
+"""Entry point: `python -m serving --config serving.toml`. SIGTERM and SIGINT drain and stop."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from connectors.kafka import AsyncProducer
+from schemas import logs
+from schemas.errors import MillraceError
+from schemas.settings import local_config
+from serving import config as configuration
+from serving import feeds
+from serving.config import ServingConfig
+from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
+
+log = logging.getLogger(__name__)
+
+
+async def run(config: ServingConfig) -> None:
+    """Serve until SIGTERM or SIGINT."""
+    stopping = asyncio.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        asyncio.get_running_loop().add_signal_handler(number, stopping.set)
+    # A command is a single small record that somebody waits for: no linger; and nobody waits two minutes.
+    producer = AsyncProducer(config.kafka, linger_ms=0, delivery_timeout_ms=10_000)
+    try:
+        server = build(config, producer)
+        await server.start()
+        try:
+            await _serve(server, stopping)
+        finally:
+            await server.stop()
+    finally:
+        lost = await producer.close()
+        log.info("stopped", extra={"unconfirmed_commands": lost})
+
+
+async def _serve(server: Server, stopping: asyncio.Event) -> None:
+    """Follow the topics; returns when stopping, raises when a follower cannot go on."""
+    table = feeds.feeds(
+        plant=server.plant,
+        values=server.values,
+        episodes=server.episodes,
+        book=server.book,
+        state=STATE_SERVICE,
+        commands=COMMAND_SERVICE,
+    )
+    followers = {feed.topic.name: feeds.follower(server.config.kafka, feed) for feed in table}
+
+    async def announce(service: str) -> None:
+        await feeds.caught_up(followers, table, service)
+        await server.set_ready(service)
+
+    tasks = [asyncio.create_task(one.run()) for one in followers.values()]
+    tasks += [asyncio.create_task(announce(service)) for service in (STATE_SERVICE, COMMAND_SERVICE)]
+    stop = asyncio.create_task(stopping.wait())
+    try:
+        waiting: set[asyncio.Task[object]] = {stop, *tasks}
+        while not stop.done():
+            done, waiting = await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+            for task in done:
+                task.result()
+        await server.stop()  # streams end while the caches are still current
+    finally:
+        for task in (stop, *tasks):
+            task.cancel()
+        await asyncio.gather(stop, *tasks, return_exceptions=True)
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Parse the arguments, serve."""
+    parser = argparse.ArgumentParser(prog="python -m serving", description="gRPC server for state and commands.")
+    parser.add_argument("--config", type=Path, default=None, help="serving.toml (default: the local stack's)")
+    args = parser.parse_args(argv)
+    logs.configure("serving")
+    try:
+        asyncio.run(run(configuration.load(args.config or local_config("serving.toml"))))
+    except MillraceError as error:
+        log.error("serving failed", extra={"cause": str(error)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

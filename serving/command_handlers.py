@@ -1,0 +1,205 @@
+"""Submitting, watching and steering commands: plain async functions over the book and a log of requests; no gRPC here.
+
+Enters: what callers ask for, and who they are. Leaves: CommandRequest and CommandControl records, durable before a call
+returns, and `CommandView`s. A command id makes submitting idempotent: the same content gives the same command, other
+content is a ConflictError. Two servers that take the same new id at the same moment both write it; the gateway carries
+out one, the commands job keeps the first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Protocol
+from uuid import UUID
+
+from schemas import topics
+from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    UnavailableError,
+)
+from schemas.ids import Clock, now_us, uuid7
+from serving import command_rules
+from serving.command_book import CommandBook, CommandView
+from serving.plant import Device
+from serving.wakeup import Streams
+
+log = logging.getLogger(__name__)
+
+DEFAULT_EXPIRES_MS = 30_000
+
+
+class RequestLog(Protocol):
+    """Where requests become durable: Kafka, or a list in a test."""
+
+    async def send(self, topic: str, key: bytes, value: bytes) -> object:
+        """Durable when it returns; raises UnavailableError or OverloadedError."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """What a caller asks for. `command_id` None: made here."""
+
+    command_id: UUID | None
+    device: Device
+    name: str
+    parameters: Mapping[str, float]
+    expires_after_ms: int
+    requires_approval: bool
+    by: str
+    traceparent: str | None = None
+
+
+@dataclass(kw_only=True, slots=True)
+class CommandHandlers:
+    """The book, the log of requests, and what may be done with them."""
+
+    book: CommandBook
+    requests: RequestLog
+    streams: Streams
+    clock: Clock = now_us
+    max_expires_ms: int = 24 * 3_600_000
+    ready: bool = False
+    _sending: dict[UUID, asyncio.Task[None]] = field(default_factory=dict)
+
+    async def submit(self, wanted: Submission) -> CommandView:
+        """Check a command, write it, and return it once it is durable."""
+        self.require_ready()
+        command_rules.check(wanted.device, wanted.name, wanted.parameters)
+        command_id = wanted.command_id or uuid7(self.clock())
+        request = self._request(command_id, wanted)
+        while command_id in self._sending:  # the same id a moment ago: its outcome decides what this call is
+            await asyncio.wait([self._sending[command_id]])
+        known = self.book.get(command_id)
+        if known is not None:
+            self._require_same(known, request)
+            return known
+        # A task of its own: a caller that gives up half-way leaves a command that is known here, not an orphan.
+        task = self._sending[command_id] = asyncio.create_task(self._send_request(request))
+        task.add_done_callback(lambda _: self._sent(command_id))
+        await asyncio.shield(task)
+        return self._known(command_id)
+
+    async def get(self, command_id: UUID) -> CommandView:
+        """A command as it stands."""
+        self.require_ready()
+        return self._known(command_id)
+
+    async def watch(self, command_id: UUID) -> AsyncGenerator[CommandView, None]:
+        """A command as it stands, then every change, until its outcome is in the record."""
+        self.require_ready()
+        self._known(command_id)
+        with self.streams.opened() as wakeup:
+            reader = self.book.open(wakeup, command_id)
+            try:
+                async with aclosing(reader.views()) as views:
+                    async for view in views:
+                        yield view
+            finally:
+                self.book.close(command_id, reader)
+
+    async def cancel(self, command_id: UUID, *, by: str, reason: str) -> CommandView:
+        """Ask to withdraw a command; the gateway decides whether it was in time."""
+        self.require_ready()
+        known = self._known(command_id)
+        if known.state is CommandState.CANCELLED:
+            return known
+        if known.state in OUTCOMES or known.state is CommandState.EXECUTING:
+            msg = f"command {command_id} is {known.state}; only a command that was not carried out can be cancelled"
+            raise PreconditionError(msg)
+        return await self._control(known, ControlAction.CANCEL, by=by, reason=reason)
+
+    async def approve(self, command_id: UUID, *, by: str, reason: str) -> CommandView:
+        """Release a command that waits for approval."""
+        self.require_ready()
+        known = self._known(command_id)
+        if known.state is not CommandState.PENDING_APPROVAL:
+            msg = f"command {command_id} is {known.state}; it does not wait for approval"
+            raise PreconditionError(msg)
+        if known.submitted_by == by:
+            msg = f"{by} submitted command {command_id}; somebody else has to approve it"
+            raise PermissionDeniedError(msg)
+        return await self._control(known, ControlAction.APPROVE, by=by, reason=reason)
+
+    def require_ready(self) -> None:
+        """Raise UnavailableError while the book is still being read: a retry could not be told from a new command."""
+        if not self.ready:
+            msg = "the server is still reading the commands; try again in a moment"
+            raise UnavailableError(msg)
+
+    def _known(self, command_id: UUID) -> CommandView:
+        known = self.book.get(command_id)
+        if known is None:
+            msg = f"no command {command_id}; finished commands are kept here for some days, older ones are in SQL"
+            raise NotFoundError(msg)
+        return known
+
+    def _request(self, command_id: UUID, wanted: Submission) -> CommandRequest:
+        expires_ms = wanted.expires_after_ms or DEFAULT_EXPIRES_MS
+        if not 0 < expires_ms <= self.max_expires_ms:
+            msg = f"expires_after_ms is {expires_ms}, not between 1 and {self.max_expires_ms}"
+            raise InvalidRequestError(msg)
+        now = self.clock()
+        return CommandRequest(
+            command_id=command_id,
+            device_id=wanted.device.device_id,
+            gateway_id=wanted.device.gateway_id,
+            site=wanted.device.site,
+            name=wanted.name,
+            parameters=dict(wanted.parameters),
+            submitted_by=wanted.by,
+            submitted_us=now,
+            expires_us=now + expires_ms * 1000,
+            requires_approval=wanted.requires_approval,
+            traceparent=wanted.traceparent,
+        )
+
+    async def _send_request(self, request: CommandRequest) -> None:
+        topic = topics.REQUESTS.for_site(request.site)
+        await self.requests.send(topic, str(request.device_id).encode(), request.encode())
+        self.book.apply_request(request)
+        details = {"command_id": request.command_id, "device_id": request.device_id, "command": request.name}
+        log.info("command submitted", extra=details | {"principal": request.submitted_by})
+
+    def _sent(self, command_id: UUID) -> None:
+        task = self._sending.pop(command_id)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            log.warning("command was not written", extra={"command_id": command_id, "cause": str(error)})
+
+    async def _control(self, known: CommandView, action: ControlAction, *, by: str, reason: str) -> CommandView:
+        control = CommandControl(
+            command_id=known.command_id,
+            device_id=known.device_id,
+            action=action,
+            by=by,
+            time_us=self.clock(),
+            reason=reason,
+        )
+        # Same topic and key as the request, so the gateway reads it behind the request.
+        topic = topics.REQUESTS.for_site(known.site)
+        await self.requests.send(topic, str(known.device_id).encode(), control.encode())
+        log.info("command controlled", extra={"command_id": known.command_id, "action": action, "principal": by})
+        return self._known(known.command_id)
+
+    def _require_same(self, known: CommandView, request: CommandRequest) -> None:
+        before = self.book.request(known.command_id)
+        pairs = {
+            "device": (known.device_id, request.device_id),
+            "name": (known.name, request.name),
+            "parameters": (known.parameters, request.parameters),
+            "submitter": (known.submitted_by, request.submitted_by),
+            "expiry": (known.expires_us - known.submitted_us, request.expires_us - request.submitted_us),
+        }
+        if before is not None:
+            pairs["requires_approval"] = (before.requires_approval, request.requires_approval)
+        if different := [name for name, (old, new) in pairs.items() if old != new]:
+            msg = f"command id {known.command_id} is taken by another command (other {', '.join(different)}); make a new id"
+            raise ConflictError(msg)

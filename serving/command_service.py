@@ -1,0 +1,71 @@
+"""gRPC face of the command handlers: unpacks requests, packs answers, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
+from serving import access, translate
+from serving.command_book import CommandView
+from serving.command_handlers import CommandHandlers, Submission
+from serving.state_handlers import StateHandlers
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class CommandService(commands_pb2_grpc.CommandServiceServicer):
+    """Servicer of `millrace.v1.CommandService`. The state handlers find devices and paths."""
+
+    def __init__(self, handlers: CommandHandlers, state: StateHandlers) -> None:
+        self._handlers = handlers
+        self._state = state
+
+    async def SubmitCommand(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:  # noqa: N802
+        """Hand a command in."""
+        metadata = dict(context.invocation_metadata() or ())
+        submission = Submission(
+            command_id=translate.command_id(request.command_id) if request.command_id else None,
+            device=self._state.find_device(device_id=request.device_id, path=request.path),
+            name=request.name,
+            parameters=dict(request.parameters),
+            expires_after_ms=request.expires_after_ms,
+            requires_approval=request.requires_approval,
+            by=access.current.get().name,
+            traceparent=metadata.get("traceparent"),
+        )
+        return self._pack(await self._handlers.submit(submission))
+
+    async def GetCommand(self, request: commands_pb2.GetCommandRequest, context: Context) -> commands_pb2.Command:  # noqa: N802
+        """A command as it stands."""
+        return self._pack(await self._handlers.get(translate.command_id(request.command_id)))
+
+    async def WatchCommand(
+        self, request: commands_pb2.WatchCommandRequest, context: Context
+    ) -> AsyncGenerator[commands_pb2.Command, None]:  # noqa: N802
+        """A command until its outcome."""
+        async with aclosing(self._handlers.watch(translate.command_id(request.command_id))) as views:
+            async for view in views:
+                yield self._pack(view)
+
+    async def CancelCommand(
+        self, request: commands_pb2.ControlCommandRequest, context: Context
+    ) -> commands_pb2.Command:  # noqa: N802
+        """Withdraw a command."""
+        by = access.current.get().name
+        command_id = translate.command_id(request.command_id)
+        return self._pack(await self._handlers.cancel(command_id, by=by, reason=request.reason))
+
+    async def ApproveCommand(
+        self, request: commands_pb2.ControlCommandRequest, context: Context
+    ) -> commands_pb2.Command:  # noqa: N802
+        """Release a command."""
+        by = access.current.get().name
+        command_id = translate.command_id(request.command_id)
+        return self._pack(await self._handlers.approve(command_id, by=by, reason=request.reason))
+
+    def _pack(self, view: CommandView) -> commands_pb2.Command:
+        return translate.command(view, self._state.plant)

@@ -1,0 +1,105 @@
+"""Settings of the gRPC server: `serving.toml`.
+
+Enters: a TOML file and `MILLRACE_SERVING_...` in the environment. Leaves: a frozen `ServingConfig`, refused when it
+would open the plant to a network without encryption and authentication.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from schemas import settings
+from schemas.errors import ConfigError
+from schemas.settings import KafkaSettings, PostgresSettings
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TlsSettings:
+    """Files in PEM. With `client_ca` every client must show a certificate that it signed."""
+
+    cert: str = ""
+    key: str = ""
+    client_ca: str = ""
+
+    def __post_init__(self) -> None:
+        if bool(self.cert) != bool(self.key):
+            msg = "tls.cert and tls.key belong together; one of them is missing"
+            raise ValueError(msg)
+        if self.client_ca and not self.cert:
+            msg = "tls.client_ca needs tls.cert and tls.key"
+            raise ValueError(msg)
+
+    @property
+    def enabled(self) -> bool:
+        """Whether the server speaks TLS."""
+        return bool(self.cert)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LimitSettings:
+    """What one principal may ask for."""
+
+    requests_per_s: float = 100.0
+    burst: int = 200
+    commands_per_s: float = 10.0
+    commands_burst: int = 20
+    open_streams: int = 50
+    watched_tags: int = 50_000
+    max_expires_ms: int = 24 * 3_600_000
+
+    def __post_init__(self) -> None:
+        for name in self.__dataclass_fields__:
+            if getattr(self, name) <= 0:
+                msg = f"limits.{name} must be above 0"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ServingConfig:
+    """The whole file."""
+
+    listen: str
+    kafka: KafkaSettings
+    # State and commands need no database; the table is accepted because one installation's services share its settings.
+    postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
+    tls: TlsSettings = field(default_factory=TlsSettings)
+    # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.
+    tokens: str = ""
+    limits: LimitSettings = field(default_factory=LimitSettings)
+    # Commands that ended longer ago are forgotten by the cache; their history is in SQL.
+    remember_s: float = 7 * 86_400.0
+    drain_s: float = 10.0
+
+    def __post_init__(self) -> None:
+        if not is_loopback(self.listen) and not (self.tls.enabled and self.tokens):
+            msg = (
+                f"listen is {self.listen}, reachable from the network: that needs [tls] cert and key, and a tokens file; "
+                "or listen on 127.0.0.1"
+            )
+            raise ValueError(msg)
+
+
+def is_loopback(address: str) -> bool:
+    """Whether only this machine can reach a listen address: a unix socket, 127.0.0.0/8, ::1 or localhost."""
+    if address.startswith(("unix:", "unix-abstract:")):
+        return True
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False
+
+
+def load(path: Path) -> ServingConfig:
+    """Config of one file; raises ConfigError naming the key, also for a file it names that does not exist."""
+    config = settings.load(ServingConfig, path, service="serving")
+    files = {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
+    for key, name in (files | {"tokens": config.tokens}).items():
+        if name and not Path(name).is_file():
+            msg = f"{path}: {key} is {name}, which is not a file"
+            raise ConfigError(msg)
+    return config

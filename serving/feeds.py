@@ -1,0 +1,91 @@
+"""What keeps the caches current: one follower per topic, from its beginning.
+
+Enters: Kafka. Leaves: calls of the caches' `apply` in the event loop, per partition in order. A record that cannot be
+decoded is logged with its place and passed over: one bad record must not blind the server. A follower that cannot go on
+ends the process, which is then restarted.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from confluent_kafka import Message
+
+from connectors.kafka_follow import Follower
+from schemas import codec, topics
+from schemas.commands import CommandAck, CommandRequest, CommandStateRecord
+from schemas.errors import SchemaError
+from schemas.settings import KafkaSettings
+from serving.command_book import CommandBook
+from serving.episodes import Episodes
+from serving.plant import Plant
+from serving.values import LastValues
+
+log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Feed:
+    """A topic and what is done with its messages. `needed_by`: services that are not ready before it has been read."""
+
+    topic: topics.Topic
+    apply: Callable[[bytes], None]
+    needed_by: tuple[str, ...]
+
+
+def feeds(
+    *, plant: Plant, values: LastValues, episodes: Episodes, book: CommandBook, state: str, commands: str
+) -> tuple[Feed, ...]:
+    """The table of feeds; `state` and `commands` are the names of the services."""
+
+    def request(message: bytes) -> None:
+        name, record = codec.decode(message, "CommandRequest", "CommandControl")
+        if name == "CommandRequest":
+            book.apply_request(CommandRequest.from_record(record))
+
+    def latest(message: bytes) -> None:
+        values.apply(codec.decode(message, "LatestBatch")[1])
+
+    def anomaly(message: bytes) -> None:
+        episodes.apply(codec.decode(message, "Anomaly")[1])
+
+    def ack(message: bytes) -> None:
+        book.apply_ack(CommandAck.from_record(codec.decode(message, "CommandAck")[1]))
+
+    def record(message: bytes) -> None:
+        book.apply_state(CommandStateRecord.from_record(codec.decode(message, "CommandState")[1]))
+
+    return (
+        Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands)),
+        Feed(topic=topics.LATEST, apply=latest, needed_by=(state,)),
+        Feed(topic=topics.ANOMALIES, apply=anomaly, needed_by=(state,)),
+        Feed(topic=topics.STATES, apply=record, needed_by=(commands,)),
+        Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands,)),
+        # Acknowledgements only ever run ahead of the record: nobody has to wait for them.
+        Feed(topic=topics.ACKS, apply=ack, needed_by=()),
+    )
+
+
+def follower(kafka: KafkaSettings, feed: Feed) -> Follower:
+    """Follower that applies the messages of a feed."""
+
+    def on_messages(batch: list[Message]) -> None:
+        for message in batch:
+            value = message.value()
+            if value is None:
+                continue
+            try:
+                feed.apply(value)
+            except SchemaError as error:
+                place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+                log.warning("record passed over", extra=place | {"cause": str(error)})
+
+    return Follower(kafka, (feed.topic.pattern,), on_messages)
+
+
+async def caught_up(followers: dict[str, Follower], table: tuple[Feed, ...], service: str) -> None:
+    """Return once everything a service needs has been read."""
+    await asyncio.gather(*(followers[feed.topic.name].caught_up.wait() for feed in table if service in feed.needed_by))

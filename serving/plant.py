@@ -1,0 +1,186 @@
+"""The plant as callers see it: devices and tags by id and by path, from the registry's topic.
+
+Enters: messages of `registry.tags`, in order. Leaves: lookups and ordered ranges under a path; callbacks when a version
+is complete. Called by the handlers in the event loop. Indexes are rebuilt when somebody looks after a change, not per
+message: loading 100,000 definitions builds them once. Retired tags are found by id and path, and are not listed or
+watched.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+from schemas.errors import NotFoundError
+from schemas.registry import Registry, TagDefinition
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Device:
+    """A device and its tags in use, by path."""
+
+    device_id: int
+    path: str
+    device_class: str
+    site: str
+    gateway_id: str
+    tags: tuple[TagDefinition, ...]
+
+    def tag(self, name: str) -> TagDefinition | None:
+        """Tag of that name."""
+        return next((tag for tag in self.tags if tag.name == name), None)
+
+
+@dataclass(slots=True)
+class _Index:
+    tag_paths: list[str] = field(default_factory=list)
+    tags: dict[str, TagDefinition] = field(default_factory=dict)
+    device_paths: list[str] = field(default_factory=list)
+    devices: dict[str, Device] = field(default_factory=dict)
+    device_of_id: dict[int, Device] = field(default_factory=dict)
+
+
+class Plant:
+    """Follows the registry. Lookups raise NotFoundError naming what was asked for."""
+
+    def __init__(self) -> None:
+        self._registry = Registry()
+        self._built: _Index | None = _Index()
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def version(self) -> int:
+        """Newest complete registry version."""
+        return self._registry.version
+
+    def apply(self, message: bytes) -> None:
+        """Fold one message of the topic in. Raises SchemaError."""
+        completed = self._registry.apply(message)
+        self._built = None
+        if completed:
+            for listener in tuple(self._listeners):
+                listener()
+
+    def on_version(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` whenever a version is complete; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def tag(self, tag_id: int) -> TagDefinition:
+        """Tag of an id, also a retired one."""
+        try:
+            return self._registry.tags[tag_id]
+        except KeyError:
+            msg = f"no tag {tag_id} in registry version {self.version}"
+            raise NotFoundError(msg) from None
+
+    def tag_at(self, path: str) -> TagDefinition:
+        """Tag at a path."""
+        found = self._index.tags.get(path) or next((t for t in self._registry.tags.values() if t.path == path), None)
+        if found is None:
+            raise NotFoundError(self._unknown("tag", path))
+        return found
+
+    def device(self, device_id: int) -> Device:
+        """Device of an id."""
+        try:
+            return self._index.device_of_id[device_id]
+        except KeyError:
+            msg = f"no device {device_id} in registry version {self.version}"
+            raise NotFoundError(msg) from None
+
+    def device_at(self, path: str) -> Device:
+        """Device at a path."""
+        try:
+            return self._index.devices[path]
+        except KeyError:
+            raise NotFoundError(self._unknown("device", path)) from None
+
+    def device_path(self, device_id: int) -> str:
+        """Path of a device, empty when the registry does not know it."""
+        device = self._index.device_of_id.get(device_id)
+        return device.path if device else ""
+
+    def tag_path(self, tag_id: int) -> str:
+        """Path of a tag, empty when the registry does not know it."""
+        tag = self._registry.tags.get(tag_id)
+        return tag.path if tag else ""
+
+    def tags_under(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[TagDefinition]:
+        """Tags at or under a path (see `under`), by path, behind `after`."""
+        index = self._index
+        return [index.tags[path] for path in under(index.tag_paths, prefix, after=after, limit=limit)]
+
+    def devices_under(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[Device]:
+        """Devices at or under a path, by path, behind `after`."""
+        index = self._index
+        return [index.devices[path] for path in under(index.device_paths, prefix, after=after, limit=limit)]
+
+    @property
+    def _index(self) -> _Index:
+        if self._built is None:
+            self._built = _build(self._registry.tags.values())
+        return self._built
+
+    def _unknown(self, kind: str, path: str) -> str:
+        """For people: how far the path is known, and what comes next there."""
+        index, parent = self._index, path
+        while parent := parent.rpartition("/")[0]:
+            if found := under(index.tag_paths, parent, limit=200):
+                depth = parent.count("/") + 1
+                names = sorted({p.split("/")[depth] for p in found})
+                shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+                return f"no {kind} {path!r}; under {parent!r} there are: {shown}"
+        roots = sorted({p.partition("/")[0] for p in index.tag_paths[:1] + index.tag_paths[-1:]})
+        hint = f"paths start with {', '.join(roots)}" if roots else "the registry is empty"
+        return f"no {kind} {path!r}; {hint}"
+
+
+def under(paths: Sequence[str], prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
+    """Those of the sorted `paths` that are `prefix` or lie under it, and sort behind `after`, at most `limit`.
+
+    A trailing `*` stands for the rest of the path; the empty prefix for everything.
+    """
+    exact: list[str] = []
+    if prefix.endswith("*"):
+        low, high = prefix[:-1], prefix[:-1] + "\U0010ffff"
+    elif prefix:
+        base = prefix.rstrip("/")
+        at = bisect_left(paths, base)
+        exact = [base] if at < len(paths) and paths[at] == base and base > after else []
+        low, high = base + "/", base + "0"  # "0" is the character behind "/"
+    else:
+        low, high = "", "\U0010ffff"
+    start = max(bisect_left(paths, low), bisect_right(paths, after) if after else 0)
+    end = bisect_left(paths, high)
+    found = [*exact, *paths[start : end if limit is None else min(end, start + limit)]]
+    return found if limit is None else found[:limit]
+
+
+def _build(definitions: Iterable[TagDefinition]) -> _Index:
+    tags = {tag.path: tag for tag in definitions if not tag.retired}
+    tag_paths = sorted(tags)
+    grouped: dict[int, list[TagDefinition]] = {}
+    for path in tag_paths:
+        grouped.setdefault(tags[path].device_id, []).append(tags[path])
+    devices = {found[0].device_path: _device(found) for found in grouped.values()}
+    return _Index(
+        tag_paths=tag_paths,
+        tags=tags,
+        device_paths=sorted(devices),
+        devices=devices,
+        device_of_id={device.device_id: device for device in devices.values()},
+    )
+
+
+def _device(tags: list[TagDefinition]) -> Device:
+    first = tags[0]
+    return Device(
+        device_id=first.device_id,
+        path=first.device_path,
+        device_class=first.device_class,
+        site=first.site,
+        gateway_id=first.gateway_id,
+        tags=tuple(tags),
+    )

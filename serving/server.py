@@ -1,0 +1,142 @@
+"""The gRPC server: caches, handlers, services, health and reflection wired together; start, readiness, drain.
+
+Enters: a `ServingConfig` and a log of requests. Leaves: a listening server whose health turns SERVING per service once
+that service's caches are current. Who feeds the caches is not its business: `__main__` connects Kafka, tests apply
+messages themselves.
+"""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import dataclass
+from pathlib import Path
+
+import grpc
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
+
+from schemas.errors import ConfigError, UnavailableError
+from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
+from serving import reflect
+from serving.access import Access
+from serving.command_book import CommandBook
+from serving.command_handlers import CommandHandlers, RequestLog
+from serving.command_service import CommandService
+from serving.config import ServingConfig, is_loopback
+from serving.episodes import Episodes
+from serving.interceptor import Gate
+from serving.limits import Limits
+from serving.plant import Plant
+from serving.state_handlers import StateHandlers
+from serving.state_service import StateService
+from serving.values import LastValues
+from serving.wakeup import Streams
+
+log = logging.getLogger(__name__)
+
+STATE_SERVICE: str = state_pb2.DESCRIPTOR.services_by_name["StateService"].full_name
+COMMAND_SERVICE: str = commands_pb2.DESCRIPTOR.services_by_name["CommandService"].full_name
+
+_OPTIONS = (
+    # A second server on the same port must fail, not take half of the calls.
+    ("grpc.so_reuseport", 0),
+    ("grpc.max_receive_message_length", 1 << 20),
+    # Watches can be silent for long: find dead clients, and let clients keep their connections alive.
+    ("grpc.keepalive_time_ms", 30_000),
+    ("grpc.keepalive_timeout_ms", 10_000),
+    ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
+    ("grpc.keepalive_permit_without_calls", 1),
+)
+
+
+@dataclass(kw_only=True)
+class Server:
+    """A server made by `build`. `port` is set by `start`, for a `listen` that ends in `:0`."""
+
+    config: ServingConfig
+    plant: Plant
+    values: LastValues
+    episodes: Episodes
+    book: CommandBook
+    state: StateHandlers
+    commands: CommandHandlers
+    streams: Streams
+    health: health.HealthServicer
+    grpc: grpc.aio.Server
+    port: int = 0
+
+    async def start(self) -> None:
+        """Listen; raises ConfigError when the address cannot be had."""
+        listen, tls = self.config.listen, self.config.tls
+        try:
+            if tls.enabled:
+                self.port = self.grpc.add_secure_port(listen, _credentials(self.config))
+            else:
+                self.port = self.grpc.add_insecure_port(listen)
+        except RuntimeError as error:
+            msg = f"listen {listen} cannot be had: {error}; is another server running there?"
+            raise ConfigError(msg) from error
+        for service in ("", STATE_SERVICE, COMMAND_SERVICE):
+            await self.health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
+        await self.grpc.start()
+        security = "mutual TLS" if tls.client_ca else "TLS" if tls.enabled else "none, loopback only"
+        log.info("listening", extra={"address": listen, "port": self.port, "security": security})
+
+    async def set_ready(self, service: str) -> None:
+        """Say that a service's caches are current; the server as a whole is ready when both are."""
+        (self.state if service == STATE_SERVICE else self.commands).ready = True
+        serving = health_pb2.HealthCheckResponse.SERVING
+        await self.health.set(service, serving)
+        if self.state.ready and self.commands.ready:
+            await self.health.set("", serving)
+        log.info("ready", extra={"ready": service, "tags": len(self.values), "registry_version": self.plant.version})
+
+    async def stop(self) -> None:
+        """Drain: refuse new calls, end the streams so that their callers go elsewhere, let unary calls finish."""
+        await self.health.enter_graceful_shutdown()
+        self.streams.end_all(UnavailableError("the server is stopping; connect again"))
+        await self.grpc.stop(self.config.drain_s)
+
+
+def build(config: ServingConfig, requests: RequestLog) -> Server:
+    """Server with empty caches. Raises ConfigError for a tokens file that cannot be used."""
+    plant, values, episodes, streams = Plant(), LastValues(), Episodes(), Streams()
+    book = CommandBook(remember_s=config.remember_s)
+    state = StateHandlers(
+        plant=plant,
+        values=values,
+        episodes=episodes,
+        streams=streams,
+        max_watched_tags=config.limits.watched_tags,
+    )
+    commands = CommandHandlers(
+        book=book, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
+    )
+    gate = Gate(Access(Path(config.tokens) if config.tokens else None), Limits(config.limits))
+    server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
+    checks = health.HealthServicer()
+    state_pb2_grpc.add_StateServiceServicer_to_server(StateService(state), server)  # type: ignore[no-untyped-call]
+    commands_pb2_grpc.add_CommandServiceServicer_to_server(CommandService(commands, state), server)  # type: ignore[no-untyped-call]
+    health_pb2_grpc.add_HealthServicer_to_server(checks, server)
+    reflect.add_to(server, (STATE_SERVICE, COMMAND_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
+    return Server(
+        config=config,
+        plant=plant,
+        values=values,
+        episodes=episodes,
+        book=book,
+        state=state,
+        commands=commands,
+        streams=streams,
+        health=checks,
+        grpc=server,
+    )
+
+
+def _credentials(config: ServingConfig) -> grpc.ServerCredentials:
+    tls = config.tls
+    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+    authority = Path(tls.client_ca).read_bytes() if tls.client_ca else None
+    if not is_loopback(config.listen):
+        log.info("reachable from the network", extra={"client_certificates": bool(authority)})
+    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=authority is not None)

@@ -1,0 +1,66 @@
+"""gRPC face of the state handlers: unpacks requests, packs answers, decides nothing."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from typing import Any, TypeAlias
+
+import grpc
+
+from schemas.ids import Clock, now_us
+from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
+from serving import translate
+from serving.state_handlers import StateHandlers
+
+Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+
+
+class StateService(state_pb2_grpc.StateServiceServicer):
+    """Servicer of `millrace.v1.StateService`."""
+
+    def __init__(self, handlers: StateHandlers, clock: Clock = now_us) -> None:
+        self._handlers = handlers
+        self._clock = clock
+
+    async def ListDevices(
+        self, request: state_pb2.ListDevicesRequest, context: Context
+    ) -> state_pb2.ListDevicesResponse:  # noqa: N802
+        """Devices in pages."""
+        page = await self._handlers.list_devices(request.prefix, request.page_size, request.page_token)
+        devices = [translate.device(found, [], self._clock()) for found in page.items]
+        return state_pb2.ListDevicesResponse(devices=devices, next_page_token=page.next_token)
+
+    async def GetDevice(self, request: state_pb2.GetDeviceRequest, context: Context) -> state_pb2.Device:  # noqa: N802
+        """One device with its tags."""
+        found, tags = await self._handlers.get_device(device_id=request.device_id, path=request.path)
+        return translate.device(found, tags, self._clock())
+
+    async def ListTags(self, request: state_pb2.ListTagsRequest, context: Context) -> state_pb2.ListTagsResponse:  # noqa: N802
+        """Tags in pages."""
+        page = await self._handlers.list_tags(request.prefix, request.page_size, request.page_token)
+        tags = [translate.tag(state, self._clock()) for state in page.items]
+        return state_pb2.ListTagsResponse(tags=tags, next_page_token=page.next_token)
+
+    async def GetTag(self, request: state_pb2.GetTagRequest, context: Context) -> state_pb2.Tag:  # noqa: N802
+        """One tag."""
+        state = await self._handlers.get_tag(tag_id=request.tag_id, path=request.path)
+        return translate.tag(state, self._clock())
+
+    async def WatchTags(
+        self, request: state_pb2.WatchTagsRequest, context: Context
+    ) -> AsyncGenerator[state_pb2.TagUpdate, None]:  # noqa: N802
+        """Values as they change."""
+        plant = self._handlers.plant
+        async with aclosing(self._handlers.watch_tags(request.prefixes, request.max_rate_hz)) as updates:
+            async for tag_id, last in updates:
+                value = translate.value(last, self._clock())
+                yield state_pb2.TagUpdate(tag_id=tag_id, path=plant.tag_path(tag_id), value=value)
+
+    async def WatchAnomalies(
+        self, request: state_pb2.WatchAnomaliesRequest, context: Context
+    ) -> AsyncGenerator[state_pb2.Anomaly, None]:  # noqa: N802
+        """Episodes as they open, change and close."""
+        async with aclosing(self._handlers.watch_anomalies(request.prefix)) as steps:
+            async for step in steps:
+                yield translate.anomaly(step, self._handlers.plant)

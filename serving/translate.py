@@ -1,0 +1,116 @@
+"""Domain objects to protobuf messages and request fields to domain types.
+
+No decisions, except refusing what is no id.
+"""
+
+from __future__ import annotations
+
+from uuid import UUID
+
+from schemas import quality
+from schemas.errors import InvalidRequestError
+from schemas.proto.millrace.v1 import commands_pb2, state_pb2
+from schemas.registry import TagDefinition
+from serving.command_book import CommandView
+from serving.episodes import Step
+from serving.plant import Device, Plant
+from serving.state_handlers import TagState
+from serving.values import LastValue
+
+_QUALITY = {
+    "good": state_pb2.QUALITY_GOOD,
+    "uncertain": state_pb2.QUALITY_UNCERTAIN,
+    "bad": state_pb2.QUALITY_BAD,
+}
+
+
+def value(last: LastValue, now_us: int) -> state_pb2.Value:
+    """A value with its age."""
+    return state_pb2.Value(
+        value=last.value,
+        time_us=last.time_us,
+        quality=_QUALITY[quality.name(last.quality)],
+        quality_code=last.quality,
+        age_us=max(0, now_us - last.time_us),
+    )
+
+
+def tag(state: TagState, now_us: int) -> state_pb2.Tag:
+    """A tag with its last value."""
+    definition: TagDefinition = state.tag
+    return state_pb2.Tag(
+        tag_id=definition.tag_id,
+        device_id=definition.device_id,
+        path=definition.path,
+        name=definition.name,
+        description=definition.description,
+        unit=definition.unit,
+        data_type=definition.data_type.value,
+        eu_low=definition.eu_low,
+        eu_high=definition.eu_high,
+        writable=definition.writable,
+        last=None if state.last is None else value(state.last, now_us),
+    )
+
+
+def device(found: Device, tags: list[TagState], now_us: int) -> state_pb2.Device:
+    """A device with the given tags."""
+    return state_pb2.Device(
+        device_id=found.device_id,
+        path=found.path,
+        device_class=found.device_class,
+        site=found.site,
+        gateway_id=found.gateway_id,
+        tags=[tag(state, now_us) for state in tags],
+    )
+
+
+def anomaly(step: Step, plant: Plant) -> state_pb2.Anomaly:
+    """A step of an episode, with paths."""
+    return state_pb2.Anomaly(
+        episode_id=str(step["episode_id"]),
+        device_id=step["device_id"],
+        device_path=plant.device_path(step["device_id"]),
+        phase=f"ANOMALY_PHASE_{step['phase']}",
+        start_us=step["start_us"],
+        end_us=step["end_us"],
+        score=step["score"],
+        peak_score=step["peak_score"],
+        threshold=step["threshold"],
+        contributors=[
+            state_pb2.Contributor(**part, path=plant.tag_path(part["tag_id"])) for part in step["contributors"]
+        ],
+        detector=step["detector"],
+        detector_version=step["detector_version"],
+    )
+
+
+def command(view: CommandView, plant: Plant) -> commands_pb2.Command:
+    """A command as it stands."""
+    return commands_pb2.Command(
+        command_id=str(view.command_id),
+        state=f"COMMAND_STATE_{view.state}",
+        version=view.version,
+        device_id=view.device_id,
+        device_path=plant.device_path(view.device_id),
+        name=view.name,
+        parameters=view.parameters,
+        submitted_by=view.submitted_by,
+        submitted_us=view.submitted_us,
+        expires_us=view.expires_us,
+        updated_us=view.updated_us,
+        detail=view.detail,
+        readback=view.readback,
+        late_acks=view.late_acks,
+        duplicate_acks=view.duplicate_acks,
+        provisional=view.provisional,
+    )
+
+
+def command_id(text: str) -> UUID:
+    """Id of a command; raises InvalidRequestError."""
+    try:
+        return UUID(text)
+    except ValueError as error:
+        msg = f"command_id {text!r} is not a UUID"
+        raise InvalidRequestError(msg) from error
