@@ -9,13 +9,14 @@ from collections.abc import Sequence
 
 import grpc
 from grpc_reflection.v1alpha import reflection, reflection_pb2
+from grpc_reflection.v1alpha._async import ReflectionServicer
 
 _NAMES = ("grpc.reflection.v1.ServerReflection", reflection.SERVICE_NAME)
 
 
 def add_to(server: grpc.aio.Server, services: Sequence[str]) -> None:
     """Answer questions about `services`."""
-    servicer = reflection.aio.ReflectionServicer(  # type: ignore[attr-defined](*services, *_NAMES))
+    servicer = ReflectionServicer((*services, *_NAMES))
     for name in _NAMES:
         method = grpc.stream_stream_rpc_method_handler(
             servicer.ServerReflectionInfo,
