@@ -87,11 +87,14 @@ class Follower:
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
         source = kafka.consumer(self._settings, enable_partition_eof=True)
+        # Questions about topics and offsets have a connection of their own: on the reading one they would queue behind
+        # its long poll, and the reading would wait for them, up to a second each time.
+        lookup = kafka.consumer(self._settings)
         try:
             next_refresh = 0.0
             while not self._stop.is_set():
                 if time.monotonic() >= next_refresh:
-                    refreshed = self._refresh(source)
+                    refreshed = self._refresh(source, lookup)
                     next_refresh = time.monotonic() + (self._refresh_s if refreshed else 1.0)
                     self._announce(loop, refreshed=refreshed)
                 self._poll(source, loop)
@@ -99,6 +102,7 @@ class Follower:
                     raise self._failure
         finally:
             source.close()
+            lookup.close()
 
     def _poll(self, source: Consumer, loop: asyncio.AbstractEventLoop) -> None:
         # `consume` with a timeout waits for a full batch; poll for the first, then take what is there.
@@ -144,32 +148,34 @@ class Follower:
         if refreshed and self._assigned and not self._pending and not loop.is_closed():
             loop.call_soon_threadsafe(self.caught_up.set)
 
-    def _refresh(self, source: Consumer) -> bool:
+    def _refresh(self, source: Consumer, lookup: Consumer) -> bool:
         """Assign partitions not seen before; False when the broker did not answer or a pattern has no topic yet."""
         try:
-            found = {pattern: kafka.topics_matching(source, (pattern,)) for pattern in self._patterns}
-            for name in sorted({name for names in found.values() for name in names}):
-                self._assign(source, name)
+            found = {pattern: kafka.topics_matching(lookup, (pattern,)) for pattern in self._patterns}
+            names = sorted({name for names in found.values() for name in names})
+            starts = [start for name in names for start in self._starts(lookup, name)]
         except kafka.DeliveryError as error:
             log.warning("waiting for kafka", extra={"patterns": self._patterns, "cause": str(error)})
             return False
+        if starts:
+            source.incremental_assign(starts)
+            self._assigned.update((start.topic, start.partition) for start in starts)
         if missing := [pattern for pattern, names in found.items() if not names]:
             log.warning("no such topics yet", extra={"patterns": missing})
         self._first = False
         return not missing
 
-    def _assign(self, source: Consumer, name: str) -> None:
-        fresh = [p for p in kafka.partitions_of(source, name) if (name, p) not in self._assigned]
+    def _starts(self, lookup: Consumer, name: str) -> list[TopicPartition]:
+        """Where to start in the partitions of a topic that are new."""
+        fresh = {p for p in kafka.partitions_of(lookup, name) if (name, p) not in self._assigned}
         if not fresh:
-            return
+            return []
+        # What appears while following is new: none of it may be missed.
+        from_start = self._beginning or not self._first
         starts = []
-        for partition, (low, high) in kafka.watermarks(source, name).items():
-            if partition not in fresh:
-                continue
-            # What appears while following is new: none of it may be missed.
-            from_start = self._beginning or not self._first
-            if from_start and low < high:
-                self._pending[name, partition] = high
-            starts.append(TopicPartition(name, partition, low if from_start else OFFSET_END))
-        source.incremental_assign(starts)
-        self._assigned.update((name, start.partition) for start in starts)
+        for partition, (low, high) in kafka.watermarks(lookup, name).items():
+            if partition in fresh:
+                if from_start and low < high:
+                    self._pending[name, partition] = high
+                starts.append(TopicPartition(name, partition, low if from_start else OFFSET_END))
+        return starts
