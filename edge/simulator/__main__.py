@@ -1,0 +1,60 @@
+"""`python -m edge.simulator --config F` simulates the plant until SIGTERM; `fault`, `pause`, `resume`, `status` talk to a running one."""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import logging
+import signal
+import sys
+from pathlib import Path
+
+from edge.simulator import cli
+from edge.simulator.config import SimulatorConfig
+from edge.simulator.journal import JournalError
+from edge.simulator.service import SimulatorService
+from schemas import logs, settings
+from schemas.errors import MillraceError
+
+logger = logging.getLogger("edge.simulator")
+
+# asyncua reports every monitored item, gmqtt every packet.
+_QUIET = ("asyncua", "gmqtt")
+
+
+async def simulate(config: SimulatorConfig) -> None:
+    """Run the simulator until SIGTERM or SIGINT."""
+    service = SimulatorService(config)
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, service.request_stop)
+    await service.run()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Exit code: 0 stopped as asked, 1 wrong configuration, 2 failed."""
+    parser = argparse.ArgumentParser(prog="python -m edge.simulator", description=__doc__)
+    parser.add_argument("--config", type=Path, help="TOML file")
+    cli.add_commands(parser.add_subparsers(dest="command"))
+    chosen = parser.parse_args(arguments)
+    if chosen.command:
+        return cli.run(chosen)
+    if chosen.config is None:
+        parser.error("--config is missing")
+    logs.configure("simulator")
+    for name in _QUIET:
+        logging.getLogger(name).setLevel(logging.WARNING)
+    try:
+        config = settings.load(SimulatorConfig, chosen.config, service="simulator")
+        asyncio.run(simulate(config))
+    except (JournalError, OSError):
+        logger.exception("simulator failed")
+        return 2
+    except MillraceError as error:
+        logger.error("simulator cannot start", extra={"reason": str(error)})
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

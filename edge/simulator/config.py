@@ -1,0 +1,96 @@
+"""Configuration of the simulator: one TOML file, loaded by `schemas.settings`.
+
+Only `plant`, `journal`, `opcua.url`, `sparkplug.host`, `sparkplug.port`, `admin.host` and `admin.port` have to be given.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from urllib.parse import urlparse
+
+from edge.simulator.rhythm import Rhythm
+
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class OpcUaSettings:
+    """OPC UA server. `security` names asyncua's SecurityPolicyType; any but NoSecurity needs certificate and key."""
+
+    url: str
+    security: tuple[str, ...] = ("NoSecurity",)
+    certificate: Path | None = None
+    private_key: Path | None = None
+
+    def __post_init__(self) -> None:
+        parsed = urlparse(self.url)
+        if parsed.scheme != "opc.tcp" or not parsed.hostname or not parsed.port:
+            msg = f"opcua.url is {self.url!r}, not opc.tcp://host:port"
+            raise ValueError(msg)
+        if "NoSecurity" in self.security and parsed.hostname not in LOOPBACK:
+            msg = f"opcua.security is NoSecurity on {parsed.hostname}; anybody there could move the machines"
+            raise ValueError(msg)
+        if set(self.security) != {"NoSecurity"} and not (self.certificate and self.private_key):
+            msg = "opcua.security needs opcua.certificate and opcua.private_key"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparkplugSettings:
+    """MQTT broker of the edge nodes. Data is published every `publish_ms`; births, deaths and answers to commands at once."""
+
+    host: str
+    port: int
+    publish_ms: int = 100
+    keepalive_s: int = 20
+    reconnect_s: float = 1.0
+    username: str = ""
+    password: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdminSettings:
+    """Admin interface: loopback only, it has no authentication."""
+
+    host: str
+    port: int
+
+    def __post_init__(self) -> None:
+        if self.host not in LOOPBACK:
+            msg = f"admin.host is {self.host}, not a loopback address: the interface has no authentication"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class FaultSettings:
+    """A fault of the schedule, in seconds from start. Parameters as in `faults`."""
+
+    device: str
+    kind: str
+    tag: str = ""
+    start_s: float = 0.0
+    duration_s: float = 0.0
+    repeat_s: float = 0.0
+    parameters: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SimulatorConfig:
+    """The whole file. `journal_keep` bounds the journal: samples, about 50 bytes each."""
+
+    plant: Path
+    journal: Path
+    opcua: OpcUaSettings
+    sparkplug: SparkplugSettings
+    admin: AdminSettings
+    seed: int = 1
+    tick_ms: int = 50
+    journal_keep: int = 10_000_000
+    rhythm: Rhythm = field(default_factory=Rhythm)
+    faults: tuple[FaultSettings, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not 5 <= self.tick_ms <= 1000:
+            msg = f"tick_ms is {self.tick_ms}, not between 5 and 1000"
+            raise ValueError(msg)
