@@ -86,7 +86,7 @@ setup:
 lint:
     ruff check .
     ruff format --check .
-    mypy
+    mypy .
     .millrace/bootstrap/bin/uv lock --check
 
 # Apply the formatter and the safe fixes

@@ -194,7 +194,7 @@ def load(environ: Mapping[str, str] | None = None, path: Path = SETTINGS_FILE) -
     """Settings in force; raises ConfigError naming the key and where it was found."""
     environ = os.environ if environ is None else environ
     # Tables that the file leaves out are named all the same: the environment is looked up only inside tables that are there.
-    tables = {"ports": {}, "memory": {}, "parallelism": {}}
+    tables: dict[str, Any] = {"ports": {}, "memory": {}, "parallelism": {}}
     return settings.parse(StackConfig, tables | _read(path), where=path.name, prefix=PREFIX, environ=environ)
 
 

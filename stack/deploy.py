@@ -5,7 +5,7 @@ The restart is needed because modules stay loaded in a TaskManager's Python for 
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 from stack import jobs, lifecycle
 from stack.config import StackConfig
@@ -15,14 +15,16 @@ from stack.lifecycle import Progress
 from stack.services import all_services
 from stack.supervisor import Supervisor
 
+Submit = Callable[[StackConfig, str], str]
 
-def deploy(config: StackConfig, names: Iterable[str], progress: Progress) -> None:
+
+def deploy(config: StackConfig, names: Iterable[str], progress: Progress, submit: Submit = jobs.submit) -> None:
     """Upgrade jobs one after the other; a job that does not run is submitted."""
     for name in names:
-        _deploy_one(config, name, progress)
+        _deploy_one(config, name, progress, submit)
 
 
-def _deploy_one(config: StackConfig, name: str, progress: Progress) -> None:
+def _deploy_one(config: StackConfig, name: str, progress: Progress, submit: Submit) -> None:
     rest, supervisor = FlinkRest(config.flink_url), Supervisor(config)
     if not supervisor.alive() or not rest.alive():
         msg = "the stack does not run; start it with `./millrace up`"
@@ -41,6 +43,6 @@ def _deploy_one(config: StackConfig, name: str, progress: Progress) -> None:
                 supervisor.start(host)
                 lifecycle.wait_ready(config, services[host])
         with progress.step(f"job {name}: submit") as details:
-            job_id = jobs.submit(config, name)
+            job_id = submit(config, name)
             jobs.wait_running(config, job_id)
             details.append(f"runs as {job_id}")

@@ -39,6 +39,8 @@ class Instance:
         """Start services (names or groups) unless they run; returns the configuration with their addresses."""
         wanted = {service.name for service in select(self.config, names)}
         if not wanted <= self._started:
+            if self.config.owner_pid:
+                wanted.add("owner-watch")
             lifecycle.prepare(self.config, Progress(sink=_log.info), names=tuple(sorted(wanted | self._started)))
             lifecycle.start(self.config, Progress(sink=_log.info), select(self.config, tuple(sorted(wanted))))
             self._started |= wanted
@@ -52,7 +54,7 @@ class Instance:
 @contextmanager
 def temporary(*, taskmanagers: int = 0, folder: Path = TOOLS / "test", keep: bool = False) -> Iterator[Instance]:
     """An empty instance on free ports; stopped and, unless `keep`, deleted at the end."""
-    with _free_block() as base:
+    with free_block() as base:
         state = folder / str(base)
         shutil.rmtree(state, ignore_errors=True)
         config = StackConfig(
@@ -73,7 +75,8 @@ def temporary(*, taskmanagers: int = 0, folder: Path = TOOLS / "test", keep: boo
 
 
 @contextmanager
-def _free_block() -> Iterator[int]:
+def free_block() -> Iterator[int]:
+    """Base of a block of ports that nobody else takes meanwhile."""
     for base in _BASES:
         with (Path(tempfile.gettempdir()) / f"millrace-ports-{base}.lock").open("a") as file:
             try:

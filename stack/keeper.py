@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Callable
 
 from schemas import logs
 from stack import jobs
@@ -20,14 +21,14 @@ _PERIOD_S = 2.0
 _log = logging.getLogger("stack.keeper")
 
 
-def check_once(config: StackConfig) -> list[str]:
+def check_once(config: StackConfig, submit: Callable[[StackConfig, str], str] = jobs.submit) -> list[str]:
     """Resubmit what is missing; names of the jobs that were submitted."""
     submitted = []
     with jobs.lock(config):
         live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
         for name in jobs.interrupted(config):
             if name not in live:
-                job_id = jobs.submit(config, name)
+                job_id = submit(config, name)
                 _log.warning("resubmitted a job that Flink had forgotten", extra={"job": name, "job_id": job_id})
                 submitted.append(name)
     return submitted

@@ -34,7 +34,7 @@ def prepare(config: StackConfig) -> None:
         f"listener {config.ports.mosquitto} {config.host}",
         "allow_anonymous true",
         "persistence false",
-        "log_dest stdout",
+        "log_dest stderr",
         "log_timestamp_format %Y-%m-%dT%H:%M:%S",
         # A full buffer of Sparkplug data must wait in the gateway's socket, not be dropped at the default of 1000.
         "max_queued_messages 100000",

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,8 @@ from stack.services import Service
 
 # Every process of the instance carries it; `down` looks for leftovers by it.
 MARKER = "MILLRACE_INSTANCE"
-_NOT_RUNNING = 70  # supervisord's fault codes
+_SHUTDOWN = 6  # supervisord's fault codes
+_NOT_RUNNING = 70
 _ALREADY_STARTED = 60
 _BAD_NAME = 10
 _ALREADY_ADDED = 90
@@ -68,12 +69,20 @@ class Supervisor:
     def __init__(self, config: StackConfig) -> None:
         self._config = config
 
-    def alive(self) -> bool:
-        """Whether supervisord answers."""
+    def state(self) -> str:
+        """RUNNING, SHUTDOWN while it stops its services, DOWN."""
         try:
-            return bool(self._call("getState")["statename"] in ("RUNNING", "RESTARTING"))
+            return str(self._call("getState")["statename"])
+        except xmlrpc.client.Fault as fault:
+            if fault.faultCode == _SHUTDOWN:
+                return "SHUTDOWN"
+            raise
         except (OSError, http.client.HTTPException):
-            return False
+            return "DOWN"
+
+    def alive(self) -> bool:
+        """Whether supervisord takes orders."""
+        return self.state() == "RUNNING"
 
     def pid(self) -> int:
         """Process id of supervisord."""
@@ -85,17 +94,16 @@ class Supervisor:
         text = render(self._config, services)
         config_file(self._config).write_text(text)
         config_file(self._config).chmod(0o600)
+        _wait(lambda: self.state() != "SHUTDOWN", 120, "the previous supervisord did not end")
         if self.alive():
             self._reload()
             return
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config_file(self._config))]
         result = subprocess.run(command, env=_environment(self._config), capture_output=True, text=True, check=False)
-        deadline = time.monotonic() + 20
-        while not self.alive():
-            if result.returncode or time.monotonic() > deadline:
-                msg = f"supervisord did not start: {result.stdout}{result.stderr}; see {supervisor_log(self._config)}"
-                raise StackError(msg)
-            time.sleep(0.05)
+        failure = f"supervisord did not start: {result.stdout}{result.stderr}; see {supervisor_log(self._config)}"
+        if result.returncode:
+            raise StackError(failure)
+        _wait(self.alive, 20, failure)
 
     def start(self, name: str) -> bool:
         """Start a service; False when it was running already."""
@@ -141,12 +149,7 @@ class Supervisor:
             return
         pid = self.pid()
         self._call("shutdown")
-        deadline = time.monotonic() + 120
-        while Path(f"/proc/{pid}").exists():
-            if time.monotonic() > deadline:
-                msg = f"supervisord (process {pid}) did not end"
-                raise StackError(msg)
-            time.sleep(0.05)
+        _wait(lambda: not Path(f"/proc/{pid}").exists(), 120, f"supervisord (process {pid}) did not end")
 
     def _call(self, method: str, *arguments: Any) -> Any:
         with xmlrpc.client.ServerProxy(
@@ -165,6 +168,14 @@ class Supervisor:
             except xmlrpc.client.Fault as fault:
                 if fault.faultCode != _ALREADY_ADDED:
                     raise
+
+
+def _wait(condition: Callable[[], bool], timeout_s: float, failure: str) -> None:
+    deadline = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > deadline:
+            raise StackError(failure)
+        time.sleep(0.05)
 
 
 class _UnixConnection(http.client.HTTPConnection):

@@ -9,7 +9,9 @@ from typing import TypeVar
 T = TypeVar("T")
 
 
-def eventually(condition: Callable[[], T], *, timeout_s: float = 30, period_s: float = 0.05, what: str = "") -> T:
+def eventually(
+    condition: Callable[[], T | None], *, timeout_s: float = 30, period_s: float = 0.05, what: str = ""
+) -> T:
     """First true value of the condition; AssertionError with the last value after the deadline."""
     deadline = time.monotonic() + timeout_s
     while not (value := condition()):

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import instance, jobs, lifecycle
+from stack import deploy, instance, jobs, keeper, lifecycle, status
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest
+from stack.lifecycle import Progress
 from stack.supervisor import Supervisor
 from tests.integration.polling import eventually
 
@@ -28,10 +29,13 @@ class Cluster:
     config: StackConfig
     reports: Path
 
+    def run(self, config: StackConfig, name: str) -> str:
+        """What `jobs.submit` is to the real jobs."""
+        arguments = ("--name", name, "--report", str(self.reports / name))
+        return jobs.submit(config, name, script=JOB, arguments=arguments)
+
     def submit(self, name: str) -> str:
-        job_id = jobs.submit(
-            self.config, name, script=JOB, arguments=("--name", name, "--report", str(self.reports / name))
-        )
+        job_id = self.run(self.config, name)
         jobs.wait_running(self.config, job_id)
         return job_id
 
@@ -96,7 +100,16 @@ def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> 
     assert rest.live_job("commands") == job
 
 
-def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_upgrade_keeps_state_and_takes_a_fresh_process(cluster: Cluster) -> None:
+    lines: list[str] = []
+    pid, before = cluster.taskmanager_pid(), cluster.report("commands")["count"]
+    deploy.deploy(cluster.config, ["commands"], Progress(sink=lines.append), submit=cluster.run)
+    report = cluster.counted("commands", before)
+    assert report["pid"] == cluster.taskmanager_pid() != pid
+    assert len(lines) == 3 and "savepoint-" in lines[0]
+
+
+def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster) -> None:
     rest = FlinkRest(cluster.config.flink_url)
     before = cluster.report("commands")["count"]
     os.kill(Supervisor(cluster.config).states()["jobmanager"].pid, signal.SIGKILL)
@@ -106,6 +119,8 @@ def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster, monkeypa
         what="JobManager and TaskManager meet again",
     )
     assert rest.live_job("commands") is None
-    assert jobs.interrupted(cluster.config) == ("commands",)
-    cluster.submit("commands")
+    assert keeper.check_once(cluster.config, cluster.run) == ["commands"]
     assert cluster.counted("commands", before)["count"] > before
+    assert keeper.check_once(cluster.config, cluster.run) == []
+    rows = {row["name"]: row for row in status.collect(cluster.config)["services"]}
+    assert rows["jobmanager"]["restarts"] == 1

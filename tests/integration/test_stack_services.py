@@ -1,0 +1,128 @@
+"""Broker, database and MQTT broker of the stack, and what supervision promises about them."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import psycopg
+import pytest
+from confluent_kafka import Consumer, Producer
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from stack import instance, kafka, lifecycle, mosquitto, postgres
+from stack.config import ROOT, Ports, StackConfig
+from stack.errors import PreflightError
+from stack.instance import Instance
+from stack.lifecycle import Progress
+from stack.render import instance_environment
+from stack.services import select
+from stack.supervisor import Supervisor
+from tests.integration.polling import eventually
+
+
+@pytest.fixture(scope="module")
+def running() -> Iterator[Instance]:
+    with instance.temporary() as started:
+        started.require("kafka", "postgres", "mosquitto")
+        yield started
+    assert lifecycle.processes(started.config) == []
+    assert Supervisor(started.config).state() == "DOWN"
+
+
+def test_broker_carries_a_record_and_makes_no_topic_by_itself(running: Instance) -> None:
+    servers: dict[str, str | int | float | bool] = {"bootstrap.servers": running.config.bootstrap_servers}
+    admin = AdminClient(servers)
+    admin.create_topics([NewTopic("known", num_partitions=1)])["known"].result()
+    producer = Producer(servers)
+    producer.produce("known", key=b"k", value=b"v")
+    producer.flush(10)
+    consumer = Consumer(servers | {"group.id": "test", "auto.offset.reset": "earliest"})
+    consumer.subscribe(["known"])
+    message = eventually(lambda: consumer.poll(0.5), what="the record")
+    consumer.close()
+    assert (message.key(), message.value()) == (b"k", b"v")
+    admin.list_topics("unknown", timeout=5)
+    assert "unknown" not in admin.list_topics(timeout=5).topics
+
+
+def test_database_is_durable_and_its_owner_needs_the_password(running: Instance) -> None:
+    config = running.config
+    assert postgres.create_database(config) == "database created"
+    assert postgres.create_database(config) == "database exists"
+    with psycopg.connect(postgres.dsn(config)) as connection:
+        shown = {
+            name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit", "timezone")
+        }
+    assert shown == {"fsync": ("on",), "synchronous_commit": ("on",), "timezone": ("UTC",)}
+    with pytest.raises(psycopg.OperationalError, match="password"):
+        psycopg.connect(postgres.dsn(config, with_password=False), passfile="/dev/null")
+
+
+def test_killed_broker_is_restarted_with_its_data(running: Instance) -> None:
+    config = running.config
+    pid = Supervisor(config).states()["kafka"].pid
+    os.kill(pid, signal.SIGKILL)
+    eventually(lambda: Supervisor(config).states()["kafka"].pid not in (0, pid), what="a new broker process")
+    eventually(lambda: kafka.ready(config), timeout_s=60, what="the new broker answers")
+    assert "known" in AdminClient({"bootstrap.servers": config.bootstrap_servers}).list_topics(timeout=10).topics
+
+
+def test_one_service_stops_and_starts_alone(running: Instance) -> None:
+    supervisor = Supervisor(running.config)
+    assert supervisor.stop("mosquitto")
+    assert not supervisor.stop("mosquitto")
+    assert not mosquitto.ready(running.config)
+    lifecycle.start(running.config, Progress(sink=lambda _: None), select(running.config, ("mosquitto",)))
+    assert mosquitto.ready(running.config)
+
+
+def test_another_instance_on_the_same_ports_is_refused(running: Instance, tmp_path: Path) -> None:
+    other = StackConfig(state=tmp_path, ports=running.config.ports)
+    with pytest.raises(PreflightError, match=f"port {running.config.ports.kafka} .* is taken by java"):
+        lifecycle.prepare(other, Progress(sink=lambda _: None), names=("kafka",))
+
+
+def test_command_line_up_twice_status_and_down(tmp_path: Path) -> None:
+    with instance.free_block() as base:
+        config = StackConfig(state=tmp_path / "state", ports=Ports(base=base))
+        environment = os.environ | instance_environment(config)
+
+        def stack(*arguments: str) -> subprocess.CompletedProcess[str]:
+            command = [sys.executable, "-m", "stack", *arguments]
+            return subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+
+        try:
+            first = stack("up", "mosquitto")
+            assert first.returncode == 0, first.stderr
+            assert "mosquitto: ready" in first.stdout
+            pid = json.loads(stack("status", "--json").stdout)["services"]
+            second = stack("up", "mosquitto")
+            assert second.returncode == 0, second.stderr
+            assert "already running" in second.stdout
+            assert [row["pid"] for row in pid] == [
+                row["pid"] for row in json.loads(stack("status", "--json").stdout)["services"]
+            ]
+            assert "mosquitto version" in stack("logs", "mosquitto").stdout
+        finally:
+            assert stack("down").returncode == 0
+        assert lifecycle.processes(config) == []
+        assert stack("status").returncode == 3
+        assert "nothing runs" in stack("down").stdout
+        assert stack("reset", "--yes").returncode == 0
+        assert not config.data.exists()
+
+
+def test_instance_ends_with_its_owner(tmp_path: Path) -> None:
+    with instance.free_block() as base, subprocess.Popen(["sleep", "600"]) as owner:
+        config = StackConfig(state=tmp_path / "state", ports=Ports(base=base), owner_pid=owner.pid)
+        Instance(config).require("mosquitto", "owner-watch")
+        owner.kill()
+        owner.wait()
+        eventually(lambda: Supervisor(config).state() == "DOWN", what="supervisord ends")
+        eventually(lambda: lifecycle.processes(config) == [], what="no process is left")
