@@ -154,6 +154,9 @@ class Follower:
             found = {pattern: kafka.topics_matching(lookup, (pattern,)) for pattern in self._patterns}
             names = sorted({name for names in found.values() for name in names})
             starts = [start for name in names for start in self._starts(lookup, name)]
+            if starts and self._first:
+                # Without leaders in its cache, an assignment waits for a timer of a second.
+                kafka.topics_matching(source, self._patterns)
         except kafka.DeliveryError as error:
             log.warning("waiting for kafka", extra={"patterns": self._patterns, "cause": str(error)})
             return False
