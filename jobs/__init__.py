@@ -1,1 +1,1 @@
-"""The Flink jobs: telemetry, historian, commands. The only package that imports PyFlink, and only in `jobs.flink` deeply."""
+"""The Flink jobs: telemetry, historian, commands. Only this package imports PyFlink, deeply only `jobs.flink`."""

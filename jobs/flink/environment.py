@@ -1,6 +1,7 @@
 """The execution environment of a job: thread mode, fixed maximum parallelism, tables beside streams.
 
-What belongs to the cluster (checkpoints, restart strategy, state backend, class loading) comes from its configuration, not from here.
+What belongs to the cluster (checkpoints, restart strategy, state backend, class loading) comes from its
+configuration, not from here.
 """
 
 from __future__ import annotations

@@ -1,8 +1,9 @@
 """Kafka ends of the jobs: a source of whole records, a sink to topics named by the records.
 
-Both are Flink's SQL connector with raw formats, because PyFlink's DataStream connector neither shows key, topic, partition and offset
-of a record nor writes a key. A source row is `types.record_type`, a sink row `types.output_type`. Order: per partition. Delivery:
-at-least-once in, at-least-once out; identities make the repetition harmless (exactly-once output would be visible only at checkpoints).
+Both are Flink's SQL connector with raw formats, because PyFlink's DataStream connector neither shows key, topic,
+partition and offset of a record nor writes a key. A source row is `types.record_type`, a sink row
+`types.output_type`. Order: per partition. Delivery: at-least-once in, at-least-once out; identities make the
+repetition harmless (exactly-once output would be visible only at checkpoints).
 """
 
 from __future__ import annotations
@@ -13,13 +14,13 @@ from pyflink.datastream import DataStream
 from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
+from jobs.failures import MAX_REQUEST_BYTES
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
 from schemas.settings import KafkaSettings
+from schemas.topics import Topic
 
 _DISCOVERY = "10 s"  # a new site's topics are read within this
-MAX_RECORD_BYTES = 4 << 20
-"""Largest record the broker takes."""
 
 
 def source(
@@ -42,7 +43,7 @@ def source(
         "properties.group.id": group_id,
         "properties.client.id.prefix": name,
         "properties.auto.offset.reset": "earliest",
-        "properties.max.partition.fetch.bytes": str(MAX_RECORD_BYTES),
+        "properties.max.partition.fetch.bytes": str(MAX_REQUEST_BYTES),
         **_connection(kafka),
     }
     metadata = {"topic": "STRING", "partition": "INT", "offset": "BIGINT"}
@@ -79,7 +80,7 @@ def sink(
         "properties.linger.ms": str(linger_ms),
         "properties.batch.size": str(1 << 18),
         "properties.buffer.memory": str(64 << 20),
-        "properties.max.request.size": str(MAX_RECORD_BYTES),
+        "properties.max.request.size": str(MAX_REQUEST_BYTES),
         # The broker refuses an oversized record for good; anything else is tried again until the job's restart strategy takes over.
         "properties.delivery.timeout.ms": "120000",
         **_connection(kafka),
@@ -95,6 +96,11 @@ def sink(
     for transformation in env.transformations()[len(before) :]:
         transformation.setName(name)
         transformation.setUid(name)
+
+
+def any_of(rows: Sequence[Topic]) -> str:
+    """Pattern over the names of several topics of the table."""
+    return "|".join(row.pattern for row in rows)
 
 
 def _create_table(env: JobEnvironment, name: str, columns: str, options: Mapping[str, str]) -> str:

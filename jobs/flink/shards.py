@@ -1,8 +1,9 @@
 """Virtual shards: the Flink keys of the telemetry and historian jobs.
 
-A fixed number of keys stands between the lanes and Flink, because hashing a handful of lanes straight onto subtasks can put all of them
-on one. Each shard's name is chosen so that Flink's own hash spreads the shards evenly for every supported parallelism
-(`tests/flink/test_shards.py` asks Flink). The names and `shard_of` are part of every savepoint: they can never change.
+A fixed number of keys stands between the lanes and Flink, because hashing a handful of lanes straight onto subtasks
+can put all of them on one. Each shard's name is chosen so that Flink's own hash spreads the shards evenly for every
+supported parallelism (`tests/flink/test_shards.py` asks Flink). The names and `shard_of` are part of every
+savepoint: they can never change.
 """
 
 from __future__ import annotations

@@ -1,8 +1,8 @@
 """Every declared type of the jobs' streams and states, made in functions.
 
-PyFlink checks a declared type only when the first record passes, so they are kept in one place beside the constants that name their
-fields. They are functions because a `Types...` object at module level would be pickled with the operators of that module, which
-fails ("cannot pickle RLock").
+PyFlink checks a declared type only when the first record passes, so they are kept in one place beside the constants
+that name their fields. They are functions because a `Types...` object at module level would be pickled with the
+operators of that module, which fails ("cannot pickle RLock").
 """
 
 from __future__ import annotations

@@ -1,0 +1,53 @@
+"""The commands job: requests, controls and acknowledgements in; the record of every command out.
+
+`flink run -py jobs/commands.py -pyfs millrace-jobs.zip --config FILE`. Reads `command.requests.*` and
+`command.acks.*`, writes `command.states`, and `command.requests.<site>` where an undelivered request is sent again.
+Keyed by command id; any order of requests and acks; at-least-once. A person waits for it: nothing on its way is
+batched.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyflink.datastream import DataStream
+
+from jobs.config import JobConfig, from_arguments
+from jobs.flink import kafka
+from jobs.flink.commands import CommandsOperator, command_of
+from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.types import key_type, output_type
+from schemas import topics
+
+NAME = "millrace-commands"
+INPUTS = (topics.REQUESTS, topics.ACKS)
+OUTPUTS = (topics.STATES, topics.REQUESTS, topics.REJECTED)
+BUFFER_TIMEOUT_MS = 1
+"""0, a flush per record, was no faster: Flink then flushes from the operator's own thread."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Rows of `jobs.flink.types.record_type`."""
+
+    records: DataStream
+
+
+def build(env: JobEnvironment, sources: Sources, config: JobConfig) -> DataStream:
+    """The job between its ends: rows of `jobs.flink.types.output_type`."""
+    states = sources.records.key_by(command_of, key_type()).process(CommandsOperator(config.commands), output_type())
+    return states.uid("commands").name("commands")
+
+
+def main() -> None:
+    """Run under `flink run`."""
+    config = from_arguments("commands")
+    env = environment(parallelism=config.parallelism, buffer_timeout_ms=BUFFER_TIMEOUT_MS)
+    records = kafka.source(env, config.kafka, name="commands-records", pattern=kafka.any_of(INPUTS), group_id=NAME)
+    outputs = build(env, Sources(records=records), config)
+    kafka.sink(env, config.kafka, outputs, name="commands-outputs", pattern=kafka.any_of(OUTPUTS), linger_ms=0)
+    env.stream.execute(NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,36 @@
+"""Configuration of the jobs: one TOML file of one shape for all three, so that a cluster can be given one file.
+
+Environment variables `MILLRACE_JOBS_<TABLE>_<KEY>` override it where the job is submitted
+(`MILLRACE_JOBS_POSTGRES_DSN` from a secret).
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from jobs.batching import BatchConfig
+from schemas import settings
+from schemas.settings import KafkaSettings, PostgresSettings
+from stages.config import TelemetryConfig
+from stages.correlation import CommandConfig
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class JobConfig:
+    """Everything a job can be told."""
+
+    kafka: KafkaSettings
+    postgres: PostgresSettings = PostgresSettings(dsn="")
+    parallelism: int = 1
+    telemetry: TelemetryConfig = TelemetryConfig()
+    historian: BatchConfig = BatchConfig()
+    commands: CommandConfig = CommandConfig()
+
+
+def from_arguments(job: str, arguments: Sequence[str] | None = None) -> JobConfig:
+    """Configuration named on the command line of a job; raises ConfigError."""
+    parser = argparse.ArgumentParser(prog=f"jobs.{job}", description=f"The {job} job, for `flink run`.")
+    parser.add_argument("--config", required=True, metavar="FILE", help="TOML file; see jobs.config.JobConfig")
+    return settings.load(JobConfig, parser.parse_args(arguments).config, service="jobs")

@@ -1,0 +1,129 @@
+"""The commands operator: `stages.correlation.CommandLogic` between Kafka records, keyed state and timers.
+
+Enters: rows of `types.record_type` from `command.requests.*` and `command.acks.*`, keyed by command id. Leaves:
+rows of `types.output_type` for `command.states`, for `command.requests.<site>` (sent again) and for
+`telemetry.rejected` (what cannot be read). One value per command in keyed state, written behind every record; a
+timer when the logic asks for one.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterable, Iterator
+from typing import Any
+
+from pyflink.common import Row
+from pyflink.datastream import KeyedProcessFunction, RuntimeContext
+from pyflink.datastream.state import ValueStateDescriptor
+
+from jobs import failures
+from jobs.flink.metrics import Metrics
+from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
+from schemas import codec, ids, logs, topics
+from schemas.commands import CommandAck, CommandControl, CommandRequest
+from schemas.errors import SchemaError, UnknownSchemaError
+from schemas.verdicts import RecordReject
+from stages.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+
+log = logging.getLogger(__name__)
+
+UNREADABLE = ""
+"""Flink key of records that cannot be read; they leave no state."""
+_TYPES = {"CommandRequest": CommandRequest, "CommandControl": CommandControl, "CommandAck": CommandAck}
+
+
+def parse(message: bytes) -> CommandRequest | CommandControl | CommandAck:
+    """Record of a message; raises SchemaError."""
+    name, record = codec.decode(message, *_TYPES)
+    return _TYPES[name].from_record(record)  # type: ignore[attr-defined]
+
+
+def command_of(row: Any) -> str:
+    """Key selector: the command a row is about."""
+    try:
+        return str(parse(row[VALUE] or b"").command_id)
+    except SchemaError:
+        return UNREADABLE
+
+
+class CommandsOperator(KeyedProcessFunction):
+    """See the module; `clock` gives microseconds UTC."""
+
+    def __init__(self, config: CommandConfig, *, clock: ids.Clock = ids.now_us) -> None:
+        self._config, self._clock = config, clock
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Nothing is kept outside keyed state."""
+        logs.configure("commands")
+        self._logic = CommandLogic(self._config)
+        self._state = runtime_context.get_state(ValueStateDescriptor("command", state_bytes_type()))
+        self._metrics = Metrics(runtime_context)
+
+    def process_element(self, value: Row, ctx: Any) -> list[Row]:
+        """One request, control or ack."""
+        self._metrics.count("records")
+        try:
+            record = parse(value[VALUE] or b"")
+        except UnknownSchemaError as error:
+            return [self._refused(value, RecordReject.UNKNOWN_SCHEMA, str(error))]
+        except SchemaError as error:
+            return [self._refused(value, RecordReject.UNDECODABLE, str(error))]
+        try:
+            return list(self._apply(self._step(record, topics.site_of(value[TOPIC])), ctx))
+        except Exception as error:
+            log.exception("command record failed", extra={"topic": value[TOPIC], "offset": value[OFFSET]})
+            return [self._refused(value, RecordReject.PROCESSING_FAILED, f"{type(error).__name__}: {error}")]
+
+    def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
+        """What is due of the current command."""
+        try:
+            return list(self._apply(self._logic.on_timer(self._load(), self._clock()), ctx))
+        except Exception:
+            log.exception("command timer failed", extra={"command_id": ctx.get_current_key()})
+            self._metrics.count("failed_timers")
+            return []
+
+    def _step(self, record: CommandRequest | CommandControl | CommandAck, site: str) -> Step:
+        memory, now_us = self._load(), self._clock()
+        if isinstance(record, CommandRequest):
+            return self._logic.on_request(memory, record, now_us)
+        if isinstance(record, CommandControl):
+            return self._logic.on_control(memory, record, now_us)
+        return self._logic.on_ack(memory, record, now_us, site=site)
+
+    def _load(self) -> CommandMemory | None:
+        data = self._state.value()
+        return None if data is None else CommandMemory.from_bytes(data)
+
+    def _apply(self, step: Step, ctx: Any) -> Iterator[Row]:
+        if step.memory is None:
+            self._state.clear()
+        else:
+            self._state.update(step.memory.to_bytes())
+        if step.next_timer_us is not None:
+            # Rounded up: a timer that fires early finds nothing due.
+            ctx.timer_service().register_processing_time_timer(-(-step.next_timer_us // 1000))
+        self._note(step.notes, ctx)
+        for state in step.states:
+            yield Row(topics.STATES.name, str(state.command_id).encode(), state.encode())
+        site = step.memory.site if step.memory else ""
+        for again in step.resend:
+            yield Row(topics.REQUESTS.for_site(site), str(again.device_id).encode(), again.encode())
+
+    def _note(self, notes: Iterable[Note], ctx: Any) -> None:
+        for note in notes:
+            self._metrics.count(note.value)
+            log.info("command: %s", note.value, extra={"command_id": ctx.get_current_key()})
+
+    def _refused(self, row: Row, reason: RecordReject, detail: str) -> Row:
+        self._metrics.count("refused_records")
+        value = failures.rejected(
+            reason=reason,
+            detail=detail,
+            topic=row[TOPIC],
+            partition=row[PARTITION],
+            offset=row[OFFSET],
+            original=row[VALUE],
+            now_us=self._clock(),
+        )
+        return Row(topics.REJECTED.name, row[KEY], value)

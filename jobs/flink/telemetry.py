@@ -1,0 +1,188 @@
+"""The telemetry operator: `stages.telemetry.TelemetryLogic` between records, keyed state and the broadcast registry.
+
+Enters: rows of frames (`types.record_type`) keyed by shard, and the rows of `registry.tags`, broadcast. Leaves:
+rows of `types.output_type`. The live objects are in the logic; what changed is written through to a map per shard,
+`lane NUL part` to bytes, behind every frame and tick, and read back when a shard is first touched after a start. A
+record on which the logic fails becomes a Rejected record and its lane goes back to the state before it.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterable, Iterator
+from typing import Any
+
+from pyflink.common import Row
+from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
+from pyflink.datastream.state import MapStateDescriptor
+
+from jobs import failures
+from jobs.flink.metrics import Metrics
+from jobs.flink.shards import SHARD_NAMES, lane_of
+from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
+from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
+from schemas import ids, logs, topics
+from stages.config import TelemetryConfig
+from stages.telemetry import Origin, Output, TelemetryLogic
+
+log = logging.getLogger(__name__)
+
+TICK_MS = 250
+_SEPARATOR = "\x00"
+
+
+def registry_descriptor() -> MapStateDescriptor:
+    """Broadcast state: Kafka key of `registry.tags` to its newest message."""
+    return MapStateDescriptor("registry", key_type(), state_bytes_type())
+
+
+class TelemetryOperator(KeyedBroadcastProcessFunction):
+    """See the module. One per subtask; `clock` gives microseconds UTC."""
+
+    def __init__(
+        self,
+        config: TelemetryConfig,
+        *,
+        clock: ids.Clock = ids.now_us,
+        logic: Callable[[TelemetryConfig], TelemetryLogic] = TelemetryLogic,
+    ) -> None:
+        self._config, self._clock, self._make_logic = config, clock, logic
+
+    def open(self, runtime_context: RuntimeContext) -> None:
+        """Nothing is restored yet: keyed state can be read only under a key."""
+        logs.configure("telemetry")
+        self._logic = self._make_logic(self._config)
+        self._parts = runtime_context.get_map_state(MapStateDescriptor("lane-parts", key_type(), state_bytes_type()))
+        self._registry = registry_descriptor()
+        self._registry_known = False
+        self._lanes: dict[str, set[str]] = {}
+        self._failed_ticks: dict[str, int] = {}
+        self._metrics = Metrics(runtime_context)
+        self._metrics.gauge("lanes", lambda: sum(map(len, self._lanes.values())))
+
+    def process_element(self, value: Row, ctx: Any) -> list[Row]:
+        """One frame."""
+        lanes = self._touch(ctx)
+        lane = lane_of(value)
+        self._metrics.count("frames")
+        message, origin = value[VALUE] or b"", Origin(value[TOPIC], value[PARTITION], value[OFFSET])
+        try:
+            outputs: Iterable[Output] = self._logic.on_frame(message, origin, self._clock())
+            if self._write_through(lane):  # a key that was never a lane's leaves nothing behind
+                lanes.add(lane)
+        except Exception as error:
+            log.exception("frame failed", extra={"lane": lane, **origin._asdict()})
+            outputs = [self._failed(error, lane.encode(), message, origin)]
+            self._reload([lane])
+        return list(self._rows(outputs))
+
+    def process_broadcast_element(self, value: Row, ctx: Any) -> list[Row]:
+        """One message of the registry. Flink snapshots the broadcast state; the logic has its own view of it."""
+        self._read_registry(ctx)
+        key, message = (value[KEY] or b"").decode(errors="backslashreplace"), value[VALUE]
+        if message is not None:
+            ctx.get_broadcast_state(self._registry).put(key, message)
+            self._apply_registry(key, message)
+        return []
+
+    def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
+        """The shard's tick, or the end of a bounded input."""
+        lanes, outputs = self._touch(ctx), list[Output]()
+        if timestamp == END_OF_INPUT_MS:
+            # The first shard flushes all; each keeps its own lanes' changes.
+            outputs += self._logic.flush_all(self._clock())
+            for lane in lanes:
+                self._write_through(lane)
+        else:
+            for lane in sorted(lanes):
+                outputs += self._tick(lane)
+        return list(self._rows(outputs))
+
+    def _tick(self, lane: str) -> list[Output]:
+        try:
+            outputs = self._logic.on_timer([lane], self._clock())
+            self._write_through(lane)
+        except Exception:
+            # It may fail again four times a second, so it is logged at powers of two.
+            failures_so_far = self._failed_ticks[lane] = self._failed_ticks.get(lane, 0) + 1
+            if failures_so_far & (failures_so_far - 1) == 0:
+                log.exception("tick failed", extra={"lane": lane, "times": failures_so_far})
+            self._metrics.count("failed_ticks")
+            self._reload([lane])
+            return []
+        return outputs
+
+    def _touch(self, ctx: Any) -> set[str]:
+        """Lanes of the current shard, restored when this is its first touch."""
+        self._read_registry(ctx)
+        shard = ctx.get_current_key()
+        timers = ctx.timer_service()
+        lanes = self._lanes.get(shard)
+        if lanes is None:
+            register_end_of_input(timers)
+            stored = self._stored()
+            for lane, parts in stored.items():
+                self._logic.restore(lane, parts)
+            lanes = self._lanes[shard] = set(stored)
+        # Shards tick one after the other, not all at once.
+        register_tick(timers, TICK_MS, SHARD_NAMES.index(shard) * TICK_MS // len(SHARD_NAMES))
+        return lanes
+
+    def _stored(self) -> dict[str, dict[str, bytes]]:
+        found: dict[str, dict[str, bytes]] = {}
+        for name, part in self._parts.items():
+            lane, _, part_name = name.partition(_SEPARATOR)
+            found.setdefault(lane, {})[part_name] = part
+        return found
+
+    def _write_through(self, lane: str) -> bool:
+        """Keep what changed of a lane; whether anything did."""
+        changes = self._logic.take_changes(lane)
+        for part, data in changes.items():
+            if data is None:
+                self._parts.remove(f"{lane}{_SEPARATOR}{part}")
+            else:
+                self._parts.put(f"{lane}{_SEPARATOR}{part}", data)
+        return bool(changes)
+
+    def _reload(self, lanes: Iterable[str]) -> None:
+        """Back to what the state holds: what a failed call left half done is forgotten."""
+        stored = self._stored()
+        for lane in lanes:
+            self._logic.restore(lane, stored.get(lane, {}))
+            self._logic.take_changes(lane)
+
+    def _read_registry(self, ctx: Any) -> None:
+        """Give the logic what the broadcast state was restored with; the topic is not read again from its beginning then."""
+        if self._registry_known:
+            return
+        self._registry_known = True
+        entries = dict(ctx.get_broadcast_state(self._registry).items())
+        version = entries.pop(topics.REGISTRY_VERSION_KEY.decode(), None)
+        for key, message in entries.items():
+            self._apply_registry(key, message)
+        if version is not None:  # the marker says that all before it is complete
+            self._apply_registry("version", version)
+
+    def _apply_registry(self, key: str, message: bytes) -> None:
+        try:
+            self._logic.apply_registry(message)
+        except Exception:
+            log.exception("registry message failed", extra={"key": key})
+            self._metrics.count("failed_registry_messages")
+
+    def _failed(self, error: Exception, key: bytes, message: bytes, origin: Origin) -> Output:
+        self._metrics.count("failed_frames")
+        value = failures.processing_failed(error, **origin._asdict(), original=message, now_us=self._clock())
+        return Output(topics.REJECTED.name, key, value)
+
+    def _rows(self, outputs: Iterable[Output]) -> Iterator[Row]:
+        for output in outputs:
+            yield Row(*(output if len(output.value) <= failures.MAX_RECORD_BYTES else self._oversized(output)))
+
+    def _oversized(self, output: Output) -> Output:
+        """The sink would fail on it for ever; a word in its place."""
+        self._metrics.count("oversized_outputs")
+        return Output(
+            topics.REJECTED.name, output.key, failures.oversized(output.topic, len(output.value), self._clock())
+        )

@@ -1,0 +1,65 @@
+"""The historian job: everything worth keeping into PostgreSQL, each batch in one transaction.
+
+`flink run -py jobs/historian.py -pyfs millrace-jobs.zip --config FILE`. Reads the topics below, writes the
+database, and `telemetry.rejected` for what the database refuses for good. Keyed by shards of the Kafka keys;
+at-least-once, made exact by the ledger. An unavailable database holds the job back, nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyflink.datastream import DataStream
+
+from jobs.config import JobConfig, from_arguments
+from jobs.flink import kafka
+from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.historian import HistorianOperator, MakeWriter
+from jobs.flink.shards import shard_of_key
+from jobs.flink.types import key_type, output_type
+from jobs.store import writer_factory
+from schemas import topics
+
+NAME = "millrace-historian"
+INPUTS = (
+    topics.VALIDATED,
+    topics.REJECTED,
+    topics.AGGREGATES,
+    topics.LATEST,
+    topics.LANES,
+    topics.ANOMALIES,
+    topics.EVENTS,
+    topics.STATES,
+)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Rows of `jobs.flink.types.record_type`."""
+
+    messages: DataStream
+
+
+def build(
+    env: JobEnvironment, sources: Sources, config: JobConfig, *, make_writer: MakeWriter | None = None
+) -> DataStream:
+    """The job between its ends: rows of `jobs.flink.types.output_type`. `make_writer` replaces the database in tests."""
+    make_writer = make_writer or writer_factory(config.postgres.dsn, config.historian)
+    refused = sources.messages.key_by(shard_of_key, key_type()).process(
+        HistorianOperator(config.historian, make_writer), output_type()
+    )
+    return refused.uid("historian").name("historian")
+
+
+def main() -> None:
+    """Run under `flink run`."""
+    config = from_arguments("historian")
+    env = environment(parallelism=config.parallelism)
+    messages = kafka.source(env, config.kafka, name="historian-messages", pattern=kafka.any_of(INPUTS), group_id=NAME)
+    outputs = build(env, Sources(messages=messages), config)
+    kafka.sink(env, config.kafka, outputs, name="historian-rejected", topics=[topics.REJECTED.name])
+    env.stream.execute(NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,66 @@
+"""The telemetry job: frames in; judged frames, rejects, latest values, windows, anomalies and lane progress out.
+
+`flink run -py jobs/telemetry.py -pyfs millrace-jobs.zip --config FILE`. Reads `telemetry.frames.*` and
+`registry.tags`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
+partition; at-least-once, and a frame that comes twice is judged once.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from pyflink.datastream import DataStream
+
+from jobs.config import JobConfig, from_arguments
+from jobs.flink import kafka
+from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.shards import shard_of_lane
+from jobs.flink.telemetry import TelemetryOperator, registry_descriptor
+from jobs.flink.types import key_type, output_type
+from schemas import topics
+
+NAME = "millrace-telemetry"
+OUTPUTS = (topics.VALIDATED, topics.REJECTED, topics.LATEST, topics.AGGREGATES, topics.LANES, topics.ANOMALIES)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sources:
+    """Rows of `jobs.flink.types.record_type`."""
+
+    frames: DataStream
+    registry: DataStream
+
+
+def build(env: JobEnvironment, sources: Sources, config: JobConfig) -> DataStream:
+    """The job between its ends: rows of `jobs.flink.types.output_type`."""
+    registry = sources.registry.broadcast(registry_descriptor())
+    judged = (
+        sources.frames.key_by(shard_of_lane, key_type())
+        .connect(registry)
+        .process(TelemetryOperator(config.telemetry), output_type())
+    )
+    return judged.uid("telemetry").name("telemetry")
+
+
+def main() -> None:
+    """Run under `flink run`."""
+    config = from_arguments("telemetry")
+    env = environment(parallelism=config.parallelism)
+    frames = kafka.source(env, config.kafka, name="telemetry-frames", pattern=topics.FRAMES.pattern, group_id=NAME)
+    registry = kafka.source(
+        env,
+        config.kafka,
+        name="telemetry-registry",
+        pattern=topics.TAGS.pattern,
+        group_id=f"{NAME}-registry",
+        from_start=True,
+    )
+    outputs = build(env, Sources(frames=frames, registry=registry), config)
+    kafka.sink(
+        env, config.kafka, outputs, name="telemetry-outputs", topics=[topic.name for topic in OUTPUTS], linger_ms=2
+    )
+    env.stream.execute(NAME)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,123 @@
+"""The commands operator: records to steps, state in bytes, timers, resending to the site's topic, what cannot be read."""
+
+from __future__ import annotations
+
+from typing import Any
+from uuid import UUID
+
+from jobs.flink.commands import UNREADABLE, CommandsOperator, command_of
+from schemas import codec, topics
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
+from stages.correlation import CommandConfig
+from tests.operators.fakes import Harness
+from tests.operators.rows import START_US, row
+
+ID = UUID("01900000-0000-7000-8000-000000000001")
+
+
+def request(**fields: Any) -> CommandRequest:
+    given: dict[str, Any] = {
+        "command_id": ID,
+        "device_id": 7,
+        "gateway_id": "gw-1",
+        "site": "north",
+        "name": "start",
+        "parameters": {},
+        "submitted_by": "alice",
+        "submitted_us": START_US,
+        "expires_us": START_US + 60_000_000,
+    }
+    return CommandRequest(**(given | fields))
+
+
+def ack(state: CommandState) -> CommandAck:
+    return CommandAck(command_id=ID, attempt=1, device_id=7, gateway_id="gw-1", state=state, time_us=START_US)
+
+
+def request_row(record: CommandRequest | CommandControl) -> Any:
+    return row("command.requests.north", b"7", record.encode())
+
+
+def ack_row(record: CommandAck) -> Any:
+    return row("command.acks.north", str(ID).encode(), record.encode())
+
+
+def harness() -> Harness:
+    return Harness(lambda bench: CommandsOperator(CommandConfig(), clock=bench.clock), command_of, now_us=START_US)
+
+
+def states(outputs: list[tuple[str, bytes, bytes]]) -> list[CommandStateRecord]:
+    found = [
+        (key, CommandStateRecord.from_record(codec.decode(value, "CommandState")[1]))
+        for topic, key, value in outputs
+        if topic == topics.STATES.name
+    ]
+    assert all(key == str(ID).encode() for key, _ in found)
+    return [record for _, record in found]
+
+
+def test_a_command_through_a_restore_between_all_its_records() -> None:
+    bench = harness()
+    seen = states(bench.element(request_row(request())))
+    for state in (CommandState.DELIVERED, CommandState.EXECUTING, CommandState.SUCCEEDED):
+        bench = bench.restored()
+        seen += states(bench.element(ack_row(ack(state))))
+    assert [record.state for record in seen] == ["ACCEPTED", "DELIVERED", "EXECUTING", "SUCCEEDED"]
+    assert [record.version for record in seen] == [1, 2, 3, 4]
+
+
+def test_controls_are_correlated() -> None:
+    bench = harness()
+    bench.element(request_row(request(requires_approval=True)))
+    approve = CommandControl(command_id=ID, device_id=7, action=ControlAction.APPROVE, by="bob", time_us=START_US)
+    (record,) = states(bench.element(request_row(approve)))
+    assert record.state is CommandState.ACCEPTED
+
+
+def test_an_undelivered_request_goes_to_its_sites_topic_again() -> None:
+    bench = harness()
+    bench.element(request_row(request()))
+    outputs = bench.restored().advance(15_000)
+    ((topic, key, value),) = [output for output in outputs if output[0] != topics.STATES.name]
+    assert (topic, key) == ("command.requests.north", b"7")
+    assert CommandRequest.from_record(codec.decode(value, "CommandRequest")[1]) == request(attempt=2)
+    assert bench.restored().count("sent_again") == 0
+
+
+def test_silence_ends_in_expiry_and_the_state_is_dropped_in_the_end() -> None:
+    bench = harness()
+    bench.element(request_row(request()))
+    assert states(bench.advance(70_000))[-1].state is CommandState.EXPIRED
+    bench.advance(CommandConfig().retention_ms)
+    assert bench.backend.cells == {}
+    assert bench.timers == set()
+
+
+def test_an_orphan_is_counted_by_name() -> None:
+    bench = harness()
+    bench.element(ack_row(ack(CommandState.SUCCEEDED)))
+    (record,) = states(bench.advance(10_000))
+    assert (record.state, record.name, record.site) == (CommandState.SUCCEEDED, "", "north")
+    assert bench.count("orphan_ack") == 1
+
+
+def test_what_cannot_be_read_is_rejected_with_its_bytes_and_leaves_no_state() -> None:
+    bench = harness()
+    unknown = codec.MARKER + b"\x00" * 8 + b"x"
+    for message, reason in ((b"garbage", "UNDECODABLE"), (unknown, "UNKNOWN_SCHEMA"), (None, "UNDECODABLE")):
+        bad = row("command.acks.north", b"k", message)
+        assert command_of(bad) == UNREADABLE
+        ((topic, key, value),) = bench.element(bad)
+        _, record = codec.decode(value, "Rejected")
+        assert (topic, key, record["reason"], record["original"]) == (topics.REJECTED.name, b"k", reason, message)
+    assert bench.count("refused_records") == 3
+    assert bench.backend.cells == {}
+
+
+def test_state_that_cannot_be_read_does_not_stop_the_job() -> None:
+    bench = harness()
+    bench.backend.key = str(ID)
+    bench.backend.store("command", b"\x09{}")
+    ((topic, _, value),) = bench.element(request_row(request()))
+    assert topic == topics.REJECTED.name
+    assert codec.decode(value, "Rejected")[1]["reason"] == "PROCESSING_FAILED"
