@@ -9,6 +9,7 @@ Client(connection) as client`.
 from __future__ import annotations
 
 import asyncio
+import math
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterable, Mapping
 from types import TracebackType
@@ -156,8 +157,11 @@ class Client:
             return await method(request, timeout=self._deadline_s, metadata=self._connection.metadata)
 
     async def _stream(self, start: Callable[[], Any]) -> AsyncGenerator[Any, None]:
-        """Messages of a stream, started again while the server is UNAVAILABLE, for at most `reconnect_s` without a message."""
-        tries, last_s = 0, time.monotonic()
+        """Messages of a stream.
+
+        One that has worked is started again while the server is UNAVAILABLE, for at most `reconnect_s` without a message.
+        """
+        tries, last_s = 0, -math.inf
         with failures.named(self._connection.address):
             while True:
                 call = start()
@@ -168,8 +172,9 @@ class Client:
                         last_s = time.monotonic()
                     return
                 except grpc.aio.AioRpcError as error:
-                    waited_s = time.monotonic() - last_s
-                    if error.code() is not grpc.StatusCode.UNAVAILABLE or waited_s > self._reconnect_s:
+                    if error.code() is not grpc.StatusCode.UNAVAILABLE:
+                        raise
+                    if time.monotonic() - last_s > self._reconnect_s:
                         raise
                 finally:
                     call.cancel()

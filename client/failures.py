@@ -40,7 +40,7 @@ def named(address: str) -> Iterator[None]:
 def translate(error: grpc.aio.AioRpcError, address: str) -> errors.MillraceError:
     """Exception for a failed call to the server at `address`."""
     code = error.code()
-    text = f"{address}: {error.details() or code.name.lower()}"
+    text = error.details() or code.name.lower()
     if fix := _FIXES.get(code):
-        text += f" ({code.name}); {fix}"
+        text = f"{address}: {text} ({code.name}); {fix}"
     return _KINDS.get(code, errors.MillraceError)(text)
