@@ -31,7 +31,7 @@ def _deploy_one(config: StackConfig, name: str, progress: Progress, submit: Subm
         raise StackError(msg)
     services = {service.name: service for service in all_services(config)}
     with jobs.lock(config):
-        live = rest.live_job(name)
+        live = rest.live_job(jobs.flink_name(name))
         hosts = rest.hosts_of(live.id) if live else set()
         if live:
             with progress.step(f"job {name}: savepoint") as details:

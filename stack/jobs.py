@@ -45,6 +45,11 @@ def available() -> tuple[str, ...]:
     return tuple(job for job in JOBS if (ROOT / "jobs" / f"{job}.py").exists())
 
 
+def flink_name(job: str) -> str:
+    """Name under which the job runs in Flink (`NAME` of its module)."""
+    return f"millrace-{job}"
+
+
 @contextmanager
 def lock(config: StackConfig) -> Iterator[None]:
     """Hold the right to submit and stop jobs of this instance."""
@@ -108,7 +113,7 @@ def submit(
     marker = "Job has been submitted with JobID "
     job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
     if result.returncode or not job_id:
-        msg = f"flink run of {job} failed:\n{result.stdout[-2000:]}{result.stderr[-4000:]}"
+        msg = f"flink run of {job} failed:\n{_reason(result.stdout + result.stderr)}"
         raise StepError(msg)
     _remember(config, job, RestorePoint(job_id=job_id, restored_from=restore))
     return job_id
@@ -128,7 +133,7 @@ def wait_running(config: StackConfig, job_id: str, *, timeout_s: float = 120) ->
 def ensure(config: StackConfig, job: str, *, wait: bool = True) -> tuple[str, bool]:
     """Submit a job unless one of its name is live; (job id, whether it was submitted)."""
     with lock(config):
-        live = FlinkRest(config.flink_url).live_job(job)
+        live = FlinkRest(config.flink_url).live_job(flink_name(job))
         job_id = live.id if live else submit(config, job)
     if wait:
         wait_running(config, job_id)
@@ -138,7 +143,7 @@ def ensure(config: StackConfig, job: str, *, wait: bool = True) -> tuple[str, bo
 def stop(config: StackConfig, job: str, *, timeout_s: float = 60) -> str | None:
     """Stop a live job with a savepoint, which becomes its restore point; None when there is no such job. Call it with the lock held."""
     rest = FlinkRest(config.flink_url)
-    live = rest.live_job(job)
+    live = rest.live_job(flink_name(job))
     if live is None:
         return None
     savepoint = rest.stop_with_savepoint(live.id, flink.savepoint_dir(config).as_uri(), timeout_s=timeout_s)
@@ -151,7 +156,7 @@ def stop(config: StackConfig, job: str, *, timeout_s: float = 60) -> str | None:
 def cancel(config: StackConfig, job: str) -> None:
     """Cancel a live job that could not be stopped with a savepoint; its newest checkpoint stays its restore point."""
     rest = FlinkRest(config.flink_url)
-    live = rest.live_job(job)
+    live = rest.live_job(flink_name(job))
     if live is not None:
         rest.cancel(live.id)
         _wait_gone(rest, live, 30)
@@ -176,6 +181,18 @@ def interrupted(config: StackConfig) -> tuple[str, ...]:
     """Jobs that ran and were not stopped on purpose, in submission order."""
     points = _read(config)
     return tuple(job for job in JOBS if job in points and points[job].job_id)
+
+
+def _reason(output: str) -> str:
+    """The Python traceback of a submission that failed, without the client's Java around it; all of the end when there is none."""
+    lines = output.splitlines()
+    begin = next((i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")), None)
+    if begin is None:
+        return output[-4000:]
+    end = next(
+        (i for i, line in enumerate(lines) if i > begin and line.startswith(("\tat ", "org.apache."))), len(lines)
+    )
+    return "\n".join(lines[begin:end])
 
 
 def _prune_savepoints(config: StackConfig) -> None:

@@ -27,7 +27,7 @@ def check_once(config: StackConfig, submit: Callable[[StackConfig, str], str] = 
     with jobs.lock(config):
         live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
         for name in jobs.interrupted(config):
-            if name not in live:
+            if jobs.flink_name(name) not in live:
                 job_id = submit(config, name)
                 _log.warning("resubmitted a job that Flink had forgotten", extra={"job": name, "job_id": job_id})
                 submitted.append(name)

@@ -180,7 +180,7 @@ def _stop_jobs(config: StackConfig, progress: Progress) -> None:
         return
     with jobs.lock(config):
         for job in reversed(jobs.JOBS):
-            if rest.live_job(job) is None:
+            if rest.live_job(jobs.flink_name(job)) is None:
                 continue
             with progress.step(f"job {job}") as details:
                 try:

@@ -59,7 +59,15 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     write(serving_file(config), {"listen": config.serving_address, "kafka": kafka, "postgres": database})
     for job in jobs:
         write(jobs_file(config, job), {"parallelism": config.parallelism.of(job), "kafka": kafka, "postgres": database})
-    write(platform_file(config), {"sites": list(sites(gateways)), "kafka": kafka, "postgres": database})
+    write(
+        platform_file(config),
+        {
+            "sites": list(sites(gateways)),
+            "kafka": kafka,
+            "postgres": database,
+            "storage": {"timescaledb": config.timescaledb},
+        },
+    )
 
 
 def instance_environment(config: StackConfig) -> dict[str, str]:

@@ -64,14 +64,13 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
     if not rest.alive():
         return []
     live = {job.name: job for job in reversed(rest.jobs()) if job.live}
-    names = [*jobs.JOBS, *sorted(set(live) - set(jobs.JOBS))]
-    return [
-        {"name": name, "state": live[name].state, "id": live[name].id, "on": sorted(rest.hosts_of(live[name].id))}
-        if name in live
-        else {"name": name, "state": "ABSENT", "id": "", "on": []}
-        for name in names
-        if name in live or name in jobs.available()
+    names = [jobs.flink_name(job) for job in jobs.available()]
+    rows = [{"name": name, "state": "ABSENT", "id": "", "on": []} for name in names if name not in live]
+    rows += [
+        {"name": job.name, "state": job.state, "id": job.id, "on": sorted(rest.hosts_of(job.id))}
+        for job in live.values()
     ]
+    return sorted(rows, key=lambda row: (names.index(row["name"]) if row["name"] in names else len(names), row["name"]))
 
 
 def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from pathlib import Path
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
 from stack import instance, kafka, lifecycle, mosquitto, postgres
 from stack.config import ROOT, Ports, StackConfig
