@@ -1,1 +1,4 @@
-"""Pure stream logic over numpy and dataclasses: no engine, no I/O, no clock of its own. Imports numpy, river and schemas only."""
+"""Pure stream logic over numpy and dataclasses: no engine, no I/O, no clock of its own.
+
+Imports numpy, river and schemas only.
+"""

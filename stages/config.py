@@ -1,4 +1,7 @@
-"""Configuration of the telemetry stages. Frozen; built by `schemas.settings` from the job's TOML file, or by hand in tests."""
+"""Configuration of the telemetry stages.
+
+Frozen; built by `schemas.settings` from the job's TOML file, or by hand in tests.
+"""
 
 from __future__ import annotations
 
@@ -35,10 +38,14 @@ class WindowConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class HoldConfig:
-    """How much a lane may hold back while it waits for a registry version."""
+    """How much a lane may hold back while it waits for a registry version.
+
+    Beyond any of these the oldest frame is judged with what is known.
+    """
 
     max_frames: int = 512
     max_bytes: int = 16 * 1024 * 1024
+    max_seconds: float = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -52,7 +59,10 @@ class DetectorSpec:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectionConfig:
-    """Anomaly detection. A device's detector is named by its tags' definitions; an unknown name falls back to `default`."""
+    """Anomaly detection.
+
+    A device's detector is named by its tags' definitions; an unknown name falls back to `default`.
+    """
 
     enabled: bool = True
     detectors: tuple[DetectorSpec, ...] = ()

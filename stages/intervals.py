@@ -1,7 +1,7 @@
 """Interval sets of sequence numbers: what has been seen, in a few bytes, with its holes visible.
 
-Used by deduplication, one set per (gateway, epoch, lane, stream). Sequences come almost in order, so a set is nearly always a single range
-and `add` extends its end in constant time.
+Used by deduplication, one set per (gateway, epoch, lane, stream). Sequences come almost in order, so a set is nearly
+always a single range and `add` extends its end in constant time.
 """
 
 from __future__ import annotations

@@ -1,0 +1,345 @@
+"""One lane of the telemetry job: all its state, and how a frame goes through it.
+
+Used by `stages.telemetry`, which decides *that* a frame is judged; this module decides how. State goes out in named
+parts, only those that changed (`take_changes`), and comes back whole (`restore_parts`). Parts that depend on the lane's
+tags are put back at the first touch, when the registry is known at least as far as when they were written.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import codec, topics
+from schemas import frame as frames
+from schemas.frame import Frame, Stream
+from schemas.registry import Registry, TagDefinition
+from schemas.verdicts import LATE_FLAG
+from stages import aggregate_batch, packing, rejects, validation
+from stages.clocks import DeviceClocks
+from stages.config import TelemetryConfig
+from stages.dedup import LaneDedup
+from stages.detection.lane import LaneDetection
+from stages.held import HeldFrame, HeldFrames
+from stages.lane_table import LaneTable, TagView, compile_table
+from stages.latest import LaneLatest
+from stages.memory import TagMemory
+from stages.outputs import Origin, Output
+from stages.segments import Segments, sort_frame
+from stages.windows import Closed, LaneWindows
+
+LAYOUT = 1
+
+
+@dataclass(slots=True, kw_only=True)
+class LaneCounters:
+    """What LaneProgress reports, and when; part of the state. Times are microseconds UTC."""
+
+    frames: int = 0
+    samples: int = 0
+    duplicate_frames: int = 0
+    duplicate_samples: int = 0
+    identity_conflicts: int = 0
+    closed_time_us: int = 0
+    latest_sent_us: int = 0
+    progress_sent_us: int = 0
+    registry_version: int = 0
+    news: bool = False
+    more_frames: bool = False
+
+
+class Lane:
+    """One lane. `registry` is shared and follows the topic; `generation` counts its complete versions."""
+
+    def __init__(self, gateway_id: str, lane: int, config: TelemetryConfig, registry: Registry) -> None:
+        self.gateway_id, self.lane = gateway_id, lane
+        self.config, self.registry = config, registry
+        self.key = frames.lane_key(gateway_id, lane).encode()
+        self.dedup = LaneDedup(config.remembered_checksums)
+        self.held = HeldFrames(config.hold)
+        self.counters = LaneCounters()
+        self.table: LaneTable = compile_table(Registry(), gateway_id, lane)
+        self.generation = -1
+        self.memories: dict[Stream, TagMemory] = {}
+        self.latest = LaneLatest(0)
+        self.windows = LaneWindows(self.table, config.windows)
+        self.detection = LaneDetection(config.detection, self.table)
+        self._waiting: dict[str, bytes] = {}
+        self._changed: set[str] = set()
+
+    # --- the table -------------------------------------------------------------------------------------------------------
+
+    @property
+    def needs_version(self) -> int:
+        """Registry version without which the lane's own state cannot be placed."""
+        return self.counters.registry_version
+
+    def settle(self, generation: int, now_us: int) -> list[Output]:
+        """Follow the registry to its present state; put parts back that wait for it. Call before touching the lane."""
+        if generation == self.generation:
+            return []
+        guests = [self.registry.tags[tag.tag_id] for tag in guests_of(self.table)]
+        outputs = self._relayout(compile_table(self.registry, self.gateway_id, self.lane, guests), now_us)
+        self.generation = generation
+        if self.counters.registry_version != self.registry.version:
+            self.counters.registry_version = self.registry.version
+            self._changed.add("meta")
+        if self._waiting:
+            outputs += self._place_parts(now_us)
+        return outputs
+
+    def _relayout(self, table: LaneTable, now_us: int) -> list[Output]:
+        old_of_new = _old_of_new(self.table.tag_id, table)
+        for stream, memory in self.memories.items():
+            memory.relayout(old_of_new)
+            self._changed.add(f"memory/{stream.name}")
+        self.latest.relayout(old_of_new)
+        self._changed.add("latest")
+        leaving = self.windows.relayout(table)
+        self.table = table
+        return self._emit(leaving) + self.detection.relayout(table, now_us)
+
+    # --- one frame -------------------------------------------------------------------------------------------------------
+
+    def judge(
+        self, frame: Frame, tag_id: NDArray[np.int32], time_us: NDArray[np.int64], origin: Origin, now_us: int
+    ) -> list[Output]:
+        """A new frame through all stages; `tag_id` and `time_us` are its samples', shape (n,)."""
+        outputs: list[Output] = []
+        site = topics.site_of(origin.topic)
+        view = self.table.view(frame.tag_ids, site, self.registry)
+        if view.any_static and (guests := self.table.missing_guests(frame.tag_ids, self.registry)):
+            guests += guests_of(self.table)
+            outputs += self._relayout(compile_table(self.registry, self.gateway_id, self.lane, guests), now_us)
+            view = self.table.view(frame.tag_ids, site, self.registry)
+        segments = sort_frame(frame, view, time_us)
+        memory = self.memories.get(frame.stream)
+        if memory is None:
+            memory = self.memories[frame.stream] = TagMemory(len(self.table.tags))
+        judgement = validation.judge(frame, segments, view, memory, self.config.validation)
+        verdict = judgement.verdict
+        closed: list[Closed] = []
+        if frame.stream is Stream.LIVE:
+            late = self._late(
+                segments, view, judgement, self.windows.fold(segments, view, judgement, frame.sequence, now_us)
+            )
+            if late is not None:
+                verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
+            closed = self.windows.close()
+        judged = frame.with_verdict(_in_frame_order(verdict, segments))
+        outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(judged)))
+        if judgement.accepted is not None:
+            outputs += rejects.samples(judged, time_us, self.registry, origin, now_us)
+        self.counters.closed_time_us = max(
+            self.counters.closed_time_us, min(frame.closed_time_us, validation.LATEST_US)
+        )
+        if closed:
+            outputs += self._emit(closed) + self.detection.on_closed(closed, now_us)
+        if self.latest.fold(segments, view, judgement):
+            self._changed.add("latest")
+        if view.any_rate or view.any_stuck:
+            self._changed.add(f"memory/{frame.stream.name}")
+        self._count(frame)
+        return outputs
+
+    @staticmethod
+    def _late(
+        segments: Segments, view: TagView, judgement: validation.Judgement, late: NDArray[np.bool_] | None
+    ) -> NDArray[np.bool_] | None:
+        if not view.any_guest:
+            return late
+        moved = view.guest[segments.entry]
+        if judgement.accepted is not None:
+            moved = moved & judgement.accepted
+        return moved if late is None else moved | late
+
+    def _count(self, frame: Frame) -> None:
+        self.dedup.note(frame.key, frame.sequence, frame.checksum)
+        counters = self.counters
+        counters.frames += 1
+        counters.samples += frame.samples
+        counters.more_frames = True
+        self._changed |= {"dedup", "meta"}
+
+    def count_duplicate(self, samples: int) -> None:
+        """A frame was seen again."""
+        self.counters.duplicate_frames += 1
+        self.counters.duplicate_samples += samples
+        self._news()
+
+    def count_conflict(self) -> None:
+        """An identity was seen again with another checksum."""
+        self.counters.identity_conflicts += 1
+        self._news()
+
+    def hold(self, held: HeldFrame) -> None:
+        """Let a frame wait."""
+        self.held.put(held)
+        self._news()
+
+    def release(self) -> HeldFrame:
+        """The oldest waiting frame."""
+        held = self.held.pop()
+        self._news()
+        return held
+
+    def _news(self) -> None:
+        self.counters.news = True
+        self._changed.add("meta")
+
+    # --- by processing time ----------------------------------------------------------------------------------------------
+
+    def on_timer(self, now_us: int) -> list[Output]:
+        """Idle windows, anomaly hold-off, latest values, progress: what is due."""
+        outputs: list[Output] = []
+        closed = self.windows.close_idle(now_us)
+        if closed:
+            outputs += self._emit(closed) + self.detection.on_closed(closed, now_us)
+        outputs += self.detection.on_timer(now_us)
+        counters, config = self.counters, self.config
+        if self.latest.dirty and now_us - counters.latest_sent_us >= config.latest_interval_ms * 1000:
+            outputs.append(self._latest(now_us))
+        quiet_us = config.progress_interval_s if counters.news else config.progress_quiet_interval_s
+        if (counters.news or counters.more_frames) and now_us - counters.progress_sent_us >= quiet_us * 1e6:
+            outputs.append(self._progress(now_us))
+        return outputs
+
+    def flush(self, now_us: int) -> list[Output]:
+        """Everything open, at the end of a bounded input."""
+        closed = self.windows.close_all()
+        outputs = self._emit(closed) + self.detection.on_closed(closed, now_us) + self.detection.flush(now_us)
+        if self.latest.dirty:
+            outputs.append(self._latest(now_us))
+        if self.counters.news or self.counters.more_frames:
+            outputs.append(self._progress(now_us))
+        return outputs
+
+    def _emit(self, closed: list[Closed]) -> list[Output]:
+        batches = aggregate_batch.encode(self.gateway_id, self.lane, closed, self.counters.closed_time_us)
+        return [Output(topics.AGGREGATES.name, self.key, value) for value in batches]
+
+    def _latest(self, now_us: int) -> Output:
+        self.counters.latest_sent_us = now_us
+        self._changed |= {"latest", "meta"}
+        return Output(topics.LATEST.name, self.key, self.latest.batch(self.table, self.counters.closed_time_us))
+
+    def _progress(self, now_us: int) -> Output:
+        counters = self.counters
+        counters.progress_sent_us, counters.news, counters.more_frames = now_us, False, False
+        self._changed.add("meta")
+        value = codec.encode(
+            "LaneProgress",
+            {
+                "gateway_id": self.gateway_id,
+                "lane": self.lane,
+                "time_us": now_us,
+                "frames": counters.frames,
+                "samples": counters.samples,
+                "duplicate_frames": counters.duplicate_frames,
+                "duplicate_samples": counters.duplicate_samples,
+                "identity_conflicts": counters.identity_conflicts,
+                "held": [
+                    {
+                        "epoch": held.key.epoch,
+                        "stream": held.key.stream.name,
+                        "sequence": held.sequence,
+                        "samples": held.samples,
+                    }
+                    for held in self.held.queue
+                ],
+            },
+        )
+        return Output(topics.LANES.name, self.key, value)
+
+    # --- state -----------------------------------------------------------------------------------------------------------
+
+    def take_changes(self) -> dict[str, bytes | None]:
+        """State parts changed since last taken; None deletes a part."""
+        parts: dict[str, bytes | None] = {}
+        for name in sorted(self._changed):
+            kind, _, which = name.partition("/")
+            if kind == "meta":
+                parts[name] = packing.pack(
+                    LAYOUT, {field: getattr(self.counters, field) for field in LaneCounters.__slots__}
+                )
+            elif kind == "dedup":
+                parts[name] = self.dedup.to_bytes()
+            elif kind == "latest":
+                parts[name] = self.latest.to_bytes(self.table.tag_id)
+            elif kind == "memory":
+                parts[name] = self.memories[Stream[which]].to_bytes(self.table.tag_id)
+        self._changed.clear()
+        for number, held in self.held.changed.items():
+            parts[f"held/{number}"] = None if held is None else held.to_bytes()
+        self.held.changed.clear()
+        for key in self.windows.changed:
+            parts[f"window/{key[0]}/{key[1]}"] = self.windows.block_bytes(key)
+        self.windows.changed.clear()
+        if self.windows.clocks.changed:
+            parts["clocks"] = self.windows.clocks.to_bytes()
+            self.windows.clocks.changed = False
+        parts.update(self.detection.take_changes())
+        return parts
+
+    def restore_parts(self, parts: dict[str, bytes]) -> None:
+        """Put parts back. Raises packing.StateError for one this version cannot read."""
+        held = []
+        for name, data in parts.items():
+            kind = name.partition("/")[0]
+            if kind == "meta":
+                fields, _ = packing.unpack(data, LAYOUT, name)
+                self.counters = LaneCounters(**fields)
+            elif kind == "dedup":
+                self.dedup = LaneDedup.from_bytes(data, self.config.remembered_checksums)
+            elif kind == "held":
+                held.append(HeldFrame.from_bytes(data))
+            else:
+                self._waiting[name] = data
+        for each in sorted(held, key=lambda one: one.number):
+            self.held.put(each)
+        self.held.changed.clear()
+
+    def _place_parts(self, now_us: int) -> list[Output]:
+        parts, self._waiting = self._waiting, {}
+        closed: list[Closed | None] = []
+        detection: dict[str, bytes] = {}
+        for name, data in parts.items():
+            kind, _, which = name.partition("/")
+            if kind == "memory":
+                tag_id, memory = TagMemory.from_bytes(data)
+                memory.relayout(_old_of_new(tag_id, self.table))
+                self.memories[Stream[which]] = memory
+            elif kind == "latest":
+                tag_id, self.latest = LaneLatest.from_bytes(data)
+                self.latest.relayout(_old_of_new(tag_id, self.table))
+            elif kind == "clocks":
+                self.windows.clocks = DeviceClocks.from_bytes(data).relayout(self.table.devices)
+                self.windows.clocks.changed = False
+            elif kind == "window":
+                size_s, _, start_us = which.partition("/")
+                closed.append(self.windows.restore_block((int(size_s), int(start_us)), data))
+            else:
+                detection[name] = data
+        self.detection.restore_parts(detection)
+        return self._emit([each for each in closed if each is not None])
+
+
+def _old_of_new(old_tag_id: NDArray[np.int32], table: LaneTable) -> NDArray[np.intp]:
+    """Old slot of each slot of the new table, -1 for none."""
+    old = {tag: slot for slot, tag in enumerate(old_tag_id.tolist())}
+    return np.array([old.get(tag, -1) for tag in table.tag_id.tolist()], dtype=np.intp)
+
+
+def _in_frame_order(verdict: NDArray[np.uint8], segments: Segments) -> NDArray[np.uint8]:
+    if segments.in_order:
+        return verdict
+    ordered = np.empty_like(verdict)
+    ordered[segments.position] = verdict
+    return ordered
+
+
+def guests_of(table: LaneTable) -> list[TagDefinition]:
+    """Tags of a table that belong to another lane."""
+    return [tag for tag, guest in zip(table.tags, table.guest, strict=True) if guest]

@@ -1,0 +1,1 @@
+"""Golden cases of the telemetry logic: inputs and expected outputs as files."""
