@@ -1,0 +1,418 @@
+"""The durable buffer: what the gateway has seen and Kafka has not yet confirmed, in segment files on disk.
+
+Enters: frames and events with the identity they keep for ever. Leaves: the same entries, to the uplink, until each is
+settled (confirmed by Kafka, or dropped with a gap event). Who calls: `edge.pipeline`, from one thread; nothing here locks.
+
+What is promised
+- An entry counts as appended, and is in the produced totals, once `sync` has returned: written and fdatasynced.
+- kill -9 loses nothing appended. After a restart everything not known to be settled is read again under the same
+  identity, so duplicates are harmless. Recovery yields a prefix of each segment, never a wrong frame (CRC).
+- Totals per (epoch, lane, stream) are exact across restarts: every record carries the running totals, and every segment
+  starts with a STATE record of all of them, so old segments can go.
+- A torn or corrupt tail, a missing segment or sequences that are not contiguous mean that something may be lost: the
+  buffer cuts off what does not hold, names what is missing in gap events and starts a new epoch, so that no sequence can
+  ever name two frames.
+- Bounded by bytes and by age: the oldest segment goes first, and what was not settled in it becomes exact gap events.
+  What the uplink holds in memory, and gap events themselves, are carried over instead of dropped.
+- A full disk: the segment in use and the next one are allocated beforehand and settled segments are used again, so while
+  Kafka takes frames nothing is lost. With Kafka down as well, the oldest segment is given up for the newest data.
+
+LIVE and BACKFILL. A frame's stream is part of its identity, so it is decided when the frame is appended: LIVE while no
+LIVE frame has waited for Kafka longer than a few seconds (`Uplink.is_live`), BACKFILL otherwise. The frames of a short
+hiccup stay LIVE and in order; those of an outage are BACKFILL from its first seconds on. After it the few LIVE frames go
+first, the next ones appended are LIVE again, and the backlog follows behind, oldest first, paced so that it never queues
+in front of live data. Events follow the same rule with a sequence of their own (EVENT_LANE).
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from uuid import UUID
+
+from edge import segment as files
+from edge.gaps import gaps_of
+from edge.recovery import BufferFailedError, Counter, load, pack_state
+from edge.segment import Entry, RecordKind, Segment, StreamKey
+from edge.segment_store import Allocate, SegmentStore
+from schemas.checksum import MODULUS
+from schemas.events import Gap
+from schemas.frame import Stream
+from schemas.ids import Clock, now_us, uuid7
+
+log = logging.getLogger(__name__)
+
+EVENT_LANE = -1
+_STATE_PERIOD_US = 1_000_000
+# Marks, in the checksum of an event, the gap events made here: they outlive the segment they are in.
+_OWN_GAP = 1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BufferSettings:
+    """Bounds of the buffer. `max_bytes` includes the spare segment."""
+
+    segment_bytes: int = 8 << 20
+    max_bytes: int = 2 << 30
+    max_age_s: float = 7 * 86_400.0
+
+    def __post_init__(self) -> None:
+        if self.segment_bytes < 1 << 14:
+            msg = f"segment_bytes is {self.segment_bytes}, below {1 << 14}"
+            raise ValueError(msg)
+        if self.max_bytes < 3 * self.segment_bytes:
+            msg = f"max_bytes is {self.max_bytes}, less than three segments"
+            raise ValueError(msg)
+
+
+@dataclass(slots=True)
+class Cursor:
+    """How far the entries of one stream have been read, in the order they were appended."""
+
+    stream: Stream
+    number: int = 0
+    offset: int = files.HEADER.size
+
+
+class Buffer:
+    """See the module's docstring. One process at a time: a second one is refused."""
+
+    def __init__(
+        self,
+        directory: Path,
+        *,
+        gateway_id: str,
+        gap_event: Callable[[Gap], bytes],
+        settings: BufferSettings | None = None,
+        outstanding: Callable[[StreamKey, int], bool] = lambda _key, _sequence: False,
+        note: Callable[[], bytes] = bytes,
+        on_recovered: Callable[[bytes | Entry], None] = lambda _: None,
+        clock: Clock = now_us,
+        allocate: Allocate = files.allocate,
+    ) -> None:
+        """Open or make the buffer in `directory` and recover what is there; raises BufferFailedError.
+
+        `gap_event` gives the EVENT body that tells of a gap; `outstanding` says whether the uplink holds an entry in
+        memory. `note` is any state of the caller worth keeping with the log: it is stored with every segment and given
+        to `on_recovered` at the next start, followed by the entries appended after it.
+        """
+        self._settings = settings or BufferSettings()
+        self._gateway_id, self._clock = gateway_id, clock
+        self._gap_event, self._outstanding, self._note = gap_event, outstanding, note
+        self._store = SegmentStore(directory, self._settings.segment_bytes, allocate)
+        self._staged: deque[Entry] = deque()
+        self._doomed: list[Segment] = []
+        self._drops: list[tuple[StreamKey, Gap]] = []
+        self._dirty = False
+        self._state_written_us = 0
+        self.counters: dict[StreamKey, Counter] = {}
+        # The same as far as it is on disk: what a STATE record may say.
+        self._written: dict[StreamKey, Counter] = {}
+        self._settled_us = 0
+        try:
+            self.epoch = self._open(directory, on_recovered)
+        except BaseException:
+            self._store.close()
+            raise
+
+    # --- appending ---------------------------------------------------------------------------------------------------
+
+    def next_sequence(self, lane: int, stream: Stream) -> int:
+        """Sequence that the next entry of that lane and stream gets, in the current epoch."""
+        return self._counter(StreamKey(self.epoch, lane, stream)).next_sequence
+
+    def append(
+        self,
+        *,
+        kind: RecordKind,
+        lane: int,
+        stream: Stream,
+        body: bytes,
+        samples: int = 0,
+        checksum: int = 0,
+        from_us: int = 0,
+        to_us: int = 0,
+    ) -> None:
+        """Stage an entry under `next_sequence`; durable after `sync`. `checksum` is unsigned."""
+        counter = self._counter(StreamKey(self.epoch, lane, stream))
+        counter.samples += samples
+        counter.buffered_samples += samples
+        counter.checksum = (counter.checksum + checksum) % MODULUS
+        self._staged.append(
+            Entry(
+                kind=kind, epoch=self.epoch, lane=lane, stream=stream, sequence=counter.next_sequence, samples=samples,
+                checksum=checksum, total_samples=counter.samples, total_checksum=counter.checksum,
+                from_us=from_us, to_us=to_us, appended_us=self._clock(), body=body,
+            )
+        )  # fmt: skip
+        counter.next_sequence += 1
+
+    def sync(self) -> list[Entry]:
+        """Make all that is staged durable, keep the bounds, remove settled segments; returns the entries now appended.
+
+        Raises BufferFailedError when the disk fails in a way that giving up old segments cannot mend.
+        """
+        now = self._clock()
+        self._bound_age(now)
+        appended = self._write_staged()
+        gone = self._removable()
+        if self._dirty and (gone or now - self._state_written_us >= _STATE_PERIOD_US):
+            self._write_state()
+        if gone:
+            # Only now that the positions which settle them are durable.
+            self._store.remove(gone)
+            self._doomed = [segment for segment in self._doomed if segment not in gone]
+        return appended
+
+    def settle(self, confirmed: Iterable[tuple[StreamKey, int, int]]) -> None:
+        """Take note that (stream key, sequence, samples) were confirmed by Kafka; on disk within about a second."""
+        for key, sequence, samples in confirmed:
+            self._dirty |= self._counter(key).settle(sequence, samples)
+        if all(one.floor >= one.next_sequence for one in self.counters.values()):
+            self._settled_us = self._clock()
+
+    # --- reading -----------------------------------------------------------------------------------------------------
+
+    def read(self, cursor: Cursor, max_bytes: int) -> list[Entry]:
+        """Next entries of the cursor's stream that are neither settled nor outstanding, at least one if there is one."""
+        found: list[Entry] = []
+        size = 0
+        for segment in list(self._segments):
+            if segment.number < cursor.number:
+                continue
+            if segment.number > cursor.number:
+                cursor.number, cursor.offset = segment.number, files.HEADER.size
+            if not self._pending_in(segment, cursor.stream):
+                cursor.offset = segment.used
+                continue
+            for behind, entry in segment.read(cursor.offset, segment.used):
+                if self._wanted(entry, cursor.stream):
+                    if size and size + len(entry.body) > max_bytes:
+                        return found
+                    found.append(entry)
+                    size += len(entry.body)
+                cursor.offset = behind
+            if cursor.offset < segment.used:
+                log.error("segment cannot be read any more", extra={"segment": segment.number, "at": cursor.offset})
+                self._give_up(segment, "damaged in the buffer")
+                cursor.offset = segment.used
+        return found
+
+    @property
+    def disk_full(self) -> bool:
+        """Whether the disk refused to allocate the next segment."""
+        return self._store.disk_full
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes on disk, the spare segment included."""
+        return self._store.disk_bytes
+
+    @property
+    def oldest_us(self) -> int:
+        """About when the oldest unsettled entry was appended (never later); 0 when all is settled."""
+        held = (segment for segment in self._segments if not self._is_settled(segment))
+        return next((max(segment.first_appended_us, self._settled_us) for segment in held), 0)
+
+    def close(self) -> None:
+        """Make what is staged durable, write the last positions and close."""
+        self._dirty, self._state_written_us = True, 0
+        self.sync()
+        self._store.close()
+
+    # --- writing -----------------------------------------------------------------------------------------------------
+
+    def _write_staged(self) -> list[Entry]:
+        """Write in as few chunks as the segments allow; making room may stage gap events, which are written as well."""
+        appended: list[Entry] = []
+        chunk, batch = bytearray(), list[Entry]()
+        while self._staged:
+            entry = self._staged.popleft()
+            record = self._active.pack(entry)
+            if not self._active.fits(len(chunk) + len(record)):
+                self._flush(bytes(chunk), batch)
+                chunk, batch = bytearray(), []
+                self._roll()
+                record = self._active.pack(entry)
+                if not self._active.fits(len(record)):
+                    msg = f"an entry of {len(record)} bytes does not fit a segment of {self._active.capacity}"
+                    raise BufferFailedError(msg)
+            chunk += record
+            batch.append(entry)
+            appended.append(entry)
+        self._flush(bytes(chunk), batch)
+        self._apply_drops()
+        return appended
+
+    def _flush(self, data: bytes, batch: list[Entry]) -> None:
+        if not data:
+            return
+        try:
+            self._active.write(data, batch)
+            self._active.sync()
+        except OSError as error:
+            msg = f"{self._active.path.name} cannot be written: {error}"
+            raise BufferFailedError(msg) from error
+        for entry in batch:
+            one = self._written.setdefault(entry.key, Counter())
+            if entry.kind is not RecordKind.STATE and entry.sequence >= one.next_sequence:
+                one.next_sequence = entry.sequence + 1
+                one.samples, one.checksum = entry.total_samples, entry.total_checksum
+
+    def _write_state(self, *, note: bool = False) -> None:
+        for key, one in self._written.items():
+            now = self.counters[key]
+            one.floor, one.dropped_samples, one.settled = now.floor, now.dropped_samples, now.settled
+        body = pack_state(self._gateway_id, self._written, self._note() if note else None)
+        entry = Entry(
+            kind=RecordKind.STATE, epoch=self.epoch, lane=0, stream=Stream.LIVE, sequence=0,
+            appended_us=self._clock(), body=body,
+        )  # fmt: skip
+        record = self._active.pack(entry)
+        if self._active.fits(len(record)):
+            self._flush(record, [])
+        else:
+            self._roll()  # starts with a STATE record
+        self._dirty, self._state_written_us = False, entry.appended_us
+
+    def _roll(self) -> None:
+        """Start the next segment, with a STATE record."""
+        self._store.start_next(self.epoch, self._sacrifice)
+        self._write_state(note=True)
+        self._bound_bytes()
+
+    def _sacrifice(self, oldest: Segment) -> None:
+        """The disk is full and the file of this segment is needed for the next one."""
+        if oldest in self._doomed:
+            self._doomed.remove(oldest)
+        elif not self._is_settled(oldest):
+            self._give_up(oldest, "disk full")
+
+    # --- giving up ---------------------------------------------------------------------------------------------------
+
+    def _bound_age(self, now: int) -> None:
+        limit_us = int(self._settings.max_age_s * 1e6)
+        active = self._active
+        if active.first_appended_us < now - limit_us // 8 and not self._is_settled(active):
+            self._roll()  # so that it can age as a whole
+        for segment in self._segments[:-1]:
+            if segment.last_appended_us >= now - limit_us:
+                break
+            if segment not in self._doomed and not self._is_settled(segment):
+                self._give_up(segment, "older than the buffer keeps")
+                self._doomed.append(segment)
+
+    def _bound_bytes(self) -> None:
+        room = self._settings.max_bytes - self._settings.segment_bytes
+        kept = [segment for segment in self._segments if segment not in self._doomed]
+        while len(kept) > 1 and sum(segment.capacity for segment in kept) > room:
+            oldest = kept.pop(0)
+            if not self._is_settled(oldest):
+                self._give_up(oldest, "the buffer's size limit")
+                self._doomed.append(oldest)
+
+    def _give_up(self, segment: Segment, cause: str) -> None:
+        """Settle everything in a segment: gap events for what is lost, a new copy of what the uplink still holds."""
+        entries: dict[tuple[StreamKey, int], Entry] = {}
+        readable = files.HEADER.size
+        for behind, entry in segment.read(end=segment.used):
+            readable = behind
+            if entry.kind is not RecordKind.STATE:
+                entries[entry.key, entry.sequence] = entry
+        for key, (first, last) in sorted(segment.spans.items()):
+            counter = self._counter(key)
+            lost: list[Entry | int] = []
+            for sequence in range(max(first, counter.floor), last + 1):
+                if counter.is_settled(sequence):
+                    continue
+                found = entries.get((key, sequence))
+                if found is None:
+                    # Unreadable, unless the whole segment is readable: then it is a carried-over span's hole.
+                    lost += [sequence] if readable < segment.used else []
+                elif self._outstanding(key, sequence) or _is_gap_event(found):
+                    self._staged.append(found)
+                else:
+                    lost.append(found)
+            for gap in gaps_of(key, lost, cause):
+                self._tell(gap)
+                self._drops.append((key, gap))
+
+    def _apply_drops(self) -> None:
+        """Settle what was given up, now that the gap events that tell of it are durable."""
+        for key, gap in self._drops:
+            log.error("dropped from the buffer", extra={"gap": gap})
+            assert gap.first_sequence is not None and gap.last_sequence is not None
+            counter, samples = self._counter(key), max(gap.samples, 0)
+            for sequence in range(gap.first_sequence, gap.last_sequence + 1):
+                counter.settle(sequence, 0)
+            counter.buffered_samples -= samples
+            counter.dropped_samples += samples
+            self._dirty, self._state_written_us = True, 0
+        self._drops = []
+
+    def _tell(self, gap: Gap) -> None:
+        body = self._gap_event(gap)
+        self.append(kind=RecordKind.EVENT, lane=EVENT_LANE, stream=Stream.BACKFILL, body=body, checksum=_OWN_GAP)
+
+    # --- segments ----------------------------------------------------------------------------------------------------
+
+    @property
+    def _segments(self) -> list[Segment]:
+        return self._store.segments
+
+    @property
+    def _active(self) -> Segment:
+        return self._segments[-1]
+
+    def _counter(self, key: StreamKey) -> Counter:
+        return self.counters.setdefault(key, Counter())
+
+    def _is_settled(self, segment: Segment) -> bool:
+        return all(last < self._counter(key).floor for key, (_, last) in segment.spans.items())
+
+    def _pending_in(self, segment: Segment, stream: Stream) -> bool:
+        spans = segment.spans.items()
+        return any(key.stream is stream and last >= self._counter(key).floor for key, (_, last) in spans)
+
+    def _wanted(self, entry: Entry, stream: Stream) -> bool:
+        if entry.stream is not stream or entry.kind is RecordKind.STATE:
+            return False
+        settled = self._counter(entry.key).is_settled(entry.sequence)
+        return not settled and not self._outstanding(entry.key, entry.sequence)
+
+    def _removable(self) -> list[Segment]:
+        """Segments, oldest first, of which nothing is needed any more."""
+        gone: list[Segment] = []
+        for segment in self._segments[:-1]:
+            if segment not in self._doomed and not self._is_settled(segment):
+                break
+            gone.append(segment)
+        return gone
+
+    # --- opening -----------------------------------------------------------------------------------------------------
+
+    def _open(self, directory: Path, on_recovered: Callable[[bytes | Entry], None]) -> UUID:
+        """Recover what is there; returns the epoch to go on with."""
+        found = load(directory, gateway_id=self._gateway_id, now_us=self._clock(), on_recovered=on_recovered)
+        self.counters = found.counters
+        self._written = {key: replace(one, settled=set()) for key, one in found.counters.items()}
+        self._store.segments += found.segments
+        sound = bool(found.segments) and not found.gaps
+        self.epoch = found.segments[-1].epoch if sound else uuid7(self._clock())
+        if not sound:
+            self._roll()
+        for gap in found.gaps:
+            log.error("buffer recovered with loss", extra={"gap": gap, "new_epoch": str(self.epoch)})
+            self._tell(gap)
+        # Written before the crash, perhaps not yet synced: what is read as appended must be durable.
+        self._active.sync()
+        self._dirty = True
+        self.sync()
+        return self.epoch
+
+
+def _is_gap_event(entry: Entry) -> bool:
+    return entry.kind is RecordKind.EVENT and entry.checksum == _OWN_GAP

@@ -1,0 +1,126 @@
+"""The files of the durable buffer: a row of segments, and one spare that is allocated ahead of its use.
+
+Who calls: `edge.buffer`. Leaves: a new segment whenever one is wanted, even on a full disk, as long as there are two.
+Every step can be interrupted: what is half done has a name ending in `.tmp`, and the next start deletes it.
+"""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import logging
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO
+from uuid import UUID
+
+from edge import segment as files
+from edge.recovery import BufferFailedError
+from edge.segment import Segment
+
+log = logging.getLogger(__name__)
+
+_FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
+Allocate = Callable[[Path, int], None]
+
+
+class SegmentStore:
+    """Owner of a directory; one process at a time."""
+
+    def __init__(self, directory: Path, segment_bytes: int, allocate: Allocate = files.allocate) -> None:
+        """Lock and clean the directory; raises BufferFailedError when another process has it."""
+        self.segments: list[Segment] = []
+        self.disk_full = False
+        self._directory, self._segment_bytes, self._allocate = directory, segment_bytes, allocate
+        self._spare = directory / "spare.log"
+        directory.mkdir(parents=True, exist_ok=True)
+        self._lock = self._acquire()
+        for leftover in directory.glob("*.tmp"):
+            leftover.unlink()
+        if self._spare.exists() and not files.is_zeroed(self._spare, segment_bytes):
+            self._spare.unlink()
+
+    @property
+    def disk_bytes(self) -> int:
+        """Bytes on disk, the spare segment included."""
+        return sum(segment.capacity for segment in self.segments) + self._segment_bytes * self._spare.exists()
+
+    def start_next(self, epoch: UUID, give_up: Callable[[Segment], None]) -> Segment:
+        """Add a new segment at the end; raises BufferFailedError.
+
+        On a full disk the oldest segment's file becomes the new one's, after `give_up` was called with it.
+        """
+        number = self.segments[-1].number + 1 if self.segments else 0
+        path = self._directory / f"segment-{number:012d}.log"
+        try:
+            self._take_spare(path)
+        except OSError as error:
+            self.disk_full = error.errno in _FULL
+            if not self.disk_full or len(self.segments) < 2:
+                msg = f"no room for a segment in {self._directory}: {error}"
+                raise BufferFailedError(msg) from error
+            oldest = self.segments[0]
+            give_up(oldest)
+            self.segments.remove(oldest)
+            oldest.close()
+            _recycle(oldest.path, path)
+        segment = Segment.create(path, number, epoch)
+        self.segments.append(segment)
+        self._sync_directory()
+        return segment
+
+    def remove(self, gone: list[Segment]) -> None:
+        """Delete segments, or make one the spare when that could not be allocated."""
+        for segment in gone:
+            self.segments.remove(segment)
+            segment.close()
+            if not self._spare.exists() and segment.capacity == self._segment_bytes:
+                _recycle(segment.path, self._spare)
+            else:
+                segment.path.unlink()
+        self._sync_directory()
+
+    def close(self) -> None:
+        """Close all files and give the directory up."""
+        for segment in self.segments:
+            segment.close()
+        self._lock.close()
+
+    def _take_spare(self, path: Path) -> None:
+        if not self._spare.exists():
+            self._allocate(self._spare, self._segment_bytes)
+        self._spare.rename(path)
+        try:
+            self._allocate(self._spare, self._segment_bytes)
+            self.disk_full = False
+        except OSError as error:
+            if error.errno not in _FULL or not self.segments:
+                raise
+            self.disk_full = True
+            log.warning("disk full: the next segment cannot be allocated", extra={"disk_bytes": self.disk_bytes})
+
+    def _acquire(self) -> IO[bytes]:
+        lock = (self._directory / "lock").open("wb")
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError as error:
+            lock.close()
+            msg = f"another process has the buffer in {self._directory} open"
+            raise BufferFailedError(msg) from error
+        return lock
+
+    def _sync_directory(self) -> None:
+        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
+        try:
+            os.fsync(fd)
+        finally:
+            os.close(fd)
+
+
+def _recycle(old: Path, new: Path) -> None:
+    """Zero the file `old` and give it the name `new`."""
+    halfway = new.with_suffix(".tmp")
+    old.rename(halfway)
+    files.zero(halfway)
+    halfway.rename(new)
