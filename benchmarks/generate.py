@@ -7,7 +7,7 @@ has counted them. The same arguments give the same bytes. Late frames come after
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -48,9 +48,8 @@ class Expected:
     messages: int = 0
 
     @classmethod
-    def of(cls, workload: Workload, start_us: int, seconds: float) -> Expected:
-        """Empty, with room for one minute on either side of the run."""
-        tags = workload.gateways * workload.lane_tags
+    def of(cls, tags: int, start_us: int, seconds: float) -> Expected:
+        """Empty, for tag ids up to `tags`, with room for one minute on either side of the run."""
         first = start_us - start_us % MINUTE_US - MINUTE_US
         minutes = int(seconds // 60) + 4
         return cls(first, np.zeros((tags + 1, minutes), np.int64), np.zeros((tags + 1, minutes), np.uint64))
@@ -91,7 +90,8 @@ def generate(
     """Messages of all gateways, interleaved frame period by frame period, for `seconds` of event time from `start_us`."""
     random = np.random.default_rng(seed)
     noise = random.normal(0.0, 2.0, _NOISE)
-    gateways = [_gateway(workload, dirt, number, random) for number in range(workload.gateways)]
+    names = [workload.gateway_id(number) for number in range(workload.gateways)]
+    gateways = [_gateway(workload, dirt, number, tag_ids[name], random) for number, name in enumerate(names)]
     for tick in range(int(seconds * 1000 / workload.frame_ms)):
         for gateway in gateways:
             while gateway.held and gateway.held[0][0] <= tick:
@@ -114,14 +114,16 @@ def generate(
         yield from (message for _, message in gateway.held)
 
 
-def _gateway(workload: Workload, dirt: Dirt, number: int, random: np.random.Generator) -> _Gateway:
+def _gateway(
+    workload: Workload, dirt: Dirt, number: int, tag_ids: NDArray[np.int32], random: np.random.Generator
+) -> _Gateway:
     tags = workload.lane_tags
     skewed = random.random(workload.devices) < dirt.clock_skew
     return _Gateway(
         number=number,
         gateway_id=workload.gateway_id(number),
         epoch=UUID(int=(0x7 << 76) | (0x2 << 62) | number),
-        tag_ids=np.arange(1, tags + 1, dtype=np.int32) + number * tags,
+        tag_ids=tag_ids,
         base=random.uniform(-80.0, 80.0, tags),
         jitter_us=random.integers(0, workload.period_ms * 1000 // 2, tags),
         skew_us=np.repeat(np.where(skewed, int(dirt.skew_s * 1e6), 0), workload.tags),

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
 from schemas import settings
 from schemas.errors import ConfigError
-from schemas.registry import DataType, Historise, TagDefinition
 
 SUITES = Path(__file__).parent / "suites"
 SITE = "bench"
@@ -82,39 +81,41 @@ def _entry(file: str, name: str) -> dict[str, object]:
     return entry
 
 
-def definitions(workload: Workload, *, registry_version: int = 1, detector: str = "default") -> Iterator[TagDefinition]:
-    """Registry of the workload's plant. Ids are dense from 1: devices first within each gateway's block, tags in lane order."""
-    for gateway in range(workload.gateways):
-        for device in range(workload.devices):
-            device_id = gateway * workload.devices + device + 1
-            for tag in range(workload.tags):
-                name = f"tag-{tag:02d}"
-                yield TagDefinition(
-                    tag_id=(device_id - 1) * workload.tags + tag + 1,
-                    device_id=device_id,
-                    registry_version=registry_version,
-                    path=f"bench/{SITE}/area-{gateway:04d}/line-1/cell-1/device-{device_id:06d}/{name}",
-                    name=name,
-                    site=SITE,
-                    device_class="bench",
-                    tag_class="bench",
-                    description="synthetic",
-                    data_type=DataType.DOUBLE,
-                    unit="1",
-                    eu_low=-200.0,
-                    eu_high=200.0,
-                    limit_low=-LIMIT,
-                    limit_high=LIMIT,
-                    max_rate=1e6,
-                    stuck_after_s=60.0,
-                    period_ms=workload.period_ms,
-                    deadband=0.0,
-                    windows_s=workload.windows_s,
-                    detector=detector,
-                    historise=Historise.ALL,
-                    gateway_id=workload.gateway_id(gateway),
-                    lane=0,
-                    address=f"opcua:ns=2;s={SITE}.device-{device_id:06d}.{name}",
-                    writable=False,
-                    retired=False,
-                )
+def plant(workload: Workload) -> dict[str, Any]:
+    """The workload's plant in the format of plant files, one site, one cell per gateway."""
+    tag = {
+        "tag_class": "bench",
+        "data_type": "DOUBLE",
+        "unit": "1",
+        "description": "Synthetic value",
+        "eu": [-200, 200],
+        "limits": [-LIMIT, LIMIT],
+        "max_rate": 1e6,
+        "stuck_after_s": 60,
+        "period_ms": workload.period_ms,
+    }
+    gateways = [workload.gateway_id(number) for number in range(workload.gateways)]
+    cells = [
+        {
+            "name": f"cell-{number:04d}",
+            "devices": [
+                {"name": f"device-{number:04d}-{device:03d}", "class": "bench", "gateway": gateway, "protocol": "opcua"}
+                for device in range(workload.devices)
+            ],
+        }
+        for number, gateway in enumerate(gateways)
+    ]
+    return {
+        "enterprise": "bench",
+        "tag_classes": {"bench": {"windows_s": list(workload.windows_s)}},
+        "device_classes": {
+            "bench": {"detector": "default", "tags": {f"tag-{number:02d}": tag for number in range(workload.tags)}}
+        },
+        "sites": [
+            {
+                "name": SITE,
+                "gateways": [{"id": gateway, "lanes": 1} for gateway in gateways],
+                "areas": [{"name": "area", "lines": [{"name": "line", "cells": cells}]}],
+            }
+        ],
+    }
