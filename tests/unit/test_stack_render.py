@@ -91,6 +91,7 @@ def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
         command=command,
         ready=lambda _: True,
         stage=1,
+        stop_stage=1,
         nice=5,
         user="somebody",
         environment={"A": "1", "B": "two words"},

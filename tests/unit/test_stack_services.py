@@ -48,9 +48,9 @@ def test_selection_by_name_and_group(config: StackConfig) -> None:
 
 
 def test_down_stops_writers_before_what_they_write_to(config: StackConfig) -> None:
-    order = names(lifecycle.stop_order(config, names(all_services(config))))
+    order = names(lifecycle.stop_order(config))
     assert order[0] == "job-keeper"
-    assert order.index("jobmanager") < order.index("taskmanager-1") < order.index("postgres") < order.index("kafka")
+    assert order.index("taskmanager-1") < order.index("jobmanager") < order.index("postgres") < order.index("kafka")
     assert order[-1] == "kafka"
 
 

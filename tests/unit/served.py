@@ -1,0 +1,165 @@
+"""A real gRPC server on a free port, fed by hand: what the serving and client tests share."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from client import Client, Connection
+from schemas import codec, registry
+from schemas.commands import CommandRequest, CommandState, CommandStateRecord
+from schemas.errors import MillraceError
+from schemas.ids import now_us
+from schemas.registry import DataType, TagDefinition
+from schemas.settings import KafkaSettings
+from serving.config import LimitSettings, ServingConfig
+from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
+from tests.contract import examples
+
+LINE = "acme/north/press/line1/cell1"
+_TAGS = (
+    ("temperature", DataType.DOUBLE, False),
+    ("speed_setpoint", DataType.DOUBLE, True),
+    ("packml_command", DataType.INTEGER, True),
+    ("running", DataType.BOOLEAN, True),
+)
+
+
+def definition(**fields: Any) -> TagDefinition:
+    """A tag definition."""
+    return dataclasses.replace(registry.tag_from_record(examples.records()["TagDefinition"]), **fields)
+
+
+def presses(count: int = 3) -> list[TagDefinition]:
+    """Tags of press00, press01, ...: device ids from 10, tag ids from 100, ten a device."""
+    return [
+        definition(
+            tag_id=100 + 10 * d + t,
+            device_id=10 + d,
+            path=f"{LINE}/press{d:02}/{name}",
+            name=name,
+            data_type=kind,
+            writable=writable,
+        )
+        for d in range(count)
+        for t, (name, kind, writable) in enumerate(_TAGS)
+    ]
+
+
+def batch(values: dict[int, float], *, time_us: int | None = None, quality: int = 0, lane: int = 1) -> dict[str, Any]:
+    """A LatestBatch record of tag ids to values."""
+    at_us = now_us() if time_us is None else time_us
+    n = len(values)
+    return {
+        "gateway_id": "gw-north-1",
+        "lane": lane,
+        "closed_time_us": at_us,
+        "tag_id": np.array(list(values), np.int32),
+        "time_us": np.full(n, at_us, np.int64),
+        "value": np.array(list(values.values()), np.float64),
+        "quality": np.full(n, quality, np.uint16),
+    }
+
+
+@dataclass
+class RequestList:
+    """Stands for Kafka's end of a submit: keeps what was written, or fails as told."""
+
+    records: list[tuple[str, bytes, bytes]] = field(default_factory=list)
+    failure: MillraceError | None = None
+
+    async def send(self, topic: str, key: bytes, value: bytes) -> object:
+        """Keep a record."""
+        if self.failure is not None:
+            raise self.failure
+        self.records.append((topic, key, value))
+        return None
+
+    @property
+    def decoded(self) -> list[tuple[str, dict[str, Any]]]:
+        """Type and content of the records."""
+        return [codec.decode(value) for _, _, value in self.records]
+
+
+@dataclass
+class Served:
+    """A running server, its log of requests, and a client."""
+
+    server: Server
+    requests: RequestList
+    client: Client
+
+    @property
+    def address(self) -> str:
+        """Where it listens."""
+        return f"127.0.0.1:{self.server.port}"
+
+    def know(self, tags: list[TagDefinition], version: int = 8) -> None:
+        """Publish a registry version."""
+        for tag in tags:
+            self.server.plant.apply(registry.encode_tag(tag)[1])
+        self.server.plant.apply(registry.encode_version(version, tags=len(tags), time_us=now_us())[1])
+
+    def record(self, request: CommandRequest, state: CommandState, version: int, **fields: Any) -> None:
+        """Publish a command's record."""
+        shared = {
+            name: getattr(request, name)
+            for name in (
+                "command_id",
+                "device_id",
+                "gateway_id",
+                "site",
+                "name",
+                "parameters",
+                "submitted_by",
+                "submitted_us",
+                "expires_us",
+                "attempt",
+            )
+        }
+        record = CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)
+        self.server.book.apply_state(record)
+
+    def request(self, index: int = -1) -> CommandRequest:
+        """A request as written."""
+        return CommandRequest.from_record(self.requests.decoded[index][1])
+
+
+@asynccontextmanager
+async def served(
+    *, ready: bool = True, name: str = "", limits: LimitSettings | None = None, **settings: Any
+) -> AsyncIterator[Served]:
+    """A server with three presses, and a client of it; both end with the block."""
+    config = ServingConfig(
+        listen="127.0.0.1:0",
+        kafka=KafkaSettings(bootstrap_servers="unused"),
+        limits=limits or LimitSettings(),
+        **{"drain_s": 1.0} | settings,
+    )
+    requests = RequestList()
+    server = build(config, requests)
+    await server.start()
+    async with Client(Connection(address=f"127.0.0.1:{server.port}", name=name), deadline_s=5.0) as client:
+        running = Served(server, requests, client)
+        running.know(presses())
+        if ready:
+            await server.set_ready(STATE_SERVICE)
+            await server.set_ready(COMMAND_SERVICE)
+        try:
+            yield running
+        finally:
+            await server.stop()
+
+
+async def eventually(condition: Callable[[], Any], *, timeout_s: float = 5.0) -> None:
+    """Yield to the loop until the condition holds."""
+    import asyncio
+
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the condition is any state, nothing signals it
+            await asyncio.sleep(0.005)
