@@ -12,13 +12,14 @@ import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 
 from stack import flink, jobs, kafka, mosquitto, postgres, preflight, render, steps
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StackError
 from stack.flink_rest import FlinkRest
-from stack.services import Service, all_services, select
+from stack.services import FLINK, Service, all_services, select
 from stack.supervisor import MARKER, Supervisor, log_file
 
 _POLL_S = 0.1
@@ -121,12 +122,12 @@ def down(config: StackConfig, progress: Progress) -> None:
             "nothing runs" + (f"; ended {len(leftovers)} processes that an earlier run left" if leftovers else "")
         )
         return
-    for service in stop_order(config, states):
-        if service.name == "jobmanager":
-            _stop_jobs(config, progress)
-        if states[service.name].state not in ("STOPPED", "EXITED", "FATAL"):
-            with progress.step(service.name) as details:
-                details.append("stopped" if supervisor.stop(service.name) else "was not running")
+    running = [
+        s for s in stop_order(config) if s.name in states and states[s.name].state not in ("STOPPED", "EXITED", "FATAL")
+    ]
+    _stop_services(supervisor, progress, [service for service in running if service.stop_stage < FLINK])
+    _stop_jobs(config, progress)
+    _stop_services(supervisor, progress, [service for service in running if service.stop_stage >= FLINK])
     with progress.step("supervisor"):
         supervisor.shutdown()
     leftovers = end_leftovers(config)
@@ -164,14 +165,20 @@ def processes(config: StackConfig) -> list[tuple[int, str]]:
     return found
 
 
-def stop_order(config: StackConfig, states: Iterable[str]) -> list[Service]:
-    """Reverse of the start; within the first wave whoever writes goes before what it writes to."""
-    known = set(states)
-    last = {name: place for place, name in enumerate(("jobmanager", "taskmanager-1", "mosquitto", "postgres", "kafka"))}
-    services = [service for service in all_services(config) if service.name in known]
-    # The keeper first, or it would bring the jobs back; then machines, gateways, serving; then Flink; the stores last.
-    rank = {0: 9, 4: 0, 2: 1, 3: 3, 1: 4}
-    return sorted(services, key=lambda s: (2 if s.name == "jobmanager" else rank[s.stage], last.get(s.name, 0)))
+def stop_order(config: StackConfig) -> list[Service]:
+    """Writers first, stores last."""
+    return sorted(all_services(config), key=lambda service: service.stop_stage)
+
+
+def _stop_services(supervisor: Supervisor, progress: Progress, services: list[Service]) -> None:
+    for _, stage in groupby(services, key=lambda service: service.stop_stage):
+        together = list(stage)
+        with progress.step(", ".join(service.name for service in together)) as details:
+            for service in together:
+                supervisor.stop(service.name, wait=False)
+            for service in together:
+                supervisor.wait_stopped(service.name, timeout_s=service.stop_wait_s + 10)
+            details.append("stopped")
 
 
 def _stop_jobs(config: StackConfig, progress: Progress) -> None:

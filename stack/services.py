@@ -20,6 +20,8 @@ from stack.plant import read_gateways
 
 # Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
 _POLITE = 5
+# Who writes stops before what it writes to; the job keeper first of all (0), or it would bring the jobs back.
+_WRITERS, FLINK, _STORES = 1, 4, 6
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -29,8 +31,9 @@ class Service:
     name: str
     command: tuple[str, ...]
     ready: Callable[[StackConfig], bool]
-    # Services start in ascending stage and stop in descending stage; within a stage all at once.
+    # Services start in ascending `stage` and stop in ascending `stop_stage`; within one all at once.
     stage: int
+    stop_stage: int
     environment: Mapping[str, str] = field(default_factory=dict)
     directory: Path = ROOT
     user: str | None = None
@@ -77,33 +80,62 @@ def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
     port = config.ports
     return (
         Service(
-            name="kafka", stage=1, command=kafka.command(config), ready=kafka.ready, stop_wait_s=40,
-            doc="Kafka broker", address=config.bootstrap_servers,
+            name="kafka",
+            stage=1,
+            stop_stage=_STORES + 1,
+            command=kafka.command(config),
+            ready=kafka.ready,
+            stop_wait_s=40,
+            doc="Kafka broker",
+            address=config.bootstrap_servers,
         ),
         Service(
-            name="postgres", stage=1, command=postgres.command(config), ready=postgres.ready, user=postgres.system_user(),
+            name="postgres",
+            stage=1,
+            stop_stage=_STORES,
+            command=postgres.command(config),
+            ready=postgres.ready,
+            user=postgres.system_user(),
             # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes a checkpoint.
-            stop_signal="INT", stop_wait_s=60, directory=Path("/"), doc="PostgreSQL", address=f"{config.host}:{port.postgres}",
+            stop_signal="INT",
+            stop_wait_s=60,
+            directory=Path("/"),
+            doc="PostgreSQL",
+            address=f"{config.host}:{port.postgres}",
         ),
         Service(
-            name="mosquitto", stage=1, command=mosquitto.command(config), ready=mosquitto.ready,
-            doc="MQTT broker", address=f"{config.host}:{port.mosquitto}",
+            name="mosquitto",
+            stage=1,
+            stop_stage=_STORES,
+            command=mosquitto.command(config),
+            ready=mosquitto.ready,
+            doc="MQTT broker",
+            address=f"{config.host}:{port.mosquitto}",
         ),
-    )  # fmt: skip
+    )
 
 
 def _flink(config: StackConfig) -> tuple[Service, ...]:
     jobmanager = Service(
-        name="jobmanager", stage=1, command=flink.jobmanager_command(config), ready=flink.jobmanager_ready,
-        environment=flink.environment(config, "jobmanager"), directory=flink.tmp_dir(config), nice=_POLITE,
-        ready_timeout_s=90, doc="Flink JobManager", address=config.flink_url,
-    )  # fmt: skip
+        name="jobmanager",
+        stage=1,
+        stop_stage=FLINK + 1,
+        command=flink.jobmanager_command(config),
+        ready=flink.jobmanager_ready,
+        environment=flink.environment(config, "jobmanager"),
+        directory=flink.tmp_dir(config),
+        nice=_POLITE,
+        ready_timeout_s=90,
+        doc="Flink JobManager",
+        address=config.flink_url,
+    )
     reserved = config.parallelism.commands
     taskmanagers = tuple(
         Service(
             name=flink.taskmanager_id(index),
             # The commands job is submitted while only its own TaskManagers are there, so it gets them.
             stage=1 if index <= reserved else 3,
+            stop_stage=FLINK,
             command=flink.taskmanager_command(config, index),
             ready=partial(flink.taskmanager_ready, index=index),
             environment=flink.environment(config, flink.taskmanager_id(index)),
@@ -122,45 +154,72 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
     if module_present("edge.simulator.__main__"):
         services.append(
             Service(
-                name="simulator", stage=2, command=_python("edge.simulator", render.simulator_file(config)), nice=_POLITE,
+                name="simulator",
+                stage=2,
+                stop_stage=_WRITERS,
+                command=_python("edge.simulator", render.simulator_file(config)),
+                nice=_POLITE,
                 ready=partial(_admin_ready, port=config.ports.simulator_admin),
-                doc="simulated machines", address=f"opc.tcp://{config.host}:{config.ports.opcua}",
+                doc="simulated machines",
+                address=f"opc.tcp://{config.host}:{config.ports.opcua}",
             )
-        )  # fmt: skip
+        )
     if module_present("edge.__main__"):
         for index, gateway in enumerate(read_gateways(config.plant)):
             port = render.gateway_admin_port(config, index)
             services.append(
                 Service(
-                    name=f"gateway-{gateway.id}", stage=2, command=_python("edge", render.gateway_file(config, gateway.id)), nice=_POLITE,
-                    ready=partial(_admin_ready, port=port), stop_wait_s=30,
-                    doc=f"gateway of site {gateway.site}", address=f"http://{config.host}:{port}",
+                    name=f"gateway-{gateway.id}",
+                    stage=2,
+                    stop_stage=_WRITERS + 1,
+                    command=_python("edge", render.gateway_file(config, gateway.id)),
+                    nice=_POLITE,
+                    ready=partial(_admin_ready, port=port),
+                    stop_wait_s=30,
+                    doc=f"gateway of site {gateway.site}",
+                    address=f"http://{config.host}:{port}",
                 )
-            )  # fmt: skip
+            )
     if module_present("serving.__main__"):
         services.append(
             Service(
-                name="serving", stage=2, command=_python("serving", render.serving_file(config)), ready=serving_health.ready,
-                doc="gRPC server", address=config.serving_address,
+                name="serving",
+                stage=2,
+                stop_stage=_WRITERS,
+                command=_python("serving", render.serving_file(config)),
+                ready=serving_health.ready,
+                doc="gRPC server",
+                address=config.serving_address,
             )
-        )  # fmt: skip
+        )
     return tuple(services)
 
 
 def _keepers(config: StackConfig) -> tuple[Service, ...]:
     services = [
         Service(
-            name="job-keeper", stage=4, command=(sys.executable, "-m", "stack.keeper"), ready=lambda _: True, nice=_POLITE,
-            environment=render.instance_environment(config), doc="resubmits jobs that a restarted JobManager forgot",
+            name="job-keeper",
+            stage=4,
+            stop_stage=0,
+            command=(sys.executable, "-m", "stack.keeper"),
+            ready=lambda _: True,
+            nice=_POLITE,
+            environment=render.instance_environment(config),
+            doc="resubmits jobs that a restarted JobManager forgot",
         )
-    ]  # fmt: skip
+    ]
     if config.owner_pid:
         services.append(
             Service(
-                name="owner-watch", stage=0, command=(sys.executable, "-m", "stack.owner_watch"), ready=lambda _: True,
-                environment=render.instance_environment(config), doc="stops this instance when its owner is gone",
+                name="owner-watch",
+                stage=0,
+                stop_stage=_STORES + 2,
+                command=(sys.executable, "-m", "stack.owner_watch"),
+                ready=lambda _: True,
+                environment=render.instance_environment(config),
+                doc="stops this instance when its owner is gone",
             )
-        )  # fmt: skip
+        )
     return tuple(services)
 
 

@@ -127,6 +127,11 @@ class Supervisor:
             raise StackError(msg) from fault
         return True
 
+    def wait_stopped(self, name: str, *, timeout_s: float) -> None:
+        """Return when the service's process is gone."""
+        failure = f"{name} did not stop within {timeout_s:.0f} s"
+        _wait(lambda: not self.states()[name].pid, timeout_s, failure)
+
     def states(self) -> dict[str, ProcessState]:
         """State of every service supervisord knows; empty when it is down."""
         if not self.alive():
