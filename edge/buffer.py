@@ -174,6 +174,10 @@ class Buffer:
         if all(one.floor >= one.next_sequence for one in self.counters.values()):
             self._settled_us = self._clock()
 
+    def give_up(self, entry: Entry, cause: str) -> None:
+        """Drop one entry, with a gap event: Kafka will never take it."""
+        self._lose(entry.key, [entry], cause)
+
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, cursor: Cursor, max_bytes: int) -> list[Entry]:
@@ -336,9 +340,12 @@ class Buffer:
                     self._staged.append(found)
                 else:
                     lost.append(found)
-            for gap in gaps_of(key, lost, cause):
-                self._tell(gap)
-                self._drops.append((key, gap))
+            self._lose(key, lost, cause)
+
+    def _lose(self, key: StreamKey, lost: list[Entry | int], cause: str) -> None:
+        for gap in gaps_of(key, lost, cause):
+            self._tell(gap)
+            self._drops.append((key, gap))
 
     def _apply_drops(self) -> None:
         """Settle what was given up, now that the gap events that tell of it are durable."""

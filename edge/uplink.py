@@ -1,0 +1,236 @@
+"""The uplink to Kafka: entries of the durable buffer out, confirmations back.
+
+Who calls: `edge.pipeline`, in the event loop. Enters: entries in order, LIVE ones as they are appended, BACKFILL ones as
+far as `backlog_room` allows. Leaves: records on `telemetry.frames.<site>` (key: lane key) and `device.events.<site>` (key:
+device id), and reports of which entries Kafka has on all in-sync replicas. At least once: an entry is produced again when
+its delivery failed; its identity makes the copy harmless. Order: per stream key as submitted, except after such a failure.
+
+While Kafka is away librdkafka keeps the few LIVE entries it was given and retries for ever; everything after them is
+BACKFILL and stays on disk, so memory is bounded by `live_window_s` and `live_bytes`.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors import kafka
+from edge.events import unpack
+from edge.segment import Entry, RecordKind, StreamKey
+from schemas import topics
+from schemas.frame import Stream, lane_key
+from schemas.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+Identity = tuple[StreamKey, int]
+_RETRY_S = 0.5
+_POLL_S = 0.1
+# Errors that come back however often the record is sent.
+_HOPELESS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UplinkSettings:
+    """Bounds of what is under way to Kafka, and what counts as live."""
+
+    live_window_s: float = 5.0
+    live_bytes: int = 16 << 20
+    backlog_bytes: int = 2 << 20
+    linger_ms: int = 5
+
+
+class Uplink:
+    """See the module's docstring. `on_reports` is called in the event loop when there is something to `take`."""
+
+    def __init__(
+        self,
+        kafka_settings: KafkaSettings,
+        *,
+        gateway_id: str,
+        site: str,
+        settings: UplinkSettings,
+        on_reports: Callable[[], None],
+    ) -> None:
+        self._kafka, self._gateway_id, self._settings = kafka_settings, gateway_id, settings
+        self._on_reports = on_reports
+        self._frames, self._events = topics.FRAMES.for_site(site), topics.EVENTS.for_site(site)
+        self._outstanding: dict[Identity, Entry] = {}
+        self._live_since: dict[Identity, float] = {}
+        self._live_bytes = self._backlog_bytes = 0
+        self._retry: dict[Identity, float] = {}
+        self._reports: deque[tuple[Identity, KafkaError | None]] = deque()
+        self._announced = False
+        self._unconfirmed_health = 0
+        self._last_error = ""
+        self._loop = asyncio.get_running_loop()
+        self._stopped = threading.Event()
+        self._producer = self._make_producer()
+        self._thread = threading.Thread(target=self._poll, name="uplink", daemon=True)
+        self._thread.start()
+
+    # --- what the pipeline asks ----------------------------------------------------------------------------------------
+
+    def is_live(self) -> bool:
+        """Whether what is appended now is live: nothing live has waited for long, and not too much of it waits."""
+        oldest = next(iter(self._live_since.values()), None)
+        if oldest is not None and time.monotonic() - oldest > self._settings.live_window_s:
+            return False
+        return self._live_bytes < self._settings.live_bytes
+
+    def backlog_room(self) -> int:
+        """Bytes of backlog that may be submitted now; 0 while Kafka does not take live data."""
+        if self._retry or not self.is_live():
+            return 0
+        return max(0, self._settings.backlog_bytes - self._backlog_bytes)
+
+    def is_outstanding(self, key: StreamKey, sequence: int) -> bool:
+        """Whether the entry is in memory here; asked from the buffer's thread."""
+        return (key, sequence) in self._outstanding
+
+    # --- sending -------------------------------------------------------------------------------------------------------
+
+    def submit(self, entries: Iterable[Entry]) -> None:
+        """Send entries; those already under way are left out."""
+        now = time.monotonic()
+        for entry in entries:
+            identity = (entry.key, entry.sequence)
+            if identity in self._outstanding:
+                continue
+            self._outstanding[identity] = entry
+            if entry.stream is Stream.LIVE:
+                self._live_since[identity] = now
+                self._live_bytes += len(entry.body)
+            else:
+                self._backlog_bytes += len(entry.body)
+            self._produce(identity, entry)
+
+    def send_health(self, value: bytes) -> None:
+        """Send a health event; left out while earlier ones wait, because the next one says more."""
+        if self._unconfirmed_health > 2:
+            return
+        self._unconfirmed_health += 1
+
+        def confirmed(_error: KafkaError | None, _message: Message) -> None:
+            self._unconfirmed_health -= 1
+
+        try:
+            self._producer.produce(self._events, value=value, key=b"0", on_delivery=confirmed)
+        except (BufferError, KafkaException):
+            self._unconfirmed_health -= 1
+            log.warning("health event not sent: the producer's queue is full")
+
+    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+        """(stream key, sequence, samples) of confirmed entries, and entries that Kafka will never take."""
+        self._announced = False
+        confirmed: list[tuple[StreamKey, int, int]] = []
+        hopeless: list[Entry] = []
+        while self._reports:
+            identity, error = self._reports.popleft()
+            entry = self._outstanding.get(identity)
+            if entry is None:
+                continue
+            if error is None:
+                self._last_error = ""
+                confirmed.append((*identity, entry.samples))
+                self._forget(identity, entry)
+            elif error.code() in _HOPELESS:
+                log.error("kafka refuses an entry", extra={"entry": str(identity), "error": error.str()})
+                hopeless.append(entry)
+                self._forget(identity, entry)
+            else:
+                self._failed(identity, error)
+        self._send_again()
+        return confirmed, hopeless
+
+    async def flush(self, timeout_s: float) -> int:
+        """Wait until everything is confirmed, at most so long; returns how many records still wait."""
+        return await asyncio.to_thread(self._producer.flush, timeout_s)
+
+    async def close(self) -> None:
+        """Stop; what is not confirmed is in the buffer."""
+        self._stopped.set()
+        await asyncio.to_thread(self._thread.join)
+        self._producer.purge()
+        await asyncio.to_thread(self._producer.flush, 1.0)
+
+    def status(self) -> dict[str, object]:
+        """Numbers for people."""
+        return {
+            "live": self.is_live(),
+            "outstanding": len(self._outstanding),
+            "outstanding_bytes": self._live_bytes + self._backlog_bytes,
+            "waiting_to_retry": len(self._retry),
+            "last_error": self._last_error,
+        }
+
+    # --- inside --------------------------------------------------------------------------------------------------------
+
+    def _make_producer(self) -> Producer:
+        # Retried for ever: what must not wait for ever is on disk.
+        return kafka.producer(self._kafka, linger_ms=self._settings.linger_ms, delivery_timeout_ms=0)
+
+    def _produce(self, identity: Identity, entry: Entry) -> None:
+        if entry.kind is RecordKind.FRAME:
+            topic, key, value = self._frames, lane_key(self._gateway_id, entry.lane).encode(), entry.body
+        else:
+            topic = self._events
+            key, value = unpack(entry.body)
+
+        def delivered(error: KafkaError | None, _message: Message) -> None:
+            # In the poll thread; one wake-up of the loop for many reports.
+            self._reports.append((identity, error))
+            if not self._announced and not self._stopped.is_set():
+                self._announced = True
+                self._loop.call_soon_threadsafe(self._on_reports)
+
+        try:
+            self._producer.produce(topic, value=value, key=key, on_delivery=delivered)
+        except BufferError:
+            self._retry[identity] = time.monotonic() + _RETRY_S
+        except KafkaException as error:
+            self._failed(identity, error.args[0])
+
+    def _failed(self, identity: Identity, error: KafkaError) -> None:
+        if error.str() != self._last_error:
+            log.warning("kafka did not take an entry; it is sent again", extra={"error": error.str()})
+        self._last_error = error.str()
+        self._retry[identity] = time.monotonic() + _RETRY_S
+        if error.fatal():
+            self._renew()
+
+    def _renew(self) -> None:
+        """A fatal error ends a producer: everything outstanding is sent again by a new one."""
+        log.error("the kafka producer has failed and is replaced", extra={"error": self._last_error})
+        self._producer.purge()
+        self._producer = self._make_producer()
+        now = time.monotonic()
+        self._retry = dict.fromkeys(self._outstanding, now)
+
+    def _send_again(self) -> None:
+        now = time.monotonic()
+        due = [identity for identity, at in self._retry.items() if at <= now]
+        for identity in due:
+            del self._retry[identity]
+        for identity in due:
+            if entry := self._outstanding.get(identity):
+                self._produce(identity, entry)
+
+    def _forget(self, identity: Identity, entry: Entry) -> None:
+        del self._outstanding[identity]
+        self._retry.pop(identity, None)
+        if self._live_since.pop(identity, None) is not None:
+            self._live_bytes -= len(entry.body)
+        else:
+            self._backlog_bytes -= len(entry.body)
+
+    def _poll(self) -> None:
+        while not self._stopped.is_set():
+            self._producer.poll(_POLL_S)
