@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import grpc
 import numpy as np
 
 from client import Client, Connection
@@ -15,6 +17,7 @@ from schemas import codec, registry
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.errors import MillraceError
 from schemas.ids import now_us
+from schemas.proto.millrace.v1 import commands_pb2_grpc, state_pb2_grpc
 from schemas.registry import DataType, TagDefinition
 from schemas.settings import KafkaSettings
 from serving.config import LimitSettings, ServingConfig
@@ -156,10 +159,18 @@ async def served(
             await server.stop()
 
 
+def state_stub(channel: grpc.aio.Channel) -> Any:
+    """The plain stub, for what the client hides."""
+    return state_pb2_grpc.StateServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
+def command_stub(channel: grpc.aio.Channel) -> Any:
+    """The plain stub, for what the client hides."""
+    return commands_pb2_grpc.CommandServiceStub(channel)  # type: ignore[no-untyped-call]
+
+
 async def eventually(condition: Callable[[], Any], *, timeout_s: float = 5.0) -> None:
     """Yield to the loop until the condition holds."""
-    import asyncio
-
     async with asyncio.timeout(timeout_s):
         while not condition():  # noqa: ASYNC110 - the condition is any state, nothing signals it
             await asyncio.sleep(0.005)

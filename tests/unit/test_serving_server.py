@@ -23,13 +23,23 @@ from schemas.errors import (
     PreconditionError,
     UnavailableError,
 )
-from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
+from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from schemas.settings import KafkaSettings
 from serving import access
 from serving.config import LimitSettings, ServingConfig
 from serving.server import STATE_SERVICE, build
 from tests.contract import examples
-from tests.unit.served import LINE, RequestList, batch, definition, eventually, presses, served
+from tests.unit.served import (
+    LINE,
+    RequestList,
+    batch,
+    command_stub,
+    definition,
+    eventually,
+    presses,
+    served,
+    state_stub,
+)
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
@@ -47,7 +57,7 @@ async def failure(call: object) -> grpc.aio.AioRpcError:
 
 async def test_devices_and_tags_come_in_pages() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
-        stub = state_pb2_grpc.StateServiceStub(channel)
+        stub = state_stub(channel)
         token, pages = "", []
         while True:
             page = await stub.ListTags(state_pb2.ListTagsRequest(prefix=LINE, page_size=5, page_token=token))
@@ -113,7 +123,7 @@ async def test_one_reader_that_does_not_read_delays_nobody() -> None:
     ]
     async with served() as running, grpc.aio.insecure_channel(running.address) as stuck_channel:
         running.know(plant, version=9)
-        stuck = state_pb2_grpc.StateServiceStub(stuck_channel).WatchTags(
+        stuck = state_stub(stuck_channel).WatchTags(
             state_pb2.WatchTagsRequest(prefixes=["acme/south"], max_rate_hz=100)
         )
         async with aclosing(running.client.watch(["acme/south/a/l/c/d0/t1"], max_rate_hz=100)) as updates:
@@ -141,7 +151,7 @@ async def test_one_reader_that_does_not_read_delays_nobody() -> None:
 
 async def test_a_deadline_ends_a_watch() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
-        call = state_pb2_grpc.StateServiceStub(channel).WatchTags(state_pb2.WatchTagsRequest(), timeout=0.2)
+        call = state_stub(channel).WatchTags(state_pb2.WatchTagsRequest(), timeout=0.2)
         error = await failure(call.read())
         assert error.code() is grpc.StatusCode.DEADLINE_EXCEEDED
         await eventually(lambda: len(running.server.streams) == 0)
@@ -191,7 +201,7 @@ async def test_the_same_id_is_the_same_command_and_never_another() -> None:
         )
         assert {one.command_id for one in again} == {first.command_id}
         assert len(running.requests.records) == 1
-        stub = commands_pb2_grpc.CommandServiceStub(running.client._channel)
+        stub = command_stub(running.client._channel)
         other = commands_pb2.SubmitCommandRequest(
             command_id=first.command_id, path=device, name="write", parameters={"speed_setpoint": 2.0}
         )
@@ -220,7 +230,7 @@ async def test_two_submits_of_one_new_id_at_once_write_it_once() -> None:
 async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembered() -> None:
     async with served() as running:
         running.requests.failure = UnavailableError("the broker is away")
-        stub = commands_pb2_grpc.CommandServiceStub(running.client._channel)
+        stub = command_stub(running.client._channel)
         request = commands_pb2.SubmitCommandRequest(command_id=str(examples.COMMAND), device_id=11, name="start")
         error = await failure(stub.SubmitCommand(request))
         assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the broker is away")
@@ -246,7 +256,7 @@ async def test_a_command_that_cannot_be_right_is_refused_by_name(
     name: str, parameters: dict[str, float], complaint: str
 ) -> None:
     async with served() as running:
-        stub = commands_pb2_grpc.CommandServiceStub(running.client._channel)
+        stub = command_stub(running.client._channel)
         error = await failure(
             stub.SubmitCommand(commands_pb2.SubmitCommandRequest(device_id=11, name=name, parameters=parameters))
         )
@@ -315,14 +325,14 @@ async def test_only_what_was_not_carried_out_can_be_cancelled() -> None:
 async def test_health_follows_the_caches() -> None:
     async with served(ready=False) as running, grpc.aio.insecure_channel(running.address) as channel:
         checks = health_pb2_grpc.HealthStub(channel)
-        error = await failure(state_pb2_grpc.StateServiceStub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100)))
+        error = await failure(state_stub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100)))
         assert error.code() is grpc.StatusCode.UNAVAILABLE
         watched = checks.Watch(health_pb2.HealthCheckRequest(service=STATE_SERVICE))
         assert (await watched.read()).status == NOT_SERVING
         await running.server.set_ready(STATE_SERVICE)
         assert (await watched.read()).status == SERVING
         assert (await checks.Check(health_pb2.HealthCheckRequest())).status == NOT_SERVING
-        await state_pb2_grpc.StateServiceStub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100))
+        await state_stub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100))
         watched.cancel()
 
 
@@ -358,12 +368,12 @@ async def test_too_many_calls_are_pushed_back_with_a_time() -> None:
         served(limits=LimitSettings(requests_per_s=2, burst=3)) as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
-        stub = state_pb2_grpc.StateServiceStub(channel)
+        stub = state_stub(channel)
         for _ in range(3):
             await stub.GetTag(state_pb2.GetTagRequest(tag_id=100))
         error = await failure(stub.GetTag(state_pb2.GetTagRequest(tag_id=100)))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        pushback = error.trailing_metadata()["grpc-retry-pushback-ms"]
+        [pushback] = [value for key, value in error.trailing_metadata() if key == "grpc-retry-pushback-ms"]
         assert 0 < int(pushback) <= 500
 
 
@@ -372,7 +382,7 @@ async def test_open_streams_are_limited() -> None:
         served(limits=LimitSettings(open_streams=1)) as running,
         grpc.aio.insecure_channel(running.address) as channel,
     ):
-        stub = state_pb2_grpc.StateServiceStub(channel)
+        stub = state_stub(channel)
         first = stub.WatchTags(state_pb2.WatchTagsRequest())
         await eventually(lambda: len(running.server.streams) == 1)
         error = await failure(stub.WatchTags(state_pb2.WatchTagsRequest()).read())
@@ -396,7 +406,7 @@ async def test_what_is_wrong_with_a_request_becomes_a_status(
     request_: object, method: str, code: grpc.StatusCode
 ) -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
-        error = await failure(getattr(state_pb2_grpc.StateServiceStub(channel), method)(request_))
+        error = await failure(getattr(state_stub(channel), method)(request_))
         assert error.code() is code
         assert error.details()
 
@@ -406,7 +416,7 @@ async def test_what_is_wrong_with_a_request_becomes_a_status(
 )
 async def test_a_watch_that_makes_no_sense_is_refused(request_: state_pb2.WatchTagsRequest) -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
-        error = await failure(state_pb2_grpc.StateServiceStub(channel).WatchTags(request_).read())
+        error = await failure(state_stub(channel).WatchTags(request_).read())
         assert error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 
@@ -415,7 +425,7 @@ async def test_a_fault_of_the_server_tells_the_log_and_not_the_caller(
 ) -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         monkeypatch.setattr(running.server.values, "last", lambda _: 1 / 0)
-        error = await failure(state_pb2_grpc.StateServiceStub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100)))
+        error = await failure(state_stub(channel).GetTag(state_pb2.GetTagRequest(tag_id=100)))
         assert (error.code(), error.details()) == (
             grpc.StatusCode.INTERNAL,
             "internal error; the server's log has the cause",
@@ -437,7 +447,7 @@ async def test_every_call_is_in_the_access_log(caplog: pytest.LogCaptureFixture)
 
 async def test_stopping_ends_streams_with_a_reason_and_says_so_in_health() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
-        call = state_pb2_grpc.StateServiceStub(channel).WatchTags(state_pb2.WatchTagsRequest())
+        call = state_stub(channel).WatchTags(state_pb2.WatchTagsRequest())
         await eventually(lambda: len(running.server.streams) == 1)
         stopping = asyncio.create_task(running.server.stop())
         error = await failure(call.read())
@@ -458,13 +468,13 @@ async def test_tokens_are_asked_for_by_the_server(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     path.write_text(f'[principals.ann]\nsha256 = "{access.hash_token("secret")}"\nallow = ["read"]\n')
     async with served(tokens=str(path)) as running, grpc.aio.insecure_channel(running.address) as channel:
-        stub = state_pb2_grpc.StateServiceStub(channel)
+        stub = state_stub(channel)
         request = state_pb2.GetTagRequest(tag_id=100)
         assert (await failure(stub.GetTag(request))).code() is grpc.StatusCode.UNAUTHENTICATED
         metadata = (("authorization", "Bearer secret"),)
         assert (await stub.GetTag(request, metadata=metadata)).tag_id == 100
         start = commands_pb2.SubmitCommandRequest(device_id=11, name="start")
-        error = await failure(commands_pb2_grpc.CommandServiceStub(channel).SubmitCommand(start, metadata=metadata))
+        error = await failure(command_stub(channel).SubmitCommand(start, metadata=metadata))
         assert error.code() is grpc.StatusCode.PERMISSION_DENIED
         health = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
         assert health.status == SERVING

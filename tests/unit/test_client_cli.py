@@ -1,0 +1,131 @@
+"""The command line: what it prints, for people and for programs, and its exit codes."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+
+import pytest
+
+from client import cli
+from schemas.commands import CommandState
+from tests.contract import examples
+from tests.unit.served import LINE, Served, batch, eventually, served
+
+
+async def run(running: Served, *arguments: str) -> int:
+    """Exit code of the client's command line, in a thread because it has an event loop of its own."""
+    return await asyncio.to_thread(cli.main, [*arguments[:1], "--address", running.address, *arguments[1:]])
+
+
+async def test_devices_and_tags_are_listed(capsys: pytest.CaptureFixture[str]) -> None:
+    async with served() as running:
+        running.server.values.apply(batch({100: 71.25}, quality=0x808C))
+        assert await run(running, "devices") == 0
+        assert re.search(rf"10\s+{LINE}/press00\s+press\s+gw-north-1", capsys.readouterr().out)
+        assert await run(running, "tags", "press00") == 0
+        out = capsys.readouterr().out
+        assert re.search(r"press00/temperature\s+71.25\s+Cel\s+bad 0x808C", out)
+        assert "never seen" in out
+        assert "press01" not in out
+        assert await run(running, "devices", "no/where") == 1
+        assert "nothing at or under 'no/where'" in capsys.readouterr().err
+
+
+async def test_watch_prints_values_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
+    async with served() as running:
+        running.server.values.apply(batch({100: 71.25, 101: 3.0}))
+        assert await run(running, "watch", "press00", "--count", "2") == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert [line.split("  ")[1:3] for line in lines] == [
+            [f"{LINE}/press00/temperature", "71.25 Cel"],
+            [f"{LINE}/press00/speed_setpoint", "3 Cel"],
+        ]
+        assert await run(running, "watch", "press00", "--count", "1", "--json") == 0
+        assert json.loads(capsys.readouterr().out)["value"]["value"] == 71.25
+
+
+async def test_anomalies_name_who_contributed(capsys: pytest.CaptureFixture[str]) -> None:
+    step = examples.records()["Anomaly"] | {"device_id": 10, "phase": "OPEN", "end_us": None}
+    step["contributors"] = [step["contributors"][0] | {"tag_id": 100}]
+    async with served() as running:
+        running.server.episodes.apply(step)
+        assert await run(running, "anomalies", "--count", "1") == 0
+        out = capsys.readouterr().out
+        assert f"OPEN    {LINE}/press00" in out
+        assert "temperature is 91.5, expected 60 to 80" in out
+
+
+@pytest.mark.parametrize(
+    ("outcome", "code"), [(CommandState.SUCCEEDED, 0), (CommandState.FAILED, 1), (CommandState.UNKNOWN, 1)]
+)
+async def test_the_exit_code_of_a_command_is_its_outcome(
+    outcome: CommandState, code: int, capsys: pytest.CaptureFixture[str]
+) -> None:
+    async with served() as running:
+        waiting = asyncio.create_task(run(running, "command", "press01", "write", "speed_setpoint=12.5"))
+        await eventually(lambda: running.requests.records)
+        running.record(running.request(), CommandState.EXECUTING, 2)
+        running.record(running.request(), outcome, 3, detail="as it is", readback={"speed_setpoint": 12.5})
+        assert await waiting == code
+        out = capsys.readouterr().out
+        assert f"write speed_setpoint=12.5 on {LINE}/press01  (by local" in out
+        assert f"{outcome}  as it is  read back speed_setpoint = 12.5" in out
+
+
+async def test_a_command_need_not_be_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
+    async with served() as running:
+        assert (
+            await run(
+                running,
+                "command",
+                "press01",
+                "start",
+                "--no-wait",
+                "--json",
+                "--approve",
+                "--as",
+                "ann",
+                "--id",
+                str(examples.COMMAND),
+            )
+            == 0
+        )
+        command = json.loads(capsys.readouterr().out)
+        assert (command["command_id"], command["state"], command["submitted_by"]) == (
+            str(examples.COMMAND),
+            "COMMAND_STATE_PENDING_APPROVAL",
+            "local:ann",
+        )
+        assert await run(running, "approve", str(examples.COMMAND), "--as", "bob") == 0
+        assert await run(running, "approve", str(examples.COMMAND), "--as", "ann") == 3
+        assert "somebody else has to approve" in capsys.readouterr().err
+        assert await run(running, "get", str(examples.COMMAND)) == 0
+        assert await run(running, "cancel", str(examples.COMMAND), "--reason", "no need") == 0
+        assert running.requests.decoded[-1][1]["reason"] == "no need"
+
+
+async def test_mistakes_are_answered_with_what_would_be_right(capsys: pytest.CaptureFixture[str]) -> None:
+    async with served() as running:
+        assert await run(running, "command", "press01", "write", "temperature=1") == 2
+        assert "temperature is not writable; writable there: packml_command" in capsys.readouterr().err
+        assert await run(running, "command", "press77", "start") == 2
+        assert "no device named 'press77'" in capsys.readouterr().err
+        with pytest.raises(SystemExit) as caught:
+            await run(running, "command", "press01", "write", "speed_setpoint=fast")
+        assert caught.value.code == 2
+        assert "not name=number" in capsys.readouterr().err
+
+
+def test_a_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.main(["devices", "--address", "127.0.0.1:1", "--deadline-s", "0.3"]) == 3
+    assert "127.0.0.1:1" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [("a=1.5", ("a", 1.5)), ("a=true", ("a", 1.0)), ("a=OFF", ("a", 0.0)), ("a=-2e3", ("a", -2000.0))],
+)
+def test_parameters_are_numbers_or_truths(text: str, expected: tuple[str, float]) -> None:
+    assert cli._parameter(text) == expected
