@@ -96,9 +96,9 @@ class _Load:
             if key not in named and not row["retired"]:
                 self._retire(row, tags.get(row["device_id"], {}))
         for device in self._plant.devices:
-            row = devices.get((device.site, device.name))
-            lane = _lane(device, row, lanes[device.gateway_id], load_of_lane)
-            device_id = self._device(device, row, lane)
+            known = devices.get((device.site, device.name))
+            lane = _lane(device, known, lanes[device.gateway_id], load_of_lane)
+            device_id = self._device(device, known, lane)
             self._tags(device, device_id, tags.get(device_id, {}))
 
     def _places(self) -> None:

@@ -47,43 +47,45 @@ COMMENT ON COLUMN partitions.closed_at IS 'When its btree was built; null while 
 
 CREATE FUNCTION ensure_partition(parent text, at timestamptz, OUT from_time timestamptz, OUT to_time timestamptz)
 LANGUAGE plpgsql SECURITY DEFINER SET search_path = public, pg_temp SET timezone = 'UTC' AS $$
+#variable_conflict use_column
 DECLARE
     step interval;
     child text;
+    time_column text := CASE parent WHEN 'samples' THEN 'time' ELSE 'start' END;
+    low timestamptz;
+    high timestamptz;
 BEGIN
-    SELECT p.from_time, p.to_time INTO ensure_partition.from_time, ensure_partition.to_time
-    FROM partitions p WHERE p.table_name = parent AND p.from_time <= at AND p.to_time > at;
-    IF FOUND THEN
-        RETURN;
-    END IF;
-    -- One at a time; then look again.
-    PERFORM pg_advisory_xact_lock(hashtext('millrace ensure_partition'));
-    SELECT p.from_time, p.to_time INTO ensure_partition.from_time, ensure_partition.to_time
-    FROM partitions p WHERE p.table_name = parent AND p.from_time <= at AND p.to_time > at;
-    IF FOUND THEN
-        RETURN;
-    END IF;
-    SELECT CASE parent WHEN 'samples' THEN samples_partition WHEN 'aggregates' THEN aggregates_partition END INTO STRICT step FROM storage_settings;
+    FOR attempt IN 1..2 LOOP
+        SELECT p.from_time, p.to_time INTO low, high FROM partitions p WHERE p.table_name = parent AND p.from_time <= at AND p.to_time > at;
+        IF FOUND THEN
+            SELECT low, high INTO ensure_partition.from_time, ensure_partition.to_time;
+            RETURN;
+        END IF;
+        -- One at a time; then look again.
+        PERFORM pg_advisory_xact_lock(hashtext('millrace ensure_partition'));
+    END LOOP;
+    SELECT CASE parent WHEN 'samples' THEN samples_partition WHEN 'aggregates' THEN aggregates_partition END INTO step FROM storage_settings;
     IF step IS NULL THEN
-        RAISE EXCEPTION '% has no partitions', parent;
+        RAISE EXCEPTION 'table % has no partitions', parent;
     END IF;
-    from_time := date_bin(step, at, timestamptz '2000-01-01 00:00:00+00');
-    to_time := from_time + step;
+    low := date_bin(step, at, timestamptz '2000-01-01 00:00:00+00');
+    high := low + step;
     -- Beside partitions of another length, after a change of the setting.
-    SELECT greatest(from_time, max(p.to_time)) INTO from_time FROM partitions p WHERE p.table_name = parent AND p.to_time <= at AND p.to_time > from_time;
-    SELECT least(to_time, min(p.from_time)) INTO to_time FROM partitions p WHERE p.table_name = parent AND p.from_time > at AND p.from_time < to_time;
-    child := parent || '_p' || to_char(from_time, 'YYYYMMDD_HH24MISS');
-    -- ATTACH locks the parent against other ATTACHes only, where CREATE … PARTITION OF would wait for every COPY.
+    SELECT greatest(low, max(p.to_time)) INTO low FROM partitions p WHERE p.table_name = parent AND p.to_time <= at AND p.to_time > low;
+    SELECT least(high, min(p.from_time)) INTO high FROM partitions p WHERE p.table_name = parent AND p.from_time > at AND p.from_time < high;
+    child := parent || '_p' || to_char(low, 'YYYYMMDD_HH24MISS');
+    -- ATTACH locks the parent against other ATTACHes only, where CREATE TABLE ... PARTITION OF would wait for every COPY. The constraint
+    -- spares it the scan.
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING COMMENTS INCLUDING STORAGE)', child, parent);
-    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT in_range CHECK (%I >= %L AND %I < %L)', child,
-                   CASE parent WHEN 'samples' THEN 'time' ELSE 'start' END, from_time, CASE parent WHEN 'samples' THEN 'time' ELSE 'start' END, to_time);
+    EXECUTE format('ALTER TABLE %I ADD CONSTRAINT in_range CHECK (%I >= %L AND %I < %L)', child, time_column, low, time_column, high);
     IF parent = 'samples' THEN
         EXECUTE format('CREATE INDEX ON %I USING brin (time) WITH (pages_per_range = 32, autosummarize = on)', child);
     END IF;
-    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, from_time, to_time);
+    EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, low, high);
     EXECUTE format('ALTER TABLE %I DROP CONSTRAINT in_range', child);
-    EXECUTE format('COMMENT ON TABLE %I IS %L', child, 'Partition of ' || parent || ' from ' || from_time || ' to ' || to_time || '.');
-    INSERT INTO partitions (partition_name, table_name, from_time, to_time) VALUES (child, parent, from_time, to_time);
+    EXECUTE format('COMMENT ON TABLE %I IS %L', child, format('Partition of %s from %s to %s.', parent, low, high));
+    INSERT INTO partitions VALUES (child, parent, low, high, NULL);
+    SELECT low, high INTO ensure_partition.from_time, ensure_partition.to_time;
 END $$;
 COMMENT ON FUNCTION ensure_partition IS 'Makes the partition of samples or aggregates that holds a time, unless it is there; returns its bounds.';
 
