@@ -39,13 +39,18 @@ def build(env: JobEnvironment, sources: Sources, config: JobConfig) -> DataStrea
     return states.uid("commands").name("commands")
 
 
+def wire(env: JobEnvironment, config: JobConfig) -> None:
+    """The job with its real ends."""
+    records = kafka.source(env, config.kafka, name="commands-records", rows=INPUTS, group_id=NAME)
+    outputs = build(env, Sources(records=records), config)
+    kafka.sink(env, config.kafka, outputs, name="commands-outputs", rows=OUTPUTS, linger_ms=0)
+
+
 def main() -> None:
     """Run under `flink run`."""
     config = from_arguments("commands")
     env = environment(parallelism=config.parallelism, buffer_timeout_ms=BUFFER_TIMEOUT_MS)
-    records = kafka.source(env, config.kafka, name="commands-records", pattern=kafka.any_of(INPUTS), group_id=NAME)
-    outputs = build(env, Sources(records=records), config)
-    kafka.sink(env, config.kafka, outputs, name="commands-outputs", pattern=kafka.any_of(OUTPUTS), linger_ms=0)
+    wire(env, config)
     env.stream.execute(NAME)
 
 

@@ -17,7 +17,7 @@ from jobs.flink.environment import JobEnvironment, environment
 from jobs.flink.historian import HistorianOperator, MakeWriter
 from jobs.flink.shards import shard_of_key
 from jobs.flink.types import key_type, output_type
-from jobs.store import writer_factory
+from jobs.store import WriterFactory
 from schemas import topics
 
 NAME = "millrace-historian"
@@ -31,6 +31,7 @@ INPUTS = (
     topics.EVENTS,
     topics.STATES,
 )
+OUTPUTS = (topics.REJECTED,)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,20 +45,25 @@ def build(
     env: JobEnvironment, sources: Sources, config: JobConfig, *, make_writer: MakeWriter | None = None
 ) -> DataStream:
     """The job between its ends: rows of `jobs.flink.types.output_type`. `make_writer` replaces the database in tests."""
-    make_writer = make_writer or writer_factory(config.postgres.dsn, config.historian)
+    make_writer = make_writer or WriterFactory(dsn=config.postgres.dsn, config=config.historian)
     refused = sources.messages.key_by(shard_of_key, key_type()).process(
         HistorianOperator(config.historian, make_writer), output_type()
     )
     return refused.uid("historian").name("historian")
 
 
+def wire(env: JobEnvironment, config: JobConfig) -> None:
+    """The job with its real ends."""
+    messages = kafka.source(env, config.kafka, name="historian-messages", rows=INPUTS, group_id=NAME)
+    outputs = build(env, Sources(messages=messages), config)
+    kafka.sink(env, config.kafka, outputs, name="historian-rejected", rows=OUTPUTS)
+
+
 def main() -> None:
     """Run under `flink run`."""
     config = from_arguments("historian")
     env = environment(parallelism=config.parallelism)
-    messages = kafka.source(env, config.kafka, name="historian-messages", pattern=kafka.any_of(INPUTS), group_id=NAME)
-    outputs = build(env, Sources(messages=messages), config)
-    kafka.sink(env, config.kafka, outputs, name="historian-rejected", topics=[topics.REJECTED.name])
+    wire(env, config)
     env.stream.execute(NAME)
 
 

@@ -17,7 +17,7 @@ from jobs.flink.environment import JobEnvironment, environment
 from jobs.flink.shards import shard_of_lane
 from jobs.flink.telemetry import TelemetryOperator, registry_descriptor
 from jobs.flink.types import key_type, output_type
-from schemas import topics
+from schemas import ids, topics
 
 NAME = "millrace-telemetry"
 OUTPUTS = (topics.VALIDATED, topics.REJECTED, topics.LATEST, topics.AGGREGATES, topics.LANES, topics.ANOMALIES)
@@ -31,34 +31,37 @@ class Sources:
     registry: DataStream
 
 
-def build(env: JobEnvironment, sources: Sources, config: JobConfig) -> DataStream:
+def build(env: JobEnvironment, sources: Sources, config: JobConfig, *, clock: ids.Clock = ids.now_us) -> DataStream:
     """The job between its ends: rows of `jobs.flink.types.output_type`."""
     registry = sources.registry.broadcast(registry_descriptor())
     judged = (
         sources.frames.key_by(shard_of_lane, key_type())
         .connect(registry)
-        .process(TelemetryOperator(config.telemetry), output_type())
+        .process(TelemetryOperator(config.telemetry, clock=clock), output_type())
     )
     return judged.uid("telemetry").name("telemetry")
+
+
+def wire(env: JobEnvironment, config: JobConfig) -> None:
+    """The job with its real ends."""
+    frames = kafka.source(env, config.kafka, name="telemetry-frames", rows=(topics.FRAMES,), group_id=NAME)
+    registry = kafka.source(
+        env,
+        config.kafka,
+        name="telemetry-registry",
+        rows=(topics.TAGS,),
+        group_id=f"{NAME}-registry",
+        from_start=True,
+    )
+    outputs = build(env, Sources(frames=frames, registry=registry), config)
+    kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=2)
 
 
 def main() -> None:
     """Run under `flink run`."""
     config = from_arguments("telemetry")
     env = environment(parallelism=config.parallelism)
-    frames = kafka.source(env, config.kafka, name="telemetry-frames", pattern=topics.FRAMES.pattern, group_id=NAME)
-    registry = kafka.source(
-        env,
-        config.kafka,
-        name="telemetry-registry",
-        pattern=topics.TAGS.pattern,
-        group_id=f"{NAME}-registry",
-        from_start=True,
-    )
-    outputs = build(env, Sources(frames=frames, registry=registry), config)
-    kafka.sink(
-        env, config.kafka, outputs, name="telemetry-outputs", topics=[topic.name for topic in OUTPUTS], linger_ms=2
-    )
+    wire(env, config)
     env.stream.execute(NAME)
 
 

@@ -14,7 +14,7 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 from jobs.batching import BatchConfig, Message, retry_delay_s
@@ -30,19 +30,28 @@ class Poisoned(NamedTuple):
     detail: str
 
 
+@dataclass(kw_only=True, slots=True)
+class Written:
+    """What became of a batch: what was left out for good, and counts by name (`stored`, `rejected`, `write_ms`, ...)."""
+
+    poisoned: list[Poisoned] = field(default_factory=list)
+    counts: dict[str, int] = field(default_factory=dict)
+
+    def add(self, other: Written) -> None:
+        """Count another part of the same batch in."""
+        self.poisoned += other.poisoned
+        for name, count in other.counts.items():
+            self.counts[name] = self.counts.get(name, 0) + count
+
+
 class Store(Protocol):
     """What the writer needs of the database. Raises `Unavailable` (the type given to the writer) when it is worth trying again."""
 
-    def write(self, messages: Sequence[Message]) -> list[Poisoned]:
-        """One transaction; returns what it left out for good."""
+    def write(self, messages: Sequence[Message]) -> Written:
+        """One transaction."""
 
     def close(self) -> None:
         """Give the connection back."""
-
-
-@dataclass(slots=True)
-class _Outcome:
-    poisoned: list[Poisoned]
 
 
 class Writer:
@@ -55,7 +64,7 @@ class Writer:
         self._closing = threading.Event()
         self._wake = threading.Condition()
         self._batch: list[Message] | None = None
-        self._outcome: _Outcome | None = None
+        self._outcome: Written | None = None
         self._store: Store | None = None
         self._fatal: BaseException | None = None
         self.retries = 0
@@ -70,8 +79,8 @@ class Writer:
             self._batch = batch
             self._wake.notify_all()
 
-    def collect(self, wait_s: float = 0.0) -> list[Poisoned] | None:
-        """What the database refused of the batch in flight; None when it is not written yet, after waiting up to `wait_s`."""
+    def collect(self, wait_s: float = 0.0) -> Written | None:
+        """What became of the batch in flight; None when it is not written yet, after waiting up to `wait_s`."""
         with self._wake:
             if wait_s and self._outcome is None:
                 self._wake.wait_for(lambda: self._outcome is not None or self._fatal is not None, wait_s)
@@ -79,10 +88,9 @@ class Writer:
                 msg = "the historian's writer thread ended"
                 raise RuntimeError(msg) from self._fatal
             outcome, self._outcome = self._outcome, None
-            if outcome is None:
-                return None
-            self._batch = None
-            return outcome.poisoned
+            if outcome is not None:
+                self._batch = None
+            return outcome
 
     def close(self, wait_s: float = 5.0) -> None:
         """Stop after the transaction under way, or at once when the database is away; what is unwritten stays in the operator's state."""
@@ -94,11 +102,11 @@ class Writer:
     def _run(self) -> None:
         try:
             while (batch := self._next()) is not None:
-                poisoned = self._write(batch)
-                if poisoned is None:
+                written = self._write(batch)
+                if written is None:
                     break
                 with self._wake:
-                    self._outcome = _Outcome(poisoned)
+                    self._outcome = written
                     self._wake.notify_all()
             if self._store is not None:
                 self._store.close()
@@ -112,14 +120,14 @@ class Writer:
             self._wake.wait_for(lambda: self._closing.is_set() or (self._batch is not None and self._outcome is None))
             return None if self._closing.is_set() else self._batch
 
-    def _write(self, batch: Sequence[Message]) -> list[Poisoned] | None:
+    def _write(self, batch: Sequence[Message]) -> Written | None:
         """None when the writer is closed before it succeeds."""
         attempt = 0
         while not self._closing.is_set():
             try:
                 if self._store is None:
                     self._store = self._open_store()
-                poisoned = self._store.write(batch)
+                written = self._store.write(batch)
             except self._unavailable as error:
                 attempt += 1
                 self._unreachable(error, attempt, len(batch))
@@ -129,7 +137,7 @@ class Writer:
                 if self.outage:
                     log.info("database is back", extra={"attempts": attempt})
                 self.outage = False
-                return poisoned
+                return written
         return None
 
     def _unreachable(self, error: Exception, attempt: int, messages: int) -> None:
@@ -142,13 +150,16 @@ class Writer:
         self.outage = True
         self._closing.wait(delay_s)
 
-    def _isolate(self, batch: Sequence[Message], error: Exception) -> list[Poisoned] | None:
+    def _isolate(self, batch: Sequence[Message], error: Exception) -> Written | None:
         if len(batch) == 1:
             log.error(
                 "message cannot be stored", exc_info=error, extra={"topic": batch[0].topic, "offset": batch[0].offset}
             )
-            return [Poisoned(batch[0], "PROCESSING_FAILED", f"{type(error).__name__}: {error}")]
+            return Written(poisoned=[Poisoned(batch[0], "PROCESSING_FAILED", f"{type(error).__name__}: {error}")])
         middle = len(batch) // 2
         first = self._write(batch[:middle])
         second = None if first is None else self._write(batch[middle:])
-        return None if first is None or second is None else first + second
+        if first is None or second is None:
+            return None
+        first.add(second)
+        return first

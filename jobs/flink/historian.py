@@ -115,11 +115,13 @@ class HistorianOperator(KeyedProcessFunction):
         return refused
 
     def _collect(self, wait_s: float) -> list[Poisoned]:
-        refused = self._writer.collect(wait_s)
-        if refused is None:
+        written = self._writer.collect(wait_s)
+        if written is None:
             return []
         self._buffer.finished()
-        return refused
+        for name, count in written.counts.items():
+            self._metrics.count(name, count)
+        return written.poisoned
 
     def _rejections(self, refused: Iterable[Poisoned]) -> Iterator[Row]:
         for poisoned in refused:

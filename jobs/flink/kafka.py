@@ -24,16 +24,22 @@ _DISCOVERY = "10 s"  # a new site's topics are read within this
 
 
 def source(
-    env: JobEnvironment, kafka: KafkaSettings, *, name: str, pattern: str, group_id: str, from_start: bool = False
+    env: JobEnvironment,
+    kafka: KafkaSettings,
+    *,
+    name: str,
+    rows: Sequence[Topic],
+    group_id: str,
+    from_start: bool = False,
 ) -> DataStream:
-    """Records of all topics that match `pattern`, from the group's committed offsets, the beginning when there are none.
+    """Records of topics of the table (all sites of each), from the group's committed offsets or else from their beginning.
 
-    With `from_start` the offsets committed by earlier runs do not count: for compacted topics that are folded into state. A job that is
-    restored goes on from the offsets of its snapshot in either case. `name` is the operator's uid.
+    With `from_start` the offsets committed by earlier runs do not count: for compacted topics that are folded into
+    state. A job that is restored goes on from the offsets of its snapshot in either case. `name` is the operator's uid.
     """
     options = {
         "connector": "kafka",
-        "topic-pattern": pattern,
+        "topic-pattern": any_of(rows),
         "scan.startup.mode": "earliest-offset" if from_start else "group-offsets",
         "scan.topic-partition-discovery.interval": _DISCOVERY,
         "key.format": "raw",
@@ -61,17 +67,17 @@ def sink(
     stream: DataStream,
     *,
     name: str,
-    topics: Sequence[str] = (),
-    pattern: str = "",
+    rows: Sequence[Topic],
     linger_ms: int = 0,
 ) -> None:
-    """Write rows of `types.output_type`, each to the topic it names, which must be in `topics` or match `pattern`.
+    """Write rows of `types.output_type`, each to the topic it names, which must be one of `rows`.
 
     `name` is the operator's uid. The record's Kafka timestamp is the time of writing: retention counts from there.
     """
     options = {
         "connector": "kafka",
-        **({"topic": ";".join(topics)} if topics else {"topic-pattern": pattern}),
+        # Only with several topics, or a pattern, may a record name its own.
+        "topic-pattern": any_of(rows),
         "key.format": "raw",
         "key.fields": "key",
         "value.format": "raw",

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from typing import Any
 
 from pyflink.common import Row
@@ -59,12 +60,14 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._failed_ticks: dict[str, int] = {}
         self._metrics = Metrics(runtime_context)
         self._metrics.gauge("lanes", lambda: sum(map(len, self._lanes.values())))
+        for name in self._logic.counters:
+            self._metrics.gauge(name, partial(self._logic.counters.__getitem__, name))
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One frame."""
         lanes = self._touch(ctx)
         lane = lane_of(value)
-        self._metrics.count("frames")
+        self._metrics.count("records")
         message, origin = value[VALUE] or b"", Origin(value[TOPIC], value[PARTITION], value[OFFSET])
         try:
             outputs: Iterable[Output] = self._logic.on_frame(message, origin, self._clock())

@@ -24,6 +24,7 @@ class CountingLogic:
         self.changed: set[str] = set()
         self.registry = Registry()
         self.failing_ticks = False
+        self.counters = {"frames": 0}
 
     def on_frame(self, message: bytes, origin: Origin, now_us: int) -> list[Output]:
         if not message.startswith(codec.MARKER):

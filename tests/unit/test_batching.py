@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import pytest
 
 from jobs.batching import BatchConfig, Buffer, Message, retry_delay_s
-from jobs.writer import Poisoned, Writer
+from jobs.writer import Poisoned, Writer, Written
 
 CONFIG = BatchConfig(
     max_age_ms=200, target_bytes=1_000, bound_bytes=2_000, leak_bytes_per_s=1_000, retry_first_ms=1, retry_max_ms=2
@@ -78,7 +78,7 @@ class FakeStore:
         self.hold = threading.Event()
         self.hold.set()
 
-    def write(self, messages: Sequence[Message]) -> list[Poisoned]:
+    def write(self, messages: Sequence[Message]) -> Written:
         assert self.hold.wait(DEADLINE_S)
         self.transactions += 1
         self.tried.set()
@@ -90,7 +90,8 @@ class FakeStore:
             msg = "column of the wrong length"
             raise ValueError(msg)
         self.stored += [m.value for m in messages]
-        return [Poisoned(m, "UNDECODABLE", "torn") for m in messages if m.value == b"torn"]
+        poisoned = [Poisoned(m, "UNDECODABLE", "torn") for m in messages if m.value == b"torn"]
+        return Written(poisoned=poisoned, counts={"messages": len(messages)})
 
     def close(self) -> None:
         self.closed.set()
@@ -104,10 +105,11 @@ def test_a_batch_is_written_and_collected_once() -> None:
     store = FakeStore()
     thread = writer(store)
     thread.start([message(b"1"), message(b"torn")])
-    assert thread.collect(DEADLINE_S) == [Poisoned(message(b"torn"), "UNDECODABLE", "torn")]
+    expected = Written(poisoned=[Poisoned(message(b"torn"), "UNDECODABLE", "torn")], counts={"messages": 2})
+    assert thread.collect(DEADLINE_S) == expected
     assert thread.collect() is None
     thread.start([message(b"2")])
-    assert thread.collect(DEADLINE_S) == []
+    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
     thread.close()
     assert store.stored == [b"1", b"torn", b"2"]
     assert store.closed.is_set()
@@ -121,7 +123,7 @@ def test_the_caller_does_not_wait_for_the_database() -> None:
     assert thread.collect() is None
     assert thread.collect(0.01) is None
     store.hold.set()
-    assert thread.collect(DEADLINE_S) == []
+    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
     thread.close()
 
 
@@ -129,7 +131,7 @@ def test_an_outage_is_waited_out() -> None:
     store = FakeStore(outages=5)
     thread = writer(store)
     thread.start([message(b"1")])
-    assert thread.collect(DEADLINE_S) == []
+    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
     assert (store.stored, thread.retries, thread.outage) == ([b"1"], 5, False)
     thread.close()
 
@@ -146,7 +148,7 @@ def test_a_store_that_cannot_be_opened_is_an_outage_too() -> None:
 
     thread = Writer(open_store, (ConnectionError,), CONFIG)
     thread.start([message()])
-    assert thread.collect(DEADLINE_S) == []
+    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
     assert len(attempts) == 3
     thread.close()
 
@@ -166,8 +168,10 @@ def test_what_makes_a_batch_fail_is_found_and_the_rest_is_stored() -> None:
     thread = writer(store)
     batch = [message(b"%d" % number) for number in range(100)]
     thread.start(batch)
-    poisoned = thread.collect(DEADLINE_S)
-    assert poisoned is not None
+    written = thread.collect(DEADLINE_S)
+    assert written is not None
+    assert written.counts == {"messages": 97}
+    poisoned = written.poisoned
     assert [p.message.value for p in poisoned] == [b"37", b"38", b"90"]
     assert {p.reason for p in poisoned} == {"PROCESSING_FAILED"}
     assert poisoned[0].detail == "ValueError: column of the wrong length"
@@ -178,7 +182,7 @@ def test_what_makes_a_batch_fail_is_found_and_the_rest_is_stored() -> None:
 
 def test_a_dead_thread_is_heard_of() -> None:
     class DyingStore(FakeStore):
-        def write(self, messages: Sequence[Message]) -> list[Poisoned]:
+        def write(self, messages: Sequence[Message]) -> Written:
             raise SystemExit
 
     thread = writer(DyingStore())
