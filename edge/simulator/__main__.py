@@ -18,8 +18,8 @@ from schemas.errors import MillraceError
 
 logger = logging.getLogger("edge.simulator")
 
-# asyncua reports every monitored item, gmqtt every packet.
-_QUIET = ("asyncua", "gmqtt")
+# asyncua reports every monitored item. gmqtt warns of every lost connection with a traceback; the edge node says it itself.
+_LIBRARY_LEVELS = {"asyncua": logging.WARNING, "gmqtt": logging.ERROR}
 
 
 async def simulate(config: SimulatorConfig) -> None:
@@ -42,17 +42,20 @@ def main(arguments: list[str] | None = None) -> int:
     if chosen.config is None:
         parser.error("--config is missing")
     logs.configure("simulator")
-    for name in _QUIET:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    for name, level in _LIBRARY_LEVELS.items():
+        logging.getLogger(name).setLevel(level)
     try:
         config = settings.load(SimulatorConfig, chosen.config, service="simulator")
         asyncio.run(simulate(config))
-    except (JournalError, OSError):
-        logger.exception("simulator failed")
+    except JournalError:
+        logger.exception("simulator stopped: what it emits can no longer be accounted for")
         return 2
     except MillraceError as error:
         logger.error("simulator cannot start", extra={"reason": str(error)})
         return 1
+    except Exception:
+        logger.exception("simulator failed")
+        return 2
     return 0
 
 

@@ -16,8 +16,8 @@ from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any, Protocol
 
+from edge.simulator.admin_http import HttpError, Request
 from edge.simulator.faults import Fault, FaultKind, FaultRequest
-from edge.simulator.http import HttpError, Request
 from schemas.errors import ConflictError, InvalidRequestError, MillraceError, NotFoundError
 
 _STATUS = {
@@ -85,7 +85,7 @@ def fault_request(fields: Any) -> FaultRequest:
 
 
 class Control:
-    """The handler of `http.serve`."""
+    """The handler of `admin_http.serve`."""
 
     def __init__(self, service: Service) -> None:
         self._service = service

@@ -7,7 +7,7 @@ the same machine, whatever is read in between.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from random import Random
 from typing import Any
 
@@ -31,6 +31,11 @@ from schemas.errors import RegistryError
 from schemas.registry import DataType
 
 DEFAULT_DRIVE_TAU_S = 1.5
+_AS: dict[DataType, Callable[[Reading], Reading]] = {
+    DataType.DOUBLE: float,
+    DataType.INTEGER: round,
+    DataType.BOOLEAN: bool,
+}
 
 
 class WriteRefusedError(Exception):
@@ -84,8 +89,8 @@ class Machine:
             signal.advance(dt_s, condition, self._random)
 
     def read(self, tag: Tag) -> Reading:
-        """What the tag's sensor shows now, in the tag's data type."""
-        return self._signals[tag.name].read(self.condition, self._noise)
+        """What the tag's sensor shows now, as the Python type of the tag's data type."""
+        return _AS[tag.data_type](self._signals[tag.name].read(self.condition, self._noise))
 
     def write(self, tag: Tag, value: float) -> None:
         """Carry a write out: a PackML command or a setpoint. Raises WriteRefusedError and changes nothing otherwise."""

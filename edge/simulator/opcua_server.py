@@ -101,8 +101,8 @@ class OpcUaServer:
         self._by_id: dict[Any, _Node] = {}
         self.listening = False
 
-    async def start(self, first: Iterable[Sample]) -> None:
-        """Build the address space, give every tag its first value, and listen. Raises OSError when the port is taken."""
+    async def prepare(self) -> None:
+        """Build the address space; takes seconds. Emit a first sample of every tag before `listen`."""
         server = Server()
         server.set_endpoint(self._settings.url)
         server.set_server_name("Millrace simulated machines")
@@ -123,8 +123,10 @@ class OpcUaServer:
         server.iserver.attribute_service = _PlantAttributes(self, space)
         server.subscribe_server_callback(CallbackType.ItemSubscriptionCreated, self._subscribed)
         self._server = server
-        await self.emit(first)
-        await server.start()
+
+    async def listen(self) -> None:
+        """Let clients in. Raises OSError when the port is taken."""
+        await self._server.start()
         self.listening = True
 
     async def stop(self) -> None:

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from typing import Any
 
 from connectors.sparkplug.payload import SEQ_MODULUS
-from edge.simulator import http
+from edge.simulator import admin_http
 from edge.simulator.config import SimulatorConfig
 from edge.simulator.control import Control, fault_request
 from edge.simulator.faults import Fault, FaultRequest
@@ -177,12 +177,13 @@ class SimulatorService:
         await asyncio.to_thread(self._journal.flush)
 
     async def _start(self) -> None:
-        first = self.simulation.prime()
-        await self._opcua.start([sample for sample in first if sample.tag.protocol is Protocol.OPCUA])
-        await self._emit([sample for sample in first if sample.tag.protocol is Protocol.SPARKPLUG])
+        await self._opcua.prepare()
+        self.simulation.skip(self._clock())
+        await self._emit(self.simulation.prime())
+        await self._opcua.listen()
         self._node_tasks = [asyncio.create_task(node.run(), name=node.node) for node in self._nodes]
         admin = self._config.admin
-        self._admin = await http.serve(admin.host, admin.port, Control(self))
+        self._admin = await admin_http.serve(admin.host, admin.port, Control(self))
         extra = {
             "devices": len(self.simulation.devices),
             "opcua": self._config.opcua.url,
@@ -203,7 +204,9 @@ class SimulatorService:
             for task in self._node_tasks:
                 if task.done():
                     task.result()
-            await asyncio.sleep(max(self.simulation.now_us + tick_us - self._clock(), 0) / 1e6)
+            # A clock that was set back must not put the loop to sleep for as long.
+            wait_us = min(max(self.simulation.now_us + tick_us - self._clock(), 0), tick_us)
+            await asyncio.sleep(wait_us / 1e6)
 
     async def _dispatch(self, step: Step) -> None:
         for device, online in step.connections:

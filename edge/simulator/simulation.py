@@ -107,12 +107,15 @@ class Simulation:
         """Steps of all ticks that end at or before `until_us`. Take them all: the simulation moves while they are taken."""
         lag_us = until_us - self._now_us
         if lag_us > self._max_lag_us:
-            skipped = lag_us // self._tick_us * self._tick_us
-            self.skipped_us += skipped
-            self._now_us += skipped
-            self._schedule()
+            self.skipped_us += lag_us
+            self.skip(until_us)
         while self._now_us + self._tick_us <= until_us:
             yield self._tick()
+
+    def skip(self, to_us: int) -> None:
+        """Go on from `to_us`: machines stand still and nothing is sampled until then."""
+        self._now_us = max(to_us // self._tick_us * self._tick_us, self._now_us)
+        self._schedule()
 
     def write(self, tag: Tag, value: float, now_us: int) -> WriteOutcome:
         """Somebody outside writes a tag at `now_us`."""

@@ -90,6 +90,7 @@ class SparkplugNode:
         self._bdseq = 0
         self._seq = 0
         self._client: Any = None
+        self._failed = False
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
         self._lost: set[str] = set()
@@ -113,7 +114,10 @@ class SparkplugNode:
             try:
                 await self._session()
             except (OSError, TimeoutError, MQTTConnectError) as error:
-                logger.warning("no session with the MQTT broker", extra={"site": self.site, "reason": repr(error)})
+                # Once a loss, not once a second.
+                level = logging.DEBUG if self._failed else logging.WARNING
+                logger.log(level, "no session with the MQTT broker", extra={"site": self.site, "reason": repr(error)})
+                self._failed = True
             with contextlib.suppress(TimeoutError):  # the usual end of this wait
                 await asyncio.wait_for(self._stop.wait(), self._settings.reconnect_s)
 
@@ -169,6 +173,7 @@ class SparkplugNode:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await self._connect(client)
             self._birth()
+            self._failed = False
             logger.info("edge node born", extra={"site": self.site, "bdseq": self._bdseq})
             if not self._stop.is_set():
                 await self._ended.wait()
