@@ -90,7 +90,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
 def _simulator(config: StackConfig) -> dict[str, Any]:
     return {
         "plant": str(config.plant),
-        "journal": str(config.data / "simulator" / "journal.jsonl"),
+        "journal": str(config.data / "simulator" / "journal.sqlite"),
         "seed": config.seed,
         "opcua": {"url": f"opc.tcp://{config.host}:{config.ports.opcua}"},
         "sparkplug": {"host": config.host, "port": config.ports.mosquitto},
