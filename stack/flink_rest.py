@@ -65,7 +65,13 @@ class FlinkRest:
         """All jobs that the JobManager remembers, newest first."""
         rows = self._call("/jobs/overview")["jobs"]
         jobs = [
-            FlinkJob(id=row["jid"], name=row["name"], state=row["state"], start_time_ms=int(row["start-time"]))
+            FlinkJob(
+                id=row["jid"],
+                # Ours are called `millrace-<name>` there: a cluster may be shared.
+                name=row["name"].removeprefix("millrace-"),
+                state=row["state"],
+                start_time_ms=int(row["start-time"]),
+            )
             for row in rows
         ]
         return sorted(jobs, key=lambda job: -job.start_time_ms)
