@@ -36,6 +36,8 @@ def _up(config: StackConfig, options: argparse.Namespace) -> int:
     lifecycle.up(config, progress, names=tuple(options.services))
     print()
     print(status.text(status.collect(config)))
+    if options.services:
+        return 0
     print(
         "\nNext: `./millrace watch` live values, `./millrace psql` history, `./millrace status` services and accounting,"
         "\n      `./millrace logs -f` logs, `./millrace command --help` actuate, `./millrace down` stop."

@@ -48,7 +48,9 @@ def prepare(config: StackConfig) -> None:
     properties_file(config).write_text(_properties(config))
     if (log_dir(config) / "meta.properties").exists():
         return
-    cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+    random = uuid.uuid4().bytes
+    # The first bit decides that the text cannot begin with "-", which the tool would take for an option.
+    cluster_id = urlsafe_b64encode(bytes([random[0] & 0x7F]) + random[1:]).decode().rstrip("=")
     arguments = (
         "kafka.tools.StorageTool",
         "format",

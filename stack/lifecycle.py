@@ -20,9 +20,11 @@ from stack.config import StackConfig
 from stack.errors import NotReadyError, StackError
 from stack.flink_rest import FlinkRest
 from stack.services import FLINK, Service, all_services, select
-from stack.supervisor import MARKER, Supervisor, log_file
+from stack.supervisor import MARKER, Supervisor, log_file, restarts
 
 _POLL_S = 0.1
+# A service that ends this often while `up` waits for it will not come.
+_MAX_ENDS = 4
 
 
 @dataclass(kw_only=True)
@@ -101,13 +103,15 @@ def start(config: StackConfig, progress: Progress, services: Iterable[Service], 
 
 
 def wait_ready(config: StackConfig, service: Service) -> None:
-    """Return when the service is ready; NotReadyError naming its log after its time."""
-    deadline = time.monotonic() + service.ready_timeout_s
+    """Return when the service is ready; NotReadyError with the end of its log when its time is over, or when it ends again and again."""
+    begin, ends = time.monotonic(), restarts(config).get(service.name, 0)
     while not service.ready(config):
-        if time.monotonic() > deadline:
+        waited, fresh_ends = time.monotonic() - begin, restarts(config).get(service.name, 0) - ends
+        if waited > service.ready_timeout_s or fresh_ends >= _MAX_ENDS:
             log = log_file(config, service.name)
             tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else "(empty)"
-            msg = f"{service.name} was not ready after {service.ready_timeout_s:.0f} s; end of {log}:\n{tail}"
+            why = f"ended {fresh_ends} times" if fresh_ends else f"was not ready after {waited:.0f} s"
+            msg = f"{service.name} {why}; end of {log}:\n{tail}"
             raise NotReadyError(msg)
         time.sleep(_POLL_S)
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib
-import re
 from typing import Any
 
 from stack import jobs
@@ -11,15 +10,12 @@ from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
 from stack.services import all_services, module_present
-from stack.supervisor import Supervisor, supervisor_log
-
-# supervisord counts nothing; it logs `exited: NAME (...)` for every end that nobody asked for.
-_EXITED = re.compile(r"INFO exited: (\S+) |WARN exited: (\S+) ")
+from stack.supervisor import Supervisor, restarts
 
 
 def collect(config: StackConfig) -> dict[str, Any]:
     """Everything, with plain values only."""
-    states, restarts = Supervisor(config).states(), _restarts(config)
+    states, ended = Supervisor(config).states(), restarts(config)
     rows = []
     for service in all_services(config):
         state = states.get(service.name)
@@ -30,7 +26,7 @@ def collect(config: StackConfig) -> dict[str, Any]:
                 "state": state.state if state else "STOPPED",
                 "pid": state.pid if state else 0,
                 "uptime_s": state.uptime_s if state else 0,
-                "restarts": restarts.get(service.name, 0),
+                "restarts": ended.get(service.name, 0),
                 "address": service.address,
             }
         )
@@ -80,19 +76,6 @@ def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:
         return dict(importlib.import_module("stack.accounting").collect(config))
     except (StackError, OSError) as error:
         return {"error": str(error)}
-
-
-def _restarts(config: StackConfig) -> dict[str, int]:
-    """Ends that nobody asked for since supervisord started."""
-    counts: dict[str, int] = {}
-    path = supervisor_log(config)
-    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
-        if "supervisord started with pid" in line:
-            counts = {}
-        elif match := _EXITED.search(line):
-            name = match[1] or match[2]
-            counts[name] = counts.get(name, 0) + 1
-    return counts
 
 
 def _duration(seconds: int) -> str:

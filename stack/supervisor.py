@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import http.client
 import os
+import re
 import resource
 import socket
 import subprocess
@@ -25,6 +26,8 @@ from stack.services import Service
 
 # Every process of the instance carries it; `down` looks for leftovers by it.
 MARKER = "MILLRACE_INSTANCE"
+# supervisord counts nothing; it logs `exited: NAME (...)` for every end that nobody asked for.
+_EXITED = re.compile(r" (?:INFO|WARN) exited: (\S+) ")
 _SHUTDOWN = 6  # supervisord's fault codes
 _NOT_RUNNING = 70
 _ALREADY_STARTED = 60
@@ -61,6 +64,18 @@ def log_file(config: StackConfig, service: str) -> Path:
 def supervisor_log(config: StackConfig) -> Path:
     """What supervisord itself says: starts, ends, restarts."""
     return config.logs / "supervisord.log"
+
+
+def restarts(config: StackConfig) -> dict[str, int]:
+    """How often each service ended without being asked to, since supervisord started."""
+    counts: dict[str, int] = {}
+    path = supervisor_log(config)
+    for line in path.read_text(errors="replace").splitlines() if path.exists() else ():
+        if "supervisord started with pid" in line:
+            counts = {}
+        elif match := _EXITED.search(line):
+            counts[match[1]] = counts.get(match[1], 0) + 1
+    return counts
 
 
 class Supervisor:

@@ -17,7 +17,7 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from stack import instance, kafka, lifecycle, mosquitto, postgres
 from stack.config import ROOT, Ports, StackConfig
-from stack.errors import PreflightError
+from stack.errors import NotReadyError, PreflightError
 from stack.instance import Instance
 from stack.lifecycle import Progress
 from stack.render import instance_environment
@@ -126,3 +126,16 @@ def test_instance_ends_with_its_owner(tmp_path: Path) -> None:
         owner.wait()
         eventually(lambda: Supervisor(config).state() == "DOWN", what="supervisord ends")
         eventually(lambda: lifecycle.processes(config) == [], what="no process is left")
+
+
+def test_service_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:
+    with instance.free_block() as base:
+        config = StackConfig(state=tmp_path / "state", ports=Ports(base=base))
+        progress = Progress(sink=lambda _: None)
+        lifecycle.prepare(config, progress, names=("mosquitto",))
+        mosquitto.config_file(config).write_text("no_such_setting true\n")
+        try:
+            with pytest.raises(NotReadyError, match="(?s)mosquitto ended 4 times.*no_such_setting"):
+                lifecycle.start(config, progress, select(config, ("mosquitto",)))
+        finally:
+            lifecycle.down(config, progress)
