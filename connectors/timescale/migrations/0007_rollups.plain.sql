@@ -56,22 +56,29 @@ COMMENT ON FUNCTION mark_stale_hours IS 'Trigger: marks the hours of changed win
 CREATE TRIGGER aggregates_inserted AFTER INSERT ON aggregates REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_hours();
 CREATE TRIGGER aggregates_updated AFTER UPDATE ON aggregates REFERENCING NEW TABLE AS changed FOR EACH STATEMENT EXECUTE FUNCTION mark_stale_hours();
 
-CREATE VIEW aggregates_1h AS
-SELECT start, tag_id, window_s, count, good, mean, m2, min, min_time, max, max_time, first, first_time, last, last_time
-FROM rollup_1h r
-WHERE NOT EXISTS (SELECT FROM rollup_stale s WHERE s.hour = r.start)
-UNION ALL
-SELECT s.hour, tag_id, window_s, sum(count)::bigint AS count, sum(good)::bigint AS good,
+CREATE FUNCTION hour_of_windows(wanted timestamptz) RETURNS SETOF rollup_1h
+LANGUAGE sql STABLE PARALLEL SAFE AS $$
+    SELECT wanted, tag_id, window_s, sum(count)::bigint AS count, sum(good)::bigint AS good,
        CASE WHEN sum(good) > 0 THEN (merged_stats(good, mean, m2))[2] END AS mean,
        CASE WHEN sum(good) > 0 THEN (merged_stats(good, mean, m2))[3] END AS m2,
        min(min) AS min, (array_agg(min_time ORDER BY min, min_time) FILTER (WHERE good > 0))[1] AS min_time,
        max(max) AS max, (array_agg(max_time ORDER BY max DESC, max_time) FILTER (WHERE good > 0))[1] AS max_time,
        (array_agg(first ORDER BY first_time) FILTER (WHERE good > 0))[1] AS first, min(first_time) AS first_time,
        (array_agg(last ORDER BY last_time DESC) FILTER (WHERE good > 0))[1] AS last, max(last_time) AS last_time
+    FROM aggregates a
+    WHERE a.start >= wanted AND a.start < wanted + interval '1 hour' AND a.window_s >= 60
+    GROUP BY 2, 3
+$$;
+COMMENT ON FUNCTION hour_of_windows IS 'One hour of every tag, computed from its windows.';
+
+CREATE VIEW aggregates_1h AS
+SELECT start, tag_id, window_s, count, good, mean, m2, min, min_time, max, max_time, first, first_time, last, last_time
+FROM rollup_1h r
+WHERE NOT EXISTS (SELECT FROM rollup_stale s WHERE s.hour = r.start)
+UNION ALL
+SELECT w.start, w.tag_id, w.window_s, w.count, w.good, w.mean, w.m2, w.min, w.min_time, w.max, w.max_time, w.first, w.first_time, w.last, w.last_time
 FROM (SELECT DISTINCT hour FROM rollup_stale) s
-JOIN aggregates a ON a.start >= s.hour AND a.start < s.hour + interval '1 hour'
-WHERE window_s >= 60
-GROUP BY 1, 2, 3;
+CROSS JOIN LATERAL hour_of_windows(s.hour) w;
 
 CREATE VIEW aggregates_1d AS
 SELECT date_bin('1 day', start, timestamptz '2000-01-01 00:00:00+00') AS start, tag_id, window_s, sum(count)::bigint AS count, sum(good)::bigint AS good,

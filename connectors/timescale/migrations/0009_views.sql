@@ -67,12 +67,14 @@ COMMENT ON COLUMN aggregate.last_time IS 'Its time.';
 COMMENT ON COLUMN aggregate.repaired IS 'Recomputed from samples; false when it came from the stream.';
 
 CREATE VIEW aggregate_1h AS
-SELECT DISTINCT ON (a.tag_id, a.start) a.start, a.window_s, t.path, t.name, t.device_id, a.tag_id, t.unit, a.count, a.good, a.mean,
+SELECT a.start, a.window_s, t.path, t.name, t.device_id, t.tag_id, t.unit, a.count, a.good, a.mean,
        CASE WHEN a.good > 1 THEN sqrt(a.m2 / (a.good - 1)) END AS stddev,
        a.min, a.min_time, a.max, a.max_time, a.first, a.first_time, a.last, a.last_time
-FROM aggregates_1h a
-JOIN tag_definition t USING (tag_id)
-ORDER BY a.tag_id, a.start, a.count DESC, a.window_s;
+FROM tag_definition t
+-- Per tag, so that a condition on the path comes first. Two lengths of window in one hour: the class of the tag was changed.
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (w.start) w.* FROM aggregates_1h w WHERE w.tag_id = t.tag_id ORDER BY w.start, w.count DESC, w.window_s
+) a;
 COMMENT ON VIEW aggregate_1h IS 'Hours of every tag.';
 COMMENT ON COLUMN aggregate_1h.start IS 'Start of the hour, inclusive.';
 COMMENT ON COLUMN aggregate_1h.window_s IS 'Length of the windows it is made of, seconds.';
@@ -95,12 +97,14 @@ COMMENT ON COLUMN aggregate_1h.last IS 'Latest value, in the unit.';
 COMMENT ON COLUMN aggregate_1h.last_time IS 'Its time.';
 
 CREATE VIEW aggregate_1d AS
-SELECT DISTINCT ON (a.tag_id, a.start) a.start, a.window_s, t.path, t.name, t.device_id, a.tag_id, t.unit, a.count, a.good, a.mean,
+SELECT a.start, a.window_s, t.path, t.name, t.device_id, t.tag_id, t.unit, a.count, a.good, a.mean,
        CASE WHEN a.good > 1 THEN sqrt(a.m2 / (a.good - 1)) END AS stddev,
        a.min, a.min_time, a.max, a.max_time, a.first, a.first_time, a.last, a.last_time
-FROM aggregates_1d a
-JOIN tag_definition t USING (tag_id)
-ORDER BY a.tag_id, a.start, a.count DESC, a.window_s;
+FROM tag_definition t
+-- Per tag, so that a condition on the path comes first. Two lengths of window in one day: the class of the tag was changed.
+CROSS JOIN LATERAL (
+    SELECT DISTINCT ON (w.start) w.* FROM aggregates_1d w WHERE w.tag_id = t.tag_id ORDER BY w.start, w.count DESC, w.window_s
+) a;
 COMMENT ON VIEW aggregate_1d IS 'Days (UTC) of every tag.';
 COMMENT ON COLUMN aggregate_1d.start IS 'Start of the day, inclusive.';
 COMMENT ON COLUMN aggregate_1d.window_s IS 'Length of the windows it is made of, seconds.';

@@ -1,0 +1,134 @@
+"""Recomputes windows from samples where the stream could not know everything: BACKFILL, REPLAY, late samples, windows in doubt.
+
+Enters: ranges from the queue `dirty_ranges`. Leaves: rows of `aggregates` with `repaired`, at every window length of the tag; hours and days
+follow from those. Who calls: the maintenance service, every second, one at a time (advisory lock). One transaction takes ranges out of the
+queue and writes their windows, so a crash repeats it; doing it twice changes nothing.
+
+Samples that come later bring their own mark. A window of the stream that comes later and knows more or less than the repaired one is marked by
+the upsert. What `historise` left out of `samples` cannot be recomputed: for those tags the stream's row, which counted more, stays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+from psycopg import sql
+
+from connectors.timescale import aggregates, dirty, packing
+from connectors.timescale.partitions import PartitionCache
+from connectors.timescale.samples import DirtyRange
+from connectors.timescale.windows import select, windows_of
+
+Connection = psycopg.Connection[Any]
+
+_COLUMNS = (("time", "timestamptz"), ("value", "float8"), ("tag_id", "int4"), ("quality", "int2"))
+_SPAN_US = 3_600_000_000
+"""One read covers at most about an hour of the tags concerned, so memory is bounded however old or long the ranges are."""
+RANGES_AT_ONCE = 5_000
+QUIET_S = 120.0
+
+
+@dataclass(kw_only=True, slots=True)
+class RepairResult:
+    """Ranges done, windows written."""
+
+    ranges: int = 0
+    windows: int = 0
+
+
+def repair(connection: Connection, partitions: PartitionCache, *, limit: int = RANGES_AT_ONCE, quiet_s: float = QUIET_S) -> RepairResult:
+    """Work off up to `limit` ranges that are ready; raises psycopg.Error, with the ranges still in the queue."""
+    result = RepairResult()
+    with connection.transaction(), connection.cursor() as cursor:
+        ranges = dirty.take(cursor, limit=limit, quiet_s=quiet_s)
+        if not ranges:
+            return result
+        result.ranges = len(ranges)
+        windows_s = _windows_of_tags(cursor, {item.tag_id for item in ranges})
+        for group in _groups(ranges):
+            result.windows += _repair_group(connection, cursor, partitions, group, windows_s)
+    return result
+
+
+def _windows_of_tags(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int]) -> dict[int, list[int]]:
+    rows = cursor.execute("SELECT tag_id, windows_s FROM tags WHERE tag_id = ANY (%s)", (list(tag_ids),)).fetchall()
+    return dict(rows)
+
+
+def _groups(ranges: Sequence[DirtyRange]) -> Iterator[list[DirtyRange]]:
+    """Pieces of ranges by hour, so that each group is one read."""
+    pieces: dict[int, list[DirtyRange]] = {}
+    for item in ranges:
+        for hour in range(item.from_us // _SPAN_US, item.to_us // _SPAN_US + 1):
+            piece = DirtyRange(
+                tag_id=item.tag_id,
+                from_us=max(item.from_us, hour * _SPAN_US),
+                to_us=min(item.to_us, (hour + 1) * _SPAN_US - 1),
+                reason=item.reason,
+            )
+            pieces.setdefault(hour, []).append(piece)
+    for hour in sorted(pieces):
+        yield pieces[hour]
+
+
+def _repair_group(
+    connection: Connection,
+    cursor: psycopg.Cursor[Any],
+    partitions: PartitionCache,
+    ranges: Sequence[DirtyRange],
+    windows_s: dict[int, list[int]],
+) -> int:
+    known = [item for item in ranges if item.tag_id in windows_s]  # a tag that never was has no windows
+    if not known:
+        return 0
+    # Windows divide an hour, so whole windows of every length lie within the hour of the group.
+    longest_us = max(max(windows_s[item.tag_id]) for item in known) * 1_000_000
+    from_us = min(item.from_us for item in known) // longest_us * longest_us
+    to_us = (max(item.to_us for item in known) // longest_us + 1) * longest_us
+    rows = _read(cursor, {item.tag_id for item in known}, from_us, to_us)
+    if not len(rows):
+        return 0
+    time_us = rows["time"].astype(np.int64) + packing.EPOCH_2000_US
+    tag_id, value = rows["tag_id"].astype(np.int32), rows["value"].astype(np.float64)
+    quality = rows["quality"].astype(np.int16).view(np.uint16)
+    written = 0
+    for window_s in sorted({window for item in known for window in windows_s[item.tag_id]}):
+        touched = _touched([item for item in known if window_s in windows_s[item.tag_id]], window_s)
+        of_interest = np.isin(tag_id, np.unique(touched >> 32).astype(np.int32))
+        windows = windows_of(tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s)
+        windows = select(windows, np.isin(_keys(windows["tag_id"], windows["start"], window_s), touched))
+        if len(windows["start"]):
+            partitions.ensure(connection, "aggregates", int(windows["start"].min()), int(windows["start"].max()))
+            written += aggregates.upsert(cursor, windows, repaired=True).written
+    return written
+
+
+def _keys(tag_id: NDArray[Any], start_us: NDArray[Any], window_s: int) -> NDArray[np.int64]:
+    """One integer per (tag, window): windows since 1970 fit 32 bits until 2106."""
+    keys: NDArray[np.int64] = (tag_id.astype(np.int64) << 32) + start_us // (window_s * 1_000_000)
+    return keys
+
+
+def _touched(ranges: Sequence[DirtyRange], window_s: int) -> NDArray[np.int64]:
+    """Keys of all windows that overlap one of the ranges."""
+    window_us = window_s * 1_000_000
+    first = np.array([(item.tag_id << 32) + item.from_us // window_us for item in ranges], dtype=np.int64)
+    last = np.array([(item.tag_id << 32) + item.to_us // window_us for item in ranges], dtype=np.int64)
+    counts = last - first + 1
+    offsets = np.arange(counts.sum()) - np.repeat(np.cumsum(counts) - counts, counts)
+    touched: NDArray[np.int64] = np.unique(np.repeat(first, counts) + offsets)
+    return touched
+
+
+def _read(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int], from_us: int, to_us: int) -> NDArray[Any]:
+    query = sql.SQL(
+        "COPY (SELECT time, value, tag_id, quality FROM samples WHERE time >= to_time({}) AND time < to_time({}) AND tag_id = ANY ({}))"
+        " TO STDOUT (FORMAT binary)"
+    ).format(sql.Literal(from_us), sql.Literal(to_us), sql.Literal(list(tag_ids)))
+    with cursor.copy(query) as copy:
+        return packing.unpack(b"".join(bytes(part) for part in copy), _COLUMNS)
