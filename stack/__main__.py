@@ -101,15 +101,9 @@ def _settings(config: StackConfig, _: argparse.Namespace) -> int:
 
 
 def _reset(config: StackConfig, options: argparse.Namespace) -> int:
-    folders = [
-        config.data,
-        config.logs,
-        config.config,
-        config.secrets,
-        config.state / "tmp",
-        config.run,
-        postgres.data_dir(config),
-    ]
+    folders = [config.data, config.logs, config.config, config.secrets, config.state / "tmp", config.run]
+    if not postgres.data_dir(config).is_relative_to(config.state):
+        folders.append(postgres.data_dir(config).parent)
     if not options.yes and input(f"Delete all data of the stack in {config.state}? [y/N] ").strip().lower() not in (
         "y",
         "yes",
