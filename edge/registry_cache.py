@@ -1,0 +1,167 @@
+"""The gateway's copy of the registry: follows `registry.tags`, and keeps what concerns its site on disk.
+
+Enters: definitions and version markers from Kafka. Leaves: a `RegistryView` each time a version is complete: first the one
+on disk, so that the gateway starts while Kafka is away, then the newest of the topic, then every later one as it comes.
+Views are never made of half a version. The topic is the truth: after a reset of the platform its lower version wins.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import re
+import struct
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Protocol
+
+from connectors.kafka_follow import Follower
+from schemas import codec, topics
+from schemas.errors import SchemaError
+from schemas.registry import TagDefinition, encode_tag, encode_version, tag_from_record
+from schemas.settings import KafkaSettings
+
+log = logging.getLogger(__name__)
+
+_LENGTH = struct.Struct("<I")
+
+
+class _Message(Protocol):
+    def key(self) -> bytes | str | None: ...
+    def value(self) -> bytes | str | None: ...
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class RegistryView:
+    """One complete version, as one gateway sees it."""
+
+    version: int = 0
+    tags: dict[int, TagDefinition] = field(default_factory=dict)
+    """The gateway's own tags that are not retired, by tag id."""
+    foreign: frozenset[str] = frozenset()
+    """Addresses of the site that are known and not this gateway's to read."""
+
+    def device(self, device_id: int) -> list[TagDefinition]:
+        """The gateway's tags of a device."""
+        return [tag for tag in self.tags.values() if tag.device_id == device_id]
+
+
+class RegistryCache:
+    """See the module's docstring. `on_view` is called in the event loop."""
+
+    def __init__(self, path: Path, *, gateway_id: str, site: str, on_view: Callable[[RegistryView], None]) -> None:
+        self.view = RegistryView()
+        self._path, self._gateway_id, self._site, self._on_view = path, gateway_id, site, on_view
+        self._site_tags: dict[int, TagDefinition] = {}
+        self._newest: RegistryView | None = None
+        self._live = False
+
+    def load(self) -> None:
+        """Use the copy on disk, if there is one that can be read."""
+        try:
+            data = self._path.read_bytes()
+        except FileNotFoundError:
+            return
+        try:
+            self._fold_all(_unpack(data))
+        except (SchemaError, struct.error) as error:
+            log.warning("the copy of the registry cannot be read", extra={"path": str(self._path), "cause": str(error)})
+        if self._newest is not None:
+            self._publish(self._newest)
+        self._newest, self._site_tags = None, {}
+
+    async def run(self, kafka: KafkaSettings) -> None:
+        """Follow the topic until cancelled."""
+        follower = Follower(kafka, [re.escape(topics.TAGS.name)], self.on_messages)
+        following = asyncio.create_task(follower.run())
+        caught_up = asyncio.create_task(follower.caught_up.wait())
+        try:
+            await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
+            if caught_up.done():
+                self.caught_up()
+            await following
+        finally:
+            following.cancel()
+            caught_up.cancel()
+            await asyncio.gather(following, caught_up, return_exceptions=True)
+
+    def on_messages(self, messages: Iterable[_Message]) -> None:
+        """Fold messages of the topic in, in order."""
+        self._fold_all((_bytes(message.key()), _bytes(message.value())) for message in messages)
+
+    def caught_up(self) -> None:
+        """All that was in the topic at the start has been folded in: from now on every version counts at once."""
+        self._live = True
+        if self._newest is not None:
+            self._publish(self._newest)
+
+    def _fold_all(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
+        for key, value in pairs:
+            try:
+                self._fold(key, value)
+            except SchemaError:
+                log.exception(
+                    "a definition in the registry cannot be read", extra={"key": key.decode("ascii", "replace")}
+                )
+
+    def _fold(self, key: bytes, value: bytes) -> None:
+        if not value:
+            if key.isdigit():
+                self._site_tags.pop(int(key), None)
+            return
+        name, record = codec.decode(value, "TagDefinition", "RegistryVersion")
+        if name == "RegistryVersion":
+            self._newest = self._view(record["version"])
+            if self._live:
+                self._publish(self._newest)
+        elif record["site"] == self._site:
+            self._site_tags[record["tag_id"]] = tag_from_record(record)
+        else:
+            self._site_tags.pop(record["tag_id"], None)
+
+    def _view(self, version: int) -> RegistryView:
+        mine = {
+            tag_id: tag
+            for tag_id, tag in sorted(self._site_tags.items())
+            if tag.gateway_id == self._gateway_id and not tag.retired
+        }
+        foreign = frozenset(tag.address for tag_id, tag in self._site_tags.items() if tag_id not in mine)
+        return RegistryView(version=version, tags=mine, foreign=foreign)
+
+    def _publish(self, view: RegistryView) -> None:
+        if view == self.view:
+            return
+        log.info("registry version in use", extra={"version": view.version, "tags": len(view.tags)})
+        self.view = view
+        if self._live:
+            self._save(view)
+        self._on_view(view)
+
+    def _save(self, view: RegistryView) -> None:
+        pairs = [encode_tag(tag) for tag in self._site_tags.values()]
+        pairs.append(encode_version(view.version, tags=len(pairs), time_us=0))
+        halfway = self._path.with_suffix(".tmp")
+        with halfway.open("wb") as file:
+            file.write(_pack(pairs))
+            file.flush()
+            os.fsync(file.fileno())
+        halfway.replace(self._path)
+
+
+def _bytes(part: bytes | str | None) -> bytes:
+    return part.encode() if isinstance(part, str) else part or b""
+
+
+def _pack(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:
+    return b"".join(_LENGTH.pack(len(part)) + part for pair in pairs for part in pair)
+
+
+def _unpack(data: bytes) -> Iterable[tuple[bytes, bytes]]:
+    parts, at = list[bytes](), 0
+    while at < len(data):
+        (length,) = _LENGTH.unpack_from(data, at)
+        at += _LENGTH.size + length
+        parts.append(data[at - length : at])
+    return zip(parts[::2], parts[1::2], strict=True)

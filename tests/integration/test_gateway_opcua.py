@@ -1,0 +1,237 @@
+"""The OPC UA connector against a real server: every sample once, gaps named, writes read back."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterable
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from asyncua import Server, ua
+
+from connectors.opcua import OpcUaConnector
+from connectors.opcua_session import OpcUaSettings
+from connectors.readings import Write, WriteStatus
+from schemas.events import EventKind
+from schemas.ids import now_us
+from schemas.registry import DataType, TagDefinition
+from tests.integration.gateway_support import MemorySink, free_port, tag, until
+
+T0 = datetime(2026, 1, 1, tzinfo=UTC)
+T0_US = int(T0.timestamp()) * 1_000_000
+
+
+class Machine:
+    """An OPC UA server with writable variables named `<device>.<tag>`."""
+
+    def __init__(self, port: int) -> None:
+        self.url = f"opc.tcp://127.0.0.1:{port}/machine"
+        self.nodes: dict[str, Any] = {}
+        self._server: Server | None = None
+        self._step = 0
+
+    async def start(self, names: Iterable[str]) -> None:
+        server = Server()
+        await server.init()
+        server.set_endpoint(self.url)
+        server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
+        await server.register_namespace("urn:test:machine")
+        for name in names:
+            node = await server.nodes.objects.add_variable(ua.NodeId(name, 2), name, 0.0, ua.VariantType.Double)
+            await node.set_writable()
+            self.nodes[name] = node
+        await server.start()
+        self._server = server
+
+    async def stop(self) -> None:
+        server, self._server = self._server, None
+        if server is not None:
+            await server.stop()
+
+    async def set(self, name: str, value: Any, *, at_ms: int | None = None, status: int = 0) -> int:
+        """Give a variable a value; its source time advances 10 ms a call unless given. Returns the time in µs."""
+        self._step += 10
+        at_ms = self._step if at_ms is None else at_ms
+        stamp = T0 + timedelta(milliseconds=at_ms)
+        kind = ua.VariantType.Double if isinstance(value, float) else None
+        data = ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), stamp, stamp)
+        await self.nodes[name].write_value(data)
+        return T0_US + at_ms * 1000
+
+
+@pytest.fixture
+async def machine() -> AsyncIterator[Machine]:
+    made = Machine(free_port())
+    yield made
+    await made.stop()
+
+
+@contextlib.asynccontextmanager
+async def connected(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> AsyncIterator[OpcUaConnector]:
+    settings = OpcUaSettings(url=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
+    connector = OpcUaConnector(settings, sink=sink, clock=now_us)
+    connector.update({one.address: one for one in tags}, frozenset())
+    task = asyncio.create_task(connector.run())
+    try:
+        yield connector
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+def two_tags() -> list[TagDefinition]:
+    return [tag(1, "opcua:ns=2;s=d1.a"), tag(2, "opcua:ns=2;s=d1.b")]
+
+
+async def test_every_change_arrives_once_with_its_source_time_and_status(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    first_us = await machine.set("d1.a", 1.0)
+    await machine.set("d1.b", 5.0)
+    sink = MemorySink()
+    async with connected(machine, two_tags(), sink):
+        await until(lambda: len(sink.rows) == 2)
+        times = [await machine.set("d1.a", float(value)) for value in (2, 2, 3)]
+        bad_us = await machine.set("d1.a", 4.0, status=ua.StatusCodes.BadSensorFailure)
+        await until(lambda: len(sink.rows) == 6)
+    mine = [row[1:] for row in sink.rows if row[0] == 1]
+    assert mine[0] == (first_us, 1.0, 0)
+    assert mine[1:4] == [(times[0], 2.0, 0), (times[1], 2.0, 0), (times[2], 3.0, 0)]
+    assert (mine[4][0], mine[4][2]) == (bad_us, 0x808C)
+    assert [notice.device_id for notice in sink.of(EventKind.BIRTH)] == [1]
+    assert sink.of(EventKind.GAP) == []
+
+
+async def test_a_burst_between_two_publications_is_queued_not_lost(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink()
+    async with connected(machine, two_tags(), sink):
+        await until(lambda: len(sink.rows) == 2)
+        for value in range(300):
+            await machine.set("d1.a", float(value))
+        await until(lambda: len(sink.values(1)) == 301)
+    assert sink.values(1)[1:] == [float(value) for value in range(300)]
+
+
+async def test_a_restarted_server_makes_a_gap_and_repeats_are_not_new(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    last_us = await machine.set("d1.a", 1.0)
+    last_b_us = await machine.set("d1.b", 2.0)
+    sink = MemorySink()
+    async with connected(machine, two_tags(), sink) as connector:
+        await until(lambda: len(sink.rows) == 2)
+        await machine.stop()
+        await until(lambda: sink.of(EventKind.DEATH))
+        await machine.start(["d1.a", "d1.b"])
+        # b still shows the value that was seen: a repeat. a has moved on.
+        await machine.set("d1.b", 2.0, at_ms=(last_b_us - T0_US) // 1000)
+        new_us = await machine.set("d1.a", 3.0, at_ms=60_000)
+        await until(lambda: len(sink.of(EventKind.BIRTH)) == 2)
+        await until(lambda: 3.0 in sink.values(1))
+        await until(lambda: sink.of(EventKind.GAP))
+        assert connector.status()["connected"]
+    gaps = [notice.gap for notice in sink.of(EventKind.GAP)]
+    gap = gaps[0]
+    assert gap is not None
+    assert (gap.from_us, gap.to_us, gap.samples) == (max(last_us, last_b_us), new_us, -1)
+    assert "was lost" in gap.cause
+    assert [row for row in sink.rows if row[1] == last_b_us] == [(2, last_b_us, 2.0, 0)]
+    assert sink.of(EventKind.DEATH)[0].attributes["quality"] == "0x8031"
+
+
+async def test_a_restarted_gateway_knows_what_it_has_seen(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    a_us = await machine.set("d1.a", 1.0)
+    await machine.set("d1.b", 2.0, at_ms=90_000)
+    sink = MemorySink(seen={1: a_us, 2: T0_US + 10_000})
+    async with connected(machine, two_tags(), sink):
+        await until(lambda: sink.of(EventKind.GAP))
+    assert sink.rows == [(2, T0_US + 90_000_000, 2.0, 0)]
+    gap = sink.of(EventKind.GAP)[0].gap
+    assert gap is not None
+    assert (gap.from_us, gap.to_us) == (max(a_us, T0_US + 10_000), T0_US + 90_000_000)
+    assert gap.cause == "the gateway was not running"
+
+
+async def test_overflow_of_the_servers_queue_is_a_gap(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink()
+    async with connected(machine, two_tags(), sink):
+        await until(lambda: len(sink.rows) == 2)
+        before = await machine.set("d1.a", 1.0)
+        after = await machine.set("d1.a", 2.0, status=0x0480)
+        await until(lambda: sink.of(EventKind.GAP))
+    gap = sink.of(EventKind.GAP)[0].gap
+    assert gap is not None
+    assert (gap.from_us, gap.to_us, gap.samples) == (before, after, -1)
+    assert "overflowed" in gap.cause
+
+
+async def test_notifications_are_acknowledged_only_after_append(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink(hold=True)
+    async with connected(machine, two_tags(), sink):
+        await until(lambda: len(sink.rows) == 2)
+        await machine.set("d1.a", 1.0)
+        await until(lambda: len(sink.rows) == 3)
+        assert machine._server is not None
+        (subscription,) = machine._server.iserver.subscription_service.subscriptions.values()
+        unacknowledged = subscription._not_acknowledged_results
+        assert len(unacknowledged) == len(sink.held) > 0
+        for done in sink.held:
+            done()
+        sink.hold = False
+        await machine.set("d1.a", 2.0)
+        await until(lambda: not unacknowledged)
+
+
+async def test_registry_changes_and_unknown_addresses(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink()
+    tags = [*two_tags(), tag(3, "opcua:ns=2;s=d1.none"), tag(4, "opcua:no node id")]
+    async with connected(machine, tags, sink) as connector:
+        await until(lambda: len(connector.status()["refused"]) == 2)
+        assert connector.status()["refused"]["opcua:ns=2;s=d1.none"] == "BadNodeIdUnknown"
+        connector.update({tags[0].address: tags[0]}, frozenset())
+        await until(lambda: connector.status()["tags"] == 1 and not connector.status()["refused"])
+        await machine.set("d1.b", 9.0)
+        await machine.set("d1.a", 8.0)
+        await until(lambda: 8.0 in sink.values(1))
+        assert 9.0 not in sink.values(2)
+    assert not connector.serves("spb:north/n/d/m")
+
+
+async def test_writes_are_read_back_and_refusals_are_told(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink()
+    a, b = two_tags()
+    async with connected(machine, [a, b], sink) as connector:
+        await until(lambda: len(sink.rows) == 2)
+        done = await connector.write([Write(a, 7.5), Write(b, 2.0)], 5.0)
+        assert (done.status, dict(done.readback)) == (WriteStatus.DONE, {"t1": 7.5, "t2": 2.0})
+        await until(lambda: 7.5 in sink.values(1))
+        await machine.nodes["d1.b"].set_read_only()
+        refused = await connector.write([Write(b, 3.0)], 5.0)
+        assert refused.status is WriteStatus.REFUSED
+        assert "Bad" in refused.detail
+        missing = await connector.write([Write(tag(9, "opcua:ns=2;s=d1.z"), 1.0)], 5.0)
+        assert missing.status is WriteStatus.NOT_SENT
+        await machine.stop()
+        await until(lambda: sink.of(EventKind.DEATH))
+        away = await connector.write([Write(a, 1.0)], 1.0)
+        assert away.status is WriteStatus.NOT_SENT
+
+
+async def test_writes_use_the_servers_own_type(machine: Machine) -> None:
+    await machine.start(["d1.a"])
+    assert machine._server is not None
+    node = await machine._server.nodes.objects.add_variable(ua.NodeId("d1.n", 2), "d1.n", 1, ua.VariantType.UInt16)
+    await node.set_writable()
+    whole = tag(5, "opcua:ns=2;s=d1.n", data_type=DataType.INTEGER)
+    sink = MemorySink()
+    async with connected(machine, [whole], sink) as connector:
+        await until(lambda: sink.rows)
+        assert (await connector.write([Write(whole, 12.0)], 5.0)).status is WriteStatus.DONE
+    written = await node.read_data_value()
+    assert (written.Value.Value, written.Value.VariantType) == (12, ua.VariantType.UInt16)
