@@ -11,11 +11,12 @@ from __future__ import annotations
 import argparse
 import logging
 import sys
+import time
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaError, KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
     AdminClient,
     AlterConfigOpType,
@@ -79,10 +80,15 @@ def apply(
     rows = wanted(sites)
     try:
         existing = admin.list_topics(timeout=_TIMEOUT_S).topics
-        changes = _create(admin, {name: row for name, row in rows.items() if name not in existing}, replication)
-        present = {name: row for name, row in rows.items() if name in existing}
+        created = _create(admin, {name: row for name, row in rows.items() if name not in existing}, replication)
+        partitions = _partitions(admin, rows)
+        present = {name: row for name, row in rows.items() if name not in created}
+        changes = [
+            Change(topic=name, what=f"created with {rows[name].partitions} partitions", applied=True)
+            for name in created
+        ]
         for name, row in present.items():
-            have = len(existing[name].partitions)
+            have = partitions[name]
             if have != row.partitions:
                 grow = add_partitions and have < row.partitions
                 if grow:
@@ -94,14 +100,34 @@ def apply(
     return changes
 
 
-def _create(admin: AdminClient, rows: dict[str, Topic], replication: int) -> list[Change]:
+def _create(admin: AdminClient, rows: dict[str, Topic], replication: int) -> list[str]:
+    """Make topics; returns those that were not there, for somebody else may be making them too."""
     if not rows:
         return []
     fresh = [NewTopic(name, row.partitions, replication, config=settings_of(row)) for name, row in rows.items()]
-    _wait(admin.create_topics(fresh, operation_timeout=_TIMEOUT_S))
-    return [
-        Change(topic=name, what=f"created with {row.partitions} partitions", applied=True) for name, row in rows.items()
-    ]
+    created = []
+    for name, future in admin.create_topics(fresh, operation_timeout=_TIMEOUT_S).items():
+        try:
+            future.result(_TIMEOUT_S)
+            created.append(name)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError.TOPIC_ALREADY_EXISTS:
+                raise
+    return created
+
+
+def _partitions(admin: AdminClient, rows: dict[str, Topic]) -> dict[str, int]:
+    """Partitions of the topics, once the broker shows all of them: it does so a moment after the controller made them."""
+    deadline = time.monotonic() + _TIMEOUT_S
+    while True:
+        topics = admin.list_topics(timeout=_TIMEOUT_S).topics
+        if missing := sorted(set(rows) - set(topics)):
+            if time.monotonic() > deadline:
+                timed_out = KafkaError(KafkaError._TIMED_OUT)
+                raise DeliveryError(timed_out, f"{missing[0]} was made but is not there after {_TIMEOUT_S:g} s")
+            time.sleep(0.05)
+        else:
+            return {name: len(topics[name].partitions) for name in rows}
 
 
 def _adjust(admin: AdminClient, rows: dict[str, Topic]) -> list[Change]:

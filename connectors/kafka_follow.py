@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _BATCH = 1000
 _POLL_S = 0.25
 _IN_FLIGHT = 4
+# Stopping waits for a lookup that is under way.
+_LOOKUP_S = 2.0
 
 
 class Follower:
@@ -151,12 +153,14 @@ class Follower:
     def _refresh(self, source: Consumer, lookup: Consumer) -> bool:
         """Assign partitions not seen before; False when the broker did not answer or a pattern has no topic yet."""
         try:
-            found = {pattern: kafka.topics_matching(lookup, (pattern,)) for pattern in self._patterns}
+            found = {
+                pattern: kafka.topics_matching(lookup, (pattern,), timeout_s=_LOOKUP_S) for pattern in self._patterns
+            }
             names = sorted({name for names in found.values() for name in names})
             starts = [start for name in names for start in self._starts(lookup, name)]
             if starts and self._first:
                 # Without leaders in its cache, an assignment waits for a timer of a second.
-                kafka.topics_matching(source, self._patterns)
+                kafka.topics_matching(source, self._patterns, timeout_s=_LOOKUP_S)
         except kafka.DeliveryError as error:
             log.warning("waiting for kafka", extra={"patterns": self._patterns, "cause": str(error)})
             return False
@@ -170,13 +174,13 @@ class Follower:
 
     def _starts(self, lookup: Consumer, name: str) -> list[TopicPartition]:
         """Where to start in the partitions of a topic that are new."""
-        fresh = {p for p in kafka.partitions_of(lookup, name) if (name, p) not in self._assigned}
+        fresh = {p for p in kafka.partitions_of(lookup, name, timeout_s=_LOOKUP_S) if (name, p) not in self._assigned}
         if not fresh:
             return []
         # What appears while following is new: none of it may be missed.
         from_start = self._beginning or not self._first
         starts = []
-        for partition, (low, high) in kafka.watermarks(lookup, name).items():
+        for partition, (low, high) in kafka.watermarks(lookup, name, timeout_s=_LOOKUP_S).items():
             if partition in fresh:
                 if from_start and low < high:
                     self._pending[name, partition] = high

@@ -7,6 +7,7 @@ import logging
 import time
 from contextlib import aclosing
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
 import grpc
@@ -373,7 +374,8 @@ async def test_too_many_calls_are_pushed_back_with_a_time() -> None:
             await stub.GetTag(state_pb2.GetTagRequest(tag_id=100))
         error = await failure(stub.GetTag(state_pb2.GetTagRequest(tag_id=100)))
         assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-        [pushback] = [value for key, value in error.trailing_metadata() if key == "grpc-retry-pushback-ms"]
+        trailing: Any = error.trailing_metadata()
+        [pushback] = [value for key, value in trailing if key == "grpc-retry-pushback-ms"]
         assert 0 < int(pushback) <= 500
 
 

@@ -1,0 +1,216 @@
+"""The Kafka helpers against a real broker."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from uuid import uuid4
+
+import pytest
+from confluent_kafka import Message, TopicPartition
+from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+
+from connectors import cat, kafka, kafka_admin
+from connectors.kafka_follow import Follower
+from schemas import topics
+from schemas.errors import UnavailableError
+from schemas.settings import KafkaSettings
+from tests.integration.polling import eventually
+
+MakeTopic = Callable[..., str]
+
+
+@pytest.fixture
+def settings(kafka: str) -> KafkaSettings:
+    return KafkaSettings(bootstrap_servers=kafka)
+
+
+@pytest.fixture
+def make_topic(settings: KafkaSettings) -> MakeTopic:
+    """Makes a topic of a new name."""
+
+    def make(*, partitions: int = 3, name: str = "", **config: str) -> str:
+        topic = name or f"test.{uuid4().hex}"
+        admin = AdminClient({**settings.client_config()})
+        settled = {key.replace("_", "."): value for key, value in config.items()}
+        admin.create_topics([NewTopic(topic, partitions, 1, config=settled)], operation_timeout=10)[topic].result(15)
+        eventually(lambda: topic in admin.list_topics(timeout=5).topics, what="the broker shows the topic")
+        return topic
+
+    return make
+
+
+def write(settings: KafkaSettings, topic: str, *values: str, key: str = "k") -> None:
+    producer = kafka.producer(settings, linger_ms=0)
+    assert kafka.send(producer, topic, [(key.encode(), value.encode()) for value in values]) == len(values)
+
+
+def texts(messages: list[Message]) -> list[str]:
+    return [(message.value() or b"-").decode() for message in messages]
+
+
+def test_topics_are_made_once_and_then_agree_with_the_table(settings: KafkaSettings) -> None:
+    site = f"s{uuid4().hex[:8]}"
+    made = kafka_admin.apply(settings, (site,))
+    assert {change.topic for change in made} >= {topic.for_site(site) for topic in topics.TOPICS if topic.per_site}
+    assert all(change.applied for change in made)
+    eventually(lambda: kafka_admin.apply(settings, (site,)) == [], what="nothing differs")
+
+
+def test_differences_are_reported_and_put_right_where_that_is_safe(
+    settings: KafkaSettings, make_topic: MakeTopic
+) -> None:
+    site = f"s{uuid4().hex[:8]}"
+    make_topic(name=f"telemetry.frames.{site}", partitions=2, retention_ms="1000")
+    changes = {(change.topic, change.what, change.applied) for change in kafka_admin.apply(settings, (site,))}
+    week_ms = topics.FRAMES.retention_ms
+    assert (f"telemetry.frames.{site}", "partitions 2, table says 6", False) in changes
+    assert (f"telemetry.frames.{site}", f"retention.ms was 1000, now {week_ms}", True) in changes
+    # The broker shows new settings a moment after it took them.
+    eventually(lambda: len(kafka_admin.apply(settings, (site,))) == 1, what="only the partitions differ")
+    [grown] = kafka_admin.apply(settings, (site,), add_partitions=True)
+    assert (grown.what, grown.applied) == ("partitions 2, table says 6", True)
+    source = kafka.consumer(settings)
+    eventually(lambda: kafka.partitions_of(source, f"telemetry.frames.{site}") == list(range(6)))
+    source.close()
+
+
+def test_reading_to_the_end_gives_everything_and_stops(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    assert list(kafka.read_to_end(settings, topic)) == []
+    kafka.send(kafka.producer(settings), topic, [(f"{i % 7}".encode(), f"{i}".encode()) for i in range(300)])
+    found = texts(list(kafka.read_to_end(settings, topic)))
+    assert sorted(found, key=int) == [str(i) for i in range(300)]
+    assert len(texts(list(kafka.read_to_end(settings, topic, last=2)))) <= 6
+
+
+def test_reading_ends_where_a_compacted_topic_has_lost_its_tail(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1)
+    write(settings, topic, "a", "b", "c")
+    admin = AdminClient({**settings.client_config()})
+    for future in admin.delete_records([TopicPartition(topic, 0, 3)]).values():
+        future.result(10)
+    assert list(kafka.read_to_end(settings, topic, timeout_s=5)) == []
+
+
+def test_tombstones_come_along(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1)
+    kafka.send(kafka.producer(settings), topic, [(b"k", b"v"), (b"k", None)])
+    assert [message.value() for message in kafka.read_to_end(settings, topic)] == [b"v", None]
+
+
+def test_errors_name_cause_and_fix(settings: KafkaSettings) -> None:
+    with pytest.raises(kafka.DeliveryError, match=r"UNKNOWN_TOPIC.*connectors\.kafka_admin"):
+        list(kafka.read_to_end(settings, "no.such.topic"))
+    nobody = KafkaSettings(bootstrap_servers="127.0.0.1:1")
+    with pytest.raises(UnavailableError, match="within|confirmed|check that"):
+        kafka.send(kafka.producer(nobody, delivery_timeout_ms=300), "t", [(b"k", b"v")], timeout_s=2)
+    source = kafka.consumer(nobody)
+    with pytest.raises(kafka.DeliveryError, match=r"bootstrap_servers"):
+        kafka.partitions_of(source, "t", timeout_s=0.5)
+    source.close()
+
+
+def test_too_large_a_record_is_refused_with_the_limit(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    with pytest.raises(kafka.DeliveryError, match=str(kafka.MAX_MESSAGE_BYTES)):
+        kafka.send(kafka.producer(settings), make_topic(), [(b"k", bytes(kafka.MAX_MESSAGE_BYTES + 1))])
+
+
+def test_following_from_now_on_until_told_to_stop(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1)
+    write(settings, topic, "before")
+    stop = threading.Event()
+    found = kafka.follow(settings, (topic,), beginning=True, stop=stop)
+    assert texts([next(found)]) == ["before"]
+    write(settings, topic, "after")
+    assert texts([next(found)]) == ["after"]
+    stop.set()
+    assert list(found) == []
+
+
+async def test_an_awaited_send_is_durable(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    producer = kafka.AsyncProducer(settings, linger_ms=0)
+    sent = await asyncio.gather(*(producer.send(topic, b"k", f"{i}".encode()) for i in range(100)))
+    assert sorted(message.offset() or 0 for message in sent) == list(range(100))
+    assert len(list(kafka.read_to_end(settings, topic))) == 100
+    with pytest.raises(kafka.DeliveryError, match="not written|was refused"):
+        await producer.send(topic, b"k", bytes(kafka.MAX_MESSAGE_BYTES + 1))
+    assert await producer.close() == 0
+
+
+async def following(
+    settings: KafkaSettings, topic: str, **options: object
+) -> tuple[Follower, asyncio.Task[None], list[str]]:
+    found: list[str] = []
+    follower = Follower(settings, (topic,), lambda batch: found.extend(texts(batch)), **options)  # type: ignore[arg-type]
+    return follower, asyncio.create_task(follower.run()), found
+
+
+async def ended(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.gather(task, return_exceptions=True)
+
+
+async def until(condition: Callable[[], object], *, timeout_s: float = 15) -> None:
+    async with asyncio.timeout(timeout_s):
+        while not condition():  # noqa: ASYNC110 - the condition is any state, nothing signals it
+            await asyncio.sleep(0.005)
+
+
+async def test_a_follower_is_caught_up_after_what_was_there_and_goes_on(
+    settings: KafkaSettings, make_topic: MakeTopic
+) -> None:
+    topic = make_topic()
+    write(settings, topic, *map(str, range(2500)))
+    follower, task, found = await following(settings, topic)
+    async with asyncio.timeout(20):
+        await follower.caught_up.wait()
+    assert found == [str(i) for i in range(2500)]
+    producer = kafka.AsyncProducer(settings, linger_ms=0)
+    delays_s = []
+    for i in range(50):
+        await producer.send(topic, b"k", f"new {i}".encode())
+        start_s = time.monotonic()
+        await until(lambda: found[-1] == f"new {i}")  # noqa: B023 - awaited in the same turn of the loop
+        delays_s.append(time.monotonic() - start_s)
+    assert sorted(delays_s)[25] < 0.1
+    await producer.close()
+    await ended(task)
+
+
+async def test_a_follower_finds_topics_that_come_later(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    mark = uuid4().hex
+    make_topic(name=f"late.{mark}.one", partitions=1)
+    follower, task, found = await following(settings, rf"late\.{mark}\..*", beginning=False, refresh_s=0.2)
+    async with asyncio.timeout(20):
+        await follower.caught_up.wait()
+    make_topic(name=f"late.{mark}.two", partitions=1)
+    await asyncio.to_thread(write, settings, f"late.{mark}.two", "first")
+    await until(lambda: found == ["first"])
+    await ended(task)
+
+
+async def test_a_follower_ends_with_the_error_of_its_reader(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    write(settings, topic, "1")
+
+    def refuse(_: list[Message]) -> None:
+        msg = "cannot be"
+        raise RuntimeError(msg)
+
+    with pytest.raises(RuntimeError, match="cannot be"):
+        async with asyncio.timeout(20):
+            await Follower(settings, (topic,), refuse).run()
+
+
+def test_cat_shows_the_last_records_in_order_and_by_key(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic()
+    producer = kafka.producer(settings, linger_ms=0)
+    for i in range(12):
+        kafka.send(producer, topic, [(f"k{i % 2}".encode(), f"{i}".encode())])
+    assert texts(cat.read(settings, topic, count=3, key=None)) == ["9", "10", "11"]
+    assert texts(cat.read(settings, topic, count=2, key="k0")) == ["8", "10"]
+    assert len(cat.read(settings, topic, count=None, key=None)) == 12

@@ -1,0 +1,299 @@
+"""The gRPC server as a process beside a real broker, with and without TLS."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack, aclosing, contextmanager
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import grpc
+import numpy as np
+import pytest
+import trustme
+from confluent_kafka import Producer
+from grpc_health.v1 import health_pb2, health_pb2_grpc
+
+from client import Client, Connection
+from connectors import kafka as helpers
+from connectors import kafka_admin
+from schemas import codec, registry, topics
+from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
+from schemas.errors import PermissionDeniedError, UnavailableError
+from schemas.ids import now_us
+from schemas.proto.millrace.v1 import commands_pb2
+from schemas.settings import KafkaSettings
+from serving import access
+from tests.contract import examples
+from tests.integration.polling import eventually
+
+SITE = "servingtest"
+DEVICE = f"acme/{SITE}/press/line1/cell1/press01"
+DEVICE_ID = 910_000
+TAG_ID = 9_100_000
+TAGS = {TAG_ID: "temperature", TAG_ID + 1: "speed_setpoint"}
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture(scope="module")
+def settings(kafka: str) -> KafkaSettings:
+    """A broker with the topics, the registry of one device, and values of its tags."""
+    found = KafkaSettings(bootstrap_servers=kafka)
+    kafka_admin.apply(found, (SITE,))
+    base = registry.tag_from_record(examples.records()["TagDefinition"])
+    shared: dict[str, Any] = {"device_id": DEVICE_ID, "site": SITE, "gateway_id": "gw-servingtest-1"}
+    tags = [
+        dataclasses.replace(
+            base, tag_id=tag_id, path=f"{DEVICE}/{name}", name=name, writable=name == "speed_setpoint", **shared
+        )
+        for tag_id, name in TAGS.items()
+    ]
+    marker = registry.encode_version(1, tags=len(tags), time_us=now_us())
+    helpers.send(helpers.producer(found), topics.TAGS.name, [*map(registry.encode_tag, tags), marker])
+    return found
+
+
+@pytest.fixture
+def producer(settings: KafkaSettings) -> Iterator[Producer]:
+    made = helpers.producer(settings, linger_ms=0)
+    yield made
+    made.flush(5)
+
+
+def publish_values(producer: Producer, *values: float) -> None:
+    """Values of the two tags, as the telemetry job sends them."""
+    at_us = now_us()
+    batch = {
+        "gateway_id": "gw-servingtest-1",
+        "lane": 0,
+        "closed_time_us": at_us,
+        "tag_id": np.array(list(TAGS), np.int32),
+        "time_us": np.full(2, at_us, np.int64),
+        "value": np.array(values),
+        "quality": np.zeros(2, np.uint16),
+    }
+    helpers.send(producer, topics.LATEST.name, [(b"gw-servingtest-1/0", codec.encode("LatestBatch", batch))])
+
+
+@contextmanager
+def serving(
+    tmp_path: Path, settings: KafkaSettings, *, listen: str = "127.0.0.1:0", extra: str = ""
+) -> Iterator[tuple[int, subprocess.Popen[bytes]]]:
+    """A server process; gives its port. Ends with SIGTERM, and must end well."""
+    config = tmp_path / "serving.toml"
+    config.write_text(
+        f'listen = "{listen}"\ndrain_s = 2.0\n{extra}\n[kafka]\nbootstrap_servers = "{settings.bootstrap_servers}"\n'
+    )
+    log = tmp_path / "serving.log"
+    with ExitStack() as stack:
+        command = [sys.executable, "-m", "serving", "--config", str(config)]
+        process = subprocess.Popen(command, cwd=ROOT, stderr=stack.enter_context(log.open("wb")))
+        try:
+            yield eventually(lambda: _port(log, process), what="the server listens"), process
+        finally:
+            if process.poll() is None:
+                process.send_signal(signal.SIGTERM)
+            assert process.wait(15) == 0, log.read_text()[-2000:]
+
+
+def _port(log: Path, process: subprocess.Popen[bytes]) -> int | None:
+    assert process.poll() is None, log.read_text()
+    listening = [json.loads(line) for line in log.read_text().splitlines() if '"listening"' in line]
+    return int(listening[0]["port"]) if listening else None
+
+
+async def ready(channel: grpc.aio.Channel) -> None:
+    """Wait until the server says that its caches are current."""
+    stub = health_pb2_grpc.HealthStub(channel)
+    async with asyncio.timeout(20):
+        async for answer in stub.Watch(health_pb2.HealthCheckRequest(), wait_for_ready=True):
+            if answer.status == health_pb2.HealthCheckResponse.SERVING:
+                return
+
+
+def request_on_the_topic(settings: KafkaSettings, command_id: UUID) -> CommandRequest | None:
+    """The request of a command, from the topic."""
+    for message in helpers.read_to_end(settings, topics.REQUESTS.for_site(SITE)):
+        name, record = codec.decode(message.value() or b"")
+        if name == "CommandRequest" and record["command_id"] == command_id:
+            assert message.key() == str(DEVICE_ID).encode()
+            return CommandRequest.from_record(record)
+    return None
+
+
+def state_of(request: CommandRequest, state: CommandState, version: int, **fields: Any) -> tuple[bytes, bytes]:
+    """A record of a command, as the commands job sends it."""
+    kept = ("command_id", "device_id", "gateway_id", "site", "name", "parameters", "submitted_by", "submitted_us")
+    shared = {name: getattr(request, name) for name in (*kept, "expires_us", "attempt")}
+    record = CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)
+    return str(request.command_id).encode(), record.encode()
+
+
+async def test_values_reach_a_watch_within_a_second(
+    tmp_path: Path, settings: KafkaSettings, producer: Producer
+) -> None:
+    publish_values(producer, 1.0, 2.0)
+    with serving(tmp_path, settings) as (port, _):
+        connection = Connection(address=f"127.0.0.1:{port}")
+        async with Client(connection) as client, connection.channel() as channel:
+            await ready(channel)
+            async with aclosing(client.watch([DEVICE], max_rate_hz=100)) as updates:
+                snapshot = {update.path: update.value.value for update in [await anext(updates), await anext(updates)]}
+                assert snapshot == {f"{DEVICE}/temperature": 1.0, f"{DEVICE}/speed_setpoint": 2.0}
+                delays_s = []
+                for i in range(40):
+                    sent_s = time.monotonic()
+                    await asyncio.to_thread(publish_values, producer, 100.0 + i, 2.0 + i)
+                    for _ in TAGS:
+                        await anext(updates)
+                    delays_s.append(time.monotonic() - sent_s)
+                assert max(delays_s) < 1.0
+                assert sorted(delays_s)[20] < 0.1
+
+
+async def test_a_command_goes_out_and_its_states_come_back(
+    tmp_path: Path, settings: KafkaSettings, producer: Producer
+) -> None:
+    with serving(tmp_path, settings) as (port, _):
+        connection = Connection(address=f"127.0.0.1:{port}")
+        async with Client(connection) as client, connection.channel() as channel:
+            await ready(channel)
+            command = await client.submit(DEVICE, "write", {"speed_setpoint": 12.5})
+            command_id = UUID(command.command_id)
+            request = await asyncio.to_thread(request_on_the_topic, settings, command_id)
+            assert request is not None
+            assert (request.parameters, request.gateway_id) == ({"speed_setpoint": 12.5}, "gw-servingtest-1")
+            async with aclosing(client.watch_command(command_id)) as states:
+                assert (await anext(states)).provisional
+                ack = CommandAck(
+                    command_id=command_id,
+                    attempt=1,
+                    device_id=DEVICE_ID,
+                    gateway_id=request.gateway_id,
+                    state=CommandState.SUCCEEDED,
+                    time_us=now_us(),
+                )
+                await asyncio.to_thread(
+                    helpers.send, producer, topics.ACKS.for_site(SITE), [(str(command_id).encode(), ack.encode())]
+                )
+                pushed = await anext(states)
+                assert (pushed.state, pushed.provisional) == (commands_pb2.COMMAND_STATE_SUCCEEDED, True)
+                final = state_of(request, CommandState.SUCCEEDED, 4, readback={"speed_setpoint": 12.5})
+                await asyncio.to_thread(helpers.send, producer, topics.STATES.name, [final])
+                rest = [state async for state in states]
+                assert (rest[-1].state, rest[-1].provisional, rest[-1].version) == (
+                    commands_pb2.COMMAND_STATE_SUCCEEDED,
+                    False,
+                    4,
+                )
+
+
+async def test_a_restarted_server_knows_commands_and_their_ids(tmp_path: Path, settings: KafkaSettings) -> None:
+    ids = []
+    for _ in range(2):
+        with serving(tmp_path, settings) as (port, _process):
+            connection = Connection(address=f"127.0.0.1:{port}")
+            async with Client(connection) as client, connection.channel() as channel:
+                await ready(channel)
+                command = await client.submit(
+                    DEVICE, "write", {"speed_setpoint": 3.0}, command_id=UUID(int=(7 << 76) | (2 << 62) | os.getpid())
+                )
+                ids.append((command.command_id, command.submitted_us))
+    assert ids[0] == ids[1]
+
+
+async def test_a_reader_that_does_not_read_delays_nobody(
+    tmp_path: Path, settings: KafkaSettings, producer: Producer
+) -> None:
+    with serving(tmp_path, settings) as (port, _):
+        connection = Connection(address=f"127.0.0.1:{port}")
+        async with Client(connection) as stuck, Client(connection) as client, connection.channel() as channel:
+            await ready(channel)
+            asleep = [stuck.watch([DEVICE], max_rate_hz=100) for _ in range(20)]
+            await asyncio.to_thread(publish_values, producer, 0.0, 0.0)
+            for stream in asleep:
+                await anext(stream)
+            async with aclosing(client.watch([f"{DEVICE}/temperature"], max_rate_hz=100)) as updates:
+                await anext(updates)
+                for i in range(1, 41):
+                    sent_s = time.monotonic()
+                    await asyncio.to_thread(publish_values, producer, float(i), 0.0)
+                    assert (await anext(updates)).value.value == i
+                    assert time.monotonic() - sent_s < 1.0
+            for stream in asleep:
+                await stream.aclose()
+
+
+def write_certificates(folder: Path) -> dict[str, str]:
+    """Two authorities: one signs the server and an analyst, the other a stranger. PEM files by name."""
+    authority, stranger = trustme.CA(), trustme.CA()
+    pairs = {
+        "server": authority.issue_cert("127.0.0.1", "localhost"),
+        "analyst": authority.issue_cert("analyst@plant"),
+        "stranger": stranger.issue_cert("else@where"),
+    }
+    contents = {"ca": authority.cert_pem.bytes(), "other_ca": stranger.cert_pem.bytes()}
+    for name, issued in pairs.items():
+        contents[name] = b"".join(blob.bytes() for blob in issued.cert_chain_pems)
+        contents[f"{name}_key"] = issued.private_key_pem.bytes()
+    for name, content in contents.items():
+        (folder / f"{name}.pem").write_bytes(content)
+    return {name: str(folder / f"{name}.pem") for name in contents}
+
+
+async def test_tls_with_client_certificates_and_tokens(tmp_path: Path, settings: KafkaSettings) -> None:
+    files = write_certificates(tmp_path)
+    tokens = tmp_path / "tokens.toml"
+    tokens.write_text(f'[principals.ann]\nsha256 = "{access.hash_token("secret")}"\nallow = ["read"]\n')
+    extra = f'tokens = "{tokens}"\ntls = {{cert = "{files["server"]}", key = "{files["server_key"]}", client_ca = "{files["ca"]}"}}'
+    with serving(tmp_path, settings, listen="0.0.0.0:0", extra=extra) as (port, _):
+        right = Connection(
+            address=f"127.0.0.1:{port}",
+            ca=files["ca"],
+            cert=files["analyst"],
+            key=files["analyst_key"],
+            token="secret",
+        )
+        async with Client(right) as client, right.channel() as channel:
+            await ready(channel)
+            assert (await client.tag(f"{DEVICE}/temperature")).tag_id == TAG_ID
+            with pytest.raises(PermissionDeniedError, match="ann may not command"):
+                await client.submit(DEVICE, "write", {"speed_setpoint": 1.0})
+        async with Client(dataclasses.replace(right, token="wrong")) as client:
+            with pytest.raises(PermissionDeniedError, match="token is not known"):
+                await client.tag(TAG_ID)
+        wrong = [
+            Connection(address=right.address),
+            dataclasses.replace(right, cert="", key=""),
+            dataclasses.replace(right, cert=files["stranger"], key=files["stranger_key"]),
+            dataclasses.replace(right, ca=files["other_ca"]),
+        ]
+        for connection in wrong:
+            async with Client(connection, deadline_s=3) as client:
+                with pytest.raises(UnavailableError):
+                    await client.tag(TAG_ID)
+
+
+def test_the_network_is_refused_without_tls_and_tokens(tmp_path: Path, settings: KafkaSettings) -> None:
+    config = tmp_path / "serving.toml"
+    config.write_text(f'listen = "0.0.0.0:0"\n[kafka]\nbootstrap_servers = "{settings.bootstrap_servers}"\n')
+    command = [sys.executable, "-m", "serving", "--config", str(config)]
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, timeout=60)
+    assert result.returncode == 1
+    assert "reachable from the network" in result.stderr
+
+
+async def test_without_a_broker_the_server_waits_and_says_so(tmp_path: Path) -> None:
+    with serving(tmp_path, KafkaSettings(bootstrap_servers="127.0.0.1:1")) as (port, _):
+        async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
+            answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
+            assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
