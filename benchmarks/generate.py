@@ -81,13 +81,17 @@ def generate(
     workload: Workload,
     dirt: Dirt,
     *,
+    tag_ids: Mapping[str, NDArray[np.int32]],
     seconds: float,
     start_us: int,
     seed: int,
     expected: Expected,
     registry_version: int = 1,
 ) -> Iterator[Message]:
-    """Messages of all gateways, interleaved frame period by frame period, for `seconds` of event time from `start_us`."""
+    """Messages of all gateways, interleaved frame period by frame period, for `seconds` of event time from `start_us`.
+
+    `tag_ids`: of each gateway, shape (lane_tags,), ascending, the tags of a device together.
+    """
     random = np.random.default_rng(seed)
     noise = random.normal(0.0, 2.0, _NOISE)
     names = [workload.gateway_id(number) for number in range(workload.gateways)]

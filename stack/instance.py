@@ -15,6 +15,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from stack import lifecycle, preflight
 from stack.config import TOOLS, Memory, Ports, StackConfig
@@ -52,19 +53,13 @@ class Instance:
 
 
 @contextmanager
-def temporary(*, taskmanagers: int = 0, folder: Path = TOOLS / "test", keep: bool = False) -> Iterator[Instance]:
-    """An empty instance on free ports; stopped and, unless `keep`, deleted at the end."""
+def temporary(*, folder: Path = TOOLS / "test", keep: bool = False, **settings: Any) -> Iterator[Instance]:
+    """An empty instance on free ports; stopped and, unless `keep`, deleted at the end. `settings` are fields of StackConfig."""
     with free_block() as base:
         state = folder / str(base)
         shutil.rmtree(state, ignore_errors=True)
-        config = StackConfig(
-            state=state,
-            ports=Ports(base=base),
-            memory=_SMALL,
-            owner_pid=os.getpid(),
-            taskmanagers=taskmanagers,
-            min_free_disk_gb=2,
-        )
+        own: dict[str, Any] = {"memory": _SMALL, "min_free_disk_gb": 2} | settings
+        config = StackConfig(state=state, ports=Ports(base=base), owner_pid=os.getpid(), **own)
         instance = Instance(config)
         try:
             yield instance
