@@ -11,29 +11,39 @@ from urllib.parse import urlparse
 
 from edge.simulator.rhythm import Rhythm
 
+NO_SECURITY = "NoSecurity"
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpcUaSettings:
-    """OPC UA server. `security` names asyncua's SecurityPolicyType; any but NoSecurity needs certificate and key."""
+    """OPC UA server. `security` names policies and modes as asyncua does (`Basic256Sha256_SignAndEncrypt`).
+
+    Any but NoSecurity needs certificate and key of the server, and a folder with the certificates of the clients it lets in.
+    """
 
     url: str
-    security: tuple[str, ...] = ("NoSecurity",)
+    security: tuple[str, ...] = (NO_SECURITY,)
     certificate: Path | None = None
     private_key: Path | None = None
+    trusted: Path | None = None
 
     def __post_init__(self) -> None:
         parsed = urlparse(self.url)
         if parsed.scheme != "opc.tcp" or not parsed.hostname or not parsed.port:
             msg = f"opcua.url is {self.url!r}, not opc.tcp://host:port"
             raise ValueError(msg)
-        if "NoSecurity" in self.security and parsed.hostname not in LOOPBACK:
-            msg = f"opcua.security is NoSecurity on {parsed.hostname}; anybody there could move the machines"
+        if NO_SECURITY in self.security and parsed.hostname not in LOOPBACK:
+            msg = f"opcua.security is {NO_SECURITY} on {parsed.hostname}; anybody there could move the machines"
             raise ValueError(msg)
-        if set(self.security) != {"NoSecurity"} and not (self.certificate and self.private_key):
-            msg = "opcua.security needs opcua.certificate and opcua.private_key"
+        if self.secured and not (self.certificate and self.private_key and self.trusted):
+            msg = "opcua.security needs opcua.certificate, opcua.private_key and opcua.trusted"
             raise ValueError(msg)
+
+    @property
+    def secured(self) -> bool:
+        """Whether there is an endpoint with a policy."""
+        return bool(set(self.security) - {NO_SECURITY})
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -14,6 +14,7 @@ never itself shown as a value.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -21,6 +22,8 @@ from typing import Any
 
 from asyncua import Server, ua
 from asyncua.common.callback import CallbackType
+from asyncua.crypto.truststore import TrustStore
+from asyncua.crypto.validator import CertificateValidator, CertificateValidatorOptions
 from asyncua.server.address_space import AttributeService
 
 from edge.simulator.config import OpcUaSettings
@@ -32,6 +35,8 @@ from edge.simulator.simulation import Sample
 
 logger = logging.getLogger(__name__)
 
+APPLICATION_URI = "urn:millrace:simulator"
+DRAIN_TIMEOUT_S = 2.0
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _STATUS_OF_REFUSAL = {
     WriteRefusedError.NOT_WRITABLE: ua.StatusCodes.BadNotWritable,
@@ -106,13 +111,9 @@ class OpcUaServer:
         server = Server()
         server.set_endpoint(self._settings.url)
         server.set_server_name("Millrace simulated machines")
-        server.set_security_policy([ua.SecurityPolicyType[name] for name in self._settings.security])
-        if self._settings.certificate and self._settings.private_key:
-            await server.load_certificate(self._settings.certificate)
-            await server.load_private_key(self._settings.private_key)
-        else:
-            server.set_identity_tokens([ua.AnonymousIdentityToken])
+        await self._secure(server)
         await server.init()
+        await server.set_application_uri(APPLICATION_URI)
         await build(server, self._devices)
         space = server.iserver.aspace
         for device in self._devices:
@@ -130,10 +131,34 @@ class OpcUaServer:
         self.listening = True
 
     async def stop(self) -> None:
-        """Close all sessions and stop listening."""
+        """Let subscriptions publish what they hold, then close all sessions and stop listening."""
         self.listening = False
-        if self._server is not None:
-            await self._server.stop()
+        if self._server is None:
+            return
+        try:
+            async with asyncio.timeout(DRAIN_TIMEOUT_S):
+                while self._unpublished():  # noqa: ASYNC110 - asyncua announces nothing
+                    await asyncio.sleep(0.01)
+        except TimeoutError:
+            logger.warning("subscriptions left before they took everything", extra={"samples": self._unpublished()})
+        await self._server.stop()
+
+    async def _secure(self, server: Any) -> None:
+        settings = self._settings
+        server.set_identity_tokens([ua.AnonymousIdentityToken])
+        server.set_security_policy([ua.SecurityPolicyType[name] for name in settings.security])
+        if settings.secured:
+            await server.load_certificate(settings.certificate)
+            await server.load_private_key(settings.private_key)
+            store = TrustStore([settings.trusted], [])
+            await store.load()
+            checks = CertificateValidatorOptions.TRUSTED_VALIDATION | CertificateValidatorOptions.PEER_CLIENT
+            server.set_certificate_validator(CertificateValidator(checks, store))
+
+    def _unpublished(self) -> int:
+        # asyncua has no public view of it, and drops it when it stops.
+        subscriptions = self._server.iserver.subscription_service.subscriptions.values()
+        return sum(len(queue) for s in subscriptions for queue in s._triggered_datachanges.values())
 
     async def emit(self, samples: Iterable[Sample]) -> None:
         """Give nodes new values and notify their monitored items."""

@@ -14,7 +14,7 @@ from asyncua import Server, ua
 from edge.simulator.plant import Device, Tag
 from schemas.registry import DataType
 
-NAMESPACE_URI = "urn:millrace:simulator"
+NAMESPACE_URI = "urn:millrace:simulated-plant"
 NAMESPACE = 2
 UCUM_URI = "http://unitsofmeasure.org"
 

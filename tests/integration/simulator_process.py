@@ -21,6 +21,7 @@ from typing import Any
 import gmqtt
 import yaml
 from asyncua import Client, ua
+from asyncua.crypto.cert_gen import setup_self_signed_certificate
 from gmqtt.mqtt.constants import UNLIMITED_RECONNECTS, MQTTv311
 
 from connectors.sparkplug import names, payload
@@ -60,17 +61,17 @@ def bits(value: float | int | bool | None) -> int:
 class Simulator:
     """A running simulator and its files."""
 
-    def __init__(self, folder: Path, plant: Mapping[str, Any], mqtt: tuple[str, int], **more: Any) -> None:
+    def __init__(self, folder: Path, plant: Mapping[str, Any], mqtt: tuple[str, int], *, opcua: str = "") -> None:
         self.devices: tuple[Device, ...] = parse_plant(plant)
         self.journal = folder / "journal.sqlite"
         self.opcua_url = f"opc.tcp://127.0.0.1:{free_port()}"
         self.admin_port = free_port()
         self.config = folder / "simulator.toml"
         (folder / "plant.yaml").write_text(yaml.safe_dump(dict(plant)))
-        lines = {"plant": str(folder / "plant.yaml"), "journal": str(self.journal), "seed": 11} | more
+        lines = {"plant": str(folder / "plant.yaml"), "journal": str(self.journal), "seed": 11}
         self.config.write_text(
             "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
-            + f'\n[opcua]\nurl = "{self.opcua_url}"\n[sparkplug]\nhost = "{mqtt[0]}"\nport = {mqtt[1]}\nreconnect_s = 0.2\n'
+            + f'\n[opcua]\nurl = "{self.opcua_url}"\n{opcua}\n[sparkplug]\nhost = "{mqtt[0]}"\nport = {mqtt[1]}\nreconnect_s = 0.2\n'
             + f'[admin]\nhost = "127.0.0.1"\nport = {self.admin_port}\n[rhythm]\nenabled = false\n'
         )
         self._log = folder / "simulator.log"
@@ -296,3 +297,11 @@ class SparkplugHost:
         for session in self.sessions.get(site, ()):
             if bdseq is not None and session.bdseq == bdseq.value:
                 session.ended = True
+
+
+async def make_certificate(folder: Path, name: str, uri: str, use: Any) -> tuple[Path, Path]:
+    """Self-signed application certificate and key; returns their files."""
+    certificate, key = folder / f"{name}.der", folder / f"{name}.pem"
+    subject = {"countryName": "CH", "organizationName": "Millrace tests"}
+    await setup_self_signed_certificate(key, certificate, uri, socket.gethostname(), [use], subject)
+    return certificate, key

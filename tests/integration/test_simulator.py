@@ -13,10 +13,12 @@ from typing import Any
 
 import pytest
 import yaml
-from asyncua import ua
+from asyncua import Client, ua
+from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from connectors.sparkplug.names import MessageType
 from edge.simulator.faults import BEYOND_F8
+from edge.simulator.opcua_server import APPLICATION_URI
 from edge.simulator.packml import Command, State
 from edge.simulator.plant import Protocol
 from schemas import quality
@@ -28,6 +30,7 @@ from tests.integration.simulator_process import (
     bits,
     eventually,
     free_port,
+    make_certificate,
     opcua_client,
 )
 from tests.unit.simulated_plant import plant
@@ -184,6 +187,38 @@ async def test_writes_over_opcua(simulator: Simulator) -> None:
         ("speed_setpoint", 61.0),
         ("packml_command", 2.0),
     ]
+
+
+async def test_secured_it_lets_only_trusted_clients_in(tmp_path: Path, broker: Broker) -> None:
+    server = await make_certificate(tmp_path, "server", APPLICATION_URI, ExtendedKeyUsageOID.SERVER_AUTH)
+    trusted = tmp_path / "trusted"
+    trusted.mkdir()
+    clients = {}
+    for name in ("friend", "stranger"):
+        clients[name] = await make_certificate(tmp_path, name, "urn:test:client", ExtendedKeyUsageOID.CLIENT_AUTH)
+    shutil.copy(clients["friend"][0], trusted)
+    simulator = Simulator(
+        tmp_path, PLANT, ("127.0.0.1", broker.port),
+        opcua=f'security = ["Basic256Sha256_SignAndEncrypt"]\ntrusted = "{trusted}"\n'
+        f'certificate = "{server[0]}"\nprivate_key = "{server[1]}"',
+    )  # fmt: skip
+
+    async def read(name: str | None) -> float:
+        client = Client(simulator.opcua_url, timeout=10)
+        client.application_uri = "urn:test:client"
+        if name:
+            await client.set_security_string(f"Basic256Sha256,SignAndEncrypt,{clients[name][0]},{clients[name][1]}")
+        async with client:
+            return float(await client.get_node("ns=2;s=north.press-01.speed_setpoint").read_value())
+
+    try:
+        await simulator.start()
+        assert await read("friend") == 24.0
+        for nobody in ("stranger", None):
+            with pytest.raises((ua.UaError, OSError)):
+                await read(nobody)
+    finally:
+        simulator.kill()
 
 
 async def test_commands_and_rebirth_over_sparkplug(simulator: Simulator, broker: Broker) -> None:

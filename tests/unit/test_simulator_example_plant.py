@@ -1,0 +1,60 @@
+"""The example plant without faults gives validation nothing to refuse, whatever setpoints are commanded."""
+
+from __future__ import annotations
+
+from random import Random
+from typing import Any
+
+import pytest
+import yaml
+
+from edge.simulator.plant import parse_plant
+from edge.simulator.rhythm import Rhythm
+from edge.simulator.simulation import Simulation
+from stack.config import ROOT
+from tests.unit.simulated_plant import START_US
+
+S = 1_000_000
+PLANT = yaml.safe_load((ROOT / "stack" / "plant.yaml").read_text())
+# Shifts of two minutes, so that every machine stops and starts.
+BUSY = Rhythm(shift_s=120, handover_s=10, break_s=15)
+
+
+@pytest.fixture(scope="module")
+def simulation() -> Simulation:
+    return Simulation(parse_plant(PLANT), seed=1, start_us=START_US, rhythm=BUSY, max_lag_us=10**12)
+
+
+def test_no_sample_beyond_limits_or_rates_or_stuck(simulation: Simulation) -> None:
+    classes = {d.key: PLANT["device_classes"][d.device_class]["tags"] for d in simulation.devices}
+    spec: dict[int, dict[str, Any]] = {t.index: classes[t.device][t.name] for d in simulation.devices for t in d.tags}
+    setpoints = [t for d in simulation.devices for t in d.tags if t.name == "speed_setpoint"]
+    last: dict[int, tuple[int, float]] = {}
+    changed_us: dict[int, int] = {}
+    random, samples, wrong = Random(1), 0, []
+    for step in simulation.advance(START_US + 130 * S):
+        if step.time_us % S == 0:
+            tag = random.choice(setpoints)
+            assert tag.eu is not None
+            simulation.write(tag, random.uniform(*tag.eu), step.time_us)
+        for sample in step.samples:
+            samples += 1
+            index, time_us, value = sample.tag.index, sample.time_us, float(sample.value or 0)
+            before_us, before = last.get(index, (time_us, value))
+            if value != before:
+                changed_us[index] = time_us
+            low, high = spec[index]["limits"]
+            rate, stuck_s = spec[index].get("max_rate"), spec[index].get("stuck_after_s")
+            fast = rate is not None and time_us > before_us and abs(value - before) * S / (time_us - before_us) > rate
+            stuck = stuck_s is not None and time_us - changed_us.setdefault(index, time_us) > stuck_s * S
+            if not low <= value <= high or fast or stuck:
+                wrong.append(sample)
+            last[index] = time_us, value
+    assert wrong == []
+    assert samples > 130_000
+
+
+def test_tags_cover_both_protocols_and_every_address_is_distinct(simulation: Simulation) -> None:
+    tags = [tag for device in simulation.devices for tag in device.tags]
+    assert {tag.protocol for tag in tags} == {"opcua", "sparkplug"}
+    assert len({(tag.device, tag.name) for tag in tags}) == len({tag.path for tag in tags}) == len(tags)
