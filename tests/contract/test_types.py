@@ -8,9 +8,9 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, commands, frame, registry, verdicts
+from schemas import codec, commands, events, frame, registry, verdicts
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from tests.contract import examples
+from tests.contract import examples, golden_files
 
 
 def enum_symbols(schema: Any, name: str) -> list[str] | None:
@@ -34,6 +34,7 @@ def enum_symbols(schema: Any, name: str) -> list[str] | None:
         ("LaneProgress", "Stream", frame.Stream),
         ("DeviceEvent", "Stream", frame.Stream),
         ("TelemetryFrame", "ClockStatus", frame.ClockStatus),
+        ("DeviceEvent", "EventKind", events.EventKind),
         ("CommandState", "State", commands.CommandState),
         ("CommandAck", "AckState", commands.CommandState),
         ("CommandControl", "Action", commands.ControlAction),
@@ -54,6 +55,7 @@ def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum])
         ("CommandControl", commands.CommandControl),
         ("CommandAck", commands.CommandAck),
         ("CommandState", commands.CommandStateRecord),
+        ("DeviceEvent", events.DeviceEvent),
     ],
 )
 def test_domain_types_have_the_fields_of_their_records(name: str, python: Any) -> None:
@@ -99,6 +101,16 @@ def test_command_records_come_back_as_they_went() -> None:
         original = python(**records[name])
         _, record = codec.decode(original.encode(), name)
         assert python.from_record(record) == original
+
+
+def test_device_events_come_back_as_they_went() -> None:
+    event = events.decode(golden_files.load_message(codec.newest("DeviceEvent")))
+    assert event.gap is not None
+    assert event.gap.stream is frame.Stream.BACKFILL
+    assert [lane.stream for lane in event.lanes] == [frame.Stream.LIVE]
+    assert events.decode(event.encode()) == event
+    plain = dataclasses.replace(event, gap=None, lanes=(), kind=events.EventKind.BIRTH)
+    assert events.decode(plain.encode()) == plain
 
 
 def test_a_registry_is_complete_once_its_marker_came() -> None:

@@ -1,0 +1,75 @@
+"""Every query of docs/sql.md runs as it is written, on each storage variant, and finds what it says it finds."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg.rows import dict_row
+
+from connectors.timescale.store import HistorianStore
+from stack.config import ROOT
+from tests.integration import documented_history
+from tests.integration.fix_history import history, sql, store, variant
+
+__all__ = ["history", "sql", "store", "variant"]
+
+TEXT = (ROOT / "docs" / "sql.md").read_text()
+QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+Sql = psycopg.Connection[Any]
+
+
+def test_the_document_has_queries() -> None:
+    assert len(QUERIES) > 15
+
+
+@pytest.fixture
+def answers(history: str, store: HistorianStore, sql: Sql) -> dict[str, list[dict[str, Any]]]:
+    """Rows of every query, by the query's text."""
+    documented_history.fill(history, store)
+    with sql.cursor(row_factory=dict_row) as cursor:
+        return {query: cursor.execute(query.encode()).fetchall() for query in QUERIES}
+
+
+def one(answers: dict[str, list[dict[str, Any]]], words: str) -> list[dict[str, Any]]:
+    """Rows of the one query with these words."""
+    (found,) = [rows for query, rows in answers.items() if words in query]
+    return found
+
+
+def test_every_query_finds_what_it_says(answers: dict[str, list[dict[str, Any]]]) -> None:
+    assert [query for query, rows in answers.items() if not rows] == []
+    checks = one(answers, "checksums_agree")
+    assert len(checks) >= 4
+    assert all(row["counts_agree"] and row["checksums_agree"] for row in checks)
+    (energy,) = one(answers, "AS energy")
+    assert energy["energy"] == pytest.approx(documented_history.SPAN_US / documented_history.STEP_US / 8, rel=0.05)
+    assert one(answers, "time_weighted_mean") == [{"time_weighted_mean": 24.0}]
+    live = next(row for row in one(answers, "FROM lane") if row["stream"] == "LIVE")
+    assert live["missing_frames"] == 1
+    assert [row["state"] for row in one(answers, "ORDER BY version;")] == ["ACCEPTED", "EXECUTING", "SUCCEEDED"]
+    assert {row["reason"] for row in one(answers, "FROM dirty_ranges")} == {"BACKFILL"}
+    (anomaly,) = one(answers, "FROM anomaly")
+    assert anomaly["contributors"] == [f"{documented_history.DEVICE}/power"]
+    assert 0 < max(row["oee"] for row in one(answers, "FROM oee\n") if row["oee"] is not None)
+
+
+def test_every_view_of_the_document_is_there_with_a_comment(history: str, sql: Sql) -> None:
+    views = re.findall(r"^\| (`[^|]+`) \|", TEXT, re.MULTILINE)
+    for name in re.findall(r"`(\w+)`", " ".join(views)):
+        row = sql.execute("SELECT obj_description(%s::regclass)", [name]).fetchone()
+        assert row is not None and row[0], name
+
+
+def test_people_can_read_all_of_it_and_change_nothing(history: str, sql: Sql) -> None:
+    sql.execute("SET ROLE millrace_reader")
+    for query in QUERIES:
+        if "dirty_ranges" in query:
+            with pytest.raises(psycopg.errors.InsufficientPrivilege):
+                sql.execute(query.encode())
+        else:
+            sql.execute(query.encode())
+    with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        sql.execute("DELETE FROM samples")
