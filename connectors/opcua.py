@@ -22,6 +22,7 @@ from typing import Any
 
 from asyncua import ua
 
+from connectors.gap_tracker import GapTracker
 from connectors.opcua_session import Monitored, OpcUaSession, OpcUaSettings
 from connectors.readings import Notice, Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
@@ -74,7 +75,8 @@ class OpcUaConnector:
         self._session: OpcUaSession | None = None
         self._changed = asyncio.Event()
         self._last_us: dict[int, int] = {}
-        self._gap_from: dict[int, int] = {}
+        self._gaps = GapTracker(self._gap)
+        self._by_tag: dict[int, TagDefinition] = {}
         self._gap_cause = "the gateway was not running"
         self._alive: dict[int, bool] = {}
         self._sequence = 0
@@ -167,6 +169,7 @@ class OpcUaConnector:
         await session.unmonitor(item.handle for item in removed)
         for item in removed:
             self._by_handle.pop(item.handle, None)
+        self._by_tag = {tag.tag_id: tag for tag in wanted.values()}
         added = [self._add(address, tag) for address, tag in wanted.items() if address not in self._items]
         nodes = [Monitored(item.handle, item.node_id) for item in added if not item.refused]
         for handle, status in (await session.monitor(nodes)).items():
@@ -189,7 +192,8 @@ class OpcUaConnector:
         else:
             self._by_handle[item.handle] = item
         if not self._alive.get(tag.device_id):
-            self._gap_from[tag.device_id] = max(self._gap_from.get(tag.device_id, 0), last_us)
+            self._gaps.begin(tag.device_id, last_us, self._gap_cause)
+            self._gaps.advance(tag.device_id, last_us)
         return item
 
     def _has_refused(self) -> bool:
@@ -239,7 +243,7 @@ class OpcUaConnector:
             elif isinstance(notification, ua.StatusChangeNotification):
                 # The subscription is gone (timeout, transfer): a new session makes a new one.
                 raise ua.UaStatusCodeError(notification.Status.value)
-        self._end_gaps(readings)
+        self._gaps.end(readings, self._by_tag)
         self._overflows(overflowed)
         if len(readings):
             self._sink.readings(readings, lambda: session.acknowledge(number))
@@ -273,22 +277,6 @@ class OpcUaConnector:
             qualities.append((status >> 16) & 0xFFFF)
         self._notifications += len(tag_ids)
 
-    def _end_gaps(self, readings: Readings) -> None:
-        """The first new samples of a device after a time without connection end its gap."""
-        if not self._gap_from or not len(readings):
-            return
-        by_tag = {item.tag.tag_id: item.tag for item in self._items.values()}
-        first: dict[int, int] = {}
-        for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
-            device_id = by_tag[tag_id].device_id
-            if time_us > self._gap_from.get(device_id, 1 << 62):
-                first[device_id] = min(time_us, first.get(device_id, time_us))
-        for device_id, to_us in first.items():
-            from_us = self._gap_from.pop(device_id)
-            tags = [tag for tag in by_tag.values() if tag.device_id == device_id]
-            if from_us and to_us - from_us > 1500 * min(tag.period_ms for tag in tags):
-                self._gap(device_id, tags[0].lane, from_us, to_us, self._gap_cause)
-
     def _overflows(self, overflowed: Iterable[tuple[_Item, int]]) -> None:
         spans: dict[int, tuple[int, int, TagDefinition]] = {}
         for item, before_us in overflowed:
@@ -296,18 +284,18 @@ class OpcUaConnector:
             start, end, _ = spans.get(device_id, (before_us, item.last_us, item.tag))
             spans[device_id] = (min(start, before_us), max(end, item.last_us), item.tag)
         for device_id, (start, end, tag) in spans.items():
-            self._gap(device_id, tag.lane, start or end, end, f"the queue of {tag.name} at the server overflowed")
+            cause = f"the queue of {tag.name} at the server overflowed"
+            self._gap(device_id, Gap(lane=tag.lane, from_us=start or end, to_us=end, cause=cause))
 
     def _lost_notifications(self, number: int) -> None:
         cause = f"notifications {self._sequence + 1} to {number - 1} of the server did not arrive"
         devices = {item.tag.device_id: item for item in self._items.values()}
         for device_id, item in devices.items():
             newest = max(i.last_us for i in self._items.values() if i.tag.device_id == device_id)
-            self._gap(device_id, item.tag.lane, newest, self._clock(), cause)
+            self._gap(device_id, Gap(lane=item.tag.lane, from_us=newest, to_us=self._clock(), cause=cause))
 
-    def _gap(self, device_id: int, lane: int, from_us: int, to_us: int, cause: str) -> None:
-        gap = Gap(lane=lane, from_us=from_us, to_us=to_us, cause=cause)
-        self._notice(EventKind.GAP, device_id, f"samples may be missing: {cause}", gap)
+    def _gap(self, device_id: int, gap: Gap) -> None:
+        self._notice(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap)
 
     # --- writes --------------------------------------------------------------------------------------------------------
 

@@ -1,0 +1,280 @@
+"""Sparkplug connector of the gateway: primary host application over MQTT 3.1.1, and writes by DCMD.
+
+`session.HostSession` knows Sparkplug; this knows MQTT: one gmqtt client per connection (the will must carry the time of
+the connection's own STATE message), STATE retained at QoS 1, data subscribed at QoS 0 as the standard has it. Reconnects
+with growing pauses. A write is a DCMD, and is done when the device reports the value; a device that reports nothing in
+time leaves the outcome unknown, because a QoS 0 command is confirmed by nothing else.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import math
+import random
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+import gmqtt
+from gmqtt.mqtt.constants import MQTTv311
+from gmqtt.mqtt.handler import MQTTConnectError
+
+from connectors.readings import Sink, Write, WriteResult, WriteStatus
+from connectors.sparkplug import names, payload
+from connectors.sparkplug.payload import DataType, Payload
+from connectors.sparkplug.session import HostSession, parse_address
+from schemas.errors import SchemaError, UndecodableError
+from schemas.ids import Clock
+from schemas.registry import TagDefinition
+
+log = logging.getLogger(__name__)
+
+_ERRORS = (OSError, TimeoutError, MQTTConnectError)
+_CONNECT_TIMEOUT_S = 10.0
+_TICK_S = 1.0
+# Nodes that follow the STATE message are born by themselves; only then ask the others.
+_PATIENCE_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SparkplugSettings:
+    """One MQTT broker. An empty `group_id` is every group; an empty `host_id` is `millrace-<gateway>`."""
+
+    host: str
+    port: int = 1883
+    group_id: str = ""
+    host_id: str = ""
+    username: str = ""
+    password: str = ""
+    tls: bool = False
+    keepalive_s: int = 30
+    reconnect_min_s: float = 0.5
+    reconnect_max_s: float = 10.0
+    rebirth_interval_s: float = 5.0
+
+
+@dataclass(slots=True)
+class _Pending:
+    """A write waiting for the device's answer: what was asked for, and what was reported since."""
+
+    wanted: dict[int, float]
+    reported: dict[int, float] = field(default_factory=dict)
+    done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_value(self, tag_id: int, value: float) -> None:
+        self.reported[tag_id] = value
+        if all(one in self.reported and _same(self.reported[one], wanted) for one, wanted in self.wanted.items()):
+            self.done.set()
+
+
+class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
+    """A client for one connection."""
+
+    async def reconnect(self, delay: bool = False) -> None:
+        """Never: another client is made, with another will."""
+
+
+class SparkplugConnector:
+    """See the module's docstring; implements `connectors.readings.Connector`."""
+
+    def __init__(self, settings: SparkplugSettings, *, gateway_id: str, sink: Sink, clock: Clock) -> None:
+        self.name = "spb"
+        self._settings, self._clock = settings, clock
+        self._host_id = settings.host_id or f"millrace-{gateway_id}"
+        self._client: Any = None
+        self._ended = asyncio.Event()
+        self._pending: list[_Pending] = []
+        self._connects = 0
+        self._online_ms = 0
+        self._problem = "not yet connected"
+        self._session = HostSession(
+            sink=sink,
+            clock=clock,
+            publish=self._publish,
+            on_value=self._on_value,
+            rebirth_interval_s=settings.rebirth_interval_s,
+        )
+
+    def serves(self, address: str) -> bool:
+        """Whether an address of the registry is of this broker's groups."""
+        if not address.startswith("spb:") or address.count("/") < 3:
+            return False
+        return self._settings.group_id in {"", parse_address(address)[0]}
+
+    def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
+        """Take over the tags by address."""
+        mine = {address: tag for address, tag in tags.items() if self.serves(address)}
+        self._session.update(mine, foreign)
+
+    def status(self) -> dict[str, Any]:
+        """Numbers and states for people."""
+        session = self._session
+        return {
+            "kind": "sparkplug",
+            "broker": f"{self._settings.host}:{self._settings.port}",
+            "host_id": self._host_id,
+            "connected": self._client is not None,
+            "problem": self._problem,
+            "nodes": session.nodes(),
+            "connects": self._connects,
+            "messages": session.messages,
+            "undecodable": session.undecodable,
+            "repeats": session.repeats,
+            "rebirths_requested": session.rebirths_requested,
+        }
+
+    # --- connection ----------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Keep a connection until cancelled, then say that the host is offline."""
+        pause_s = self._settings.reconnect_min_s
+        while True:
+            connects = self._connects
+            try:
+                await self._serve()
+                self._down("the broker closed the connection")
+            except _ERRORS as error:
+                self._down(f"{type(error).__name__}: {error}")
+            pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
+            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
+            pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
+
+    async def _serve(self) -> None:
+        """One connection, until it ends."""
+        self._online_ms = self._clock() // 1000
+        state = names.state_topic(self._host_id)
+        will = gmqtt.Message(state, names.encode_state(online=False, time_ms=self._online_ms), qos=1, retain=True)
+        client = _Client(self._host_id, clean_session=True, will_message=will)
+        ended = self._ended = asyncio.Event()
+        try:
+            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                await self._connect(client, state, ended)
+            await self._keep(ended)
+        finally:
+            self._client = None
+            if client.is_connected:
+                client.publish(state, names.encode_state(online=False, time_ms=self._online_ms), qos=1, retain=True)
+            with contextlib.suppress(*_ERRORS):
+                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
+                    await client.disconnect()
+
+    async def _connect(self, client: Any, state: str, ended: asyncio.Event) -> None:
+        settings, subscribed = self._settings, asyncio.Event()
+        if settings.username:
+            client.set_auth_credentials(settings.username, settings.password)
+        client.on_message = self._on_message
+        client.on_disconnect = lambda *_: ended.set()
+        client.on_subscribe = lambda *_: subscribed.set()
+        await client.connect(
+            settings.host, settings.port, ssl=settings.tls, keepalive=settings.keepalive_s, version=MQTTv311
+        )
+        data = f"{names.NAMESPACE}/{settings.group_id or '+'}/#"
+        client.subscribe([gmqtt.Subscription(state, qos=1), gmqtt.Subscription(data, qos=0)])
+        await subscribed.wait()
+        self._client = client
+        self._connects += 1
+        self._problem = ""
+        self._say_online()
+        log.info("connected", extra={"broker": f"{settings.host}:{settings.port}", "host_id": self._host_id})
+
+    async def _keep(self, ended: asyncio.Event) -> None:
+        wait_s = _PATIENCE_S
+        while not ended.is_set():
+            try:
+                await asyncio.wait_for(ended.wait(), wait_s)
+            except TimeoutError:
+                self._session.tick()
+            wait_s = _TICK_S
+
+    def _down(self, problem: str) -> None:
+        if problem != self._problem:
+            log.warning(
+                "no connection", extra={"broker": f"{self._settings.host}:{self._settings.port}", "cause": problem}
+            )
+        self._problem = problem
+        self._session.disconnected(f"no connection to the MQTT broker: {problem}")
+
+    def _say_online(self) -> None:
+        online = names.encode_state(online=True, time_ms=self._online_ms)
+        self._client.publish(names.state_topic(self._host_id), online, qos=1, retain=True)
+
+    def _publish(self, topic: str, data: bytes) -> None:
+        if self._client is not None and self._client.is_connected:
+            self._client.publish(topic, data, qos=0)
+
+    def _on_message(self, _client: Any, topic: str, data: bytes, _qos: int, _properties: Any) -> int:
+        if topic == names.state_topic(self._host_id):
+            self._on_state(data)
+        elif not topic.startswith(f"{names.NAMESPACE}/STATE/"):
+            self._session.on_message(topic, data)
+        return 0
+
+    def _on_state(self, data: bytes) -> None:
+        """Somebody says that this host is offline (an earlier connection's will, say): it is not."""
+        try:
+            online, _ = names.decode_state(data)
+        except UndecodableError:
+            online = False
+        if not online and self._client is not None:
+            self._say_online()
+
+    # --- writes --------------------------------------------------------------------------------------------------------
+
+    def _on_value(self, tag_id: int, value: payload.Value) -> None:
+        if self._pending and isinstance(value, int | float):
+            for pending in self._pending:
+                if tag_id in pending.wanted:
+                    pending.on_value(tag_id, float(value))
+
+    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+        """Send a DCMD and wait until the device reports the values."""
+        found = [self._session.metric_of(write.tag) for write in writes]
+        topics = {one[0] for one in found if one is not None}
+        if self._client is None or not self._client.is_connected or None in found or len(topics) != 1:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem or "the device is not born")
+        now_ms = self._clock() // 1000
+        metrics = [
+            replace(one[1], time_ms=now_ms, value=_typed(one[1].data_type, write.value))
+            for one, write in zip(found, writes, strict=True)
+            if one is not None
+        ]
+        try:
+            data = payload.encode(Payload(time_ms=now_ms, metrics=tuple(metrics)))
+        except SchemaError as error:
+            return WriteResult(status=WriteStatus.REFUSED, detail=str(error))
+        pending = _Pending({write.tag.tag_id: write.value for write in writes})
+        self._pending.append(pending)
+        try:
+            self._publish(topics.pop(), data)
+            with contextlib.suppress(TimeoutError):
+                await asyncio.wait_for(pending.done.wait(), timeout_s)
+        finally:
+            self._pending.remove(pending)
+        return _judge(writes, pending, timeout_s)
+
+
+def _judge(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
+    readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
+    if pending.done.is_set():
+        return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)
+    differing = [
+        f"{write.tag.name}: wrote {write.value:g}, device reports {readback[write.tag.name]:g}"
+        for write in writes
+        if write.tag.name in readback and not _same(readback[write.tag.name], write.value)
+    ]
+    if differing:
+        return WriteResult(status=WriteStatus.REFUSED, detail="; ".join(differing), readback=readback)
+    detail = f"the device reported nothing for {timeout_s:g} s after the command"
+    return WriteResult(status=WriteStatus.UNKNOWN, detail=detail, readback=readback)
+
+
+def _same(reported: float, wanted: float) -> bool:
+    return math.isclose(reported, wanted, rel_tol=1e-6, abs_tol=1e-12)
+
+
+def _typed(data_type: DataType, value: float) -> payload.Value:
+    if data_type is DataType.BOOLEAN:
+        return bool(value)
+    return float(value) if data_type in {DataType.FLOAT, DataType.DOUBLE, DataType.UNKNOWN} else int(value)
