@@ -1,0 +1,73 @@
+"""`top`: rates of two snapshots, and a view that shows what is there when a part of the stack is down."""
+
+from __future__ import annotations
+
+import io
+
+import pytest
+from rich.console import Console
+
+from stack.top_sources import Snapshot, rates, stage_of
+from stack.top_view import view
+
+SERVICE = {"name": "kafka", "state": "RUNNING", "restarts": 2}
+SQL = {
+    "produced": 1500,
+    "buffered": 40,
+    "stored": 1000,
+    "rejected": 10,
+    "suppressed": 0,
+    "late": 0,
+    "newest_age_ms": 1250,
+}
+
+
+def shown(now: Snapshot, found: dict[str, float]) -> str:
+    out = io.StringIO()
+    Console(file=out, width=160).print(view(now, found))
+    return out.getvalue()
+
+
+def test_rates_are_differences_over_the_time_between() -> None:
+    before = Snapshot(at_s=10.0, records={"telemetry.frames": 100}, sql={"stored": 1000, "produced": 0})
+    now = Snapshot(at_s=12.0, records={"telemetry.frames": 150, "command.acks": 3}, sql={"stored": 5000, "produced": 4})
+    assert rates(before, now) == {"telemetry.frames": 25.0, "stored": 2000.0, "produced": 2.0}
+
+
+@pytest.mark.parametrize(
+    ("topic", "stage"),
+    [("telemetry.frames.north", "telemetry.frames"), ("command.states", "command.states"), ("other", "other")],
+)
+def test_the_sites_of_a_topic_are_one_stage(topic: str, stage: str) -> None:
+    assert stage_of(topic) == stage
+
+
+def test_the_view_shows_every_part() -> None:
+    now = Snapshot(
+        at_s=1.0,
+        services=[SERVICE],
+        jobs=[{"name": "telemetry", "state": "ABSENT"}],
+        records={"telemetry.frames": 12345},
+        lag={"millrace-historian": {"telemetry.validated": 7}, "millrace-commands": {}},
+        sql=SQL | {"open_anomalies": 3, "commands": {"SUCCEEDED": 4, "FAILED": 1}},
+        accounting={"total": {"in_flight": 500, "lanes": {}}},
+    )
+    text = shown(now, {"telemetry.frames": 5.0, "stored": 100_000.0})
+    for part in (
+        "kafka",
+        "RUNNING",
+        "ABSENT",
+        "12,345",
+        "100,000",
+        "1.2 s old",
+        "FAILED 1, SUCCEEDED 4",
+        "accounting in_flight",
+        "nothing committed yet",
+    ):
+        assert part in text, part
+
+
+def test_what_is_down_is_named_and_the_rest_is_shown() -> None:
+    text = shown(Snapshot(at_s=1.0, services=[SERVICE], problems={"sql": "connection refused"}), {})
+    assert "sql: connection refused" in text
+    assert "kafka" in text
