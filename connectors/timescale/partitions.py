@@ -16,7 +16,6 @@ from typing import Any
 import psycopg
 from psycopg import sql
 
-
 log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]

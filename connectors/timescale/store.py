@@ -74,6 +74,8 @@ class HistorianStore:
                 if not blames_data(error):
                     if isinstance(error, psycopg.Error):
                         raise unavailable(error) from error
+                    if isinstance(error, MigrationError):
+                        raise StoreUnavailable(str(error)) from error
                     raise
                 self._isolate(batch, error, result)
             else:
@@ -101,15 +103,14 @@ class HistorianStore:
     def _open(self) -> psycopg.Connection[Any]:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, application="historian")
-            connection.execute("SET client_min_messages = warning")
             try:
-                variant = variant_of(connection)
-            except MigrationError as error:
+                connection.execute("SET client_min_messages = warning")
+                if variant_of(connection) == "timescaledb":
+                    connection.execute("SET timescaledb.enable_direct_compress_copy = on")
+                connection.commit()
+            except Exception:
                 connection.close()
-                raise StoreUnavailable(str(error)) from error
-            if variant == "timescaledb":
-                connection.execute("SET timescaledb.enable_direct_compress_copy = on")
-            connection.commit()
+                raise
             self._connection = connection
         return self._connection
 

@@ -24,7 +24,7 @@ GRANT SELECT ON telemetry, latest, aggregate, aggregate_1h, aggregate_1d, reject
 GRANT millrace_reader TO millrace_writer;
 GRANT INSERT ON samples, rejects, device_events, commands TO millrace_writer;
 GRANT SELECT, INSERT, UPDATE ON ledger, ledger_minute, on_change_state, lane_latest, lane_progress, anomalies, gateway_health, gateway_status, aggregates TO millrace_writer;
-GRANT SELECT ON rejects, storage_settings, partitions TO millrace_writer;
+GRANT SELECT ON rejects, storage_settings, partitions, schema_migrations TO millrace_writer;
 GRANT SELECT, INSERT, DELETE ON dirty_ranges TO millrace_writer;
 
 -- Functions answer with what the caller may see; only the one that makes partitions acts for the owner.
