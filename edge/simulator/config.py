@@ -48,10 +48,15 @@ class OpcUaSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SparkplugSettings:
-    """MQTT broker of the edge nodes. Data is published every `publish_ms`; births, deaths and answers to commands at once."""
+    """MQTT broker of the edge nodes. Data is published every `publish_ms`; births, deaths and answers to commands at once.
+
+    With a `primary_host` (`{gateway}` in it stands for the gateway of the site's devices) a node is born only while that host says in its
+    STATE message that it is online; otherwise as soon as there is a broker.
+    """
 
     host: str
     port: int
+    primary_host: str = ""
     publish_ms: int = 100
     keepalive_s: int = 20
     reconnect_s: float = 1.0

@@ -93,7 +93,11 @@ class Machine:
         return _AS[tag.data_type](self._signals[tag.name].read(self.condition, self._noise))
 
     def write(self, tag: Tag, value: float) -> None:
-        """Carry a write out: a PackML command or a setpoint. Raises WriteRefusedError and changes nothing otherwise."""
+        """Carry a write out: a PackML command or a setpoint. Raises WriteRefusedError otherwise.
+
+        A refused command leaves the command tag at 0, so that reading it back never looks like success, even when the last one accepted was
+        the same. Nothing else changes.
+        """
         signal = self._signals[tag.name]
         if not tag.writable:
             raise WriteRefusedError(WriteRefusedError.NOT_WRITABLE, f"{tag.path} is not writable")
@@ -102,6 +106,7 @@ class Machine:
         if tag.data_type is not DataType.DOUBLE and value != int(value):
             raise WriteRefusedError(WriteRefusedError.WRONG_TYPE, f"{value} is not a whole number")
         if isinstance(signal, LastCommand):
+            self.condition.command = 0
             self.command(int(value))
             self.condition.command = int(value)
         elif isinstance(signal, Setpoint):

@@ -58,6 +58,7 @@ class Device:
     site: str
     name: str
     device_class: str
+    gateway: str
     line: str
     path: str
     protocol: Protocol
@@ -112,6 +113,7 @@ def _device(plant: Any, where: tuple[str, ...], site: str, item: Any, *, first_i
         site=site,
         name=item["name"],
         device_class=item["class"],
+        gateway=item["gateway"],
         line="/".join(where[:4]),
         path=path,
         protocol=protocol,

@@ -219,7 +219,7 @@ class StateCurrent:
 
 
 class LastCommand(StateCurrent):
-    """PackML command last accepted; 0 before the first."""
+    """PackML command last accepted; 0 before the first, and after one that was refused."""
 
     def read(self, condition: Condition, noise: Random) -> int:
         """Number of the command."""

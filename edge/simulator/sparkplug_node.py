@@ -2,6 +2,9 @@
 
 Enters: samples (`emit`), device losses (`connection`), NCMD Rebirth and DCMD of hosts. Leaves: NBIRTH, DBIRTH, DDATA, DDEATH, NDEATH.
 
+With a primary host the node lives only while that host is online (STATE), and dies (NDEATH, disconnect) when it goes: then `sent` means
+that the host was there. Without, that the broker was.
+
 Sequence: every session has its own MQTT client, because the will (NDEATH) carries the session's bdSeq. Subscribed before born. Data carries
 aliases only, in batches per device. What is sampled outside a session is not stored: the journal has it as not sent.
 
@@ -23,14 +26,14 @@ from gmqtt.mqtt.constants import MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from connectors.sparkplug import payload
-from connectors.sparkplug.names import MessageType, Topic
+from connectors.sparkplug.names import MessageType, Topic, decode_state, state_topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
 from edge.simulator.config import SparkplugSettings
 from edge.simulator.plant import Device, Tag
 from edge.simulator.ports import Plant, Recorder
 from edge.simulator.simulation import Sample
 from schemas import quality, registry
-from schemas.errors import SchemaError, UndecodableError
+from schemas.errors import ConfigError, SchemaError, UndecodableError
 from schemas.ids import Clock
 
 logger = logging.getLogger(__name__)
@@ -93,6 +96,9 @@ class SparkplugNode:
         self._failed = False
         self._stop = asyncio.Event()
         self._ended = asyncio.Event()
+        self._host_state = state_topic(_primary_host(settings, self.devices)) if settings.primary_host else ""
+        self._host_online = asyncio.Event()
+        self._host_online_ms = 0
         self._lost: set[str] = set()
         self._metrics: dict[str, dict[str, _Metric]] = {}
         alias = 0
@@ -165,26 +171,39 @@ class SparkplugNode:
 
     async def _session(self) -> None:
         self._bdseq = self._next_bdseq()
-        self._ended = asyncio.Event()
+        self._ended, self._host_online = asyncio.Event(), asyncio.Event()
         death = Topic(self.site, MessageType.NDEATH, self.node)
         will = gmqtt.Message(str(death), payload.encode(self._death()), qos=1)
         client = self._client = _Client(self.node, clean_session=True, will_message=will)
         try:
             async with asyncio.timeout(_CONNECT_TIMEOUT_S):
                 await self._connect(client)
-            self._birth()
             self._failed = False
-            logger.info("edge node born", extra={"site": self.site, "bdseq": self._bdseq})
-            if not self._stop.is_set():
+            await self._host_or_end()
+            if not self._over():
+                self._birth()
+                logger.info("edge node born", extra={"site": self.site, "bdseq": self._bdseq})
                 await self._ended.wait()
-            self.flush()
-            if self._stop.is_set() and client.is_connected:
-                self._publish(death, self._death())
+                if client.is_connected:
+                    self.flush()
+                    self._publish(death, self._death())
         finally:
             self.born = False
             self._not_sent()
             await self._disconnect(client)
         logger.info("session with the MQTT broker ended", extra={"site": self.site, "bdseq": self._bdseq})
+
+    def _over(self) -> bool:
+        return self._stop.is_set() or self._ended.is_set()
+
+    async def _host_or_end(self) -> None:
+        """Wait until the primary host is online, or the session over."""
+        if not self._host_state:
+            return
+        waits = [asyncio.create_task(event.wait()) for event in (self._host_online, self._ended)]
+        await asyncio.wait(waits, return_when=asyncio.FIRST_COMPLETED)
+        for wait in waits:
+            wait.cancel()
 
     async def _connect(self, client: Any) -> None:
         settings, subscribed = self._settings, asyncio.Event()
@@ -206,7 +225,8 @@ class SparkplugNode:
 
     def _command_topics(self) -> Sequence[str]:
         node = Topic(self.site, MessageType.NCMD, self.node)
-        return (str(node), f"{Topic(self.site, MessageType.DCMD, self.node)}/+")
+        topics = (str(node), f"{Topic(self.site, MessageType.DCMD, self.node)}/+")
+        return (*topics, self._host_state) if self._host_state else topics
 
     def _birth(self) -> None:
         """NBIRTH and the DBIRTH of every device that is there; the numbers start again from 0."""
@@ -259,6 +279,9 @@ class SparkplugNode:
 
     def _message(self, _client: Any, topic: str, data: bytes, _qos: int, _properties: Any) -> int:
         try:
+            if topic == self._host_state:
+                self._host_says(*decode_state(data))
+                return 0
             parts = topic.split("/")
             message = payload.decode(data)
             if parts[2] == MessageType.NCMD:
@@ -266,8 +289,17 @@ class SparkplugNode:
             elif parts[2] == MessageType.DCMD and len(parts) == 5:
                 self._device_command(parts[4], message)
         except UndecodableError as error:
-            logger.warning("command is no Sparkplug payload", extra={"topic": topic, "reason": str(error)})
+            logger.warning("message is no Sparkplug payload", extra={"topic": topic, "reason": str(error)})
         return 0
+
+    def _host_says(self, online: bool, time_ms: int) -> None:
+        if online:
+            self._host_online_ms = max(self._host_online_ms, time_ms)
+            self._host_online.set()
+        elif self._host_online.is_set() and time_ms >= self._host_online_ms:
+            # The will of an earlier connection of the host has an earlier time.
+            logger.info("primary host is offline", extra={"site": self.site})
+            self._ended.set()
 
     def _node_command(self, message: Payload) -> None:
         rebirth = message.find(payload.REBIRTH_METRIC)
@@ -305,6 +337,14 @@ class SparkplugNode:
             self._client.publish(str(topic), payload.encode(message), qos=0, retain=False)
         except SchemaError:
             logger.exception("a value does not fit its Sparkplug type", extra={"topic": str(topic)})
+
+
+def _primary_host(settings: SparkplugSettings, devices: Sequence[Device]) -> str:
+    gateways = {device.gateway for device in devices}
+    if "{gateway}" in settings.primary_host and len(gateways) != 1:
+        msg = f"sparkplug.primary_host names {{gateway}}, but {devices[0].site} has several: {', '.join(sorted(gateways))}"
+        raise ConfigError(msg)
+    return settings.primary_host.replace("{gateway}", min(gateways))
 
 
 def _birth_metric(metric: _Metric, sample: Sample) -> Metric:

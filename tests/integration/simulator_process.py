@@ -61,7 +61,9 @@ def bits(value: float | int | bool | None) -> int:
 class Simulator:
     """A running simulator and its files."""
 
-    def __init__(self, folder: Path, plant: Mapping[str, Any], mqtt: tuple[str, int], *, opcua: str = "") -> None:
+    def __init__(
+        self, folder: Path, plant: Mapping[str, Any], mqtt: tuple[str, int], *, opcua: str = "", sparkplug: str = ""
+    ) -> None:
         self.devices: tuple[Device, ...] = parse_plant(plant)
         self.journal = folder / "journal.sqlite"
         self.opcua_url = f"opc.tcp://127.0.0.1:{free_port()}"
@@ -71,7 +73,8 @@ class Simulator:
         lines = {"plant": str(folder / "plant.yaml"), "journal": str(self.journal), "seed": 11}
         self.config.write_text(
             "\n".join(f"{key} = {json.dumps(value)}" for key, value in lines.items())
-            + f'\n[opcua]\nurl = "{self.opcua_url}"\n{opcua}\n[sparkplug]\nhost = "{mqtt[0]}"\nport = {mqtt[1]}\nreconnect_s = 0.2\n'
+            + f'\n[opcua]\nurl = "{self.opcua_url}"\n{opcua}\n'
+            + f'[sparkplug]\nhost = "{mqtt[0]}"\nport = {mqtt[1]}\nreconnect_s = 0.2\n{sparkplug}\n'
             + f'[admin]\nhost = "127.0.0.1"\nport = {self.admin_port}\n[rhythm]\nenabled = false\n'
         )
         self._log = folder / "simulator.log"
@@ -237,6 +240,12 @@ class SparkplugHost:
         metric = payload.Metric(name=payload.REBIRTH_METRIC, data_type=payload.DataType.BOOLEAN, value=True)
         topic = names.Topic(site, MessageType.NCMD, f"sim-{site}")
         self._client.publish(str(topic), payload.encode(payload.Payload(time_ms=1, metrics=(metric,))))
+
+    def state(self, host_id: str, *, online: bool, time_ms: int) -> None:
+        """STATE of a host, retained."""
+        self._client.publish(
+            names.state_topic(host_id), names.encode_state(online=online, time_ms=time_ms), qos=1, retain=True
+        )
 
     def count(self, kind: MessageType, site: str = "") -> int:
         """Messages of a kind so far."""

@@ -187,6 +187,16 @@ def test_refused_writes_change_nothing(name: str, wrong: float, kind: str) -> No
     assert press.snapshot() == before
 
 
+def test_a_refused_command_does_not_read_back_as_the_same_one_accepted_before() -> None:
+    press = machine()
+    press.write(TAGS["packml_command"], Command.STOP)
+    assert value(press, "packml_command") == Command.STOP
+    with pytest.raises(WriteRefusedError):
+        press.write(TAGS["packml_command"], Command.STOP)
+    assert value(press, "packml_command") == 0
+    assert value(press, "packml_state") == State.STOPPING
+
+
 def test_a_command_is_shown_as_the_last_one_and_takes_effect() -> None:
     press = machine()
     press.write(TAGS["packml_command"], Command.HOLD)
