@@ -114,6 +114,7 @@ class Pipeline:
         self._wake = asyncio.Event()
         self._cursors = {stream: Cursor(stream) for stream in (Stream.LIVE, Stream.BACKFILL)}
         self._recovered_live = True
+        self._stopping = False
         self._thread = ThreadPoolExecutor(1, "buffer")
         self._buffer = Buffer(
             directory,
@@ -154,14 +155,19 @@ class Pipeline:
         self._wake.set()
 
     async def run(self, uplink: UplinkLike) -> None:
-        """Drive the pipeline until cancelled; raises BufferFailedError."""
-        while True:
+        """Drive the pipeline until `stop`; raises BufferFailedError. Not to be cancelled: a turn is done as a whole."""
+        while not self._stopping:
             await self._wait()
             self._wake.clear()
             await self._turn(uplink, final=False)
 
+    def stop(self) -> None:
+        """Let `run` end after its current turn."""
+        self._stopping = True
+        self._wake.set()
+
     async def finish(self, uplink: UplinkLike) -> None:
-        """Append what was collected and submit it, after `run` was cancelled."""
+        """Append what was collected and submit it, after `run` has ended."""
         await self._turn(uplink, final=True)
 
     async def settle(self, uplink: UplinkLike) -> None:

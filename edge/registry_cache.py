@@ -55,7 +55,8 @@ class RegistryCache:
         self.view = RegistryView()
         self._path, self._gateway_id, self._site, self._on_view = path, gateway_id, site, on_view
         self._site_tags: dict[int, TagDefinition] = {}
-        self._newest: RegistryView | None = None
+        # The newest complete version: as this gateway sees it, and all definitions of its site.
+        self._newest: tuple[RegistryView, dict[int, TagDefinition]] | None = None
         self._live = False
 
     def load(self) -> None:
@@ -69,7 +70,7 @@ class RegistryCache:
         except (SchemaError, struct.error) as error:
             log.warning("the copy of the registry cannot be read", extra={"path": str(self._path), "cause": str(error)})
         if self._newest is not None:
-            self._publish(self._newest)
+            self._publish(*self._newest)
         self._newest, self._site_tags = None, {}
 
     async def run(self, kafka: KafkaSettings) -> None:
@@ -95,7 +96,7 @@ class RegistryCache:
         """All that was in the topic at the start has been folded in: from now on every version counts at once."""
         self._live = True
         if self._newest is not None:
-            self._publish(self._newest)
+            self._publish(*self._newest)
 
     def _fold_all(self, pairs: Iterable[tuple[bytes, bytes]]) -> None:
         for key, value in pairs:
@@ -113,9 +114,9 @@ class RegistryCache:
             return
         name, record = codec.decode(value, "TagDefinition", "RegistryVersion")
         if name == "RegistryVersion":
-            self._newest = self._view(record["version"])
+            self._newest = (self._view(record["version"]), dict(self._site_tags))
             if self._live:
-                self._publish(self._newest)
+                self._publish(*self._newest)
         elif record["site"] == self._site:
             self._site_tags[record["tag_id"]] = tag_from_record(record)
         else:
@@ -130,17 +131,17 @@ class RegistryCache:
         foreign = frozenset(tag.address for tag_id, tag in self._site_tags.items() if tag_id not in mine)
         return RegistryView(version=version, tags=mine, foreign=foreign)
 
-    def _publish(self, view: RegistryView) -> None:
+    def _publish(self, view: RegistryView, site_tags: dict[int, TagDefinition]) -> None:
         if view == self.view:
             return
         log.info("registry version in use", extra={"version": view.version, "tags": len(view.tags)})
         self.view = view
         if self._live:
-            self._save(view)
+            self._save(view, site_tags)
         self._on_view(view)
 
-    def _save(self, view: RegistryView) -> None:
-        pairs = [encode_tag(tag) for tag in self._site_tags.values()]
+    def _save(self, view: RegistryView, site_tags: dict[int, TagDefinition]) -> None:
+        pairs = [encode_tag(tag) for tag in site_tags.values()]
         pairs.append(encode_version(view.version, tags=len(pairs), time_us=0))
         halfway = self._path.with_suffix(".tmp")
         with halfway.open("wb") as file:

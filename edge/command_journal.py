@@ -1,0 +1,290 @@
+"""What the gateway knows of commands, on disk: the reason why a command is carried out at most once.
+
+SQLite with a WAL and `synchronous=FULL`: every method that changes something has it on disk when it returns. Who calls:
+`edge.commands`, from one thread. In one transaction with the requests go their positions in Kafka, so nothing is skipped
+and nothing counts twice. An ended command is remembered longer than the topic is retained, to know it when it comes again.
+
+A gateway that finds an intention without a result after a restart does not know whether the machine was touched: UNKNOWN.
+The same is true of requests older than the journal itself: an earlier journal, now lost, may have carried them out.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import sqlite3
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from uuid import UUID
+
+from schemas import codec
+from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.ids import Clock
+
+log = logging.getLogger(__name__)
+
+_SCHEMA = """
+CREATE TABLE IF NOT EXISTS meta (created_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS commands (
+    command_id TEXT PRIMARY KEY, request BLOB NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL,
+    detail TEXT NOT NULL DEFAULT '', readback TEXT NOT NULL DEFAULT '{}', expires_us INTEGER NOT NULL,
+    updated_us INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0);
+CREATE INDEX IF NOT EXISTS commands_by_told ON commands (told) WHERE told = 0;
+CREATE TABLE IF NOT EXISTS cancelled (command_id TEXT PRIMARY KEY, by TEXT NOT NULL, time_us INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS positions (
+    topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition));
+"""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """One command as the journal has it. PENDING_APPROVAL: waits; DELIVERED: may be carried out; EXECUTING: intended."""
+
+    request: CommandRequest
+    state: CommandState
+    attempt: int
+    detail: str = ""
+    readback: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Received:
+    """What came of one message: an entry to acknowledge, and whether it is ready to be carried out."""
+
+    entry: Entry
+    ready: bool = False
+
+
+Position = tuple[str, int, int]
+
+
+class CommandJournal:
+    """See the module's docstring."""
+
+    def __init__(self, path: Path, *, clock: Clock) -> None:
+        """Open or make the journal; raises sqlite3.Error."""
+        self._clock = clock
+        self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
+        self._db.execute("PRAGMA journal_mode=WAL")
+        self._db.execute("PRAGMA synchronous=FULL")
+        self._db.executescript(_SCHEMA)
+        if self._db.execute("SELECT count(*) FROM meta").fetchone()[0] == 0:
+            self._db.execute("INSERT INTO meta VALUES (?)", (clock(),))
+        self.created_us: int = self._db.execute("SELECT created_us FROM meta").fetchone()[0]
+
+    def receive(
+        self, messages: Iterable[CommandRequest | CommandControl], positions: Iterable[Position]
+    ) -> list[Received]:
+        """Take messages of this gateway in, in order, and the positions behind them."""
+        results: list[Received] = []
+        with self._transaction():
+            for message in messages:
+                result = self._request(message) if isinstance(message, CommandRequest) else self._control(message)
+                results += [] if result is None else [result]
+            self._db.executemany(
+                "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
+                positions,
+            )
+        return results
+
+    def intend(self, command_id: UUID) -> bool:
+        """Record that the machine is about to be touched; False when the command must not be carried out any more."""
+        return self._move(command_id, CommandState.EXECUTING, only_from=CommandState.DELIVERED)
+
+    def finish(self, command_id: UUID, state: CommandState, detail: str, readback: dict[str, float]) -> None:
+        """Record how a command ended."""
+        with self._transaction():
+            self._db.execute(
+                "UPDATE commands SET state = ?, detail = ?, readback = ?, updated_us = ?, told = 0 WHERE command_id = ?",
+                (state.value, detail, json.dumps(readback), self._clock(), str(command_id)),
+            )
+
+    def end(self, command_id: UUID, state: CommandState, detail: str) -> bool:
+        """End a command that was not intended yet; False when it is too late for that."""
+        with self._transaction():
+            done = self._db.execute(
+                "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE command_id = ? AND state IN (?, ?)",
+                (
+                    state.value,
+                    detail,
+                    self._clock(),
+                    str(command_id),
+                    CommandState.DELIVERED.value,
+                    CommandState.PENDING_APPROVAL.value,
+                ),
+            )
+            return done.rowcount == 1
+
+    def find(self, command_id: UUID) -> Entry | None:
+        """What is known of a command."""
+        row = self._db.execute(f"{_SELECT} WHERE command_id = ?", (str(command_id),)).fetchone()
+        return None if row is None else _entry(row)
+
+    def recover(self) -> list[Entry]:
+        """After a restart: intentions become UNKNOWN; returns commands that may be carried out, in order of receipt."""
+        detail = "the gateway was restarted while it carried the command out; nobody knows whether it was"
+        with self._transaction():
+            self._db.execute(
+                "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE state = ?",
+                (CommandState.UNKNOWN.value, detail, self._clock(), CommandState.EXECUTING.value),
+            )
+        return self._entries("WHERE state = ? ORDER BY rowid", CommandState.DELIVERED.value)
+
+    def overdue(self) -> list[Entry]:
+        """Commands that wait for approval, and have expired."""
+        where = "WHERE state = ? AND expires_us < ?"
+        return self._entries(where, CommandState.PENDING_APPROVAL.value, self._clock())
+
+    def untold(self) -> list[Entry]:
+        """Commands whose newest state Kafka is not known to have."""
+        return self._entries("WHERE told = 0 ORDER BY updated_us")
+
+    def told(self, acknowledged: Iterable[tuple[UUID, CommandState]]) -> None:
+        """Kafka has the acknowledgements of these states."""
+        with self._transaction():
+            self._db.executemany(
+                "UPDATE commands SET told = 1 WHERE command_id = ? AND (state = ? OR (state = ? AND ? = ?))",
+                [
+                    (
+                        str(command_id),
+                        state.value,
+                        CommandState.PENDING_APPROVAL.value,
+                        state.value,
+                        CommandState.DELIVERED.value,
+                    )
+                    for command_id, state in acknowledged
+                ],
+            )
+
+    def positions(self) -> dict[tuple[str, int], int]:
+        """Next offset to read, by topic and partition."""
+        rows = self._db.execute("SELECT topic, partition, next_offset FROM positions")
+        return {(topic, partition): offset for topic, partition, offset in rows}
+
+    def prune(self, before_us: int) -> int:
+        """Forget ended commands that expired before then; returns how many."""
+        ended = [state.value for state in OUTCOMES]
+        with self._transaction():
+            gone = self._db.execute(
+                f"DELETE FROM commands WHERE expires_us < ? AND updated_us < ? AND state IN ({', '.join('?' * len(ended))})",
+                (before_us, before_us, *ended),
+            )
+            self._db.execute("DELETE FROM cancelled WHERE time_us < ?", (before_us,))
+            return gone.rowcount
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+    # --- inside ----------------------------------------------------------------------------------------------------------
+
+    def _request(self, request: CommandRequest) -> Received:
+        known = self.find(request.command_id)
+        if known is not None:
+            if known.request.parameters != request.parameters or known.request.name != request.name:
+                log.error("the same command id with other content", extra={"command_id": str(request.command_id)})
+            attempt = max(known.attempt, request.attempt)
+            self._db.execute(
+                "UPDATE commands SET attempt = ?, told = 0 WHERE command_id = ?", (attempt, str(request.command_id))
+            )
+            return Received(
+                entry=Entry(
+                    request=known.request, state=known.state, attempt=request.attempt, detail=known.detail,
+                    readback=known.readback,
+                )
+            )  # fmt: skip
+        state, detail = self._first_state(request)
+        entry = Entry(request=request, state=state, attempt=request.attempt, detail=detail)
+        self._db.execute(
+            "INSERT INTO commands (command_id, request, attempt, state, detail, expires_us, updated_us)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                str(request.command_id),
+                request.encode(),
+                request.attempt,
+                state.value,
+                detail,
+                request.expires_us,
+                self._clock(),
+            ),
+        )
+        return Received(entry=entry, ready=state is CommandState.DELIVERED)
+
+    def _first_state(self, request: CommandRequest) -> tuple[CommandState, str]:
+        row = self._db.execute("SELECT by FROM cancelled WHERE command_id = ?", (str(request.command_id),)).fetchone()
+        if row is not None:
+            return CommandState.CANCELLED, f"cancelled by {row[0]} before it arrived"
+        if request.submitted_us < self.created_us:
+            return CommandState.UNKNOWN, "older than the gateway's journal: an earlier one may have carried it out"
+        return (CommandState.PENDING_APPROVAL if request.requires_approval else CommandState.DELIVERED), ""
+
+    def _control(self, control: CommandControl) -> Received | None:
+        known = self.find(control.command_id)
+        if control.action is ControlAction.CANCEL:
+            return self._cancel(control, known)
+        if known is None or known.state is not CommandState.PENDING_APPROVAL:
+            log.warning("approval of nothing that waits", extra={"command_id": str(control.command_id)})
+            return None
+        if control.by == known.request.submitted_by:
+            log.warning("approval by the submitter does not count", extra={"command_id": str(control.command_id)})
+            return None
+        return self._change(known, CommandState.DELIVERED, f"approved by {control.by}", ready=True)
+
+    def _cancel(self, control: CommandControl, known: Entry | None) -> Received | None:
+        if known is None:
+            # Its request may have been lost and may be sent again.
+            self._db.execute(
+                "INSERT OR IGNORE INTO cancelled VALUES (?, ?, ?)",
+                (str(control.command_id), control.by, control.time_us),
+            )
+            return None
+        if known.state not in {CommandState.DELIVERED, CommandState.PENDING_APPROVAL}:
+            log.info("too late to cancel", extra={"command_id": str(control.command_id), "state": known.state.value})
+            return None
+        reason = f": {control.reason}" if control.reason else ""
+        return self._change(known, CommandState.CANCELLED, f"cancelled by {control.by}{reason}", ready=False)
+
+    def _change(self, known: Entry, state: CommandState, detail: str, *, ready: bool) -> Received:
+        self._db.execute(
+            "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE command_id = ?",
+            (state.value, detail, self._clock(), str(known.request.command_id)),
+        )
+        entry = Entry(request=known.request, state=state, attempt=known.attempt, detail=detail)
+        return Received(entry=entry, ready=ready)
+
+    def _move(self, command_id: UUID, state: CommandState, *, only_from: CommandState) -> bool:
+        with self._transaction():
+            done = self._db.execute(
+                "UPDATE commands SET state = ?, updated_us = ?, told = 0 WHERE command_id = ? AND state = ?",
+                (state.value, self._clock(), str(command_id), only_from.value),
+            )
+            return done.rowcount == 1
+
+    def _entries(self, where: str, *parameters: object) -> list[Entry]:
+        return [_entry(row) for row in self._db.execute(f"{_SELECT} {where}", parameters)]
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        self._db.execute("BEGIN IMMEDIATE")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK")
+            raise
+        self._db.execute("COMMIT")
+
+
+_SELECT = "SELECT request, state, attempt, detail, readback FROM commands"
+
+
+def _entry(row: tuple[bytes, str, int, str, str]) -> Entry:
+    request, state, attempt, detail, readback = row
+    return Entry(
+        request=CommandRequest.from_record(codec.decode(request, "CommandRequest")[1]),
+        state=CommandState(state),
+        attempt=attempt,
+        detail=detail,
+        readback=json.loads(readback),
+    )

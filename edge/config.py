@@ -1,0 +1,78 @@
+"""Configuration of a gateway: one TOML file, `python -m edge --config gateway.toml`.
+
+    gateway_id = "gw-north"
+    site = "north"
+    state_dir = "/var/lib/millrace/gw-north"
+    [kafka]
+    bootstrap_servers = "kafka:9092"
+    [[opcua]]
+    url = "opc.tcp://line1:4840"
+    [[sparkplug]]
+    host = "mqtt"
+    group_id = "north"
+
+Everything else has a default. `[admin]`, `[framing]`, `[buffer]`, `[uplink]`, `[thinning]`, `[commands]` and `[clock]` are
+the tables of the dataclasses named here.
+"""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from connectors.opcua_session import OpcUaSettings
+from connectors.sparkplug.host import SparkplugSettings
+from edge.admin import AdminSettings
+from edge.buffer import BufferSettings
+from edge.commands import CommandSettings
+from edge.framing import FramingSettings
+from edge.uplink import UplinkSettings
+from schemas.settings import KafkaSettings
+
+_NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ThinningSettings:
+    """How tags with a deadband are thinned."""
+
+    swinging_door: bool = False
+    max_silence_s: float = 60.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ClockSettings:
+    """`time_service_expected`: an undisciplined clock is reported as UNSYNCHRONISED instead of UNKNOWN."""
+
+    time_service_expected: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewayConfig:
+    """One gateway."""
+
+    gateway_id: str
+    site: str
+    state_dir: Path
+    kafka: KafkaSettings
+    opcua: tuple[OpcUaSettings, ...] = ()
+    sparkplug: tuple[SparkplugSettings, ...] = ()
+    admin: AdminSettings = field(default_factory=AdminSettings)
+    framing: FramingSettings = field(default_factory=FramingSettings)
+    buffer: BufferSettings = field(default_factory=BufferSettings)
+    uplink: UplinkSettings = field(default_factory=UplinkSettings)
+    thinning: ThinningSettings = field(default_factory=ThinningSettings)
+    commands: CommandSettings = field(default_factory=CommandSettings)
+    clock: ClockSettings = field(default_factory=ClockSettings)
+    shutdown_s: float = 5.0
+
+    def __post_init__(self) -> None:
+        for key in ("gateway_id", "site"):
+            if not _NAME.fullmatch(getattr(self, key)):
+                msg = f"{key} is {getattr(self, key)!r}, not made of letters, digits, '_' and '-'"
+                raise ValueError(msg)
+        names = [server.name for server in self.opcua]
+        if len(set(names)) != len(names):
+            msg = "opcua: several servers have the same name; addresses could not tell them apart"
+            raise ValueError(msg)

@@ -1,0 +1,275 @@
+"""One gateway: puts the parts together, starts them, stops them in the right order.
+
+Start: the buffer is recovered, the registry's copy on disk is used, connectors run, whether Kafka is there or not. Stop
+(SIGTERM): connectors first, so that nothing new comes in; running commands are finished; what was collected is appended
+and sent, for at most `shutdown_s`; the last health event has the final counters. What Kafka did not confirm by then is in
+the buffer and is sent after the next start. A part that fails ends the gateway with an error: its supervisor starts it anew.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import time
+from collections.abc import Coroutine, Sequence
+from http import HTTPStatus
+from typing import Any
+
+from connectors.opcua import OpcUaConnector
+from connectors.readings import Connector, Write, WriteResult, WriteStatus
+from connectors.sparkplug.host import SparkplugConnector
+from edge import admin
+from edge.admin import Answer
+from edge.clock import clock_status
+from edge.command_feed import Acks, CommandFeed
+from edge.command_journal import CommandJournal
+from edge.commands import Commands
+from edge.config import GatewayConfig
+from edge.events import Events
+from edge.normalise import TagTable
+from edge.pipeline import Pipeline, Thinning
+from edge.registry_cache import RegistryCache, RegistryView
+from edge.uplink import Uplink
+from schemas.events import DeviceEvent, EventKind
+from schemas.frame import ClockStatus
+from schemas.ids import Clock, now_us
+from schemas.registry import TagDefinition
+
+log = logging.getLogger(__name__)
+
+_HEALTH_S = 1.0
+_CLOCK_S = 10.0
+
+
+class Gateway:
+    """See the module's docstring; make it in a running event loop. Implements `commands.Machines`."""
+
+    def __init__(self, config: GatewayConfig, *, clock: Clock = now_us) -> None:
+        """Open buffer and journal; raises BufferFailedError, sqlite3.Error."""
+        self._config, self._clock = config, clock
+        self._started_us = clock()
+        config.state_dir.mkdir(parents=True, exist_ok=True)
+        events = Events(config.gateway_id, clock)
+        self._uplink = Uplink(
+            config.kafka,
+            gateway_id=config.gateway_id,
+            site=config.site,
+            settings=config.uplink,
+            on_reports=self._on_reports,
+        )
+        thinning = Thinning(config.thinning.swinging_door, config.thinning.max_silence_s)
+        self._pipeline = Pipeline(
+            config.state_dir / "buffer",
+            gateway_id=config.gateway_id,
+            clock=clock,
+            framing_settings=config.framing,
+            buffer_settings=config.buffer,
+            thinning=thinning,
+            is_outstanding=self._uplink.is_outstanding,
+            events=events,
+        )
+        self._connectors = self._make_connectors()
+        self._acks = Acks(config.kafka, site=config.site)
+        self._commands = Commands(
+            CommandJournal(config.state_dir / "commands.sqlite", clock=clock),
+            gateway_id=config.gateway_id,
+            machines=self,
+            tell=self._acks.send,
+            settings=config.commands,
+            clock=clock,
+        )
+        self._feed = CommandFeed(config.kafka, site=config.site, commands=self._commands)
+        self._registry = RegistryCache(
+            config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
+        )
+        self._admin: asyncio.Server | None = None
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop` is set, then stop in order; raises what made a part fail."""
+        self._registry.load()
+        self._check_clock()
+        await self._commands.start()
+        self._admin = await admin.serve(
+            self._config.admin, {"/health": self._health_page, "/status": self._status_page}
+        )
+        log.info("gateway started", extra={"gateway_id": self._config.gateway_id, "admin_port": self.admin_port})
+        machines = [self._task(one.run(), one.name) for one in self._connectors]
+        feed = [self._task(self._feed.run(), "commands")] if self._config.commands.enabled else []
+        others = [
+            self._task(self._registry.run(self._config.kafka), "registry"),
+            self._task(self._commands.run(), "journal"),
+            self._task(self._report(), "health"),
+        ]
+        pipeline = self._task(self._pipeline.run(self._uplink), "pipeline")
+        stopping = self._task(stop.wait(), "stop")
+        parts = [*machines, *feed, *others, pipeline]
+        done: set[asyncio.Task[Any]] = set()
+        try:
+            done, _ = await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
+            for task in done - {stopping}:
+                log.critical("a part of the gateway failed", extra={"part": task.get_name()}, exc_info=task.exception())
+        finally:
+            await _cancel([stopping, *feed])
+            await self._commands.stop()
+            await _cancel(machines)
+            await _cancel(others)
+            self._pipeline.stop()
+            await asyncio.gather(pipeline, return_exceptions=True)
+            await self._finish(buffer_works=pipeline not in done)
+        for task in done - {stopping}:
+            task.result()
+
+    @property
+    def admin_port(self) -> int:
+        """Port of the admin interface, once started."""
+        assert self._admin is not None
+        return int(self._admin.sockets[0].getsockname()[1])
+
+    # --- Machines --------------------------------------------------------------------------------------------------------
+
+    def tags_of(self, device_id: int) -> Sequence[TagDefinition]:
+        """The gateway's tags of a device."""
+        return self._registry.view.device(device_id)
+
+    def clock_status(self) -> ClockStatus:
+        """Whether the clock is disciplined."""
+        return self._pipeline.clock_status
+
+    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+        """Write through the connector that serves the device."""
+        address = writes[0].tag.address
+        for connector in self._connectors:
+            if connector.serves(address):
+                return await connector.write(writes, timeout_s)
+        return WriteResult(status=WriteStatus.NOT_SENT, detail=f"no connector serves {address}")
+
+    # --- parts -----------------------------------------------------------------------------------------------------------
+
+    def _make_connectors(self) -> list[Connector]:
+        config = self._config
+        opcua = [OpcUaConnector(one, sink=self._pipeline, clock=self._clock) for one in config.opcua]
+        sparkplug = [
+            SparkplugConnector(one, gateway_id=config.gateway_id, sink=self._pipeline, clock=self._clock)
+            for one in config.sparkplug
+        ]
+        return [*opcua, *sparkplug]
+
+    def _use(self, view: RegistryView) -> None:
+        """A new version of the registry."""
+        self._pipeline.use(TagTable(view.version, view.tags.values()))
+        by_address = {tag.address: tag for tag in view.tags.values()}
+        for connector in self._connectors:
+            connector.update(by_address, view.foreign)
+        unserved = [address for address in by_address if not any(one.serves(address) for one in self._connectors)]
+        if unserved:
+            log.warning("addresses that no connector serves", extra={"count": len(unserved), "first": unserved[:5]})
+
+    def _on_reports(self) -> None:
+        self._pipeline.wake()
+
+    def _task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
+        return asyncio.create_task(work, name=name)
+
+    def _check_clock(self) -> None:
+        self._pipeline.clock_status = clock_status(time_service_expected=self._config.clock.time_service_expected)
+
+    async def _report(self) -> None:
+        """A health event a second."""
+        clock_checked_s = time.monotonic()
+        while True:
+            self._uplink.send_health(await self._health())
+            await asyncio.sleep(_HEALTH_S)
+            if time.monotonic() - clock_checked_s > _CLOCK_S:
+                clock_checked_s = time.monotonic()
+                self._check_clock()
+
+    async def _finish(self, *, buffer_works: bool) -> None:
+        if buffer_works:
+            await self._pipeline.finish(self._uplink)
+            left = await self._uplink.flush(self._config.shutdown_s)
+            await self._pipeline.settle(self._uplink)
+            self._uplink.send_health(await self._health())
+            left = await self._uplink.flush(1.0)
+            log.info("gateway stopped", extra={"unconfirmed": left, **await self._pipeline.status()})
+            await self._pipeline.close()
+        await self._acks.close(1.0)
+        await self._commands.close()
+        await self._uplink.close()
+        if self._admin is not None:
+            self._admin.close()
+
+    # --- health ----------------------------------------------------------------------------------------------------------
+
+    async def _health(self) -> bytes:
+        status = await self._pipeline.status()
+        now = self._clock()
+        attributes = {
+            "epoch": status["epoch"],
+            "registry_version": str(self._registry.view.version),
+            "deadbanded": str(status["deadbanded"]),
+            "buffer_bytes": str(status["buffer_bytes"]),
+            "disk_full": str(status["disk_full"]).lower(),
+            "oldest_age_ms": str((now - status["oldest_us"]) // 1000 if status["oldest_us"] else 0),
+            "live": str(self._uplink.is_live()).lower(),
+            "clock": self._pipeline.clock_status.value,
+            "started_us": str(self._started_us),
+        }
+        for connector in self._connectors:
+            attributes[f"connected.{connector.name}"] = str(connector.status()["connected"]).lower()
+        event = DeviceEvent(
+            kind=EventKind.GATEWAY_HEALTH,
+            gateway_id=self._config.gateway_id,
+            device_id=0,
+            time_us=now,
+            attributes=attributes,
+            lanes=await self._pipeline.health(),
+        )
+        return event.encode()
+
+    async def _health_page(self) -> Answer:
+        status = await self._pipeline.status()
+        problems = [f"{one.name}: {one.status()['problem']}" for one in self._connectors if one.status()["problem"]]
+        if not self._uplink.is_live():
+            problems.append("kafka does not take frames")
+        if status["disk_full"]:
+            problems.append("the disk is full")
+        if not self._registry.view.version:
+            problems.append("no registry yet")
+        code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
+        return Answer({"healthy": not problems, "problems": problems}, code)
+
+    async def _status_page(self) -> Answer:
+        lanes = [
+            {
+                "lane": one.lane,
+                "epoch": str(one.epoch),
+                "stream": one.stream.name,
+                "next_sequence": one.next_sequence,
+                "produced_samples": one.produced_samples,
+                "produced_checksum": one.produced_checksum,
+                "delivered_sequence": one.delivered_sequence,
+                "buffered_samples": one.buffered_samples,
+                "dropped_samples": one.dropped_samples,
+            }
+            for one in await self._pipeline.health()
+        ]
+        return Answer(
+            {
+                "gateway_id": self._config.gateway_id,
+                "site": self._config.site,
+                "started_us": self._started_us,
+                "clock": self._pipeline.clock_status.value,
+                "registry": {"version": self._registry.view.version, "tags": len(self._registry.view.tags)},
+                "buffer": await self._pipeline.status(),
+                "lanes": lanes,
+                "uplink": self._uplink.status(),
+                "connectors": [{"name": one.name, **one.status()} for one in self._connectors],
+                "commands": {"problem": self._feed.problem, **self._commands.status()},
+            }
+        )
+
+
+async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
