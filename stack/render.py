@@ -93,7 +93,8 @@ def _simulator(config: StackConfig) -> dict[str, Any]:
         "journal": str(config.data / "simulator" / "journal.sqlite"),
         "seed": config.seed,
         "opcua": {"url": f"opc.tcp://{config.host}:{config.ports.opcua}"},
-        "sparkplug": {"host": config.host, "port": config.ports.mosquitto},
+        # Nodes are born only while their gateway is online, so what the journal calls sent was heard.
+        "sparkplug": {"host": config.host, "port": config.ports.mosquitto, "primary_host": "millrace-{gateway}"},
         "admin": {"host": config.host, "port": config.ports.simulator_admin},
     }
 
