@@ -192,6 +192,18 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
                 address=config.serving_address,
             )
         )
+    if module_present("connectors.timescale.maintenance"):
+        services.append(
+            Service(
+                name="maintenance",
+                stage=2,
+                stop_stage=_WRITERS,
+                command=_python("connectors.timescale.maintenance", render.platform_file(config)),
+                nice=_POLITE,
+                ready=lambda _: True,
+                doc="repairs windows, makes and indexes partitions, drops old data",
+            )
+        )
     return tuple(services)
 
 
