@@ -1,0 +1,110 @@
+"""The plant file: the example loads, and every error names its place."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from connectors.timescale.plant_file import parse_plant, read_plant
+from schemas.errors import RegistryError
+from schemas.registry import Historise
+from tests.integration.history import plant, tag
+
+EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
+
+
+def test_the_example_plant_is_what_the_documentation_says() -> None:
+    example = read_plant(EXAMPLE)
+    tags = [spec for device in example.devices for spec in device.tags]
+    assert example.sites == ("north", "south")
+    assert {gateway.id: gateway.lanes for gateway in example.gateways} == {"gw-north-1": 2, "gw-south-1": 1}
+    assert {(device.site, device.protocol) for device in example.devices} == {(s, p) for s in example.sites for p in ("opcua", "sparkplug")}
+    assert len(example.devices) == 38
+    assert len(tags) == 418
+    assert 1_000 < sum(1000 / spec.period_ms for spec in tags) < 2_000
+    assert {spec.historise for spec in tags} == set(Historise)
+    for device in example.devices:
+        names = {spec.name: spec for spec in device.tags}
+        assert {"packml_state", "packml_command", "speed_setpoint", "cycle_count", "scrap_count", "power", "energy"} <= set(names)
+        assert names["packml_command"].writable
+        assert names["speed_setpoint"].writable
+
+
+def test_addresses_follow_the_protocol() -> None:
+    example = read_plant(EXAMPLE)
+    by_name = {(device.site, device.name): device for device in example.devices}
+    assert by_name["north", "press-01"].address("power") == "opcua:ns=2;s=north.press-01.power"
+    assert by_name["south", "mill-01"].address("power") == "spb:south/sim-south/mill-01/power"
+
+
+def _change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
+    def change(data: dict[str, Any]) -> None:
+        for step in path[:-1]:
+            data = data[step]
+        data[path[-1]] = value
+
+    return change
+
+
+CELL = ["sites", 0, "areas", 0, "lines", 0, "cells"]
+TAG = ["device_classes", "press", "tags", "power"]
+ERRORS = [
+    (_change(["enterprise"], "a/b"), "enterprise: 'a/b' is no name"),
+    (_change(["colour"], 1), "unknown key 'colour'; known: enterprise"),
+    (_change([*TAG, "period_ms"], "fast"), "device_classes.press.tags.power: period_ms is 'fast', not a whole number"),
+    (_change([*TAG, "period_ms"], 500), "windows of 1 s (tag class fast) need 100 or less"),
+    (_change([*TAG, "tag_class"], "quick"), "device_classes.press.tags.power: tag_class is 'quick'; known: fast, slow"),
+    (_change([*TAG, "limits"], [10, 20]), "eu [0, 100] does not lie within limits [10, 20]"),
+    (_change([*TAG, "limits"], [20, 10]), "limits is [20, 10]: low is above high"),
+    (_change([*TAG, "historise"], "SOME"), "historise is 'SOME'; known: ALL, ON_CHANGE, NONE"),
+    (_change([*TAG, "max_rate"], float("nan")), "max_rate is nan, not a number"),
+    (_change([*TAG, "writable"], "yes"), "writable is 'yes', not true or false"),
+    (_change([*TAG, "wirtable"], True), "unknown key 'wirtable'"),
+    (_change(["tag_classes", "fast", "windows_s"], [7, 60]), "tag_classes.fast: windows_s is [7, 60]: every window must divide an hour"),
+    (_change(["tag_classes", "fast", "windows_s"], [60, 300]), "exactly one must be a minute or longer"),
+    (_change([*CELL, 0, "devices", 0, "class"], "lathe"), "sites[0].areas[0].lines[0].cells[0].devices[0]: class is 'lathe'; known: press"),
+    (_change([*CELL, 0, "devices", 0, "gateway"], "gw9"), "gateway is 'gw9'; known: gw"),
+    (_change([*CELL, 0, "devices", 0, "lane"], 2), "lane is 2, but gw has lanes 0 to 1"),
+    (_change([*CELL, 0, "devices", 0, "protocol"], "modbus"), "protocol is 'modbus'; known: opcua, sparkplug"),
+    (_change([*CELL, 0, "devices"], None), "devices is None, not a list"),
+    (_change(["sites"], "north"), "sites is 'north', not a list"),
+    (_change(["sites", 0, "name"], 7), "sites[0].name: 7 is no name"),
+]
+
+
+@pytest.mark.parametrize(("change", "message"), ERRORS, ids=[message[:48] for _, message in ERRORS])
+def test_errors_name_the_place(change: Callable[[dict[str, Any]], None], message: str) -> None:
+    data = copy.deepcopy(plant(power=tag()))
+    change(data)
+    with pytest.raises(RegistryError) as caught:
+        parse_plant(data)
+    assert message in str(caught.value)
+
+
+def test_a_second_owner_is_refused() -> None:
+    data = plant()
+    data["sites"][0]["gateways"].append({"id": "gw2", "lanes": 1})
+    cells = data["sites"][0]["areas"][0]["lines"][0]["cells"]
+    cells[1]["devices"] = [{**cells[0]["devices"][0], "gateway": "gw2"}]
+    with pytest.raises(RegistryError, match=r"cells\[1\].devices\[0\]: device press-01 .* already at .*cells\[0\].* \(owners: gw and gw2\)"):
+        parse_plant(data)
+
+
+def test_a_gateway_of_another_site_is_refused() -> None:
+    data = plant()
+    data["sites"].append({"name": "south", "gateways": [], "areas": copy.deepcopy(data["sites"][0]["areas"])})
+    with pytest.raises(RegistryError, match="gateway gw stands at site north, the device at south"):
+        parse_plant(data)
+
+
+@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("a: [", "not valid YAML"), ("- 1", "a mapping is expected")])
+def test_unreadable_files_say_so(tmp_path: Path, text: str | None, message: str) -> None:
+    path = tmp_path / "plant.yaml"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(RegistryError, match=message):
+        read_plant(path)

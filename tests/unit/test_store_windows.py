@@ -1,0 +1,75 @@
+"""Windows of stored samples equal the obvious loop, and what the stream's window code makes of the same samples."""
+
+from __future__ import annotations
+
+import math
+from collections import defaultdict
+from typing import Any
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from connectors.timescale.windows import windows_of
+from stages import aggregates as stream
+
+QUALITIES = [0, 0x0001, 0x4000, 0x8000]
+samples = st.lists(
+    st.tuples(st.integers(1, 3), st.integers(0, 20_000_000), st.sampled_from([-1.5, 0.0, 2.0, 1e6]), st.sampled_from(QUALITIES)),
+    min_size=1, max_size=80, unique_by=lambda one: (one[0], one[1]),
+)  # fmt: skip
+
+
+def columns(rows: list[tuple[int, int, float, int]]) -> tuple[Any, ...]:
+    tag, time, value, quality = zip(*rows, strict=True)
+    return np.array(tag, dtype=np.int32), np.array(time, dtype=np.int64), np.array(value), np.array(quality, dtype=np.uint16)
+
+
+@given(samples, st.sampled_from([1, 10]))
+def test_windows_equal_a_loop(rows: list[tuple[int, int, float, int]], window_s: int) -> None:
+    windows = windows_of(*columns(rows), window_s)
+    expected: dict[tuple[int, int], list[tuple[int, float, int]]] = defaultdict(list)
+    for tag, time, value, quality in rows:
+        expected[tag, time // (window_s * 1_000_000) * window_s * 1_000_000].append((time, value, quality))
+    assert list(zip(windows["tag_id"].tolist(), windows["start"].tolist(), strict=True)) == sorted(expected)
+    for n, key in enumerate(sorted(expected)):
+        good = sorted((time, value) for time, value, quality in expected[key] if quality < 0x4000)
+        assert (windows["count"][n], windows["good"][n], windows["window_s"][n]) == (len(expected[key]), len(good), window_s)
+        if not good:
+            assert math.isnan(windows["mean"][n])
+            continue
+        values = [value for _, value in good]
+        mean = sum(values) / len(values)
+        assert windows["mean"][n] == pytest.approx(mean, rel=1e-12)
+        assert windows["m2"][n] == pytest.approx(sum((value - mean) ** 2 for value in values), rel=1e-9, abs=1e-12)
+        for name, choose in (("min", min), ("max", max)):
+            assert windows[name][n] == choose(values)
+            assert windows[f"{name}_time"][n] == min(time for time, value in good if value == choose(values))
+        assert (windows["first_time"][n], windows["first"][n]) == good[0]
+        assert (windows["last_time"][n], windows["last"][n]) == good[-1]
+
+
+@given(samples)
+def test_windows_equal_the_streams(rows: list[tuple[int, int, float, int]]) -> None:
+    windows = windows_of(*columns(rows), 10)
+    tag, time, value, quality = columns(rows)
+    order = np.lexsort((time, tag))
+    tag, time, value, quality = tag[order], time[order], value[order], quality[order]
+    group = np.stack([tag, time // 10_000_000])
+    starts = np.flatnonzero(np.append(True, np.any(group[:, 1:] != group[:, :-1], axis=0)))
+    runs = stream.Runs(
+        starts=starts, counts=np.diff(np.append(starts, len(tag))), time_us=time, value=value,
+        rank=np.arange(len(tag)), good=(quality & 0xC000) == 0,
+    )  # fmt: skip
+    rows_of_stream = stream.summarise(runs)
+    real = rows_of_stream.view(np.float64)
+    good = windows["good"] > 0
+    for name, row in (("count", stream.COUNT), ("good", stream.GOOD)):
+        assert windows[name].tolist() == rows_of_stream[row].tolist()
+    for name, row in (("min", stream.MIN), ("max", stream.MAX), ("first", stream.FIRST), ("last", stream.LAST)):
+        assert windows[name][good].tolist() == real[row][good].tolist()
+    for name, row in (("min_time", stream.MIN_T), ("max_time", stream.MAX_T), ("first_time", stream.FIRST_T), ("last_time", stream.LAST_T)):
+        assert windows[name][good].tolist() == rows_of_stream[row][good].tolist()
+    np.testing.assert_allclose(windows["mean"][good], real[stream.MEAN][good], rtol=1e-9)
+    np.testing.assert_allclose(windows["m2"][good], real[stream.M2][good], rtol=1e-9, atol=1e-9)
