@@ -56,7 +56,10 @@ class DeviceClocks:
             self._alive_us = now_us
 
     def forget_silent(self, running_us: NDArray[np.int64], now_us: int, forget_us: int, up_to_us: int) -> bool:
-        """Devices silent for `forget_us` forget windows up to `up_to_us`, within their running clock; True if one did."""
+        """Devices silent for `forget_us` forget windows up to `up_to_us`, within their running clock.
+
+        True if one did.
+        """
         since_us = np.maximum(self.seen_us, self._alive_us if self._alive_us is not None else now_us)
         silent = (self.clock_us != UNSET_US) & (now_us - since_us >= forget_us)
         target = np.minimum(running_us, up_to_us)

@@ -21,7 +21,7 @@ from stages import aggregate_batch, packing, rejects, validation
 from stages.clocks import DeviceClocks
 from stages.config import TelemetryConfig
 from stages.dedup import LaneDedup
-from stages.detection.lane import LaneDetection
+from stages.detection.lane import LaneDetection, SnapshotBudget
 from stages.held import HeldFrame, HeldFrames
 from stages.lane_table import LaneTable, TagView, compile_table
 from stages.latest import LaneLatest
@@ -99,7 +99,7 @@ class Lane:
         self._changed.add("latest")
         leaving = self.windows.relayout(table)
         self.table = table
-        return self._emit(leaving) + self.detection.relayout(table, now_us)
+        return self._emit(leaving) + self.detection.relayout(table)
 
     # --- one frame -------------------------------------------------------------------------------------------------------
 
@@ -136,9 +136,12 @@ class Lane:
             self.counters.closed_time_us, min(frame.closed_time_us, validation.LATEST_US)
         )
         if closed:
-            outputs += self._emit(closed) + self.detection.on_closed(closed, now_us)
+            outputs += self._emit(closed)
+            self.detection.on_closed(closed, now_us)
         if self.latest.fold(segments, view, judgement):
             self._changed.add("latest")
+        if frame.stream is Stream.LIVE:
+            outputs += self.detection.observe(self.latest, self.windows.clocks)
         if view.any_rate or view.any_stuck:
             self._changed.add(f"memory/{frame.stream.name}")
         self._count(frame)
@@ -191,13 +194,14 @@ class Lane:
 
     # --- by processing time ----------------------------------------------------------------------------------------------
 
-    def on_timer(self, now_us: int) -> list[Output]:
+    def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
         """Idle windows, anomaly hold-off, latest values, progress: what is due."""
         outputs: list[Output] = []
         closed = self.windows.close_idle(now_us)
         if closed:
-            outputs += self._emit(closed) + self.detection.on_closed(closed, now_us)
-        outputs += self.detection.on_timer(now_us)
+            outputs += self._emit(closed)
+            self.detection.on_closed(closed, now_us)
+        outputs += self.detection.on_timer(now_us, snapshots)
         counters, config = self.counters, self.config
         if self.latest.dirty and now_us - counters.latest_sent_us >= config.latest_interval_ms * 1000:
             outputs.append(self._latest(now_us))
@@ -209,7 +213,9 @@ class Lane:
     def flush(self, now_us: int) -> list[Output]:
         """Everything open, at the end of a bounded input."""
         closed = self.windows.close_all()
-        outputs = self._emit(closed) + self.detection.on_closed(closed, now_us) + self.detection.flush(now_us)
+        outputs = self._emit(closed)
+        self.detection.on_closed(closed, now_us)
+        outputs += self.detection.flush()
         if self.latest.dirty:
             outputs.append(self._latest(now_us))
         if self.counters.news or self.counters.more_frames:

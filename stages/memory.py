@@ -44,7 +44,8 @@ class TagMemory:
     ) -> NDArray[np.uint8] | None:
         """Verdicts of candidate samples, shape (n,), or None when all are fine; updates the memory.
 
-        Samples are sorted by tag and time. `entry` is each sample's dictionary entry; `segments` are the starts, counts and entries of its runs.
+        Samples are sorted by tag and time. `entry` is each sample's dictionary entry; `segments` are the starts, counts
+        and entries of its runs.
         """
         starts, counts, present = segments
         if not len(starts) or not (view.any_rate or view.any_stuck):

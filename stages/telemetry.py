@@ -21,6 +21,7 @@ from schemas.verdicts import RecordReject
 from stages import rejects
 from stages.config import TelemetryConfig
 from stages.dedup import Seen
+from stages.detection.lane import SnapshotBudget
 from stages.held import HeldFrame
 from stages.lane import Lane
 from stages.outputs import Origin, Output
@@ -64,13 +65,14 @@ class TelemetryLogic:
     def on_timer(self, lanes: Iterable[str] | None, now_us: int) -> list[Output]:
         """What is due by processing time in these lanes (None: all): call about every 250 ms."""
         outputs: list[Output] = []
+        snapshots = SnapshotBudget(self.config.detection.snapshot_budget_ms)
         for key in self.lane_keys() if lanes is None else lanes:
             lane = self._lanes.get(key)
             if lane is not None:
                 outputs += self._release(lane, now_us, force=False)
                 if self._ready(lane):
                     outputs += lane.settle(self._generation, now_us)
-                    outputs += lane.on_timer(now_us)
+                    outputs += lane.on_timer(now_us, snapshots)
         return outputs
 
     def apply_registry(self, message: bytes) -> None:

@@ -1,0 +1,1 @@
+"""Anomaly detection: detectors per device on closed windows, adaptive thresholds, episodes."""

@@ -1,33 +1,331 @@
-"""Anomaly detection of one lane."""
+"""Anomaly detection of one lane: features from closed windows, modes of machines, snapshots of detectors.
+
+Called by `stages.lane` with what closed and with the lane's latest values. Only LIVE data reaches windows, so a backlog
+raises no alarm. A device is watched by the detector that its tags' definitions name; its features are the numeric tags
+that nobody writes, each in its smallest window. Its mode is made of the tags that say what it is meant to do: those
+that can be written, and `packml_state`.
+
+Snapshots: a detector that has learned is written to the state once in `snapshot_interval_s`, staggered by device, a few
+per timer call, so that none stalls the line; a failure costs at most that much learning. Episodes, thresholds and modes
+are written when they change.
+"""
 
 from __future__ import annotations
 
-from stages.config import DetectionConfig
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import topics
+from schemas.registry import DataType, TagDefinition
+from stages import aggregates as a
+from stages import packing
+from stages.clocks import UNSET_US, DeviceClocks
+from stages.config import DetectionConfig, DetectorSpec
+from stages.detection.device import DeviceWatch
+from stages.detection.episodes import EpisodeConfig, EpisodeTracker
+from stages.detection.kinds import catalogue, make
+from stages.detection.protocol import Features, Subject
+from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from stages.lane_table import LaneTable
+from stages.latest import TIME, VALUE, LaneLatest
 from stages.outputs import Output
 from stages.windows import Closed
 
+LAYOUT = 1
+MAX_TAGS = 64
+"""Per device and window length: what bounds a detector's state."""
+SNAPSHOT_MS = 0.5
+"""What a snapshot costs, measured for ten tags: the budget is counted, not clocked, so that state follows from inputs."""
+_IDLE_US = 60_000_000
+
 
 class LaneDetection:
-    """Not there yet."""
+    """See the module."""
 
     def __init__(self, config: DetectionConfig, table: LaneTable) -> None:
-        pass
+        self.config = config
+        self.failures = 0
+        self._catalogue = catalogue(config.detectors) if config.enabled else {}
+        self._watches: dict[int, DeviceWatch] = {}
+        self._changed: dict[str, bytes | None] = {}
+        self._watch_changed = False
+        self._snapshot_due_us: dict[tuple[int, int], int] = {}
+        self._next_work_us = 0
+        self._set_table(table)
 
-    def on_closed(self, closed: list[Closed], now_us: int) -> list[Output]:
-        return []
+    def _set_table(self, table: LaneTable) -> None:
+        """Index the table: which slots are features of which group, which say the mode."""
+        self._table = table
+        self._context_slots = np.zeros(0, dtype=np.intp)
+        self._context = np.zeros(0, dtype=np.int64)
+        self._group = np.full(len(table.tags), -1, dtype=np.intp)
+        self._place = np.zeros(len(table.tags), dtype=np.intp)
+        self._groups: list[Subject] = []
+        if not self.config.enabled:
+            return
+        slots: dict[tuple[int, int], list[int]] = {}
+        context: list[int] = []
+        for slot, tag in enumerate(table.tags):
+            spec = self._catalogue.get(tag.detector or "", None) or self._catalogue["default"]
+            if not tag.detector or table.guest[slot]:
+                continue
+            if _says_mode(tag):
+                context.append(slot)
+            elif _is_feature(tag, spec):
+                slots.setdefault((tag.device_id, min(tag.windows_s)), []).append(slot)
+        self._context_slots = np.array(context, dtype=np.intp)
+        self._context = np.full(len(context), np.iinfo(np.int64).min, dtype=np.int64)
+        watches: dict[int, list[Subject]] = {}
+        for (device_id, window_s), chosen in slots.items():
+            subject = _subject(device_id, window_s, [table.tags[slot] for slot in chosen[:MAX_TAGS]])
+            for place, slot in enumerate(chosen[:MAX_TAGS]):
+                self._group[slot], self._place[slot] = len(self._groups), place
+            self._groups.append(subject)
+            watches.setdefault(device_id, []).append(subject)
+        with_context = {table.tags[slot].device_id for slot in context}
+        names = {tag.device_id: tag.detector for tag in table.tags if tag.detector}
+        before, self._watches = self._watches, {}
+        for device_id, subjects in watches.items():
+            self._watches[device_id] = self._watch(
+                device_id, names[device_id], subjects, before.get(device_id), has_context=device_id in with_context
+            )
 
-    def on_timer(self, now_us: int) -> list[Output]:
-        return []
+    def _watch(
+        self, device_id: int, name: str, subjects: list[Subject], before: DeviceWatch | None, *, has_context: bool
+    ) -> DeviceWatch:
+        """Watch of a device; one whose tags and detector are the same as before goes on."""
+        spec = self._catalogue.get(name) or self._catalogue["default"]
+        if before is not None and before.tracker.detector == spec.name and _same(before, subjects):
+            return before
+        detectors = {subject.window_s: (subject, make(spec, subject)) for subject in subjects}
+        version = max(detector.version for _, detector in detectors.values())
+        tracker = EpisodeTracker(device_id, spec.name, version, EpisodeConfig(), AdaptiveThreshold(ThresholdConfig()))
+        return DeviceWatch(device_id, detectors, tracker, has_context=has_context)
 
-    def flush(self, now_us: int) -> list[Output]:
-        return []
+    def relayout(self, table: LaneTable) -> list[Output]:
+        """Follow a new table: devices whose tags changed start to learn anew, their episodes are closed."""
+        before = self._watches
+        self._set_table(table)
+        outputs: list[Output] = []
+        for device_id, watch in before.items():
+            if self._watches.get(device_id) is not watch:
+                outputs += _outputs(device_id, watch.tracker.close())
+                self._watch_changed = True
+                for window_s in watch.detectors:
+                    self._changed[f"detector/{device_id}/{window_s}"] = None
+                    self._snapshot_due_us.pop((device_id, window_s), None)
+        return outputs
 
-    def relayout(self, table: LaneTable, now_us: int) -> list[Output]:
-        return []
+    # --- inputs ----------------------------------------------------------------------------------------------------------
+
+    def on_closed(self, closed: Iterable[Closed], now_us: int) -> None:
+        """Windows closed: those emitted for the first time become features, and wait for `work`."""
+        if not self._groups:
+            return
+        for each in closed:
+            chosen = np.flatnonzero(each.fresh)
+            slots = each.slots[chosen]
+            mine = (self._group[slots] >= 0) & (self._table.smallest_window_s[slots] == each.size_s)
+            if mine.any():
+                self._gather(each, chosen[mine], slots[mine], now_us)
+
+    def _gather(self, closed: Closed, columns: NDArray[np.intp], slots: NDArray[np.intp], now_us: int) -> None:
+        rows = closed.rows.take(columns, axis=1)
+        real = rows.view(np.float64)
+        good = rows[a.GOOD]
+        unknown = good == 0
+        variance = real[a.M2] / np.maximum(good - 1, 1)
+        vectors = np.stack((real[a.MEAN], variance, real[a.MIN], real[a.MAX], real[a.LAST] - real[a.FIRST]))
+        vectors[:, unknown] = np.nan
+        group, place = self._group[slots], self._place[slots]
+        end_us = closed.start_us + closed.size_s * 1_000_000
+        for number in np.unique(group).tolist():
+            subject = self._groups[number]
+            here = group == number
+            full = np.full((5, len(subject.tag_id)), np.nan)
+            count = np.zeros(len(subject.tag_id), dtype=np.int64)
+            full[:, place[here]] = vectors[:, here]
+            count[place[here]] = good[here]
+            features = Features(
+                start_us=closed.start_us,
+                end_us=end_us,
+                count=count,
+                mean=full[0],
+                variance=full[1],
+                low=full[2],
+                high=full[3],
+                trend=full[4],
+            )
+            watch = self._watches[subject.device_id]
+            watch.put(subject.window_s, features, now_us)
+            if watch.due_us is not None:
+                self._next_work_us = min(self._next_work_us, watch.due_us)
+
+    def observe(self, latest: LaneLatest, clocks: DeviceClocks) -> list[Output]:
+        """Latest values after a frame: notes changes of mode, then scores what can be scored at the devices' clocks."""
+        if not self._groups:
+            return []
+        values = latest.rows[VALUE, self._context_slots]
+        if (values != self._context).any():
+            self._note_modes(latest, values)
+        if clocks.newest_us < self._next_work_us:
+            return []
+        outputs: list[Output] = []
+        next_us = 1 << 62
+        clock_of = dict(zip(clocks.devices.tolist(), clocks.clock_us.tolist(), strict=True))
+        for device_id, watch in self._watches.items():
+            if watch.due_us is not None:
+                outputs += self._work(watch, clock_of.get(device_id, UNSET_US))
+                if watch.due_us is not None:
+                    next_us = min(next_us, watch.due_us)
+        self._next_work_us = next_us
+        return outputs
+
+    def _note_modes(self, latest: LaneLatest, values: NDArray[np.int64]) -> None:
+        changed = self._context_slots[values != self._context]
+        self._context = values.copy()
+        times = latest.rows[TIME]
+        for device in np.unique(self._table.device[changed]).tolist():
+            mine = changed[self._table.device[changed] == device]
+            watch = self._watches.get(int(self._table.devices[device]))
+            if watch is not None:
+                slots = self._context_slots[self._table.device[self._context_slots] == device]
+                mode = ",".join(f"{value:g}" for value in latest.rows[VALUE, slots].view(np.float64).tolist())
+                watch.context(mode, int(times[mine].max()))
+                self._watch_changed = True
+
+    def _work(self, watch: DeviceWatch, clock_us: int | None) -> list[Output]:
+        had, was_open = watch.disabled, watch.tracker.open
+        messages = watch.work(clock_us)
+        if watch.disabled and not had:
+            self.failures += 1
+        if messages or was_open is not None or not self.config.snapshot_interval_s:
+            self._watch_changed = True
+        return _outputs(watch.device_id, messages)
+
+    def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
+        """What is due by processing time: episodes of silent devices, snapshots."""
+        outputs: list[Output] = []
+        for watch in self._watches.values():
+            silent = watch.fed_us and now_us - watch.fed_us >= _IDLE_US
+            if silent and (watch.due_us is not None or watch.tracker.open is not None):
+                outputs += self._work(watch, None)
+                outputs += _outputs(watch.device_id, self._close_silent(watch, now_us))
+        self._snapshot(now_us, snapshots)
+        return outputs
+
+    def _close_silent(self, watch: DeviceWatch, now_us: int) -> list[bytes]:
+        """An open episode of a device that says nothing more ends when its hold-off is over by processing time."""
+        episode = watch.tracker.open
+        if episode is None:
+            return []
+        messages = watch.tracker.on_time(episode.active_us + now_us - watch.fed_us)
+        self._watch_changed = self._watch_changed or bool(messages)
+        return messages
+
+    def flush(self) -> list[Output]:
+        """Scores what waits, at the end of a bounded input. Open episodes stay open: nobody has seen their end."""
+        return [output for watch in self._watches.values() for output in self._work(watch, None)]
+
+    # --- state -----------------------------------------------------------------------------------------------------------
+
+    def _snapshot(self, now_us: int, budget: SnapshotBudget) -> None:
+        interval_us = round(self.config.snapshot_interval_s * 1e6)
+        for device_id, watch in self._watches.items():
+            for window_s in sorted(watch.learned):
+                key = (device_id, window_s)
+                due_us = self._snapshot_due_us.get(key)
+                if due_us is None:
+                    # A fixed share of the interval by device: the devices of a plant do not all come at once.
+                    due_us = self._snapshot_due_us[key] = now_us + interval_us * (device_id * 37 % 64) // 64
+                if now_us >= due_us and budget.take():
+                    self._write(watch, window_s)
+                    self._snapshot_due_us[key] = now_us + interval_us
+
+    def _write(self, watch: DeviceWatch, window_s: int) -> None:
+        had = watch.disabled
+        data = watch.snapshot(window_s)
+        if data is not None:
+            self._changed[f"detector/{watch.device_id}/{window_s}"] = data
+        elif not had:
+            self.failures += 1
 
     def take_changes(self) -> dict[str, bytes | None]:
-        return {}
+        """State parts changed since last taken."""
+        if not self.config.snapshot_interval_s:
+            for watch in self._watches.values():
+                for window_s in sorted(watch.learned):
+                    self._write(watch, window_s)
+        if self._watch_changed:
+            fields = {str(device_id): watch.fields() for device_id, watch in self._watches.items()}
+            self._changed["watches"] = packing.pack(LAYOUT, fields)
+            self._watch_changed = False
+        changed, self._changed = self._changed, {}
+        return changed
 
     def restore_parts(self, parts: dict[str, bytes]) -> None:
-        pass
+        """Put parts back; those of devices that are not watched any more are deleted."""
+        for name, data in parts.items():
+            kind, _, which = name.partition("/")
+            if kind == "watches":
+                fields, _ = packing.unpack(data, LAYOUT, name)
+                for device_id, each in fields.items():
+                    if (watch := self._watches.get(int(device_id))) is not None:
+                        watch.set_fields(each)
+            elif kind == "detector":
+                device_id, _, window_s = which.partition("/")
+                restored = self._watches.get(int(device_id))
+                if restored is None:
+                    self._changed[name] = None
+                else:
+                    restored.restore(int(window_s), data)
+        self._next_work_us = 0
+
+
+class SnapshotBudget:
+    """How many snapshots one timer call may take, over all lanes it serves."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self, budget_ms: float) -> None:
+        self._left = max(int(budget_ms / SNAPSHOT_MS), 1)
+
+    def take(self) -> bool:
+        """Whether one more fits."""
+        self._left -= 1
+        return self._left >= 0
+
+
+MODE_TAG = "packml_state"
+
+
+def _says_mode(tag: TagDefinition) -> bool:
+    return tag.writable or tag.name == MODE_TAG
+
+
+def _is_feature(tag: TagDefinition, spec: DetectorSpec) -> bool:
+    return tag.data_type is DataType.DOUBLE and bool(tag.windows_s)
+
+
+def _subject(device_id: int, window_s: int, tags: list[TagDefinition]) -> Subject:
+    span = [
+        np.nan if tag.eu_low is None or tag.eu_high is None or tag.eu_high <= tag.eu_low else tag.eu_high - tag.eu_low
+        for tag in tags
+    ]
+    ids = np.array([tag.tag_id for tag in tags], dtype=np.int32)
+    return Subject(device_id=device_id, window_s=window_s, tag_id=ids, span=np.array(span), seed=device_id)
+
+
+def _same(watch: DeviceWatch, subjects: list[Subject]) -> bool:
+    known = {subject.window_s: subject for subject, _ in watch.detectors.values()}
+    return known.keys() == {subject.window_s for subject in subjects} and all(
+        np.array_equal(known[each.window_s].tag_id, each.tag_id)
+        and np.array_equal(known[each.window_s].span, each.span, equal_nan=True)
+        for each in subjects
+    )
+
+
+def _outputs(device_id: int, messages: list[bytes]) -> list[Output]:
+    return [Output(topics.ANOMALIES.name, str(device_id).encode(), message) for message in messages]

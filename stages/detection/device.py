@@ -1,0 +1,196 @@
+"""Anomaly detection of one device: its mode, its detectors (one per window length), its episodes, and its detectors'
+failures.
+
+Fed by `stages.detection.lane` with closed windows and context values in order of event time. Windows wait `CONFIRM_US`
+of event time before they are scored, because a change of mode is seen a little later than the values that follow from
+it. Whatever a detector raises disables detection for this device until the job is restarted, is logged once and
+counted; nothing else happens.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from stages import packing
+from stages.detection.episodes import Episode, EpisodeTracker
+from stages.detection.protocol import Detector, Features, Subject
+
+_log = logging.getLogger(__name__)
+CONFIRM_US = 1_500_000
+MAX_WAITING = 64
+
+
+class DeviceWatch:
+    """See the module. `detectors` has a subject and a detector per window length."""
+
+    def __init__(
+        self,
+        device_id: int,
+        detectors: dict[int, tuple[Subject, Detector]],
+        tracker: EpisodeTracker,
+        *,
+        has_context: bool,
+    ) -> None:
+        self.device_id = device_id
+        self.detectors = detectors
+        self.tracker = tracker
+        self.disabled = ""
+        self.learned: set[int] = set()
+        """Window lengths whose detector has learned since its last snapshot."""
+        self._confirm_us = CONFIRM_US if has_context else 0
+        self._mode = ""
+        self._mode_since_us: int | None = None
+        self._waiting: deque[tuple[int, Features]] = deque()
+        self._last_start_us: dict[int, int] = {}
+        self.fed_us = 0
+        """Processing time of the last window."""
+
+    @property
+    def due_us(self) -> int | None:
+        """Event time at which the next waiting window can be scored."""
+        return self._waiting[0][1].end_us + self._confirm_us if self._waiting else None
+
+    def context(self, mode: str, time_us: int) -> None:
+        """The machine is in `mode` since the event time `time_us`; the first word about it changes nothing."""
+        if self._mode and mode != self._mode:
+            self._mode_since_us = time_us
+        self._mode = mode
+
+    def put(self, window_s: int, features: Features, now_us: int) -> None:
+        """A window closed. Windows of one length that come again, or in the wrong order, are left out."""
+        if self.disabled or features.start_us <= self._last_start_us.get(window_s, -1):
+            return
+        self._last_start_us[window_s] = features.start_us
+        self.fed_us = now_us
+        self._waiting.append((window_s, features))
+
+    def work(self, clock_us: int | None) -> list[bytes]:
+        """Score and learn what waits, as far as the device's clock allows (None: all).
+
+        The Anomaly records that follow.
+        """
+        messages: list[bytes] = []
+        while self._waiting and (
+            clock_us is None
+            or self._waiting[0][1].end_us + self._confirm_us <= clock_us
+            or len(self._waiting) > MAX_WAITING
+        ):
+            window_s, features = self._waiting.popleft()
+            messages += self._work_one(window_s, features)
+        return messages
+
+    def _work_one(self, window_s: int, features: Features) -> list[bytes]:
+        found = self.detectors.get(window_s)
+        if found is None or self.disabled:
+            return []
+        subject, detector = found
+        features = self._in_mode(features)
+        try:
+            score = detector.score(features)
+            detector.learn(features)
+            self.learned.add(window_s)
+            return self.tracker.on_score(subject, features.start_us, features.end_us, score)
+        except Exception as error:  # a detector must not cost more than itself
+            return self.disable(error)
+
+    def _in_mode(self, features: Features) -> Features:
+        if not self._mode:
+            return features
+        settled_s = float("inf")
+        if self._mode_since_us is not None:
+            settled_s = (features.start_us - self._mode_since_us) / 1e6
+        return replace(features, mode=self._mode, settled_s=settled_s)
+
+    def disable(self, error: Exception) -> list[bytes]:
+        """Go on without detection; closes an open episode."""
+        self.disabled = f"{type(error).__name__}: {error}"
+        self._waiting.clear()
+        _log.error(
+            "detector disabled", extra={"device_id": self.device_id, "detector": self.tracker.detector}, exc_info=error
+        )
+        return self.tracker.close()
+
+    # --- state -----------------------------------------------------------------------------------------------------------
+
+    def snapshot(self, window_s: int) -> bytes | None:
+        """Bytes of one detector; None when it failed."""
+        self.learned.discard(window_s)
+        if self.disabled:
+            return None
+        try:
+            return self.detectors[window_s][1].snapshot()
+        except Exception as error:  # as above; an episode it had open is closed by time
+            self.disable(error)
+            return None
+
+    def restore(self, window_s: int, data: bytes) -> None:
+        """Put a detector's bytes back; one that does not fit starts anew."""
+        found = self.detectors.get(window_s)
+        if found is None:
+            return
+        try:
+            found[1].restore(data)
+        except packing.StateError as error:
+            _log.warning("detector starts anew", extra={"device_id": self.device_id, "reason": str(error)})
+        except Exception as error:
+            self.disable(error)
+
+    def fields(self) -> dict[str, Any]:
+        """All but the detectors, JSON-able."""
+        tracker = self.tracker
+        return {
+            "mode": self._mode,
+            "mode_since_us": self._mode_since_us,
+            "last_start_us": {str(size): start for size, start in self._last_start_us.items()},
+            "fed_us": self.fed_us,
+            "disabled": self.disabled,
+            "raised": tracker.threshold.raised,
+            "since_us": tracker.threshold.since_us,
+            "recent": {str(size): recent for size, recent in tracker.recent.items()},
+            "open": None if tracker.open is None else asdict(tracker.open),
+            "waiting": [_to_fields(size, features) for size, features in self._waiting],
+        }
+
+    def set_fields(self, fields: dict[str, Any]) -> None:
+        """Inverse of `fields`. A detector that was disabled is tried again."""
+        self._mode, self._mode_since_us, self.fed_us = fields["mode"], fields["mode_since_us"], fields["fed_us"]
+        self._last_start_us = {int(size): start for size, start in fields["last_start_us"].items()}
+        tracker = self.tracker
+        tracker.threshold.raised, tracker.threshold.since_us = fields["raised"], fields["since_us"]
+        tracker.recent = {int(size): recent for size, recent in fields["recent"].items()}
+        tracker.open = None if fields["open"] is None else Episode(**fields["open"])
+        self._waiting = deque(_from_fields(each) for each in fields["waiting"])
+
+
+_VECTORS = ("mean", "variance", "low", "high", "trend")
+
+
+def _to_fields(window_s: int, features: Features) -> dict[str, Any]:
+    columns: dict[str, Any] = {name: getattr(features, name).tolist() for name in _VECTORS}
+    return {
+        "window_s": window_s,
+        "start_us": features.start_us,
+        "end_us": features.end_us,
+        "count": features.count.tolist(),
+        **columns,
+    }
+
+
+def _from_fields(fields: dict[str, Any]) -> tuple[int, Features]:
+    mean, variance, low, high, trend = (np.array(fields[name], dtype=np.float64) for name in _VECTORS)
+    features = Features(
+        start_us=fields["start_us"],
+        end_us=fields["end_us"],
+        count=np.array(fields["count"], dtype=np.int64),
+        mean=mean,
+        variance=variance,
+        low=low,
+        high=high,
+        trend=trend,
+    )
+    return fields["window_s"], features

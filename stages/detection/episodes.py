@@ -1,0 +1,175 @@
+"""From scores to episodes: one fault is one anomaly with a start, an end, a peak and contributors, not a storm.
+
+Pure state machine of one device, fed with scored windows in order of event time per window length. Opens when two of
+the last three windows of one length reach the threshold, or one reaches half-way from it to 1 (a short, violent fault).
+Stays open while scores reach `exit_ratio` of the threshold it opened at (hysteresis), and closes when none has for
+`hold_off_s` or three windows, so a fault that flickers is one fault. Ids follow from device, detector and start: the
+same episode computed again has the same id.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import NAMESPACE_URL, UUID, uuid5
+
+from schemas import codec
+from stages.detection.protocol import Score, Subject
+from stages.detection.threshold import AdaptiveThreshold
+
+CONTRIBUTORS = 5
+LEAST_PART = 0.25
+"""A tag contributes from about 2.5 standard deviations on."""
+_NAMESPACE = uuid5(NAMESPACE_URL, "urn:millrace:anomaly")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class EpisodeConfig:
+    """See the module."""
+
+    exit_ratio: float = 0.7
+    hold_off_s: float = 60.0
+    update_s: float = 10.0
+    update_rise: float = 0.05
+    """An open episode is reported again when its peak has risen by this much."""
+
+
+@dataclass(slots=True, kw_only=True)
+class Episode:
+    """One open episode."""
+
+    episode_id: str
+    start_us: int
+    active_us: int
+    """End of the last window that kept it open."""
+    window_s: int
+    threshold: float
+    score: float
+    peak: float
+    reported_peak: float
+    reported_us: int
+    revision: int
+    contributors: list[dict[str, Any]]
+
+
+@dataclass(slots=True)
+class EpisodeTracker:
+    """Episodes of one device.
+
+    `recent` has, per window length, the start of each of the last windows that reached the threshold, or None.
+    """
+
+    device_id: int
+    detector: str
+    detector_version: int
+    config: EpisodeConfig
+    threshold: AdaptiveThreshold
+    open: Episode | None = None
+    recent: dict[int, list[int | None]] = field(default_factory=dict)
+
+    def on_score(self, subject: Subject, start_us: int, end_us: int, score: Score) -> list[bytes]:
+        """Anomaly records that follow from one scored window of `subject`."""
+        messages = self.on_time(end_us)
+        threshold = self.threshold.at(end_us)
+        reached = score.value >= threshold and not score.grace
+        recent = (self.recent.get(subject.window_s, []) + [start_us if reached else None])[-3:]
+        self.recent[subject.window_s] = recent
+        if self.open is not None:
+            return messages + self._go_on(subject, end_us, score)
+        hits = [start for start in recent if start is not None]
+        if reached and (len(hits) >= 2 or score.value >= 0.5 * (1.0 + threshold)):
+            messages.append(self._begin(subject, hits[0], end_us, score, threshold))
+        return messages
+
+    def on_time(self, now_us: int) -> list[bytes]:
+        """Closes an episode whose hold-off is over at the event time `now_us`."""
+        episode = self.open
+        if episode is None:
+            return []
+        hold_us = max(self.config.hold_off_s, 3 * episode.window_s) * 1_000_000
+        return self.close() if now_us - episode.active_us > hold_us else []
+
+    def close(self) -> list[bytes]:
+        """Closes the open episode, if there is one."""
+        episode = self.open
+        if episode is None:
+            return []
+        self.open = None
+        self.recent.clear()
+        episode.revision += 1
+        return [self._record(episode, "CLOSE", end_us=episode.active_us)]
+
+    def _begin(self, subject: Subject, start_us: int, end_us: int, score: Score, threshold: float) -> bytes:
+        name = f"{self.device_id}/{self.detector}/{start_us}"
+        self.open = Episode(
+            episode_id=str(uuid5(_NAMESPACE, name)),
+            start_us=start_us,
+            active_us=end_us,
+            window_s=subject.window_s,
+            threshold=threshold,
+            score=score.value,
+            peak=score.value,
+            reported_peak=score.value,
+            reported_us=end_us,
+            revision=1,
+            contributors=contributors(subject, score),
+        )
+        self.threshold.opened(end_us)
+        return self._record(self.open, "OPEN")
+
+    def _go_on(self, subject: Subject, end_us: int, score: Score) -> list[bytes]:
+        episode = self.open
+        assert episode is not None
+        if score.value < self.config.exit_ratio * episode.threshold or score.grace:
+            return []
+        episode.active_us = max(episode.active_us, end_us)
+        episode.window_s = max(episode.window_s, subject.window_s)
+        episode.score = score.value
+        if score.value > episode.peak:
+            episode.peak = score.value
+            episode.contributors = contributors(subject, score)
+        risen = episode.peak - episode.reported_peak >= self.config.update_rise
+        if not risen or end_us - episode.reported_us < self.config.update_s * 1e6:
+            return []
+        episode.revision += 1
+        episode.reported_peak, episode.reported_us = episode.peak, end_us
+        return [self._record(episode, "UPDATE")]
+
+    def _record(self, episode: Episode, phase: str, end_us: int | None = None) -> bytes:
+        return codec.encode(
+            "Anomaly",
+            {
+                "episode_id": UUID(episode.episode_id),
+                "device_id": self.device_id,
+                "phase": phase,
+                "revision": episode.revision,
+                "start_us": episode.start_us,
+                "end_us": end_us,
+                "score": episode.score,
+                "peak_score": episode.peak,
+                "threshold": episode.threshold,
+                "contributors": episode.contributors,
+                "detector": self.detector,
+                "detector_version": self.detector_version,
+            },
+        )
+
+
+def contributors(subject: Subject, score: Score) -> list[dict[str, Any]]:
+    """Tags that explain a score, strongest first, as the Anomaly record has them."""
+    order = sorted(range(len(subject.tag_id)), key=lambda at: (-float(score.part[at]), at))
+    chosen = [at for at in order[:CONTRIBUTORS] if score.part[at] >= LEAST_PART] or order[:1]
+    return [
+        {
+            "tag_id": int(subject.tag_id[at]),
+            "score": float(score.part[at]),
+            "value": float(score.seen[at]),
+            "expected_low": _known(float(score.expected_low[at])),
+            "expected_high": _known(float(score.expected_high[at])),
+        }
+        for at in chosen
+    ]
+
+
+def _known(value: float) -> float | None:
+    return value if value == value else None  # noqa: PLR0124  # NaN

@@ -1,0 +1,52 @@
+"""The registered kinds of detectors, and which detector a name of the registry means."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+
+from schemas.errors import ConfigError
+from stages.config import DetectorSpec
+from stages.detection import scaled
+from stages.detection.protocol import Detector, DetectorFactory, Subject
+
+KINDS: dict[str, DetectorFactory] = {
+    "gaussian": scaled.gaussian,
+    "halfspace": scaled.halfspace,
+    "ensemble": scaled.ensemble,
+}
+
+BUILT_IN = (
+    DetectorSpec(name="default", kind="ensemble"),
+    DetectorSpec(name="gaussian", kind="gaussian"),
+    DetectorSpec(name="halfspace", kind="halfspace"),
+)
+
+
+def catalogue(configured: Iterable[DetectorSpec]) -> dict[str, DetectorSpec]:
+    """Detectors by name: the built-in ones, overridden and extended by the configuration; raises ConfigError."""
+    found = {spec.name: spec for spec in BUILT_IN}
+    probe = probe_subject()
+    for spec in configured:
+        factory = KINDS.get(spec.kind)
+        if factory is None:
+            msg = f"detector {spec.name} has kind {spec.kind!r}; known: {', '.join(sorted(KINDS))}"
+            raise ConfigError(msg)
+        try:
+            factory(probe, **spec.parameters)
+        except (TypeError, ValueError) as error:
+            msg = f"detector {spec.name} of kind {spec.kind}: {error}"
+            raise ConfigError(msg) from error
+        found[spec.name] = spec
+    return found
+
+
+def make(spec: DetectorSpec, subject: Subject) -> Detector:
+    """New detector of a subject."""
+    return KINDS[spec.kind](subject, **spec.parameters)
+
+
+def probe_subject() -> Subject:
+    """A subject to try parameters on."""
+    return Subject(device_id=0, window_s=1, tag_id=np.array([1], np.int32), span=np.array([1.0]), seed=0)

@@ -1,0 +1,101 @@
+"""Detectors made of models behind adaptive scaling: the registered `gaussian`, `halfspace` and the ensemble `default`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from stages import packing
+from stages.detection.models import GaussianModel, HalfSpaceModel, Model, strength
+from stages.detection.protocol import Features, Score, Subject
+from stages.detection.scaling import AdaptiveScaler, Deviations
+
+LAYOUT = 1
+
+
+class ScaledDetector:
+    """The strongest of several models, each with a weight, on the same deviations."""
+
+    version = 1
+
+    def __init__(self, subject: Subject, models: dict[str, tuple[Model, float]], **scaling: Any) -> None:
+        self._scaler = AdaptiveScaler(subject, **scaling)
+        self._models = models
+        self._measured: tuple[Features, Deviations] | None = None
+
+    def _deviations(self, features: Features) -> Deviations:
+        """Deviations of a window; learning one that was just scored does not measure it again."""
+        if self._measured is None or self._measured[0] is not features:
+            self._measured = features, self._scaler.measure(features)
+        return self._measured[1]
+
+    def score(self, features: Features) -> Score:
+        """See Detector."""
+        deviations = self._deviations(features)
+        part = strength(deviations.largest)
+        value = 0.0 if deviations.grace else max(w * model.score(deviations) for model, w in self._models.values())
+        above = features.high - deviations.expected_high > deviations.expected_low - features.low
+        return Score(
+            value=min(max(value, 0.0), 1.0),
+            grace=deviations.grace,
+            part=part,
+            seen=np.where(above, features.high, features.low),
+            expected_low=deviations.expected_low,
+            expected_high=deviations.expected_high,
+        )
+
+    def learn(self, features: Features) -> None:
+        """See Detector."""
+        deviations = self._deviations(features)
+        self._measured = None
+        if not deviations.grace:
+            for model, _ in self._models.values():
+                model.learn(deviations)
+        self._scaler.learn(features)
+
+    def snapshot(self) -> bytes:
+        """See Detector."""
+        fields, arrays = self._scaler.arrays()
+        parts = {name: model.snapshot() for name, (model, _) in self._models.items()}
+        fields["parts"] = {name: len(part) for name, part in parts.items()}
+        fields["version"] = self.version
+        return packing.pack(LAYOUT, fields, *arrays) + b"".join(parts.values())
+
+    def restore(self, data: bytes) -> None:
+        """See Detector."""
+        fields, arrays = packing.unpack(data, LAYOUT, "detector")
+        lengths: dict[str, int] = fields["parts"]
+        if fields["version"] != self.version or list(lengths) != list(self._models):
+            msg = f"snapshot of detector version {fields['version']} with models {list(lengths)} does not fit"
+            raise packing.StateError(msg)
+        self._scaler.set_arrays(fields, arrays)
+        at = len(data) - sum(lengths.values())
+        for name, length in lengths.items():
+            self._models[name][0].restore(data[at : at + length])
+            at += length
+
+
+def gaussian(subject: Subject, **parameters: Any) -> ScaledDetector:
+    """`gaussian`: the largest deviation, calibrated. Parameters are those of AdaptiveScaler."""
+    return ScaledDetector(subject, {"gaussian": (GaussianModel(), 1.0)}, **parameters)
+
+
+def halfspace(
+    subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, **parameters: Any
+) -> ScaledDetector:
+    """`halfspace`: half-space trees. Parameters beside those of the trees are AdaptiveScaler's."""
+    model = HalfSpaceModel(len(subject.tag_id), seed=subject.seed, trees=trees, height=height, window=window)
+    return ScaledDetector(subject, {"halfspace": (model, 1.0)}, **parameters)
+
+
+def ensemble(
+    subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, novelty: float = 0.7, **parameters: Any
+) -> ScaledDetector:
+    """`ensemble`: both.
+
+    `novelty` is the weight of the trees: alone they need about 11 deviations of their own scale.
+    """
+    model = HalfSpaceModel(len(subject.tag_id), seed=subject.seed, trees=trees, height=height, window=window)
+    models: dict[str, tuple[Model, float]] = {"gaussian": (GaussianModel(), 1.0), "halfspace": (model, novelty)}
+    return ScaledDetector(subject, models, **parameters)
