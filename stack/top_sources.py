@@ -7,19 +7,21 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
 
-from connectors import kafka_offsets
+from connectors.kafka_offsets import OffsetReader, lag
 from schemas import topics
 from schemas.errors import MillraceError
 from schemas.settings import KafkaSettings
 from stack import postgres, status
 from stack.config import StackConfig
+from stack.errors import StackError
+from stack.supervisor import Supervisor
 
 GROUPS = ("millrace-telemetry", "millrace-historian", "millrace-commands")
 
@@ -57,33 +59,33 @@ class Sources:
 
     def __init__(self, config: StackConfig) -> None:
         self._config = config
-        self._admin = kafka_offsets.admin_client(KafkaSettings(bootstrap_servers=config.bootstrap_servers))
+        self._offsets = OffsetReader(KafkaSettings(bootstrap_servers=config.bootstrap_servers), GROUPS)
         self._database: psycopg.Connection[dict[str, Any]] | None = None
-        self._pool = ThreadPoolExecutor(max_workers=3, thread_name_prefix="top")
+        self._status: Future[dict[str, Any]] | None = None
+        self._known: dict[str, Any] = {}
+        self._pool = ThreadPoolExecutor(max_workers=4, thread_name_prefix="top")
 
     def close(self) -> None:
         """Let go of everything."""
-        self._pool.shutdown(wait=False, cancel_futures=True)
+        self._pool.shutdown(cancel_futures=True)
+        self._offsets.close()
         if self._database is not None:
             self._database.close()
 
     def snapshot(self) -> Snapshot:
-        """Ask everything, at once."""
-        asked: dict[str, Callable[[], dict[str, Any]]] = {
-            "stack": lambda: status.collect(self._config),
-            "kafka": self._kafka,
-            "sql": self._sql,
-        }
+        """Ask Kafka, SQL and supervisord now; the accounting takes seconds, so it is the newest one that is finished."""
+        asked: dict[str, Callable[[], dict[str, Any]]] = {"kafka": self._kafka, "sql": self._sql, "stack": self._stack}
+        at_s = time.monotonic()  # when the counters are read; waiting for the rest must not stretch the rates
         running = {name: self._pool.submit(ask) for name, ask in asked.items()}
         found: dict[str, dict[str, Any]] = {}
         problems: dict[str, str] = {}
         for name, future in running.items():
             try:
                 found[name] = future.result()
-            except (MillraceError, OSError, psycopg.Error) as error:
-                found[name], problems[name] = {}, str(error).strip().splitlines()[0]
+            except (MillraceError, StackError, OSError, psycopg.Error) as error:
+                found[name], problems[name] = {}, (str(error).strip() or repr(error)).splitlines()[0]
         return Snapshot(
-            at_s=time.monotonic(),
+            at_s=at_s,
             services=found["stack"].get("services", []),
             jobs=found["stack"].get("jobs", []),
             accounting=found["stack"].get("accounting", {}),
@@ -93,13 +95,27 @@ class Sources:
             problems=problems,
         )
 
+    def _stack(self) -> dict[str, Any]:
+        if self._status is None or self._status.done():
+            if self._status is not None:
+                self._known = self._status.result()
+            self._status = self._pool.submit(status.collect, self._config)
+        if not self._known:
+            self._known = self._status.result()
+        live = Supervisor(self._config).states()
+        rows = [
+            row | {"state": live[row["name"]].state if row["name"] in live else "STOPPED"}
+            for row in self._known["services"]
+        ]
+        return self._known | {"services": rows}
+
     def _kafka(self) -> dict[str, Any]:
-        ends = kafka_offsets.ends(self._admin)
-        committed = kafka_offsets.committed(self._admin, GROUPS)
+        ends = self._offsets.ends()
+        committed = self._offsets.committed(ends)
         records: dict[str, int] = {}
         for (topic, _), offset in ends.items():
             records[stage_of(topic)] = records.get(stage_of(topic), 0) + offset
-        return {"records": records, "lag": {group: kafka_offsets.lag(ends, at) for group, at in committed.items()}}
+        return {"records": records, "lag": {group: lag(ends, at) for group, at in committed.items()}}
 
     def _sql(self) -> dict[str, Any]:
         if self._database is None or self._database.closed:

@@ -99,5 +99,10 @@ def _plain(accounting: Mapping[str, object]) -> list[tuple[str, str]]:
     total = accounting.get("total", accounting)
     if not isinstance(total, Mapping):
         return []
-    pairs = [(str(name), value) for name, value in total.items() if isinstance(value, (int, float, str))]
-    return [(name, value if isinstance(value, str) else number(value)) for name, value in pairs]
+    return [(str(name), _text(value)) for name, value in total.items() if isinstance(value, (bool, int, float, str))]
+
+
+def _text(value: bool | float | str) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return value if isinstance(value, str) else number(value)
