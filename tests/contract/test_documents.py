@@ -13,13 +13,8 @@ import pytest
 from schemas import topics
 from stack.config import ROOT, StackConfig
 
-DOCUMENTS = sorted(
-    path
-    for pattern in ("*.md", "docs/**/*.md", "schemas/**/*.md", "k8s/**/*.md", "benchmarks/**/*.md")
-    for path in ROOT.glob(pattern)
-    if ".venv" not in path.parts and ".millrace" not in path.parts
-)
 TOP_LEVEL = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
+DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in TOP_LEVEL for path in (ROOT / folder).rglob("*.md"))])
 CODE = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 
