@@ -67,7 +67,7 @@ class RegistryCache:
             return
         try:
             self._fold_all(_unpack(data))
-        except (SchemaError, struct.error) as error:
+        except (ValueError, struct.error) as error:
             log.warning("the copy of the registry cannot be read", extra={"path": str(self._path), "cause": str(error)})
         if self._newest is not None:
             self._publish(*self._newest)
@@ -164,5 +164,8 @@ def _unpack(data: bytes) -> Iterable[tuple[bytes, bytes]]:
     while at < len(data):
         (length,) = _LENGTH.unpack_from(data, at)
         at += _LENGTH.size + length
+        if at > len(data):
+            msg = f"the file ends {at - len(data)} bytes early"
+            raise ValueError(msg)
         parts.append(data[at - length : at])
     return zip(parts[::2], parts[1::2], strict=True)

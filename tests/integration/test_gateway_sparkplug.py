@@ -33,6 +33,7 @@ class Node:
 
     def __init__(self, address: Address) -> None:
         self.address = address
+        self.group = "north"
         self.values: dict[str, Any] = {"speed": 1.0, "count": 5}
         self.obeys = True
         self.rebirths = 0
@@ -43,15 +44,17 @@ class Node:
 
     async def start(self) -> None:
         self.bdseq += 1
-        will = gmqtt.Message(str(Topic("north", MessageType.NDEATH, "n1")), payload.encode(self._death()), qos=1)
-        client = gmqtt.Client("test-n1", clean_session=True, will_message=will)
+        will = gmqtt.Message(str(Topic(self.group, MessageType.NDEATH, "n1")), payload.encode(self._death()), qos=1)
+        client = gmqtt.Client(f"test-{self.group}-n1", clean_session=True, will_message=will)
         client.on_message = self._on_message
         await client.connect(self.address.host, self.address.port, version=MQTTv311)
-        client.subscribe([gmqtt.Subscription("spBv1.0/north/+/n1/#"), gmqtt.Subscription("spBv1.0/STATE/#", qos=1)])
+        client.subscribe(
+            [gmqtt.Subscription(f"spBv1.0/{self.group}/+/n1/#"), gmqtt.Subscription("spBv1.0/STATE/#", qos=1)]
+        )
         self._client = client
 
     async def stop(self) -> None:
-        self._client.publish(str(Topic("north", MessageType.NDEATH, "n1")), payload.encode(self._death()))
+        self._client.publish(str(Topic(self.group, MessageType.NDEATH, "n1")), payload.encode(self._death()))
         await self._client.disconnect()
 
     def birth(self) -> None:
@@ -82,7 +85,7 @@ class Node:
     def _send(self, kind: MessageType, *metrics: Metric, device: str = "") -> None:
         message = Payload(time_ms=now_us() // 1000, seq=self._seq, metrics=metrics)
         self._seq = (self._seq + 1) % 256
-        self._client.publish(str(Topic("north", kind, "n1", device)), payload.encode(message))
+        self._client.publish(str(Topic(self.group, kind, "n1", device)), payload.encode(message))
 
     def _death(self) -> Payload:
         return Payload(time_ms=1, metrics=(Metric(name="bdSeq", data_type=DataType.INT64, value=self.bdseq),))

@@ -1,0 +1,172 @@
+"""Policy and journal: what may be done, and that it is done at most once."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+from connectors.readings import Write
+from edge import policy
+from edge.command_journal import CommandJournal
+from edge.policy import Refusal
+from schemas.commands import CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.registry import DataType
+from tests.integration.gateway_support import tag
+
+pytestmark = pytest.mark.unit
+
+SPEED = tag(1, "x:1", name="speed", writable=True, limit_low=0.0, limit_high=10.0, eu_low=1.0, eu_high=9.0, unit="m/s")
+COUNT = tag(2, "x:2", name="count", writable=True, data_type=DataType.INTEGER)
+VALVE = tag(3, "x:3", name="valve", writable=True, data_type=DataType.BOOLEAN)
+FIXED = tag(4, "x:4", name="fixed")
+PACKML = tag(5, "x:5", name="packml_command", writable=True, data_type=DataType.INTEGER)
+TAGS = [SPEED, COUNT, VALVE, FIXED, PACKML]
+ID = UUID("01890000-0000-7000-8000-00000000000a")
+
+
+def request(**changes: Any) -> CommandRequest:
+    values: dict[str, Any] = {
+        "command_id": ID, "device_id": 1, "gateway_id": "gw1", "site": "north", "name": "write",
+        "parameters": {"speed": 5.0}, "submitted_by": "ann", "submitted_us": 2_000, "expires_us": 10_000,
+    }  # fmt: skip
+    return CommandRequest(**(values | changes))
+
+
+def control(action: ControlAction, by: str = "bob") -> CommandControl:
+    return CommandControl(command_id=ID, device_id=1, action=action, by=by, time_us=5)
+
+
+def test_plans() -> None:
+    assert policy.plan(request(), TAGS) == [Write(SPEED, 5.0)]
+    many = policy.plan(request(parameters={"count": -3.0, "valve": 1.0}), TAGS)
+    assert many == [Write(COUNT, -3.0), Write(VALVE, 1.0)]
+    verbs = [policy.plan(request(name=name, parameters={}), TAGS) for name in policy.PACKML_VERBS]
+    assert verbs == [[Write(PACKML, float(n))] for n in range(1, 10)]
+
+
+@pytest.mark.parametrize(
+    ("changes", "reason"),
+    [
+        ({"parameters": {}}, "needs parameters"),
+        ({"parameters": {"speed": 10.5}}, "outside its limits 0.0 to 10.0"),
+        ({"parameters": {"speed": 9.5}}, "outside its range 1.0 to 9.0"),
+        ({"parameters": {"speed": float("nan")}}, "not a finite number"),
+        ({"parameters": {"count": 1.5}}, "not an integer"),
+        ({"parameters": {"valve": 2.0}}, "a boolean is 0 or 1"),
+        ({"parameters": {"fixed": 1.0}}, "not writable"),
+        ({"parameters": {"speed": 5.0, "none": 1.0}}, "no tag 'none'"),
+        ({"name": "explode", "parameters": {}}, "unknown command"),
+        ({"name": "start"}, "takes no parameters"),
+    ],
+)
+def test_refusals(changes: dict[str, Any], reason: str) -> None:
+    refused = policy.plan(request(**changes), TAGS)
+    assert isinstance(refused, Refusal)
+    assert reason in refused.reason
+
+
+def test_refusals_of_devices() -> None:
+    assert "not one of this gateway's" in str(policy.plan(request(), []))
+    assert "no tag 'packml_command'" in str(policy.plan(request(name="stop", parameters={}), [SPEED]))
+
+
+def test_a_clock_that_is_behind_is_no_judge_of_expiry() -> None:
+    assert policy.skew_problem(request(submitted_us=3_000_000), 1_500_000, max_skew_us=2_000_000) == ""
+    assert "3.0 s behind" in policy.skew_problem(request(submitted_us=4_000_000), 1_000_000, max_skew_us=2_000_000)
+
+
+class Journal:
+    def __init__(self, path: Path) -> None:
+        self.path, self.now_us = path, 1_000
+        self.open()
+
+    def open(self) -> None:
+        self.db = CommandJournal(self.path, clock=lambda: self.now_us)
+
+    def reopen(self) -> None:
+        self.db.close()
+        self.open()
+
+    def receive(self, *messages: CommandRequest | CommandControl) -> list[tuple[str, bool]]:
+        return [(one.entry.state.value, one.ready) for one in self.db.receive(messages, [])]
+
+
+@pytest.fixture
+def journal(tmp_path: Path) -> Iterator[Journal]:
+    made = Journal(tmp_path / "j")
+    yield made
+    made.db.close()
+
+
+def test_a_request_is_ready_once(journal: Journal) -> None:
+    assert journal.receive(request()) == [("DELIVERED", True)]
+    assert journal.receive(request(attempt=2)) == [("DELIVERED", False)]
+    assert journal.db.intend(ID)
+    assert not journal.db.intend(ID)
+    assert journal.receive(request()) == [("EXECUTING", False)]
+    journal.db.finish(ID, CommandState.SUCCEEDED, "done", {"speed": 5.0})
+    journal.reopen()
+    (again,) = journal.db.receive([request(attempt=3)], [])
+    assert (again.entry.state, again.entry.attempt, again.entry.readback) == (CommandState.SUCCEEDED, 3, {"speed": 5.0})
+
+
+def test_an_intention_without_result_is_unknown_after_a_restart(journal: Journal) -> None:
+    other = UUID(int=ID.int + 1)
+    journal.receive(request(), request(command_id=other))
+    journal.db.intend(ID)
+    journal.reopen()
+    assert [entry.request.command_id for entry in journal.db.recover()] == [other]
+    found = journal.db.find(ID)
+    assert found is not None
+    assert found.state is CommandState.UNKNOWN
+    assert not journal.db.intend(ID)
+
+
+def test_approval_needs_somebody_else(journal: Journal) -> None:
+    assert journal.receive(request(requires_approval=True)) == [("PENDING_APPROVAL", False)]
+    assert not journal.db.intend(ID)
+    assert journal.receive(control(ControlAction.APPROVE, by="ann")) == []
+    assert journal.receive(control(ControlAction.APPROVE)) == [("DELIVERED", True)]
+    assert journal.receive(control(ControlAction.APPROVE)) == []
+    assert journal.db.intend(ID)
+
+
+def test_cancellation_before_during_and_after(journal: Journal) -> None:
+    assert journal.receive(control(ControlAction.CANCEL)) == []
+    assert journal.receive(request()) == [("CANCELLED", False)]
+    second = UUID(int=ID.int + 1)
+    journal.receive(request(command_id=second))
+    assert journal.receive(replace(control(ControlAction.CANCEL), command_id=second)) == [("CANCELLED", False)]
+    assert not journal.db.intend(second)
+    third = UUID(int=ID.int + 2)
+    journal.receive(request(command_id=third))
+    journal.db.intend(third)
+    assert journal.receive(replace(control(ControlAction.CANCEL), command_id=third)) == []
+
+
+def test_requests_older_than_the_journal_are_unknown(journal: Journal) -> None:
+    assert journal.receive(request(submitted_us=999)) == [("UNKNOWN", False)]
+
+
+def test_waiting_in_vain_positions_and_forgetting(journal: Journal) -> None:
+    journal.db.receive([request(requires_approval=True)], [("t", 0, 5), ("t", 1, 7)])
+    journal.db.receive([], [("t", 0, 6)])
+    journal.reopen()
+    assert journal.db.positions() == {("t", 0): 6, ("t", 1): 7}
+    assert journal.db.overdue() == []
+    journal.now_us = 10_001
+    assert [entry.request.command_id for entry in journal.db.overdue()] == [ID]
+    assert journal.db.end(ID, CommandState.EXPIRED, "never approved")
+    assert not journal.db.end(ID, CommandState.EXPIRED, "never approved")
+    assert [entry.state for entry in journal.db.untold()] == [CommandState.EXPIRED]
+    journal.db.told([(ID, CommandState.DELIVERED)])
+    assert len(journal.db.untold()) == 1
+    journal.db.told([(ID, CommandState.EXPIRED)])
+    assert journal.db.untold() == []
+    assert journal.db.prune(10_001) == 0
+    assert journal.db.prune(20_000) == 1
