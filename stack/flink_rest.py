@@ -65,13 +65,7 @@ class FlinkRest:
         """All jobs that the JobManager remembers, newest first."""
         rows = self._call("/jobs/overview")["jobs"]
         jobs = [
-            FlinkJob(
-                id=row["jid"],
-                # Ours are called `millrace-<name>` there: a cluster may be shared.
-                name=row["name"].removeprefix("millrace-"),
-                state=row["state"],
-                start_time_ms=int(row["start-time"]),
-            )
+            FlinkJob(id=row["jid"], name=row["name"], state=row["state"], start_time_ms=int(row["start-time"]))
             for row in rows
         ]
         return sorted(jobs, key=lambda job: -job.start_time_ms)
@@ -93,6 +87,11 @@ class FlinkRest:
         """What the job failed of last; empty when it never did."""
         entries = self._call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
         return str(entries[0].get("stacktrace", "")) if entries else ""
+
+    def restarts(self, job_id: str) -> int:
+        """How often the job was restarted since it was submitted."""
+        metrics = self._call(f"/jobs/{job_id}/metrics?get=numRestarts")
+        return int(metrics[0]["value"])
 
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""

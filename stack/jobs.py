@@ -10,6 +10,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -46,8 +47,10 @@ def available() -> tuple[str, ...]:
 
 
 def flink_name(job: str) -> str:
-    """Name under which the job runs in Flink (`NAME` of its module)."""
-    return f"millrace-{job}"
+    """Name under which the job runs in Flink: `NAME` of its module, read without importing it (that would load pyflink)."""
+    source = ROOT / "jobs" / f"{job}.py"
+    match = re.search(r'^NAME = "([^"]+)"$', source.read_text(), re.MULTILINE) if source.exists() else None
+    return match[1] if match else job
 
 
 @contextmanager
@@ -115,6 +118,7 @@ def submit(
     if result.returncode or not job_id:
         msg = f"flink run of {job} failed:\n{_reason(result.stdout + result.stderr)}"
         raise StepError(msg)
+    _check_name(config, job, job_id)
     _remember(config, job, RestorePoint(job_id=job_id, restored_from=restore))
     return job_id
 
@@ -125,7 +129,8 @@ def wait_running(config: StackConfig, job_id: str, *, timeout_s: float = 120) ->
     while not rest.running(job_id):
         state = rest.job_state(job_id)
         if state in ("FAILED", "CANCELED", "FINISHED") or time.monotonic() > deadline:
-            msg = f"job {job_id} is {state} and not running after {timeout_s:.0f} s: {rest.root_exception(job_id)[-3000:]}"
+            cause = rest.root_exception(job_id)[-3000:] or "no task has failed; is a slot free?"
+            msg = f"job {job_id} is {state} and not all of its tasks run after {timeout_s:.0f} s: {cause}"
             raise StepError(msg)
         time.sleep(0.1)
 
@@ -181,6 +186,16 @@ def interrupted(config: StackConfig) -> tuple[str, ...]:
     """Jobs that ran and were not stopped on purpose, in submission order."""
     points = _read(config)
     return tuple(job for job in JOBS if job in points and points[job].job_id)
+
+
+def _check_name(config: StackConfig, job: str, job_id: str) -> None:
+    """A job that goes by another name than its module says would be submitted again and again: cancel it."""
+    rest = FlinkRest(config.flink_url)
+    names = {known.id: known.name for known in rest.jobs()}
+    if names.get(job_id) != flink_name(job):
+        rest.cancel(job_id)
+        msg = f"job {job} was submitted under the name {names.get(job_id)!r}, not {flink_name(job)!r} (NAME in jobs/{job}.py)"
+        raise StepError(msg)
 
 
 def _reason(output: str) -> str:

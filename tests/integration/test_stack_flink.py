@@ -85,7 +85,7 @@ def test_state_survives_stop_with_savepoint_and_a_second_job_in_between(cluster:
 
 def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> None:
     rest = FlinkRest(cluster.config.flink_url)
-    job = rest.live_job("millrace-commands")
+    job = rest.live_job(jobs.flink_name("commands"))
     assert job is not None
     checkpoint = eventually(
         lambda: "/chk-" in jobs.restore_path(cluster.config, "commands"), timeout_s=60, what="a checkpoint"
@@ -97,7 +97,7 @@ def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> 
     before = cluster.report("commands")["count"]
     eventually(lambda: cluster.report("commands")["pid"] == pid, timeout_s=90, what="the job runs in the new process")
     assert cluster.counted("commands", before)["pid"] == pid
-    assert rest.live_job("millrace-commands") == job
+    assert rest.live_job(jobs.flink_name("commands")) == job
 
 
 def test_upgrade_keeps_state_and_takes_a_fresh_process(cluster: Cluster) -> None:
@@ -118,7 +118,7 @@ def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster) -> None:
         timeout_s=90,
         what="JobManager and TaskManager meet again",
     )
-    assert rest.live_job("millrace-commands") is None
+    assert rest.live_job(jobs.flink_name("commands")) is None
     assert keeper.check_once(cluster.config, cluster.run) == ["commands"]
     assert cluster.counted("commands", before)["count"] > before
     assert keeper.check_once(cluster.config, cluster.run) == []
