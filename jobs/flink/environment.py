@@ -7,6 +7,7 @@ configuration, not from here.
 from __future__ import annotations
 
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -35,9 +36,12 @@ class JobEnvironment:
 
 
 def environment(
-    *, parallelism: int, buffer_timeout_ms: int | None = None, options: dict[str, str] | None = None
+    *,
+    parallelism: int,
+    buffer_timeout_ms: int | None = None,
+    make: Callable[[Configuration], StreamExecutionEnvironment] = StreamExecutionEnvironment.get_execution_environment,
 ) -> JobEnvironment:
-    """Environment of one job; `options` are Flink settings for tests."""
+    """Environment of one job. `make` is for tests, which submit to a cluster of their own."""
     configuration = Configuration()
     settings = {
         "python.execution-mode": "thread",
@@ -45,11 +49,10 @@ def environment(
         "python.executable": sys.executable,
         "python.client.executable": sys.executable,
         "pipeline.max-parallelism": str(MAX_PARALLELISM),
-        **(options or {}),
     }
     for key, value in settings.items():
         configuration.set_string(key, value)
-    stream = StreamExecutionEnvironment.get_execution_environment(configuration)
+    stream = make(configuration)
     stream.set_parallelism(parallelism)
     if buffer_timeout_ms is not None:
         stream.set_buffer_timeout(buffer_timeout_ms)

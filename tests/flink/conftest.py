@@ -20,6 +20,8 @@ from typing import IO, Any
 # the compiler, then trip over a defect of CPython 3.11 ("AST constructor recursion depth mismatch", gh-106905).
 import hypothesis  # noqa: F401
 import pytest
+from pyflink.common import Configuration
+from pyflink.datastream import StreamExecutionEnvironment
 
 from jobs.flink.environment import JobEnvironment, environment
 from stack import flink
@@ -38,13 +40,15 @@ class MiniCluster:
 
     def environment(self, parallelism: int = 1) -> JobEnvironment:
         """A job's environment, as `flink run` would give it one."""
-        options = {
-            "execution.target": "remote",
-            "rest.address": self.host,
-            "rest.port": str(self.port),
-            "execution.attached": "true",
-        }
-        return environment(parallelism=parallelism, options=options)
+        return environment(parallelism=parallelism, make=self._remote)
+
+    def _remote(self, configuration: Configuration) -> StreamExecutionEnvironment:
+        """PyFlink has no call for an environment that submits to a given cluster."""
+        address = {"execution.target": "remote", "rest.address": self.host, "rest.port": str(self.port)}
+        for key, value in (address | {"execution.attached": "true"}).items():
+            configuration.set_string(key, value)
+        java = self.jvm.org.apache.flink.streaming.api.environment.StreamExecutionEnvironment
+        return StreamExecutionEnvironment(java(configuration._j_configuration))
 
     def jvm_pid(self) -> int:
         """Process id of all TaskManagers."""
@@ -69,8 +73,8 @@ def minicluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniCluste
 def _run(conf_dir: str) -> Iterator[MiniCluster]:
     with _gateway(Path(conf_dir)) as jvm:
         configuration = jvm.org.apache.flink.configuration.GlobalConfiguration.loadConfiguration(conf_dir)
-        for key, value in {"rest.port": "0", "rest.bind-port": "0"}.items():
-            configuration.setString(key, value)
+        for key in ("rest.port", "rest.bind-port", "jobmanager.rpc.port", "blob.server.port"):
+            configuration.setString(key, "0")
         # The sizes are for processes of their own; here all share one heap. Nobody asks for metrics.
         for key in list(configuration.keySet().toArray()):
             if key.startswith(("taskmanager.memory.", "jobmanager.memory.", "metrics.reporter.")):
