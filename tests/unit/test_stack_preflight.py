@@ -12,6 +12,7 @@ import pytest
 from stack import preflight
 from stack.config import Memory, Parallelism, Ports, StackConfig
 from stack.errors import PreflightError
+from stack.instance import free_block
 
 
 @pytest.fixture
@@ -23,9 +24,8 @@ def listener() -> Iterator[int]:
 
 
 def test_taken_port_names_setting_and_process(listener: int) -> None:
-    config = StackConfig(ports=Ports(base=16000, opcua=listener))
-    with pytest.raises(PreflightError) as caught:
-        preflight.check_ports(config)
+    with free_block() as base, pytest.raises(PreflightError) as caught:
+        preflight.check_ports(StackConfig(ports=Ports(base=base, opcua=listener)))
     text = str(caught.value)
     assert f"port {listener} (ports.opcua)" in text
     assert f"process {os.getpid()}" in text
