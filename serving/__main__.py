@@ -27,8 +27,8 @@ async def run(config: ServingConfig) -> None:
     stopping = asyncio.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
-    # A command is a single small record that somebody waits for: no linger; and nobody waits two minutes.
-    producer = AsyncProducer(config.kafka, linger_ms=0, delivery_timeout_ms=10_000)
+    # A command is a single small record that somebody waits for: no linger; and nobody waits two minutes for the broker.
+    producer = AsyncProducer(config.kafka, linger_ms=0, delivery_timeout_ms=5_000)
     try:
         server = build(config, producer)
         await server.start()

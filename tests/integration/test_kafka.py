@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import subprocess
+import sys
 import threading
 import time
 from collections.abc import Callable
+from pathlib import Path
 from uuid import uuid4
 
 import pytest
@@ -14,9 +18,10 @@ from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-def
 
 from connectors import cat, kafka, kafka_admin
 from connectors.kafka_follow import Follower
-from schemas import topics
+from schemas import codec, registry, topics
 from schemas.errors import UnavailableError
 from schemas.settings import KafkaSettings
+from tests.contract import examples
 from tests.integration.polling import eventually
 
 MakeTopic = Callable[..., str]
@@ -214,3 +219,70 @@ def test_cat_shows_the_last_records_in_order_and_by_key(settings: KafkaSettings,
     assert texts(cat.read(settings, topic, count=3, key=None)) == ["9", "10", "11"]
     assert texts(cat.read(settings, topic, count=2, key="k0")) == ["8", "10"]
     assert len(cat.read(settings, topic, count=None, key=None)) == 12
+
+
+@pytest.fixture
+def platform(settings: KafkaSettings, tmp_path: Path) -> Path:
+    """A platform.toml of the broker."""
+    path = tmp_path / "platform.toml"
+    path.write_text(
+        f'sites = ["clitest"]\n[kafka]\nbootstrap_servers = "{settings.bootstrap_servers}"\n[postgres]\ndsn = "unused"\n'
+    )
+    return path
+
+
+def test_the_tools_work_from_the_command_line(
+    settings: KafkaSettings, platform: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert kafka_admin.main(["--config", str(platform)]) == 0
+    assert f"{len(topics.TOPICS)} topics" in capsys.readouterr().out
+    topic = topics.EVENTS.for_site("clitest")
+    kafka.send(
+        kafka.producer(settings), topic, [(b"11", codec.encode("DeviceEvent", examples.records()["DeviceEvent"]))]
+    )
+    kafka.send(kafka.producer(settings), topic, [(b"11", b"garbage")])
+    assert cat.main([topic, "--config", str(platform), "--from-beginning"]) == 0
+    out = capsys.readouterr().out
+    assert "kind GAP · gateway id gw-north-1" in out
+    assert "UNDECODABLE 7 bytes" in out
+    assert cat.main([topic, "--config", str(platform), "--json", "-n", "1"]) == 0
+    assert json.loads(capsys.readouterr().out)["undecodable"]
+    assert cat.main(["topics", "--config", str(platform)]) == 0
+    assert f"{topic}" in capsys.readouterr().out
+    assert cat.main(["no.such", "--config", str(platform)]) == 2
+    assert "no topic no.such; known: telemetry.frames" in capsys.readouterr().err
+
+
+def test_cat_names_tags_from_the_registry(
+    settings: KafkaSettings, platform: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    kafka_admin.apply(settings, ("clitest",))
+    tag = registry.tag_from_record(examples.records()["TagDefinition"] | {"tag_id": 70_000, "path": "acme/clitest/x/y"})
+    kafka.send(kafka.producer(settings), topics.TAGS.name, [registry.encode_tag(tag)])
+    frame = codec.encode("TelemetryFrame", examples.records()["TelemetryFrame"])
+    topic = topics.FRAMES.for_site("clitest")
+    kafka.send(kafka.producer(settings), topic, [(b"gw-north-1/1", frame)])
+    assert cat.main([topic, "--config", str(platform), "--samples", "0"]) == 0
+    assert "acme/clitest/x/y" in capsys.readouterr().out
+
+
+def test_following_ends_at_a_signal(settings: KafkaSettings, platform: Path) -> None:
+    kafka_admin.apply(settings, ("clitest",))
+    topic = topics.ACKS.for_site("clitest")
+    command = [sys.executable, "-m", "connectors.cat", topic, "--follow", "-n", "1", "--config", str(platform)]
+    ack = codec.encode("CommandAck", examples.records()["CommandAck"])
+    kafka.send(kafka.producer(settings), topic, [(b"k", ack)])
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert "CommandAck" in process.stdout.readline()
+        process.stdout.readline()
+        process.stdout.readline()
+        # It shows the past before it follows: write until something of it comes.
+        lines: list[str] = []
+        reader = threading.Thread(target=lambda: lines.append(process.stdout.readline() if process.stdout else ""))
+        reader.start()
+        producer = kafka.producer(settings, linger_ms=0)
+        eventually(lambda: kafka.send(producer, topic, [(b"k", ack)]) and lines, period_s=0.2)
+        process.terminate()
+        assert process.wait(15) == 0
+        reader.join()
