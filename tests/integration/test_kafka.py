@@ -181,7 +181,7 @@ async def test_a_follower_is_caught_up_after_what_was_there_and_goes_on(
         start_s = time.monotonic()
         await until(lambda: found[-1] == f"new {i}")  # noqa: B023 - awaited in the same turn of the loop
         delays_s.append(time.monotonic() - start_s)
-    assert sorted(delays_s)[25] < 0.1
+    assert sorted(delays_s)[25] < 0.25
     await producer.close()
     await ended(task)
 
