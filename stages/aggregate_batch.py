@@ -20,7 +20,9 @@ def encode(gateway_id: str, lane: int, closed: Iterable[Closed], closed_time_us:
     A window without good samples has NaN values and its start as their times.
     """
     by_size: dict[int, list[Closed]] = {}
-    for each in closed:
+    for each in sorted(
+        closed, key=lambda one: one.start_us
+    ):  # the same after a restore, which loses the order of blocks
         by_size.setdefault(each.size_s, []).append(each)
     for size_s, several in sorted(by_size.items()):
         rows = several[0].rows if len(several) == 1 else np.concatenate([each.rows for each in several], axis=1)

@@ -2,7 +2,8 @@
 
 Called by the job's adapter: one `TelemetryLogic` per subtask holds many lanes. Frames of one lane come in order of
 their topic partition, possibly again; delivery is at least once. Nothing here raises for bad data, reads a clock or
-does I/O: outputs follow from inputs and `now_us`.
+does I/O: outputs follow from inputs and `now_us`. What `on_frame` raises all the same is a defect of ours: the caller
+keeps the record and restores the lane from its state.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class TelemetryLogic:
         self.config = config or TelemetryConfig()
         self.registry = Registry()
         self.counters = dict.fromkeys(
-            ("frames", "samples", "duplicates", "conflicts", "undecodable", "held", "failures"), 0
+            ("frames", "samples", "duplicates", "conflicts", "undecodable", "held", "failures", "detectors_disabled"), 0
         )
         self._lanes: dict[str, Lane] = {}
         self._generation = 0
@@ -57,10 +58,7 @@ class TelemetryLogic:
         except SchemaError as error:
             self.counters["undecodable"] += 1
             return [rejects.undecodable(message, origin, now_us, error)]
-        try:
-            return self._on_decoded(decoded, tag_id, time_us, message, origin, now_us)
-        except Exception as error:  # a defect of ours: the record is kept whole, and the job goes on with the next
-            return [self._failed(message, origin, now_us, decoded, error)]
+        return self._on_decoded(decoded, tag_id, time_us, message, origin, now_us)
 
     def on_timer(self, lanes: Iterable[str] | None, now_us: int) -> list[Output]:
         """What is due by processing time in these lanes (None: all): call about every 250 ms."""
@@ -73,6 +71,7 @@ class TelemetryLogic:
                 if self._ready(lane):
                     outputs += lane.settle(self._generation, now_us)
                     outputs += lane.on_timer(now_us, snapshots)
+                    self.counters["detectors_disabled"] += lane.detection.take_failures()
         return outputs
 
     def apply_registry(self, message: bytes) -> None:
@@ -190,15 +189,17 @@ class TelemetryLogic:
         decoded = frame.decode(held.message)
         try:
             return self._judge(lane, decoded, decoded.tag_id, decoded.time_us, held.origin, now_us)
-        except Exception as error:  # as in on_frame
-            return [self._failed(held.message, held.origin, now_us, decoded, error)]
+        except (
+            Exception
+        ) as error:  # a defect of ours; the caller cannot tell which frame it was, and would try for ever
+            return [self._failed(held, now_us, decoded, error)]
 
-    def _failed(self, message: bytes, origin: Origin, now_us: int, decoded: Frame, error: Exception) -> Output:
+    def _failed(self, held: HeldFrame, now_us: int, decoded: Frame, error: Exception) -> Output:
         self.counters["failures"] += 1
-        where = {"topic": origin.topic, "partition": origin.partition, "offset": origin.offset}
-        _log.error("frame could not be processed", extra=where, exc_info=error)
+        _log.error("held frame could not be processed", extra=held.origin._asdict(), exc_info=error)
         detail = f"{type(error).__name__}: {error}"
-        return rejects.whole(message, origin, now_us, RecordReject.PROCESSING_FAILED, detail, decoded)
+        reason = RecordReject.PROCESSING_FAILED
+        return rejects.whole(held.message, held.origin, now_us, reason, detail, decoded)
 
 
 def _check(decoded: Frame) -> tuple[NDArray[np.int32], NDArray[np.int64]]:

@@ -86,11 +86,12 @@ def _check_by_check(
     def put(found: NDArray[np.bool_], reason: Verdict) -> None:
         verdict[found & (verdict == 0)] = reason
 
-    put(~np.isfinite(value), Verdict.NOT_FINITE)
+    valued = ~(np.isnan(value) & ~good)  # a source without a usable value sends NaN with its quality: that is carried
+    put(~np.isfinite(value) & valued, Verdict.NOT_FINITE)
     put(time_us > newest_us, Verdict.FUTURE)
     put(time_us < oldest_us, Verdict.TOO_OLD)
     outside_type = (value < view.whole_low[entry]) | (value > view.whole_high[entry])
-    put(view.whole[entry] & (outside_type | (np.rint(value) != value)), Verdict.NOT_REPRESENTABLE)
+    put(view.whole[entry] & valued & (outside_type | (np.rint(value) != value)), Verdict.NOT_REPRESENTABLE)
     put(good & ((value < view.low[entry]) | (value > view.high[entry])), Verdict.OUT_OF_RANGE)
     candidates = np.flatnonzero(good & (verdict == 0))
     if len(candidates):

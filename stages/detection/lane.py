@@ -46,7 +46,7 @@ class LaneDetection:
 
     def __init__(self, config: DetectionConfig, table: LaneTable) -> None:
         self.config = config
-        self.failures = 0
+        self._failures = 0
         self._catalogue = catalogue(config.detectors) if config.enabled else {}
         self._watches: dict[int, DeviceWatch] = {}
         self._changed: dict[str, bytes | None] = {}
@@ -184,15 +184,16 @@ class LaneDetection:
         return outputs
 
     def _note_modes(self, latest: LaneLatest, values: NDArray[np.int64]) -> None:
-        changed = self._context_slots[values != self._context]
-        self._context = values.copy()
+        known = ~np.isnan(values.view(np.float64))  # a mode that cannot be read has not changed
+        changed = self._context_slots[known & (values != self._context)]
+        self._context = np.where(known, values, self._context)
         times = latest.rows[TIME]
         for device in np.unique(self._table.device[changed]).tolist():
             mine = changed[self._table.device[changed] == device]
             watch = self._watches.get(int(self._table.devices[device]))
             if watch is not None:
-                slots = self._context_slots[self._table.device[self._context_slots] == device]
-                mode = ",".join(f"{value:g}" for value in latest.rows[VALUE, slots].view(np.float64).tolist())
+                here = self._context[self._table.device[self._context_slots] == device]
+                mode = ",".join(f"{value:g}" for value in here.view(np.float64).tolist())
                 watch.context(mode, int(times[mine].max()))
                 self._watch_changed = True
 
@@ -200,7 +201,7 @@ class LaneDetection:
         had, was_open = watch.disabled, watch.tracker.open
         messages = watch.work(clock_us)
         if watch.disabled and not had:
-            self.failures += 1
+            self._failures += 1
         if messages or was_open is not None or not self.config.snapshot_interval_s:
             self._watch_changed = True
         return _outputs(watch.device_id, messages)
@@ -224,6 +225,11 @@ class LaneDetection:
         messages = watch.tracker.on_time(episode.active_us + now_us - watch.fed_us)
         self._watch_changed = self._watch_changed or bool(messages)
         return messages
+
+    def take_failures(self) -> int:
+        """Devices whose detector was disabled since this was last asked."""
+        failures, self._failures = self._failures, 0
+        return failures
 
     def flush(self) -> list[Output]:
         """Scores what waits, at the end of a bounded input. Open episodes stay open: nobody has seen their end."""
@@ -250,7 +256,7 @@ class LaneDetection:
         if data is not None:
             self._changed[f"detector/{watch.device_id}/{window_s}"] = data
         elif not had:
-            self.failures += 1
+            self._failures += 1
 
     def take_changes(self) -> dict[str, bytes | None]:
         """State parts changed since last taken."""

@@ -213,7 +213,11 @@ def verdict_name(code: int) -> str:
 
 def verdicts(outputs: Iterable[Output]) -> list[str]:
     """Names of the verdicts of all judged frames, in order."""
-    return [verdict_name(code) for each in judged(outputs) for code in ([] if each.verdict is None else each.verdict.tolist())]
+    return [
+        verdict_name(code)
+        for each in judged(outputs)
+        for code in ([] if each.verdict is None else each.verdict.tolist())
+    ]
 
 
 class Window(NamedTuple):

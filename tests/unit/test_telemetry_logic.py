@@ -1,0 +1,385 @@
+"""The logic as its adapter sees it: whole records, holding, state parts, latest values, progress."""
+
+from __future__ import annotations
+
+import dataclasses
+import random
+from uuid import UUID
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from schemas import codec, frame, topics
+from schemas.registry import encode_tag
+from stages import packing
+from stages.config import DetectionConfig, HoldConfig, TelemetryConfig
+from stages.lane import Lane
+from stages.telemetry import Origin, Output, TelemetryLogic
+from tests.golden.support import (
+    QUIET,
+    Driver,
+    emissions,
+    judged,
+    logic_of,
+    make_frame,
+    publish,
+    records,
+    tag,
+    us,
+    verdicts,
+)
+
+ORIGIN = Origin("telemetry.frames.north", 2, 41)
+
+
+# --- whole records --------------------------------------------------------------------------------------------------------
+
+
+def broken_messages() -> dict[str, tuple[bytes, str]]:
+    good = make_frame([(1, 0.0, 1.0), (1, 0.1, 2.0)])
+    message = frame.encode(good)
+    flipped = dataclasses.replace(good, value=np.array([1.0, 2.5]))
+    outside = dataclasses.replace(good, tag_index=np.array([0, 9], np.uint16))
+    return {
+        "empty": (b"", "UNDECODABLE"),
+        "noise": (b"\x00\x01\x02", "UNDECODABLE"),
+        "torn": (message[:-7], "UNDECODABLE"),
+        "trailing bytes": (message + b"x", "UNDECODABLE"),
+        "another record": (encode_tag(tag(1))[1], "UNDECODABLE"),
+        "unknown schema": (message[:2] + bytes(8) + message[10:], "UNKNOWN_SCHEMA"),
+        "wrong checksum": (frame.encode(flipped), "UNDECODABLE"),
+        "outside its dictionary": (frame.encode(outside), "UNDECODABLE"),
+        "negative sequence": (frame.encode(dataclasses.replace(good, sequence=-1)), "UNDECODABLE"),
+        "sequence out of bounds": (frame.encode(dataclasses.replace(good, sequence=1 << 50)), "UNDECODABLE"),
+    }
+
+
+@pytest.mark.parametrize("name", broken_messages())
+def test_what_is_no_frame_is_kept_whole(name: str) -> None:
+    message, reason = broken_messages()[name]
+    logic = logic_of([tag(1)])
+    (output,) = logic.on_frame(message, ORIGIN, us(1.0))
+    assert output.topic == topics.REJECTED.name
+    _, record = codec.decode(output.value)
+    assert record["reason"] == reason
+    assert record["original"] == message
+    assert (record["source_topic"], record["source_partition"], record["source_offset"]) == ORIGIN
+    assert record["detail"]
+    assert record["samples"] == 0
+    assert logic.counters["undecodable"] == 1
+    assert not logic.lane_keys()
+
+
+@settings(max_examples=300, deadline=None)
+@given(st.data())
+def test_no_bytes_make_it_raise(data: st.DataObject) -> None:
+    message = bytearray(frame.encode(make_frame([(1, 0.0, 1.0), (2, 0.1, 2.0)])))
+    for _ in range(data.draw(st.integers(1, 6))):
+        message[data.draw(st.integers(0, len(message) - 1))] = data.draw(st.integers(0, 255))
+    logic = logic_of([tag(1), tag(2)])
+    outputs = logic.on_frame(bytes(message), ORIGIN, us(1.0)) + logic.flush_all(us(2.0))
+    assert outputs
+
+
+def test_an_identity_conflict_is_kept_whole_with_its_identity() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.0, 1.0)], 5))
+    other = frame.encode(make_frame([(1, 0.0, 2.0)], 5))
+    driver.message(other)
+    (record,) = records(driver.outputs, topics.REJECTED)
+    assert (record["reason"], record["original"], record["sequence"]) == ("IDENTITY_CONFLICT", other, 5)
+    assert record["samples"] == 1
+    assert len(judged(driver.outputs)) == 1
+
+
+def test_validated_frames_are_the_same_but_for_their_verdict() -> None:
+    given_frame = make_frame([(2, 0.3, 1.0), (1, 0.1, 2.0), (2, 0.2, 3.0)], 7)
+    driver = Driver([tag(1), tag(2)])
+    (output,) = driver.frame(given_frame)
+    assert output.key == b"gw-north/0"
+    (found,) = judged([output])
+    assert found.verdict is not None
+    assert found.verdict.tolist() == [0, 0, 0]
+    assert frame.encode(dataclasses.replace(found, verdict=None)) == frame.encode(given_frame)
+    assert found.computed_checksum() == given_frame.checksum
+
+
+def test_a_message_of_the_registry_that_cannot_be_read_is_counted() -> None:
+    logic = logic_of([tag(1)])
+    logic.apply_registry(b"nonsense")
+    assert logic.counters["failures"] == 1
+
+
+# --- holding --------------------------------------------------------------------------------------------------------------
+
+
+def held(driver: Driver) -> list[int]:
+    return [each["sequence"] for each in records(driver.outputs, topics.LANES)[-1]["held"]]
+
+
+def test_frames_of_a_newer_registry_wait_in_order_and_are_counted() -> None:
+    driver = Driver([tag(1)], crashing=True)
+    driver.frame(make_frame([(2, 0.1, 1.0)], 0, registry_version=2))
+    driver.frame(make_frame([(1, 0.2, 1.0)], 1))
+    driver.frame(make_frame([(1, 0.2, 1.0)], 1))
+    driver.frame(make_frame([(1, 0.2, 9.0)], 1))
+    assert not judged(driver.outputs)
+    driver.timer(2.0)
+    assert held(driver) == [0, 1]
+    last = records(driver.outputs, topics.LANES)[-1]
+    assert (last["duplicate_frames"], last["identity_conflicts"], last["frames"]) == (1, 1, 0)
+    driver.publish([tag(2)], 2)
+    driver.timer(3.5)
+    assert [each.sequence for each in judged(driver.outputs)] == [0, 1]
+    assert verdicts(driver.outputs) == ["GOOD", "GOOD"]
+    driver.timer(5.0)
+    assert held(driver) == []
+
+
+def test_waiting_frames_go_before_the_next_one() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(2, 0.1, 1.0)], 0, registry_version=2))
+    driver.publish([tag(2)], 2)
+    driver.frame(make_frame([(1, 0.2, 1.0)], 1, registry_version=2))
+    assert [each.sequence for each in judged(driver.outputs)] == [0, 1]
+
+
+@pytest.mark.parametrize(
+    "bound",
+    [HoldConfig(max_frames=2), HoldConfig(max_bytes=300), HoldConfig(max_seconds=3.0)],
+    ids=["frames", "bytes", "seconds"],
+)
+def test_beyond_its_bound_the_oldest_is_judged_with_what_is_known(bound: HoldConfig) -> None:
+    driver = Driver([tag(1)], dataclasses.replace(QUIET, hold=bound))
+    for sequence in range(5):
+        driver.frame(make_frame([(2, 0.1, 1.0)], sequence, registry_version=2), now_s=float(sequence))
+    driver.timer(4.0)
+    count = len(judged(driver.outputs))
+    assert 0 < count < 5
+    assert set(verdicts(driver.outputs)) == {"UNKNOWN_TAG"}
+    assert held(driver) == list(range(count, 5))
+
+
+def test_held_frames_are_judged_at_the_end_of_the_input() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(2, 0.1, 1.0)], 0, registry_version=2))
+    driver.flush()
+    assert verdicts(driver.outputs) == ["UNKNOWN_TAG"]
+    assert held(driver) == []
+
+
+def test_a_held_frame_that_fails_is_kept_whole_and_the_next_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.1, 1.0)], 0, registry_version=2))
+    driver.frame(make_frame([(1, 0.2, 1.0)], 1, registry_version=2))
+    whole = Lane.judge
+
+    def broken(self: Lane, given_frame: frame.Frame, *rest: object) -> list[Output]:
+        if given_frame.sequence == 0:
+            msg = "defect"
+            raise RuntimeError(msg)
+        return whole(self, given_frame, *rest)  # type: ignore[arg-type]
+
+    monkeypatch.setattr(Lane, "judge", broken)
+    driver.publish([], 2)
+    driver.timer(1.0)
+    (record,) = records(driver.outputs, topics.REJECTED)
+    assert (record["reason"], record["sequence"]) == ("PROCESSING_FAILED", 0)
+    assert "RuntimeError: defect" in record["detail"]
+    assert [each.sequence for each in judged(driver.outputs)] == [1]
+    assert driver.logic.counters["failures"] == 1
+
+
+def test_nothing_is_judged_before_the_registry_is_there() -> None:
+    logic = TelemetryLogic(QUIET)
+    assert not logic.on_frame(frame.encode(make_frame([(1, 0.1, 1.0)])), ORIGIN, us(0.2))
+    publish(logic, [tag(1)])
+    (output,) = [each for each in logic.on_timer(None, us(0.5)) if each.topic == topics.VALIDATED.name]
+    assert verdicts([output]) == ["GOOD"]
+
+
+# --- latest and progress --------------------------------------------------------------------------------------------------
+
+
+def test_latest_is_whole_rare_and_only_when_something_changed() -> None:
+    driver = Driver([tag(1), tag(2)])
+    driver.timer(0.0)
+    driver.frame(make_frame([(1, 0.1, 1.0), (2, 0.1, 5.0), (1, 0.15, 2.0, 0x808C)], 0))
+    for tenth in range(3, 13):
+        driver.timer(tenth / 10)
+    (batch,) = records(driver.outputs, topics.LATEST)
+    assert batch["tag_id"].tolist() == [1, 2]
+    assert batch["value"].tolist() == [2.0, 5.0]
+    assert batch["quality"].tolist() == [0x808C, 0]
+    for at in range(20):
+        driver.frame(make_frame([(1, 2 + at / 20, 3.0)], 1 + at))
+        driver.timer(2.1 + at / 20)
+    assert len(records(driver.outputs, topics.LATEST)) <= 1 + 5
+    driver.timer(9.0)
+    assert records(driver.outputs, topics.LATEST)[-1]["value"].tolist() == [3.0, 5.0]
+
+
+def test_latest_is_by_source_time() -> None:
+    driver = Driver([tag(1, limit_high=100.0)])
+    driver.frame(make_frame([(1, 5.0, 1.0), (1, 4.0, 2.0), (1, 5.5, 500.0)], 0))
+    driver.frame(make_frame([(1, 4.5, 3.0)], 1, closed_s=6.0))
+    driver.timer(7.0)
+    assert records(driver.outputs, topics.LATEST)[-1]["value"].tolist() == [1.0]
+
+
+def test_progress_is_rare() -> None:
+    driver = Driver([tag(1)])
+    for sequence in range(100):
+        driver.frame(make_frame([(1, sequence / 10, 1.0)], sequence))
+        driver.timer(sequence / 10 + 0.1)
+    quiet = len(records(driver.outputs, topics.LANES))
+    assert quiet <= 2
+    for sequence in range(100):
+        driver.frame(make_frame([(1, sequence / 10, 1.0)], sequence), now_s=10 + sequence / 10)
+        driver.timer(10 + sequence / 10)
+    found = records(driver.outputs, topics.LANES)
+    assert 9 <= len(found) - quiet <= 11
+    assert found[-1]["duplicate_frames"] <= 100
+
+
+# --- state ----------------------------------------------------------------------------------------------------------------
+
+
+def traffic(seed: int) -> list[tuple[str, object]]:
+    """Frames in disorder, duplicates, bad values, timers, streams, a registry change, over two lanes."""
+    chance = random.Random(seed)
+    steps: list[tuple[str, object]] = []
+    sequences: dict[tuple[int, str], int] = {}
+    sent = []
+    now = 0.0
+    for number in range(60):
+        now += chance.choice([0.05, 0.2, 0.2, 1.0])
+        lane, stream = chance.choice([0, 0, 1]), chance.choice(["LIVE", "LIVE", "LIVE", "BACKFILL"])
+        ids = [1, 2, 3] if lane == 0 else [4, 5]
+        rows = [
+            (
+                chance.choice(ids),
+                round(now - chance.choice([0, 0, 0.1, 3, 15]), 3),
+                chance.choice([1.0, 2.0, 2.0, 50.0, float("nan")]),
+            )
+            for _ in range(chance.randint(1, 6))
+        ]
+        sequence = sequences.get((lane, stream), 0)
+        sequences[lane, stream] = sequence + 1
+        version = 2 if number > 30 else 1
+        sent.append(make_frame(rows, sequence, lane=lane, stream=stream, closed_s=now, registry_version=version))
+        steps.append(("frame", sent[-1]))
+        if chance.random() < 0.2:
+            steps.append(("frame", chance.choice(sent)))
+        if chance.random() < 0.5:
+            steps.append(("timer", now))
+        if number == 38:
+            steps.append(("registry", [tag(3, 2, max_rate=100.0, windows_s=(1, 5)), tag(6, 3)]))
+    steps.append(("timer", now + 20))
+    steps.append(("flush", None))
+    return steps
+
+
+TRAFFIC_TAGS = [
+    tag(1, max_rate=5.0),
+    tag(2, limit_high=20.0, stuck_after_s=2.0),
+    tag(3, 2, windows_s=(1, 5)),
+    tag(4, 4, lane=1),
+    tag(5, 5, lane=1),
+]
+
+
+def play(
+    steps: list[tuple[str, object]], crash_before: set[int], config: TelemetryConfig = QUIET
+) -> list[tuple[str, bytes, object]]:
+    driver = Driver(TRAFFIC_TAGS, config)
+    for at, (kind, what) in enumerate(steps):
+        if at in crash_before:
+            driver.crash()
+        if kind == "frame":
+            driver.frame(what)  # type: ignore[arg-type]
+        elif kind == "timer":
+            driver.timer(what)  # type: ignore[arg-type]
+        elif kind == "registry":
+            driver.publish(what, 2)  # type: ignore[arg-type]
+        else:
+            driver.flush()
+    return [(output.topic, output.key, output.value) for output in driver.outputs]
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_restored_at_any_point_the_outputs_are_those_of_the_uninterrupted_run(seed: int) -> None:
+    steps = traffic(seed)
+    straight = play(steps, set())
+    assert {topic for topic, _, _ in straight} >= {topics.AGGREGATES.name, topics.REJECTED.name, topics.LATEST.name}
+    chance = random.Random(seed)
+    assert play(steps, set(range(len(steps)))) == straight
+    assert play(steps, set(chance.sample(range(len(steps)), 5))) == straight
+
+
+def test_state_that_is_not_touched_is_not_written_again() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.1, 1.0)], 0))
+    assert not driver.logic.take_changes("gw-north/0")
+    assert not driver.logic.take_changes("gw-elsewhere/0")
+    driver.frame(make_frame([(1, 0.2, 1.0)], 0, stream="BACKFILL"))
+    assert not [name for name in driver.state["gw-north/0"] if name.startswith("window/60")]
+
+
+def test_a_state_part_of_another_layout_is_refused_by_name() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.1, 1.0)], 0))
+    part = bytearray(driver.state["gw-north/0"]["dedup"])
+    part[1] = 99
+    with pytest.raises(packing.StateError, match="dedup has layout 99, this version reads 1"):
+        TelemetryLogic(QUIET).restore("gw-north/0", {"dedup": bytes(part)})
+    with pytest.raises(packing.StateError, match="torn"):
+        TelemetryLogic(QUIET).restore("gw-north/0", {"dedup": bytes(part[:1] + b"\x01" + part[2:20])})
+
+
+def test_state_waits_for_the_registry_it_was_written_with() -> None:
+    driver = Driver([tag(1), tag(2)])
+    driver.frame(make_frame([(1, 0.1, 1.0), (2, 0.2, 2.0)], 0))
+    late = TelemetryLogic(QUIET)
+    late.restore("gw-north/0", driver.state["gw-north/0"])
+    assert not late.on_frame(frame.encode(make_frame([(1, 0.3, 1.0)], 1)), ORIGIN, us(0.4))
+    assert not late.on_timer(None, us(0.5))
+    publish(late, [tag(1), tag(2)])
+    outputs = late.on_timer(None, us(0.6)) + late.flush_all(us(0.7))
+    assert [row.count for _, row in emissions(outputs)] == [2, 1]
+
+
+def test_a_tag_that_left_while_the_job_was_down_has_its_windows_emitted() -> None:
+    driver = Driver([tag(1), tag(2)])
+    driver.frame(make_frame([(1, 0.1, 1.0), (2, 0.2, 2.0)], 0))
+    later = TelemetryLogic(QUIET)
+    later.restore("gw-north/0", driver.state["gw-north/0"])
+    publish(later, [tag(1), tag(2, retired=True)], 2)
+    outputs = later.on_timer(None, us(0.6))
+    assert [(key[0], row.count) for key, row in emissions(outputs)] == [(2, 1)]
+
+
+def test_state_is_small() -> None:
+    driver = Driver([tag(number, 1 + number // 10, windows_s=(1, 60)) for number in range(1, 101)])
+    for second in range(30):
+        rows = [(number, second + step / 5, 1.0) for step in range(5) for number in range(1, 101)]
+        driver.frame(make_frame(rows, second))
+    size = sum(map(len, driver.state["gw-north/0"].values()))
+    assert size < 14 * 100 * 130 + 50_000
+
+
+def test_epochs_do_not_mix() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.1, 1.0)], 0, epoch=1))
+    driver.frame(make_frame([(1, 0.2, 1.0)], 0, epoch=2))
+    assert len(judged(driver.outputs)) == 2
+    assert {each.epoch for each in judged(driver.outputs)} == {UUID(int=(7 << 76) | (2 << 62) | n) for n in (1, 2)}
+
+
+@pytest.mark.parametrize("seed", range(2))
+def test_detection_is_restored_exactly_when_every_change_is_kept(seed: int) -> None:
+    config = TelemetryConfig(detection=DetectionConfig(snapshot_interval_s=0.0))
+    steps = traffic(seed)
+    assert play(steps, set(range(0, len(steps), 3)), config) == play(steps, set(), config)
