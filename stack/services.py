@@ -40,7 +40,8 @@ class Service:
     nice: int = 0
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
-    ready_timeout_s: float = 60
+    # An upper bound for slow machines, not an expectation.
+    ready_timeout_s: float = 180
     doc: str = ""
     address: str = ""
 
@@ -125,7 +126,7 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
         environment=flink.environment(config, "jobmanager"),
         directory=flink.tmp_dir(config),
         nice=_POLITE,
-        ready_timeout_s=90,
+        ready_timeout_s=180,
         doc="Flink JobManager",
         address=config.flink_url,
     )
@@ -142,7 +143,7 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
             nice=0 if index <= reserved else _POLITE,
             doc="Flink TaskManager" + (" (commands)" if index <= reserved else ""),
             directory=flink.tmp_dir(config),
-            ready_timeout_s=90,
+            ready_timeout_s=180,
         )
         for index in range(1, config.taskmanagers + 1)
     )

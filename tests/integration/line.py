@@ -1,0 +1,130 @@
+"""The whole line for end-to-end tests: an instance of the stack with the example plant, and words to steer and question it."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import urllib.request
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import psycopg
+
+from connectors import kafka
+from edge.simulator.journal_reader import Emitted, JournalReader
+from schemas import codec, topics
+from schemas.registry import TagDefinition, tag_from_record
+from schemas.settings import KafkaSettings
+from stack import accounting, postgres
+from stack.config import StackConfig
+from stack.flink_rest import FlinkRest
+from stack.jobs import flink_name
+from stack.supervisor import Supervisor
+from tests.integration.polling import eventually
+
+QUIET_TIMEOUT_S = 120
+
+
+@dataclass(frozen=True)
+class Line:
+    """A running line."""
+
+    config: StackConfig
+
+    # --- the machines ------------------------------------------------------------------------------------------------
+
+    def simulator(self, method: str, path: str, body: dict[str, Any] | None = None) -> Any:
+        """Ask the simulator's admin interface."""
+        url = f"http://{self.config.host}:{self.config.ports.simulator_admin}{path}"
+        data = None if body is None else json.dumps(body).encode()
+        request = urllib.request.Request(url, data=data, method=method, headers={"content-type": "application/json"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return json.loads(answer.read() or b"null")
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Machines that say nothing."""
+        self.simulator("POST", "/pause")
+        try:
+            yield
+        finally:
+            self.simulator("POST", "/resume")
+
+    @property
+    def journal_file(self) -> Path:
+        """What the machines emitted and what was done to them."""
+        return self.config.data / "simulator" / "journal.sqlite"
+
+    def emitted(self, *, after_seq: int = 0) -> Emitted:
+        """Samples a subscriber could have seen, in the registry's tag ids."""
+        with JournalReader(self.journal_file) as journal:
+            return journal.emitted({tag.path: tag.tag_id for tag in self.tags.values()}, after_seq=after_seq)
+
+    def journal_seq(self) -> int:
+        """Newest sample of the journal."""
+        self.simulator("POST", "/flush")
+        with JournalReader(self.journal_file) as journal:
+            return journal.last_seq()
+
+    # --- the far end -------------------------------------------------------------------------------------------------
+
+    @cached_property
+    def kafka(self) -> KafkaSettings:
+        """How to reach the broker."""
+        return KafkaSettings(bootstrap_servers=self.config.bootstrap_servers)
+
+    @cached_property
+    def tags(self) -> dict[str, TagDefinition]:
+        """Definitions by path."""
+        found: dict[str, TagDefinition] = {}
+        for message in kafka.read_to_end(self.kafka, topics.TAGS.name):
+            if message.key() != topics.REGISTRY_VERSION_KEY:
+                tag = tag_from_record(codec.decode(message.value() or b"")[1])
+                found[tag.path] = tag
+        return found
+
+    def tag(self, ending: str) -> TagDefinition:
+        """The one tag whose path ends so."""
+        (tag,) = (tag for path, tag in self.tags.items() if path.endswith(ending))
+        return tag
+
+    def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
+        """Rows of a query."""
+        with psycopg.connect(postgres.dsn(self.config), autocommit=True) as connection:
+            return connection.execute(query, parameters).fetchall()
+
+    def accounting(self) -> dict[str, Any]:
+        """What `status --json` says of the samples."""
+        return accounting.collect(self.config)
+
+    def settle(self) -> dict[str, Any]:
+        """Accounting once nothing is under way any more; the machines must be quiet."""
+
+        def quiet() -> dict[str, Any] | None:
+            found = self.accounting()
+            return found if found["closed"] and found["in_flight"] == found["held"] == 0 else None
+
+        return eventually(quiet, timeout_s=QUIET_TIMEOUT_S, period_s=0.5, what="accounting closes")
+
+    # --- accidents ---------------------------------------------------------------------------------------------------
+
+    def kill(self, service: str) -> None:
+        """Kill -9, and wait until the supervisor has put another in its place."""
+        supervisor = Supervisor(self.config)
+        pid = supervisor.states()[service].pid
+        os.kill(pid, signal.SIGKILL)
+        eventually(
+            lambda: supervisor.states()[service].pid not in (0, pid), timeout_s=60, what=f"{service} is started again"
+        )
+
+    def restarts(self, job: str) -> int:
+        """How often Flink restarted a job."""
+        rest = FlinkRest(self.config.flink_url)
+        live = rest.live_job(flink_name(job))
+        assert live is not None, f"job {job} is not running"
+        return rest.restarts(live.id)

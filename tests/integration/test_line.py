@@ -1,0 +1,392 @@
+"""The whole line on real components: simulated machines to SQL and gRPC, commands back, accidents in between.
+
+One instance for the module, in the order of the file. What is counted is compared with the simulator's own journal.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import math
+import sqlite3
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import pytest
+
+from client import Client, Connection
+from connectors import kafka
+from connectors import registry as registry_tool
+from edge.simulator.journal_reader import Emitted
+from schemas import checksum, codec, frame, ids, topics
+from schemas.frame import ClockStatus, Stream
+from schemas.registry import TagDefinition
+from schemas.verdicts import Verdict
+from stack import instance, lifecycle, postgres
+from stack.lifecycle import Progress
+from tests.integration.line import Line
+from tests.integration.polling import eventually
+
+pytestmark = pytest.mark.timeout(900)
+log = logging.getLogger(__name__)
+
+FRESH_S = 2.0
+
+
+@pytest.fixture(scope="module")
+def line() -> Iterator[Line]:
+    with instance.temporary() as running:
+        lifecycle.up(running.config, Progress(sink=log.info))
+        yield Line(running.config)
+
+
+# --- what came out against the journal -----------------------------------------------------------------------------------
+
+
+def stored_by_tag(line: Line) -> dict[int, tuple[int, int]]:
+    """Rows and checksum of each tag, recomputed in SQL from the samples themselves."""
+    rows = line.sql(
+        "SELECT tag_id, count(*), wrap64(sum(sample_hash(tag_id, time, value, quality))) FROM samples GROUP BY tag_id"
+    )
+    return {tag_id: (count, checksum.to_unsigned(total)) for tag_id, count, total in rows}
+
+
+def emitted_by_tag(emitted: Emitted) -> dict[int, tuple[int, int]]:
+    hashes = emitted.hashes()
+    return {
+        int(tag_id): (int((chosen := emitted.tag_id == tag_id).sum()), int(hashes[chosen].sum(dtype=np.uint64)))
+        for tag_id in np.unique(emitted.tag_id)
+    }
+
+
+def assert_closed(line: Line) -> dict[str, Any]:
+    """Count and checksum close, per lane and in total."""
+    found = line.settle()
+    for one in [*found["lanes"], found]:
+        assert one["produced"] == one["stored"] + one["rejected"] + one["suppressed"], one
+        assert one["checksums_differing"] == 0, one
+    assert found["checksums_compared"] == len(found["lanes"])
+    return found
+
+
+def rejects_by_tag(line: Line) -> Counter[tuple[int, str]]:
+    rows = line.sql("SELECT tag_id, reason, count(*) FROM rejected WHERE tag_id IS NOT NULL GROUP BY 1, 2")
+    return Counter({(tag_id, reason): count for tag_id, reason, count in rows})
+
+
+# --- a clean run ---------------------------------------------------------------------------------------------------------
+
+
+def test_data_arrives_fresh_in_sql_and_grpc(line: Line) -> None:
+    def age_s() -> float:
+        return float(line.sql("SELECT extract(epoch FROM now() - max(time)) FROM telemetry")[0][0])
+
+    eventually(lambda: age_s() < FRESH_S, timeout_s=60, what="rows younger than two seconds")
+
+    async def first_updates() -> tuple[int, int]:
+        async with Client(Connection(address=line.config.serving_address)) as client:
+            devices = [device async for device in client.devices()]
+            seen = set()
+            async with asyncio.timeout(30):
+                async for update in client.watch([devices[0].path]):
+                    seen.add(update.tag_id)
+                    if len(seen) >= 5:
+                        break
+            return len(devices), len(seen)
+
+    devices, seen = asyncio.run(first_updates())
+    assert devices == len({tag.device_id for tag in line.tags.values()})
+    assert seen >= 5
+
+
+def test_clean_run_closes_against_the_journal(line: Line) -> None:
+    with line.paused():
+        found = assert_closed(line)
+        assert found["rejected"] == 0
+        assert found["undecodable"] == 0
+        expected = emitted_by_tag(line.emitted())
+        stored = stored_by_tag(line)
+        whole = {tag.tag_id for tag in line.tags.values() if tag.historise == "ALL"}
+        assert {tag: totals for tag, totals in stored.items() if tag in whole} == {
+            tag: totals for tag, totals in expected.items() if tag in whole
+        }
+        assert found["produced"] == sum(count for count, _ in expected.values())
+
+
+# --- faults --------------------------------------------------------------------------------------------------------------
+
+FAULTS = (
+    ("north.press-02", "ram_force", "nan", {}, 3, Verdict.NOT_FINITE),
+    ("south.mill-01", "coolant_pressure", "infinite", {}, 3, Verdict.NOT_FINITE),
+    ("north.press-03", "bearing_temperature", "out_of_range", {}, 3, Verdict.OUT_OF_RANGE),
+    ("north.press-04", "cycle_count", "not_representable", {}, 4, Verdict.NOT_REPRESENTABLE),
+    ("south.mill-02", "spindle_temperature", "offset", {"magnitude": 60}, 4, Verdict.RATE_OF_CHANGE),
+    ("north.mill-01", "power", "stuck", {}, 34, Verdict.STUCK),
+    ("south.packer-01", "", "wrong_clock", {"offset_s": 3600}, 3, Verdict.FUTURE),
+    ("south.packer-02", "", "wrong_clock", {"offset_s": -40 * 86_400}, 3, Verdict.TOO_OLD),
+)
+
+
+def test_rejects_are_the_injected_faults(line: Line) -> None:
+    before_seq = line.journal_seq()
+    before = rejects_by_tag(line)
+    for device, tag, kind, parameters, duration_s, _ in FAULTS:
+        body = {"device": device, "tag": tag, "kind": kind, "duration_s": duration_s, "parameters": parameters}
+        line.simulator("POST", "/faults", body)
+    eventually(lambda: not line.simulator("GET", "/faults"), timeout_s=90, what="faults are over")
+    with line.paused():
+        assert_closed(line)
+        emitted = line.emitted(after_seq=before_seq)
+        got = rejects_by_tag(line)
+    got.subtract(before)
+    expected: Counter[tuple[int, str]] = Counter()
+    for tag in line.tags.values():
+        expected.update({(tag.tag_id, verdict.name): n for verdict, n in oracle(tag, emitted).items()})
+    assert {key: n for key, n in got.items() if n} == dict(expected)
+    assert {reason for _, reason in expected} == {verdict.name for *_, verdict in FAULTS}
+
+
+def oracle(tag: TagDefinition, emitted: Emitted) -> Counter[Verdict]:
+    """What the rules say of a tag's samples, one after the other, in plain Python."""
+    chosen = np.flatnonzero(emitted.tag_id == tag.tag_id)
+    chosen = chosen[np.argsort(emitted.seq[chosen], kind="stable")]
+    now_us = int(np.median(emitted.time_us))
+    counts: Counter[Verdict] = Counter()
+    accepted: tuple[float, int] | None = None
+    run: tuple[float, int] | None = None
+    for i in chosen:
+        value, time_us = float(emitted.value[i]), int(emitted.time_us[i])
+        if (verdict := _static(tag, value, time_us, now_us)) is not None:
+            counts[verdict] += 1
+            continue
+        if emitted.quality[i]:
+            continue
+        fast = (
+            accepted is not None
+            and tag.max_rate is not None
+            and abs(value - accepted[0]) > tag.max_rate * abs(time_us - accepted[1]) / 1e6
+        )
+        if run is None or run[0] != value:
+            run = (value, time_us)
+        if fast:
+            counts[Verdict.RATE_OF_CHANGE] += 1
+        elif tag.stuck_after_s is not None and time_us - run[1] > tag.stuck_after_s * 1e6:
+            counts[Verdict.STUCK] += 1
+        else:
+            accepted = (value, time_us)
+    return counts
+
+
+def _static(tag: TagDefinition, value: float, time_us: int, now_us: int) -> Verdict | None:
+    checks = (
+        (not math.isfinite(value), Verdict.NOT_FINITE),
+        (time_us - now_us > 600e6, Verdict.FUTURE),
+        (now_us - time_us > 30 * 86_400e6, Verdict.TOO_OLD),
+        (
+            tag.data_type != "DOUBLE" and value != round(value) if math.isfinite(value) else False,
+            Verdict.NOT_REPRESENTABLE,
+        ),
+        (tag.limit_low is not None and value < tag.limit_low, Verdict.OUT_OF_RANGE),
+        (tag.limit_high is not None and value > tag.limit_high, Verdict.OUT_OF_RANGE),
+    )
+    return next((verdict for wrong, verdict in checks if wrong), None)
+
+
+# --- commands ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "device", ["acme/north/forming/line-1/blanking/press-01", "acme/south/packaging/line-3/packing-a/packer-01"]
+)
+def test_command_reaches_the_machine_once_and_is_seen_in_the_telemetry(line: Line, device: str) -> None:
+    setpoint = line.tag(f"{device}/speed_setpoint")
+    wanted = 21.0
+
+    async def submit() -> tuple[str, dict[str, float]]:
+        async with Client(Connection(address=line.config.serving_address)) as client:
+            command_id = ids.uuid7()
+            for _ in range(2):  # the same command twice is one command
+                await client.submit(device, "write", {"speed_setpoint": wanted}, command_id=command_id)
+            async with asyncio.timeout(30):
+                async for state in client.watch_command(command_id):
+                    last = state
+            return str(last.state), dict(last.readback)
+
+    state, readback = asyncio.run(submit())
+    assert state == "5", f"not SUCCEEDED: {state}"
+    assert readback == {"speed_setpoint": wanted}
+    query = "SELECT count(*) FROM samples WHERE tag_id = %s AND value = %s"
+    eventually(lambda: line.sql(query, setpoint.tag_id, wanted)[0][0], timeout_s=30, what="the change in the telemetry")
+    with sqlite3.connect(f"file:{line.journal_file}?mode=ro", uri=True) as journal:
+        name = ".".join((device.split("/")[1], device.rsplit("/", maxsplit=1)[-1]))
+        done = journal.execute(
+            "SELECT count(*) FROM actuated WHERE device = ? AND value = ?", (name, wanted)
+        ).fetchone()[0]
+    assert done == 1
+    recorded = line.sql("SELECT state FROM command WHERE device_path = %s ORDER BY submitted_at DESC LIMIT 1", device)
+    eventually(
+        lambda: recorded or line.sql("SELECT 1 FROM command WHERE device_path = %s", device), what="the command log"
+    )
+
+
+# --- accidents -----------------------------------------------------------------------------------------------------------
+
+
+def test_registry_change_in_flight_loses_nothing(line: Line) -> None:
+    tag = line.tag("north/finishing/line-4/curing/oven-01/fan_vibration")
+    dsn = postgres.dsn(line.config)
+    restarts = line.restarts("telemetry")
+    before = rejects_by_tag(line)[(tag.tag_id, "OUT_OF_RANGE")]
+    registry_tool.main(
+        ["set", tag.path, "limit_high=0.0001", "limit_low=-1", "--config", str(line.config.config / "platform.toml")]
+    )
+    registry_tool.main(["publish", "--config", str(line.config.config / "platform.toml")])
+    eventually(
+        lambda: rejects_by_tag(line)[(tag.tag_id, "OUT_OF_RANGE")] > before,
+        timeout_s=60,
+        what="the new limit takes effect",
+    )
+    registry_tool.main(
+        [
+            "set",
+            tag.path,
+            f"limit_high={tag.limit_high}",
+            f"limit_low={tag.limit_low}",
+            "--config",
+            str(line.config.config / "platform.toml"),
+        ]
+    )
+    registry_tool.main(["publish", "--config", str(line.config.config / "platform.toml")])
+    with line.paused():
+        assert_closed(line)
+    assert line.restarts("telemetry") == restarts
+    assert dsn
+
+
+@pytest.mark.parametrize("victim", ["taskmanager-2", "taskmanager-3", "postgres"])
+def test_killed_component_loses_nothing(line: Line, victim: str) -> None:
+    line.kill(victim)
+    reached = line.journal_seq()
+    eventually(lambda: line.journal_seq() > reached + 3000, timeout_s=60, what="the machines go on")
+    with line.paused():
+        found = assert_closed(line)
+        expected = emitted_by_tag(line.emitted())
+        assert found["produced"] == sum(count for count, _ in expected.values())
+    eventually(
+        lambda: float(line.sql("SELECT extract(epoch FROM now() - max(time)) FROM samples")[0][0]) < FRESH_S,
+        timeout_s=60,
+        what="fresh rows again",
+    )
+
+
+def test_killed_gateway_loses_only_what_a_gap_names(line: Line) -> None:
+    line.kill("gateway-gw-north-1")
+    reached = line.journal_seq()
+    eventually(lambda: line.journal_seq() > reached + 5000, timeout_s=60, what="the machines go on")
+    with line.paused():
+        assert_closed(line)
+        emitted = line.emitted()
+        rows = line.sql(
+            "SELECT (gap->>'lane')::int, (gap->>'from_us')::bigint, (gap->>'to_us')::bigint FROM device_events WHERE kind = 'GAP' AND gateway_id = 'gw-north-1'"
+        )
+        missing = missing_samples(line, emitted)
+    for tag_id, time_us in missing:
+        tag = next(tag for tag in line.tags.values() if tag.tag_id == tag_id)
+        assert tag.gateway_id == "gw-north-1", "another gateway lost something"
+        assert any(lane == tag.lane and start <= time_us <= end for lane, start, end in rows), (tag.path, time_us, rows)
+
+
+def missing_samples(line: Line, emitted: Emitted) -> list[tuple[int, int]]:
+    """(tag, time) of the journal that is neither stored nor rejected, for tags whose every sample is stored."""
+    whole = {tag.tag_id for tag in line.tags.values() if tag.historise == "ALL"}
+    have = {
+        (tag, int(us))
+        for tag, us in line.sql("SELECT tag_id, (extract(epoch FROM time) * 1000000)::bigint FROM samples")
+    }
+    have |= {
+        (tag, int(us))
+        for ids_, times in line.sql("SELECT tag_ids, times_us FROM rejects WHERE tag_ids IS NOT NULL")
+        for tag, us in zip(ids_, times, strict=True)
+    }
+    pairs = zip(emitted.tag_id.tolist(), emitted.time_us.tolist(), strict=True)
+    return [pair for pair in pairs if pair[0] in whole and pair not in have]
+
+
+# --- records nobody should send ------------------------------------------------------------------------------------------
+
+
+def test_bad_samples_and_bad_records_restart_nothing(line: Line) -> None:
+    """10,000 frames with one bad sample each, 1,000 records that are no frames, a conflict and an unknown schema, in one go."""
+    good, foreign = (
+        line.tag("forming/line-1/blanking/press-01/ram_force"),
+        line.tag("south/machining/line-1/milling-a/mill-01/power"),
+    )
+    epoch, restarts = ids.uuid7(), line.restarts("telemetry")
+    topic = topics.FRAMES.for_site("north")
+    bad = (
+        (good.tag_id, math.nan, Verdict.NOT_FINITE),
+        (10**6, 1.0, Verdict.UNKNOWN_TAG),
+        (foreign.tag_id, 1.0, Verdict.GATEWAY_NOT_AUTHORISED),
+    )
+
+    def one(sequence: int, *, base: float = 100.0) -> bytes:
+        tag_id, value, _ = bad[sequence % len(bad)]
+        now_us = ids.now_us()
+        return frame.encode(
+            frame.build(
+                gateway_id=good.gateway_id, epoch=epoch, lane=good.lane, stream=Stream.BACKFILL, sequence=sequence,
+                closed_time_us=now_us, clock_status=ClockStatus.SYNCHRONISED, registry_version=1,
+                tag_id=np.array([good.tag_id, tag_id], np.int32), time_us=np.array([now_us - 3_600_000_000 + sequence * 100_000, now_us]),
+                value=np.array([base, value]), quality=np.zeros(2, np.uint16),
+            )
+        )  # fmt: skip
+
+    frames = [one(sequence) for sequence in range(10_000)]
+    junk = [
+        b"\xc3\x01" + bytes([n % 251]) * 8 + str(n).encode() if n % 2 else f"no frame {n}".encode()
+        for n in range(1_000)
+    ]
+    conflict = one(0, base=200.0)
+    key = good.gateway_id.encode() + b"/" + str(good.lane).encode()
+    producer = kafka.producer(line.kafka)
+    started = time.monotonic()
+    kafka.send(producer, topic, ((key, value) for value in [*frames, *junk, conflict, frames[1]]))
+    query = "SELECT frames, stored, rejected FROM ledger WHERE epoch = %s"
+    eventually(
+        lambda: line.sql(query, epoch) == [(10_000, 10_000, 10_000)], timeout_s=180, what="all frames are in the ledger"
+    )
+    log.info("bad frames took %.1f s", time.monotonic() - started)
+    reasons = Counter(
+        dict(
+            line.sql(
+                "SELECT reason, count(*) FROM rejects WHERE epoch = %s AND samples > 0 AND original IS NULL GROUP BY 1",
+                epoch,
+            )
+        )
+    )
+    assert reasons == Counter(bad[n % len(bad)][2].name for n in range(10_000))
+    eventually(
+        lambda: (
+            line.sql("SELECT count(*) FROM rejects WHERE reason IN ('UNDECODABLE', 'UNKNOWN_SCHEMA')")[0][0] == 1_000
+        ),
+        timeout_s=60,
+        what="junk is in the rejects",
+    )
+    originals = Counter(
+        bytes(row[0])
+        for row in line.sql("SELECT original FROM rejects WHERE reason IN ('UNDECODABLE', 'UNKNOWN_SCHEMA')")
+    )
+    assert originals == Counter(junk)
+    eventually(
+        lambda: (
+            [bytes(row[0]) for row in line.sql("SELECT original FROM rejects WHERE reason = 'IDENTITY_CONFLICT'")]
+            == [conflict]
+        ),
+        what="the conflict with its original bytes",
+    )
+    assert line.restarts("telemetry") == restarts
+    assert line.accounting()["undecodable"] == 1_000
+    assert codec.schema_of(frames[0]).name == "TelemetryFrame"
