@@ -1,0 +1,117 @@
+"""The Kubernetes files: what the operator's resource definition allows, the same Flink settings as the stack, loadable configuration."""
+
+from __future__ import annotations
+
+import gzip
+import tomllib
+from copy import deepcopy
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from jsonschema import Draft202012Validator
+
+from jobs.config import JobConfig
+from jobs.flink.shards import SUPPORTED_PARALLELISM
+from schemas import settings
+
+ROOT = Path(__file__).resolve().parents[2]
+CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
+JOBS = ("telemetry", "historian", "commands")
+# Versions that the operator learnt after the published artifact (README.md beside this file).
+LATER_VERSIONS = ["v2_0", "v2_1", "v2_2", "v2_3"]
+
+
+def strict(schema: Any) -> Any:
+    """The schema with unknown fields forbidden: Kubernetes drops them without a word, a typing error included."""
+    if isinstance(schema, list):
+        return [strict(item) for item in schema]
+    if not isinstance(schema, dict):
+        return schema
+    closed = {key: strict(value) for key, value in schema.items()}
+    if isinstance(schema.get("properties"), dict) and not schema.get("x-kubernetes-preserve-unknown-fields"):
+        closed.setdefault("additionalProperties", False)
+    return closed
+
+
+@cache
+def validator() -> Draft202012Validator:
+    definition = yaml.load(gzip.decompress(CRD.read_bytes()), Loader=yaml.CSafeLoader)
+    (version,) = [found for found in definition["spec"]["versions"] if found["name"] == "v1beta1"]
+    schema = deepcopy(version["schema"]["openAPIV3Schema"])
+    schema["properties"] |= {
+        "apiVersion": {"type": "string"},
+        "kind": {"type": "string"},
+        "metadata": {"type": "object"},
+    }
+    schema["properties"]["spec"]["properties"]["flinkVersion"]["enum"] += LATER_VERSIONS
+    return Draft202012Validator(strict(schema))
+
+
+def deployment(job: str) -> dict[str, Any]:
+    (document,) = yaml.safe_load_all((ROOT / "k8s" / f"{job}.yaml").read_text())
+    assert isinstance(document, dict)
+    return document
+
+
+def config_map() -> dict[str, str]:
+    documents = list(yaml.safe_load_all((ROOT / "k8s" / "common.yaml").read_text()))
+    (found,) = [document for document in documents if document["kind"] == "ConfigMap"]
+    return dict(found["data"])
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_operator_accepts_the_deployment(job: str) -> None:
+    assert [error.message for error in validator().iter_errors(deployment(job))] == []
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        (("spec", "job", "paralelism"), 2),
+        (("spec", "flinkVersion"), "v3_0"),
+        (("spec", "taskManager", "resource", "cpu"), "1"),
+        (("spec", "job", "upgradeMode"), "hope"),
+        (("spec", "podTemplate", "spec", "container"), []),
+    ],
+)
+def test_the_definition_refuses_mistakes(path: tuple[str, ...], value: Any) -> None:
+    wrong = deployment("telemetry")
+    node = wrong
+    for name in path[:-1]:
+        node = node[name]
+    node[path[-1]] = value
+    assert list(validator().iter_errors(wrong))
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_flink_is_configured_as_in_the_stack(job: str) -> None:
+    here = deployment(job)["spec"]["flinkConfiguration"]
+    stack = yaml.safe_load((ROOT / "flink-conf" / "config.yaml").read_text())
+    # What decides about correctness and state must be there; sizes and timings of one machine need not.
+    needed = ("python.", "classloader.", "env.", "state.", "execution.checkpointing.", "restart-strategy.")
+    for key, value in stack.items():
+        if key in here or key.startswith(needed):
+            assert here.get(key) == (str(value).lower() if isinstance(value, bool) else str(value)), key
+
+
+@pytest.mark.parametrize("job", JOBS)
+def test_the_job_can_read_its_configuration_and_runs_at_its_parallelism(job: str) -> None:
+    spec, text = deployment(job)["spec"]["job"], config_map()[f"{job}.toml"]
+    config = settings.parse(JobConfig, tomllib.loads(text), where=f"{job}.toml")
+    assert config.parallelism == spec["parallelism"]
+    assert config.parallelism in SUPPORTED_PARALLELISM
+    arguments = spec["args"]
+    assert arguments[arguments.index("--config") + 1] == f"/etc/millrace/{job}.toml"
+    script = arguments[arguments.index("-py") + 1]
+    assert (ROOT / Path(script).relative_to("/opt/millrace")).exists()
+
+
+def test_the_image_is_the_one_the_container_file_describes() -> None:
+    text = (ROOT / "k8s" / "jobs.Containerfile").read_text()
+    assert f"-t {deployment('telemetry')['spec']['image']} " in text
+    assert {deployment(job)["spec"]["image"] for job in JOBS} == {deployment("telemetry")["spec"]["image"]}
+    for package in ("schemas", "stages", "connectors", "jobs"):
+        assert f"COPY {package} /opt/millrace/{package}\n" in text
