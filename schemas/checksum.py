@@ -16,7 +16,9 @@ K3 = 0x94D049BB133111EB
 MODULUS = 1 << 64
 
 
-def sample_hashes(tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16]) -> NDArray[np.uint64]:
+def sample_hashes(
+    tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16]
+) -> NDArray[np.uint64]:
     """Hash of each sample. Shapes (n,) each; `time_us` microseconds UTC; returns (n,) uint64."""
     h = tag_id.astype(np.uint64)
     h <<= np.uint64(16)
@@ -32,7 +34,9 @@ def sample_hashes(tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: 
     return h
 
 
-def checksum(tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16]) -> int:
+def checksum(
+    tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16]
+) -> int:
     """Sum modulo 2^64 of the samples' hashes, in [0, 2^64)."""
     return int(sample_hashes(tag_id, time_us, value, quality).sum(dtype=np.uint64))
 

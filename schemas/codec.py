@@ -136,7 +136,9 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
     body.seek(HEADER_BYTES)
     try:
         record = fastavro.schemaless_reader(body, schema.parsed, None if reader is schema else reader.parsed)
-    except Exception as error:  # fastavro raises whatever the bytes provoke: EOFError, ValueError, IndexError, UnicodeDecodeError ...
+    except (
+        Exception
+    ) as error:  # fastavro raises whatever the bytes provoke: EOFError, ValueError, IndexError, UnicodeDecodeError ...
         msg = f"{schema.name} v{schema.version} cannot be decoded: {type(error).__name__}: {error}"
         raise UndecodableError(msg) from error
     if body.tell() != len(message):

@@ -40,7 +40,9 @@ def write_column(data: Any, schema: Any) -> bytes:
     if array.ndim != 1:
         msg = f"a column has one dimension, not {array.ndim}"
         raise ValueError(msg)
-    if array.dtype.kind in "iu" and dtype.kind == "f" and array.size:  # numpy calls int64 to f8 safe; beyond 2^53 it is not
+    if (
+        array.dtype.kind in "iu" and dtype.kind == "f" and array.size
+    ):  # numpy calls int64 to f8 safe; beyond 2^53 it is not
         low, high = int(array.min()), int(array.max())
         if low < -EXACT_INTEGERS or high > EXACT_INTEGERS:
             msg = f"integers from {low} to {high} do not fit {dtype.str} exactly"

@@ -1,6 +1,7 @@
-"""Domain types of commands: states, outcomes and the three records that travel.
+"""Domain types of commands: states, outcomes and the records that travel.
 
-The gateway decides and acts; the commands job correlates and is the record; serving submits and shows. A command is carried out at most once.
+The gateway decides and acts; the commands job correlates and is the record; serving submits and shows. A command is
+carried out at most once.
 """
 
 from __future__ import annotations
@@ -39,7 +40,16 @@ class CommandState(StrEnum):
     """Nobody can say whether it was carried out; corrected by a late ack, never retried by the system."""
 
 
-OUTCOMES = frozenset({CommandState.SUCCEEDED, CommandState.FAILED, CommandState.REJECTED, CommandState.EXPIRED, CommandState.CANCELLED, CommandState.UNKNOWN})
+OUTCOMES = frozenset(
+    {
+        CommandState.SUCCEEDED,
+        CommandState.FAILED,
+        CommandState.REJECTED,
+        CommandState.EXPIRED,
+        CommandState.CANCELLED,
+        CommandState.UNKNOWN,
+    }
+)
 """States that end a command. UNKNOWN may still be corrected."""
 
 
@@ -57,7 +67,8 @@ class _Record:
 
     def encode(self) -> bytes:
         """Kafka value."""
-        return codec.encode(type(self).__name__.removesuffix("Record"), {f.name: getattr(self, f.name) for f in dataclasses.fields(self)})  # type: ignore[arg-type]
+        names = (f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
+        return codec.encode(type(self).__name__.removesuffix("Record"), {name: getattr(self, name) for name in names})
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:

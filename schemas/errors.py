@@ -1,19 +1,19 @@
 """The error tree. Each layer raises its own branch; serving maps branches to gRPC status codes in one interceptor.
 
-    MillraceError
-    ├── ConfigError            a setting is missing or wrong; the message names it
-    ├── SchemaError            a record does not fit its schema
-    │   ├── UndecodableError   bytes that are no message of ours
-    │   └── UnknownSchemaError a message of a schema this version does not ship
-    ├── FrameError             columns of a frame do not fit together
-    ├── RegistryError          the plant definition is wrong
-    ├── InvalidRequestError    the caller asked for something malformed
-    ├── NotFoundError          no such device, tag or command
-    ├── ConflictError          the same id with other content
-    ├── PreconditionError      not in a state that allows this
-    ├── PermissionDeniedError  the caller may not
-    ├── OverloadedError        try again later
-    └── UnavailableError       a component this call needs is not reachable
+MillraceError
+├── ConfigError            a setting is missing or wrong; the message names it
+├── SchemaError            a record does not fit its schema
+│   ├── UndecodableError   bytes that are no message of ours
+│   └── UnknownSchemaError a message of a schema this version does not ship
+├── FrameError             columns of a frame do not fit together
+├── RegistryError          the plant definition is wrong
+├── InvalidRequestError    the caller asked for something malformed
+├── NotFoundError          no such device, tag or command
+├── ConflictError          the same id with other content
+├── PreconditionError      not in a state that allows this
+├── PermissionDeniedError  the caller may not
+├── OverloadedError        try again later
+└── UnavailableError       a component this call needs is not reachable
 """
 
 

@@ -104,12 +104,16 @@ def decode(message: bytes) -> DeviceEvent:
     """Event of a Kafka value; raises UndecodableError or UnknownSchemaError."""
     _, record = codec.decode(message, "DeviceEvent")
     gap = record["gap"]
-    return DeviceEvent(**{
-        **record,
-        "kind": EventKind(record["kind"]),
-        "gap": None if gap is None else Gap(**{**gap, "stream": None if gap["stream"] is None else Stream[gap["stream"]]}),
-        "lanes": tuple(LaneHealth(**{**lane, "stream": Stream[lane["stream"]]}) for lane in record["lanes"]),
-    })
+    return DeviceEvent(
+        **{
+            **record,
+            "kind": EventKind(record["kind"]),
+            "gap": None
+            if gap is None
+            else Gap(**{**gap, "stream": None if gap["stream"] is None else Stream[gap["stream"]]}),
+            "lanes": tuple(LaneHealth(**{**lane, "stream": Stream[lane["stream"]]}) for lane in record["lanes"]),
+        }
+    )
 
 
 def _plain(item: Gap | LaneHealth) -> dict[str, Any]:

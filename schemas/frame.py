@@ -1,7 +1,7 @@
 """The frame: many samples of the devices of one lane, as columns, and its identity.
 
-Written by the gateway, judged by the telemetry job, stored by the historian. `(gateway_id, epoch, lane, stream, sequence)` names a frame for
-ever; the same identity with another checksum is a conflict, never a duplicate.
+Written by the gateway, judged by the telemetry job, stored by the historian. `(gateway_id, epoch, lane, stream,
+sequence)` names a frame for ever; the same identity with another checksum is a conflict, never a duplicate.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def build(
 ) -> Frame:
     """Frame of samples given as plain columns of shape (n,), 1 <= n <= MAX_SAMPLES.
 
-    Raises FrameError when the times span more than 2^31 µs on either side of their median, which time_offset_us cannot hold: the caller splits.
+    Raises FrameError when the times span more than 2^31 µs on either side of their median, which time_offset_us cannot
+    hold: the caller splits.
     """
     samples = len(tag_id)
     if not 0 < samples <= MAX_SAMPLES or not samples == len(time_us) == len(value) == len(quality):

@@ -84,12 +84,14 @@ def encode_version(version: int, *, tags: int, time_us: int) -> tuple[bytes, byt
 
 def tag_from_record(record: dict[str, Any]) -> TagDefinition:
     """Definition of a decoded Avro record."""
-    return TagDefinition(**{
-        **record,
-        "data_type": DataType(record["data_type"]),
-        "historise": Historise(record["historise"]),
-        "windows_s": tuple(record["windows_s"]),
-    })
+    return TagDefinition(
+        **{
+            **record,
+            "data_type": DataType(record["data_type"]),
+            "historise": Historise(record["historise"]),
+            "windows_s": tuple(record["windows_s"]),
+        }
+    )
 
 
 @dataclass(slots=True)

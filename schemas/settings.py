@@ -1,8 +1,8 @@
 """Settings: frozen dataclasses, built once from one TOML file and the environment.
 
-A service declares `@dataclass(frozen=True, kw_only=True)` classes and calls `load(Config, path)`. Nested dataclasses are TOML tables, tuples
-of dataclasses are arrays of tables. An environment variable `MILLRACE_<SERVICE>_<TABLE>_<KEY>` (upper case) overrides a plain value.
-Errors name the key and the file.
+A service declares `@dataclass(frozen=True, kw_only=True)` classes and calls `load(Config, path)`. Nested dataclasses are
+TOML tables, tuples of dataclasses are arrays of tables. An environment variable `MILLRACE_<SERVICE>_<TABLE>_<KEY>`
+(upper case) overrides a plain value. Errors name the key and the file.
 """
 
 from __future__ import annotations
@@ -95,7 +95,9 @@ def load(cls: type[T], path: Path | str, *, service: str = "", environ: Mapping[
     return parse(cls, data, where=str(path), prefix=prefix, environ=os.environ if environ is None else environ)
 
 
-def parse(cls: type[T], data: Mapping[str, Any], *, where: str, prefix: str = "", environ: Mapping[str, str] | None = None) -> T:
+def parse(
+    cls: type[T], data: Mapping[str, Any], *, where: str, prefix: str = "", environ: Mapping[str, str] | None = None
+) -> T:
     """Instance of the dataclass `cls` from a mapping; `where` names it in errors. Unknown keys are errors."""
     environ = environ or {}
     hints = typing.get_type_hints(cls)
@@ -109,8 +111,9 @@ def parse(cls: type[T], data: Mapping[str, Any], *, where: str, prefix: str = ""
         key = f"{where}: {name}"
         if prefix and variable in environ and not dataclasses.is_dataclass(hints[name]):
             values[name] = _convert(hints[name], environ[variable], key=f"environment variable {variable}", text=True)
-        elif name in data:
-            values[name] = _nested(hints[name], data[name], key=key, prefix=f"{prefix}{name}_" if prefix else "", environ=environ)
+        elif name in data or (prefix and dataclasses.is_dataclass(hints[name]) and _names_table(environ, variable)):
+            nested = f"{prefix}{name}_" if prefix else ""
+            values[name] = _nested(hints[name], data.get(name, {}), key=key, prefix=nested, environ=environ)
         elif spec.default is dataclasses.MISSING and spec.default_factory is dataclasses.MISSING:
             msg = f"{key} is missing"
             raise ConfigError(msg)
@@ -121,6 +124,11 @@ def parse(cls: type[T], data: Mapping[str, Any], *, where: str, prefix: str = ""
         raise ConfigError(msg) from error
 
 
+def _names_table(environ: Mapping[str, str], variable: str) -> bool:
+    """Whether the environment sets something in a table that the file does not have."""
+    return any(name.startswith(f"{variable}_") for name in environ)
+
+
 def _nested(hint: Any, value: Any, *, key: str, prefix: str, environ: Mapping[str, str]) -> Any:
     if dataclasses.is_dataclass(hint) and isinstance(hint, type):
         if not isinstance(value, Mapping):
@@ -129,7 +137,9 @@ def _nested(hint: Any, value: Any, *, key: str, prefix: str, environ: Mapping[st
         return parse(hint, value, where=key, prefix=prefix, environ=environ)
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         item = typing.get_args(hint)[0]
-        return tuple(_nested(item, element, key=f"{key}[{i}]", prefix="", environ=environ) for i, element in enumerate(value))
+        return tuple(
+            _nested(item, element, key=f"{key}[{i}]", prefix="", environ=environ) for i, element in enumerate(value)
+        )
     return _convert(hint, value, key=key)
 
 

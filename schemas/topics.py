@@ -1,6 +1,7 @@
 """The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
 
-Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `alarms` and `audit.log` are reserved names.
+Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `alarms` and `audit.log`
+are reserved names.
 Numbers of partitions are the defaults of a small installation; `connectors.kafka_admin` can raise them.
 """
 
@@ -43,18 +44,88 @@ class Topic:
         return self.name.replace(".", r"\.") + (r"\.[A-Za-z0-9_-]+" if self.per_site else "")
 
 
-FRAMES = Topic(name="telemetry.frames", key="lane", records=("TelemetryFrame",), partitions=6, per_site=True, doc="What gateways saw.")
-VALIDATED = Topic(name="telemetry.validated", key="lane", records=("TelemetryFrame",), partitions=6, doc="The same frames, judged.")
-REJECTED = Topic(name="telemetry.rejected", key="lane", records=("Rejected",), partitions=3, retention_ms=30 * DAY_MS, doc="What was refused, and why.")
-LATEST = Topic(name="telemetry.latest", key="lane", records=("LatestBatch",), partitions=3, cleanup=Cleanup.COMPACT, doc="Last value of every tag.")
-AGGREGATES = Topic(name="telemetry.aggregates", key="lane", records=("AggregateBatch",), partitions=3, doc="Closed windows.")
-LANES = Topic(name="telemetry.lanes", key="lane", records=("LaneProgress",), partitions=3, cleanup=Cleanup.COMPACT, doc="Duplicates and held frames.")
-ANOMALIES = Topic(name="telemetry.anomalies", key="device id", records=("Anomaly",), partitions=3, retention_ms=30 * DAY_MS, doc="Episodes.")
-EVENTS = Topic(name="device.events", key="device id", records=("DeviceEvent",), partitions=3, retention_ms=30 * DAY_MS, per_site=True, doc="Births, gaps, health.")
-TAGS = Topic(name="registry.tags", key="tag id", records=("TagDefinition", "RegistryVersion"), partitions=1, cleanup=Cleanup.COMPACT, doc="The registry.")
-REQUESTS = Topic(name="command.requests", key="device id", records=("CommandRequest", "CommandControl"), partitions=3, per_site=True, doc="To gateways.")
-ACKS = Topic(name="command.acks", key="command id", records=("CommandAck",), partitions=3, per_site=True, doc="From gateways.")
-STATES = Topic(name="command.states", key="command id", records=("CommandState",), partitions=3, cleanup=Cleanup.COMPACT, doc="Where commands stand.")
+FRAMES = Topic(
+    name="telemetry.frames",
+    key="lane",
+    records=("TelemetryFrame",),
+    partitions=6,
+    per_site=True,
+    doc="What gateways saw.",
+)
+VALIDATED = Topic(
+    name="telemetry.validated", key="lane", records=("TelemetryFrame",), partitions=6, doc="The same frames, judged."
+)
+REJECTED = Topic(
+    name="telemetry.rejected",
+    key="lane",
+    records=("Rejected",),
+    partitions=3,
+    retention_ms=30 * DAY_MS,
+    doc="What was refused, and why.",
+)
+LATEST = Topic(
+    name="telemetry.latest",
+    key="lane",
+    records=("LatestBatch",),
+    partitions=3,
+    cleanup=Cleanup.COMPACT,
+    doc="Last value of every tag.",
+)
+AGGREGATES = Topic(
+    name="telemetry.aggregates", key="lane", records=("AggregateBatch",), partitions=3, doc="Closed windows."
+)
+LANES = Topic(
+    name="telemetry.lanes",
+    key="lane",
+    records=("LaneProgress",),
+    partitions=3,
+    cleanup=Cleanup.COMPACT,
+    doc="Duplicates and held frames.",
+)
+ANOMALIES = Topic(
+    name="telemetry.anomalies",
+    key="device id",
+    records=("Anomaly",),
+    partitions=3,
+    retention_ms=30 * DAY_MS,
+    doc="Episodes.",
+)
+EVENTS = Topic(
+    name="device.events",
+    key="device id",
+    records=("DeviceEvent",),
+    partitions=3,
+    retention_ms=30 * DAY_MS,
+    per_site=True,
+    doc="Births, gaps, health.",
+)
+TAGS = Topic(
+    name="registry.tags",
+    key="tag id",
+    records=("TagDefinition", "RegistryVersion"),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="The registry.",
+)
+REQUESTS = Topic(
+    name="command.requests",
+    key="device id",
+    records=("CommandRequest", "CommandControl"),
+    partitions=3,
+    per_site=True,
+    doc="To gateways.",
+)
+ACKS = Topic(
+    name="command.acks", key="command id", records=("CommandAck",), partitions=3, per_site=True, doc="From gateways."
+)
+STATES = Topic(
+    name="command.states",
+    key="command id",
+    records=("CommandState",),
+    partitions=3,
+    cleanup=Cleanup.COMPACT,
+    doc="Where commands stand.",
+)
 
 TOPICS = (FRAMES, VALIDATED, REJECTED, LATEST, AGGREGATES, LANES, ANOMALIES, EVENTS, TAGS, REQUESTS, ACKS, STATES)
 REGISTRY_VERSION_KEY = b"version"

@@ -10,7 +10,9 @@ from enum import IntEnum, StrEnum
 REJECT_FROM = 16
 
 LATE_FLAG = 0x80
-"""Set in the verdict column beside the verdict: accepted, but beyond the lateness of the stream windows, so the historian marks the windows dirty."""
+"""Set in the verdict column beside the verdict: accepted, but beyond the lateness of the stream's windows.
+
+The historian marks those windows dirty."""
 VERDICT_MASK = 0x7F
 
 
@@ -56,7 +58,7 @@ class RecordReject(StrEnum):
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
     """A frame whose identity was seen before with another checksum."""
     PROCESSING_FAILED = "PROCESSING_FAILED"
-    """The job itself failed on the record: a defect of Millrace. The record is kept whole, so that it can be sent again once that is mended."""
+    """The job itself failed on the record: a defect of Millrace. The record is kept whole, to be sent again when it is mended."""
 
 
 def is_reject(verdict: int) -> bool:

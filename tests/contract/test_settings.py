@@ -146,3 +146,10 @@ def test_kafka_settings_become_the_clients_names_and_empty_ones_are_left_out() -
         "security.protocol": "SSL",
         "ssl.ca.location": "ca.pem",
     }
+
+
+def test_the_environment_reaches_a_table_that_the_file_does_not_have(tmp_path: Path) -> None:
+    path = tmp_path / "short.toml"
+    path.write_text('gateway_id = "g"\n')
+    found = load(Config, path, environ={"MILLRACE_KAFKA_BOOTSTRAP_SERVERS": "broker:9092"})
+    assert found.kafka.bootstrap_servers == "broker:9092"

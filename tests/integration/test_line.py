@@ -118,7 +118,7 @@ def test_clean_run_closes_against_the_journal(line: Line) -> None:
 
 # --- faults --------------------------------------------------------------------------------------------------------------
 
-FAULTS = (
+FAULTS: tuple[tuple[str, str, str, dict[str, float], int, Verdict], ...] = (
     ("north.press-02", "ram_force", "nan", {}, 3, Verdict.NOT_FINITE),
     ("south.mill-01", "coolant_pressure", "infinite", {}, 3, Verdict.NOT_FINITE),
     ("north.press-03", "bearing_temperature", "out_of_range", {}, 3, Verdict.OUT_OF_RANGE),
@@ -143,8 +143,9 @@ def test_rejects_are_the_injected_faults(line: Line) -> None:
         got = rejects_by_tag(line)
     got.subtract(before)
     expected: Counter[tuple[int, str]] = Counter()
-    for tag in line.tags.values():
-        expected.update({(tag.tag_id, verdict.name): n for verdict, n in oracle(tag, emitted).items()})
+    for definition in line.tags.values():
+        found = oracle(definition, emitted)
+        expected.update({(definition.tag_id, verdict.name): n for verdict, n in found.items()})
     assert {key: n for key, n in got.items() if n} == dict(expected)
     assert {reason for _, reason in expected} == {verdict.name for *_, verdict in FAULTS}
 
