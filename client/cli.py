@@ -121,8 +121,12 @@ async def _command(client: Client, args: argparse.Namespace) -> int:
 async def _until_outcome(client: Client, command_id: UUID, args: argparse.Namespace, left_s: float) -> int:
     try:
         async with asyncio.timeout(left_s), aclosing(client.watch_command(command_id)) as states:
+            shown = ""
             async for command in states:
-                _show(command, args)
+                # The record catches up with what was shown ahead of it: people need that only when it says something new.
+                if args.json or render.command_line(command) != shown:
+                    _show(command, args)
+                shown = render.command_line(command)
                 if is_final(command):
                     return _OK if command.state == commands_pb2.COMMAND_STATE_SUCCEEDED else _FAILED
     except TimeoutError:
