@@ -15,6 +15,7 @@ from contextlib import aclosing
 from uuid import UUID
 
 from rich.live import Live
+from rich.text import Text
 
 from client import render
 from client.address import local_connection
@@ -121,12 +122,13 @@ async def _command(client: Client, args: argparse.Namespace) -> int:
 async def _until_outcome(client: Client, command_id: UUID, args: argparse.Namespace, left_s: float) -> int:
     try:
         async with asyncio.timeout(left_s), aclosing(client.watch_command(command_id)) as states:
-            shown = ""
+            shown: Text | None = None
             async for command in states:
                 # The record catches up with what was shown ahead of it: people need that only when it says something new.
-                if args.json or render.command_line(command) != shown:
+                line = render.command_line(command)
+                if args.json or line != shown:
                     _show(command, args)
-                shown = render.command_line(command)
+                shown = line
                 if is_final(command):
                     return _OK if command.state == commands_pb2.COMMAND_STATE_SUCCEEDED else _FAILED
     except TimeoutError:
