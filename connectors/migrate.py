@@ -1,4 +1,5 @@
-"""`python -m connectors.migrate --config platform.toml`: bring the database to the newest schema. The last line says what was done."""
+"""`python -m connectors.migrate --config platform.toml`: bring the database to the newest schema. The last line says what
+was done."""
 
 from __future__ import annotations
 
@@ -14,7 +15,9 @@ from schemas.settings import PlatformSettings, load, local_config
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m connectors.migrate", description="Bring the database to the newest schema.")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.migrate", description="Bring the database to the newest schema."
+    )
     parser.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
     args = parser.parse_args(arguments)
     logs.configure("migrate")

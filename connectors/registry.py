@@ -1,7 +1,8 @@
 """The registry's tool: `python -m connectors.registry load|publish|set|move|show --config platform.toml`.
 
-`load PLANT.yaml` makes the database say what the file says; `publish` copies definitions to the compacted topic `registry.tags`, which
-gateways, jobs and serving follow. The last line of output says what was done. Who calls: `stack`, people.
+`load PLANT.yaml` makes the database say what the file says; `publish` copies definitions to the compacted topic
+`registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:
+`stack`, people.
 """
 
 from __future__ import annotations
@@ -93,7 +94,9 @@ def _move(dsn: str, device: str, parent: str) -> str:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="python -m connectors.registry", description="Load, change, show and publish the registry.")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.registry", description="Load, change, show and publish the registry."
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
     commands = parser.add_subparsers(dest="command", required=True)
@@ -107,7 +110,9 @@ def _parser() -> argparse.ArgumentParser:
     moving = add("move", parents=[common], help="let a device stand in another cell; its ids stay")
     moving.add_argument("device", help="present path of the device")
     moving.add_argument("parent", help="path of the cell")
-    add("show", parents=[common], help="list tags").add_argument("prefix", nargs="?", default="", help="path to begin with")
+    add("show", parents=[common], help="list tags").add_argument(
+        "prefix", nargs="?", default="", help="path to begin with"
+    )
     return parser
 
 

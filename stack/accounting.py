@@ -1,12 +1,15 @@
-"""The product's promise, measured: produced = stored + rejected + suppressed + held + in flight (+ dropped, each with a gap event).
+"""The product's promise, measured: produced = stored + rejected + suppressed + held + in flight (+ dropped, each with a
+gap event).
 
-Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry job's report
-of held frames, and the frames that lie in Kafka. Leaves: a plain dictionary for `status --json`, per lane and in total. Who calls: `stack.status`, tests.
+Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry
+job's report of held frames, and the frames that lie in Kafka. Leaves: a plain dictionary for `status --json`, per lane
+and in total. Who calls: `stack.status`, tests.
 
-`in_flight` is no residual. Every frame has an identity, so what the gateways appended less what the ledger has is a set of frames; each is
-looked for in Kafka's topics and at its gateway, and what is found nowhere is `missing_frames`. The ledger is read first and the
-gateways' counters after it, so a frame on its way is found in one place or the other. Checksums are compared where everything has arrived.
-What cannot be reached is named in `not_measured`, and then nothing is claimed about it: `closed` is null.
+`in_flight` is no residual. Every frame has an identity, so what the gateways appended less what the ledger has is a
+set of frames; each is looked for in Kafka's topics and at its gateway, and what is found nowhere is `missing_frames`.
+The ledger is read first and the gateways' counters after it, so a frame on its way is found in one place or the other.
+Checksums are compared where everything has arrived. What cannot be reached is named in `not_measured`, and then
+nothing is claimed about it: `closed` is null.
 """
 
 from __future__ import annotations
@@ -118,11 +121,16 @@ def account(
         "dirty_ranges": books.dirty_ranges,
         "commands": books.commands,
         "not_measured": problems,
-        "lanes": [{"gateway_id": gateway_id, "lane": lane, **one.as_dict()} for (gateway_id, lane), one in sorted(lanes.items())],
+        "lanes": [
+            {"gateway_id": gateway_id, "lane": lane, **one.as_dict()}
+            for (gateway_id, lane), one in sorted(lanes.items())
+        ],
     }
 
 
-def _sequence(key: SequenceKey, books: Books, one: Counters | None, missing: Ranges, flight: Mapping[int, Flight]) -> Account:
+def _sequence(
+    key: SequenceKey, books: Books, one: Counters | None, missing: Ranges, flight: Mapping[int, Flight]
+) -> Account:
     entry = books.ledger.get(key)
     result = Account()
     if entry is not None:
@@ -135,7 +143,9 @@ def _sequence(key: SequenceKey, books: Books, one: Counters | None, missing: Ran
         result.unsettled.append(f"{_name(key)}: the ledger is ahead of the newest counters of the gateway")
         return result
     held, gaps = books.held.get(key, {}), books.gaps.get(key, ())
-    in_kafka = {sequence: found for sequence, found in flight.items() if sequence < one.next_sequence and sequence not in held}
+    in_kafka = {
+        sequence: found for sequence, found in flight.items() if sequence < one.next_sequence and sequence not in held
+    }
     result.held = sum(held[sequence] for sequence in held if _within(missing, sequence))
     result.in_kafka = sum(found.samples for found in in_kafka.values())
     unsettled = settled_elsewhere = buffered = 0

@@ -1,7 +1,7 @@
 """Where the accounting's numbers come from: the database, the gateways' health reports, and the frames that lie in Kafka.
 
-Enters: connection settings. Leaves: plain values; what cannot be reached is appended to `not_measured` in words. Who calls:
-`stack.accounting`. Reads only, commits no offsets.
+Enters: connection settings. Leaves: plain values; what cannot be reached is appended to `not_measured` in words. Who
+calls: `stack.accounting`. Reads only, commits no offsets.
 """
 
 from __future__ import annotations
@@ -129,11 +129,20 @@ def _read_ledger(connection: psycopg.Connection[Any], books: Books) -> None:
     ).fetchall()
     for gateway_id, epoch, lane, stream, sequences, stored, rejected, suppressed, checksum in rows:
         books.ledger[SequenceKey(gateway_id, epoch, lane, Stream(stream))] = LedgerEntry(
-            sequences=[_bounds(one) for one in sequences], stored=stored, rejected=rejected, suppressed=suppressed, checksum=checksum
+            sequences=[_bounds(one) for one in sequences],
+            stored=stored,
+            rejected=rejected,
+            suppressed=suppressed,
+            checksum=checksum,
         )
-    row = connection.execute("SELECT max(newest_time), extract(epoch FROM now() - max(newest_time)) FROM ledger").fetchone()
+    row = connection.execute(
+        "SELECT max(newest_time), extract(epoch FROM now() - max(newest_time)) FROM ledger"
+    ).fetchone()
     if row is not None and row[0] is not None:
-        books.newest_sample, books.newest_sample_age_s = row[0].isoformat(timespec="milliseconds"), round(float(row[1]), 3)
+        books.newest_sample, books.newest_sample_age_s = (
+            row[0].isoformat(timespec="milliseconds"),
+            round(float(row[1]), 3),
+        )
 
 
 def _bounds(one: Range[int]) -> tuple[int, int]:
@@ -167,13 +176,20 @@ def _read_reports(connection: psycopg.Connection[Any], books: Books) -> None:
     ).fetchone()
     assert row is not None
     books.undecodable, books.dirty_ranges = row
-    books.commands = dict(connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall())
+    books.commands = dict(
+        connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
+    )
 
 
 def _counters(numbers: Sequence[int]) -> Counters:
     next_sequence, produced, checksum, delivered, buffered, dropped = numbers
     return Counters(
-        next_sequence=next_sequence, produced=produced, checksum=checksum, delivered_sequence=delivered, buffered=buffered, dropped=dropped
+        next_sequence=next_sequence,
+        produced=produced,
+        checksum=checksum,
+        delivered_sequence=delivered,
+        buffered=buffered,
+        dropped=dropped,
     )
 
 
@@ -187,12 +203,18 @@ def read_counters(settings: KafkaSettings, books: Books, not_measured: list[str]
     try:
         while True:
             _read_tail(settings, counters)
-            behind = [key for key, entry in books.ledger.items() if key not in counters or counters[key].next_sequence < entry.end]
+            behind = [
+                key
+                for key, entry in books.ledger.items()
+                if key not in counters or counters[key].next_sequence < entry.end
+            ]
             if not behind or time.monotonic() > deadline:
                 return counters
             time.sleep(0.2)
     except (MillraceError, KafkaException) as error:
-        not_measured.append(f"produced since the newest report in the database, in flight: Kafka does not answer ({error})")
+        not_measured.append(
+            f"produced since the newest report in the database, in flight: Kafka does not answer ({error})"
+        )
     return counters
 
 
@@ -211,11 +233,15 @@ def _read_tail(settings: KafkaSettings, counters: dict[SequenceKey, Counters]) -
                 one = _counters([
                     lane[name]
                     for name in (
-                        "next_sequence", "produced_samples", "produced_checksum", "delivered_sequence", "buffered_samples", "dropped_samples",
+                        "next_sequence", "produced_samples", "produced_checksum", "delivered_sequence", "buffered_samples",
+                        "dropped_samples",
                     )
                 ])  # fmt: skip
                 known = counters.get(key)
-                if known is None or (one.next_sequence, one.delivered_sequence) >= (known.next_sequence, known.delivered_sequence):
+                if known is None or (one.next_sequence, one.delivered_sequence) >= (
+                    known.next_sequence,
+                    known.delivered_sequence,
+                ):
                     counters[key] = one
 
 
@@ -257,7 +283,9 @@ def _unread(settings: KafkaSettings, topic: str, group: str) -> int | None:
         source.close()
 
 
-def _note(value: bytes | None, wanted: Mapping[SequenceKey, Ranges], found: dict[SequenceKey, dict[int, Flight]]) -> None:
+def _note(
+    value: bytes | None, wanted: Mapping[SequenceKey, Ranges], found: dict[SequenceKey, dict[int, Flight]]
+) -> None:
     if value is None:
         return
     try:

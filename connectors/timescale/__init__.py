@@ -1,1 +1,2 @@
-"""PostgreSQL, with or without TimescaleDB: registry, history, ledger. `migrations/` is the schema; every query runs on both variants."""
+"""PostgreSQL, with or without TimescaleDB: registry, history, ledger. `migrations/` is the schema; every query runs on
+both variants."""

@@ -1,11 +1,11 @@
 """Upsert of windows: the row that has folded more samples wins, and whatever lost or is in doubt is marked for repair.
 
-Enters: `Windows` (columns), from the stream's AggregateBatch records or from the repair. Leaves: rows of `aggregates`, dirty ranges.
-Who calls: the historian's store and the repair, inside their transaction. Order does not matter.
+Enters: `Windows` (columns), from the stream's AggregateBatch records or from the repair. Leaves: rows of `aggregates`,
+dirty ranges. Who calls: the historian's store and the repair, inside their transaction. Order does not matter.
 
-Marked dirty: a window of the stream that came with fewer samples than the row has (one of the two missed some), and one that replaced a
-repaired row (the repaired one held samples the stream never folds, such as BACKFILL). Rows go through a temporary table by
-binary COPY, then one INSERT ... ON CONFLICT sorted by key, so writers never deadlock.
+Marked dirty: a window of the stream that came with fewer samples than the row has (one of the two missed some), and
+one that replaced a repaired row (the repaired one held samples the stream never folds, such as BACKFILL). Rows go
+through a temporary table by binary COPY, then one INSERT ... ON CONFLICT sorted by key, so writers never deadlock.
 """
 
 from __future__ import annotations
@@ -30,7 +30,10 @@ COLUMNS = (
 NAMES = tuple(name for name, _ in COLUMNS)
 _STATISTICS = NAMES[5:]
 Windows = dict[str, NDArray[Any]]
-"""Columns by name as in COLUMNS, shape (n,); times in microseconds since 1970 UTC. Statistics of a window with no good sample are ignored."""
+"""Columns by name as in COLUMNS, shape (n,); times in microseconds since 1970 UTC.
+
+Statistics of a window with no good sample are ignored.
+"""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -50,7 +53,10 @@ def windows_of_records(records: Iterable[dict[str, Any]]) -> Windows:
         if name == "window_s":
             parts = [np.full(len(record["tag_id"]), record["window_s"], dtype=np.int32) for record in batch]
         else:
-            parts = [record["start_us" if name == "start" else f"{name}_us" if name.endswith("_time") else name] for record in batch]
+            parts = [
+                record["start_us" if name == "start" else f"{name}_us" if name.endswith("_time") else name]
+                for record in batch
+            ]
         columns[name] = np.concatenate(parts)
     return columns
 
@@ -64,6 +70,7 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
         if kind == "timestamptz":  # of a window without a good sample: anything, and not always a timestamp
             best[name] = np.where(best["good"] > 0, best[name], best["start"])
     cursor.execute(_TEMPORARY)
+    cursor.execute("DELETE FROM incoming_windows")  # of an earlier upsert in the same transaction
     with cursor.copy(_COPY) as copy:
         copy.write(packing.HEADER)
         for chunk in packing.chunks(packing.pack(COLUMNS, best)):
@@ -76,12 +83,16 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
     assert row is not None
     lost = cursor.execute(_MARK_LOST).rowcount
     if superseded is not None:
-        cursor.execute(_MARK, (superseded["tag_id"].tolist(), superseded["start"].tolist(), superseded["window_s"].tolist()))
-    return UpsertResult(given=len(windows["start"]), written=row[0], lost=lost + (0 if superseded is None else len(superseded["start"])))
+        cursor.execute(
+            _MARK, (superseded["tag_id"].tolist(), superseded["start"].tolist(), superseded["window_s"].tolist())
+        )
+    return UpsertResult(
+        given=len(windows["start"]), written=row[0], lost=lost + (0 if superseded is None else len(superseded["start"]))
+    )
 
 
 def _one_per_window(windows: Windows) -> tuple[Windows, Windows | None]:
-    """The fullest of each window of the batch; and those whose last arrival was not the fullest, which is as if it had lost in the table."""
+    """The fullest of each window of the batch, and those whose last arrival was not the fullest: it would have lost."""
     arrival = np.arange(len(windows["start"]))
     order = np.lexsort((arrival, windows["start"], windows["window_s"], windows["tag_id"]))
     keys = [windows[name][order] for name in ("tag_id", "window_s", "start")]

@@ -1,7 +1,7 @@
 """A batch of raw records, decoded and sorted by type; and what became of it.
 
-Enters: `Message`s. Leaves: a `Batch` for the store: frames by sequence key, other records by type, and `Poisoned` for what no
-transaction could take. Pure: no database. Duplicates within the batch are taken out here.
+Enters: `Message`s. Leaves: a `Batch` for the store: frames by sequence key, other records by type, and `Poisoned` for
+what no transaction could take. Pure: no database. Duplicates within the batch are taken out here.
 """
 
 from __future__ import annotations
@@ -171,7 +171,9 @@ def _add_frame(batch: Batch, item: Frame, message: Message) -> None:
     if other is item:
         return
     if other.checksum != item.checksum:
-        detail = f"sequence {item.sequence} of {item.lane_key} twice, with checksums {other.checksum} and {item.checksum}"
+        detail = (
+            f"sequence {item.sequence} of {item.lane_key} twice, with checksums {other.checksum} and {item.checksum}"
+        )
         _poison(batch, message, RecordReject.IDENTITY_CONFLICT, detail)
     else:
         batch.doubled += 1

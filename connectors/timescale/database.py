@@ -1,7 +1,7 @@
 """Connections to PostgreSQL, and which of its errors mean "later" and which mean "never".
 
-Enters: a libpq connection string. Leaves: psycopg connections with the settings every module here relies on (UTC, read committed).
-Who calls: everything in this package.
+Enters: a libpq connection string. Leaves: psycopg connections with the settings every module here relies on (UTC, read
+committed). Who calls: everything in this package.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """The queue of the repair: ranges of time of a tag whose windows must be recomputed from samples.
 
-Enters: ranges. Leaves: rows of `dirty_ranges`, in the same transaction as the samples that made them dirty. Who calls: the store puts in, the
-repair takes out. Rows are only added and deleted, so writers never wait for the repair.
+Enters: ranges. Leaves: rows of `dirty_ranges`, in the same transaction as the samples that made them dirty. Who calls:
+the store puts in, the repair takes out. Rows are only added and deleted, so writers never wait for the repair.
 """
 
 from __future__ import annotations
@@ -50,10 +50,14 @@ def take(cursor: psycopg.Cursor[Any], *, limit: int, quiet_s: float) -> list[Dir
                LIMIT %s
            )
            DELETE FROM dirty_ranges r USING ready WHERE r.dirty_id = ready.dirty_id
-           RETURNING r.tag_id, (extract(epoch FROM r.from_time) * 1000000)::bigint, (extract(epoch FROM r.to_time) * 1000000)::bigint, r.reason""",
+           RETURNING r.tag_id, (extract(epoch FROM r.from_time) * 1000000)::bigint,
+                     (extract(epoch FROM r.to_time) * 1000000)::bigint, r.reason""",
         (quiet_s, limit),
     ).fetchall()
-    return [DirtyRange(tag_id=tag_id, from_us=from_us, to_us=to_us, reason=reason) for tag_id, from_us, to_us, reason in rows]
+    return [
+        DirtyRange(tag_id=tag_id, from_us=from_us, to_us=to_us, reason=reason)
+        for tag_id, from_us, to_us, reason in rows
+    ]
 
 
 def waiting(connection: psycopg.Connection[Any]) -> int:

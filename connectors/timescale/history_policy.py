@@ -1,7 +1,8 @@
 """What the historian does not store: the historise policy of the registry, applied to the columns of a batch.
 
-Enters: columns whose `fate` says STORED or REJECTED. Leaves: STORED turned into SUPPRESSED for tags with NONE and for repeats of ON_CHANGE
-tags. Who calls: the store, in its transaction. Suppressed samples stay counted, with their checksum.
+Enters: columns whose `fate` says STORED or REJECTED. Leaves: STORED turned into SUPPRESSED for tags with NONE and for
+repeats of ON_CHANGE tags. Who calls: the store, in its transaction. Suppressed samples stay counted, with their
+checksum.
 """
 
 from __future__ import annotations
@@ -67,7 +68,9 @@ class HistoryPolicy:
         cursor.executemany("UPDATE on_change_state SET state = %s WHERE gateway_id = %s AND lane = %s", updates)
 
 
-def _suppress_repeats(columns: Columns, places: list[int], chosen: NDArray[np.bool_], state: NDArray[Any]) -> NDArray[Any]:
+def _suppress_repeats(
+    columns: Columns, places: list[int], chosen: NDArray[np.bool_], state: NDArray[Any]
+) -> NDArray[Any]:
     """Mark the repeats of one lane; returns the state behind them."""
     index = np.concatenate([np.flatnonzero(chosen[columns.of(place)]) + columns.bounds[place] for place in places])
     live = np.zeros(len(columns.fate), dtype=np.bool_)

@@ -1,8 +1,9 @@
 """The ledger in SQL: which frames are new, and the counts they add. Inside the caller's transaction.
 
-Enters: frames by sequence key. Leaves: the frames nobody has stored before, their ledger rows locked; then updated rows.
-Who calls: the historian's store. Rows are locked in the order of their key, so writers wait for each other and never deadlock; whoever comes
-second sees the sequences of the first and stores nothing. The first verdict to get here is the verdict.
+Enters: frames by sequence key. Leaves: the frames nobody has stored before, their ledger rows locked; then updated
+rows. Who calls: the historian's store. Rows are locked in the order of their key, so writers wait for each other and
+never deadlock; whoever comes second sees the sequences of the first and stores nothing. The first verdict to get here
+is the verdict.
 """
 
 from __future__ import annotations
@@ -55,7 +56,9 @@ def new_frames(cursor: Cursor, frames: dict[SequenceKey, list[Frame]]) -> dict[S
     return found
 
 
-def add(cursor: Cursor, frames: dict[SequenceKey, list[Frame]], columns: Columns, locked: dict[SequenceKey, LockedRow]) -> None:
+def add(
+    cursor: Cursor, frames: dict[SequenceKey, list[Frame]], columns: Columns, locked: dict[SequenceKey, LockedRow]
+) -> None:
     """Count the new frames in: ledger rows (locked before) and minutes."""
     updates = []
     for key, sums in zip(columns.keys, key_sums(columns), strict=True):
@@ -63,7 +66,9 @@ def add(cursor: Cursor, frames: dict[SequenceKey, list[Frame]], columns: Columns
         counts = [old + new for old, new in zip(verdict_counts or [0] * VERDICTS, sums.verdicts, strict=True)]
         totals = [to_signed(old + new) for old, new in zip(checksums, sums.checksums, strict=True)]
         sequences = multirange(frame.sequence for frame in frames[key])
-        updates.append((sequences, len(frames[key]), *sums.counts, *totals, counts, sums.late, sums.newest_us, *_key_values(key)))
+        updates.append(
+            (sequences, len(frames[key]), *sums.counts, *totals, counts, sums.late, sums.newest_us, *_key_values(key))
+        )
     cursor.executemany(_UPDATE, updates)
     minutes = [
         (gateway_id, lane, minute * 60, *sums.counts, *(to_signed(value) for value in sums.checksums))

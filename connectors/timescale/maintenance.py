@@ -1,8 +1,9 @@
 """`python -m connectors.timescale.maintenance --config platform.toml`: keeps the history in shape, beside the hot line.
 
-Enters: the platform's configuration. Leaves: repaired windows (every second), hours rolled up, native partitions made ahead, closed and indexed,
-old data dropped. Who starts it: `stack`, or one deployment anywhere; a second instance waits as a spare (advisory lock). Nothing here is
-needed for data to be stored: without it, repairs wait, and partitions are made by the store at the cost of a moment.
+Enters: the platform's configuration. Leaves: repaired windows (every second), hours rolled up, native partitions made
+ahead, closed and indexed, old data dropped. Who starts it: `stack`, or one deployment anywhere; a second instance
+waits as a spare (advisory lock). Nothing here is needed for data to be stored: without it, repairs wait, and
+partitions are made by the store at the cost of a moment.
 
 A lost database is tried again for ever. SIGTERM and SIGINT end it between two tasks.
 """
@@ -50,7 +51,13 @@ class Task:
 class Maintenance:
     """One connection in autocommit and its tasks. `now` is a parameter so that tests set the time."""
 
-    def __init__(self, connection: Connection, storage: StorageSettings, *, now: Callable[[], datetime] = lambda: datetime.now(UTC)) -> None:
+    def __init__(
+        self,
+        connection: Connection,
+        storage: StorageSettings,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
         self._connection, self._storage, self._now = connection, storage, now
         self._partitions = partitions.PartitionCache()
         self._plain = variant_of(connection) == "plain"
@@ -147,7 +154,9 @@ def _alone(connection: Connection, stop: threading.Event) -> bool:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(prog="python -m connectors.timescale.maintenance", description="Keep the history in shape.")
+    parser = argparse.ArgumentParser(
+        prog="python -m connectors.timescale.maintenance", description="Keep the history in shape."
+    )
     parser.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
     args = parser.parse_args(arguments)
     logs.configure("maintenance")

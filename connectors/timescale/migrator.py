@@ -1,8 +1,9 @@
 """Brings a database to the newest schema: `migrations/NNNN_name.sql`, in order, each in one transaction, each once.
 
-A file `NNNN_name.plain.sql` is for native PostgreSQL, `NNNN_name.timescaledb.sql` for TimescaleDB; the first run decides which, and
-the database keeps to it. Files that were applied may not change: their checksum is kept and compared. An advisory lock lets any number of
-processes migrate at once. Who calls: `python -m connectors.migrate`, tests.
+A file `NNNN_name.plain.sql` is for native PostgreSQL, `NNNN_name.timescaledb.sql` for TimescaleDB; the first run
+decides which, and the database keeps to it. Files that were applied may not change: their checksum is kept and
+compared. An advisory lock lets any number of processes migrate at once. Who calls: `python -m connectors.migrate`,
+tests.
 """
 
 from __future__ import annotations
@@ -61,7 +62,9 @@ def read_migrations(folder: Path, variant: str) -> tuple[Migration, ...]:
         if version in found:
             msg = f"two migrations have number {version:04}: {found[version].name} and {match['name']}"
             raise MigrationError(msg)
-        found[version] = Migration(version=version, name=match["name"], variant=match["variant"] or "", sql=path.read_text())
+        found[version] = Migration(
+            version=version, name=match["name"], variant=match["variant"] or "", sql=path.read_text()
+        )
     return tuple(found[version] for version in sorted(found))
 
 

@@ -1,12 +1,13 @@
 """Which samples of ON_CHANGE tags are repeats, and the little that must be remembered to know.
 
-Enters: accepted samples of the ON_CHANGE tags of one lane, in order of arrival, and the state left by those before. Leaves: a mask of repeats
-and the next state. Who calls: the historian's store, inside its transaction, with the lane's state row locked.
+Enters: accepted samples of the ON_CHANGE tags of one lane, in order of arrival, and the state left by those before.
+Leaves: a mask of repeats and the next state. Who calls: the historian's store, inside its transaction, with the lane's
+state row locked.
 
-A sample is a repeat when the sample of its tag that came before it has the same value and quality bit for bit, is not newer, and lies in the
-same ten minutes. So a value is on record at least every ten minutes (a reader looks back no further), and a sample out of
-order is always stored, and so is the one that comes after it. Only LIVE samples that were folded into the stream's windows can be
-repeats: windows that are recomputed from samples need every one.
+A sample is a repeat when the sample of its tag that came before it has the same value and quality bit for bit, is not
+newer, and lies in the same ten minutes. So a value is on record at least every ten minutes (a reader looks back no
+further), and a sample out of order is always stored, and so is the one that comes after it. Only LIVE samples that
+were folded into the stream's windows can be repeats: windows that are recomputed from samples need every one.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """Rows for COPY (FORMAT binary), packed by numpy: one buffer per batch, no Python per row.
 
-Enters: columns. Leaves: bytes as PostgreSQL reads them (big-endian, each field behind its length), without header and trailer, which
-psycopg's `Copy` in binary mode leaves to the caller as well: `HEADER` and `TRAILER`. Binary COPY of one table this way runs at 2-3 M rows/s.
+Enters: columns. Leaves: bytes as PostgreSQL reads them (big-endian, each field behind its length), without header and
+trailer, which psycopg's `Copy` in binary mode leaves to the caller as well: `HEADER` and `TRAILER`. Binary COPY of one
+table this way runs at 2-3 M rows/s.
 """
 
 from __future__ import annotations
@@ -19,7 +20,13 @@ CHUNK_BYTES = 1 << 20
 
 _COLUMN_TYPES = {"timestamptz": ">i8", "int8": ">i8", "float8": ">f8", "int4": ">i4", "int2": ">i2", "bool": "u1"}
 
-SAMPLE_COLUMNS = (("time", "timestamptz"), ("value", "float8"), ("tag_id", "int4"), ("quality", "int2"), ("verdict", "int2"))
+SAMPLE_COLUMNS = (
+    ("time", "timestamptz"),
+    ("value", "float8"),
+    ("tag_id", "int4"),
+    ("quality", "int2"),
+    ("verdict", "int2"),
+)
 
 
 def row_dtype(columns: tuple[tuple[str, str], ...]) -> np.dtype[Any]:
@@ -59,4 +66,9 @@ def unpack(data: bytes, columns: tuple[tuple[str, str], ...]) -> NDArray[Any]:
     if not data.startswith(HEADER[:11]) or not data.endswith(TRAILER):
         msg = f"{len(data)} bytes are no complete binary COPY"
         raise ValueError(msg)
-    return np.frombuffer(data, dtype=row_dtype(columns), offset=len(HEADER), count=(len(data) - len(HEADER) - len(TRAILER)) // row_dtype(columns).itemsize)
+    return np.frombuffer(
+        data,
+        dtype=row_dtype(columns),
+        offset=len(HEADER),
+        count=(len(data) - len(HEADER) - len(TRAILER)) // row_dtype(columns).itemsize,
+    )

@@ -1,10 +1,11 @@
 """Native partitions: made before their first row, indexed when they close. With TimescaleDB there is nothing to do here.
 
-Enters: a connection and times. Leaves: partitions of `samples` and `aggregates`. Who calls: the store (for what it is about to write), the
-maintenance service (ahead of time, and to close).
+Enters: a connection and times. Leaves: partitions of `samples` and `aggregates`. Who calls: the store (for what it is
+about to write), the maintenance service (ahead of time, and to close).
 
-The hot partition of samples has a BRIN on time only. When it closes it is vacuumed and gets a btree on (tag_id, time) that carries value and
-quality, so that one tag over a range of time is an index-only scan: in the heap each page holds about 150 rows of as many tags.
+The hot partition of samples has a BRIN on time only. When it closes it is vacuumed and gets a btree on (tag_id, time)
+that carries value and quality, so that one tag over a range of time is an index-only scan: in the heap each page holds
+about 150 rows of as many tags.
 """
 
 from __future__ import annotations
@@ -73,7 +74,8 @@ def make_ahead(connection: Connection, now: datetime, partitions: int) -> None:
 def close_ended(connection: Connection, now: datetime) -> list[str]:
     """Vacuum and index the partitions that have ended; returns their names. The connection must be in autocommit."""
     rows = connection.execute(
-        "SELECT partition_name, table_name FROM partitions WHERE closed_at IS NULL AND to_time <= %s ORDER BY to_time", (now - _CLOSE_AFTER,)
+        "SELECT partition_name, table_name FROM partitions WHERE closed_at IS NULL AND to_time <= %s ORDER BY to_time",
+        (now - _CLOSE_AFTER,),
     ).fetchall()
     closed = []
     for name, table in rows:
@@ -91,7 +93,9 @@ def _close(connection: Connection, name: str, table: str) -> None:
         connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(sql.Identifier(index)))
         # CONCURRENTLY: late samples are written meanwhile.
         connection.execute(
-            sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} (tag_id, time) INCLUDE (value, quality)").format(sql.Identifier(index), sql.Identifier(name))
+            sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} (tag_id, time) INCLUDE (value, quality)").format(
+                sql.Identifier(index), sql.Identifier(name)
+            )
         )
     connection.execute(sql.SQL("VACUUM (ANALYZE, FREEZE) {}").format(sql.Identifier(name)))
 
@@ -99,15 +103,16 @@ def _close(connection: Connection, name: str, table: str) -> None:
 def drop_older(connection: Connection, table: str, before: datetime) -> list[str]:
     """Drop the partitions that end before a time; returns their names."""
     rows = connection.execute(
-        "SELECT partition_name FROM partitions WHERE table_name = %s AND to_time <= %s ORDER BY to_time", (table, before)
+        "SELECT partition_name FROM partitions WHERE table_name = %s AND to_time <= %s ORDER BY to_time",
+        (table, before),
     ).fetchall()
     for (name,) in rows:
         with connection.transaction():
             # Detached first: DROP of an attached partition would lock the parent against everybody.
-            connection.execute(sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(sql.Identifier(table), sql.Identifier(name)))
+            connection.execute(
+                sql.SQL("ALTER TABLE {} DETACH PARTITION {}").format(sql.Identifier(table), sql.Identifier(name))
+            )
             connection.execute(sql.SQL("DROP TABLE {}").format(sql.Identifier(name)))
             connection.execute("DELETE FROM partitions WHERE partition_name = %s", (name,))
         log.info("partition dropped", extra={"partition": name})
     return [name for (name,) in rows]
-
-

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
-from typing import Any, TypeVar
+from typing import Any, NoReturn, TypeVar
 
 from schemas.errors import RegistryError
 
@@ -33,18 +33,19 @@ class Node:
     def __init__(self, data: Any, where: str) -> None:
         self.where = where
         if not isinstance(data, Mapping):
-            raise self.error(f"a mapping is expected, not {type(data).__name__}")
+            self.refuse(f"a mapping is expected, not {type(data).__name__}")
         self._data = data
 
-    def error(self, text: str) -> RegistryError:
-        """Error about this place."""
-        return RegistryError(f"{self.where}: {text}" if self.where else text)
+    def refuse(self, text: str) -> NoReturn:
+        """Raise RegistryError about this place."""
+        msg = f"{self.where}: {text}" if self.where else text
+        raise RegistryError(msg)
 
     def only(self, *keys: str) -> None:
         """Refuse keys that mean nothing: most are misspelt."""
         unknown = [key for key in self._data if key not in keys]
         if unknown:
-            raise self.error(f"unknown key {unknown[0]!r}; known: {', '.join(keys)}")
+            self.refuse(f"unknown key {unknown[0]!r}; known: {', '.join(keys)}")
 
     def has(self, key: str) -> bool:
         """Whether the key is there."""
@@ -54,7 +55,7 @@ class Node:
         if key in self._data:
             return self._data[key]
         if default is _REQUIRED:
-            raise self.error(f"{key} is missing")
+            self.refuse(f"{key} is missing")
         return default
 
     def _typed(self, key: str, kind: type | tuple[type, ...], name: str, default: Any) -> Any:
@@ -62,14 +63,14 @@ class Node:
         if value is default and default is not _REQUIRED:
             return value
         if not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool):
-            raise self.error(f"{key} is {value!r}, not {name}")
+            self.refuse(f"{key} is {value!r}, not {name}")
         return value
 
     def text(self, key: str, default: str = _REQUIRED) -> str:
         """A string without NUL."""
         value: str = self._typed(key, str, "a text", default)
         if "\x00" in value:
-            raise self.error(f"{key} contains a NUL character")
+            self.refuse(f"{key} contains a NUL character")
         return value
 
     def name(self, key: str) -> str:
@@ -80,7 +81,7 @@ class Node:
         """A whole number of 32 bits."""
         value: int = self._typed(key, int, "a whole number", default)
         if not -(1 << 31) <= value < 1 << 31:
-            raise self.error(f"{key} is {value}, which 32 bits do not hold")
+            self.refuse(f"{key} is {value}, which 32 bits do not hold")
         return value
 
     def number(self, key: str, default: float | None = _REQUIRED) -> float | None:
@@ -96,15 +97,15 @@ class Node:
         if value is None:
             return None, None
         if not isinstance(value, list) or len(value) != 2:
-            raise self.error(f"{key} is {value!r}, not [low, high]")
+            self.refuse(f"{key} is {value!r}, not [low, high]")
         low, high = (None if item is None else self._finite(f"{key}[{i}]", item) for i, item in enumerate(value))
         if low is not None and high is not None and low > high:
-            raise self.error(f"{key} is [{low:g}, {high:g}]: low is above high")
+            self.refuse(f"{key} is [{low:g}, {high:g}]: low is above high")
         return low, high
 
     def _finite(self, key: str, value: Any) -> float:
         if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-            raise self.error(f"{key} is {value!r}, not a number")
+            self.refuse(f"{key} is {value!r}, not a number")
         return float(value)
 
     def boolean(self, key: str, *, default: bool) -> bool:
@@ -116,7 +117,7 @@ class Node:
         value = self._get(key, default)
         names = list(known)
         if value not in names:
-            raise self.error(f"{key} is {value!r}; known: {', '.join(names)}")
+            self.refuse(f"{key} is {value!r}; known: {', '.join(names)}")
         return str(value)
 
     def table(self, key: str) -> Node:
@@ -132,7 +133,7 @@ class Node:
         """Mappings of a list below this one."""
         value = self._get(key)
         if not isinstance(value, list):
-            raise self.error(f"{key} is {value!r}, not a list")
+            self.refuse(f"{key} is {value!r}, not a list")
         for index, item in enumerate(value):
             yield Node(item, self._below(f"{key}[{index}]"))
 
@@ -140,7 +141,7 @@ class Node:
         """A list of plain values of one type."""
         value = self._get(key)
         if not isinstance(value, list) or any(type(item) is not kind for item in value):
-            raise self.error(f"{key} is {value!r}, not a list of {kind.__name__}")
+            self.refuse(f"{key} is {value!r}, not a list of {kind.__name__}")
         return value
 
     def _below(self, key: str) -> str:

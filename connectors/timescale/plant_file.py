@@ -1,7 +1,8 @@
 """Reads a plant file (YAML): sites, gateways, areas, lines, cells, devices and what their classes measure.
 
-Enters: a path. Leaves: a frozen `Plant`, checked so that the registry can take it as it is; every error names the place in the file
-(`sites[0].areas[1].lines[0]...`). Who calls: `connectors.registry`, tests. Ids are not here: the registry gives them.
+Enters: a path. Leaves: a frozen `Plant`, checked so that the registry can take it as it is; every error names the
+place in the file (`sites[0].areas[1].lines[0]...`). Who calls: `connectors.registry`, tests. Ids are not here: the
+registry gives them.
 """
 
 from __future__ import annotations
@@ -72,7 +73,15 @@ class DeviceSpec:
     def digest(self) -> str:
         """Changes with anything the file says of the device itself, its tags apart."""
         return _digest(
-            [self.cell_path, self.device_class, self.detector, self.planned_run_time_s, self.gateway_id, self.lane, self.protocol]
+            [
+                self.cell_path,
+                self.device_class,
+                self.detector,
+                self.planned_run_time_s,
+                self.gateway_id,
+                self.lane,
+                self.protocol,
+            ]
         )
 
     def tag_digest(self, tag: TagSpec) -> str:
@@ -96,6 +105,8 @@ class Plant:
     enterprise: str
     sites: tuple[str, ...]
     gateways: tuple[GatewaySpec, ...]
+    cells: tuple[str, ...]
+    """Paths, those of empty cells too: a machine may move there."""
     devices: tuple[DeviceSpec, ...]
 
 
@@ -127,11 +138,21 @@ def parse_plant(data: Any) -> Plant:
     gateways = tuple(_gateway(node, site.name("name")) for site in sites for node in site.items("gateways"))
     _refuse_twice("gateway", [(gateway.id, f"site {gateway.site}") for gateway in gateways])
     owners = {gateway.id: gateway for gateway in gateways}
-    devices = tuple(device for site in sites for device in _devices(site, enterprise, owners, classes))
+    cells = [(path, cell, site.name("name")) for site in sites for path, cell in _cells(site, enterprise)]
+    devices = tuple(
+        _device(node, site, path, owners, classes) for path, cell, site in cells for node in cell.items("devices")
+    )
     _refuse_second_owner(devices)
+    _refuse_twice("cell", [(path, "cells") for path, _, _ in cells])
     names = tuple(site.name("name") for site in sites)
     _refuse_twice("site", [(name, "sites") for name in names])
-    return Plant(enterprise=enterprise, sites=names, gateways=gateways, devices=devices)
+    return Plant(
+        enterprise=enterprise,
+        sites=names,
+        gateways=gateways,
+        cells=tuple(path for path, _, _ in cells),
+        devices=devices,
+    )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -145,9 +166,11 @@ def _windows(node: Node) -> tuple[int, ...]:
     node.only("windows_s")
     windows = tuple(node.list("windows_s", int))
     if not windows or any(window < 1 or _HOUR_S % window for window in windows):
-        raise node.error(f"windows_s is {list(windows)}: every window must divide an hour ({_HOUR_S} s)")
+        node.refuse(f"windows_s is {list(windows)}: every window must divide an hour ({_HOUR_S} s)")
     if sum(window >= 60 for window in windows) != 1:
-        raise node.error(f"windows_s is {list(windows)}: exactly one must be a minute or longer, hours are rolled up from it")
+        node.refuse(
+            f"windows_s is {list(windows)}: exactly one must be a minute or longer, hours are rolled up from it"
+        )
     return tuple(sorted(windows))
 
 
@@ -155,10 +178,10 @@ def _device_class(node: Node, windows: Mapping[str, tuple[int, ...]]) -> _Device
     node.only("detector", "planned_run_time_s", "tags")
     tags = tuple(_tag(name, tag, windows) for name, tag in node.table("tags").tables())
     if not tags:
-        raise node.error("tags is empty")
+        node.refuse("tags is empty")
     planned = node.number("planned_run_time_s", None)
     if planned is not None and planned <= 0:
-        raise node.error(f"planned_run_time_s is {planned:g}, not above 0")
+        node.refuse(f"planned_run_time_s is {planned:g}, not above 0")
     return _DeviceClass(detector=node.text("detector", ""), planned_run_time_s=planned, tags=tags)
 
 
@@ -174,23 +197,28 @@ def _tag(name: str, node: Node, windows: Mapping[str, tuple[int, ...]]) -> TagSp
     tag_class = node.choice("tag_class", windows)
     period_ms = node.integer("period_ms")
     if period_ms < 1:
-        raise node.error(f"period_ms is {period_ms}, not above 0")
+        node.refuse(f"period_ms is {period_ms}, not above 0")
     if (shortest := windows[tag_class][0]) * 1000 < PERIODS_PER_WINDOW * period_ms:
         longest_ms = shortest * 1000 // PERIODS_PER_WINDOW
-        raise node.error(f"period_ms is {period_ms}, but windows of {shortest} s (tag class {tag_class}) need {longest_ms} or less")
+        node.refuse(
+            f"period_ms is {period_ms}, but windows of {shortest} s (tag class {tag_class}) need {longest_ms} or less"
+        )
     eu_low, eu_high = node.bounds("eu")
     limit_low, limit_high = node.bounds("limits")
     if (
-        None not in (eu_low, eu_high, limit_low, limit_high)
-        and not limit_low <= eu_low <= eu_high <= limit_high  # type: ignore[operator]
+        None not in (eu_low, eu_high, limit_low, limit_high) and not limit_low <= eu_low <= eu_high <= limit_high  # type: ignore[operator]
     ):
-        raise node.error(f"eu [{eu_low:g}, {eu_high:g}] does not lie within limits [{limit_low:g}, {limit_high:g}]")
-    max_rate, stuck_after_s, deadband = node.number("max_rate", None), node.number("stuck_after_s", None), node.number("deadband", 0.0)
+        node.refuse(f"eu [{eu_low:g}, {eu_high:g}] does not lie within limits [{limit_low:g}, {limit_high:g}]")
+    max_rate, stuck_after_s, deadband = (
+        node.number("max_rate", None),
+        node.number("stuck_after_s", None),
+        node.number("deadband", 0.0),
+    )
     for key, value in (("max_rate", max_rate), ("stuck_after_s", stuck_after_s)):
         if value is not None and value <= 0:
-            raise node.error(f"{key} is {value:g}, not above 0")
+            node.refuse(f"{key} is {value:g}, not above 0")
     if deadband is None or deadband < 0:
-        raise node.error("deadband is below 0")
+        node.refuse("deadband is below 0")
     return TagSpec(
         name=name,
         tag_class=tag_class,
@@ -215,13 +243,11 @@ def _gateway(node: Node, site: str) -> GatewaySpec:
     node.only("id", "lanes")
     lanes = node.integer("lanes", 1)
     if lanes < 1:
-        raise node.error(f"lanes is {lanes}, not above 0")
+        node.refuse(f"lanes is {lanes}, not above 0")
     return GatewaySpec(id=node.name("id"), site=site, lanes=lanes)
 
 
-def _devices(
-    site: Node, enterprise: str, gateways: Mapping[str, GatewaySpec], classes: Mapping[str, _DeviceClass]
-) -> Iterator[DeviceSpec]:
+def _cells(site: Node, enterprise: str) -> Iterator[tuple[str, Node]]:
     site.only("name", "gateways", "areas")
     for area in site.items("areas"):
         area.only("name", "lines")
@@ -229,9 +255,7 @@ def _devices(
             line.only("name", "cells")
             for cell in line.items("cells"):
                 cell.only("name", "devices")
-                path = "/".join([enterprise, *(node.name("name") for node in (site, area, line, cell))])
-                for device in cell.items("devices"):
-                    yield _device(device, site.name("name"), path, gateways, classes)
+                yield "/".join([enterprise, *(node.name("name") for node in (site, area, line, cell))]), cell
 
 
 def _device(
@@ -241,10 +265,10 @@ def _device(
     device_class = node.choice("class", classes)
     gateway = gateways[node.choice("gateway", gateways)]
     if gateway.site != site:
-        raise node.error(f"gateway {gateway.id} stands at site {gateway.site}, the device at {site}")
+        node.refuse(f"gateway {gateway.id} stands at site {gateway.site}, the device at {site}")
     lane = node.integer("lane") if node.has("lane") else None
     if lane is not None and not 0 <= lane < gateway.lanes:
-        raise node.error(f"lane is {lane}, but {gateway.id} has lanes 0 to {gateway.lanes - 1}")
+        node.refuse(f"lane is {lane}, but {gateway.id} has lanes 0 to {gateway.lanes - 1}")
     given = classes[device_class]
     return DeviceSpec(
         name=node.name("name"),
@@ -268,8 +292,15 @@ def _refuse_second_owner(devices: tuple[DeviceSpec, ...]) -> None:
         other = seen.setdefault((device.site, device.name), device)
         if other is device:
             continue
-        owners = f"{other.gateway_id} and {device.gateway_id}" if other.gateway_id != device.gateway_id else device.gateway_id
-        msg = f"{device.where}: device {device.name} of site {device.site} is already at {other.where} (owners: {owners}); one gateway owns a device"
+        owners = (
+            f"{other.gateway_id} and {device.gateway_id}"
+            if other.gateway_id != device.gateway_id
+            else device.gateway_id
+        )
+        msg = (
+            f"{device.where}: device {device.name} of site {device.site} is already at {other.where} (owners: {owners}); "
+            "one gateway owns a device"
+        )
         raise RegistryError(msg)
 
 

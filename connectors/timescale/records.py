@@ -1,7 +1,8 @@
 """Records that are not samples: how each type is written. Inside the store's transaction.
 
-Enters: decoded Avro records by type. Leaves: rows. Who calls: the historian's store, in the order of `WRITERS`. Each is idempotent and
-independent of order: inserts ignore an identity they have, upserts take the newer one. Rows are written in the order of their key.
+Enters: decoded Avro records by type. Leaves: rows. Who calls: the historian's store, in the order of `WRITERS`. Each
+is idempotent and independent of order: inserts ignore an identity they have, upserts take the newer one. Rows are
+written in the order of their key.
 """
 
 from __future__ import annotations
@@ -45,7 +46,9 @@ def _finite(value: Any) -> Any:
     return value
 
 
-def _newest(records: Iterable[Record], key: Callable[[Record], tuple[Any, ...]], age: Callable[[Record], Any]) -> list[Record]:
+def _newest(
+    records: Iterable[Record], key: Callable[[Record], tuple[Any, ...]], age: Callable[[Record], Any]
+) -> list[Record]:
     """The newest record of each key, in order of key."""
     found: dict[tuple[Any, ...], Record] = {}
     for record in records:
@@ -64,11 +67,15 @@ def reject_identity(record: Record) -> str:
     return f"{frame} {reason}"
 
 
+_REJECT_COLUMNS = ("position", "tag_id", "time_us", "value", "quality")
+
+
 def write_rejects(cursor: Cursor, records: Sequence[Record]) -> None:
     """Refused samples and records."""
     rows = {reject_identity(record): record for record in records}
     cursor.executemany(
-        """INSERT INTO rejects (identity, reason, detail, rejected_at, source_topic, source_partition, source_offset, gateway_id, epoch, lane,
+        """INSERT INTO rejects (identity, reason, detail, rejected_at, source_topic, source_partition, source_offset, gateway_id,
+                                epoch, lane,
                                 stream, sequence, samples, positions, tag_ids, times_us, "values", qualities, original)
            VALUES (%s, %s, %s, to_time(%s), %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
         [
@@ -76,7 +83,7 @@ def write_rejects(cursor: Cursor, records: Sequence[Record]) -> None:
                 identity, record["reason"], record["detail"], record["rejected_time_us"], record["source_topic"],
                 record["source_partition"], record["source_offset"], record["gateway_id"], record["epoch"], record["lane"],
                 None if record["stream"] is None else int(Stream[record["stream"]]), record["sequence"], record["samples"],
-                *(None if record[name] is None else record[name].tolist() for name in ("position", "tag_id", "time_us", "value", "quality")),
+                *(None if record[name] is None else record[name].tolist() for name in _REJECT_COLUMNS),
                 record["original"],
             )
             for identity, record in sorted(rows.items())
@@ -94,7 +101,12 @@ def write_latest(cursor: Cursor, records: Sequence[Record]) -> None:
                times_us = EXCLUDED.times_us, "values" = EXCLUDED."values", qualities = EXCLUDED.qualities
            WHERE EXCLUDED.closed_time >= l.closed_time""",
         [
-            (r["gateway_id"], r["lane"], r["closed_time_us"], *(r[name].tolist() for name in ("tag_id", "time_us", "value", "quality")))
+            (
+                r["gateway_id"],
+                r["lane"],
+                r["closed_time_us"],
+                *(r[name].tolist() for name in ("tag_id", "time_us", "value", "quality")),
+            )
             for r in newest
         ],
     )

@@ -1,7 +1,8 @@
 """Changes by hand: `set` of a tag's or device's attributes, `move` of a device; and reading the registry back.
 
-Enters: paths and values as people type them. Leaves: one new registry version each, and `TagDefinition`s. Who calls: `connectors.registry`,
-tests. Manual changes survive a reload of an unchanged plant file; a changed entry of the file replaces them.
+Enters: paths and values as people type them. Leaves: one new registry version each, and `TagDefinition`s. Who calls:
+`connectors.registry`, tests. Manual changes survive a reload of an unchanged plant file; a changed entry of the file
+replaces them.
 """
 
 from __future__ import annotations
@@ -70,7 +71,9 @@ def move(connection: Connection, device_path: str, cell_path: str) -> int:
             known = [row[0] for row in connection.execute("SELECT path FROM cells ORDER BY path").fetchall()]
             msg = f"no cell {cell_path}; known: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
             raise RegistryError(msg)
-        row = connection.execute("SELECT site, gateway_id, name FROM devices WHERE device_id = %s", (device_id,)).fetchone()
+        row = connection.execute(
+            "SELECT site, gateway_id, name FROM devices WHERE device_id = %s", (device_id,)
+        ).fetchone()
         assert row is not None
         site, gateway_id, name = row
         if cell_path.split("/")[1] != site:
@@ -89,7 +92,9 @@ def definitions(connection: Connection, *, newer_than: int = -1) -> tuple[list[T
         cursor.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ")
         version = cursor.execute("SELECT version FROM registry_state").fetchone()
         assert version is not None
-        rows = cursor.execute("SELECT * FROM tag_definition WHERE registry_version > %s ORDER BY tag_id", (newer_than,)).fetchall()
+        rows = cursor.execute(
+            "SELECT * FROM tag_definition WHERE registry_version > %s ORDER BY tag_id", (newer_than,)
+        ).fetchall()
     return [_definition(row) for row in rows], int(version["version"])
 
 
@@ -117,7 +122,9 @@ def _definition(row: dict[str, Any]) -> TagDefinition:
 
 
 def _device(connection: Connection, path: str, *, what: str = "device") -> int:
-    row = connection.execute("SELECT device_id FROM device_paths WHERE path = %s AND valid_to = 'infinity'", (path,)).fetchone()
+    row = connection.execute(
+        "SELECT device_id FROM device_paths WHERE path = %s AND valid_to = 'infinity'", (path,)
+    ).fetchone()
     if row is None:
         msg = f"no {what} at {path}; `python -m connectors.registry show` lists them"
         raise RegistryError(msg)
@@ -139,7 +146,9 @@ def _parse(values: Mapping[str, str], keys: Mapping[str, Callable[[str], Any]], 
 
 
 def _update(connection: Connection, table: str, key: str, identity: int, values: Mapping[str, Any]) -> None:
-    assignments = sql.SQL(", ").join(sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values)
+    assignments = sql.SQL(", ").join(
+        sql.SQL("{} = {}").format(sql.Identifier(name), sql.Placeholder()) for name in values
+    )
     query = sql.SQL("UPDATE {} SET {} WHERE {} = %s").format(sql.Identifier(table), assignments, sql.Identifier(key))
     try:
         connection.execute(query, (*values.values(), identity))
@@ -151,7 +160,8 @@ def _update(connection: Connection, table: str, key: str, identity: int, values:
 def _check_tag(connection: Connection, tag_id: int) -> None:
     """The rules of the plant file hold for changes by hand too."""
     row = connection.execute(
-        "SELECT eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s FROM tags WHERE tag_id = %s", (tag_id,)
+        "SELECT eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s FROM tags WHERE tag_id = %s",
+        (tag_id,),
     ).fetchone()
     assert row is not None
     eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s = row

@@ -1,11 +1,12 @@
 """Makes the registry say what a plant file says: one transaction, idempotent.
 
-Enters: a checked `Plant` and a connection. Leaves: rows of sites, areas, lines, cells, gateways, devices, paths and tags, and a `LoadReport`.
-Who calls: `connectors.registry load`.
+Enters: a checked `Plant` and a connection. Leaves: rows of sites, areas, lines, cells, gateways, devices, paths and
+tags, and a `LoadReport`. Who calls: `connectors.registry load`.
 
-Three-way: an entry of the file is applied only when it differs from what the file said at the last load (its digest), so a file that has
-not changed undoes neither a `set` nor a `move` by hand. A device is recognised by site and name; its ids stay when it moves. What is gone
-from the file is retired, never deleted; only sites the file names are looked at.
+Three-way: an entry of the file is applied only when it differs from what the file said at the last load (its digest),
+so a file that has not changed undoes neither a `set` nor a `move` by hand. A device is recognised by site and name;
+its ids stay when it moves. What is gone from the file is retired, never deleted; only sites the file names are looked
+at.
 """
 
 from __future__ import annotations
@@ -86,9 +87,7 @@ class _Load:
         tags: dict[int, dict[str, Row]] = {}
         for row in self._rows("SELECT tag_id, device_id, name, retired, source_digest FROM tags"):
             tags.setdefault(row["device_id"], {})[row["name"]] = row
-        load_of_lane = Counter(
-            (row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"]
-        )
+        load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"])
         lanes = {gateway.id: gateway.lanes for gateway in self._plant.gateways}
         # Devices that leave make room before others come: an address may pass from one to another.
         named = {(device.site, device.name) for device in self._plant.devices}
@@ -110,7 +109,7 @@ class _Load:
             )
         for gateway in plant.gateways:
             self._gateway(gateway)
-        for path in dict.fromkeys(device.cell_path for device in plant.devices):
+        for path in plant.cells:
             self._cells[path] = ensure_cell(self._connection, path)
 
     def _gateway(self, gateway: GatewaySpec) -> None:
@@ -119,7 +118,8 @@ class _Load:
             msg = f"gateway {gateway.id} is registered at site {row[0]}; a gateway at {gateway.site} needs another id"
             raise RegistryError(msg)
         self._connection.execute(
-            "INSERT INTO gateways (gateway_id, site, lanes) VALUES (%s, %s, %s) ON CONFLICT (gateway_id) DO UPDATE SET lanes = EXCLUDED.lanes",
+            """INSERT INTO gateways (gateway_id, site, lanes) VALUES (%s, %s, %s)
+               ON CONFLICT (gateway_id) DO UPDATE SET lanes = EXCLUDED.lanes""",
             (gateway.id, gateway.site, gateway.lanes),
         )
 
@@ -143,9 +143,13 @@ class _Load:
         if row["source_digest"] == digest and not row["retired"] and row["lane"] == lane:
             return device_id
         self._connection.execute(_UPDATE_DEVICE, (*values, device_id))
-        if place_device(self._connection, device_id, self._cells[device.cell_path], f"{device.cell_path}/{device.name}"):
+        if place_device(
+            self._connection, device_id, self._cells[device.cell_path], f"{device.cell_path}/{device.name}"
+        ):
             self.report.moved_devices += 1
-        self._connection.execute("UPDATE tags SET registry_version = %s WHERE device_id = %s", (self._version, device_id))
+        self._connection.execute(
+            "UPDATE tags SET registry_version = %s WHERE device_id = %s", (self._version, device_id)
+        )
         self.report.changed_devices += 1
         self.touched = True
         return device_id
@@ -159,7 +163,9 @@ class _Load:
             if row is not None and row["source_digest"] == digest and not row["retired"]:
                 continue
             values = [_plain(getattr(tag, name)) for name in _TAG_COLUMNS]
-            self._connection.execute(_UPSERT_TAG, (device_id, tag.name, *values, device.address(tag.name), self._version, digest))
+            self._connection.execute(
+                _UPSERT_TAG, (device_id, tag.name, *values, device.address(tag.name), self._version, digest)
+            )
             if row is None:
                 self.report.added_tags += 1
             else:
@@ -167,7 +173,9 @@ class _Load:
             self.touched = True
 
     def _retire(self, row: Row, tags: dict[str, Row]) -> None:
-        self._connection.execute("UPDATE devices SET retired = true, source_digest = '' WHERE device_id = %s", (row["device_id"],))
+        self._connection.execute(
+            "UPDATE devices SET retired = true, source_digest = '' WHERE device_id = %s", (row["device_id"],)
+        )
         self.report.retired_devices += 1
         self.touched = True
         self._retire_tags([tag["tag_id"] for tag in tags.values() if not tag["retired"]])
@@ -176,7 +184,8 @@ class _Load:
         if not tag_ids:
             return
         self._connection.execute(
-            "UPDATE tags SET retired = true, source_digest = '', registry_version = %s WHERE tag_id = ANY (%s)", (self._version, tag_ids)
+            "UPDATE tags SET retired = true, source_digest = '', registry_version = %s WHERE tag_id = ANY (%s)",
+            (self._version, tag_ids),
         )
         self.report.retired_tags += len(tag_ids)
         self.touched = True
@@ -207,15 +216,20 @@ def ensure_cell(connection: Connection, path: str) -> int:
     if row is None:
         area_id = _ensure(connection, "areas", "area_id", "site", site, area)
         line_id = _ensure(connection, "lines", "line_id", "area_id", area_id, line)
-        row = connection.execute("INSERT INTO cells (line_id, name, path) VALUES (%s, %s, %s) RETURNING cell_id", (line_id, cell, path)).fetchone()
+        row = connection.execute(
+            "INSERT INTO cells (line_id, name, path) VALUES (%s, %s, %s) RETURNING cell_id", (line_id, cell, path)
+        ).fetchone()
         assert row is not None
     return int(row[0])
 
 
 def _ensure(connection: Connection, table: str, key: str, parent: str, parent_value: Any, name: str) -> int:
     query = psycopg.sql.SQL(
-        "INSERT INTO {table} ({parent}, name) VALUES (%s, %s) ON CONFLICT ({parent}, name) DO UPDATE SET name = EXCLUDED.name RETURNING {key}"
-    ).format(table=psycopg.sql.Identifier(table), parent=psycopg.sql.Identifier(parent), key=psycopg.sql.Identifier(key))
+        """INSERT INTO {table} ({parent}, name) VALUES (%s, %s)
+           ON CONFLICT ({parent}, name) DO UPDATE SET name = EXCLUDED.name RETURNING {key}"""
+    ).format(
+        table=psycopg.sql.Identifier(table), parent=psycopg.sql.Identifier(parent), key=psycopg.sql.Identifier(key)
+    )
     row = connection.execute(query, (parent_value, name)).fetchone()
     assert row is not None
     return int(row[0])
@@ -223,16 +237,20 @@ def _ensure(connection: Connection, table: str, key: str, parent: str, parent_va
 
 def place_device(connection: Connection, device_id: int, cell_id: int, path: str) -> bool:
     """Let a device stand at `path` from now on; False when it does already. Its earlier places stay, dated."""
-    row = connection.execute("SELECT path FROM device_paths WHERE device_id = %s AND valid_to = 'infinity'", (device_id,)).fetchone()
+    row = connection.execute(
+        "SELECT path FROM device_paths WHERE device_id = %s AND valid_to = 'infinity'", (device_id,)
+    ).fetchone()
     if row is not None and row[0] == path:
         return False
     # clock_timestamp: two moves in one transaction must not make an empty range.
     ended = connection.execute(
-        "UPDATE device_paths SET valid_to = clock_timestamp() WHERE device_id = %s AND valid_to = 'infinity' RETURNING valid_to", (device_id,)
+        "UPDATE device_paths SET valid_to = clock_timestamp() WHERE device_id = %s AND valid_to = 'infinity' RETURNING valid_to",
+        (device_id,),
     ).fetchone()
     assert ended is not None
     connection.execute(
-        "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (%s, %s, %s, %s)", (device_id, ended[0], cell_id, path)
+        "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (%s, %s, %s, %s)",
+        (device_id, ended[0], cell_id, path),
     )
     return True
 

@@ -1,11 +1,14 @@
-"""Recomputes windows from samples where the stream could not know everything: BACKFILL, REPLAY, late samples, windows in doubt.
+"""Recomputes windows from samples where the stream could not know everything: BACKFILL, REPLAY, late samples, windows in
+doubt.
 
-Enters: ranges from the queue `dirty_ranges`. Leaves: rows of `aggregates` with `repaired`, at every window length of the tag; hours and days
-follow from those. Who calls: the maintenance service, every second, one at a time (advisory lock). One transaction takes ranges out of the
-queue and writes their windows, so a crash repeats it; doing it twice changes nothing.
+Enters: ranges from the queue `dirty_ranges`. Leaves: rows of `aggregates` with `repaired`, at every window length of
+the tag; hours and days follow from those. Who calls: the maintenance service, every second, one at a time (advisory
+lock). One transaction takes ranges out of the queue and writes their windows, so a crash repeats it; doing it twice
+changes nothing.
 
-Samples that come later bring their own mark. A window of the stream that comes later and knows more or less than the repaired one is marked by
-the upsert. What `historise` left out of `samples` cannot be recomputed: for those tags the stream's row, which counted more, stays.
+Samples that come later bring their own mark. A window of the stream that comes later and knows more or less than the
+repaired one is marked by the upsert. What `historise` left out of `samples` cannot be recomputed: for those tags the
+stream's row, which counted more, stays.
 """
 
 from __future__ import annotations
@@ -41,7 +44,9 @@ class RepairResult:
     windows: int = 0
 
 
-def repair(connection: Connection, partitions: PartitionCache, *, limit: int = RANGES_AT_ONCE, quiet_s: float = QUIET_S) -> RepairResult:
+def repair(
+    connection: Connection, partitions: PartitionCache, *, limit: int = RANGES_AT_ONCE, quiet_s: float = QUIET_S
+) -> RepairResult:
     """Work off up to `limit` ranges that are ready; raises psycopg.Error, with the ranges still in the queue."""
     result = RepairResult()
     with connection.transaction(), connection.cursor() as cursor:
@@ -100,7 +105,9 @@ def _repair_group(
     for window_s in sorted({window for item in known for window in windows_s[item.tag_id]}):
         touched = _touched([item for item in known if window_s in windows_s[item.tag_id]], window_s)
         of_interest = np.isin(tag_id, np.unique(touched >> 32).astype(np.int32))
-        windows = windows_of(tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s)
+        windows = windows_of(
+            tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s
+        )
         windows = select(windows, np.isin(_keys(windows["tag_id"], windows["start"], window_s), touched))
         if len(windows["start"]):
             partitions.ensure(connection, "aggregates", int(windows["start"].min()), int(windows["start"].max()))

@@ -1,7 +1,8 @@
 """Drops what is older than `StorageSettings` keeps. Hours, days, commands and anomalies are kept for ever.
 
-Enters: settings and the time. Leaves: fewer rows. Who calls: the maintenance service. Raw samples and windows go by partition or chunk; windows
-shorter than a minute go earlier than those of a minute and longer, by DELETE, a day at a time.
+Enters: settings and the time. Leaves: fewer rows. Who calls: the maintenance service. Raw samples and windows go by
+partition or chunk; windows shorter than a minute go earlier than those of a minute and longer, by DELETE, a day at a
+time.
 """
 
 from __future__ import annotations
@@ -45,7 +46,8 @@ def drop_old(connection: Connection, storage: StorageSettings, now: datetime, *,
 def _drop_fine_windows(connection: Connection, before: datetime) -> None:
     """Windows shorter than a minute that start before a time, day by day from the oldest."""
     rows = connection.execute(
-        "SELECT from_time, to_time FROM partitions WHERE table_name = 'aggregates' AND from_time < %s ORDER BY from_time", (before,)
+        "SELECT from_time, to_time FROM partitions WHERE table_name = 'aggregates' AND from_time < %s ORDER BY from_time",
+        (before,),
     ).fetchall()
     for from_time, to_time in rows:
         start = from_time

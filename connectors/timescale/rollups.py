@@ -1,8 +1,10 @@
-"""Hours without TimescaleDB: computed once they are over, again when they changed. With TimescaleDB its own policies do this.
+"""Hours without TimescaleDB: computed once they are over, again when they changed. With TimescaleDB its own policies do
+this.
 
-Enters: marks of `rollup_stale`, put there by a trigger on `aggregates`. Leaves: rows of `rollup_1h`. Who calls: the maintenance service.
-Until an hour is rolled up the view `aggregates_1h` computes it from its windows, so nothing here is urgent and nobody ever reads
-an old figure. Marks are taken first and windows read after, so a change that comes in between brings a mark that stays.
+Enters: marks of `rollup_stale`, put there by a trigger on `aggregates`. Leaves: rows of `rollup_1h`. Who calls: the
+maintenance service. Until an hour is rolled up the view `aggregates_1h` computes it from its windows, so nothing here
+is urgent and nobody ever reads an old figure. Marks are taken first and windows read after, so a change that comes in
+between brings a mark that stays.
 """
 
 from __future__ import annotations
@@ -23,7 +25,8 @@ def roll_up(connection: Connection, now: datetime) -> int:
         hours = [
             row[0]
             for row in connection.execute(
-                "SELECT DISTINCT hour FROM rollup_stale WHERE hour <= %s ORDER BY hour LIMIT %s", (now - timedelta(hours=1) - _GRACE, _HOURS_AT_ONCE)
+                "SELECT DISTINCT hour FROM rollup_stale WHERE hour <= %s ORDER BY hour LIMIT %s",
+                (now - timedelta(hours=1) - _GRACE, _HOURS_AT_ONCE),
             ).fetchall()
         ]
     for hour in hours:
@@ -45,7 +48,8 @@ def thin_marks(connection: Connection) -> None:
 _ROLL_UP = """
 INSERT INTO rollup_1h AS r
 SELECT * FROM hour_of_windows(%s)
-ON CONFLICT (tag_id, window_s, start) DO UPDATE SET (count, good, mean, m2, min, min_time, max, max_time, first, first_time, last, last_time) =
+ON CONFLICT (tag_id, window_s, start) DO UPDATE SET
+    (count, good, mean, m2, min, min_time, max, max_time, first, first_time, last, last_time) =
     (EXCLUDED.count, EXCLUDED.good, EXCLUDED.mean, EXCLUDED.m2, EXCLUDED.min, EXCLUDED.min_time, EXCLUDED.max, EXCLUDED.max_time,
      EXCLUDED.first, EXCLUDED.first_time, EXCLUDED.last, EXCLUDED.last_time)
 WHERE EXCLUDED.count >= r.count"""

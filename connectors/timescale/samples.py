@@ -1,8 +1,9 @@
 """The samples of one batch as columns, and what the ledger has to add for them. Pure numpy.
 
-Enters: frames that are new, grouped by sequence key. Leaves: a `Columns` over the whole batch (per-sample cost is numpy's, however small the
-frames are), what happens to each sample, sums by key and by minute, and the ranges of time that must be repaired.
-Who calls: the historian's store. Checksums are taken over what arrived, so loss between gateway and table shows.
+Enters: frames that are new, grouped by sequence key. Leaves: a `Columns` over the whole batch (per-sample cost is
+numpy's, however small the frames are), what happens to each sample, sums by key and by minute, and the ranges of time
+that must be repaired. Who calls: the historian's store. Checksums are taken over what arrived, so loss between gateway
+and table shows.
 """
 
 from __future__ import annotations
@@ -141,13 +142,17 @@ def minute_sums(columns: Columns) -> dict[tuple[str, int, int], Sums]:
         rejected = fate == Fate.REJECTED
         if rejected.any():
             minute = np.where(rejected, columns.closed_minute[part], minute)
-        for number in np.unique(minute).tolist() if len(minute) and minute.min() != minute.max() else minute[:1].tolist():
+        for number in (
+            np.unique(minute).tolist() if len(minute) and minute.min() != minute.max() else minute[:1].tolist()
+        ):
             inside = minute == number
             sums = _sums(fate[inside], hashes[inside])
             total = found.setdefault((key.gateway_id, key.lane, number), Sums(counts=[0, 0, 0], checksums=[0, 0, 0]))
             for fate_number in range(3):
                 total.counts[fate_number] += sums.counts[fate_number]
-                total.checksums[fate_number] = (total.checksums[fate_number] + sums.checksums[fate_number]) % checksum.MODULUS
+                total.checksums[fate_number] = (
+                    total.checksums[fate_number] + sums.checksums[fate_number]
+                ) % checksum.MODULUS
     return dict(sorted(found.items()))
 
 
@@ -193,5 +198,7 @@ def minute_ranges(tag_id: NDArray[np.int32], time_us: NDArray[np.int64], reason:
     minute = (1 << 32) - 1
     return [
         DirtyRange(tag_id=tag, from_us=low * MINUTE_US, to_us=(high + 1) * MINUTE_US - 1, reason=reason)
-        for tag, low, high in zip((first >> 32).tolist(), (first & minute).tolist(), (last & minute).tolist(), strict=True)
+        for tag, low, high in zip(
+            (first >> 32).tolist(), (first & minute).tolist(), (last & minute).tolist(), strict=True
+        )
     ]

@@ -1,13 +1,15 @@
 """The historian's store: a batch of Kafka records becomes rows in one transaction, once, whatever is sent again.
 
-Enters: `write(batch)` with raw records of telemetry.validated, telemetry.rejected, telemetry.latest, telemetry.aggregates, telemetry.lanes,
-telemetry.anomalies, device.events.<site> and command.states, mixed; they are decoded here and told apart by their schema. Leaves: rows, and a
-`WriteResult`. Who calls: the historian job, one store per subtask, one thread at a time; tests and benchmarks.
+Enters: `write(batch)` with raw records of telemetry.validated, telemetry.rejected, telemetry.latest,
+telemetry.aggregates, telemetry.lanes, telemetry.anomalies, device.events.<site> and command.states, mixed; they are
+decoded here and told apart by their schema. Leaves: rows, and a `WriteResult`. Who calls: the historian job, one store
+per subtask, one thread at a time; tests and benchmarks.
 
-Delivery: at least once from the caller makes exactly once in the tables. Records may come in any order, several times, and from two
-writers at once (a zombie and its successor): the ledger row of each sequence is locked, only frames it does not have are copied, and the
-counts are added in the same transaction. During an outage `write` raises StoreUnavailable; the caller keeps the batch and calls again. A
-record that cannot be stored is left out, named in the result, and costs the others nothing: the batch is split until it is alone.
+Delivery: at least once from the caller makes exactly once in the tables. Records may come in any order, several times,
+and from two writers at once (a zombie and its successor): the ledger row of each sequence is locked, only frames it
+does not have are copied, and the counts are added in the same transaction. During an outage `write` raises
+StoreUnavailable; the caller keeps the batch and calls again. A record that cannot be stored is left out, named in the
+result, and costs the others nothing: the batch is split until it is alone.
 """
 
 from __future__ import annotations
@@ -97,7 +99,9 @@ class HistorianStore:
         self._ledger.forget()
         self._partitions.forget()
         connection = self._connection
-        if connection is not None and (connection.closed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))):
+        if connection is not None and (
+            connection.closed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        ):
             self.close()
 
     def _open(self) -> psycopg.Connection[Any]:
@@ -127,7 +131,9 @@ class HistorianStore:
                     write(cursor, [record for record, _ in found])
                     result.records[name] = len(found)
             if found := batch.records.get("AggregateBatch"):
-                windows = aggregates.upsert(cursor, aggregates.windows_of_records(record for record, _ in found), repaired=False)
+                windows = aggregates.upsert(
+                    cursor, aggregates.windows_of_records(record for record, _ in found), repaired=False
+                )
                 result.windows, result.windows_lost = windows.given, windows.lost
         return result
 

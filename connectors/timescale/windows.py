@@ -1,8 +1,9 @@
 """Windows of stored samples, computed as the stream computes them. Pure numpy.
 
-Enters: samples of any tags. Leaves: `Windows` columns as `aggregates.upsert` takes them. Who calls: the repair. Mean and m2 in two passes,
-so they differ from the stream's only in the last digits; everything else is equal, except that two samples of one tag with the very same time
-are ordered by value here (the table does not know their sequence) and by sequence in the stream.
+Enters: samples of any tags. Leaves: `Windows` columns as `aggregates.upsert` takes them. Who calls: the repair. Mean
+and m2 in two passes, so they differ from the stream's only in the last digits; everything else is equal, except that
+two samples of one tag with the very same time are ordered by value here (the table does not know their sequence) and
+by sequence in the stream.
 """
 
 from __future__ import annotations
@@ -17,7 +18,11 @@ from schemas.quality import is_good
 
 
 def windows_of(
-    tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16], window_s: int
+    tag_id: NDArray[np.int32],
+    time_us: NDArray[np.int64],
+    value: NDArray[np.float64],
+    quality: NDArray[np.uint16],
+    window_s: int,
 ) -> Windows:
     """Every window of `window_s` seconds with at least one sample, sorted by tag and start. Arrays of shape (n,), any order."""
     window_us = window_s * 1_000_000
@@ -52,7 +57,9 @@ def _empty(rows: int) -> Windows:
     return columns
 
 
-def _statistics(windows: Windows, group: NDArray[np.int64], time_us: NDArray[np.int64], value: NDArray[np.float64]) -> None:
+def _statistics(
+    windows: Windows, group: NDArray[np.int64], time_us: NDArray[np.int64], value: NDArray[np.float64]
+) -> None:
     """Statistics of good samples, given in order of window and time."""
     filled, starts, counts = np.unique(group, return_index=True, return_counts=True)
     last = starts + counts - 1

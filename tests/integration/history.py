@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
-from uuid import UUID
+from uuid import UUID, uuid4
 
 import numpy as np
 import psycopg
@@ -44,7 +44,9 @@ def plant(**tags: dict[str, Any]) -> dict[str, Any]:
     return {
         "enterprise": "acme",
         "tag_classes": {"fast": {"windows_s": [1, 60]}, "slow": {"windows_s": [300]}},
-        "device_classes": {"press": {"detector": "default", "planned_run_time_s": 2.0, "tags": tags or {"power": tag()}}},
+        "device_classes": {
+            "press": {"detector": "default", "planned_run_time_s": 2.0, "tags": tags or {"power": tag()}}
+        },
         "sites": [
             {
                 "name": "north",
@@ -101,7 +103,17 @@ def record(name: str, /, **fields: Any) -> Record:
     return Record(f"test.{name}", 0, next(_offsets), b"", codec.encode(name, fields))
 
 
-def random_frames(rng: np.random.Generator, count: int, *, tag_ids: Sequence[int] = (1, 2, 3), lane: int = 0) -> list[Frame]:
+def event_fields(**changes: Any) -> dict[str, Any]:
+    """Fields of a DeviceEvent."""
+    return {
+        "event_id": uuid4(), "kind": "BIRTH", "gateway_id": "gw", "device_id": 4, "time_us": T0_US, "text": "", "attributes": {},
+        "gap": None, "lanes": [], **changes,
+    }  # fmt: skip
+
+
+def random_frames(
+    rng: np.random.Generator, count: int, *, tag_ids: Sequence[int] = (1, 2, 3), lane: int = 0
+) -> list[Frame]:
     """Frames of every stream with every kind of verdict and quality, over a few minutes."""
     frames = []
     for number in range(count):
@@ -121,7 +133,9 @@ def random_frames(rng: np.random.Generator, count: int, *, tag_ids: Sequence[int
     return frames
 
 
-def window_batch(tag_id: int, start_us: int, count: int, *, window_s: int = 1, value: float = 1.0, good: int | None = None) -> Record:
+def window_batch(
+    tag_id: int, start_us: int, count: int, *, window_s: int = 1, value: float = 1.0, good: int | None = None
+) -> Record:
     good = count if good is None else good
     one = {
         "tag_id": np.array([tag_id], dtype=np.int32), "start_us": np.array([start_us]), "count": np.array([count], dtype=np.int32),

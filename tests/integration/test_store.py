@@ -15,7 +15,20 @@ from schemas import checksum
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, RecordReject, Verdict
 from tests.integration.fix_history import history, sql, store, variant
-from tests.integration.history import EPOCH, SECOND_US, T0_US, Record, make_frame, random_frames, record, register, tag, validated, window_batch
+from tests.integration.history import (
+    EPOCH,
+    SECOND_US,
+    T0_US,
+    Record,
+    event_fields,
+    make_frame,
+    random_frames,
+    record,
+    register,
+    tag,
+    validated,
+    window_batch,
+)
 
 __all__ = ["history", "sql", "store", "variant"]
 
@@ -43,27 +56,44 @@ def contents(sql: Sql) -> dict[str, list[tuple[Any, ...]]]:
 def test_samples_land_with_value_bits_quality_and_verdict(store: HistorianStore, sql: Sql) -> None:
     values = [1.5, -0.0, np.pi, 5e-324]
     times = [T0_US + 1, T0_US + 2, T0_US + 3, T0_US + 4]
-    result = store.write([validated(make_frame([7, 8, 7, 9], times, values, quality=[0, 0x4000, 0x8031, 0xFFFF], verdict=[0, 1, 2, 3]))])
+    result = store.write(
+        [validated(make_frame([7, 8, 7, 9], times, values, quality=[0, 0x4000, 0x8031, 0xFFFF], verdict=[0, 1, 2, 3]))]
+    )
     assert (result.frames, result.stored, result.rejected, result.suppressed, result.poisoned) == (1, 4, 0, 0, [])
     rows = sql.execute(
-        "SELECT (extract(epoch FROM time) * 1000000)::bigint, tag_id, float8send(value), quality::integer & 65535, verdict FROM samples ORDER BY 1"
+        """SELECT (extract(epoch FROM time) * 1000000)::bigint, tag_id, float8send(value), quality::integer & 65535, verdict
+           FROM samples ORDER BY 1"""
     ).fetchall()
     expected_bits = [np.array([value], dtype=">f8").tobytes() for value in values]
-    assert rows == [(t, i, b, q, v) for t, i, b, q, v in zip(times, [7, 8, 7, 9], expected_bits, [0, 0x4000, 0x8031, 0xFFFF], [0, 1, 2, 3], strict=True)]
+    assert rows == [
+        (t, i, b, q, v)
+        for t, i, b, q, v in zip(
+            times, [7, 8, 7, 9], expected_bits, [0, 0x4000, 0x8031, 0xFFFF], [0, 1, 2, 3], strict=True
+        )
+    ]
 
 
 def test_rejected_samples_are_counted_and_not_stored(store: HistorianStore, sql: Sql) -> None:
-    item = make_frame([1, 1, 1], [T0_US, T0_US + 1, T0_US + 2], [1.0, np.nan, 500.0], verdict=[0, Verdict.NOT_FINITE, Verdict.OUT_OF_RANGE])
+    item = make_frame(
+        [1, 1, 1],
+        [T0_US, T0_US + 1, T0_US + 2],
+        [1.0, np.nan, 500.0],
+        verdict=[0, Verdict.NOT_FINITE, Verdict.OUT_OF_RANGE],
+    )
     result = store.write([validated(item)])
     assert (result.stored, result.rejected) == (1, 2)
-    row = sql.execute("SELECT stored, rejected, wrap64(stored_checksum::numeric + rejected_checksum), verdict_counts FROM ledger").fetchone()
+    row = sql.execute(
+        "SELECT stored, rejected, wrap64(stored_checksum::numeric + rejected_checksum), verdict_counts FROM ledger"
+    ).fetchone()
     assert row is not None
     assert row[:3] == (1, 2, item.checksum)
     assert (row[3][0], row[3][Verdict.NOT_FINITE], row[3][Verdict.OUT_OF_RANGE], sum(row[3])) == (1, 1, 1, 3)
 
 
 @pytest.mark.parametrize("seed", range(6))
-def test_any_permutation_and_duplication_gives_the_same(history: str, store: HistorianStore, sql: Sql, seed: int) -> None:
+def test_any_permutation_and_duplication_gives_the_same(
+    history: str, store: HistorianStore, sql: Sql, seed: int
+) -> None:
     rng = np.random.default_rng(seed)
     frames = random_frames(rng, 30) + random_frames(rng, 10, lane=1)
     store.write([validated(item) for item in frames])
@@ -86,7 +116,8 @@ def test_minute_checksums_equal_what_sql_recomputes(store: HistorianStore, sql: 
         "SELECT minute, sum(stored), wrap64(sum(stored_checksum)) FROM ledger_minute WHERE stored > 0 GROUP BY 1 ORDER BY 1"
     ).fetchall()
     recomputed = sql.execute(
-        """SELECT date_bin('1 minute', time, timestamptz '2000-01-01 00:00Z'), count(*), wrap64(sum(sample_hash(tag_id, time, value, quality)))
+        """SELECT date_bin('1 minute', time, timestamptz '2000-01-01 00:00Z'), count(*),
+                  wrap64(sum(sample_hash(tag_id, time, value, quality)))
            FROM samples GROUP BY 1 ORDER BY 1"""
     ).fetchall()
     assert ledger == recomputed
@@ -96,8 +127,14 @@ def test_minute_checksums_equal_what_sql_recomputes(store: HistorianStore, sql: 
 def test_ledger_checksums_add_up_to_what_the_gateway_sent(store: HistorianStore, sql: Sql) -> None:
     frames = random_frames(np.random.default_rng(12), 25)
     store.write([validated(item) for item in frames])
-    row = sql.execute("SELECT wrap64(sum(stored_checksum) + sum(rejected_checksum) + sum(suppressed_checksum)), sum(stored + rejected + suppressed) FROM ledger")
-    assert row.fetchone() == (checksum.to_signed(sum(item.checksum for item in frames)), sum(item.samples for item in frames))
+    row = sql.execute(
+        """SELECT wrap64(sum(stored_checksum) + sum(rejected_checksum) + sum(suppressed_checksum)),
+                  sum(stored + rejected + suppressed) FROM ledger"""
+    )
+    assert row.fetchone() == (
+        checksum.to_signed(sum(item.checksum for item in frames)),
+        sum(item.samples for item in frames),
+    )
 
 
 def test_sample_hash_in_sql_is_bit_for_bit_the_gateways(sql: Sql) -> None:
@@ -111,7 +148,8 @@ def test_sample_hash_in_sql_is_bit_for_bit_the_gateways(sql: Sql) -> None:
     quality = rng.integers(0, 1 << 16, n).astype(np.uint16)
     expected = checksum.sample_hashes(tag_id, time_us, value, quality).view(np.int64).tolist()
     rows = sql.execute(
-        """SELECT sample_hash(t, u, v, q) FROM unnest(%s::integer[], %s::bigint[], %s::float8[], %s::integer[]) WITH ORDINALITY AS x(t, u, v, q, n)
+        """SELECT sample_hash(t, u, v, q)
+           FROM unnest(%s::integer[], %s::bigint[], %s::float8[], %s::integer[]) WITH ORDINALITY AS x(t, u, v, q, n)
            ORDER BY n""",
         (tag_id.tolist(), time_us.tolist(), value.tolist(), quality.tolist()),
     ).fetchall()
@@ -148,8 +186,14 @@ def test_two_writers_of_the_same_frames_store_each_once(history: str, sql: Sql) 
     for thread in threads:
         thread.join(60)
     assert failures == []
-    assert sql.execute("SELECT sum(frames), sum(stored + rejected) FROM ledger").fetchone() == (120, sum(item.samples for item in frames))
-    assert sql.execute("SELECT count(*) FROM samples").fetchone() == sql.execute("SELECT sum(stored) FROM ledger").fetchone()
+    assert sql.execute("SELECT sum(frames), sum(stored + rejected) FROM ledger").fetchone() == (
+        120,
+        sum(item.samples for item in frames),
+    )
+    assert (
+        sql.execute("SELECT count(*) FROM samples").fetchone()
+        == sql.execute("SELECT sum(stored) FROM ledger").fetchone()
+    )
 
 
 def test_a_lost_connection_is_unavailable_and_the_next_write_works(store: HistorianStore, sql: Sql) -> None:
@@ -218,12 +262,22 @@ def test_historise_none_and_repeats_are_suppressed_and_counted(history: str, sto
     frames = []
     for n in range(10):
         t = T0_US + n * SECOND_US
-        frames.append(make_frame([ids["power"], ids["state"], ids["watchdog"]], [t, t, t], [5.0, float(n // 4), float(n)], sequence=n))
+        frames.append(
+            make_frame(
+                [ids["power"], ids["state"], ids["watchdog"]], [t, t, t], [5.0, float(n // 4), float(n)], sequence=n
+            )
+        )
     results = [store.write([validated(item)]) for item in frames]
     assert sum(result.stored for result in results) == 10 + 3  # all of power, three states
     assert sum(result.suppressed for result in results) == 7 + 10
-    assert sql.execute("SELECT value FROM samples WHERE tag_id = %s ORDER BY time", (ids["state"],)).fetchall() == [(0.0,), (1.0,), (2.0,)]
-    row = sql.execute("SELECT stored, suppressed, wrap64(stored_checksum::numeric + suppressed_checksum) FROM ledger").fetchone()
+    assert sql.execute("SELECT value FROM samples WHERE tag_id = %s ORDER BY time", (ids["state"],)).fetchall() == [
+        (0.0,),
+        (1.0,),
+        (2.0,),
+    ]
+    row = sql.execute(
+        "SELECT stored, suppressed, wrap64(stored_checksum::numeric + suppressed_checksum) FROM ledger"
+    ).fetchone()
     assert row == (13, 17, checksum.to_signed(sum(item.checksum for item in frames)))
 
 
@@ -232,14 +286,19 @@ def test_backfill_and_late_samples_of_on_change_tags_are_always_stored(history: 
     times = [T0_US + n for n in range(4)]
     assert store.write([validated(make_frame([state] * 4, times, [1.0] * 4))]).suppressed == 3
     assert store.write([validated(make_frame([state] * 4, times, [1.0] * 4, stream=Stream.BACKFILL))]).suppressed == 0
-    assert store.write([validated(make_frame([state] * 4, times, [1.0] * 4, sequence=1, verdict=LATE_FLAG))]).suppressed == 0
+    assert (
+        store.write([validated(make_frame([state] * 4, times, [1.0] * 4, sequence=1, verdict=LATE_FLAG))]).suppressed
+        == 0
+    )
 
 
 def test_repeats_are_stored_once_in_ten_minutes(history: str, store: HistorianStore, sql: Sql) -> None:
     state = register(history, state=tag(historise="ON_CHANGE"))["state"]
     for n in range(31):
         store.write([validated(make_frame([state], [T0_US + n * 60 * SECOND_US], [1.0], sequence=n))])
-    gaps = sql.execute("SELECT max(gap) FROM (SELECT time - lag(time) OVER (ORDER BY time) AS gap FROM samples) g").fetchone()
+    gaps = sql.execute(
+        "SELECT max(gap) FROM (SELECT time - lag(time) OVER (ORDER BY time) AS gap FROM samples) g"
+    ).fetchone()
     assert gaps is not None
     assert gaps[0].total_seconds() == 600
 
@@ -249,12 +308,22 @@ def test_repeats_are_stored_once_in_ten_minutes(history: str, store: HistorianSt
 
 @pytest.mark.parametrize(
     ("stream", "verdict", "reason"),
-    [(Stream.LIVE, 0, None), (Stream.LIVE, LATE_FLAG, "LATE"), (Stream.BACKFILL, 0, "BACKFILL"), (Stream.REPLAY, 0, "REPLAY"), (Stream.BACKFILL, 18, None)],
+    [
+        (Stream.LIVE, 0, None),
+        (Stream.LIVE, LATE_FLAG, "LATE"),
+        (Stream.BACKFILL, 0, "BACKFILL"),
+        (Stream.REPLAY, 0, "REPLAY"),
+        (Stream.BACKFILL, 18, None),
+    ],
 )
-def test_what_the_stream_did_not_fold_is_marked_dirty(store: HistorianStore, sql: Sql, stream: Stream, verdict: int, reason: str | None) -> None:
+def test_what_the_stream_did_not_fold_is_marked_dirty(
+    store: HistorianStore, sql: Sql, stream: Stream, verdict: int, reason: str | None
+) -> None:
     times = [T0_US + 10, T0_US + 59 * SECOND_US, T0_US + 61 * SECOND_US, T0_US + 600 * SECOND_US]
     store.write([validated(make_frame([1, 1, 1, 1], times, [1.0] * 4, stream=stream, verdict=verdict))])
-    rows = sql.execute("SELECT tag_id, extract(epoch FROM to_time - from_time)::integer, reason FROM dirty_ranges ORDER BY from_time").fetchall()
+    rows = sql.execute(
+        "SELECT tag_id, extract(epoch FROM to_time - from_time)::integer, reason FROM dirty_ranges ORDER BY from_time"
+    ).fetchall()
     assert rows == ([] if reason is None else [(1, 120, reason), (1, 60, reason)])
 
 
@@ -265,11 +334,15 @@ def test_the_window_with_more_samples_wins_in_any_order(store: HistorianStore, s
     for count in (3, 9, 5):
         store.write([window_batch(1, T0_US, count, value=float(count))])
     assert sql.execute("SELECT count, good, mean FROM aggregates").fetchall() == [(9, 9, 9.0)]
-    assert sql.execute("SELECT tag_id, reason FROM dirty_ranges").fetchall() == [(1, "CONTESTED")]  # 5 after 9: somebody missed some
+    assert sql.execute("SELECT tag_id, reason FROM dirty_ranges").fetchall() == [
+        (1, "CONTESTED")
+    ]  # 5 after 9: somebody missed some
 
 
 def test_windows_of_one_batch_are_judged_like_those_of_several(store: HistorianStore, sql: Sql) -> None:
-    result = store.write([window_batch(1, T0_US, count, value=float(count)) for count in (3, 9, 5)] + [window_batch(2, T0_US, 4)])
+    result = store.write(
+        [window_batch(1, T0_US, count, value=float(count)) for count in (3, 9, 5)] + [window_batch(2, T0_US, 4)]
+    )
     assert (result.windows, result.windows_lost) == (4, 1)
     assert sql.execute("SELECT tag_id, count FROM aggregates ORDER BY 1").fetchall() == [(1, 9), (2, 4)]
     assert sql.execute("SELECT tag_id FROM dirty_ranges").fetchall() == [(1,)]
@@ -292,18 +365,21 @@ def test_a_window_that_replaces_a_repaired_one_is_repaired_again(store: Historia
 
 def test_a_window_without_good_samples_has_no_statistics(store: HistorianStore, sql: Sql) -> None:
     store.write([window_batch(1, T0_US, 3, good=0)])
-    assert sql.execute("SELECT count, good, mean, min, min_time, last FROM aggregates").fetchone() == (3, 0, None, None, None, None)
+    assert sql.execute("SELECT count, good, mean, min, min_time, last FROM aggregates").fetchone() == (
+        3,
+        0,
+        None,
+        None,
+        None,
+        None,
+    )
 
 
 # --- other records ------------------------------------------------------------------------------------------------------------------------
 
 
 def event(**changes: Any) -> Record:
-    fields = {
-        "event_id": uuid4(), "kind": "BIRTH", "gateway_id": "gw", "device_id": 4, "time_us": T0_US, "text": "", "attributes": {},
-        "gap": None, "lanes": [],
-    }  # fmt: skip
-    return record("DeviceEvent", **{**fields, **changes})
+    return record("DeviceEvent", **event_fields(**changes))
 
 
 def rejected(item: Frame | None, **changes: Any) -> Record:
@@ -325,12 +401,22 @@ def test_rejects_are_kept_once_by_identity(store: HistorianStore, sql: Sql) -> N
     item = make_frame([1], [T0_US], [1.0], sequence=3)
     samples, whole = rejected(item), rejected(None, reason="UNDECODABLE", original=b"\x00junk", detail="a\x00b")
     for _ in range(2):
-        store.write([samples, whole, rejected(item, reason="STUCK"), rejected(None, reason="UNDECODABLE", source_offset=41)])
-    assert sql.execute("SELECT reason, count(*) FROM rejects GROUP BY 1 ORDER BY 1").fetchall() == [("OUT_OF_RANGE", 1), ("STUCK", 1), ("UNDECODABLE", 2)]
-    rows = sql.execute("SELECT tag_id, value, quality_code, position, isfinite(time) FROM rejected WHERE reason = 'OUT_OF_RANGE' ORDER BY position").fetchall()
+        store.write(
+            [samples, whole, rejected(item, reason="STUCK"), rejected(None, reason="UNDECODABLE", source_offset=41)]
+        )
+    assert sql.execute("SELECT reason, count(*) FROM rejects GROUP BY 1 ORDER BY 1").fetchall() == [
+        ("OUT_OF_RANGE", 1),
+        ("STUCK", 1),
+        ("UNDECODABLE", 2),
+    ]
+    rows = sql.execute(
+        "SELECT tag_id, value, quality_code, position, isfinite(time) FROM rejected WHERE reason = 'OUT_OF_RANGE' ORDER BY position"
+    ).fetchall()
     assert rows[1] == (77, 500.0, 0xFFFF, 2, False)
     assert (rows[0][0], np.isnan(rows[0][1]), rows[0][4]) == (1, True, True)
-    assert sql.execute("SELECT original, detail FROM rejected WHERE original IS NOT NULL").fetchall() == [(b"\x00junk", "a\ufffdb")]
+    assert sql.execute("SELECT original, detail FROM rejected WHERE original IS NOT NULL").fetchall() == [
+        (b"\x00junk", "a\ufffdb")
+    ]
 
 
 def test_latest_keeps_the_newest_report_of_a_lane(history: str, store: HistorianStore, sql: Sql) -> None:
@@ -344,7 +430,9 @@ def test_latest_keeps_the_newest_report_of_a_lane(history: str, store: Historian
 
     store.write([latest(T0_US + 2, 2.0), latest(T0_US + 1, 1.0)])
     store.write([latest(T0_US, 0.0)])
-    row = sql.execute("SELECT path, value, unit, quality, quality_code, (extract(epoch FROM time) * 1000000)::bigint FROM latest").fetchone()
+    row = sql.execute(
+        "SELECT path, value, unit, quality, quality_code, (extract(epoch FROM time) * 1000000)::bigint FROM latest"
+    ).fetchone()
     assert row == ("acme/north/forming/line-1/cell-1/press-01/power", 2.0, "kW", "uncertain", 0x4090, T0_US - 3)
 
 
@@ -355,7 +443,9 @@ def test_anomalies_stand_at_their_highest_revision(history: str, store: Historia
     episode = uuid4()
 
     def anomaly(revision: int, phase: str, end_us: int | None = None) -> Record:
-        contributors = [{"tag_id": power, "score": 0.9, "value": float("nan"), "expected_low": 1.0, "expected_high": None}]
+        contributors = [
+            {"tag_id": power, "score": 0.9, "value": float("nan"), "expected_low": 1.0, "expected_high": None}
+        ]
         return record(
             "Anomaly", episode_id=episode, device_id=device[0], phase=phase, revision=revision, start_us=T0_US, end_us=end_us, score=0.9,
             peak_score=0.95, threshold=0.8, contributors=contributors, detector="default", detector_version=1,
@@ -363,8 +453,18 @@ def test_anomalies_stand_at_their_highest_revision(history: str, store: Historia
 
     store.write([anomaly(3, "CLOSE", T0_US + 9), anomaly(1, "OPEN")])
     store.write([anomaly(2, "UPDATE"), anomaly(3, "CLOSE", T0_US + 9)])
-    rows = sql.execute("SELECT phase, revision, end_time IS NOT NULL, device_path, contributors FROM anomaly").fetchall()
-    assert rows == [("CLOSE", 3, True, "acme/north/forming/line-1/cell-1/press-01", ["acme/north/forming/line-1/cell-1/press-01/power"])]
+    rows = sql.execute(
+        "SELECT phase, revision, end_time IS NOT NULL, device_path, contributors FROM anomaly"
+    ).fetchall()
+    assert rows == [
+        (
+            "CLOSE",
+            3,
+            True,
+            "acme/north/forming/line-1/cell-1/press-01",
+            ["acme/north/forming/line-1/cell-1/press-01/power"],
+        )
+    ]
 
 
 def test_commands_keep_every_transition(store: HistorianStore, sql: Sql) -> None:
@@ -379,7 +479,11 @@ def test_commands_keep_every_transition(store: HistorianStore, sql: Sql) -> None
 
     store.write([state(3, "SUCCEEDED"), state(1, "ACCEPTED"), state(1, "ACCEPTED")])
     store.write([state(2, "DELIVERED"), state(3, "SUCCEEDED")])
-    assert sql.execute("SELECT version, state FROM commands ORDER BY 1").fetchall() == [(1, "ACCEPTED"), (2, "DELIVERED"), (3, "SUCCEEDED")]
+    assert sql.execute("SELECT version, state FROM commands ORDER BY 1").fetchall() == [
+        (1, "ACCEPTED"),
+        (2, "DELIVERED"),
+        (3, "SUCCEEDED"),
+    ]
     assert sql.execute("SELECT state, parameters FROM command").fetchall() == [("SUCCEEDED", {"speed_setpoint": 3.5})]
 
 
@@ -389,23 +493,34 @@ def test_events_once_and_health_as_newest_counters(store: HistorianStore, sql: S
             "lane": 1, "epoch": EPOCH, "stream": "LIVE", "next_sequence": sequence, "produced_samples": produced, "produced_checksum": -5,
             "delivered_sequence": sequence, "buffered_samples": 0, "dropped_samples": 0,
         }  # fmt: skip
-        return event(kind="GATEWAY_HEALTH", device_id=0, time_us=time_us, attributes={"deadbanded": str(produced)}, lanes=[lane])
+        return event(
+            kind="GATEWAY_HEALTH", device_id=0, time_us=time_us, attributes={"deadbanded": str(produced)}, lanes=[lane]
+        )
 
     gap = {
-        "lane": 1, "epoch": EPOCH, "stream": "LIVE", "first_sequence": 4, "last_sequence": 6, "samples": 30, "from_us": T0_US, "to_us": T0_US + 1,
+        "lane": 1, "epoch": EPOCH, "stream": "LIVE", "first_sequence": 4, "last_sequence": 6, "samples": 30, "from_us": T0_US,
+        "to_us": T0_US + 1,
         "cause": "buffer full",
     }  # fmt: skip
     birth, lost = event(), event(kind="GAP", gap=gap)
     store.write([birth, birth, lost, health(T0_US + 2, 200, 20), health(T0_US + 1, 100, 10)])
     store.write([birth, health(T0_US, 50, 5)])
-    assert sql.execute("SELECT kind, gap ->> 'samples' FROM device_events ORDER BY 1").fetchall() == [("BIRTH", None), ("GAP", "30")]
-    assert sql.execute("SELECT next_sequence, produced_samples, produced_checksum FROM gateway_health").fetchall() == [(20, 200, -5)]
+    assert sql.execute("SELECT kind, gap ->> 'samples' FROM device_events ORDER BY 1").fetchall() == [
+        ("BIRTH", None),
+        ("GAP", "30"),
+    ]
+    assert sql.execute("SELECT next_sequence, produced_samples, produced_checksum FROM gateway_health").fetchall() == [
+        (20, 200, -5)
+    ]
     assert sql.execute("SELECT attributes FROM gateway_status").fetchall() == [({"deadbanded": "200"},)]
 
 
 def test_lane_progress_keeps_the_newest_count(store: HistorianStore, sql: Sql) -> None:
     def progress(time_us: int, frames: int) -> Record:
-        held = [{"epoch": EPOCH, "stream": "LIVE", "sequence": 8, "samples": 12}, {"epoch": EPOCH, "stream": "LIVE", "sequence": 9, "samples": 3}]
+        held = [
+            {"epoch": EPOCH, "stream": "LIVE", "sequence": 8, "samples": 12},
+            {"epoch": EPOCH, "stream": "LIVE", "sequence": 9, "samples": 3},
+        ]
         return record(
             "LaneProgress", gateway_id="gw", lane=0, time_us=time_us, frames=frames, samples=frames * 10, duplicate_frames=2,
             duplicate_samples=20, identity_conflicts=1, held=held,
@@ -413,25 +528,47 @@ def test_lane_progress_keeps_the_newest_count(store: HistorianStore, sql: Sql) -
 
     store.write([progress(T0_US + 1, 7), progress(T0_US, 6)])
     store.write([progress(T0_US, 6)])
-    assert sql.execute("SELECT frames, duplicate_samples, held_samples, held -> 1 ->> 'sequence' FROM lane_progress").fetchall() == [(7, 20, 15, "9")]
+    assert sql.execute(
+        "SELECT frames, duplicate_samples, held_samples, held -> 1 ->> 'sequence' FROM lane_progress"
+    ).fetchall() == [(7, 20, 15, "9")]
 
 
 def test_the_writers_role_is_enough_and_the_readers_writes_nothing(history: str, sql: Sql) -> None:
     register(history, power=tag(), state=tag(historise="ON_CHANGE"))
     messages = [validated(item) for item in random_frames(np.random.default_rng(3), 6)]
-    messages += [window_batch(1, T0_US, 3, window_s=60), window_batch(1, T0_US, 2, window_s=60), event(), rejected(None)]
+    messages += [
+        window_batch(1, T0_US, 3, window_s=60),
+        window_batch(1, T0_US, 2, window_s=60),
+        event(),
+        rejected(None),
+    ]
     name = f"writer_{uuid4().hex[:8]}"
-    sql.execute(f"CREATE ROLE {name} LOGIN IN ROLE millrace_writer")  # type: ignore[call-overload]
+    sql.execute(f"CREATE ROLE {name} LOGIN IN ROLE millrace_writer")
     try:
         writer = HistorianStore(psycopg.conninfo.make_conninfo(history, options=f"-c role={name}"))
         assert writer.write(messages).poisoned == []
         writer.close()
         with psycopg.connect(history, options="-c role=millrace_reader", autocommit=True) as reader:
-            for view in ("telemetry", "latest", "aggregate", "aggregate_1h", "aggregate_1d", "rejected", "anomaly", "command", "oee", "lane"):
-                reader.execute(f"SELECT * FROM {view} LIMIT 1")  # type: ignore[call-overload]
-            for statement in ("DELETE FROM samples", "INSERT INTO verdicts VALUES (99, 'x', true, 'x')", "SELECT * FROM on_change_state"):
+            for view in (
+                "telemetry",
+                "latest",
+                "aggregate",
+                "aggregate_1h",
+                "aggregate_1d",
+                "rejected",
+                "anomaly",
+                "command",
+                "oee",
+                "lane",
+            ):
+                reader.execute(f"SELECT * FROM {view} LIMIT 1")
+            for statement in (
+                "DELETE FROM samples",
+                "INSERT INTO verdicts VALUES (99, 'x', true, 'x')",
+                "SELECT * FROM on_change_state",
+            ):
                 with pytest.raises(psycopg.errors.InsufficientPrivilege):
-                    reader.execute(statement)  # type: ignore[call-overload]
+                    reader.execute(statement)
     finally:
-        sql.execute(f"DROP OWNED BY {name}")  # type: ignore[call-overload]
-        sql.execute(f"DROP ROLE {name}")  # type: ignore[call-overload]
+        sql.execute(f"DROP OWNED BY {name}")
+        sql.execute(f"DROP ROLE {name}")

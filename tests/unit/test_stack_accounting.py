@@ -17,7 +17,14 @@ SUM = sum(range(10))
 
 
 def counters(**changes: int) -> Counters:
-    given: dict[str, int] = {"next_sequence": 10, "produced": 100, "checksum": SUM, "delivered_sequence": 10, "buffered": 0, "dropped": 0}
+    given: dict[str, int] = {
+        "next_sequence": 10,
+        "produced": 100,
+        "checksum": SUM,
+        "delivered_sequence": 10,
+        "buffered": 0,
+        "dropped": 0,
+    }
     return Counters(**{**given, **changes})
 
 
@@ -35,8 +42,19 @@ def measure(books: Books, one: Counters, *in_kafka: int) -> dict[str, Any]:
 
 def test_quiet_and_complete() -> None:
     found = measure(Books(ledger={KEY: ledger((0, 10), suppressed=7, rejected=2)}), counters())
-    assert (found["closed"], found["produced"], found["stored"], found["rejected"], found["suppressed"]) == (True, 100, 91, 2, 7)
-    assert (found["difference"], found["in_flight"], found["checksums_compared"], found["checksums_differing"]) == (0, 0, 1, 0)
+    assert (found["closed"], found["produced"], found["stored"], found["rejected"], found["suppressed"]) == (
+        True,
+        100,
+        91,
+        2,
+        7,
+    )
+    assert (found["difference"], found["in_flight"], found["checksums_compared"], found["checksums_differing"]) == (
+        0,
+        0,
+        1,
+        0,
+    )
     assert found["lanes"][0]["gateway_id"] == "gw"
 
 
@@ -89,7 +107,13 @@ def test_what_is_not_reached_is_said() -> None:
 
 @pytest.mark.parametrize(
     ("ranges", "end", "expected"),
-    [((), 3, [(0, 3)]), (((0, 3),), 3, []), (((1, 2), (4, 6)), 8, [(0, 1), (2, 4), (6, 8)]), (((0, 9),), 3, []), ((), 0, [])],
+    [
+        ((), 3, [(0, 3)]),
+        (((0, 3),), 3, []),
+        (((1, 2), (4, 6)), 8, [(0, 1), (2, 4), (6, 8)]),
+        (((0, 9),), 3, []),
+        ((), 0, []),
+    ],
 )
 def test_holes(ranges: tuple[tuple[int, int], ...], end: int, expected: list[tuple[int, int]]) -> None:
     assert holes(ranges, end) == expected

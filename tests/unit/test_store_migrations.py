@@ -19,7 +19,8 @@ def test_both_variants_are_complete_and_common_files_are_the_same() -> None:
 
 
 @pytest.mark.parametrize(
-    ("names", "message"), [(("1_a.sql",), "is not named NNNN_name"), (("0001_a.sql", "0001_b.sql"), "two migrations have number 0001")]
+    ("names", "message"),
+    [(("1_a.sql",), "is not named NNNN_name"), (("0001_a.sql", "0001_b.sql"), "two migrations have number 0001")],
 )
 def test_misnamed_and_doubled_files_are_refused(tmp_path: Path, names: tuple[str, ...], message: str) -> None:
     for name in names:

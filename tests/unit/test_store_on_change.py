@@ -8,14 +8,21 @@ from hypothesis import strategies as st
 
 from connectors.timescale.on_change import KEEP_EVERY_US, read_state, repeats
 
-sample = st.tuples(st.integers(1, 3), st.sampled_from([0.0, -0.0, 1.0, 2.5]), st.sampled_from([0, 0x4000]), st.integers(1, KEEP_EVERY_US // 3))
+sample = st.tuples(
+    st.integers(1, 3),
+    st.sampled_from([0.0, -0.0, 1.0, 2.5]),
+    st.sampled_from([0, 0x4000]),
+    st.integers(1, KEEP_EVERY_US // 3),
+)
 
 
 def run(samples: list[tuple[int, int, float, int]], cuts: list[int], *, may_repeat: bool = True) -> list[bool]:
     """Mask over (tag, time, value, quality), fed in pieces."""
     state, found = read_state(None), []
     for low, high in zip([0, *cuts], [*cuts, len(samples)], strict=True):
-        tag, time, value, quality = (list(column) for column in zip(*samples[low:high], strict=True)) if high > low else ([], [], [], [])
+        tag, time, value, quality = (
+            (list(column) for column in zip(*samples[low:high], strict=True)) if high > low else ([], [], [], [])
+        )
         mask, state = repeats(
             np.array(tag, dtype=np.int32), np.array(time, dtype=np.int64), np.array(value, dtype=np.float64),
             np.array(quality, dtype=np.uint16), np.full(high - low, may_repeat), read_state(state.tobytes()),
@@ -25,7 +32,9 @@ def run(samples: list[tuple[int, int, float, int]], cuts: list[int], *, may_repe
 
 
 @given(st.lists(sample, max_size=60), st.data())
-def test_the_step_function_is_the_same_without_the_repeats(given_samples: list[tuple[int, float, int, int]], data: st.DataObject) -> None:
+def test_the_step_function_is_the_same_without_the_repeats(
+    given_samples: list[tuple[int, float, int, int]], data: st.DataObject
+) -> None:
     time, samples = 0, []
     for tag, value, quality, step in given_samples:
         time += step
@@ -45,7 +54,12 @@ def test_the_step_function_is_the_same_without_the_repeats(given_samples: list[t
 
 
 def test_out_of_order_and_the_one_after_it_are_kept() -> None:
-    assert run([(1, 100, 1.0, 0), (1, 50, 2.0, 0), (1, 101, 1.0, 0), (1, 102, 1.0, 0)], []) == [False, False, False, True]
+    assert run([(1, 100, 1.0, 0), (1, 50, 2.0, 0), (1, 101, 1.0, 0), (1, 102, 1.0, 0)], []) == [
+        False,
+        False,
+        False,
+        True,
+    ]
 
 
 def test_nothing_is_suppressed_that_may_not_be() -> None:

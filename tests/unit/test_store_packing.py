@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import struct
+from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from connectors.timescale import packing
 
 COLUMNS = (("time", "timestamptz"), ("value", "float8"), ("tag_id", "int4"), ("quality", "int2"))
 
 
-def values(rows: int) -> dict[str, np.ndarray]:
+def values(rows: int) -> dict[str, NDArray[Any]]:
     rng = np.random.default_rng(1)
     return {
         "time": rng.integers(0, 1 << 50, rows), "value": rng.normal(size=rows), "tag_id": rng.integers(0, 1 << 31, rows).astype(np.int32),
@@ -21,7 +23,15 @@ def values(rows: int) -> dict[str, np.ndarray]:
 
 
 def test_a_row_is_what_postgresql_documents() -> None:
-    packed = packing.pack(COLUMNS, {"time": np.array([packing.EPOCH_2000_US + 7]), "value": np.array([1.5]), "tag_id": np.array([3]), "quality": np.array([-1])})
+    packed = packing.pack(
+        COLUMNS,
+        {
+            "time": np.array([packing.EPOCH_2000_US + 7]),
+            "value": np.array([1.5]),
+            "tag_id": np.array([3]),
+            "quality": np.array([-1]),
+        },
+    )
     assert packed.tobytes() == struct.pack(">h iq id ii ih", 4, 8, 7, 8, 1.5, 4, 3, 2, -1)
 
 

@@ -22,14 +22,24 @@ def test_the_example_plant_is_what_the_documentation_says() -> None:
     tags = [spec for device in example.devices for spec in device.tags]
     assert example.sites == ("north", "south")
     assert {gateway.id: gateway.lanes for gateway in example.gateways} == {"gw-north-1": 2, "gw-south-1": 1}
-    assert {(device.site, device.protocol) for device in example.devices} == {(s, p) for s in example.sites for p in ("opcua", "sparkplug")}
+    assert {(device.site, device.protocol) for device in example.devices} == {
+        (s, p) for s in example.sites for p in ("opcua", "sparkplug")
+    }
     assert len(example.devices) == 38
     assert len(tags) == 418
     assert 1_000 < sum(1000 / spec.period_ms for spec in tags) < 2_000
     assert {spec.historise for spec in tags} == set(Historise)
     for device in example.devices:
         names = {spec.name: spec for spec in device.tags}
-        assert {"packml_state", "packml_command", "speed_setpoint", "cycle_count", "scrap_count", "power", "energy"} <= set(names)
+        assert {
+            "packml_state",
+            "packml_command",
+            "speed_setpoint",
+            "cycle_count",
+            "scrap_count",
+            "power",
+            "energy",
+        } <= set(names)
         assert names["packml_command"].writable
         assert names["speed_setpoint"].writable
 
@@ -64,9 +74,15 @@ ERRORS = [
     (_change([*TAG, "max_rate"], float("nan")), "max_rate is nan, not a number"),
     (_change([*TAG, "writable"], "yes"), "writable is 'yes', not true or false"),
     (_change([*TAG, "wirtable"], True), "unknown key 'wirtable'"),
-    (_change(["tag_classes", "fast", "windows_s"], [7, 60]), "tag_classes.fast: windows_s is [7, 60]: every window must divide an hour"),
+    (
+        _change(["tag_classes", "fast", "windows_s"], [7, 60]),
+        "tag_classes.fast: windows_s is [7, 60]: every window must divide an hour",
+    ),
     (_change(["tag_classes", "fast", "windows_s"], [60, 300]), "exactly one must be a minute or longer"),
-    (_change([*CELL, 0, "devices", 0, "class"], "lathe"), "sites[0].areas[0].lines[0].cells[0].devices[0]: class is 'lathe'; known: press"),
+    (
+        _change([*CELL, 0, "devices", 0, "class"], "lathe"),
+        "sites[0].areas[0].lines[0].cells[0].devices[0]: class is 'lathe'; known: press",
+    ),
     (_change([*CELL, 0, "devices", 0, "gateway"], "gw9"), "gateway is 'gw9'; known: gw"),
     (_change([*CELL, 0, "devices", 0, "lane"], 2), "lane is 2, but gw has lanes 0 to 1"),
     (_change([*CELL, 0, "devices", 0, "protocol"], "modbus"), "protocol is 'modbus'; known: opcua, sparkplug"),
@@ -90,7 +106,10 @@ def test_a_second_owner_is_refused() -> None:
     data["sites"][0]["gateways"].append({"id": "gw2", "lanes": 1})
     cells = data["sites"][0]["areas"][0]["lines"][0]["cells"]
     cells[1]["devices"] = [{**cells[0]["devices"][0], "gateway": "gw2"}]
-    with pytest.raises(RegistryError, match=r"cells\[1\].devices\[0\]: device press-01 .* already at .*cells\[0\].* \(owners: gw and gw2\)"):
+    with pytest.raises(
+        RegistryError,
+        match=r"cells\[1\].devices\[0\]: device press-01 .* already at .*cells\[0\].* \(owners: gw and gw2\)",
+    ):
         parse_plant(data)
 
 
@@ -101,7 +120,9 @@ def test_a_gateway_of_another_site_is_refused() -> None:
         parse_plant(data)
 
 
-@pytest.mark.parametrize(("text", "message"), [(None, "cannot be read"), ("a: [", "not valid YAML"), ("- 1", "a mapping is expected")])
+@pytest.mark.parametrize(
+    ("text", "message"), [(None, "cannot be read"), ("a: [", "not valid YAML"), ("- 1", "a mapping is expected")]
+)
 def test_unreadable_files_say_so(tmp_path: Path, text: str | None, message: str) -> None:
     path = tmp_path / "plant.yaml"
     if text is not None:

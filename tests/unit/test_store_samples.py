@@ -27,7 +27,9 @@ def grouped(frames: list[Frame]) -> dict[SequenceKey, list[Frame]]:
 
 @pytest.mark.parametrize("seed", range(5))
 def test_sums_equal_a_loop_over_samples(seed: int) -> None:
-    frames = random_frames(np.random.default_rng(seed), 20) + random_frames(np.random.default_rng(seed + 100), 6, lane=3)
+    frames = random_frames(np.random.default_rng(seed), 20) + random_frames(
+        np.random.default_rng(seed + 100), 6, lane=3
+    )
     columns = columns_of(grouped(frames))
     suppressed = np.random.default_rng(seed).random(len(columns.fate)) < 0.2
     columns.fate[suppressed & (columns.fate == Fate.STORED)] = Fate.SUPPRESSED
@@ -72,7 +74,9 @@ def test_minute_ranges_cover_exactly_the_touched_minutes(touched: list[tuple[int
     tags, minutes = zip(*touched, strict=True)
     ranges = minute_ranges(np.array(tags, dtype=np.int32), np.array(minutes) * MINUTE_US + 7, "LATE")
     covered = [
-        (item.tag_id, minute) for item in ranges for minute in range(item.from_us // MINUTE_US, item.to_us // MINUTE_US + 1)
+        (item.tag_id, minute)
+        for item in ranges
+        for minute in range(item.from_us // MINUTE_US, item.to_us // MINUTE_US + 1)
     ]
     assert covered == sorted(set(touched))
     ends = {(item.tag_id, item.from_us): item.to_us for item in ranges}

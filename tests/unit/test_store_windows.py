@@ -21,9 +21,14 @@ samples = st.lists(
 )  # fmt: skip
 
 
-def columns(rows: list[tuple[int, int, float, int]]) -> tuple[Any, ...]:
+def columns(rows: list[tuple[int, int, float, int]]) -> tuple[Any, Any, Any, Any]:
     tag, time, value, quality = zip(*rows, strict=True)
-    return np.array(tag, dtype=np.int32), np.array(time, dtype=np.int64), np.array(value), np.array(quality, dtype=np.uint16)
+    return (
+        np.array(tag, dtype=np.int32),
+        np.array(time, dtype=np.int64),
+        np.array(value),
+        np.array(quality, dtype=np.uint16),
+    )
 
 
 @given(samples, st.sampled_from([1, 10]))
@@ -35,7 +40,11 @@ def test_windows_equal_a_loop(rows: list[tuple[int, int, float, int]], window_s:
     assert list(zip(windows["tag_id"].tolist(), windows["start"].tolist(), strict=True)) == sorted(expected)
     for n, key in enumerate(sorted(expected)):
         good = sorted((time, value) for time, value, quality in expected[key] if quality < 0x4000)
-        assert (windows["count"][n], windows["good"][n], windows["window_s"][n]) == (len(expected[key]), len(good), window_s)
+        assert (windows["count"][n], windows["good"][n], windows["window_s"][n]) == (
+            len(expected[key]),
+            len(good),
+            window_s,
+        )
         if not good:
             assert math.isnan(windows["mean"][n])
             continue
@@ -69,7 +78,12 @@ def test_windows_equal_the_streams(rows: list[tuple[int, int, float, int]]) -> N
         assert windows[name].tolist() == rows_of_stream[row].tolist()
     for name, row in (("min", stream.MIN), ("max", stream.MAX), ("first", stream.FIRST), ("last", stream.LAST)):
         assert windows[name][good].tolist() == real[row][good].tolist()
-    for name, row in (("min_time", stream.MIN_T), ("max_time", stream.MAX_T), ("first_time", stream.FIRST_T), ("last_time", stream.LAST_T)):
+    for name, row in (
+        ("min_time", stream.MIN_T),
+        ("max_time", stream.MAX_T),
+        ("first_time", stream.FIRST_T),
+        ("last_time", stream.LAST_T),
+    ):
         assert windows[name][good].tolist() == rows_of_stream[row][good].tolist()
     np.testing.assert_allclose(windows["mean"][good], real[stream.MEAN][good], rtol=1e-9)
     np.testing.assert_allclose(windows["m2"][good], real[stream.M2][good], rtol=1e-9, atol=1e-9)

@@ -155,7 +155,7 @@ COMMENT ON COLUMN rejected.source_offset IS 'Its offset.';
 COMMENT ON COLUMN rejected.original IS 'The whole record, when it was refused as a whole.';
 
 CREATE VIEW device AS
-SELECT d.device_id, p.path, d.name, d.device_class, d.gateway_id, d.lane, d.protocol, p.valid_from AS stands_there_since, d.retired
+SELECT d.device_id, p.path, d.name, d.device_class, d.gateway_id, d.lane, d.protocol, nullif(p.valid_from, '-infinity') AS stands_there_since, d.retired
 FROM devices d
 JOIN device_paths p ON p.device_id = d.device_id AND p.valid_to = 'infinity';
 COMMENT ON VIEW device IS 'Devices where they stand now.';
@@ -166,7 +166,7 @@ COMMENT ON COLUMN device.device_class IS 'Class.';
 COMMENT ON COLUMN device.gateway_id IS 'The one gateway that may send for it.';
 COMMENT ON COLUMN device.lane IS 'Lane of that gateway.';
 COMMENT ON COLUMN device.protocol IS 'opcua or sparkplug.';
-COMMENT ON COLUMN device.stands_there_since IS 'When it came to its present place; -infinity for its first.';
+COMMENT ON COLUMN device.stands_there_since IS 'When it came to its present place; null for its first.';
 COMMENT ON COLUMN device.retired IS 'No longer in the plant.';
 
 CREATE VIEW anomaly AS

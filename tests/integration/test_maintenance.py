@@ -1,0 +1,196 @@
+"""Partitions, retention and the service around them."""
+
+from __future__ import annotations
+
+import signal
+import subprocess
+import sys
+import threading
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from connectors.timescale import maintenance, partitions
+from connectors.timescale.maintenance import Maintenance, Task, run_tasks
+from connectors.timescale.store import HistorianStore
+from schemas.frame import Stream
+from schemas.settings import StorageSettings
+from tests.integration.fix_history import history, sql, store, variant
+from tests.integration.history import SECOND_US, T0_US, make_frame, register, validated, window_batch
+from tests.integration.polling import eventually
+
+__all__ = ["history", "sql", "store", "variant"]
+
+Sql = psycopg.Connection[Any]
+T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)
+HOUR_US = 3600 * SECOND_US
+ROOT = Path(__file__).parents[2]
+
+
+def only_plain(variant: str) -> None:
+    if variant != "plain":
+        pytest.skip("TimescaleDB makes, compresses and indexes its own chunks")
+
+
+def write_hours(store: HistorianStore, hours: int) -> None:
+    for n in range(hours):
+        times = [T0_US + n * HOUR_US + k * SECOND_US for k in range(50)]
+        store.write([validated(make_frame([1] * 50, times, [1.0] * 50, sequence=n))])
+
+
+def test_partitions_are_made_when_written_to_and_ahead_of_time(store: HistorianStore, sql: Sql, variant: str) -> None:
+    only_plain(variant)
+    write_hours(store, 2)
+    bounds = "SELECT from_time FROM partitions WHERE table_name = 'samples' ORDER BY 1"
+    assert [row[0] for row in sql.execute(bounds)] == [T0, T0 + timedelta(hours=1)]
+    partitions.make_ahead(sql, T0 + timedelta(minutes=70), 2)
+    assert [row[0] for row in sql.execute(bounds)] == [T0 + timedelta(hours=n) for n in range(4)]
+    assert len(sql.execute("SELECT FROM partitions WHERE table_name = 'aggregates'").fetchall()) == 3
+
+
+def test_a_closed_partition_reads_one_tag_from_its_index_alone(store: HistorianStore, sql: Sql, variant: str) -> None:
+    only_plain(variant)
+    write_hours(store, 2)
+    indexes = "SELECT tablename, count(*) FROM pg_indexes WHERE tablename LIKE 'samples_p%%' GROUP BY 1 ORDER BY 1"
+    assert [row[1] for row in sql.execute(indexes)] == [1, 1], "the hot partition has its BRIN and no more"
+    closed = partitions.close_ended(sql, T0 + timedelta(minutes=66))
+    assert len(closed) == 1
+    assert [row[1] for row in sql.execute(indexes)] == [2, 1]
+    assert partitions.close_ended(sql, T0 + timedelta(minutes=66)) == []
+    sql.execute("SET enable_seqscan = off")
+    sql.execute("SET enable_bitmapscan = off")
+    plan = sql.execute(
+        "EXPLAIN SELECT time, value, quality FROM samples WHERE tag_id = 1 AND time >= %s AND time < %s",
+        (T0, T0 + timedelta(minutes=10)),
+    ).fetchall()
+    assert any("Index Only Scan" in row[0] for row in plan), plan
+    # What comes late goes there all the same.
+    store.write([validated(make_frame([1], [T0_US + 5], [1.0], sequence=70))])
+    assert sql.execute("SELECT count(*) FROM samples WHERE time < %s", (T0 + timedelta(hours=1),)).fetchone() == (51,)
+
+
+def test_an_interrupted_index_build_is_done_again(store: HistorianStore, sql: Sql, variant: str) -> None:
+    only_plain(variant)
+    write_hours(store, 1)
+    name = sql.execute("SELECT partition_name FROM partitions").fetchone()
+    assert name is not None
+    sql.execute(f"CREATE INDEX {name[0]}_tag_time ON {name[0]} (verdict)")
+    assert partitions.close_ended(sql, T0 + timedelta(hours=2)) == [name[0]]
+    definition = sql.execute(
+        "SELECT indexdef FROM pg_indexes WHERE indexname = %s", (f"{name[0]}_tag_time",)
+    ).fetchone()
+    assert definition is not None
+    assert '(tag_id, "time") INCLUDE (value, quality)' in definition[0]
+
+
+def test_partitions_of_another_length_fit_beside_the_old(store: HistorianStore, sql: Sql, variant: str) -> None:
+    only_plain(variant)
+    write_hours(store, 1)
+    sql.execute("UPDATE storage_settings SET samples_partition = '6 hours'")
+    for hours in (-1, 2, 1, 9):
+        at = T0 + timedelta(hours=hours)
+        row = sql.execute("SELECT from_time, to_time FROM ensure_partition('samples', %s)", (at,)).fetchone()
+        assert row is not None
+        assert row[0] <= at < row[1]
+    bounds = sql.execute("SELECT from_time, to_time FROM partitions ORDER BY 1").fetchall()
+    assert all(one[1] <= after[0] for one, after in zip(bounds, bounds[1:], strict=False))
+
+
+def test_retention_drops_what_is_old_and_writers_go_on(history: str, store: HistorianStore, sql: Sql) -> None:
+    power = register(history)["power"]
+    write_hours(store, 3)
+    store.write([window_batch(power, T0_US + n * 86_400 * SECOND_US, 5, window_s=w) for n in range(3) for w in (1, 60)])
+    now = T0 + timedelta(days=2, hours=12)
+    storage = StorageSettings(samples_days=2, fine_windows_days=1, windows_days=366, records_days=2)
+    Maintenance(sql, storage, now=lambda: now).drop_old()
+    oldest = sql.execute("SELECT min(time) FROM samples").fetchone()
+    assert oldest == (None,) or oldest is not None
+    assert sql.execute("SELECT window_s, count(*) FROM aggregates GROUP BY 1 ORDER BY 1").fetchall() == [
+        (1, 1),
+        (60, 3),
+    ]
+    assert sql.execute("SELECT count(*) FROM ledger_minute").fetchone() == (0,)
+    assert sql.execute("SELECT frames FROM ledger").fetchone() == (3,), "the ledger remembers what it has seen"
+    # The store still believes in a partition that is gone.
+    result = store.write([validated(make_frame([1], [T0_US + 7], [1.0], sequence=90))])
+    assert (result.stored, result.poisoned) == (1, [])
+
+
+def test_a_missing_partition_is_made_and_costs_nobody_anything(store: HistorianStore, sql: Sql, variant: str) -> None:
+    only_plain(variant)
+    write_hours(store, 1)
+    partitions.drop_older(sql, "samples", T0 + timedelta(hours=2))
+    result = store.write([validated(make_frame([1], [T0_US + n], [1.0], sequence=80 + n)) for n in range(4)])
+    assert (result.frames, result.poisoned) == (4, [])
+
+
+def test_tasks_run_at_their_period_until_stopped() -> None:
+    now, stop, ran = [0.0], threading.Event(), []
+
+    def run(name: str) -> None:
+        ran.append((name, now[0]))
+        now[0] += 0.4
+        if now[0] > 5:
+            stop.set()
+
+    tasks = (
+        Task(name="fast", period_s=0, run=lambda: run("fast")),
+        Task(name="slow", period_s=2, run=lambda: run("slow")),
+    )
+    run_tasks(tasks, stop, clock=lambda: now[0])
+    slow = [at for name, at in ran if name == "slow"]
+    assert len(slow) >= 2
+    assert all(later - earlier >= 2.4 for earlier, later in zip(slow, slow[1:], strict=False))
+
+
+def test_the_service_repairs_and_stops_on_sigterm(
+    history: str, store: HistorianStore, sql: Sql, tmp_path: Path
+) -> None:
+    power = register(history)["power"]
+    now_us = int(datetime.now(UTC).timestamp() * 1e6) - 3600 * SECOND_US
+    config = tmp_path / "platform.toml"
+    config.write_text(f'sites = []\n[kafka]\nbootstrap_servers = ""\n[postgres]\ndsn = "{history}"\n')
+    command = [sys.executable, "-m", "connectors.timescale.maintenance", "--config", str(config)]
+    logs = [tmp_path / f"{n}.log" for n in range(2)]
+    processes = []
+    for path in logs:
+        with path.open("w") as file:
+            processes.append(subprocess.Popen(command, cwd=ROOT, stderr=file))
+    try:
+        eventually(lambda: sorted(_role(path) for path in logs) == ["runs", "spare"], timeout_s=60)
+        store.write([validated(make_frame([power], [now_us], [7.0], stream=Stream.BACKFILL))])
+        sql.execute("UPDATE dirty_ranges SET marked_at = marked_at - interval '1 hour'")
+        eventually(
+            lambda: sql.execute("SELECT count(*) FROM aggregates WHERE repaired").fetchone() == (2,), timeout_s=30
+        )
+    finally:
+        for process in processes:
+            process.send_signal(signal.SIGTERM)
+        codes = [process.wait(timeout=30) for process in processes]
+    assert codes == [0, 0]
+    assert all("maintenance stopped" in path.read_text() for path in logs)
+
+
+def _role(log: Path) -> str:
+    text = log.read_text()
+    return "runs" if "maintenance runs" in text else "spare" if "waiting as a spare" in text else ""
+
+
+def test_an_outage_is_waited_out(history: str, sql: Sql, caplog: pytest.LogCaptureFixture) -> None:
+    stop, log = threading.Event(), caplog.at_level("INFO")
+    with log:
+        thread = threading.Thread(target=maintenance.serve, args=(history, StorageSettings(), stop))
+        thread.start()
+        try:
+            eventually(lambda: caplog.text.count("maintenance runs") == 1, timeout_s=30)
+            sql.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE application_name = 'millrace-maintenance'"
+            )
+            eventually(lambda: caplog.text.count("maintenance runs") == 2, timeout_s=30)
+            assert "waits for the database" in caplog.text
+        finally:
+            stop.set()
+            thread.join(30)

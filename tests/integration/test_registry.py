@@ -1,0 +1,243 @@
+"""The registry against a real database and a real broker: idempotent loads, stable ids, dated paths, ordered publication."""
+
+from __future__ import annotations
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+import yaml
+
+from connectors import kafka, registry
+from connectors.timescale import registry_edit
+from connectors.timescale.plant_file import parse_plant
+from connectors.timescale.registry_load import LoadReport, load_plant
+from schemas import topics
+from schemas.errors import RegistryError
+from schemas.registry import Registry
+from schemas.settings import KafkaSettings
+from tests.integration.fix_history import sql
+from tests.integration.history import plant, tag
+
+__all__ = ["history", "sql"]
+
+Sql = psycopg.Connection[Any]
+CELL = "acme/north/forming/line-1"
+EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
+
+
+@pytest.fixture
+def history(database: str) -> str:
+    """A migrated database; how samples are stored does not matter here."""
+    from connectors.timescale.migrator import migrate
+
+    migrate(database, timescaledb="off")
+    return database
+
+
+def load(sql: Sql, data: dict[str, Any]) -> LoadReport:
+    return load_plant(sql, parse_plant(data))
+
+
+def tags(sql: Sql) -> dict[str, tuple[Any, ...]]:
+    rows = sql.execute(
+        "SELECT path, tag_id, device_id, registry_version, retired, gateway_id, lane FROM tag_definition ORDER BY path"
+    ).fetchall()
+    return {row[0]: row[1:] for row in rows}
+
+
+def test_loading_an_unchanged_file_changes_nothing(sql: Sql) -> None:
+    data = yaml.safe_load(EXAMPLE.read_text())
+    first = load(sql, data)
+    assert (first.version, first.added_devices, first.added_tags) == (1, 38, 418)
+    before = tags(sql)
+    assert str(load(sql, data)) == "registry version 1: nothing changed"
+    assert tags(sql) == before
+
+
+def test_one_allocator_gives_devices_and_tags_their_ids(sql: Sql) -> None:
+    load(sql, yaml.safe_load(EXAMPLE.read_text()))
+    ids = [row[0] for row in sql.execute("SELECT device_id FROM devices UNION ALL SELECT tag_id FROM tags")]
+    assert sorted(ids) == list(range(1, 38 + 418 + 1))
+
+
+def test_devices_are_spread_over_lanes_and_stay_there(sql: Sql) -> None:
+    data = yaml.safe_load(EXAMPLE.read_text())
+    load(sql, data)
+    lanes = sql.execute("SELECT gateway_id, lane, count(*) FROM devices GROUP BY 1, 2 ORDER BY 1, 2").fetchall()
+    assert [row[:2] for row in lanes] == [("gw-north-1", 0), ("gw-north-1", 1), ("gw-south-1", 0)]
+    assert abs(lanes[0][2] - lanes[1][2]) <= 1
+    before = sql.execute("SELECT name, lane FROM devices WHERE site = 'north' ORDER BY 1").fetchall()
+    data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"].insert(
+        0, {"name": "press-99", "class": "press", "gateway": "gw-north-1", "protocol": "opcua"}
+    )
+    load(sql, data)
+    assert (
+        sql.execute("SELECT name, lane FROM devices WHERE site = 'north' AND name <> 'press-99' ORDER BY 1").fetchall()
+        == before
+    )
+
+
+def test_a_changed_tag_gets_the_new_version_and_a_removed_one_is_retired(sql: Sql) -> None:
+    load(sql, plant(power=tag(), speed=tag()))
+    before = tags(sql)
+    report = load(sql, plant(power=tag(limits=[-10, 300])))
+    assert (report.version, report.changed_tags, report.retired_tags, report.added_tags) == (2, 1, 1, 0)
+    after = tags(sql)
+    power, speed = f"{CELL}/cell-1/press-01/power", f"{CELL}/cell-1/press-01/speed"
+    assert after[power][:4] == (before[power][0], before[power][1], 2, False)
+    assert after[speed][:4] == (before[speed][0], before[speed][1], 2, True)
+    load(sql, plant(power=tag(limits=[-10, 300]), speed=tag()))
+    assert tags(sql)[speed][:4] == (before[speed][0], before[speed][1], 3, False)
+
+
+def test_a_machine_moves_and_its_ids_stay(sql: Sql) -> None:
+    data = plant()
+    load(sql, data)
+    (before,) = tags(sql).values()
+    moved = copy.deepcopy(data)
+    cells = moved["sites"][0]["areas"][0]["lines"][0]["cells"]
+    cells[1]["devices"], cells[0]["devices"] = cells[0]["devices"], []
+    report = load(sql, moved)
+    assert (report.version, report.moved_devices) == (2, 1)
+    ((path, after),) = tags(sql).items()
+    assert path == f"{CELL}/cell-2/press-01/power"
+    assert (after[:2], after[2]) == (before[:2], 2)
+    places = sql.execute(
+        "SELECT path, valid_from::text, valid_to::text FROM device_paths ORDER BY valid_from"
+    ).fetchall()
+    assert [row[0] for row in places] == [f"{CELL}/cell-1/press-01", f"{CELL}/cell-2/press-01"]
+    assert (places[0][1], places[1][2]) == ("-infinity", "infinity")
+    assert places[0][2] == places[1][1]
+
+
+def test_manual_changes_survive_an_unchanged_file_and_yield_to_a_changed_one(sql: Sql) -> None:
+    data = plant()
+    load(sql, data)
+    path = f"{CELL}/cell-1/press-01/power"
+    assert registry_edit.set_attributes(sql, path, {"limit_high": "250", "max_rate": ""}) == 2
+    assert registry_edit.move(sql, f"{CELL}/cell-1/press-01", f"{CELL}/cell-2") == 3
+    assert load(sql, data).version == 3
+    (found,), version = registry_edit.definitions(sql)
+    assert (found.limit_high, found.max_rate, found.path, version) == (250.0, None, f"{CELL}/cell-2/press-01/power", 3)
+    load(sql, plant(power=tag(limits=[-10, 260])))
+    (found,), version = registry_edit.definitions(sql)
+    assert (found.limit_high, found.path, version) == (260.0, f"{CELL}/cell-2/press-01/power", 4)
+
+
+@pytest.mark.parametrize(
+    ("values", "message"),
+    [
+        ({"limit_high": "50"}, "do not enclose eu"),
+        ({"limit_high": "much"}, "limit_high cannot be 'much'"),
+        ({"colour": "red"}, "colour cannot be set of a tag; can be: description"),
+        ({"period_ms": "500"}, "too long for windows of 1 s"),
+        ({"period_ms": "0"}, "refused"),
+        ({"historise": "SOME"}, "historise cannot be 'SOME'"),
+        ({"max_rate": "-1"}, "must be above 0"),
+    ],
+)
+def test_wrong_attributes_are_refused_and_change_nothing(sql: Sql, values: dict[str, str], message: str) -> None:
+    load(sql, plant())
+    with pytest.raises(RegistryError, match=message):
+        registry_edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", values)
+    assert registry_edit.definitions(sql)[1] == 1
+
+
+def test_moves_to_nowhere_or_another_site_are_refused(sql: Sql) -> None:
+    data = plant()
+    other = copy.deepcopy(data["sites"][0])
+    other |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1}]}
+    other["areas"][0]["lines"][0]["cells"][0]["devices"][0]["gateway"] = "gw-s"
+    data["sites"].append(other)
+    load(sql, data)
+    device = f"{CELL}/cell-1/press-01"
+    with pytest.raises(RegistryError, match=r"no cell acme/moon; known: acme/north/forming/line-1/cell-1, "):
+        registry_edit.move(sql, device, "acme/moon")
+    with pytest.raises(RegistryError, match="belongs to gateway gw at site north"):
+        registry_edit.move(sql, device, "acme/south/forming/line-1/cell-2")
+    with pytest.raises(RegistryError, match="no device at acme/north/x"):
+        registry_edit.move(sql, "acme/north/x", f"{CELL}/cell-2")
+    assert registry_edit.move(sql, device, f"{CELL}/cell-1") == 1, "it stands there already"
+
+
+def test_a_gateway_does_not_change_its_site(sql: Sql) -> None:
+    data = plant()
+    load(sql, data)
+    data["sites"][0]["name"] = "south"
+    with pytest.raises(RegistryError, match="gateway gw is registered at site north"):
+        load(sql, data)
+
+
+def test_only_the_sites_of_the_file_are_looked_at(sql: Sql) -> None:
+    load(sql, plant())
+    data = plant()
+    data["sites"][0] |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1}]}
+    data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"][0]["gateway"] = "gw-s"
+    assert load(sql, data).retired_devices == 0
+    assert [row[3] for row in tags(sql).values()] == [False, False]
+
+
+def read_topic(settings: KafkaSettings) -> list[bytes]:
+    return [message.value() or b"" for message in kafka.read_to_end(settings, topics.TAGS.name)]
+
+
+def test_publish_writes_what_changed_and_then_the_marker(history: str, sql: Sql, kafka_topic: KafkaSettings) -> None:
+    load(sql, plant(power=tag(), speed=tag()))
+    assert registry.publish(history, kafka_topic) == "registry version 1: 2 definitions published"
+    assert registry.publish(history, kafka_topic) == "registry version 1 is published already"
+    registry_edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"description": "Shaft power"})
+    assert registry.publish(history, kafka_topic) == "registry version 2: 1 definitions published"
+    folded, versions = Registry(), []
+    for message in read_topic(kafka_topic):
+        if folded.apply(message):
+            versions.append((folded.version, len(folded.tags)))
+    assert versions == [(1, 2), (2, 2)]
+    found, _ = registry_edit.definitions(sql)
+    assert sorted(folded.tags.values(), key=lambda one: one.tag_id) == found
+    assert registry.publish(history, kafka_topic, everything=True) == "registry version 2: 2 definitions published"
+
+
+@pytest.fixture
+def kafka_topic(kafka: str) -> KafkaSettings:
+    """The broker with an empty topic registry.tags."""
+    from confluent_kafka.admin import AdminClient
+    from confluent_kafka.cimpl import NewTopic
+
+    settings = KafkaSettings(bootstrap_servers=kafka)
+    admin = AdminClient({**settings.client_config()})
+    if topics.TAGS.name in admin.list_topics(timeout=10).topics:
+        admin.delete_topics([topics.TAGS.name])[topics.TAGS.name].result(30)
+    from tests.integration.polling import eventually
+
+    eventually(lambda: topics.TAGS.name not in admin.list_topics(timeout=10).topics, timeout_s=30)
+    admin.create_topics([NewTopic(topics.TAGS.name, 1, 1)])[topics.TAGS.name].result(30)
+    return settings
+
+
+def test_the_tool(history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "platform.toml"
+    config.write_text(f'sites = []\n[kafka]\nbootstrap_servers = "127.0.0.1:1"\n[postgres]\ndsn = "{history}"\n')
+    tail = ["--config", str(config)]
+
+    def run(*arguments: str) -> tuple[int, str, str]:
+        code = registry.main([*arguments, *tail])
+        out = capsys.readouterr()
+        return code, out.out, out.err
+
+    file = tmp_path / "plant.yaml"
+    file.write_text(yaml.safe_dump(plant()))
+    assert run("load", str(file)) == (0, "registry version 1: added devices 1, added tags 1\n", "")
+    assert run("set", f"{CELL}/cell-1/press-01/power", "eu_high=90")[1].startswith("registry version 2")
+    assert run("move", f"{CELL}/cell-1/press-01", f"{CELL}/cell-2")[1].startswith("registry version 3")
+    code, out, _ = run("show", f"{CELL}/cell-2")
+    assert (code, out.splitlines()[-1]) == (0, "registry version 3: 1 tags")
+    assert f"{CELL}/cell-2/press-01/power" in out
+    assert run("show", "nowhere")[0] == 1
+    code, _, err = run("set", f"{CELL}/cell-2/press-01/power", "eu_high")
+    assert (code, err) == (1, "'eu_high' is not key=value\n")
+    file.write_text("enterprise: acme")
+    code, _, err = run("load", str(file))
+    assert (code, "tag_classes is missing" in err) == (1, True)
