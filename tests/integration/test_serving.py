@@ -229,7 +229,8 @@ async def test_a_reader_that_does_not_read_delays_nobody(
                 for i in range(1, 41):
                     sent_s = time.monotonic()
                     await asyncio.to_thread(publish_values, producer, float(i), 0.0)
-                    assert (await anext(updates)).value.value == i
+                    while (await anext(updates)).value.value != i:
+                        pass  # what was published before this watch
                     delays_s.append(time.monotonic() - sent_s)
                 assert sorted(delays_s)[35] < 1.0
             for stream in asleep:
