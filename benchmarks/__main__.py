@@ -8,11 +8,12 @@ import os
 import platform
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from benchmarks import throughput, workload
+from benchmarks import commands, throughput, workload
 from benchmarks.line import line
 from schemas import ids
 from schemas.errors import MillraceError
@@ -24,7 +25,7 @@ def main() -> int:
     """Run one scenario; its result on standard output or in a file, progress on standard error."""
     options = _arguments()
     try:
-        result = _throughput(options)
+        result = SCENARIOS[options.scenario](options)
     except MillraceError as error:
         sys.stderr.write(f"bench: {error}\n")
         return 1
@@ -39,7 +40,7 @@ def _throughput(options: argparse.Namespace) -> dict[str, Any]:
     chosen = workload.load(options.workload)
     dirt = workload.load_dirt(options.dirt)
     parallelism = Parallelism(telemetry=options.telemetry_slots, historian=options.historian_slots)
-    progress = Progress(sink=_say)
+    progress = _progress()
     samples = chosen.samples_per_s * options.seconds
     with line(
         chosen, samples=samples, parallelism=parallelism, timescaledb=options.timescaledb, log_to=progress
@@ -47,6 +48,20 @@ def _throughput(options: argparse.Namespace) -> dict[str, Any]:
         start_us = ids.now_us() - int((options.seconds + 60) * 1e6)
         expected = under_test.preload(dirt, seconds=options.seconds, start_us=start_us, seed=options.seed)
         return throughput.run(under_test, expected)
+
+
+def _commands(options: argparse.Namespace) -> dict[str, Any]:
+    return commands.run(commands=options.commands, progress=_progress())
+
+
+SCENARIOS: dict[str, Callable[[argparse.Namespace], dict[str, Any]]] = {
+    "throughput": _throughput,
+    "commands": _commands,
+}
+
+
+def _progress() -> Progress:
+    return Progress(sink=_say)
 
 
 def _say(line_of_progress: str) -> None:
@@ -79,10 +94,11 @@ def _arguments() -> argparse.Namespace:
     parser = argparse.ArgumentParser(
         prog="millrace bench", description="Measure the line; see benchmarks/README.md for what is not measured."
     )
-    parser.add_argument("scenario", choices=("throughput",))
+    parser.add_argument("scenario", choices=tuple(SCENARIOS))
     parser.add_argument("--workload", default="fast", help="of suites/workloads.yaml")
     parser.add_argument("--dirt", default="default", help="of suites/dirt.yaml")
     parser.add_argument("--seconds", type=float, default=60, help="of event time at the workload's nominal rate")
+    parser.add_argument("--commands", type=int, default=200, help="round trips of the scenario commands")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--telemetry-slots", type=int, default=1)
     parser.add_argument("--historian-slots", type=int, default=1)
