@@ -4,7 +4,12 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import hypothesis
 import pytest
+
+# A property holds or it does not; how long a try takes on a busy machine says nothing.
+hypothesis.settings.register_profile("millrace", deadline=None)
+hypothesis.settings.load_profile("millrace")
 
 _HERE = Path(__file__).parent
 # Folders whose name is no rung are fast tests of their own kind (contract, golden).

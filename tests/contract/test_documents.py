@@ -89,7 +89,7 @@ def test_modules_exist(path: Path) -> None:
 def test_topics_exist(path: Path) -> None:
     first = "|".join({topic.name.partition(".")[0] for topic in topics.TOPICS})
     for code in CODE.findall(FENCE.sub("", path.read_text())):
-        if match := re.fullmatch(rf"((?:{first})\.(?!py\b)[a-z]+)(?:\.(?:<site>|[a-z]+))?", code):
+        if match := re.fullmatch(rf"((?:{first})\.(?!(?:py|yaml|toml|md)\b)[a-z]+)(?:\.(?:<site>|[a-z]+))?", code):
             assert topics.find(match[1]), code
 
 
