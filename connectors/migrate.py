@@ -1,5 +1,7 @@
-"""`python -m connectors.migrate --config platform.toml`: bring the database to the newest schema. The last line says what
-was done."""
+"""Bring the database to the newest schema: `python -m connectors.migrate --config platform.toml`.
+
+The last line of output says what was done.
+"""
 
 from __future__ import annotations
 

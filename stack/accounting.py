@@ -1,5 +1,6 @@
-"""The product's promise, measured: produced = stored + rejected + suppressed + held + in flight (+ dropped, each with a
-gap event).
+"""The product's promise, measured: produced = stored + rejected + suppressed + held + in flight.
+
+What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event.
 
 Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry
 job's report of held frames, and the frames that lie in Kafka. Leaves: a plain dictionary for `status --json`, per lane

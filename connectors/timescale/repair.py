@@ -1,5 +1,6 @@
-"""Recomputes windows from samples where the stream could not know everything: BACKFILL, REPLAY, late samples, windows in
-doubt.
+"""Recomputes windows from samples where the stream could not know everything.
+
+That is BACKFILL, REPLAY, late samples, and windows in doubt.
 
 Enters: ranges from the queue `dirty_ranges`. Leaves: rows of `aggregates` with `repaired`, at every window length of
 the tag; hours and days follow from those. Who calls: the maintenance service, every second, one at a time (advisory

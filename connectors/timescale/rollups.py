@@ -1,5 +1,6 @@
-"""Hours without TimescaleDB: computed once they are over, again when they changed. With TimescaleDB its own policies do
-this.
+"""Hours without TimescaleDB: computed once they are over, and again when they changed.
+
+With TimescaleDB its own policies do this.
 
 Enters: marks of `rollup_stale`, put there by a trigger on `aggregates`. Leaves: rows of `rollup_1h`. Who calls: the
 maintenance service. Until an hour is rolled up the view `aggregates_1h` computes it from its windows, so nothing here

@@ -11,7 +11,6 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from connectors import kafka as connector
-from connectors.timescale.migrator import migrate
 from connectors.timescale.store import HistorianStore
 from schemas import topics
 from schemas.checksum import to_signed
@@ -19,8 +18,11 @@ from schemas.frame import Frame
 from schemas.ids import uuid7
 from schemas.settings import KafkaSettings
 from stack import accounting
+from tests.integration.fix_history import history_template, plain_history
 from tests.integration.history import EPOCH, T0_US, Record, event_fields, make_frame, record, validated
 from tests.integration.polling import eventually
+
+__all__ = ["history_template", "plain_history"]
 
 
 @pytest.fixture
@@ -40,10 +42,9 @@ def broker(kafka: str) -> KafkaSettings:
 
 
 @pytest.fixture
-def history(database: str) -> str:
-    """A migrated database."""
-    migrate(database, timescaledb="off")
-    return database
+def history(plain_history: str) -> str:
+    """How samples are stored does not matter here."""
+    return plain_history
 
 
 def frames(count: int) -> list[Frame]:

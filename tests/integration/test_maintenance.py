@@ -18,11 +18,11 @@ from connectors.timescale.maintenance import Maintenance, Task, run_tasks
 from connectors.timescale.store import HistorianStore
 from schemas.frame import Stream
 from schemas.settings import StorageSettings
-from tests.integration.fix_history import history, sql, store, variant
+from tests.integration.fix_history import history, history_template, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, validated, window_batch
 from tests.integration.polling import eventually
 
-__all__ = ["history", "sql", "store", "variant"]
+__all__ = ["history", "history_template", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)

@@ -15,9 +15,9 @@ from connectors import migrate as tool
 from connectors.timescale.migrator import FOLDER, MigrationError, migrate, read_migrations
 from schemas.errors import ConfigError
 from schemas.verdicts import Verdict, is_reject
-from tests.integration.fix_history import history, sql, variant
+from tests.integration.fix_history import history, history_template, sql, variant
 
-__all__ = ["history", "sql", "variant"]
+__all__ = ["history", "history_template", "sql", "variant"]
 
 Sql = psycopg.Connection[Any]
 

@@ -18,10 +18,10 @@ from schemas import topics
 from schemas.errors import RegistryError
 from schemas.registry import Registry
 from schemas.settings import KafkaSettings
-from tests.integration.fix_history import sql
+from tests.integration.fix_history import history_template, plain_history, sql
 from tests.integration.history import plant, tag
 
-__all__ = ["history", "sql"]
+__all__ = ["history_template", "plain_history", "sql"]
 
 Sql = psycopg.Connection[Any]
 CELL = "acme/north/forming/line-1"
@@ -29,12 +29,9 @@ EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
 
 
 @pytest.fixture
-def history(database: str) -> str:
-    """A migrated database; how samples are stored does not matter here."""
-    from connectors.timescale.migrator import migrate
-
-    migrate(database, timescaledb="off")
-    return database
+def history(plain_history: str) -> str:
+    """How samples are stored does not matter here."""
+    return plain_history
 
 
 def load(sql: Sql, data: dict[str, Any]) -> LoadReport:

@@ -1,5 +1,4 @@
-"""The repair: what the stream could not fold is recomputed from samples, at every level, and nothing is lost to a race
-with the stream."""
+"""The repair: what the stream could not fold is recomputed from samples, and nothing is lost to a race with the stream."""
 
 from __future__ import annotations
 
@@ -15,10 +14,10 @@ from connectors.timescale.partitions import PartitionCache
 from connectors.timescale.rollups import roll_up, thin_marks
 from connectors.timescale.store import HistorianStore
 from schemas.frame import Stream
-from tests.integration.fix_history import history, sql, store, variant
+from tests.integration.fix_history import history, history_template, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
 
-__all__ = ["history", "sql", "store", "variant"]
+__all__ = ["history", "history_template", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)
