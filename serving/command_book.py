@@ -188,6 +188,8 @@ def _view(entry: _Entry) -> CommandView | None:
     ack = entry.ack
     if ack is None or base.state in OUTCOMES or _RANK[ack.state] <= _RANK[base.state]:
         return base
+    if base.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:
+        return base  # the gateway keeps it, and waits for the approval as well
     return replace(
         base, state=ack.state, provisional=True, updated_us=ack.time_us, detail=ack.detail, readback=ack.readback
     )

@@ -82,6 +82,19 @@ def test_acks_out_of_order_do_not_go_back() -> None:
     assert seen(known)[0] is CommandState.EXECUTING
 
 
+def test_a_command_at_the_gateway_still_waits_for_its_approval() -> None:
+    known = book()
+    known.apply_request(request(requires_approval=True))
+    known.apply_ack(ack(CommandState.DELIVERED))
+    assert seen(known)[0] is CommandState.PENDING_APPROVAL
+    known.apply_state(record(CommandState.PENDING_APPROVAL, 1))
+    assert seen(known)[:3] == (CommandState.PENDING_APPROVAL, 1, False)
+    known.apply_state(record(CommandState.ACCEPTED, 2))
+    assert seen(known)[:3] == (CommandState.DELIVERED, 2, True)
+    known.apply_ack(ack(CommandState.EXECUTING))
+    assert seen(known)[0] is CommandState.EXECUTING
+
+
 def test_an_orphaned_ack_is_no_command() -> None:
     known = book()
     known.apply_ack(ack(CommandState.SUCCEEDED))
