@@ -32,6 +32,7 @@ def pack(layout: int, fields: dict[str, Any] | None = None, *arrays: NDArray[Any
     chunks = [_HEAD.pack(_MAGIC, layout, len(arrays), len(text)), text]
     for array in arrays:
         rows, columns = array.shape if array.ndim == 2 else (0, array.shape[0])
+        columns = array.size // max(rows, 1)  # 0 also for no rows of something
         chunks += (_ARRAY.pack(_CODES[array.dtype], rows, columns), array.tobytes())
     return b"".join(chunks)
 

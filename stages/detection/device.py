@@ -1,5 +1,4 @@
-"""Anomaly detection of one device: its mode, its detectors (one per window length), its episodes, and its detectors'
-failures.
+"""Anomaly detection of one device: its mode, its detectors per window length, its episodes, and detectors that fail.
 
 Fed by `stages.detection.lane` with closed windows and context values in order of event time. Windows wait `CONFIRM_US`
 of event time before they are scored, because a change of mode is seen a little later than the values that follow from

@@ -69,13 +69,13 @@ class EpisodeTracker:
 
     def on_score(self, subject: Subject, start_us: int, end_us: int, score: Score) -> list[bytes]:
         """Anomaly records that follow from one scored window of `subject`."""
-        messages = self.on_time(end_us)
+        messages = self.on_time(start_us)
         threshold = self.threshold.at(end_us)
         reached = score.value >= threshold and not score.grace
         recent = (self.recent.get(subject.window_s, []) + [start_us if reached else None])[-3:]
         self.recent[subject.window_s] = recent
         if self.open is not None:
-            return messages + self._go_on(subject, end_us, score)
+            return messages + self._go_on(subject, end_us, score) + self.on_time(end_us)
         hits = [start for start in recent if start is not None]
         if reached and (len(hits) >= 2 or score.value >= 0.5 * (1.0 + threshold)):
             messages.append(self._begin(subject, hits[0], end_us, score, threshold))

@@ -49,4 +49,11 @@ def make(spec: DetectorSpec, subject: Subject) -> Detector:
 
 def probe_subject() -> Subject:
     """A subject to try parameters on."""
-    return Subject(device_id=0, window_s=1, tag_id=np.array([1], np.int32), span=np.array([1.0]), seed=0)
+    return Subject(
+        device_id=0,
+        window_s=1,
+        tag_id=np.array([1], np.int32),
+        normal_low=np.array([0.0]),
+        normal_high=np.array([1.0]),
+        seed=0,
+    )

@@ -316,19 +316,23 @@ def _is_feature(tag: TagDefinition, spec: DetectorSpec) -> bool:
 
 
 def _subject(device_id: int, window_s: int, tags: list[TagDefinition]) -> Subject:
-    span = [
-        np.nan if tag.eu_low is None or tag.eu_high is None or tag.eu_high <= tag.eu_low else tag.eu_high - tag.eu_low
+    ranges = [
+        (np.nan, np.nan)
+        if tag.eu_low is None or tag.eu_high is None or tag.eu_high <= tag.eu_low
+        else (tag.eu_low, tag.eu_high)
         for tag in tags
     ]
+    low, high = np.array(ranges, dtype=np.float64).T
     ids = np.array([tag.tag_id for tag in tags], dtype=np.int32)
-    return Subject(device_id=device_id, window_s=window_s, tag_id=ids, span=np.array(span), seed=device_id)
+    return Subject(device_id=device_id, window_s=window_s, tag_id=ids, normal_low=low, normal_high=high, seed=device_id)
 
 
 def _same(watch: DeviceWatch, subjects: list[Subject]) -> bool:
     known = {subject.window_s: subject for subject, _ in watch.detectors.values()}
     return known.keys() == {subject.window_s for subject in subjects} and all(
         np.array_equal(known[each.window_s].tag_id, each.tag_id)
-        and np.array_equal(known[each.window_s].span, each.span, equal_nan=True)
+        and np.array_equal(known[each.window_s].normal_low, each.normal_low, equal_nan=True)
+        and np.array_equal(known[each.window_s].normal_high, each.normal_high, equal_nan=True)
         for each in subjects
     )
 

@@ -87,21 +87,31 @@ class GaussianModel:
 
 
 class HalfSpaceModel:
-    """Half-space trees (Tan, Ting and Liu, 2011; by river) on all deviations together, calibrated by their own scores.
+    """Half-space trees (Tan, Ting and Liu, 2011; by river) on a summary of all deviations, calibrated by their own scores.
 
-    Finds combinations that have not been seen, without a notion of direction; weak when tags are many and the fault is
-    in one of them, and blind until `window` windows have been seen. Costs about 100 µs. The structure of the trees
-    follows from the seed, so a snapshot holds their masses only: about 10 KB.
+    The summary has the same seven features for any number of tags (the largest deviation of each kind, the three most
+    deviating tags, the mean square), because trees that split at random hardly ever look at the one tag that has a
+    fault among many. Finds patterns of deviations that have not been seen even when none is large; blind until `window`
+    windows have been seen. Costs about 100 µs. The structure of the trees follows from the seed, so a snapshot holds
+    their masses only: about 10 KB.
     """
 
     LAYOUT = 1
+    FEATURES = ("level", "step", "spread", "first", "second", "third", "square")
 
-    def __init__(self, tags: int, *, seed: int, trees: int = 10, height: int = 6, window: int = 250) -> None:
-        self._names = [f"{kind}{at:03d}" for kind in ("level", "step", "spread") for at in range(tags)]
+    def __init__(self, *, seed: int, trees: int = 10, height: int = 6, window: int = 250) -> None:
         self._trees = anomaly.HalfSpaceTrees(n_trees=trees, height=height, window_size=window, seed=seed)
         self._usual = proba.Gaussian()
         self._grace = window // 2
         self._scored: tuple[Deviations, dict[str, float], float] | None = None
+
+    def _features(self, deviations: Deviations) -> dict[str, float]:
+        largest = deviations.largest
+        most = np.sort(largest)[::-1][:3]
+        kinds = [np.abs(kind).max(initial=0.0) for kind in (deviations.level, deviations.step, deviations.spread)]
+        square = math.sqrt(float(np.mean(np.minimum(largest, 1e6) ** 2))) if len(largest) else 0.0
+        sizes = np.array([*kinds, *most, *[0.0] * (3 - len(most)), square])
+        return dict(zip(self.FEATURES, (1.0 - np.exp(-sizes / 4.0)).tolist(), strict=True))
 
     def _score(self, deviations: Deviations) -> tuple[Deviations, dict[str, float], float]:
         """Features and raw score; the trees are walked once for a window that is scored and then learned."""
@@ -110,16 +120,15 @@ class HalfSpaceModel:
             self._scored = deviations, features, float(self._trees.score_one(features))
         return self._scored
 
-    def _features(self, deviations: Deviations) -> dict[str, float]:
-        every = np.concatenate((deviations.level, deviations.step, deviations.spread))
-        return dict(zip(self._names, (0.5 + 0.5 * np.tanh(every / HALF_AT)).tolist(), strict=True))
-
     def score(self, deviations: Deviations) -> float:
         """See Model."""
         _, _, raw = self._score(deviations)
         if self._usual.n_samples < self._grace:
             return 0.0
-        return float(strength(np.array(max(raw - self._usual.mu, 0.0) / max(self._usual.sigma, 0.01))))
+        deviation = max(raw - self._usual.mu, 0.0) / max(self._usual.sigma, 0.01)
+        return float(
+            -math.expm1(-math.log(2.0) * (deviation / 5.0) ** 2)
+        )  # raw scores end at 1, so never many standard deviations
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
@@ -147,7 +156,7 @@ class HalfSpaceModel:
             window_size=self._trees.window_size,
             seed=self._trees.seed,
         )
-        fresh.learn_one(dict.fromkeys(self._names, 0.5))  # grows the trees
+        fresh.learn_one(dict.fromkeys(self.FEATURES, 0.5))  # grows the trees
         nodes = [node for tree in fresh.trees for node in tree.iter_dfs()]
         if len(nodes) != len(masses):
             msg = f"snapshot of half-space trees has {len(masses)} nodes, these have {len(nodes)}"

@@ -21,14 +21,15 @@ Vector = NDArray[np.float64]
 class Subject:
     """What a detector watches: k tags of a device that have the same smallest window.
 
-    `span` (k,) is the width of each tag's normal (EU) range in its unit, NaN when the registry has none. `seed` makes
-    random structure reproducible.
+    `normal_low` and `normal_high` (k,) are each tag's normal (EU) range in its unit, NaN when the registry has none.
+    `seed` makes random structure reproducible.
     """
 
     device_id: int
     window_s: int
     tag_id: NDArray[np.int32]
-    span: Vector
+    normal_low: Vector
+    normal_high: Vector
     seed: int
 
 

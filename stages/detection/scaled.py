@@ -15,7 +15,7 @@ LAYOUT = 1
 
 
 class ScaledDetector:
-    """The strongest of several models, each with a weight, on the same deviations."""
+    """Several models on the same deviations, joined as independent evidence: 1 - (1 - w1 s1)(1 - w2 s2)…, w their weights."""
 
     version = 1
 
@@ -34,10 +34,13 @@ class ScaledDetector:
         """See Detector."""
         deviations = self._deviations(features)
         part = strength(deviations.largest)
-        value = 0.0 if deviations.grace else max(w * model.score(deviations) for model, w in self._models.values())
+        doubt = 1.0
+        if not deviations.grace:
+            for model, weight in self._models.values():
+                doubt *= 1.0 - weight * model.score(deviations)
         above = features.high - deviations.expected_high > deviations.expected_low - features.low
         return Score(
-            value=min(max(value, 0.0), 1.0),
+            value=min(max(1.0 - doubt, 0.0), 1.0),
             grace=deviations.grace,
             part=part,
             seen=np.where(above, features.high, features.low),
@@ -85,17 +88,17 @@ def halfspace(
     subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, **parameters: Any
 ) -> ScaledDetector:
     """`halfspace`: half-space trees. Parameters beside those of the trees are AdaptiveScaler's."""
-    model = HalfSpaceModel(len(subject.tag_id), seed=subject.seed, trees=trees, height=height, window=window)
+    model = HalfSpaceModel(seed=subject.seed, trees=trees, height=height, window=window)
     return ScaledDetector(subject, {"halfspace": (model, 1.0)}, **parameters)
 
 
 def ensemble(
-    subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, novelty: float = 0.7, **parameters: Any
+    subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, novelty: float = 0.35, **parameters: Any
 ) -> ScaledDetector:
     """`ensemble`: both.
 
     `novelty` is the weight of the trees: alone they need about 11 deviations of their own scale.
     """
-    model = HalfSpaceModel(len(subject.tag_id), seed=subject.seed, trees=trees, height=height, window=window)
+    model = HalfSpaceModel(seed=subject.seed, trees=trees, height=height, window=window)
     models: dict[str, tuple[Model, float]] = {"gaussian": (GaussianModel(), 1.0), "halfspace": (model, novelty)}
     return ScaledDetector(subject, models, **parameters)

@@ -23,6 +23,7 @@ from stages.detection.protocol import Features, Subject, Vector
 
 MODES = 6
 CLIP = 4.0
+LARGEST = 1e9
 LAYOUT = 1
 _LEVEL_N, _LEVEL, _LEVEL_VAR, _SPREAD_N, _SPREAD, _SPREAD_VAR, _STEP_N, _STEP_VAR, _SEEN_LOW, _SEEN_HIGH, _PROMPT = (
     range(11)
@@ -81,6 +82,7 @@ class AdaptiveScaler:
         resolution: float = 0.005,
     ) -> None:
         self.subject = subject
+        self._span = subject.normal_high - subject.normal_low
         self._memory = max(memory_s / subject.window_s, 200.0)
         self._grace = max(grace_windows, int(grace_s / subject.window_s))
         self._settle_s, self._level_settle_s = settle_s, level_settle_s
@@ -90,6 +92,7 @@ class AdaptiveScaler:
         self._last_end_us = 0
         self._last_mode = ""
         self._last_settled_s = float("inf")
+        self._alone: tuple[Features, Vector] | None = None
 
     def measure(self, features: Features) -> Deviations:
         """Deviations of a window; changes nothing."""
@@ -104,21 +107,27 @@ class AdaptiveScaler:
         floor = self._floor(stats)
         level_scale = np.sqrt(stats[_LEVEL_VAR] + floor * floor)
         level = (features.mean - stats[_LEVEL]) / level_scale
-        level[~((stats[_LEVEL_N] >= self._grace) & self._settled(features, stats))] = 0.0
+        level = _said(level, (stats[_LEVEL_N] >= self._grace) & self._settled(features, stats))
+        # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
+        outside = np.fmax(features.mean - self.subject.normal_high, 0.0)
+        outside += np.fmin(features.mean - self.subject.normal_low, 0.0)
+        outside = _said(outside / floor, features.count > 0)
+        level = np.where(np.abs(outside) > np.abs(level), outside, level)
         heading = self._heading(features)
         step = (features.mean - heading) / np.sqrt(stats[_STEP_VAR] + floor * floor)
-        step[~(stats[_STEP_N] >= self._grace)] = 0.0
+        step = _said(step, stats[_STEP_N] >= self._grace)
         alone = self._spread(features, stats, floor)
+        self._alone = features, alone
         lasting = self._lasting(features, alone) / _WEIGHT_SCALE
         spread = np.where(np.abs(lasting) > np.abs(alone), lasting, alone)
         # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
-        centre = np.where(np.abs(np.nan_to_num(step)) > np.abs(np.nan_to_num(level)), heading, stats[_LEVEL])
+        centre = np.where(np.abs(step) > np.abs(level), heading, stats[_LEVEL])
         centre = np.where(np.isnan(centre), stats[_LEVEL], centre)
         reach = 3.0 * np.sqrt(np.maximum(stats[_SPREAD], 0.0) ** 3 + stats[_LEVEL_VAR] + floor * floor)
         return Deviations(
-            level=np.nan_to_num(level, nan=0.0, posinf=1e9, neginf=-1e9),
-            step=np.nan_to_num(step, nan=0.0, posinf=1e9, neginf=-1e9),
-            spread=np.nan_to_num(spread, nan=0.0, posinf=1e9, neginf=-1e9),
+            level=level,
+            step=step,
+            spread=spread,
             expected_low=centre - reach,
             expected_high=centre + reach,
             grace=not (stats[_SPREAD_N] >= self._grace).any() and not (stats[_LEVEL_N] >= self._grace).any(),
@@ -134,7 +143,9 @@ class AdaptiveScaler:
             floor = self._floor(stats)
             np.fmin(stats[_SEEN_LOW], features.mean, out=stats[_SEEN_LOW])
             np.fmax(stats[_SEEN_HIGH], features.mean, out=stats[_SEEN_HIGH])
-            rows[_TREND] = self._lasting(features, self._spread(features, stats, floor))
+            measured = self._alone is not None and self._alone[0] is features
+            alone = self._alone[1] if measured and self._alone else self._spread(features, stats, floor)
+            rows[_TREND] = self._lasting(features, alone)
             settled = self._settled(features, stats)
             if _PROMPT_S <= features.settled_s < self._level_settle_s:
                 # Judged by the tag's own short-term noise: a temperature that is a little low is still on its way.
@@ -146,9 +157,11 @@ class AdaptiveScaler:
             root, usable = self._usable_root(features, stats)
             self._follow(stats, _SPREAD_N, _SPREAD, _SPREAD_VAR, root, usable, 0.02 * stats[_SPREAD])
             stepped = known & ~np.isnan(heading)
-            self._follow(stats, _STEP_N, None, _STEP_VAR, features.mean - np.nan_to_num(heading), stepped, floor)
+            self._follow(stats, _STEP_N, None, _STEP_VAR, features.mean - heading, stepped, floor)
             moved = features.mean - rows[_LAST]
-            rows[_SLOPE] = np.where(np.isnan(rows[_SLOPE]), moved, rows[_SLOPE] + 0.3 * (moved - rows[_SLOPE]))
+            reach = CLIP * np.sqrt(stats[_STEP_VAR] + floor * floor)
+            turned = rows[_SLOPE] + _WEIGHT * np.minimum(np.maximum(moved - rows[_SLOPE], -reach), reach)
+            rows[_SLOPE] = np.where(np.isnan(rows[_SLOPE]), moved, turned)
             rows[_LAST] = features.mean
         self._memory_rows = rows
         self._last_end_us, self._last_mode, self._last_settled_s = features.end_us, features.mode, features.settled_s
@@ -185,7 +198,7 @@ class AdaptiveScaler:
     def _lasting(self, features: Features, alone: Vector) -> Vector:
         """Weighted mean of spread deviations with this one: a small change that stays is a change."""
         before = self._memory_rows[_TREND] if self._goes_on(features) else np.zeros(len(alone))
-        lasting: Vector = before + _WEIGHT * (np.clip(np.nan_to_num(alone), -6.0, 6.0) - before)
+        lasting: Vector = before + _WEIGHT * (np.minimum(np.maximum(alone, -6.0), 6.0) - before)
         return lasting
 
     def _spread(self, features: Features, stats: NDArray[np.float64], floor: Vector) -> Vector:
@@ -200,11 +213,10 @@ class AdaptiveScaler:
         most = np.cbrt(features.variance)
         least = np.cbrt(np.maximum(features.variance - trend - doubt, 0.0))
         outside = np.where(least > stats[_SPREAD], least - stats[_SPREAD], np.minimum(most - stats[_SPREAD], 0.0))
-        outside[~((stats[_SPREAD_N] >= self._grace) & (features.count >= _FEW))] = 0.0
         # More spread has to be visible in the tag's range; less is judged against what was usual alone.
         small = np.where(outside > 0.0, np.cbrt((0.1 * floor) ** 2), 0.0) + 0.02 * stats[_SPREAD] + 1e-12
-        spread: Vector = outside / np.sqrt(stats[_SPREAD_VAR] + small * small)
-        return spread
+        spread = outside / np.sqrt(stats[_SPREAD_VAR] + small * small)
+        return _said(spread, (stats[_SPREAD_N] >= self._grace) & (features.count >= _FEW))
 
     def _usable_root(self, features: Features, stats: NDArray[np.float64]) -> tuple[Vector, NDArray[np.bool_]]:
         """Cube root of the variance about the trend, and where it is worth learning: where the trend does not rule it.
@@ -249,7 +261,7 @@ class AdaptiveScaler:
         reach = CLIP * np.sqrt(var + floor * floor)
         off = value - centre
         # The very first windows have nothing to be clipped against.
-        off = np.where(count >= _FEW, np.clip(off, -reach, reach), off)
+        off = np.where(count >= _FEW, np.minimum(np.maximum(off, -reach), reach), off)
         weight = 1.0 / np.minimum(count + 1.0, self._memory)
         if mean_row is None:
             moved = var + weight * (off * off - var)
@@ -261,9 +273,9 @@ class AdaptiveScaler:
 
     def _floor(self, stats: NDArray[np.float64]) -> Vector:
         """Smallest deviation of a mean that matters, in the tag's unit."""
-        seen = np.nan_to_num(stats[_SEEN_HIGH] - stats[_SEEN_LOW])
-        span = self.subject.span
-        floor: Vector = self._resolution * np.where(np.isnan(span), seen, span) + 1e-9 * np.abs(stats[_LEVEL]) + 1e-12
+        seen = stats[_SEEN_HIGH] - stats[_SEEN_LOW]
+        span = np.where(np.isnan(self._span), np.where(np.isnan(seen), 0.0, seen), self._span)
+        floor: Vector = self._resolution * span + 1e-9 * np.abs(stats[_LEVEL]) + 1e-12
         return floor
 
     # --- state -----------------------------------------------------------------------------------------------------------
@@ -292,6 +304,13 @@ class AdaptiveScaler:
         self._last_end_us = int(str(fields["last_end_us"]))
         self._last_mode = str(fields["last_mode"])
         self._last_settled_s = float(str(fields["last_settled_s"]))
+
+
+def _said(deviation: Vector, known: NDArray[np.bool_]) -> Vector:
+    """Deviations in bounds, 0 where nothing is known."""
+    bounded: Vector = np.minimum(np.maximum(deviation, -LARGEST), LARGEST)
+    bounded[~(known & (bounded == bounded))] = 0.0  # noqa: PLR0124  # NaN
+    return bounded
 
 
 def _trend_variance(features: Features) -> Vector:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import math
 import random
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -21,7 +22,7 @@ from tests.golden.support import QUIET, Driver, Sample, judged, logic_of, make_f
 DAY_S = 86_400.0
 
 
-def judge(samples: list[tuple[float, ...]], *tags: TagDefinition, **frame: object) -> list[str]:
+def judge(samples: Sequence[tuple[float, ...]], *tags: TagDefinition, **frame: object) -> list[str]:
     driver = Driver(tags or [tag(1)])
     driver.frame(make_frame(samples, **frame))  # type: ignore[arg-type]
     return verdicts(driver.outputs)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 
 from schemas import quality, topics
 from schemas.frame import Frame
@@ -17,6 +18,8 @@ from stages.config import DetectionConfig, TelemetryConfig, WindowConfig
 from tests.golden.support import (
     Driver,
     Sample,
+    Window,
+    WindowKey,
     assert_windows_equal,
     emissions,
     final_windows,
@@ -49,7 +52,7 @@ samples = st.builds(
 # --- algebra --------------------------------------------------------------------------------------------------------------
 
 
-def part(rows: list[tuple[int, float, int]]) -> np.ndarray:
+def part(rows: list[tuple[int, float, int]]) -> NDArray[np.int64]:
     """Partial of one window of (time, value, rank)."""
     rows = sorted(rows, key=lambda row: (row[0], row[2]))
     return summarise(
@@ -64,14 +67,14 @@ def part(rows: list[tuple[int, float, int]]) -> np.ndarray:
     )
 
 
-def merged(*parts: np.ndarray) -> np.ndarray:
+def merged(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
     into = empty(1)
     for each in parts:
         merge(into, each)
     return into
 
 
-def same(left: np.ndarray, right: np.ndarray, scale: float) -> None:
+def same(left: NDArray[np.int64], right: NDArray[np.int64], scale: float) -> None:
     inexact = [aggregates.MEAN, aggregates.M2]
     exact = [row for row in range(aggregates.ROWS) if row not in inexact]
     assert left[exact].tolist() == right[exact].tolist()
@@ -118,7 +121,8 @@ def test_variance_is_stable_far_from_zero() -> None:
 
 def split(rows: list[Sample], chance: random.Random) -> list[Frame]:
     """Consecutive frames of samples in this order."""
-    frames, at = [], 0
+    frames: list[Frame] = []
+    at = 0
     while at < len(rows):
         size = chance.randint(1, 12)
         frames.append(make_frame(rows[at : at + size], len(frames), closed_s=30.0))
@@ -126,13 +130,13 @@ def split(rows: list[Sample], chance: random.Random) -> list[Frame]:
     return frames
 
 
-def run(frames: list[Frame], *, crashing: bool = False) -> dict[tuple[int, int, float], object]:
+def run(frames: list[Frame], *, crashing: bool = False) -> dict[WindowKey, Window]:
     driver = Driver(TAGS, PATIENT, crashing=crashing)
     for each in frames:
         driver.frame(each)
     driver.flush()
     assert all(name in {"GOOD", "DEGRADED_QUALITY"} for name in verdicts(driver.outputs))
-    return final_windows(driver.outputs)  # type: ignore[return-value]
+    return final_windows(driver.outputs)
 
 
 @settings(max_examples=150, deadline=None)
@@ -140,15 +144,15 @@ def run(frames: list[Frame], *, crashing: bool = False) -> dict[tuple[int, int, 
 def test_any_order_duplication_and_split_gives_the_oracles_windows(rows: list[Sample], chance: random.Random) -> None:
     frames = split(rows, chance)
     expected = oracle(frames, WINDOWS)
-    assert_windows_equal(run(frames), expected)  # type: ignore[arg-type]
+    assert_windows_equal(run(frames), expected)
     shuffled = frames + chance.sample(frames, len(frames) // 2)
     chance.shuffle(shuffled)
-    assert_windows_equal(run(shuffled, crashing=chance.random() < 0.3), expected)  # type: ignore[arg-type]
+    assert_windows_equal(run(shuffled, crashing=chance.random() < 0.3), expected)
     chance.shuffle(rows)
     again = split(rows, chance)
     final = run(again)
-    assert_windows_equal(final, oracle(again, WINDOWS))  # type: ignore[arg-type]
-    assert {key: row.count for key, row in final.items()} == {key: row.count for key, row in expected.items()}  # type: ignore[attr-defined]
+    assert_windows_equal(final, oracle(again, WINDOWS))
+    assert {key: row.count for key, row in final.items()} == {key: row.count for key, row in expected.items()}
 
 
 # --- clocks ---------------------------------------------------------------------------------------------------------------
@@ -165,7 +169,7 @@ def test_a_window_is_emitted_when_its_devices_clock_has_passed_its_end() -> None
 
 
 def test_one_devices_wrong_clock_changes_nobody_elses_windows() -> None:
-    def run_with(offset_s: float) -> dict[tuple[int, int, float], object]:
+    def run_with(offset_s: float) -> dict[WindowKey, Window]:
         driver = Driver([tag(1, 1), tag(2, 2)])
         for second in range(30):
             at = second + 0.5
@@ -200,7 +204,8 @@ def test_lateness_is_judged_against_the_clock_before_the_frame() -> None:
 
 def test_lateness_can_differ_by_window_length() -> None:
     config = TelemetryConfig(
-        detection=DetectionConfig(enabled=False), windows=WindowConfig(lateness_s=1.0, lateness_by_window_s={"10": 60.0})
+        detection=DetectionConfig(enabled=False),
+        windows=WindowConfig(lateness_s=1.0, lateness_by_window_s={"10": 60.0}),
     )
     driver = Driver([tag(1, windows_s=(1, 10))], config)
     driver.frame(make_frame([(1, 0.5, 1.0)], 0))
