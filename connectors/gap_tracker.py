@@ -1,16 +1,38 @@
-"""Gaps in a device's data that begin when its connection breaks and end with its first new sample.
+"""Gaps in a device's data that begin when its connection breaks and end when all its tags have been heard again.
 
 Used by the machine connectors. How many samples are missing cannot be known (`samples` -1): they were lost before they
-reached the gateway. A silence of at most one and a half sampling periods of the device's fastest tag is no gap.
+reached the gateway. A new connection begins with the current value of every tag, and that of a slow tag may be as old as
+its period: samples of a faster tag may be missing behind it. So a gap ends with the latest of the tags' first new
+samples, looked for during the first seconds of the connection. A silence of at most one and a half sampling periods of
+the device's fastest tag is no gap.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 
 from connectors.readings import Readings
 from schemas.events import Gap
 from schemas.registry import TagDefinition
+
+SETTLING_US = 2_000_000
+"""Source time after the first new sample in which other tags are still waited for."""
+
+
+@dataclass(slots=True)
+class _Open:
+    from_us: int
+    cause: str
+    lane: int = 0
+    since_us: int = 0
+    first_us: dict[int, int] = field(default_factory=dict)
+    """Per tag: source time of its first new sample on the new connection."""
+
+    def hear(self, tag: TagDefinition, time_us: int) -> None:
+        self.lane = tag.lane
+        self.since_us = self.since_us or time_us
+        self.first_us.setdefault(tag.tag_id, time_us)
 
 
 class GapTracker:
@@ -18,31 +40,38 @@ class GapTracker:
 
     def __init__(self, report: Callable[[int, Gap], None]) -> None:
         self._report = report
-        self._open: dict[int, tuple[int, str]] = {}
+        self._open: dict[int, _Open] = {}
 
     def begin(self, device_id: int, from_us: int, cause: str) -> None:
         """The device's last sample before its connection broke; an open gap keeps its beginning."""
-        self._open.setdefault(device_id, (from_us, cause))
+        gap = self._open.setdefault(device_id, _Open(from_us, cause))
+        gap.since_us = 0
+        gap.first_us.clear()
 
     def advance(self, device_id: int, from_us: int) -> None:
         """An open gap of the device begins no earlier than this."""
-        if device_id in self._open:
-            start, cause = self._open[device_id]
-            self._open[device_id] = (max(start, from_us), cause)
+        if (gap := self._open.get(device_id)) is not None:
+            gap.from_us = max(gap.from_us, from_us)
 
     def end(self, readings: Readings, tags: Mapping[int, TagDefinition]) -> None:
-        """Close the gaps of the devices that new readings are of. `tags` by tag id."""
+        """Note the new readings of devices with an open gap; close those that are heard in full. `tags` by tag id."""
         if not self._open:
             return
-        first: dict[int, tuple[int, TagDefinition]] = {}
+        newest: dict[int, int] = {}
         for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
             tag = tags.get(tag_id)
-            if tag is not None and time_us > self._open.get(tag.device_id, (1 << 62, ""))[0]:
-                known = first.get(tag.device_id)
-                if known is None or time_us < known[0]:
-                    first[tag.device_id] = (time_us, tag)
-        for device_id, (to_us, tag) in first.items():
-            from_us, cause = self._open.pop(device_id)
-            fastest_ms = min(one.period_ms for one in tags.values() if one.device_id == device_id)
-            if from_us and to_us - from_us > 1500 * fastest_ms:
-                self._report(device_id, Gap(lane=tag.lane, from_us=from_us, to_us=to_us, cause=cause))
+            gap = None if tag is None else self._open.get(tag.device_id)
+            if tag is not None and gap is not None and time_us > gap.from_us:
+                gap.hear(tag, time_us)
+                newest[tag.device_id] = max(newest.get(tag.device_id, 0), time_us)
+        for device_id, newest_us in newest.items():
+            mine = [tag for tag in tags.values() if tag.device_id == device_id]
+            gap = self._open[device_id]
+            if len(gap.first_us) == len(mine) or newest_us - gap.since_us >= SETTLING_US:
+                self._close(device_id, min(tag.period_ms for tag in mine))
+
+    def _close(self, device_id: int, fastest_ms: int) -> None:
+        gap = self._open.pop(device_id)
+        to_us = max(gap.first_us.values())
+        if gap.from_us and to_us - gap.from_us > 1500 * fastest_ms:
+            self._report(device_id, Gap(lane=gap.lane, from_us=gap.from_us, to_us=to_us, cause=gap.cause))

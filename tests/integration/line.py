@@ -16,6 +16,7 @@ from typing import Any
 import psycopg
 
 from connectors import kafka
+from connectors import registry as registry_tool
 from edge.simulator.journal_reader import Emitted, JournalReader
 from schemas import codec, topics
 from schemas.registry import TagDefinition, tag_from_record
@@ -92,6 +93,12 @@ class Line:
         """The one tag whose path ends so."""
         (tag,) = (tag for path, tag in self.tags.items() if path.endswith(ending))
         return tag
+
+    def registry(self, *arguments: str) -> None:
+        """Change the registry, and publish the change."""
+        file = str(self.config.config / "platform.toml")
+        assert registry_tool.main([*arguments, "--config", file]) == 0
+        assert registry_tool.main(["publish", "--config", file]) == 0
 
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a query."""
