@@ -304,8 +304,8 @@ def test_a_control_after_the_outcome_is_named() -> None:
 def test_an_ended_command_is_forgotten_after_the_retention() -> None:
     bench = Bench().feed(request(), ack(SUCCEEDED)).advance(CONFIG.retention_ms / 1000 - 1)
     assert bench.memory is not None
-    bench.advance(1)
-    assert (bench.memory, bench.timer_us) == (None, None)
+    forgotten = bench.advance(1)
+    assert (forgotten.memory, forgotten.timer_us) == (None, None)
 
 
 def test_a_timer_that_is_not_due_does_nothing() -> None:

@@ -8,7 +8,9 @@ import pytest
 from benchmarks.nab import data, scorer
 
 FOLDER = data.DEFAULT_FOLDER
-pytestmark = pytest.mark.skipif(not FOLDER.exists(), reason="the NAB subset is not beside the repository; set MILLRACE_NAB_DATA")
+pytestmark = pytest.mark.skipif(
+    not FOLDER.exists(), reason="the NAB subset is not beside the repository; set MILLRACE_NAB_DATA"
+)
 DETECTORS = ("numenta", "windowedGaussian")
 
 
@@ -18,7 +20,9 @@ def published(detector: str, series: data.Series) -> list[dict[str, str]]:
 
 
 def standard(detector: str) -> dict[str, dict[str, str]]:
-    return {row["File"]: row for row in data.read_rows(FOLDER / "results" / detector / f"{detector}_standard_scores.csv")}
+    return {
+        row["File"]: row for row in data.read_rows(FOLDER / "results" / detector / f"{detector}_standard_scores.csv")
+    }
 
 
 @pytest.fixture(scope="module")
@@ -34,9 +38,15 @@ def test_rows_are_the_published_rows(detector: str, profile: scorer.Profile, cor
     for series in corpus:
         rows = published(detector, series)
         column = next(name for name in rows[0] if name.endswith(profile.name))
-        columns.append((np.array([float(row["anomaly_score"]) for row in rows]), np.array([float(row[column]) for row in rows])))
+        columns.append(
+            (np.array([float(row["anomaly_score"]) for row in rows]), np.array([float(row[column]) for row in rows]))
+        )
     threshold = float(next(iter(standard(detector).values()))["Threshold"])
-    candidates = [threshold] if profile is scorer.STANDARD else [threshold, *np.unique(np.concatenate([s for s, _ in columns]))[::-1]]
+    candidates = (
+        [threshold]
+        if profile is scorer.STANDARD
+        else [threshold, *np.unique(np.concatenate([s for s, _ in columns]))[::-1]]
+    )
 
     def worst(candidate: float) -> float:
         errors = (
@@ -61,7 +71,9 @@ def test_files_are_the_published_files(detector: str, corpus: list[data.Series])
 
 
 def test_threshold_sweep_equals_trying_every_threshold(corpus: list[data.Series]) -> None:
-    files = [(np.array([float(r["anomaly_score"]) for r in published("windowedGaussian", s)]), s.labels) for s in corpus[:6]]
+    files = [
+        (np.array([float(r["anomaly_score"]) for r in published("windowedGaussian", s)]), s.labels) for s in corpus[:6]
+    ]
     threshold, total = scorer.best_threshold(files, scorer.STANDARD)
     tried = {
         candidate: sum(scorer.score_file(scores, labels, scorer.STANDARD, candidate).score for scores, labels in files)
