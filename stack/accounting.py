@@ -56,6 +56,7 @@ class Account:
     in_kafka: int = 0
     in_gateway_buffers: int = 0
     dropped: int = 0
+    duplicates: int = 0
     missing_frames: int = 0
     checksums_compared: int = 0
     checksums_differing: int = 0
@@ -88,6 +89,7 @@ class Account:
             "in_kafka": self.in_kafka,
             "in_gateway_buffers": self.in_gateway_buffers,
             "dropped": self.dropped,
+            "duplicates": self.duplicates,
             "difference": self.difference,
             "missing_frames": self.missing_frames,
             "checksums_compared": self.checksums_compared,
@@ -108,13 +110,15 @@ def account(
         one = _sequence(key, books, counters.get(key), missing.get(key, ()), flight.get(key, {}))
         lanes[key.gateway_id, key.lane].add(one)
         total.add(one)
+    for lane, samples in books.duplicates.items():
+        lanes[lane].duplicates += samples
+        total.duplicates += samples
     problems = [*not_measured, *total.unsettled]
     closed = None if problems else total.difference == 0 and not total.missing_frames and not total.checksums_differing
     return {
         "closed": closed,
         **total.as_dict(),
         "duplicate_frames": books.duplicate_frames,
-        "duplicate_samples": books.duplicate_samples,
         "identity_conflicts": books.identity_conflicts,
         "undecodable": books.undecodable,
         "newest_sample": books.newest_sample,

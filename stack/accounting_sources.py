@@ -80,7 +80,8 @@ class Books:
     held: dict[SequenceKey, dict[int, int]] = field(default_factory=dict)
     gaps: dict[SequenceKey, list[tuple[int, int]]] = field(default_factory=dict)
     duplicate_frames: int = 0
-    duplicate_samples: int = 0
+    duplicates: dict[tuple[str, int], int] = field(default_factory=dict)
+    """Samples of frames that came again, by gateway and lane."""
     identity_conflicts: int = 0
     undecodable: int = 0
     newest_sample: str | None = None
@@ -161,7 +162,7 @@ def _read_reports(connection: psycopg.Connection[Any], books: Books) -> None:
         "SELECT gateway_id, lane, duplicate_frames, duplicate_samples, identity_conflicts, held FROM lane_progress"
     ).fetchall():
         books.duplicate_frames += frames
-        books.duplicate_samples += samples
+        books.duplicates[gateway_id, lane] = samples
         books.identity_conflicts += conflicts
         for one in held:
             key = SequenceKey(gateway_id, UUID(one["epoch"]), lane, Stream[one["stream"]])
