@@ -217,7 +217,7 @@ def test_commands_reach_their_outcome_whatever_the_order(minicluster: MiniCluste
     rows = [found for number in range(50) for found in command_rows(number)] + [
         row("command.acks.north", b"k", b"garbage")
     ]
-    np.random.default_rng(3).shuffle(rows)  # type: ignore[arg-type]
+    np.random.default_rng(3).shuffle(rows)
     sources = commands.Sources(records=env.stream.from_collection(rows, record_type()))
     outputs = run(env, commands.build(env, sources, CONFIG))
     newest: dict[UUID, dict[str, Any]] = {}
