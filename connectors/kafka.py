@@ -102,6 +102,9 @@ def producer(settings: KafkaSettings, **overrides: Any) -> Producer:
             "acks": "all",
             "linger.ms": 5,
             "compression.type": "lz4",
+            # Java's choice of partition for a key, not librdkafka's own: the commands job sends requests again to the same
+            # topic as serving, and they must stay in order.
+            "partitioner": "murmur2_random",
             "message.max.bytes": MAX_MESSAGE_BYTES,
             "delivery.timeout.ms": 120_000,
             # A new leader or a new topic must be seen in well under a second.
