@@ -8,7 +8,9 @@ ring.
 
 from __future__ import annotations
 
+import json
 from enum import Enum
+from functools import lru_cache
 from uuid import UUID
 
 import numpy as np
@@ -19,6 +21,12 @@ from stages.intervals import IntervalSet
 
 LAYOUT = 1
 _RINGS = 8
+
+
+@lru_cache(maxsize=4096)
+def _name(key: SequenceKey, has_ring: bool) -> str:
+    """A key as JSON: written with every frame, so made once."""
+    return json.dumps([key.gateway_id, str(key.epoch), key.lane, int(key.stream), has_ring])
 
 
 class Seen(Enum):
@@ -67,14 +75,14 @@ class LaneDedup:
 
     def to_bytes(self) -> bytes:
         """State part."""
-        fields, arrays = [], []
+        names, arrays = [], []
         for key, seen in self.sets.items():
             ring = self._rings.get(key)
-            fields.append([key.gateway_id, str(key.epoch), key.lane, int(key.stream), ring is not None])
+            names.append(_name(key, ring is not None))
             arrays.append(np.frombuffer(seen.to_bytes(), dtype="<i8"))
             if ring is not None:
                 arrays.append(ring)
-        return packing.pack(LAYOUT, {"keys": fields}, *arrays)
+        return packing.pack_text(LAYOUT, '{"keys":[' + ",".join(names) + "]}", *arrays)
 
     @classmethod
     def from_bytes(cls, data: bytes, remember: int) -> LaneDedup:

@@ -7,7 +7,7 @@ tags are put back at the first touch, when the registry is known at least as far
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,7 +33,7 @@ from stages.windows import Closed, LaneWindows
 LAYOUT = 1
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(slots=True)
 class LaneCounters:
     """What LaneProgress reports, and when; part of the state. Times are microseconds UTC."""
 
@@ -48,6 +48,9 @@ class LaneCounters:
     registry_version: int = 0
     news: bool = False
     more_frames: bool = False
+
+
+_COUNTERS = tuple(field.name for field in fields(LaneCounters))
 
 
 class Lane:
@@ -267,9 +270,8 @@ class Lane:
         for name in sorted(self._changed):
             kind, _, which = name.partition("/")
             if kind == "meta":
-                parts[name] = packing.pack(
-                    LAYOUT, {field: getattr(self.counters, field) for field in LaneCounters.__slots__}
-                )
+                numbers = [int(getattr(self.counters, field)) for field in _COUNTERS]
+                parts[name] = packing.pack(LAYOUT, None, np.array(numbers, dtype=np.int64))
             elif kind == "dedup":
                 parts[name] = self.dedup.to_bytes()
             elif kind == "latest":
@@ -295,8 +297,12 @@ class Lane:
         for name, data in parts.items():
             kind = name.partition("/")[0]
             if kind == "meta":
-                fields, _ = packing.unpack(data, LAYOUT, name)
-                self.counters = LaneCounters(**fields)
+                _, (numbers,) = packing.unpack(data, LAYOUT, name)
+                self.counters = LaneCounters(*numbers.tolist())
+                self.counters.news, self.counters.more_frames = (
+                    bool(self.counters.news),
+                    bool(self.counters.more_frames),
+                )
             elif kind == "dedup":
                 self.dedup = LaneDedup.from_bytes(data, self.config.remembered_checksums)
             elif kind == "held":

@@ -118,6 +118,10 @@ class TagMemory:
             memory[SINCE_T] = since
             stuck = time_us - since > limit
             return stuck if stuck.any() else None
+        if not (time_us[last] - since > limit).any() and (bits[last] != bits[last - 1])[last > starts].all():
+            # Nothing has stood still for long enough, and what has several samples moved with its last one.
+            memory[SINCE_T] = np.where(last > starts, time_us[last], since)
+            return None
         new_run = np.ones(len(bits), dtype=np.bool_)
         new_run[1:] = (bits[1:] != bits[:-1]) | (time_us[1:] - time_us[:-1] > view.stuck_us[entry[1:]])
         new_run[starts] = True

@@ -28,7 +28,12 @@ class StateError(MillraceError):
 
 def pack(layout: int, fields: dict[str, Any] | None = None, *arrays: NDArray[Any]) -> bytes:
     """Bytes of a JSON-able dictionary and arrays of one or two dimensions (rows, columns)."""
-    text = json.dumps(fields, separators=(",", ":")).encode() if fields else b""
+    return pack_text(layout, json.dumps(fields, separators=(",", ":")) if fields else "", *arrays)
+
+
+def pack_text(layout: int, fields: str, *arrays: NDArray[Any]) -> bytes:
+    """`pack` for fields that are JSON already."""
+    text = fields.encode()
     chunks = [_HEAD.pack(_MAGIC, layout, len(arrays), len(text)), text]
     for array in arrays:
         rows, columns = array.shape if array.ndim == 2 else (0, array.shape[0])
