@@ -14,7 +14,8 @@ stream's row, which counted more, stays.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+import math
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,10 +32,27 @@ from connectors.timescale.windows import select, windows_of
 Connection = psycopg.Connection[Any]
 
 _COLUMNS = (("time", "timestamptz"), ("value", "float8"), ("tag_id", "int4"), ("quality", "int2"))
-_SPAN_US = 3_600_000_000
-"""One read covers at most about an hour of the tags concerned, so memory is bounded however old or long the ranges are."""
-RANGES_AT_ONCE = 5_000
+_SPAN_US = 300_000_000
+"""One read covers five minutes, or the longest window of its tags."""
+_SAMPLES_AT_ONCE = 2_000_000
+"""Samples of one read as the tags' periods let expect, so that memory stays at a few hundred MB however much is dirty."""
+RANGES_AT_ONCE = 20_000
 QUIET_S = 120.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class _Tag:
+    windows_s: list[int]
+    period_ms: int
+
+    @property
+    def span_us(self) -> int:
+        return max(_SPAN_US, max(self.windows_s) * 1_000_000)
+
+    @property
+    def expected(self) -> int:
+        """Samples in a read."""
+        return self.span_us // (self.period_ms * 1000) + 1
 
 
 @dataclass(kw_only=True, slots=True)
@@ -55,31 +73,40 @@ def repair(
         if not ranges:
             return result
         result.ranges = len(ranges)
-        windows_s = _windows_of_tags(cursor, {item.tag_id for item in ranges})
-        for group in _groups(ranges):
-            result.windows += _repair_group(connection, cursor, partitions, group, windows_s)
+        tags = _tags(cursor, {item.tag_id for item in ranges})
+        for group in _groups(ranges, tags):
+            result.windows += _repair_group(connection, cursor, partitions, group, tags)
     return result
 
 
-def _windows_of_tags(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int]) -> dict[int, list[int]]:
-    rows = cursor.execute("SELECT tag_id, windows_s FROM tags WHERE tag_id = ANY (%s)", (list(tag_ids),)).fetchall()
-    return dict(rows)
+def _tags(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int]) -> dict[int, _Tag]:
+    rows = cursor.execute(
+        "SELECT tag_id, windows_s, period_ms FROM tags WHERE tag_id = ANY (%s)", (list(tag_ids),)
+    ).fetchall()
+    return {tag_id: _Tag(windows_s=windows_s, period_ms=period_ms) for tag_id, windows_s, period_ms in rows}
 
 
-def _groups(ranges: Sequence[DirtyRange]) -> Iterator[list[DirtyRange]]:
-    """Pieces of ranges by hour, so that each group is one read."""
-    pieces: dict[int, list[DirtyRange]] = {}
+def _groups(ranges: Sequence[DirtyRange], tags: Mapping[int, _Tag]) -> Iterator[list[DirtyRange]]:
+    """Pieces of ranges that one read can serve: the same span of time, and no more tags than memory takes."""
+    pieces: dict[tuple[int, int], dict[int, list[DirtyRange]]] = {}
     for item in ranges:
-        for hour in range(item.from_us // _SPAN_US, item.to_us // _SPAN_US + 1):
-            piece = DirtyRange(
-                tag_id=item.tag_id,
-                from_us=max(item.from_us, hour * _SPAN_US),
-                to_us=min(item.to_us, (hour + 1) * _SPAN_US - 1),
-                reason=item.reason,
-            )
-            pieces.setdefault(hour, []).append(piece)
-    for hour in sorted(pieces):
-        yield pieces[hour]
+        if item.tag_id not in tags:  # a tag that never was has no windows
+            continue
+        span_us = tags[item.tag_id].span_us
+        for slot in range(item.from_us // span_us, item.to_us // span_us + 1):
+            low, high = max(item.from_us, slot * span_us), min(item.to_us, (slot + 1) * span_us - 1)
+            piece = DirtyRange(tag_id=item.tag_id, from_us=low, to_us=high, reason=item.reason)
+            pieces.setdefault((slot * span_us, span_us), {}).setdefault(item.tag_id, []).append(piece)
+    for place in sorted(pieces):
+        group: list[DirtyRange] = []
+        expected = 0
+        for tag_id, found in sorted(pieces[place].items()):
+            if group and expected + tags[tag_id].expected > _SAMPLES_AT_ONCE:
+                yield group
+                group, expected = [], 0
+            group += found
+            expected += tags[tag_id].expected
+        yield group
 
 
 def _repair_group(
@@ -87,24 +114,21 @@ def _repair_group(
     cursor: psycopg.Cursor[Any],
     partitions: PartitionCache,
     ranges: Sequence[DirtyRange],
-    windows_s: dict[int, list[int]],
+    tags: Mapping[int, _Tag],
 ) -> int:
-    known = [item for item in ranges if item.tag_id in windows_s]  # a tag that never was has no windows
-    if not known:
-        return 0
-    # Windows divide an hour, so whole windows of every length lie within the hour of the group.
-    longest_us = max(max(windows_s[item.tag_id]) for item in known) * 1_000_000
-    from_us = min(item.from_us for item in known) // longest_us * longest_us
-    to_us = (max(item.to_us for item in known) // longest_us + 1) * longest_us
-    rows = _read(cursor, {item.tag_id for item in known}, from_us, to_us)
+    # Whole windows of every length: each divides an hour, so this multiple of them all is an hour at most.
+    whole_us = math.lcm(*(window_s for item in ranges for window_s in tags[item.tag_id].windows_s)) * 1_000_000
+    from_us = min(item.from_us for item in ranges) // whole_us * whole_us
+    to_us = (max(item.to_us for item in ranges) // whole_us + 1) * whole_us
+    rows = _read(cursor, {item.tag_id for item in ranges}, from_us, to_us)
     if not len(rows):
         return 0
     time_us = rows["time"].astype(np.int64) + packing.EPOCH_2000_US
     tag_id, value = rows["tag_id"].astype(np.int32), rows["value"].astype(np.float64)
     quality = rows["quality"].astype(np.int16).view(np.uint16)
     written = 0
-    for window_s in sorted({window for item in known for window in windows_s[item.tag_id]}):
-        touched = _touched([item for item in known if window_s in windows_s[item.tag_id]], window_s)
+    for window_s in sorted({window for item in ranges for window in tags[item.tag_id].windows_s}):
+        touched = _touched([item for item in ranges if window_s in tags[item.tag_id].windows_s], window_s)
         of_interest = np.isin(tag_id, np.unique(touched >> 32).astype(np.int32))
         windows = windows_of(
             tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s

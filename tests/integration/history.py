@@ -43,7 +43,7 @@ def plant(**tags: dict[str, Any]) -> dict[str, Any]:
     cells = [{"name": "cell-1", "devices": [device]}, {"name": "cell-2", "devices": []}]
     return {
         "enterprise": "acme",
-        "tag_classes": {"fast": {"windows_s": [1, 60]}, "slow": {"windows_s": [300]}},
+        "tag_classes": {"fast": {"windows_s": [1, 60]}, "slow": {"windows_s": [300]}, "odd": {"windows_s": [16, 225]}},
         "device_classes": {
             "press": {"detector": "default", "planned_run_time_s": 2.0, "tags": tags or {"power": tag()}}
         },

@@ -112,7 +112,7 @@ def test_bad_quality_is_counted_and_left_out(history: str, store: HistorianStore
 
 def test_random_backfill_equals_windows_of_all_samples(history: str, store: HistorianStore, sql: Sql) -> None:
     """Whatever comes in whatever pieces: after the repair SQL's own aggregates over the samples say the same."""
-    ids = register(history, a=tag(), b=tag(), c=tag(tag_class="slow", period_ms=1000))
+    ids = register(history, a=tag(), b=tag(), c=tag(tag_class="slow", period_ms=1000), d=tag(tag_class="odd"))
     rng = np.random.default_rng(5)
     for sequence in range(12):
         n = 300
