@@ -53,8 +53,9 @@ class CommandsOperator(KeyedProcessFunction):
         self._config, self._clock = config, clock
 
     def open(self, runtime_context: RuntimeContext) -> None:
-        """Nothing is kept outside keyed state."""
+        """Nothing of a command is kept outside keyed state."""
         logs.configure("commands")
+        self._opened_us = self._clock()
         self._logic = CommandLogic(self._config)
         self._state = runtime_context.get_state(ValueStateDescriptor("command", state_bytes_type()))
         self._metrics = Metrics(runtime_context)
@@ -75,7 +76,11 @@ class CommandsOperator(KeyedProcessFunction):
             return [self._refused(value, RecordReject.PROCESSING_FAILED, f"{type(error).__name__}: {error}")]
 
     def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
-        """What is due of the current command."""
+        """What is due of the current command, unless the silence may have been this job's own."""
+        settled_us = self._opened_us + self._config.settle_ms * 1000
+        if self._clock() < settled_us:
+            ctx.timer_service().register_processing_time_timer(-(-settled_us // 1000))
+            return []
         try:
             return list(self._apply(self._logic.on_timer(self._load(), self._clock()), ctx))
         except Exception:

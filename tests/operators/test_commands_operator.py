@@ -77,11 +77,12 @@ def test_controls_are_correlated() -> None:
 def test_an_undelivered_request_goes_to_its_sites_topic_again() -> None:
     bench = harness()
     bench.element(request_row(request()))
-    outputs = bench.restored().advance(15_000)
+    other = bench.restored()
+    outputs = other.advance(15_000)
+    assert other.count("sent_again") == 1
     ((topic, key, value),) = [output for output in outputs if output[0] != topics.STATES.name]
     assert (topic, key) == ("command.requests.north", b"7")
     assert CommandRequest.from_record(codec.decode(value, "CommandRequest")[1]) == request(attempt=2)
-    assert bench.restored().count("sent_again") == 0
 
 
 def test_silence_ends_in_expiry_and_the_state_is_dropped_in_the_end() -> None:
@@ -91,6 +92,17 @@ def test_silence_ends_in_expiry_and_the_state_is_dropped_in_the_end() -> None:
     bench.advance(CommandConfig().retention_ms)
     assert bench.backend.cells == {}
     assert bench.timers == set()
+
+
+def test_after_a_start_acks_that_were_not_read_yet_come_before_conclusions() -> None:
+    bench = harness()
+    bench.element(request_row(request(expires_us=START_US + 1_000_000)))
+    bench.now_us += 60_000_000  # the job is away
+    other = bench.restored()
+    assert other.advance(9_000) == []
+    (record,) = states(other.element(ack_row(ack(CommandState.SUCCEEDED))))
+    assert (record.state, record.late_acks) == (CommandState.SUCCEEDED, 0)
+    assert other.advance(60_000) == []
 
 
 def test_an_orphan_is_counted_by_name() -> None:
