@@ -67,7 +67,10 @@ ERRORS = [
     (_change(["colour"], 1), "unknown key 'colour'; known: enterprise"),
     (_change([*TAG, "period_ms"], "fast"), "device_classes.press.tags.power: period_ms is 'fast', not a whole number"),
     (_change([*TAG, "period_ms"], 500), "windows of 1 s (tag class fast) need 100 or less"),
-    (_change([*TAG, "tag_class"], "quick"), "device_classes.press.tags.power: tag_class is 'quick'; known: fast, slow, odd"),
+    (
+        _change([*TAG, "tag_class"], "quick"),
+        "device_classes.press.tags.power: tag_class is 'quick'; known: fast, slow, odd",
+    ),
     (_change([*TAG, "limits"], [10, 20]), "eu [0, 100] does not lie within limits [10, 20]"),
     (_change([*TAG, "limits"], [20, 10]), "limits is [20, 10]: low is above high"),
     (_change([*TAG, "historise"], "SOME"), "historise is 'SOME'; known: ALL, ON_CHANGE, NONE"),
