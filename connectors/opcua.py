@@ -181,7 +181,8 @@ class OpcUaConnector:
 
     def _add(self, address: str, tag: TagDefinition) -> _Item:
         text = address.removeprefix(self._prefix)
-        last_us = max(self._last_us.get(tag.tag_id, 0), self._sink.last_seen_us(tag.tag_id))
+        # What was handed over and is not yet appended, the sink does not know.
+        last_us = self._last_us.get(tag.tag_id) or self._sink.last_seen_us(tag.tag_id)
         item = _Item(tag, self._next_handle, None, last_us)
         self._next_handle += 1
         self._items[address] = item

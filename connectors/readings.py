@@ -73,7 +73,7 @@ class Sink(Protocol):
         """Take a notice over."""
 
     def last_seen_us(self, tag_id: int) -> int:
-        """Newest source time of the tag that is in the durable buffer or was; 0 when there is none."""
+        """Source time of the last sample of the tag that was appended; 0 when there is none."""
 
 
 class WriteStatus(Enum):

@@ -176,7 +176,8 @@ class Buffer:
 
     def give_up(self, entry: Entry, cause: str) -> None:
         """Drop one entry, with a gap event: Kafka will never take it."""
-        self._lose(entry.key, [entry], cause)
+        if not self._counter(entry.key).is_settled(entry.sequence):
+            self._lose(entry.key, [entry], cause)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 

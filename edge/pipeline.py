@@ -140,7 +140,7 @@ class Pipeline:
         self._wake.set()
 
     def last_seen_us(self, tag_id: int) -> int:
-        """Newest source time of the tag in the durable buffer."""
+        """Source time of the last sample of the tag that was appended."""
         return self.seen.time_us(tag_id)
 
     # --- for the gateway -------------------------------------------------------------------------------------------------
@@ -296,7 +296,7 @@ class Pipeline:
         )
         times = draft.batch.time_us
         self._buffer.append(
-            kind=RecordKind.FRAME,
+            kind=RecordKind.HISTORICAL if draft.historical else RecordKind.FRAME,
             lane=draft.lane,
             stream=stream,
             body=frame.encode(built),
@@ -305,7 +305,8 @@ class Pipeline:
             from_us=int(np.min(times)),
             to_us=int(np.max(times)),
         )
-        self.seen.add(built)
+        if not draft.historical:
+            self.seen.add(built)
 
 
 def _health(key: StreamKey, one: Counter) -> LaneHealth:

@@ -1,8 +1,9 @@
-"""Newest source time of each tag in the durable buffer, so that a value a machine repeats is not taken for a new one.
+"""Source time of the last sample of each tag that was appended, so that a repeated value is not taken for a new one.
 
 OPC UA servers and Sparkplug births send the current value again after every reconnect. Connectors ask for the last time
-seen when they start. Kept in the buffer's own log (as its note), so it is exact after a crash. Not thread-safe: written by
-the buffer's thread, read by connectors before they start and by the note.
+seen when they start. The last that came counts, not the newest: a machine's clock may have been set back. Kept in the
+buffer's own log (as its note), so it is exact after a crash. Not thread-safe: written by the buffer's thread, read by
+connectors before they start and by the note.
 """
 
 from __future__ import annotations
@@ -23,17 +24,15 @@ class LastSeen:
         self._time_us: dict[int, int] = {}
 
     def time_us(self, tag_id: int) -> int:
-        """Newest source time of the tag; 0 when there is none."""
+        """Source time of the tag's last sample; 0 when there is none."""
         return self._time_us.get(tag_id, 0)
 
     def add(self, appended: Frame) -> None:
-        """Fold a frame in."""
-        newest = np.full(len(appended.tag_ids), np.iinfo(np.int64).min)
-        np.maximum.at(newest, appended.tag_index, appended.time_us)
-        known = self._time_us
-        for tag_id, time_us in zip(appended.tag_ids.tolist(), newest.tolist(), strict=True):
-            if time_us > known.get(tag_id, 0):
-                known[tag_id] = time_us
+        """Fold a frame in, in the order of append."""
+        # A later sample of a tag overwrites an earlier one.
+        last = np.zeros(len(appended.tag_ids), dtype=np.int64)
+        last[appended.tag_index] = appended.time_us
+        self._time_us.update(zip(appended.tag_ids.tolist(), last.tolist(), strict=True))
 
     def note(self) -> bytes:
         """All of it as bytes, for the buffer."""
@@ -43,7 +42,6 @@ class LastSeen:
         """Fold in what the buffer gives back at a start: a note, or an entry appended after it."""
         if isinstance(found, bytes):
             rows = np.frombuffer(found, dtype=_ROW)
-            for tag_id, time_us in zip(rows["tag_id"].tolist(), rows["time_us"].tolist(), strict=True):
-                self._time_us[tag_id] = max(time_us, self._time_us.get(tag_id, 0))
+            self._time_us.update(zip(rows["tag_id"].tolist(), rows["time_us"].tolist(), strict=True))
         elif found.kind is RecordKind.FRAME:
             self.add(frame.decode(found.body))

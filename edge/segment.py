@@ -40,7 +40,9 @@ class RecordKind(IntEnum):
     EVENT = 2
     """Body: device id (4 bytes), then a DeviceEvent message. Lane is EVENT_LANE."""
     STATE = 3
-    """Body: the buffer's own counters and positions; see `edge.buffer`."""
+    """Body: the buffer's own counters and positions; see `edge.recovery`."""
+    HISTORICAL = 4
+    """Body: a TelemetryFrame message, of values that a machine had stored and sent late."""
 
 
 class StreamKey(NamedTuple):

@@ -178,11 +178,11 @@ class Uplink:
         return kafka.producer(self._kafka, linger_ms=self._settings.linger_ms, delivery_timeout_ms=0)
 
     def _produce(self, identity: Identity, entry: Entry) -> None:
-        if entry.kind is RecordKind.FRAME:
-            topic, key, value = self._frames, lane_key(self._gateway_id, entry.lane).encode(), entry.body
-        else:
+        if entry.kind is RecordKind.EVENT:
             topic = self._events
             key, value = unpack(entry.body)
+        else:
+            topic, key, value = self._frames, lane_key(self._gateway_id, entry.lane).encode(), entry.body
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             # In the poll thread; one wake-up of the loop for many reports.

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import statistics
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -34,6 +34,8 @@ from tests.integration.gateway_process import GatewayProcess, Ledger
 from tests.integration.gateway_support import free_port, tag, until
 from tests.integration.test_gateway_opcua import Machine
 from tests.integration.test_gateway_sparkplug import Node
+
+log = logging.getLogger(__name__)
 
 
 @pytest.fixture
@@ -66,23 +68,24 @@ class Counting:
     def __init__(self, machine: Machine, name: str) -> None:
         self._machine, self._name = machine, name
         self.emitted: list[tuple[int, float]] = []
+        self._stopping = False
         self._task = asyncio.create_task(self._run())
 
     async def _run(self) -> None:
-        while True:
+        while not self._stopping:
             value = float(len(self.emitted) + 1)
             self.emitted.append((await self._machine.set(self._name, value), value))
             await asyncio.sleep(0.01)
 
     async def stop(self) -> None:
-        self._task.cancel()
-        await asyncio.gather(self._task, return_exceptions=True)
+        self._stopping = True
+        await self._task
 
 
 async def test_from_machines_to_kafka_with_exact_totals(
     gateway: GatewayProcess, machine: Machine, mosquitto: Address
 ) -> None:
-    await machine.start(["d1.a", "d1.b"])
+    await machine.start(["d1.a", "d1.flag", "d1.text", "d1.whole"])
     node = Node(mosquitto)
     node.group = gateway.site
     await node.start()
@@ -91,7 +94,9 @@ async def test_from_machines_to_kafka_with_exact_totals(
     own: dict[str, Any] = {"site": gateway.site, "gateway_id": gateway.gateway_id}
     tags = [
         opcua_tag(gateway, 0, "d1.a"),
-        opcua_tag(gateway, 1, "d1.b", lane=1),
+        opcua_tag(gateway, 1, "d1.flag", lane=1),
+        opcua_tag(gateway, 3, "d1.text", lane=1),
+        opcua_tag(gateway, 4, "d1.whole", lane=1),
         tag(gateway.first_tag + 2, f"spb:{gateway.site}/n1/d1/speed", device_id=2, name="speed", **own),
     ]
     gateway.make_topics()
@@ -99,9 +104,9 @@ async def test_from_machines_to_kafka_with_exact_totals(
     gateway.start()
     await gateway.until_status(lambda s: all(one["connected"] for one in s["connectors"]), what="connections")
     counting = Counting(machine, "d1.a")
-    text_us = await machine.set("d1.b", "hello")
-    await machine.set("d1.b", 2**53 + 1)
-    await machine.set("d1.b", True)
+    text_us = await machine.set("d1.text", "hello")
+    await machine.set("d1.whole", 2**53 + 1)
+    await machine.set("d1.flag", True)
     for value in range(20):
         node.data(speed=float(value), count=value)
         await asyncio.sleep(0.02)
@@ -118,10 +123,12 @@ async def test_from_machines_to_kafka_with_exact_totals(
 
     ledger = Ledger.of(await asyncio.to_thread(gateway.frames))
     samples = ledger.samples()
-    a, b, speed = (one.tag_id for one in tags)
+    a, flag, _text, whole, speed = (one.tag_id for one in tags)
     mine = [(time_us, value) for tag_id, time_us, value, _ in samples if tag_id == a]
+    assert [row for row in mine if mine.count(row) > 1] == []
     assert mine[-len(counting.emitted) :] == counting.emitted
-    assert [value for tag_id, _, value, _ in samples if tag_id == b] == [0.0, 1.0]
+    assert [value for tag_id, _, value, _ in samples if tag_id == flag] == [0.0, 1.0]
+    assert [value for tag_id, _, value, _ in samples if tag_id == whole] == [0.0]
     assert [value for tag_id, _, value, _ in samples if tag_id == speed][-20:] == [float(value) for value in range(20)]
     assert ledger.duplicates == 0
     assert {one.registry_version for one in ledger.frames.values()} == {7}
@@ -131,11 +138,11 @@ async def test_from_machines_to_kafka_with_exact_totals(
     last = [event for event in events if event.kind is EventKind.GATEWAY_HEALTH][-1]
     assert {(lane.lane, lane.stream) for lane in last.lanes} == {(0, Stream.LIVE), (1, Stream.LIVE)}
     ledger.assert_matches(last.lanes)
-    (string,) = [event for event in events if event.kind is EventKind.STRING]
+    string = [event for event in events if event.kind is EventKind.STRING][-1]
     assert (string.attributes["value"], string.time_us, string.device_id) == ("hello", text_us, 1)
     (refused,) = [event for event in events if event.kind is EventKind.REFUSED]
     assert refused.attributes["value"] == str(2**53 + 1)
-    assert refused.attributes["tag"] == tags[1].path
+    assert refused.attributes["tag"] == tags[3].path
     proposals = {e.attributes["address"] for e in events if e.kind is EventKind.PROPOSAL}
     assert proposals == {f"spb:{gateway.site}/n1/d1/count"}
     assert {event.device_id for event in events if event.kind is EventKind.BIRTH} == {1, 2}
@@ -181,7 +188,7 @@ async def test_an_outage_and_kill_9_lose_nothing(gateway: GatewayProcess, machin
         await asyncio.to_thread(
             lifecycle.start,
             stack.config,
-            Progress(sink=logging.getLogger(__name__).info),
+            Progress(sink=log.info),
             select(stack.config, ("kafka",)),
         )
     drained = await gateway.until_status(
@@ -202,7 +209,8 @@ async def test_an_outage_and_kill_9_lose_nothing(gateway: GatewayProcess, machin
 
     ledger = Ledger.of(await asyncio.to_thread(gateway.frames))
     rows = sorted((time_us, value) for _, time_us, value, _ in ledger.samples())
-    assert rows[1:] == counting.emitted + resumed.emitted  # the first is the value the server started with
+    # The value the server started with has the time it started at, which is later than the test's own times.
+    assert rows[:-1] == counting.emitted + resumed.emitted
     streams = {one.stream for one in ledger.frames.values()}
     assert streams == {Stream.LIVE, Stream.BACKFILL}
     assert len({one.epoch for one in ledger.frames.values()}) == 1
@@ -398,11 +406,13 @@ async def test_a_crash_between_intention_and_result_is_unknown_and_never_tried_a
     write = service.write
     writes = []
 
-    async def slow(*arguments: object, **options: object) -> object:
-        writes.append(arguments)
+    async def slow(parameters: Any, *arguments: object, **options: object) -> object:
+        if all(item.NodeId.Identifier != "d1.speed" for item in parameters.NodesToWrite):
+            return await write(parameters, *arguments, **options)
+        writes.append(parameters)
         entered.set()
         await release.wait()
-        return await write(*arguments, **options)
+        return await write(parameters, *arguments, **options)
 
     service.write = slow
     request = office.request(parameters={"speed": 9.0})
@@ -420,9 +430,7 @@ async def test_a_crash_between_intention_and_result_is_unknown_and_never_tried_a
     assert len(writes) == 1
 
 
-async def test_commands_of_one_device_run_in_order_and_fast(
-    office: Office, machine: Machine, record_property: Callable[[str, object], None]
-) -> None:
+async def test_commands_of_one_device_run_in_order_and_fast(office: Office, machine: Machine) -> None:
     requests, sent_s = [], {}
     for value in range(60):
         request = office.request(parameters={"speed": float(value)})
@@ -435,8 +443,7 @@ async def test_commands_of_one_device_run_in_order_and_fast(
         for one in requests[10:]
     ]
     median_ms = statistics.median(latency_ms)
-    record_property("median_ms", median_ms)
-    record_property("worst_ms", max(latency_ms))
+    log.info("submit to SUCCEEDED", extra={"median_ms": median_ms, "worst_ms": max(latency_ms)})
     # Includes two hops over Kafka; generous because the test machine is busy.
     assert median_ms < 100
     burst = [office.request(parameters={"speed": float(value)}) for value in range(50)]

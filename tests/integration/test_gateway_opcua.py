@@ -19,6 +19,11 @@ from schemas.ids import now_us
 from schemas.registry import DataType, TagDefinition
 from tests.integration.gateway_support import MemorySink, free_port, tag, until
 
+INITIAL = {
+    "text": ("", ua.VariantType.String),
+    "whole": (0, ua.VariantType.Int64),
+    "flag": (False, ua.VariantType.Boolean),
+}
 T0 = datetime(2026, 1, 1, tzinfo=UTC)
 T0_US = int(T0.timestamp()) * 1_000_000
 
@@ -39,7 +44,8 @@ class Machine:
         server.set_security_policy([ua.SecurityPolicyType.NoSecurity])
         await server.register_namespace("urn:test:machine")
         for name in names:
-            node = await server.nodes.objects.add_variable(ua.NodeId(name, 2), name, 0.0, ua.VariantType.Double)
+            initial, kind = INITIAL.get(name.partition(".")[2], (0.0, ua.VariantType.Double))
+            node = await server.nodes.objects.add_variable(ua.NodeId(name, 2), name, initial, kind)
             await node.set_writable()
             self.nodes[name] = node
         await server.start()
@@ -55,8 +61,7 @@ class Machine:
         self._step += 10
         at_ms = self._step if at_ms is None else at_ms
         stamp = T0 + timedelta(milliseconds=at_ms)
-        kind = ua.VariantType.Double if isinstance(value, float) else None
-        data = ua.DataValue(ua.Variant(value, kind), ua.StatusCode(status), stamp, stamp)
+        data = ua.DataValue(ua.Variant(value), ua.StatusCode(status), stamp, stamp)
         await self.nodes[name].write_value(data)
         return T0_US + at_ms * 1000
 
