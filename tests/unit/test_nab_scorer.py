@@ -34,7 +34,8 @@ def corpus() -> list[data.Series]:
 @pytest.mark.parametrize("profile", scorer.PROFILES, ids=lambda profile: profile.name)
 def test_rows_are_the_published_rows(detector: str, profile: scorer.Profile, corpus: list[data.Series]) -> None:
     """The standard threshold is published. That of another profile is the lowest score that counted as a false positive:
-    one for all files must explain every row."""
+    one for all files must explain every row.
+    """
     columns = []
     for series in corpus:
         rows = published(detector, series)
