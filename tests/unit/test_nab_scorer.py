@@ -33,8 +33,9 @@ def corpus() -> list[data.Series]:
 @pytest.mark.parametrize("detector", DETECTORS)
 @pytest.mark.parametrize("profile", scorer.PROFILES, ids=lambda profile: profile.name)
 def test_rows_are_the_published_rows(detector: str, profile: scorer.Profile, corpus: list[data.Series]) -> None:
-    """The standard threshold is published. That of another profile is the lowest score that counted as a false positive:
-    one for all files must explain every row.
+    """One threshold for all files must explain every row.
+
+    The standard one is published; that of another profile is the lowest score that counted as a false positive.
     """
     columns = []
     for series in corpus:
