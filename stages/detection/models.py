@@ -20,10 +20,9 @@ HALF_AT = 6.0
 """Standard deviations that make half a score."""
 
 
-def strength(deviation: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Deviations in standard deviations, any shape, to [0, 1)."""
-    found: NDArray[np.float64] = -np.expm1(-math.log(2.0) / HALF_AT * deviation)
-    return found
+def strength(deviation: float) -> float:
+    """Score of a deviation in standard deviations, in [0, 1)."""
+    return -math.expm1(-math.log(2.0) / HALF_AT * deviation)
 
 
 class Model(Protocol):
@@ -57,14 +56,14 @@ class GaussianModel:
 
     @staticmethod
     def _size(deviations: Deviations) -> float:
-        return math.log1p(float(deviations.largest.max(initial=0.0)))
+        return math.log1p(max(deviations.largest, default=0.0))
 
     def score(self, deviations: Deviations) -> float:
         """See Model."""
         size = self._size(deviations)
         if size <= self._scorer.gaussian.mu:
             return 0.0
-        return float(strength(np.array(math.expm1(size)))) * float(self._scorer.score_one(None, size))
+        return strength(math.expm1(size)) * float(self._scorer.score_one(None, size))
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
@@ -106,12 +105,11 @@ class HalfSpaceModel:
         self._scored: tuple[Deviations, dict[str, float], float] | None = None
 
     def _features(self, deviations: Deviations) -> dict[str, float]:
-        largest = deviations.largest
-        most = np.sort(largest)[::-1][:3]
-        kinds = [np.abs(kind).max(initial=0.0) for kind in (deviations.level, deviations.step, deviations.spread)]
-        square = math.sqrt(float(np.mean(np.minimum(largest, 1e6) ** 2))) if len(largest) else 0.0
-        sizes = np.array([*kinds, *most, *[0.0] * (3 - len(most)), square])
-        return dict(zip(self.FEATURES, (1.0 - np.exp(-sizes / 4.0)).tolist(), strict=True))
+        most = (sorted(deviations.largest, reverse=True) + [0.0, 0.0, 0.0])[:3]
+        kinds = [max(map(abs, kind), default=0.0) for kind in (deviations.level, deviations.step, deviations.spread)]
+        square = math.sqrt(math.fsum(each * each for each in deviations.largest) / max(len(deviations.largest), 1))
+        sizes = (-math.expm1(-size / 4.0) for size in (*kinds, *most, square))
+        return dict(zip(self.FEATURES, sizes, strict=True))
 
     def _score(self, deviations: Deviations) -> tuple[Deviations, dict[str, float], float]:
         """Features and raw score; the trees are walked once for a window that is scored and then learned."""

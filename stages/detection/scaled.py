@@ -33,19 +33,19 @@ class ScaledDetector:
     def score(self, features: Features) -> Score:
         """See Detector."""
         deviations = self._deviations(features)
-        part = strength(deviations.largest)
         doubt = 1.0
         if not deviations.grace:
             for model, weight in self._models.values():
                 doubt *= 1.0 - weight * model.score(deviations)
-        above = features.high - deviations.expected_high > deviations.expected_low - features.low
+        low, high = np.array(deviations.expected_low), np.array(deviations.expected_high)
+        above = features.high - high > low - features.low
         return Score(
             value=min(max(1.0 - doubt, 0.0), 1.0),
             grace=deviations.grace,
-            part=part,
+            part=np.array([strength(each) for each in deviations.largest]),
             seen=np.where(above, features.high, features.low),
-            expected_low=deviations.expected_low,
-            expected_high=deviations.expected_high,
+            expected_low=low,
+            expected_high=high,
         )
 
     def learn(self, features: Features) -> None:
