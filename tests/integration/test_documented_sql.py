@@ -12,9 +12,9 @@ from psycopg.rows import dict_row
 from connectors.timescale.store import HistorianStore
 from stack.config import ROOT
 from tests.integration import documented_history
-from tests.integration.fix_history import history, sql, store, variant
+from tests.integration.fix_history import history, history_template, sql, store, variant
 
-__all__ = ["history", "sql", "store", "variant"]
+__all__ = ["history", "history_template", "sql", "store", "variant"]
 
 TEXT = (ROOT / "docs" / "sql.md").read_text()
 QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
