@@ -53,6 +53,7 @@ class LaneDetection:
         self._watch_changed = False
         self._snapshot_due_us: dict[tuple[int, int], int] = {}
         self._next_work_us = 0
+        self._looked_s = -1
         self._set_table(table)
 
     def _set_table(self, table: LaneTable) -> None:
@@ -207,8 +208,11 @@ class LaneDetection:
         return _outputs(watch.device_id, messages)
 
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
-        """What is due by processing time: episodes of silent devices, snapshots."""
+        """What is due by processing time: episodes of silent devices, snapshots. Looks once a second."""
         outputs: list[Output] = []
+        if now_us // 1_000_000 == self._looked_s:
+            return outputs
+        self._looked_s = now_us // 1_000_000
         for watch in self._watches.values():
             silent = watch.fed_us and now_us - watch.fed_us >= _IDLE_US
             if silent and (watch.due_us is not None or watch.tracker.open is not None):
@@ -238,17 +242,21 @@ class LaneDetection:
     # --- state -----------------------------------------------------------------------------------------------------------
 
     def _snapshot(self, now_us: int, budget: SnapshotBudget) -> None:
+        """Write what is due, longest overdue first, as far as the budget goes."""
         interval_us = round(self.config.snapshot_interval_s * 1e6)
+        due: list[tuple[int, int, int]] = []
         for device_id, watch in self._watches.items():
-            for window_s in sorted(watch.learned):
-                key = (device_id, window_s)
-                due_us = self._snapshot_due_us.get(key)
-                if due_us is None:
-                    # A fixed share of the interval by device: the devices of a plant do not all come at once.
-                    due_us = self._snapshot_due_us[key] = now_us + interval_us * (device_id * 37 % 64) // 64
-                if now_us >= due_us and budget.take():
-                    self._write(watch, window_s)
-                    self._snapshot_due_us[key] = now_us + interval_us
+            for window_s in watch.learned:
+                # A fixed share of the interval by device: the devices of a plant do not all come at once.
+                first_us = now_us + interval_us * (device_id * 37 % 64) // 64
+                due_us = self._snapshot_due_us.setdefault((device_id, window_s), first_us)
+                if now_us >= due_us:
+                    due.append((due_us, device_id, window_s))
+        for _, device_id, window_s in sorted(due):
+            if not budget.take():
+                break
+            self._write(self._watches[device_id], window_s)
+            self._snapshot_due_us[device_id, window_s] = now_us + interval_us
 
     def _write(self, watch: DeviceWatch, window_s: int) -> None:
         had = watch.disabled
