@@ -26,13 +26,9 @@ class _Open:
     cause: str
     lane: int = 0
     since_us: int = 0
+    newest_us: int = 0
     first_us: dict[int, int] = field(default_factory=dict)
-    """Per tag: source time of its first new sample on the new connection."""
-
-    def hear(self, tag: TagDefinition, time_us: int) -> None:
-        self.lane = tag.lane
-        self.since_us = self.since_us or time_us
-        self.first_us.setdefault(tag.tag_id, time_us)
+    """Per tag: source time of the first sample on the new connection; of a repeat, the beginning of the gap."""
 
 
 class GapTracker:
@@ -45,7 +41,7 @@ class GapTracker:
     def begin(self, device_id: int, from_us: int, cause: str) -> None:
         """The device's last sample before its connection broke; an open gap keeps its beginning."""
         gap = self._open.setdefault(device_id, _Open(from_us, cause))
-        gap.since_us = 0
+        gap.since_us = gap.newest_us = 0
         gap.first_us.clear()
 
     def advance(self, device_id: int, from_us: int) -> None:
@@ -53,21 +49,26 @@ class GapTracker:
         if (gap := self._open.get(device_id)) is not None:
             gap.from_us = max(gap.from_us, from_us)
 
+    def repeated(self, tag: TagDefinition) -> None:
+        """The new connection began with a value of the tag that was seen before: none of its samples is missing."""
+        if (gap := self._open.get(tag.device_id)) is not None:
+            gap.first_us.setdefault(tag.tag_id, gap.from_us)
+
     def end(self, readings: Readings, tags: Mapping[int, TagDefinition]) -> None:
         """Note the new readings of devices with an open gap; close those that are heard in full. `tags` by tag id."""
         if not self._open:
             return
-        newest: dict[int, int] = {}
         for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
             tag = tags.get(tag_id)
             gap = None if tag is None else self._open.get(tag.device_id)
-            if tag is not None and gap is not None and time_us > gap.from_us:
-                gap.hear(tag, time_us)
-                newest[tag.device_id] = max(newest.get(tag.device_id, 0), time_us)
-        for device_id, newest_us in newest.items():
+            if tag is not None and gap is not None:
+                gap.lane = tag.lane
+                gap.since_us = gap.since_us or time_us
+                gap.newest_us = max(gap.newest_us, time_us)
+                gap.first_us.setdefault(tag_id, time_us)
+        for device_id, gap in [(device_id, gap) for device_id, gap in self._open.items() if gap.first_us]:
             mine = [tag for tag in tags.values() if tag.device_id == device_id]
-            gap = self._open[device_id]
-            if len(gap.first_us) == len(mine) or newest_us - gap.since_us >= SETTLING_US:
+            if len(gap.first_us) >= len(mine) or gap.newest_us - gap.since_us >= SETTLING_US:
                 self._close(device_id, min(tag.period_ms for tag in mine))
 
     def _close(self, device_id: int, fastest_ms: int) -> None:

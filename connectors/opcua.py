@@ -268,6 +268,7 @@ class OpcUaConnector:
                 item.variant_type = data.Value.VariantType if data.Value is not None else None
                 if time_us == item.last_us:
                     self._repeats += 1
+                    self._gaps.repeated(item.tag)
                     continue
             if status & _INFO_MASK == _OVERFLOW:
                 overflowed.append((item, item.last_us))

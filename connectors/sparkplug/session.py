@@ -244,6 +244,7 @@ class HostSession:
         time_us = (message.time_ms if metric.time_ms is None else metric.time_ms) * 1000
         if birth and time_us == self._last_us.get(tag.tag_id):
             self.repeats += 1
+            self._gaps.repeated(tag)
             return
         code = quality.from_sparkplug(metric.quality)
         if metric.value is None and code == quality.GOOD:

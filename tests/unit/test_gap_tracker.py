@@ -66,3 +66,20 @@ def test_silence_of_a_period_is_no_gap() -> None:
     tracker, gaps = reported()
     tracker.end(readings((1, 0.1)), tags(100))
     assert gaps == []
+
+
+def test_repeated_value_counts_as_heard() -> None:
+    tracker, gaps = reported()
+    known = tags(100, 60_000)
+    tracker.repeated(known[2])
+    tracker.end(readings((1, 1.0)), known)
+    assert [gap.to_us for gap in gaps] == [LAST + SECOND_US]
+
+
+def test_nothing_but_repeats_is_no_gap() -> None:
+    tracker, gaps = reported()
+    known = tags(100)
+    tracker.repeated(known[1])
+    tracker.end(readings(), known)
+    tracker.end(readings((1, 30.0)), known)
+    assert gaps == []

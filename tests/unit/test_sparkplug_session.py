@@ -243,11 +243,14 @@ def test_a_restarted_gateway_knows_what_it_has_seen() -> None:
     plant = Plant(sink=MemorySink(seen={1: 1_000_000, 2: 400_000}))
     plant.birth(at_ms=1000)
     assert plant.sink.rows == [(2, 1_000_000, -3, 0)]
-    assert plant.gaps() == []
-    plant.data(10, 2.0, 3000)
-    plant.data(10, 2.0, 5000)
+    assert plant.gaps() == []  # the birth repeats the newest sample: nothing of the device is missing
+
+
+def test_a_birth_with_newer_values_ends_the_gap_of_a_restarted_gateway() -> None:
+    plant = Plant(sink=MemorySink(seen={1: 1_000_000, 2: 400_000}))
+    plant.birth(at_ms=9000)
     ((_, gap),) = plant.gaps()
-    assert (gap.from_us, gap.to_us, gap.cause) == (1_000_000, 3_000_000, "the gateway was not running")
+    assert (gap.from_us, gap.to_us, gap.cause) == (1_000_000, 9_000_000, "the gateway was not running")
 
 
 def test_rubbish_is_counted_and_survived(plant: Plant) -> None:
