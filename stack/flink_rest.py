@@ -89,9 +89,10 @@ class FlinkRest:
         return str(entries[0].get("stacktrace", "")) if entries else ""
 
     def restarts(self, job_id: str) -> int:
-        """How often the job was restarted since it was submitted."""
-        metrics = self._call(f"/jobs/{job_id}/metrics?get=numRestarts")
-        return int(metrics[0]["value"])
+        """How often the job's tasks were started again; at once, unlike the metric of that name, which lags by ten seconds."""
+        vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
+        subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
+        return max(int(one["attempt"]) for one in subtasks)
 
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
