@@ -29,15 +29,15 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
 from edge import segment as files
 from edge.gaps import gaps_of
 from edge.recovery import BufferFailedError, Counter, load, pack_state
-from edge.segment import Entry, RecordKind, Segment, StreamKey
-from edge.segment_store import Allocate, SegmentStore
+from edge.segment import Cursor, Entry, RecordKind, Segment, StreamKey
+from edge.segment_store import Allocate, BufferSettings, SegmentStore
 from schemas.checksum import MODULUS
 from schemas.events import Gap
 from schemas.frame import Stream
@@ -49,32 +49,6 @@ EVENT_LANE = -1
 _STATE_PERIOD_US = 1_000_000
 # Marks, in the checksum of an event, the gap events made here: they outlive the segment they are in.
 _OWN_GAP = 1
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class BufferSettings:
-    """Bounds of the buffer. `max_bytes` includes the spare segment."""
-
-    segment_bytes: int = 8 << 20
-    max_bytes: int = 2 << 30
-    max_age_s: float = 7 * 86_400.0
-
-    def __post_init__(self) -> None:
-        if self.segment_bytes < 1 << 14:
-            msg = f"segment_bytes is {self.segment_bytes}, below {1 << 14}"
-            raise ValueError(msg)
-        if self.max_bytes < 3 * self.segment_bytes:
-            msg = f"max_bytes is {self.max_bytes}, less than three segments"
-            raise ValueError(msg)
-
-
-@dataclass(slots=True)
-class Cursor:
-    """How far the entries of one stream have been read, in the order they were appended."""
-
-    stream: Stream
-    number: int = 0
-    offset: int = files.HEADER.size
 
 
 class Buffer:

@@ -24,9 +24,9 @@ from pathlib import Path
 from connectors.opcua_session import OpcUaSettings
 from connectors.sparkplug.host import SparkplugSettings
 from edge.admin import AdminSettings
-from edge.buffer import BufferSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
+from edge.segment_store import BufferSettings
 from edge.uplink import UplinkSettings
 from schemas.settings import KafkaSettings
 

@@ -22,13 +22,14 @@ import numpy as np
 
 from connectors.readings import Notice, Readings
 from edge import framing
-from edge.buffer import EVENT_LANE, Buffer, BufferSettings, Cursor
+from edge.buffer import EVENT_LANE, Buffer
 from edge.events import Events
 from edge.framing import Collected, Collector, Draft, FramingSettings
 from edge.normalise import TagTable, normalise
 from edge.recovery import Counter
 from edge.seen import LastSeen
-from edge.segment import Entry, RecordKind, StreamKey
+from edge.segment import Cursor, Entry, RecordKind, StreamKey
+from edge.segment_store import BufferSettings
 from schemas import frame
 from schemas.checksum import to_signed, to_unsigned
 from schemas.events import LaneHealth

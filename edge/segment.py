@@ -77,6 +77,15 @@ class Entry:
         return StreamKey(self.epoch, self.lane, self.stream)
 
 
+@dataclass(slots=True)
+class Cursor:
+    """How far the entries of one stream have been read, in the order they were appended."""
+
+    stream: Stream
+    number: int = 0
+    offset: int = HEADER.size
+
+
 class Segment:
     """An open segment. `used` is the end of the last record that holds; `spans` the sequences in it by stream key."""
 

@@ -11,6 +11,7 @@ import fcntl
 import logging
 import os
 from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from uuid import UUID
@@ -23,6 +24,23 @@ log = logging.getLogger(__name__)
 
 _FULL = frozenset({errno.ENOSPC, errno.EDQUOT})
 Allocate = Callable[[Path, int], None]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BufferSettings:
+    """Bounds of the buffer. `max_bytes` includes the spare segment."""
+
+    segment_bytes: int = 8 << 20
+    max_bytes: int = 2 << 30
+    max_age_s: float = 7 * 86_400.0
+
+    def __post_init__(self) -> None:
+        if self.segment_bytes < 1 << 14:
+            msg = f"segment_bytes is {self.segment_bytes}, below {1 << 14}"
+            raise ValueError(msg)
+        if self.max_bytes < 3 * self.segment_bytes:
+            msg = f"max_bytes is {self.max_bytes}, less than three segments"
+            raise ValueError(msg)
 
 
 class SegmentStore:

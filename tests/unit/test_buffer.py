@@ -19,9 +19,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from edge import segment as files
-from edge.buffer import EVENT_LANE, Buffer, BufferSettings, Cursor
+from edge.buffer import EVENT_LANE, Buffer
 from edge.recovery import BufferFailedError
-from edge.segment import Entry, RecordKind, StreamKey
+from edge.segment import Cursor, Entry, RecordKind, StreamKey
+from edge.segment_store import BufferSettings
 from schemas.checksum import MODULUS
 from schemas.events import DeviceEvent, EventKind, Gap, decode
 from schemas.frame import Stream
@@ -419,7 +420,9 @@ def test_any_damage_leaves_a_prefix_and_never_a_wrong_frame(written: Harness, da
 _CHILD = """
 import sys
 from pathlib import Path
-from edge.buffer import Buffer, BufferSettings, Cursor
+from edge.buffer import Buffer
+from edge.segment import Cursor
+from edge.segment_store import BufferSettings
 from edge.segment import RecordKind
 from schemas.frame import Stream
 buffer = Buffer(Path(sys.argv[1]), gateway_id="g", gap_event=lambda gap: b"gap.",

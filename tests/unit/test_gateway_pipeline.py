@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 
 from connectors.readings import Notice, Readings, Value
-from edge.buffer import BufferSettings
 from edge.events import Events, unpack
 from edge.framing import FramingSettings
 from edge.normalise import TagTable
 from edge.pipeline import Pipeline, Thinning
 from edge.segment import Entry, RecordKind, StreamKey
+from edge.segment_store import BufferSettings
 from schemas import events, frame
 from schemas.events import DeviceEvent, EventKind
 from schemas.frame import Stream
