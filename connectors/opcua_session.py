@@ -23,8 +23,8 @@ _PUBLISH_REQUESTS = 4
 # The server's health is asked for at this pace; a lost TCP connection is seen at once in any case.
 _WATCHDOG_S = 5.0
 
-# asyncua formats every notification for its INFO log.
-logging.getLogger("asyncua").setLevel(logging.WARNING)
+# asyncua formats every notification for its INFO log, and warns of what is said here in other words.
+logging.getLogger("asyncua").setLevel(logging.ERROR)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

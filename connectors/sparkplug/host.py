@@ -32,6 +32,8 @@ from schemas.registry import TagDefinition
 log = logging.getLogger(__name__)
 
 _ERRORS = (OSError, TimeoutError, MQTTConnectError)
+# gmqtt tells of every packet.
+logging.getLogger("gmqtt").setLevel(logging.WARNING)
 _CONNECT_TIMEOUT_S = 10.0
 _TICK_S = 1.0
 # Nodes that follow the STATE message are born by themselves; only then ask the others.
