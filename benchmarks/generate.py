@@ -7,7 +7,7 @@ has counted them. The same arguments give the same bytes. Late frames come after
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 from uuid import UUID
@@ -21,15 +21,22 @@ from schemas.frame import ClockStatus, Frame, Stream
 
 MINUTE_US = 60_000_000
 _NOISE = 1 << 16
-_MAX_FRAME_SAMPLES = 10_000
 
 
 class Message(NamedTuple):
-    """One record to produce."""
+    """One record to produce, not before `due_us`: when its frame is closed, or later when it is late."""
 
     key: bytes
     value: bytes
-    samples: int
+    frame: Frame
+    due_us: int
+    late: bool = False
+    again: bool = False
+
+    @property
+    def samples(self) -> int:
+        """Samples of the frame."""
+        return self.frame.samples
 
 
 @dataclass(slots=True)
@@ -86,34 +93,44 @@ def generate(
     start_us: int,
     seed: int,
     expected: Expected,
-    registry_version: int = 1,
+    registry_version: int | Callable[[], int] = 1,
+    staggered: bool = False,
 ) -> Iterator[Message]:
     """Messages of all gateways, interleaved frame period by frame period, for `seconds` of event time from `start_us`.
 
-    `tag_ids`: of each gateway, shape (lane_tags,), ascending, the tags of a device together.
+    `tag_ids`: of each gateway, shape (lane_tags,), ascending, the tags of a device together. `staggered`: gateways close their frames one
+    after the other over the frame period, as clocks that know nothing of each other do, instead of all at once. `registry_version`: a
+    function is asked for every frame.
     """
+    version = registry_version if callable(registry_version) else lambda: registry_version
     random = np.random.default_rng(seed)
     noise = random.normal(0.0, 2.0, _NOISE)
     names = [workload.gateway_id(number) for number in range(workload.gateways)]
     gateways = [_gateway(workload, dirt, number, tag_ids[name], random) for number, name in enumerate(names)]
+    frame_us = workload.frame_ms * 1000
     for tick in range(int(seconds * 1000 / workload.frame_ms)):
         for gateway in gateways:
             while gateway.held and gateway.held[0][0] <= tick:
                 yield gateway.held.popleft()[1]
-            for judged in _frames(workload, dirt, gateway, tick, start_us, random, noise, expected, registry_version):
-                message = Message(judged.lane_key.encode(), frame.encode(judged), judged.samples)
+            opened_us = start_us + tick * frame_us
+            if staggered:
+                opened_us += gateway.number * frame_us // workload.gateways
+            for made in _frames(workload, dirt, gateway, tick, opened_us, random, noise, expected, version()):
+                message = Message(made.lane_key.encode(), frame.encode(made), made, made.closed_time_us)
                 expected.frames += 1
                 expected.messages += 1
                 if random.random() < dirt.late:
                     expected.late_frames += 1
+                    due_us = made.closed_time_us + dirt.late_frames * frame_us
+                    message = message._replace(due_us=due_us, late=True)
                     gateway.held.append((tick + dirt.late_frames, message))
                 else:
                     yield message
                 if random.random() < dirt.duplicate:
                     expected.messages += 1
                     expected.duplicate_frames += 1
-                    expected.duplicate_samples += judged.samples
-                    yield message
+                    expected.duplicate_samples += made.samples
+                    yield message._replace(again=True, due_us=made.closed_time_us)
     for gateway in gateways:
         yield from (message for _, message in gateway.held)
 
@@ -139,14 +156,13 @@ def _frames(
     dirt: Dirt,
     gateway: _Gateway,
     tick: int,
-    start_us: int,
+    opened_us: int,
     random: np.random.Generator,
     noise: NDArray[np.float64],
     expected: Expected,
     registry_version: int,
 ) -> Iterator[Frame]:
     frame_us = workload.frame_ms * 1000
-    opened_us = start_us + tick * frame_us
     index, time_us = _instants(workload, gateway, tick, opened_us)
     offset = int(random.integers(0, _NOISE - len(index) % _NOISE)) if len(index) < _NOISE else 0
     value = gateway.base[index] + noise[offset : offset + len(index)]
@@ -158,8 +174,8 @@ def _frames(
         keep = np.ones(len(index), dtype=bool)
         keep[missing] = False
         index, time_us, value, refused = index[keep], time_us[keep], value[keep], refused[keep]
-    for part in range(0, len(index), _MAX_FRAME_SAMPLES):
-        cut = slice(part, part + _MAX_FRAME_SAMPLES)
+    for part in range(0, len(index), workload.frame_samples):
+        cut = slice(part, part + workload.frame_samples)
         yield _build(
             gateway,
             index[cut],

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -41,6 +42,15 @@ class Workload:
     period_ms: int
     frame_ms: int
     windows_s: tuple[int, ...]
+    frame_samples: int = 10_000
+    """A frame is closed at this many samples, whatever its age."""
+    without: tuple[str, ...] = ()
+    """Stages left out, see benchmarks.switches."""
+
+    def at_rate(self, samples_per_s: float) -> Workload:
+        """The same plant sampled at about this rate; the period is a whole number of milliseconds."""
+        tags = self.gateways * self.lane_tags
+        return dataclasses.replace(self, period_ms=max(1, round(tags * 1000 / samples_per_s)))
 
     @property
     def lane_tags(self) -> int:
@@ -49,8 +59,13 @@ class Workload:
 
     @property
     def samples_per_s(self) -> float:
-        """Nominal rate of the whole plant."""
-        return self.gateways * self.lane_tags * 1000 / self.period_ms
+        """Rate of the whole plant: whole rounds of all tags in each frame period."""
+        tags = self.gateways * self.lane_tags
+        return (
+            tags * 1000 / self.period_ms
+            if not self.rounds_per_frame
+            else tags * self.rounds_per_frame * 1000 / self.frame_ms
+        )
 
     @property
     def rounds_per_frame(self) -> int:
@@ -83,17 +98,19 @@ def _entry(file: str, name: str) -> dict[str, object]:
 
 def plant(workload: Workload) -> dict[str, Any]:
     """The workload's plant in the format of plant files, one site, one cell per gateway."""
-    tag = {
+    tag: dict[str, Any] = {
         "tag_class": "bench",
         "data_type": "DOUBLE",
         "unit": "1",
         "description": "Synthetic value",
         "eu": [-200, 200],
-        "limits": [-LIMIT, LIMIT],
-        "max_rate": 1e6,
-        "stuck_after_s": 60,
         "period_ms": workload.period_ms,
+        "historise": "NONE" if "copy" in workload.without else "ALL",
     }
+    if "checks" not in workload.without:
+        tag |= {"limits": [-LIMIT, LIMIT], "max_rate": 1e6, "stuck_after_s": 60}
+    else:
+        del tag["eu"]
     gateways = [workload.gateway_id(number) for number in range(workload.gateways)]
     cells = [
         {
