@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from schemas import topics
+from schemas import command_rules, topics
 from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
 from schemas.errors import (
     ConflictError,
@@ -27,7 +27,6 @@ from schemas.errors import (
     UnavailableError,
 )
 from schemas.ids import Clock, now_us, uuid7
-from serving import command_rules
 from serving.command_book import CommandBook, CommandView
 from serving.plant import Device
 from serving.wakeup import Streams
@@ -73,7 +72,7 @@ class CommandHandlers:
     async def submit(self, wanted: Submission) -> CommandView:
         """Check a command, write it, and return it once it is durable."""
         self.require_ready()
-        command_rules.check(wanted.device, wanted.name, wanted.parameters)
+        command_rules.writes(wanted.device.tags, wanted.name, wanted.parameters)
         command_id = wanted.command_id or uuid7(self.clock())
         request = self._request(command_id, wanted)
         while command_id in self._sending:  # the same id a moment ago: its outcome decides what this call is

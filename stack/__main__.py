@@ -84,7 +84,7 @@ def _service(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _deploy(config: StackConfig, options: argparse.Namespace) -> int:
-    deploy.deploy(config, options.job or jobs.available(), Progress(sink=_say))
+    deploy.deploy(config, options.job or jobs.JOBS, Progress(sink=_say))
     return 0
 
 

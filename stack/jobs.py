@@ -41,11 +41,6 @@ class RestorePoint:
     restored_from: str = ""
 
 
-def available() -> tuple[str, ...]:
-    """Jobs that the checkout has."""
-    return tuple(job for job in JOBS if (ROOT / "jobs" / f"{job}.py").exists())
-
-
 def flink_name(job: str) -> str:
     """Name under which the job runs in Flink: `NAME` of its module, read without importing it (that would load pyflink)."""
     source = ROOT / "jobs" / f"{job}.py"

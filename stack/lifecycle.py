@@ -206,9 +206,6 @@ def _stop_jobs(config: StackConfig, progress: Progress) -> None:
 def _run(config: StackConfig, progress: Progress, step: steps.Step, selected: set[str]) -> None:
     if not step.needs <= selected:
         return
-    if missing := step.missing():
-        progress.sink(f"{step.title}: left out, this checkout has no {missing}")
-        return
     with progress.step(step.title) as details:
         details.append(step.action(config))
 

@@ -1,12 +1,10 @@
 """The table of services: what runs, in which order it starts, how its readiness is seen.
 
-Called by `supervisor` (renders it), `lifecycle` (starts and stops it) and `status`. A service whose module is not part of the
-checkout is left out.
+Called by `supervisor` (renders it), `lifecycle` (starts and stops it) and `status`.
 """
 
 from __future__ import annotations
 
-import importlib.util
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
@@ -67,14 +65,6 @@ def select(config: StackConfig, names: tuple[str, ...]) -> tuple[Service, ...]:
 
 
 _GROUPS = {"flink": ("jobmanager", "taskmanager"), "brokers": ("kafka", "mosquitto")}
-
-
-def module_present(module: str) -> bool:
-    """Whether the checkout has that module."""
-    try:
-        return importlib.util.find_spec(module) is not None
-    except ModuleNotFoundError:
-        return False
 
 
 def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
@@ -151,61 +141,53 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
 
 
 def _platform(config: StackConfig) -> tuple[Service, ...]:
-    services: list[Service] = []
-    if module_present("edge.simulator.__main__"):
-        services.append(
-            Service(
-                name="simulator",
-                stage=2,
-                stop_stage=_WRITERS,
-                command=_python("edge.simulator", render.simulator_file(config)),
-                nice=_POLITE,
-                ready=partial(_admin_ready, port=config.ports.simulator_admin),
-                doc="simulated machines",
-                address=f"opc.tcp://{config.host}:{config.ports.opcua}",
-            )
+    simulator = Service(
+        name="simulator",
+        stage=2,
+        stop_stage=_WRITERS,
+        command=_python("edge.simulator", render.simulator_file(config)),
+        nice=_POLITE,
+        ready=partial(_admin_ready, port=config.ports.simulator_admin),
+        doc="simulated machines",
+        address=f"opc.tcp://{config.host}:{config.ports.opcua}",
+    )
+    serving = Service(
+        name="serving",
+        stage=2,
+        stop_stage=_WRITERS,
+        command=_python("serving", render.serving_file(config)),
+        ready=serving_health.ready,
+        doc="gRPC server",
+        address=config.serving_address,
+    )
+    maintenance = Service(
+        name="maintenance",
+        stage=2,
+        stop_stage=_WRITERS,
+        command=_python("connectors.timescale.maintenance", render.platform_file(config)),
+        nice=_POLITE,
+        ready=lambda _: True,
+        doc="repairs windows, makes and indexes partitions, drops old data",
+    )
+    return (simulator, *_gateways(config), serving, maintenance)
+
+
+def _gateways(config: StackConfig) -> tuple[Service, ...]:
+    ports = [render.gateway_admin_port(config, index) for index, _ in enumerate(read_gateways(config.plant))]
+    return tuple(
+        Service(
+            name=f"gateway-{gateway.id}",
+            stage=2,
+            stop_stage=_WRITERS + 1,
+            command=_python("edge", render.gateway_file(config, gateway.id)),
+            nice=_POLITE,
+            ready=partial(_admin_ready, port=port),
+            stop_wait_s=30,
+            doc=f"gateway of site {gateway.site}",
+            address=f"http://{config.host}:{port}",
         )
-    if module_present("edge.__main__"):
-        for index, gateway in enumerate(read_gateways(config.plant)):
-            port = render.gateway_admin_port(config, index)
-            services.append(
-                Service(
-                    name=f"gateway-{gateway.id}",
-                    stage=2,
-                    stop_stage=_WRITERS + 1,
-                    command=_python("edge", render.gateway_file(config, gateway.id)),
-                    nice=_POLITE,
-                    ready=partial(_admin_ready, port=port),
-                    stop_wait_s=30,
-                    doc=f"gateway of site {gateway.site}",
-                    address=f"http://{config.host}:{port}",
-                )
-            )
-    if module_present("serving.__main__"):
-        services.append(
-            Service(
-                name="serving",
-                stage=2,
-                stop_stage=_WRITERS,
-                command=_python("serving", render.serving_file(config)),
-                ready=serving_health.ready,
-                doc="gRPC server",
-                address=config.serving_address,
-            )
-        )
-    if module_present("connectors.timescale.maintenance"):
-        services.append(
-            Service(
-                name="maintenance",
-                stage=2,
-                stop_stage=_WRITERS,
-                command=_python("connectors.timescale.maintenance", render.platform_file(config)),
-                nice=_POLITE,
-                ready=lambda _: True,
-                doc="repairs windows, makes and indexes partitions, drops old data",
-            )
-        )
-    return tuple(services)
+        for gateway, port in zip(read_gateways(config.plant), ports, strict=True)
+    )
 
 
 def _keepers(config: StackConfig) -> tuple[Service, ...]:

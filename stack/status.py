@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import importlib
 from typing import Any
 
-from stack import jobs
+from stack import accounting, jobs
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
-from stack.services import all_services, module_present
+from stack.services import all_services
 from stack.supervisor import Supervisor, restarts
 
 
@@ -60,7 +59,7 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
     if not rest.alive():
         return []
     live = {job.name: job for job in reversed(rest.jobs()) if job.live}
-    names = [jobs.flink_name(job) for job in jobs.available()]
+    names = [jobs.flink_name(job) for job in jobs.JOBS]
     rows = [{"name": name, "state": "ABSENT", "id": "", "on": []} for name in names if name not in live]
     rows += [
         {"name": job.name, "state": job.state, "id": job.id, "on": sorted(rest.hosts_of(job.id))}
@@ -70,10 +69,10 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
 
 
 def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:
-    if not up or not module_present("stack.accounting"):
+    if not up:
         return {}
     try:
-        return dict(importlib.import_module("stack.accounting").collect(config))
+        return dict(accounting.collect(config))
     except (StackError, OSError) as error:
         return {"error": str(error)}
 

@@ -1,6 +1,6 @@
 """One-shot steps of `up`: tables of what is done between the waves of services.
 
-A step names the services it needs; it is left out when one of them was not selected, or when its module is not part of the checkout.
+A step names the services it needs; it is left out when one of them was not selected.
 Every step may run again at any time.
 """
 
@@ -19,7 +19,6 @@ from stack import flink, jobs, postgres, render
 from stack.config import ROOT, StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.flink_rest import FlinkRest
-from stack.services import module_present
 
 _FRESH_S = 10
 _PROOF_TIMEOUT_S = 120
@@ -28,19 +27,11 @@ _SLOT_TIMEOUT_S = 60
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One line of `up`. `modules` must exist in the checkout; `files` are relative to its root."""
+    """One line of `up`."""
 
     title: str
     needs: frozenset[str]
     action: Callable[[StackConfig], str]
-    modules: tuple[str, ...] = ()
-    files: tuple[str, ...] = ()
-
-    def missing(self) -> str:
-        """First module or file that is not there; empty when all are."""
-        absent = [module for module in self.modules if not module_present(module)]
-        absent += [file for file in self.files if not (ROOT / file).exists()]
-        return absent[0] if absent else ""
 
 
 def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
@@ -88,7 +79,7 @@ def _commands_job(config: StackConfig) -> str:
 
 
 def _all_jobs_run(config: StackConfig) -> str:
-    for name in jobs.available():
+    for name in jobs.JOBS:
         jobs.ensure(config, name)
     return "all tasks run"
 
@@ -122,32 +113,21 @@ _ALL = _FLINK | {"simulator", "serving"}
 
 # After broker and database are up, before anything that uses them.
 PREPARATION = (
-    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka_admin"), modules=("connectors.kafka_admin",)),
+    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka_admin")),
     Step(title="database", needs=_POSTGRES, action=postgres.create_database),
-    Step(title="migrations", needs=_POSTGRES, action=_tool("connectors.migrate"), modules=("connectors.migrate",)),
-    Step(
-        title="registry", needs=_POSTGRES, action=_tool("connectors.registry", "load", "{plant}"),
-        modules=("connectors.registry",), files=("stack/plant.yaml",),
-    ),
-    Step(
-        title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("connectors.registry", "publish"),
-        modules=("connectors.registry",), files=("stack/plant.yaml",),
-    ),
-)  # fmt: skip
+    Step(title="migrations", needs=_POSTGRES, action=_tool("connectors.migrate")),
+    Step(title="registry", needs=_POSTGRES, action=_tool("connectors.registry", "load", "{plant}")),
+    Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("connectors.registry", "publish")),
+)
 
 # While only the TaskManagers with CPU priority are there: the job gets one of them.
-COMMANDS_JOB = (Step(title="job commands", needs=_FLINK, action=_commands_job, files=("jobs/commands.py",)),)
+COMMANDS_JOB = (Step(title="job commands", needs=_FLINK, action=_commands_job),)
 
 OTHER_JOBS = (
-    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry"), files=("jobs/telemetry.py",)),
-    Step(title="job historian", needs=_FLINK, action=_job("historian"), files=("jobs/historian.py",)),
-    Step(title="jobs", needs=_FLINK, action=_all_jobs_run, files=("jobs/telemetry.py",)),
+    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry")),
+    Step(title="job historian", needs=_FLINK, action=_job("historian")),
+    Step(title="jobs", needs=_FLINK, action=_all_jobs_run),
 )
 
 # Data has gone the whole way.
-PROOF = (
-    Step(
-        title="data at the far end", needs=_ALL, action=_fresh_rows,
-        modules=("edge.simulator.__main__", "edge.__main__", "connectors.migrate"), files=("jobs/telemetry.py", "jobs/historian.py"),
-    ),
-)  # fmt: skip
+PROOF = (Step(title="data at the far end", needs=_ALL, action=_fresh_rows),)

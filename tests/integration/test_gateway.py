@@ -355,7 +355,7 @@ async def test_what_is_not_allowed_is_rejected_and_refusals_of_the_machine_are_f
         "outside its limits": office.request(parameters={"speed": 101.0}),
         "not writable": office.request(parameters={"fixed": 1.0}),
         "no tag": office.request(parameters={"none": 1.0}),
-        "unknown command": office.request(name="dance", parameters={}),
+        "no command": office.request(name="dance", parameters={}),
         "takes no parameters": office.request(name="start"),
         "not one of this gateway's": office.request(device_id=99),
         "clock is": office.request(submitted_us=now_us() + 60_000_000, expires_us=now_us() + 120_000_000),

@@ -48,6 +48,7 @@ def presses(count: int = 3) -> list[TagDefinition]:
             name=name,
             data_type=kind,
             writable=writable,
+            eu_low=0.0,
         )
         for d in range(count)
         for t, (name, kind, writable) in enumerate(_TAGS)

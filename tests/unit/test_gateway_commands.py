@@ -14,6 +14,7 @@ from connectors.readings import Write
 from edge import policy
 from edge.command_journal import CommandJournal
 from edge.policy import Refusal
+from schemas import command_rules
 from schemas.commands import CommandControl, CommandRequest, CommandState, ControlAction
 from schemas.registry import DataType
 from tests.integration.gateway_support import tag
@@ -45,7 +46,7 @@ def test_plans() -> None:
     assert policy.plan(request(), TAGS) == [Write(SPEED, 5.0)]
     many = policy.plan(request(parameters={"count": -3.0, "valve": 1.0}), TAGS)
     assert many == [Write(COUNT, -3.0), Write(VALVE, 1.0)]
-    verbs = [policy.plan(request(name=name, parameters={}), TAGS) for name in policy.PACKML_VERBS]
+    verbs = [policy.plan(request(name=name, parameters={}), TAGS) for name in command_rules.PACKML_VERBS]
     assert verbs == [[Write(PACKML, float(n))] for n in range(1, 10)]
 
 
@@ -53,14 +54,14 @@ def test_plans() -> None:
     ("changes", "reason"),
     [
         ({"parameters": {}}, "needs parameters"),
-        ({"parameters": {"speed": 10.5}}, "outside its limits 0.0 to 10.0"),
-        ({"parameters": {"speed": 9.5}}, "outside its range 1.0 to 9.0"),
+        ({"parameters": {"speed": 10.5}}, "outside its limits 0 to 10"),
+        ({"parameters": {"speed": 9.5}}, "outside its range 1 to 9"),
         ({"parameters": {"speed": float("nan")}}, "not a finite number"),
         ({"parameters": {"count": 1.5}}, "not an integer"),
         ({"parameters": {"valve": 2.0}}, "a boolean is 0 or 1"),
         ({"parameters": {"fixed": 1.0}}, "not writable"),
         ({"parameters": {"speed": 5.0, "none": 1.0}}, "no tag 'none'"),
-        ({"name": "explode", "parameters": {}}, "unknown command"),
+        ({"name": "explode", "parameters": {}}, "no command 'explode'"),
         ({"name": "start"}, "takes no parameters"),
     ],
 )

@@ -243,7 +243,11 @@ async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembere
 @pytest.mark.parametrize(
     ("name", "parameters", "complaint"),
     [
-        ("write", {}, "write needs parameters; writable there: packml_command, running, speed_setpoint"),
+        (
+            "write",
+            {},
+            "write needs parameters: tag names and values; writable there: packml_command, running, speed_setpoint",
+        ),
         ("write", {"pressure": 1.0}, "has no tag 'pressure'; writable there"),
         ("write", {"temperature": 1.0}, "temperature is not writable"),
         ("write", {"speed_setpoint": float("nan")}, "speed_setpoint is nan, not a finite number"),
