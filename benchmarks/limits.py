@@ -1,0 +1,245 @@
+"""`limits`: what each part can do alone on this machine, so that a rate of the whole line can be read as a share of it.
+
+Generator, decoding, the telemetry job's logic without Flink, the historian's store without Flink and Kafka, and the physical limit of the
+storage: binary COPY of rows packed beforehand into the table `samples`, with its indexes and its durability, in transactions of the
+historian's size, over one connection and over two.
+"""
+
+from __future__ import annotations
+
+import itertools
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import psycopg
+from numpy.typing import NDArray
+
+from benchmarks.generate import Expected, Message, generate
+from benchmarks.line import Line
+from benchmarks.workload import Dirt
+from connectors import kafka
+from connectors.timescale import packing
+from connectors.timescale.batch import Message as StoreMessage
+from connectors.timescale.database import connect
+from connectors.timescale.migrator import variant_of
+from connectors.timescale.partitions import PartitionCache
+from connectors.timescale.store import HistorianStore
+from jobs.batching import Message as Record
+from schemas import frame, ids, topics
+from stages.config import DetectionConfig, TelemetryConfig
+from stages.telemetry import Origin, TelemetryLogic
+
+COPY_BATCH_ROWS = 400_000
+"""About what the historian writes in one transaction while it catches up (8 MiB of validated frames)."""
+_HELD_SAMPLES = 4_000_000
+_STORE_BATCH_BYTES = 8 << 20
+_COPY = f"COPY samples ({', '.join(name for name, _ in packing.SAMPLE_COLUMNS)}) FROM STDIN (FORMAT binary)"
+
+
+def run(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> dict[str, Any]:
+    """Every part for about `seconds`, one after the other."""
+    start_us = ids.now_us() - 3_600_000_000
+    result: dict[str, Any] = {}
+    with line.progress.step("generator alone") as details:
+        result["generator_samples_per_s"] = _generator(line, dirt, start_us, seed, seconds)
+        details.append(_m(result["generator_samples_per_s"]))
+    messages = _some(line, dirt, start_us, seed)
+    with line.progress.step("decode alone") as details:
+        result["decode_samples_per_s"] = _decode(messages, seconds)
+        result["frame_samples"] = round(sum(message.samples for message in messages) / len(messages))
+        result["frame_bytes_per_sample"] = round(
+            sum(len(message.value) for message in messages) / sum(message.samples for message in messages), 2
+        )
+        details.append(_m(result["decode_samples_per_s"]))
+    for name, config in _LOGICS.items():
+        with line.progress.step(name) as details:
+            result[f"{name}_samples_per_s"], validated = _logic(line, messages, config)
+            details.append(_m(result[f"{name}_samples_per_s"]))
+    with line.progress.step("store alone") as details:
+        result["store_samples_per_s"] = _store(line.dsn, validated)
+        details.append(_m(result["store_samples_per_s"]))
+    result |= copy_limit(line, messages, seconds=seconds)
+    return result
+
+
+_LOGICS = {
+    "logic_without_detection": TelemetryConfig(detection=DetectionConfig(enabled=False)),
+    "logic": TelemetryConfig(),
+}
+
+
+def copy_limit(line: Line, messages: Sequence[Message], *, seconds: float) -> dict[str, Any]:
+    """`copy_limit_rows_per_s` is the better of one and two connections. What was copied is taken away again."""
+    rows = pack(messages)
+    found: dict[str, Any] = {}
+    copied = 0
+    for connections in (1, 2):
+        with line.progress.step(f"COPY alone, {connections} connections") as details:
+            done, took_s = _copy(line.dsn, rows, seconds, connections)
+            copied += done
+            found[f"copy_rows_per_s_{connections}"] = done / took_s
+            details.append(_m(done / took_s))
+    with psycopg.connect(line.dsn) as connection:
+        found["copy_bytes_per_row"] = round(_bytes(connection) / copied, 1)
+        connection.execute("TRUNCATE samples")
+    found["copy_limit_rows_per_s"] = max(found["copy_rows_per_s_1"], found["copy_rows_per_s_2"])
+    return found
+
+
+def measured_before(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> float:
+    """COPY limit of the instance that a scenario is about to use: the reference of its `ratio_to_copy_limit`."""
+    messages = _some(line, dirt, ids.now_us() - 3_600_000_000, seed, samples=1_000_000)
+    return float(copy_limit(line, messages, seconds=seconds)["copy_limit_rows_per_s"])
+
+
+def pack(messages: Sequence[Message]) -> NDArray[Any]:
+    """Rows of one COPY, shape (at most COPY_BATCH_ROWS,), in the order in which frames would bring them."""
+    frames = [message.frame for message in messages if not message.again]
+    columns = {
+        "time": np.concatenate([one.time_us for one in frames]),
+        "value": np.concatenate([one.value for one in frames]),
+        "tag_id": np.concatenate([one.tag_id for one in frames]),
+        "quality": np.concatenate([one.quality for one in frames]).view(np.int16),
+    }
+    columns["verdict"] = np.zeros(len(columns["time"]), dtype=np.int16)
+    return packing.pack(packing.SAMPLE_COLUMNS, {name: column[:COPY_BATCH_ROWS] for name, column in columns.items()})
+
+
+def _messages(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float = 3600.0) -> Iterator[Message]:
+    expected = Expected.of(line.largest_tag_id, start_us, seconds)
+    return generate(
+        line.workload,
+        dirt,
+        tag_ids=line.tag_ids,
+        seconds=seconds,
+        start_us=start_us,
+        seed=seed,
+        expected=expected,
+        registry_version=line.registry_version,
+    )
+
+
+def _generator(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float) -> float:
+    began, samples = time.perf_counter(), 0
+    for message in _messages(line, dirt, start_us, seed):
+        samples += message.samples
+        if time.perf_counter() - began >= seconds:
+            break
+    return samples / (time.perf_counter() - began)
+
+
+def _some(line: Line, dirt: Dirt, start_us: int, seed: int, samples: int = _HELD_SAMPLES) -> list[Message]:
+    held = list[Message]()
+    # Not more than a minute of the plant, which a small one fills with few samples.
+    for message in _messages(line, dirt, start_us, seed, seconds=60.0):
+        held.append(message)
+        samples -= message.samples
+        if samples <= 0:
+            break
+    return held
+
+
+def _decode(messages: Sequence[Message], seconds: float) -> float:
+    began, samples = time.perf_counter(), 0
+    for message in itertools.cycle(messages):
+        samples += frame.decode(message.value).samples
+        if time.perf_counter() - began >= seconds:
+            break
+    return samples / (time.perf_counter() - began)
+
+
+def _logic(line: Line, messages: Sequence[Message], config: TelemetryConfig) -> tuple[float, list[bytes]]:
+    """Rate of the telemetry job's logic without Flink, ticks included, and the validated frames it gave."""
+    logic = TelemetryLogic(config)
+    for definition in kafka.read_to_end(line.kafka, topics.TAGS.name):
+        logic.apply_registry(definition.value() or b"")
+    validated: list[bytes] = []
+    began, samples, ticked_us = time.perf_counter(), 0, 0
+    for number, message in enumerate(messages):
+        now_us = message.due_us
+        outputs = logic.on_frame(message.value, Origin("bench", 0, number), now_us)
+        samples += message.samples
+        if now_us - ticked_us >= 250_000:
+            outputs += logic.on_timer(None, now_us)
+            ticked_us = now_us
+        logic.take_changes(message.key.decode())
+        validated += [output.value for output in outputs if output.topic == topics.VALIDATED.name]
+    return samples / (time.perf_counter() - began), validated
+
+
+def _store(dsn: str, validated: Sequence[bytes]) -> float:
+    """Decode, ledger and COPY of validated frames in batches of the historian's size; undone afterwards."""
+    store, stored, took_s = HistorianStore(dsn), 0, 0.0
+    batch: list[StoreMessage] = []
+    size = 0
+    for number, value in enumerate([*validated, b""]):
+        if value:
+            batch.append(Record(topics.VALIDATED.name, 0, number, b"", value))
+            size += len(value)
+        if batch and (not value or size >= _STORE_BATCH_BYTES):
+            result = store.write(batch)
+            stored += result.stored + result.rejected
+            took_s += result.seconds
+            batch, size = [], 0
+    store.close()
+    with psycopg.connect(dsn) as connection:
+        connection.execute("TRUNCATE samples, ledger, ledger_minute, dirty_ranges")
+    return stored / took_s
+
+
+def _copy(dsn: str, rows: NDArray[Any], seconds: float, connections: int) -> tuple[int, float]:
+    """Rows of several writers together, and the seconds from the first byte to the last commit."""
+    done, failures = [0] * connections, list[Exception]()
+    end_s = time.perf_counter() + seconds
+
+    def write(place: int) -> None:
+        try:
+            done[place] = _copy_until(dsn, rows.copy(), end_s)
+        except Exception as error:  # raised below, in the thread that asked
+            failures.append(error)
+
+    threads = [threading.Thread(target=write, args=(place,)) for place in range(connections)]
+    began = time.perf_counter()
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    if failures:
+        raise failures[0]
+    return sum(done), time.perf_counter() - began
+
+
+def _copy_until(dsn: str, rows: NDArray[Any], end_s: float) -> int:
+    copied, span = 0, int(rows["time"].max() - rows["time"].min()) + 1
+    partitions = PartitionCache()
+    with connect(dsn, application="bench") as connection:
+        if variant_of(connection) == "timescaledb":
+            connection.execute("SET timescaledb.enable_direct_compress_copy = on")
+        connection.commit()
+        while time.perf_counter() < end_s:
+            low, high = int(rows["time"].min()), int(rows["time"].max())
+            partitions.ensure(connection, "samples", low + packing.EPOCH_2000_US, high + packing.EPOCH_2000_US)
+            with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+                copy.write(packing.HEADER)
+                for chunk in packing.chunks(rows):
+                    copy.write(chunk)
+                copy.write(packing.TRAILER)
+            copied += len(rows)
+            rows["time"] += span  # the next batch is later, as in life
+    return copied
+
+
+def _bytes(connection: psycopg.Connection[Any]) -> int:
+    """Size of the table with its indexes. Partitions and chunks are found by inheritance."""
+    row = connection.execute(
+        "SELECT coalesce(sum(pg_total_relation_size(inhrelid)), 0) FROM pg_inherits WHERE inhparent = 'samples'::regclass"
+    ).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def _m(rate: float) -> str:
+    return f"{rate / 1e6:.2f} M/s"

@@ -1,0 +1,151 @@
+"""The table of scenarios: what each is called, which arguments it takes, how small it goes, and how it is run.
+
+A scenario's own module measures; what several share (an instance with a workload, switches, the reference of COPY) is put together here.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import Any
+
+from benchmarks import commands, freshness, limits, processes, switches, throughput, workload
+from benchmarks.line import Line, line
+from benchmarks.nab import run as nab
+from benchmarks.workload import Workload
+from schemas import ids
+from stack.config import Parallelism
+from stack.lifecycle import Progress
+
+Result = dict[str, Any]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Scenario:
+    """One row. `smoke` are the arguments of a run that only tries the harness."""
+
+    doc: str
+    run: Callable[[argparse.Namespace, Progress], Result]
+    arguments: Callable[[argparse.ArgumentParser], None]
+    smoke: Mapping[str, Any] = field(default_factory=dict)
+
+
+def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
+    without = tuple(options.without)
+    chosen, dirt = switches.apply(workload.load(options.workload), workload.load_dirt(options.dirt), without)
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
+        limit = limits.measured_before(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
+        switches.edit_registry(under_test.dsn, under_test.kafka, without)
+        start_us = ids.now_us() - int((options.seconds + 60) * 1e6)
+        expected = under_test.preload(dirt, seconds=options.seconds, start_us=start_us, seed=options.seed)
+        if "copy" in without:  # everything is accounted for, nothing becomes a row
+            expected.count.fill(0)
+            expected.sums.fill(0)
+        with switches.job_settings(without), processes.watching(under_test.config) as seen:
+            found = throughput.run(under_test, expected)
+    return _with_ratio(found, limit) | seen.as_result()
+
+
+def _limits(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = workload.load(options.workload), workload.load_dirt(options.dirt)
+    with _line(options, progress, chosen, samples=4e6 * options.seconds) as under_test:
+        return limits.run(under_test, dirt, seconds=options.seconds, seed=options.seed)
+
+
+def _freshness(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    total_s = options.seconds + options.warmup
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * total_s) as under_test:
+        return freshness.run(under_test, dirt, seconds=options.seconds, warmup_s=options.warmup, seed=options.seed)
+
+
+def _at_rate(options: argparse.Namespace) -> Workload:
+    """The workload at the rate of the arguments; 0 leaves it at its own."""
+    chosen = workload.load(options.workload)
+    return chosen.at_rate(options.rate) if options.rate else chosen
+
+
+def _commands(options: argparse.Namespace, progress: Progress) -> Result:
+    return commands.run(commands=options.commands, progress=progress)
+
+
+def _with_ratio(result: Result, limit: float) -> Result:
+    rate = result["samples_per_s"]
+    return result | {"copy_limit_rows_per_s": limit, "ratio_to_copy_limit": rate / limit if limit else None}
+
+
+@contextmanager
+def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, samples: float) -> Iterator[Line]:
+    parallelism = Parallelism(telemetry=options.telemetry_slots, historian=options.historian_slots)
+    with line(
+        chosen, samples=samples, parallelism=parallelism, timescaledb=options.timescaledb, log_to=progress
+    ) as under_test:
+        yield under_test
+
+
+def _line_arguments(*, seconds: float, dirt: str = "default") -> Callable[[argparse.ArgumentParser], None]:
+    def add(parser: argparse.ArgumentParser) -> None:
+        parser.add_argument("--workload", default="fast", help="of suites/workloads.yaml")
+        parser.add_argument("--dirt", default=dirt, help="of suites/dirt.yaml")
+        parser.add_argument("--seconds", type=float, default=seconds, help="of event time, or of measuring")
+        parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same frames")
+        parser.add_argument("--telemetry-slots", type=int, default=1, help="TaskManagers of the telemetry job")
+        parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
+        parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="storage")
+
+    return add
+
+
+def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=60)(parser)
+    parser.add_argument("--copy-seconds", type=float, default=5, help="of COPY alone, measured before, for the ratio")
+    parser.add_argument(
+        "--without", action="append", default=[], choices=tuple(switches.SWITCHES), help="leave a stage out"
+    )
+
+
+def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=60)(parser)
+    parser.add_argument("--rate", type=float, default=100_000, help="samples per second; 0: the workload's own")
+    parser.add_argument("--warmup", type=float, default=20, help="seconds at the start that are left out")
+
+
+def _commands_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--commands", type=int, default=200, help="round trips")
+
+
+_SMOKE = {"workload": "smoke", "seconds": 10.0}
+
+SCENARIOS: dict[str, Scenario] = {
+    "limits": Scenario(
+        doc="each part alone: generator, decode, logic, store, COPY",
+        run=_limits,
+        arguments=_line_arguments(seconds=10),
+        smoke={"workload": "smoke", "seconds": 1.0},
+    ),
+    "throughput": Scenario(
+        doc="a preloaded topic drained through all stages into SQL, verified by tag and minute",
+        run=_throughput,
+        arguments=_throughput_arguments,
+        smoke={**_SMOKE, "copy_seconds": 1.0},
+    ),
+    "freshness": Scenario(
+        doc="from frame closed, and from source time, to the row readable in SQL and the push over gRPC, at a given rate",
+        run=_freshness,
+        arguments=_freshness_arguments,
+        smoke={**_SMOKE, "rate": 0.0, "warmup": 5.0},
+    ),
+    "commands": Scenario(
+        doc="submit to SUCCEEDED on the whole line with the example plant; memory and CPU of each process",
+        run=_commands,
+        arguments=_commands_arguments,
+        smoke={"commands": 5},
+    ),
+    "nab": Scenario(
+        doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",
+        run=nab.scenario,
+        arguments=nab.add_arguments,
+    ),
+}
