@@ -67,6 +67,11 @@ setup:
 @cat *args:
     python -m connectors.cat "$@"
 
+# Correct refused samples and send them again (`replay-rejected --reason OUT_OF_RANGE --scale 0.001 --dry-run`)
+[no-exit-message]
+@replay-rejected *args:
+    python -m connectors.replay "$@"
+
 # Rates, lag and load of the running stack, refreshed every second
 [no-exit-message]
 @top *args:
@@ -76,6 +81,11 @@ setup:
 [no-exit-message]
 @bench *args:
     python -m benchmarks "$@"
+
+# Run the anomaly detectors over CSV files of your own (a timestamp, one column per tag): scores, episodes, a picture
+[no-exit-message]
+@detect *args:
+    python -m benchmarks.detect "$@"
 
 # Run the tests, all rungs, with coverage; arguments go to pytest (a path or -k runs only those)
 [no-exit-message]

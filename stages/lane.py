@@ -22,6 +22,7 @@ from stages.clocks import DeviceClocks
 from stages.config import TelemetryConfig
 from stages.dedup import LaneDedup
 from stages.detection.lane import LaneDetection, SnapshotBudget
+from stages.detection.protocol import ScoreListener
 from stages.held import HeldFrame, HeldFrames
 from stages.lane_table import LaneTable, TagView, compile_table
 from stages.latest import LaneLatest
@@ -56,7 +57,14 @@ _COUNTERS = tuple(field.name for field in fields(LaneCounters))
 class Lane:
     """One lane. `registry` is shared and follows the topic; `generation` counts its complete versions."""
 
-    def __init__(self, gateway_id: str, lane: int, config: TelemetryConfig, registry: Registry) -> None:
+    def __init__(
+        self,
+        gateway_id: str,
+        lane: int,
+        config: TelemetryConfig,
+        registry: Registry,
+        on_score: ScoreListener | None = None,
+    ) -> None:
         self.gateway_id, self.lane = gateway_id, lane
         self.config, self.registry = config, registry
         self.key = frames.lane_key(gateway_id, lane).encode()
@@ -68,7 +76,7 @@ class Lane:
         self.memories: dict[Stream, TagMemory] = {}
         self.latest = LaneLatest(0)
         self.windows = LaneWindows(self.table, config.windows)
-        self.detection = LaneDetection(config.detection, self.table)
+        self.detection = LaneDetection(config.detection, self.table, on_score)
         self._waiting: dict[str, bytes] = {}
         self._changed: set[str] = set()
 
@@ -167,7 +175,7 @@ class Lane:
         counters.frames += 1
         counters.samples += frame.samples
         counters.more_frames = True
-        self._changed |= {"dedup", "meta"}
+        self._changed |= {"dedup/REPLAY" if frame.stream is Stream.REPLAY else "dedup", "meta"}
 
     def count_duplicate(self, samples: int) -> None:
         """A frame was seen again."""
@@ -273,7 +281,7 @@ class Lane:
                 numbers = [int(getattr(self.counters, field)) for field in _COUNTERS]
                 parts[name] = packing.pack(LAYOUT, None, np.array(numbers, dtype=np.int64))
             elif kind == "dedup":
-                parts[name] = self.dedup.to_bytes()
+                parts[name] = self.dedup.to_bytes(replays=which == "REPLAY")
             elif kind == "latest":
                 parts[name] = self.latest.to_bytes(self.table.tag_id)
             elif kind == "memory":
@@ -304,7 +312,7 @@ class Lane:
                     bool(self.counters.more_frames),
                 )
             elif kind == "dedup":
-                self.dedup = LaneDedup.from_bytes(data, self.config.remembered_checksums)
+                self.dedup.restore(data)
             elif kind == "held":
                 held.append(HeldFrame.from_bytes(data))
             else:

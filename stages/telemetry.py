@@ -23,6 +23,7 @@ from stages import rejects
 from stages.config import TelemetryConfig
 from stages.dedup import Seen
 from stages.detection.lane import SnapshotBudget
+from stages.detection.protocol import ScoreListener
 from stages.held import HeldFrame
 from stages.lane import Lane
 from stages.outputs import Origin, Output
@@ -37,10 +38,12 @@ class TelemetryLogic:
     """See the module. `lane_key` is `schemas.frame.lane_key`, the Kafka key of frames.
 
     `counters` are for metrics and count since this process began; what must be exact is in the records and the state.
+    `on_score` is told of every window that detection scores.
     """
 
-    def __init__(self, config: TelemetryConfig | None = None) -> None:
+    def __init__(self, config: TelemetryConfig | None = None, *, on_score: ScoreListener | None = None) -> None:
         self.config = config or TelemetryConfig()
+        self._on_score = on_score
         self.registry = Registry()
         self.counters = dict.fromkeys(
             ("frames", "samples", "duplicates", "conflicts", "undecodable", "held", "failures", "detectors_disabled"), 0
@@ -114,7 +117,7 @@ class TelemetryLogic:
     # --- one record ------------------------------------------------------------------------------------------------------
 
     def _new_lane(self, lane_key: str) -> Lane:
-        return Lane(*parse_lane_key(lane_key), self.config, self.registry)
+        return Lane(*parse_lane_key(lane_key), self.config, self.registry, self._on_score)
 
     def _ready(self, lane: Lane) -> bool:
         return self.registry.version >= lane.needs_version

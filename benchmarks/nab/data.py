@@ -21,36 +21,72 @@ DEFAULT_FOLDER = Path(os.environ.get("MILLRACE_NAB_DATA", Path(__file__).parents
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Series:
-    """One file. `time_us` (rows,) microseconds UTC, `value` (rows,)."""
+    """One file. `time_us` (rows,) microseconds UTC, `value` (rows,), `stamps` the timestamps as written."""
 
     name: str
+    stamps: tuple[str, ...]
     time_us: NDArray[np.int64]
     value: NDArray[np.float64]
     labels: Labels
 
 
 def read_folder(folder: Path) -> Iterator[Series]:
-    """Every labelled series of the folder, by name. Raises ConfigError when the folder has no labels."""
+    """Every labelled series of the folder, by name. Raises ConfigError, naming the file and line, for what cannot be read."""
     label_file = folder / "labels" / "combined_windows.json"
     if not label_file.exists():
-        msg = f"{label_file} does not exist; a folder to score has data/ and labels/combined_windows.json"
+        msg = (
+            f"{label_file} does not exist; a folder to score has data/<group>/<file>.csv and labels/combined_windows.json: "
+            "name one with --data DIR or MILLRACE_NAB_DATA"
+        )
         raise ConfigError(msg)
-    windows = json.loads(label_file.read_text())
+    try:
+        windows = json.loads(label_file.read_text())
+    except json.JSONDecodeError as error:
+        msg = f"{label_file} is not valid JSON: {error}"
+        raise ConfigError(msg) from error
     for name in sorted(windows):
-        rows = read_rows(folder / "data" / name)
-        time_us = np.array([to_us(row["timestamp"]) for row in rows], dtype=np.int64)
+        path = folder / "data" / name
+        rows = read_rows(path)
+        time_us = _times(path, rows)
         yield Series(
             name=name,
+            stamps=tuple(row["timestamp"] for row in rows),
             time_us=time_us,
-            value=np.array([float(row["value"]) for row in rows]),
+            value=_column(path, rows),
             labels=Labels(rows=len(rows), windows=tuple(_row_range(time_us, *window) for window in windows[name])),
         )
 
 
 def read_rows(path: Path) -> list[dict[str, str]]:
     """Rows of a CSV file with a header."""
-    with path.open(newline="") as file:
-        return list(csv.DictReader(file))
+    try:
+        with path.open(newline="") as file:
+            return list(csv.DictReader(file))
+    except FileNotFoundError:
+        msg = f"{path} does not exist"
+        raise ConfigError(msg) from None
+
+
+def _times(path: Path, rows: list[dict[str, str]]) -> NDArray[np.int64]:
+    times = np.empty(len(rows), dtype=np.int64)
+    for number, row in enumerate(rows):
+        try:
+            times[number] = to_us(row["timestamp"])
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{path}, line {number + 2}: no column timestamp in ISO 8601"
+            raise ConfigError(msg) from error
+    return times
+
+
+def _column(path: Path, rows: list[dict[str, str]]) -> NDArray[np.float64]:
+    values = np.empty(len(rows))
+    for number, row in enumerate(rows):
+        try:
+            values[number] = float(row["value"])
+        except (KeyError, TypeError, ValueError) as error:
+            msg = f"{path}, line {number + 2}: no number in column value"
+            raise ConfigError(msg) from error
+    return values
 
 
 def to_us(timestamp: str) -> int:

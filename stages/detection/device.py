@@ -17,7 +17,7 @@ import numpy as np
 
 from stages import packing
 from stages.detection.episodes import Episode, EpisodeTracker
-from stages.detection.protocol import Detector, Features, Subject
+from stages.detection.protocol import Detector, Features, ScoreListener, Subject
 
 _log = logging.getLogger(__name__)
 CONFIRM_US = 1_500_000
@@ -34,8 +34,10 @@ class DeviceWatch:
         tracker: EpisodeTracker,
         *,
         has_context: bool,
+        on_score: ScoreListener | None = None,
     ) -> None:
         self.device_id = device_id
+        self._on_score = on_score
         self.detectors = detectors
         self.tracker = tracker
         self.disabled = ""
@@ -93,6 +95,9 @@ class DeviceWatch:
             score = detector.score(features)
             detector.learn(features)
             self.learned.add(window_s)
+            if self._on_score is not None:
+                threshold = self.tracker.threshold.at(features.end_us)
+                self._on_score(self.device_id, window_s, features, score, threshold)
             return self.tracker.on_score(subject, features.start_us, features.end_us, score)
         except Exception as error:  # a detector must not cost more than itself
             return self.disable(error)

@@ -26,7 +26,7 @@ from stages.config import DetectionConfig, DetectorSpec
 from stages.detection.device import DeviceWatch
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.kinds import catalogue, make
-from stages.detection.protocol import Features, Subject
+from stages.detection.protocol import Features, ScoreListener, Subject
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from stages.lane_table import LaneTable
 from stages.latest import TIME, VALUE, LaneLatest
@@ -44,8 +44,9 @@ _IDLE_US = 60_000_000
 class LaneDetection:
     """See the module."""
 
-    def __init__(self, config: DetectionConfig, table: LaneTable) -> None:
+    def __init__(self, config: DetectionConfig, table: LaneTable, on_score: ScoreListener | None = None) -> None:
         self.config = config
+        self._on_score = on_score
         self._failures = 0
         self._catalogue = catalogue(config.detectors) if config.enabled else {}
         self._watches: dict[int, DeviceWatch] = {}
@@ -103,7 +104,7 @@ class LaneDetection:
         detectors = {subject.window_s: (subject, make(spec, subject)) for subject in subjects}
         version = max(detector.version for _, detector in detectors.values())
         tracker = EpisodeTracker(device_id, spec.name, version, EpisodeConfig(), AdaptiveThreshold(ThresholdConfig()))
-        return DeviceWatch(device_id, detectors, tracker, has_context=has_context)
+        return DeviceWatch(device_id, detectors, tracker, has_context=has_context, on_score=self._on_score)
 
     def relayout(self, table: LaneTable) -> list[Output]:
         """Follow a new table: devices whose tags changed start to learn anew, their episodes are closed."""

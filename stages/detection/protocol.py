@@ -92,3 +92,10 @@ class DetectorFactory(Protocol):
 
     def __call__(self, subject: Subject, **parameters: Any) -> Detector:
         """New detector of a subject."""
+
+
+class ScoreListener(Protocol):
+    """Told of every scored window, with the threshold of its moment: for programs that show scores, not for the line."""
+
+    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:
+        """A window was scored."""

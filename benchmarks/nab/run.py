@@ -1,0 +1,330 @@
+"""The scenario `nab`: labelled series through frames, windows and the configured detector, scored by NAB's rule.
+
+Enters a folder in NAB's layout; leaves figures per profile for our detector and for the published ones that the folder has,
+re-scored by the same rule: one threshold for the whole folder, the one with the best total (NAB's own rule). Beside it stands
+the score at the threshold that is configured, which no label has touched. Before anything is scored the scorer itself is held
+to the published rows, where there are any.
+"""
+
+from __future__ import annotations
+
+import argparse
+import csv
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from benchmarks.detect import DEFAULT_DETECTOR, load_detection
+from benchmarks.history.replay import Replay, replay
+from benchmarks.history.table import History
+from benchmarks.nab import data, scorer
+from benchmarks.nab.onsets import onsets
+from schemas.errors import MillraceError
+from stack.lifecycle import Progress
+from stages.config import DetectionConfig
+from stages.detection.kinds import catalogue, make
+from stages.detection.protocol import Subject
+from stages.detection.threshold import ThresholdConfig
+
+TOLERANCE = 1e-6
+Scored = list[tuple[NDArray[np.float64], scorer.Labels]]
+
+
+class ScorerError(MillraceError):
+    """The scorer does not reproduce published results: nothing it says can be believed."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class SeriesResult:
+    """A series, what the line made of it, and the onsets that are scored."""
+
+    series: data.Series
+    replay: Replay
+    onset: NDArray[np.float64]
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the scenario."""
+    parser.add_argument(
+        "--data",
+        default=str(data.DEFAULT_FOLDER),
+        help="folder of labelled series; MILLRACE_NAB_DATA names another default",
+    )
+    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="name as in a device class")
+    parser.add_argument("--config", default="", metavar="FILE", help="the jobs' TOML file with the detectors")
+    parser.add_argument("--out", default="", metavar="DIR", help="write results in NAB's own layout below this folder")
+
+
+def scenario(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """Entry of the table of scenarios."""
+    return run(
+        Path(options.data),
+        detector=options.detector,
+        detection=load_detection(options.config),
+        out=Path(options.out) if options.out else None,
+        say=progress.sink,
+    )
+
+
+def run(
+    folder: Path, *, detector: str, detection: DetectionConfig, out: Path | None, say: Callable[[str], None]
+) -> dict[str, Any]:
+    """The whole scenario; raises ConfigError for a folder or detector that is none, ScorerError when the proof fails."""
+    corpus = list(data.read_folder(folder))
+    if not corpus:
+        msg = f"{folder} labels no series"
+        raise ScorerError(msg)
+    published = {name: published_scores(folder, name, corpus) for name in published_detectors(folder)}
+    proof = {name: prove(folder, name, corpus, scores) for name, scores in published.items()}
+    results = []
+    for series in corpus:
+        found = replay(_history(series), detection, detector=detector, keep=True)
+        results.append(SeriesResult(series=series, replay=found, onset=onsets(found.score)))
+        say(
+            f"{series.name}: {len(series.value)} rows, windows of {found.window_s} s, {len(found.episodes)} episodes, "
+            f"{found.line_us_per_row:.0f} µs a row"
+        )
+    ours: Scored = [(each.onset, each.series.labels) for each in results]
+    report = {
+        "folder": folder.name,
+        "series": len(corpus),
+        "windows": sum(len(series.labels.windows) for series in corpus),
+        "points": sum(len(series.value) for series in corpus),
+        "detector": detector,
+        "scorer_proof": proof or "no published results in this folder",
+        "threshold_rule": "per profile one threshold for the folder, the one with the highest total (NAB's rule)",
+        "scores": {detector: profiles(ours), **{name: profiles(_pair(s, corpus)) for name, s in published.items()}},
+        "at_published_threshold": {name: _at_published(folder, name, corpus, s) for name, s in published.items()},
+        "at_configured_threshold": _fixed(ours, ThresholdConfig().base),
+        "detection_delay": delays(results),
+        "per_series": per_series(results),
+        "us_per_point": {
+            "line": round(float(np.average([r.replay.line_us_per_row for r in results], weights=_sizes(results))), 1),
+            "detector": round(detector_us(results, detection, detector), 1),
+        },
+    }
+    if out is not None:
+        write(out, detector, results)
+        report["results_written_to"] = str(out)
+    return report
+
+
+# --- published results ----------------------------------------------------------------------------------------------------
+
+
+def published_detectors(folder: Path) -> list[str]:
+    """Detectors with a folder under results/."""
+    results = folder / "results"
+    return sorted(each.name for each in results.iterdir() if each.is_dir()) if results.is_dir() else []
+
+
+def published_rows(folder: Path, detector: str, name: str) -> list[dict[str, str]]:
+    """Rows of a detector on a series."""
+    group, _, file = name.rpartition("/")
+    return data.read_rows(folder / "results" / detector / group / f"{detector}_{file}")
+
+
+def published_scores(folder: Path, detector: str, corpus: Sequence[data.Series]) -> list[NDArray[np.float64]]:
+    """Anomaly scores of a published detector, a column per series."""
+    return [
+        np.array([float(row["anomaly_score"]) for row in published_rows(folder, detector, series.name)])
+        for series in corpus
+    ]
+
+
+def prove(
+    folder: Path, detector: str, corpus: Sequence[data.Series], scores: Sequence[NDArray[np.float64]]
+) -> dict[str, Any]:
+    """Largest difference to the published value of any row, standard profile, at the published threshold; raises ScorerError."""
+    threshold = published_threshold(folder, detector)
+    if threshold is None:
+        return {"compared": False}
+    worst, rows = 0.0, 0
+    for series, column in zip(corpus, scores, strict=True):
+        expected = np.array([float(row["S(t)_standard"]) for row in published_rows(folder, detector, series.name)])
+        found = scorer.row_scores(column, series.labels, scorer.STANDARD, threshold)
+        worst, rows = max(worst, float(np.abs(found - expected).max())), rows + len(expected)
+    if worst > TOLERANCE:
+        msg = f"scorer differs from the published rows of {detector} by {worst:g}"
+        raise ScorerError(msg)
+    return {"compared": True, "rows": rows, "largest_difference": worst, "threshold": threshold}
+
+
+def published_threshold(folder: Path, detector: str) -> float | None:
+    """Threshold of the standard profile; None when the folder does not say."""
+    path = folder / "results" / detector / f"{detector}_standard_scores.csv"
+    return float(data.read_rows(path)[0]["Threshold"]) if path.exists() else None
+
+
+def _at_published(
+    folder: Path, detector: str, corpus: Sequence[data.Series], scores: Sequence[NDArray[np.float64]]
+) -> dict[str, float] | None:
+    threshold = published_threshold(folder, detector)
+    return None if threshold is None else _fixed(_pair(scores, corpus), threshold)
+
+
+# --- figures --------------------------------------------------------------------------------------------------------------
+
+
+def profiles(files: Scored) -> dict[str, Any]:
+    """Normalised score of each profile at the best threshold of the folder."""
+    found = {}
+    for profile in scorer.PROFILES:
+        threshold, total = scorer.best_threshold(files, profile)
+        windows = sum(len(labels.windows) for _, labels in files)
+        counts = [scorer.score_file(scores, labels, profile, threshold) for scores, labels in files]
+        found[profile.name] = {
+            "score": round(scorer.normalise(total, windows, profile), 2) if windows else None,
+            "threshold": round(threshold, 6),
+            "windows_detected": sum(len(each.delays_rows) for each in counts),
+            "false_positive_rows": sum(each.false_positives for each in counts),
+        }
+    return found
+
+
+def _fixed(files: Scored, threshold: float) -> dict[str, float]:
+    windows = sum(len(labels.windows) for _, labels in files)
+    found = {"threshold": threshold}
+    for profile in scorer.PROFILES:
+        total = sum(scorer.score_file(scores, labels, profile, threshold).score for scores, labels in files)
+        found[profile.name] = round(scorer.normalise(total, windows, profile), 2) if windows else float("nan")
+    return found
+
+
+def delays(results: Sequence[SeriesResult]) -> dict[str, Any]:
+    """From the start of a labelled window to its first detection, at the standard profile's threshold."""
+    threshold, _ = scorer.best_threshold([(r.onset, r.series.labels) for r in results], scorer.STANDARD)
+    rows, shares = [], []
+    for each in results:
+        labels = each.series.labels
+        for first, last in labels.windows:
+            hits = np.flatnonzero(each.onset[max(first, labels.probation) : last + 1] >= threshold)
+            if hits.size:
+                rows.append(int(hits[0]) + max(first, labels.probation) - first)
+                shares.append(rows[-1] / (last - first + 1))
+    if not rows:
+        return {"detected": 0}
+    return {
+        "detected": len(rows),
+        "median_rows": float(np.median(rows)),
+        "median_share_of_window": round(float(np.median(shares)), 3),
+        "note": "NAB's windows are centred on the anomaly: 0.5 is its beginning",
+    }
+
+
+def per_series(results: Sequence[SeriesResult]) -> dict[str, Any]:
+    """Standard profile, per series."""
+    threshold, _ = scorer.best_threshold([(r.onset, r.series.labels) for r in results], scorer.STANDARD)
+    found = {}
+    for each in results:
+        one = scorer.score_file(each.onset, each.series.labels, scorer.STANDARD, threshold)
+        found[each.series.name] = {
+            "window_s": each.replay.window_s,
+            "score": round(one.score, 3),
+            "detected": len(one.delays_rows),
+            "of": len(each.series.labels.windows),
+            "false_positive_rows": one.false_positives,
+            "episodes_at_configured_threshold": len(each.replay.episodes),
+        }
+    return found
+
+
+def detector_us(results: Sequence[SeriesResult], detection: DetectionConfig, name: str) -> float:
+    """Microseconds that scoring and learning one window take, without the line around it."""
+    spec = catalogue(detection.detectors)[name]
+    spent, windows = 0.0, 0
+    for each in results:
+        unknown = np.array([np.nan])
+        subject = Subject(
+            device_id=1,
+            window_s=each.replay.window_s,
+            tag_id=np.array([1], dtype=np.int32),
+            normal_low=unknown,
+            normal_high=unknown,
+            seed=1,
+        )
+        fresh = make(spec, subject)
+        began = time.perf_counter()
+        for _, features in each.replay.scored:
+            fresh.score(features)
+            fresh.learn(features)
+        spent += time.perf_counter() - began
+        windows += len(each.replay.scored)
+    return spent / max(windows, 1) * 1e6
+
+
+# --- NAB's own layout -----------------------------------------------------------------------------------------------------
+
+
+def write(out: Path, detector: str, results: Sequence[SeriesResult]) -> None:
+    """`results/<detector>/<group>/<detector>_<file>.csv` and `<detector>_<profile>_scores.csv`, as NAB writes them.
+
+    `anomaly_score` is the onset, which is scored; `raw_score` the detector's score.
+    """
+    files: Scored = [(each.onset, each.series.labels) for each in results]
+    best = {profile.name: scorer.best_threshold(files, profile)[0] for profile in scorer.PROFILES}
+    base = out / "results" / detector
+    for each in results:
+        labels = each.series.labels
+        columns = [
+            scorer.row_scores(each.onset, labels, profile, best[profile.name]).tolist() for profile in scorer.PROFILES
+        ]
+        group, _, file = each.series.name.rpartition("/")
+        path = base / group / f"{detector}_{file}"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with path.open("w", newline="") as target:
+            writer = csv.writer(target)
+            header = ["timestamp", "value", "anomaly_score", "raw_score", "label"]
+            writer.writerow([*header, *(f"S(t)_{profile.name}" for profile in scorer.PROFILES)])
+            label = (labels.window_of_row() >= 0).astype(int).tolist()
+            raw = each.replay.score.tolist()
+            rows = zip(
+                each.series.stamps, each.series.value.tolist(), each.onset.tolist(), raw, label, *columns, strict=True
+            )
+            writer.writerows(rows)
+    for profile in scorer.PROFILES:
+        with (base / f"{detector}_{profile.name}_scores.csv").open("w", newline="") as target:
+            writer = csv.writer(target)
+            writer.writerow(
+                ["Detector", "Profile", "File", "Threshold", "Score", "TP", "TN", "FP", "FN", "Total_Count"]
+            )
+            for each in results:
+                one = scorer.score_file(each.onset, each.series.labels, profile, best[profile.name])
+                counts = (one.true_positives, one.true_negatives, one.false_positives, one.false_negatives)
+                writer.writerow(
+                    [
+                        detector,
+                        profile.name,
+                        each.series.name,
+                        best[profile.name],
+                        one.score,
+                        *counts,
+                        each.series.labels.rows,
+                    ]
+                )
+
+
+# --- small ----------------------------------------------------------------------------------------------------------------
+
+
+def _history(series: data.Series) -> History:
+    return History(
+        name=series.name,
+        stamps=series.stamps,
+        time_us=series.time_us,
+        tags=("value",),
+        values=series.value[:, None],
+    )
+
+
+def _pair(scores: Sequence[NDArray[np.float64]], corpus: Sequence[data.Series]) -> Scored:
+    return [(column, series.labels) for column, series in zip(scores, corpus, strict=True)]
+
+
+def _sizes(results: Sequence[SeriesResult]) -> list[int]:
+    return [len(each.series.value) for each in results]
