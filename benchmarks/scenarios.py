@@ -11,10 +11,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import commands, freshness, limits, processes, switches, throughput, workload
+from benchmarks import alone, commands, freshness, limits, processes, switches, throughput, workload
+from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
-from benchmarks.workload import Workload
+from benchmarks.workload import Dirt, Workload
 from schemas import ids
 from stack.config import Parallelism
 from stack.lifecycle import Progress
@@ -38,14 +39,29 @@ def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
     with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
         limit = limits.measured_before(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
         switches.edit_registry(under_test.dsn, under_test.kafka, without)
-        start_us = ids.now_us() - int((options.seconds + 60) * 1e6)
-        expected = under_test.preload(dirt, seconds=options.seconds, start_us=start_us, seed=options.seed)
+        expected = _preload(options, under_test, dirt)
+        if "historian" in without:
+            with switches.job_settings(without):
+                return _with_ratio(alone.run(under_test, expected, passthrough=False), limit)
         if "copy" in without:  # everything is accounted for, nothing becomes a row
             expected.count.fill(0)
             expected.sums.fill(0)
         with switches.job_settings(without), processes.watching(under_test.config) as seen:
             found = throughput.run(under_test, expected)
     return _with_ratio(found, limit) | seen.as_result()
+
+
+def _passthrough(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = workload.load(options.workload), workload.load_dirt(options.dirt)
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
+        limit = limits.measured_before(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
+        return _with_ratio(alone.run(under_test, _preload(options, under_test, dirt), passthrough=True), limit)
+
+
+def _preload(options: argparse.Namespace, under_test: Line, dirt: Dirt) -> Expected:
+    # So long ago that no sample lies ahead of the clock.
+    start_us = ids.now_us() - int((options.seconds + 60) * 1e6)
+    return under_test.preload(dirt, seconds=options.seconds, start_us=start_us, seed=options.seed)
 
 
 def _limits(options: argparse.Namespace, progress: Progress) -> Result:
@@ -98,9 +114,13 @@ def _line_arguments(*, seconds: float, dirt: str = "default") -> Callable[[argpa
     return add
 
 
-def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
+def _drain_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=60)(parser)
     parser.add_argument("--copy-seconds", type=float, default=5, help="of COPY alone, measured before, for the ratio")
+
+
+def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
+    _drain_arguments(parser)
     parser.add_argument(
         "--without", action="append", default=[], choices=tuple(switches.SWITCHES), help="leave a stage out"
     )
@@ -129,6 +149,12 @@ SCENARIOS: dict[str, Scenario] = {
         doc="a preloaded topic drained through all stages into SQL, verified by tag and minute",
         run=_throughput,
         arguments=_throughput_arguments,
+        smoke={**_SMOKE, "copy_seconds": 1.0},
+    ),
+    "passthrough": Scenario(
+        doc="a job that does nothing in the place of the telemetry job: what Kafka, Flink and the harness cost",
+        run=_passthrough,
+        arguments=_drain_arguments,
         smoke={**_SMOKE, "copy_seconds": 1.0},
     ),
     "freshness": Scenario(

@@ -23,6 +23,7 @@ SWITCHES = {
     "windows": "no windows, and so no detectors, which look at closed windows",
     "checks": "no limits, no rate of change, no stuck signals on any tag",
     "copy": "the historian counts in the ledger and copies no samples (historise NONE)",
+    "historian": "the telemetry job alone, up to the topic telemetry.validated",
 }
 
 

@@ -1,0 +1,35 @@
+"""A Flink cluster of an instance with one job on it, ours or a script of the benchmarks.
+
+Scenarios that measure the telemetry job alone, or something in its place, start the cluster without submitting the platform's jobs.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from stack import jobs, lifecycle
+from stack.config import ROOT, StackConfig
+from stack.lifecycle import Progress
+from stack.services import select
+
+PLACE = "telemetry"
+"""Job whose configuration, slots and name are used."""
+
+
+def start(config: StackConfig, progress: Progress) -> None:
+    """JobManager and TaskManagers; broker and database run."""
+    names = ("kafka", "postgres", "flink")
+    lifecycle.prepare(config, progress, names=names)
+    lifecycle.start(config, progress, (service for service in select(config, ("flink",))))
+
+
+def submit(
+    config: StackConfig, progress: Progress, *, script: str = "", arguments: tuple[str, ...] | None = None
+) -> str:
+    """Submit the telemetry job, or a script of `benchmarks/flink` under its name; returns the job id once all tasks run."""
+    path: Path = ROOT / "benchmarks" / "flink" / script if script else ROOT / "jobs" / f"{PLACE}.py"
+    with progress.step(f"job {path.name}") as details:
+        with jobs.lock(config):
+            job_id = jobs.submit(config, PLACE, script=path, arguments=arguments)
+        details.append(job_id)
+    return job_id
