@@ -1,6 +1,7 @@
 """The product's promise, measured: produced = stored + rejected + suppressed + held + in flight.
 
-What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event.
+What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event. Samples that were
+replayed are the same samples, sent again: what of a REPLAY frame is stored or suppressed is no longer rejected.
 
 Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry
 job's report of held frames, and the frames that lie in Kafka. Leaves: a plain dictionary for `status --json`, per lane
@@ -21,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from schemas.checksum import to_signed
-from schemas.frame import SequenceKey
+from schemas.frame import SequenceKey, Stream
 from schemas.settings import KafkaSettings
 from stack import accounting_sources as sources
 from stack import postgres
@@ -57,6 +58,7 @@ class Account:
     in_gateway_buffers: int = 0
     dropped: int = 0
     duplicates: int = 0
+    replayed: int = 0
     missing_frames: int = 0
     checksums_compared: int = 0
     checksums_differing: int = 0
@@ -90,6 +92,7 @@ class Account:
             "in_gateway_buffers": self.in_gateway_buffers,
             "dropped": self.dropped,
             "duplicates": self.duplicates,
+            "replayed": self.replayed,
             "difference": self.difference,
             "missing_frames": self.missing_frames,
             "checksums_compared": self.checksums_compared,
@@ -140,6 +143,12 @@ def _sequence(
     result = Account()
     if entry is not None:
         result.stored, result.rejected, result.suppressed = entry.stored, entry.rejected, entry.suppressed
+    if key.stream is Stream.REPLAY:
+        # Produced and rejected once already, in the refused frames: what was refused again is not rejected twice, and
+        # what was accepted this time is rejected no longer. Corrected samples have another checksum than produced ones.
+        result.replayed = result.stored + result.suppressed
+        result.rejected = -result.replayed
+        return result
     if one is None:
         result.unsettled.append(f"{_name(key)}: in the ledger, but its gateway has reported no counters")
         return result

@@ -34,7 +34,8 @@ SELECT (SELECT coalesce(sum(produced_samples), 0)::bigint FROM gateway_health) A
        (extract(epoch FROM now() - l.newest) * 1000)::bigint AS newest_age_ms,
        (SELECT count(*) FROM anomalies WHERE phase <> 'CLOSE') AS open_anomalies,
        (SELECT coalesce(json_object_agg(state, n), '{}') FROM (SELECT state, count(*) AS n FROM recent GROUP BY state) c) AS commands
-FROM (SELECT coalesce(sum(stored), 0)::bigint AS stored, coalesce(sum(rejected), 0)::bigint AS rejected,
+FROM (SELECT coalesce(sum(stored), 0)::bigint AS stored,
+             coalesce(sum(CASE WHEN stream = 2 THEN -stored - suppressed ELSE rejected END), 0)::bigint AS rejected,
              coalesce(sum(suppressed), 0)::bigint AS suppressed, coalesce(sum(late), 0)::bigint AS late,
              max(newest_time) AS newest FROM ledger) l
 """

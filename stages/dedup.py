@@ -4,6 +4,10 @@ One `LaneDedup` per lane. The same identity with the same checksum is a duplicat
 Checksums are remembered in a ring addressed by sequence, for about the last `remember` frames of each key; what is
 older counts as a duplicate, since telling needs the checksum. Keys of old epochs keep their interval set and lose their
 ring.
+
+Keys of the REPLAY stream are many and short-lived, an epoch for each fault that was corrected: they are kept apart, in a
+state part of their own, and only the newest of them. What of older ones is sent again is judged again; the ledger is
+what stores it once.
 """
 
 from __future__ import annotations
@@ -21,12 +25,19 @@ from stages.intervals import IntervalSet
 
 LAYOUT = 1
 _RINGS = 8
+"""Rings kept of REPLAY keys, and of all others."""
+REPLAYS = 256
+"""Keys of the REPLAY stream kept."""
 
 
 @lru_cache(maxsize=4096)
 def _name(key: SequenceKey, has_ring: bool) -> str:
     """A key as JSON: written with every frame, so made once."""
     return json.dumps([key.gateway_id, str(key.epoch), key.lane, int(key.stream), has_ring])
+
+
+def _is_replay(key: SequenceKey) -> bool:
+    return key.stream is Stream.REPLAY
 
 
 class Seen(Enum):
@@ -63,20 +74,31 @@ class LaneDedup:
         seen = self.sets.get(key)
         if seen is None:
             seen = self.sets[key] = IntervalSet()
+            if _is_replay(key):
+                self._forget_replays()
         seen.add(sequence)
         ring = self._rings.get(key)
         if ring is None:
             ring = self._rings[key] = np.full((2, self._remember), -1, dtype=np.int64)
-            if len(self._rings) > _RINGS:
-                del self._rings[next(iter(self._rings))]
+            rivals = [other for other in self._rings if _is_replay(other) == _is_replay(key)]
+            if len(rivals) > _RINGS:
+                del self._rings[rivals[0]]
         at = sequence % self._remember
         ring[0, at] = sequence
         ring[1, at] = checksum
 
-    def to_bytes(self) -> bytes:
-        """State part."""
+    def _forget_replays(self) -> None:
+        replays = [key for key in self.sets if _is_replay(key)]
+        for key in replays[: max(len(replays) - REPLAYS, 0)]:
+            del self.sets[key]
+            self._rings.pop(key, None)
+
+    def to_bytes(self, *, replays: bool = False) -> bytes:
+        """State part of the keys of REPLAY, or of all others."""
         names, arrays = [], []
         for key, seen in self.sets.items():
+            if _is_replay(key) is not replays:
+                continue
             ring = self._rings.get(key)
             names.append(_name(key, ring is not None))
             arrays.append(np.frombuffer(seen.to_bytes(), dtype="<i8"))
@@ -87,18 +109,22 @@ class LaneDedup:
     @classmethod
     def from_bytes(cls, data: bytes, remember: int) -> LaneDedup:
         """Inverse of `to_bytes`; the ring may have another size than when it was written."""
-        fields, arrays = packing.unpack(data, LAYOUT, "dedup")
         dedup = cls(remember)
+        dedup.restore(data)
+        return dedup
+
+    def restore(self, data: bytes) -> None:
+        """Put the keys of a state part back, beside those that are there."""
+        fields, arrays = packing.unpack(data, LAYOUT, "dedup")
         rest = iter(arrays)
         for gateway_id, epoch, lane, stream, has_ring in fields["keys"]:
             key = SequenceKey(gateway_id, UUID(epoch), lane, Stream(stream))
-            dedup.sets[key] = IntervalSet.from_bytes(next(rest).tobytes())
+            self.sets[key] = IntervalSet.from_bytes(next(rest).tobytes())
             if has_ring:
                 ring = next(rest)
-                if ring.shape[1] != dedup._remember:
-                    fresh = np.full((2, dedup._remember), -1, dtype=np.int64)
+                if ring.shape[1] != self._remember:
+                    fresh = np.full((2, self._remember), -1, dtype=np.int64)
                     known = ring[:, np.argsort(ring[0])]
-                    fresh[:, known[0, known[0] >= 0] % dedup._remember] = known[:, known[0] >= 0]
+                    fresh[:, known[0, known[0] >= 0] % self._remember] = known[:, known[0] >= 0]
                     ring = fresh
-                dedup._rings[key] = ring
-        return dedup
+                self._rings[key] = ring

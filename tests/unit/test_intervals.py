@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.frame import SequenceKey, Stream
-from stages.dedup import LaneDedup, Seen
+from stages.dedup import REPLAYS, LaneDedup, Seen
 from stages.intervals import IntervalSet
 
 numbers = st.lists(st.integers(min_value=0, max_value=60))
@@ -101,3 +101,22 @@ def test_memory_of_checksums_is_bounded_and_can_be_resized() -> None:
     for epoch in range(40):
         dedup.note(KEY._replace(epoch=UUID(int=epoch)), 0, 1)
     assert len(dedup.to_bytes()) < 40 * 200
+
+
+def test_replays_are_bounded_and_cost_the_other_streams_nothing() -> None:
+    dedup = LaneDedup(remember=4)
+    dedup.note(KEY, 0, 1)
+    live = dedup.to_bytes()
+    replays = [KEY._replace(stream=Stream.REPLAY, epoch=UUID(int=number)) for number in range(REPLAYS + 50)]
+    for each in replays:
+        dedup.note(each, 3, 1)
+    assert dedup.to_bytes() == live
+    assert dedup.look(KEY, 0, 2) is Seen.CONFLICT, "replays take no checksums away"
+    assert dedup.look(replays[-1], 3, 2) is Seen.CONFLICT
+    assert dedup.look(replays[60], 3, 1) is Seen.DUPLICATE
+    assert dedup.look(replays[0], 3, 1) is Seen.NEW, "forgotten: the ledger knows"
+    again = LaneDedup(remember=4)
+    again.restore(dedup.to_bytes(replays=True))
+    again.restore(live)
+    assert set(again.sets) == set(dedup.sets)
+    assert len(dedup.to_bytes(replays=True)) < 200 * REPLAYS
