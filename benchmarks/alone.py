@@ -16,11 +16,12 @@ from schemas import topics
 def run(line: Line, expected: Expected, *, passthrough: bool) -> dict[str, Any]:
     """Start the cluster, submit one job, measure. A duplicate passes through, and ends at the telemetry job."""
     cluster.start(line.config, line.progress)
+    before = outlet.size(line.kafka, topics.VALIDATED.name)
     cluster.submit(line.config, line.progress, script="passthrough.py" if passthrough else "")
     with processes.watching(line.config) as seen:
         wanted = expected.messages if passthrough else expected.frames
         with line.progress.step("drain") as details:
-            drained = outlet.follow(line.kafka, topics.VALIDATED.name, records=wanted, quiet_s=60)
+            drained = outlet.follow(line.kafka, topics.VALIDATED.name, before=before, records=wanted, quiet_s=60)
             samples = expected.distinct_samples + (expected.duplicate_samples if passthrough else 0)
             rate = drained.samples_per_s(samples)
             details.append(f"{rate / 1e6:.2f} M samples/s")

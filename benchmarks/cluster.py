@@ -5,7 +5,11 @@ Scenarios that measure the telemetry job alone, or something in its place, start
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
 
 from stack import jobs, lifecycle
 from stack.config import ROOT, StackConfig
@@ -14,6 +18,7 @@ from stack.services import select
 
 PLACE = "telemetry"
 """Job whose configuration, slots and name are used."""
+_GONE_S = 60.0
 
 
 def start(config: StackConfig, progress: Progress) -> None:
@@ -33,3 +38,19 @@ def submit(
             job_id = jobs.submit(config, PLACE, script=path, arguments=arguments)
         details.append(job_id)
     return job_id
+
+
+def remove(config: StackConfig) -> None:
+    """Cancel what runs in that place, and forget how far it was, in Flink and in Kafka: the next job starts at the beginning."""
+    with jobs.lock(config):
+        jobs.cancel(config, PLACE)
+        (config.data / "flink" / "jobs.json").unlink(missing_ok=True)
+    admin = AdminClient({"bootstrap.servers": config.bootstrap_servers, "log_level": 3})
+    group, deadline = jobs.flink_name(PLACE), time.monotonic() + _GONE_S
+    while group in {one.group_id for one in admin.list_consumer_groups().result(_GONE_S).valid}:
+        try:
+            admin.delete_consumer_groups([group])[group].result(_GONE_S)
+        except KafkaException:  # the broker still counts the members that are gone
+            if time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)

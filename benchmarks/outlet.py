@@ -39,18 +39,19 @@ def follow(
     settings: KafkaSettings,
     topic: str,
     *,
+    before: int,
     records: int | None = None,
     quiet_s: float = 10.0,
     start_timeout_s: float = 120.0,
     over: Callable[[], bool] = lambda: False,
 ) -> Outlet:
-    """Watch a topic until it holds `records` more than now; without them until `over` says so or nothing comes for `quiet_s`.
+    """Watch a topic until it holds `records` more than the `before` of an earlier `size`.
 
+    Without `records` until `over` says so, or nothing comes for `quiet_s`.
     Raises TimeoutError when nothing comes at all, or fewer than `records` before it is quiet.
     """
     source = kafka.consumer(settings)
     try:
-        before = _size(source, topic)
         seen, began, moved = Outlet(), time.monotonic(), time.monotonic()
         while True:
             ended = over()
@@ -72,6 +73,15 @@ def follow(
                 msg = f"{topic} has {count} new records of {wanted} and nothing came for {patience_s:.0f} s"
                 raise TimeoutError(msg)
             time.sleep(_POLL_S)
+    finally:
+        source.close()
+
+
+def size(settings: KafkaSettings, topic: str) -> int:
+    """Records a topic has taken so far."""
+    source = kafka.consumer(settings)
+    try:
+        return _size(source, topic)
     finally:
         source.close()
 

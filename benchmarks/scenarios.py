@@ -6,15 +6,17 @@ A scenario's own module measures; what several share (an instance with a workloa
 from __future__ import annotations
 
 import argparse
+import dataclasses
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import alone, commands, freshness, limits, processes, switches, throughput, workload
+from benchmarks import alone, commands, freshness, limits, processes, recovery, soak, switches, throughput, workload
 from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
+from benchmarks.peers import run as peers
 from benchmarks.workload import Dirt, Workload
 from schemas import ids
 from stack.config import Parallelism
@@ -77,6 +79,69 @@ def _freshness(options: argparse.Namespace, progress: Progress) -> Result:
         return freshness.run(under_test, dirt, seconds=options.seconds, warmup_s=options.warmup, seed=options.seed)
 
 
+def _recovery(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    if options.seconds:
+        options.each = (options.seconds - options.warmup) / options.kills
+    total_s = options.warmup + options.kills * options.each
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * total_s) as under_test:
+        return recovery.run(
+            under_test,
+            dirt,
+            kills=options.kills,
+            warmup_s=options.warmup,
+            pause_s=options.pause,
+            each_s=options.each,
+            seed=options.seed,
+        )
+
+
+def _soak(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
+        return soak.run(under_test, dirt, seconds=options.seconds, seed=options.seed)
+
+
+def _peers(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    samples = chosen.samples_per_s * (options.seconds + 5 * options.peer_seconds)
+    with _line(options, progress, chosen, samples=samples) as under_test:
+        return peers.run(
+            under_test,
+            dirt,
+            peer_seconds=options.peer_seconds,
+            seconds=options.seconds,
+            seed=options.seed,
+            slots=options.telemetry_slots,
+        )
+
+
+def _scaling(options: argparse.Namespace, progress: Progress) -> Result:
+    """One drain after the other, each on an instance of its own."""
+    rows = []
+    for slots in options.slots:
+        one = argparse.Namespace(**vars(options) | {"telemetry_slots": slots, "historian_slots": slots})
+        rows.append([f"{slots} TaskManagers a job", *_drained(one, progress, workload.load(options.workload))])
+    for size in options.frame_samples:
+        chosen = dataclasses.replace(workload.load(options.workload), frame_samples=size)
+        # So many frames at most, but one round of all gateways at least.
+        seconds = min(options.seconds, max(chosen.frame_ms / 1000, options.frames * size / chosen.samples_per_s))
+        one = argparse.Namespace(**vars(options) | {"seconds": seconds})
+        rows.append([f"frames of {size} samples", *_drained(one, progress, chosen)])
+    columns = ["what", "samples/s", "frames/s", "samples", "lost", "duplicated", "wrong cells"]
+    return {"tables": [{"title": "Drains through all stages", "columns": columns, "rows": rows}]}
+
+
+def _drained(options: argparse.Namespace, progress: Progress, chosen: Workload) -> list[Any]:
+    dirt = workload.load_dirt(options.dirt)
+    with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
+        expected = _preload(options, under_test, dirt)
+        found = throughput.run(under_test, expected)
+    rate = found["samples_per_s"]
+    frames = rate * expected.frames / expected.distinct_samples
+    return [rate, frames, found["samples"], found["lost"], found["duplicated"], found["wrong_cells"]]
+
+
 def _at_rate(options: argparse.Namespace) -> Workload:
     """The workload at the rate of the arguments; 0 leaves it at its own."""
     chosen = workload.load(options.workload)
@@ -101,13 +166,15 @@ def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, 
         yield under_test
 
 
-def _line_arguments(*, seconds: float, dirt: str = "default") -> Callable[[argparse.ArgumentParser], None]:
+def _line_arguments(
+    *, seconds: float, dirt: str = "default", slots: int = 1
+) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--workload", default="fast", help="of suites/workloads.yaml")
         parser.add_argument("--dirt", default=dirt, help="of suites/dirt.yaml")
         parser.add_argument("--seconds", type=float, default=seconds, help="of event time, or of measuring")
         parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same frames")
-        parser.add_argument("--telemetry-slots", type=int, default=1, help="TaskManagers of the telemetry job")
+        parser.add_argument("--telemetry-slots", type=int, default=slots, help="TaskManagers of the telemetry job")
         parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
         parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="storage")
 
@@ -130,6 +197,35 @@ def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=60)(parser)
     parser.add_argument("--rate", type=float, default=100_000, help="samples per second; 0: the workload's own")
     parser.add_argument("--warmup", type=float, default=20, help="seconds at the start that are left out")
+
+
+def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=0)(parser)  # of the whole run; 0: as long as the kills need
+    parser.add_argument("--rate", type=float, default=400_000, help="samples per second: half of the measured capacity")
+    parser.add_argument("--kills", type=int, default=10, help="how often a TaskManager is killed")
+    parser.add_argument("--each", type=float, default=45, help="seconds given to each kill")
+    parser.add_argument("--warmup", type=float, default=30, help="seconds before the first kill")
+    parser.add_argument("--pause", type=float, default=12, help="seconds between the lag being back and the next kill")
+
+
+def _soak_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=1200)(parser)
+    parser.add_argument("--rate", type=float, default=300_000, help="samples per second")
+
+
+def _peers_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=600, dirt="none", slots=2)(parser)
+    parser.add_argument("--rate", type=float, default=100_000, help="samples per second of event time")
+    parser.add_argument("--peer-seconds", type=float, default=60, help="of event time that the peers read")
+
+
+def _scaling_arguments(parser: argparse.ArgumentParser) -> None:
+    _line_arguments(seconds=60)(parser)
+    parser.add_argument("--slots", type=int, nargs="*", default=[1, 2], help="TaskManagers of each job")
+    parser.add_argument(
+        "--frame-samples", type=int, nargs="*", default=[1, 10, 100, 1_000, 10_000], help="sizes of frames"
+    )
+    parser.add_argument("--frames", type=int, default=200_000, help="at most so many frames of a size")
 
 
 def _commands_arguments(parser: argparse.ArgumentParser) -> None:
@@ -162,6 +258,30 @@ SCENARIOS: dict[str, Scenario] = {
         run=_freshness,
         arguments=_freshness_arguments,
         smoke={**_SMOKE, "rate": 0.0, "warmup": 5.0},
+    ),
+    "scaling": Scenario(
+        doc="the drain of throughput with 1 and 2 TaskManagers a job, and with frames of 1 to 10,000 samples",
+        run=_scaling,
+        arguments=_scaling_arguments,
+        smoke={**_SMOKE, "slots": [2], "frame_samples": [1, 10]},
+    ),
+    "peers": Scenario(
+        doc="the same windowed aggregate by Flink SQL in the JVM, by bytewax and by our job",
+        run=_peers,
+        arguments=_peers_arguments,
+        smoke={**_SMOKE, "rate": 0.0, "peer_seconds": 10.0, "seconds": 30.0},
+    ),
+    "recovery": Scenario(
+        doc="kill -9 of TaskManagers under load, registry changes in flight: seconds until the lag is back, every row compared",
+        run=_recovery,
+        arguments=_recovery_arguments,
+        smoke={"workload": "smoke", "rate": 0.0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 40.0},
+    ),
+    "soak": Scenario(
+        doc="memory of each process and lag over many minutes at a steady rate",
+        run=_soak,
+        arguments=_soak_arguments,
+        smoke={"workload": "smoke", "rate": 0.0, "seconds": 40.0},
     ),
     "commands": Scenario(
         doc="submit to SUCCEEDED on the whole line with the example plant; memory and CPU of each process",

@@ -1,0 +1,1 @@
+"""`peers`: the same windowed aggregate by others. See `benchmarks.peers.run`."""

@@ -1,0 +1,178 @@
+"""`peers`: count, mean, least and largest of every tag and second, by Flink SQL in the JVM, by bytewax and by our job, in one run.
+
+The same plant, seed and values for all. The peers read flat Avro, a record per sample; our job reads frames, and more seconds of the same
+stream, or it would be done before a rate can be taken. Everybody writes closed windows to Kafka, where the rate is taken, and has the
+machine and the number of slots to itself. Our job also validates, removes duplicates, keeps last values, detects anomalies and writes the
+judged frames; a second run of it without detection is the closest to what the peers do. Clean data: what the peers would do with
+duplicates and late frames is another question.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from benchmarks import cluster, outlet, processes, switches
+from benchmarks.generate import Expected, Message, generate
+from benchmarks.line import Line
+from benchmarks.outlet import Outlet
+from benchmarks.peers import flat
+from benchmarks.workload import Dirt
+from connectors import kafka
+from schemas import codec, ids, topics
+from schemas.errors import MillraceError
+from stack.config import ROOT
+from stack.flink_rest import FlinkRest
+from stack.supervisor import MARKER
+
+SQL, BYTEWAX = "bench.windows.sql", "bench.windows.bytewax"
+_TIMEOUT_S = 900
+
+
+class PeerError(MillraceError):
+    """A peer failed; the message is the end of what it said."""
+
+
+def run(line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: int, slots: int) -> dict[str, Any]:
+    """Peers first, on a topic of their own; then our job, with and without detection."""
+    start_us = ids.now_us() - int((seconds + 60) * 1e6)
+    flat.make_topics(line.kafka, SQL, BYTEWAX)
+    with line.progress.step("flat records") as details:
+        samples = flat.produce(line.kafka, _messages(line, dirt, start_us, peer_seconds, seed))
+        details.append(f"{samples:,}")
+    cluster.start(line.config, line.progress)
+    rows = [
+        _sql(line, samples),
+        _bytewax(line, samples, slots),
+    ]
+    expected = line.preload(dirt, seconds=seconds, start_us=start_us, seed=seed)
+    rows += [_ours(line, expected, without=("detection",)), _ours(line, expected, without=())]
+    sql, bytewax, plain, ours = (row["samples_per_s"] for row in rows)
+    return {
+        "samples_per_s": ours,
+        "samples_per_s_without_detection": plain,
+        "flink_sql_samples_per_s": sql,
+        "bytewax_samples_per_s": bytewax,
+        "ratio_to_flink_sql": ours / sql,
+        "ratio_to_bytewax": ours / bytewax,
+        "slots": slots,
+        "tables": [
+            {
+                "title": "The same windows",
+                "columns": ["by", "samples/s", "samples", "of them in a window", "seconds", "busiest processes, cores"],
+                "rows": [
+                    [row["by"], row["samples_per_s"], row["samples"], row["counted"], row["seconds"], row["cpu"]]
+                    for row in rows
+                ],
+            }
+        ],
+    }
+
+
+def _messages(line: Line, dirt: Dirt, start_us: int, seconds: float, seed: int) -> Iterator[Message]:
+    return generate(
+        line.workload,
+        dirt,
+        tag_ids=line.tag_ids,
+        seconds=seconds,
+        start_us=start_us,
+        seed=seed,
+        expected=Expected.of(line.largest_tag_id, start_us, seconds),
+        registry_version=line.registry_version,
+    )
+
+
+def _row(by: str, drained: Outlet, samples: int, counted: int, cpu: dict[str, float]) -> dict[str, Any]:
+    busiest = ", ".join(f"{name} {cores:.2f}" for name, cores in list(cpu.items())[:4])
+    return {
+        "by": by,
+        "samples_per_s": drained.samples_per_s(samples),
+        "samples": samples,
+        "counted": counted,
+        "seconds": drained.curve[-1][0],
+        "cpu": busiest,
+    }
+
+
+def _sql(line: Line, samples: int) -> dict[str, Any]:
+    arguments = ("--bootstrap-servers", line.config.bootstrap_servers, "--output", SQL)
+    rest = FlinkRest(line.config.flink_url)
+    job_id = cluster.submit(line.config, line.progress, script="sql_windows.py", arguments=arguments)
+    with line.progress.step("Flink SQL") as details, processes.watching(line.config) as seen:
+        drained = outlet.follow(
+            line.kafka, SQL, before=0, over=lambda: rest.job_state(job_id) == "FINISHED", quiet_s=60
+        )
+        details.append(f"{drained.samples_per_s(samples):,.0f} samples/s")
+    cluster.remove(line.config)
+    return _row("Flink SQL in the JVM", drained, samples, flat.counted(line.kafka, SQL), seen.cpu())
+
+
+def _bytewax(line: Line, samples: int, slots: int) -> dict[str, Any]:
+    command = [sys.executable, "-m", "bytewax.testing", "benchmarks.peers.bytewax_flow:flow()", "-p", str(slots)]
+    environment = os.environ | {
+        MARKER: line.config.instance_id,
+        "BENCH_KAFKA": line.config.bootstrap_servers,
+        "BENCH_OUTPUT": BYTEWAX,
+    }
+    log = line.config.logs / "bytewax.log"
+    with log.open("wb") as output, line.progress.step("bytewax") as details:
+        # A session of its own: it starts processes, and they end together.
+        process = subprocess.Popen(
+            command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
+        )
+        try:
+            with processes.watching(line.config) as seen:
+                drained = outlet.follow(
+                    line.kafka, BYTEWAX, before=0, over=lambda: process.poll() is not None, quiet_s=60
+                )
+            if process.wait(_TIMEOUT_S):
+                msg = f"bytewax ended with {process.returncode}: {log.read_text(errors='replace')[-2000:]}"
+                raise PeerError(msg)
+        finally:
+            if process.poll() is None:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+        details.append(f"{drained.samples_per_s(samples):,.0f} samples/s")
+    return _row("bytewax", drained, samples, flat.counted(line.kafka, BYTEWAX), seen.cpu())
+
+
+def _ours(line: Line, expected: Expected, *, without: tuple[str, ...]) -> dict[str, Any]:
+    """Our telemetry job from the beginning of the frames."""
+    before = {partition: high for partition, (_, high) in _ends(line).items()}
+    with switches.job_settings(without):
+        cluster.submit(line.config, line.progress)
+    name = "our job" + "".join(f" without {one}" for one in without)
+    with line.progress.step(name) as details, processes.watching(line.config) as seen:
+        drained = outlet.follow(line.kafka, topics.AGGREGATES.name, before=sum(before.values()), quiet_s=15)
+        details.append(f"{drained.samples_per_s(expected.distinct_samples):,.0f} samples/s")
+    cluster.remove(line.config)
+    return _row(name, drained, expected.distinct_samples, _counted(line, before), seen.cpu())
+
+
+def _ends(line: Line) -> dict[int, tuple[int, int]]:
+    source = kafka.consumer(line.kafka)
+    try:
+        return kafka.watermarks(source, topics.AGGREGATES.name)
+    finally:
+        source.close()
+
+
+def _counted(line: Line, before: dict[int, int]) -> int:
+    """Samples in the windows of one run; a window that was emitted again counts as it was last."""
+    best: dict[tuple[int, int], int] = {}
+    for message in kafka.read_to_end(line.kafka, topics.AGGREGATES.name):
+        partition, offset = message.partition(), message.offset()
+        assert partition is not None and offset is not None
+        if offset < before.get(partition, 0):
+            continue
+        record: dict[str, Any] = codec.decode(message.value() or b"", "AggregateBatch")[1]
+        if record["window_s"] == flat.WINDOW_S:
+            for window in zip(
+                record["tag_id"].tolist(), record["start_us"].tolist(), record["count"].tolist(), strict=True
+            ):
+                best[window[0], window[1]] = max(window[2], best.get((window[0], window[1]), 0))
+    return sum(best.values())
