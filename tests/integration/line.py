@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import signal
+import subprocess
+import sys
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -29,6 +31,7 @@ from stack.supervisor import Supervisor
 from tests.integration.polling import eventually
 
 QUIET_TIMEOUT_S = 120
+ROOT = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -99,6 +102,23 @@ class Line:
         file = str(self.config.config / "platform.toml")
         assert registry_tool.main([*arguments, "--config", file]) == 0
         assert registry_tool.main(["publish", "--config", file]) == 0
+
+    def replay_rejected(self, *arguments: str, kill_at_first_claim: bool = False) -> None:
+        """`./millrace replay-rejected`; or killed as soon as it has claimed something, which may be before or after it sent it."""
+        file = str(self.config.config / "platform.toml")
+        command = [sys.executable, "-m", "connectors.replay", *arguments, "--config", file]
+        if not kill_at_first_claim:
+            subprocess.run(command, check=True, cwd=ROOT)
+            return
+        count = "SELECT count(*) FROM replays"
+        before = self.sql(count)
+        with subprocess.Popen(command, cwd=ROOT) as tool:
+            eventually(
+                lambda: self.sql(count) != before or tool.poll() is not None,
+                period_s=0.001,
+                what="something is claimed",
+            )
+            tool.kill()
 
     def sql(self, query: str, *parameters: Any) -> list[tuple[Any, ...]]:
         """Rows of a query."""

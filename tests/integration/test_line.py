@@ -239,6 +239,69 @@ def test_command_reaches_the_machine_once_and_is_seen_in_the_telemetry(line: Lin
     )
 
 
+# --- what was refused comes back -----------------------------------------------------------------------------------------
+
+
+def rejected_values(line: Line, reason: str, tag_ids: list[int]) -> Counter[tuple[int, int, float]]:
+    """Refused samples that nobody replayed: tag, microsecond, value."""
+    query = """SELECT tag_id, (extract(epoch FROM time) * 1000000)::bigint, value FROM rejected
+               WHERE reason = %s AND tag_id = ANY (%s) AND replayed IS NULL"""
+    return Counter((tag_id, time_us, value) for tag_id, time_us, value in line.sql(query, reason, tag_ids))
+
+
+def test_replayed_rejects_are_stored_once_whatever_happens_to_the_tool(line: Line) -> None:
+    """A wrong clock, a wrong unit and limits that were too narrow: put right, sent again twice, once killed on the way."""
+    device = "south/packaging/line-3/packing-b/packer-03"
+    clock = sorted(tag.tag_id for tag in line.tags.values() if tag.device_path.endswith(device))
+    unit = line.tag("north/machining/line-3/milling-a/mill-01/coolant_pressure")
+    limits = line.tag("north/finishing/line-4/curing/oven-01/fan_vibration")
+    faults: tuple[tuple[str, str, str, dict[str, float]], ...] = (
+        ("south.packer-03", "", "wrong_clock", {"offset_s": 3600}),
+        ("north.mill-01", "coolant_pressure", "out_of_range", {}),
+    )
+    for machine, tag, kind, parameters in faults:
+        line.simulator(
+            "POST", "/faults", {"device": machine, "tag": tag, "kind": kind, "duration_s": 3, "parameters": parameters}
+        )
+    line.registry("set", limits.path, "eu_high=0.00005", "limit_high=0.0001")
+    eventually(
+        lambda: rejected_values(line, "OUT_OF_RANGE", [limits.tag_id]) and not line.simulator("GET", "/faults"),
+        timeout_s=60,
+        what="samples are refused",
+    )
+    line.registry("set", limits.path, f"limit_high={limits.limit_high}", f"eu_high={limits.eu_high}")
+    with line.paused():
+        before = assert_closed(line)
+        cases = (
+            ("FUTURE", clock, ["--device", device, "--shift-seconds", "-3600"], -3_600_000_000, 1.0),
+            ("OUT_OF_RANGE", [unit.tag_id], ["--tag", unit.path, "--scale", "0.5"], 0, 0.5),
+            ("OUT_OF_RANGE", [limits.tag_id], ["--tag", limits.path, "--as-is"], 0, 1.0),
+        )
+        moved = 0
+        for reason, tag_ids, how, shift_us, scale in cases:
+            refused = rejected_values(line, reason, tag_ids)
+            assert refused
+            moved += refused.total()
+            line.replay_rejected("--reason", reason, *how, "--dry-run")
+            line.replay_rejected("--reason", reason, *how, kill_at_first_claim=True)
+            for _ in range(2):
+                line.replay_rejected("--reason", reason, *how)
+            assert not rejected_values(line, reason, tag_ids)
+            expected = Counter({(tag, at + shift_us, value * scale): n for (tag, at, value), n in refused.items()})
+            whole = {tag.tag_id for tag in line.tags.values() if tag.historise == "ALL"}
+            query = """SELECT tag_id, (extract(epoch FROM time) * 1000000)::bigint, value FROM telemetry
+                       WHERE tag_id = ANY (%s) AND time BETWEEN to_time(%s) AND to_time(%s)"""
+            times = [at for _, at, _ in expected]
+            stored = Counter(line.sql(query, tag_ids, min(times), max(times)))
+            assert {key: n for key, n in expected.items() if key[0] in whole and stored[key] != n} == {}
+        after = assert_closed(line)
+        assert after["produced"] == before["produced"]
+        assert after["rejected"] == before["rejected"] - moved
+        assert after["stored"] + after["suppressed"] == before["stored"] + before["suppressed"] + moved
+        assert after["replayed"] == before["replayed"] + moved
+    assert set(line.sql("SELECT DISTINCT outcome FROM replay")) == {("accepted",)}
+
+
 # --- accidents -----------------------------------------------------------------------------------------------------------
 
 
@@ -318,6 +381,35 @@ def missing_samples(line: Line, emitted: Emitted) -> list[tuple[int, int]]:
     }
     pairs = zip(emitted.tag_id.tolist(), emitted.time_us.tolist(), strict=True)
     return [pair for pair in pairs if pair[0] in whole and pair not in have]
+
+
+def test_windows_count_what_was_replayed(line: Line) -> None:
+    """Down here because a window is repaired when the live data has passed it by its length: by now it has."""
+    if not line.sql("SELECT 1 FROM replays LIMIT 1"):
+        pytest.skip("the test that replays did not run")
+    query = """
+        WITH replayed AS (
+            SELECT p.tag_id, to_time(c.time_us - CASE r.reason WHEN 'FUTURE' THEN 3600000000 ELSE 0 END) AS time
+            FROM replays p
+            JOIN rejects r ON r.identity = p.reject_identity
+            CROSS JOIN LATERAL unnest(r.tag_ids, r.times_us) AS c(tag_id, time_us)
+            WHERE c.tag_id = p.tag_id
+        ), touched AS (
+            SELECT DISTINCT x.tag_id, w.window_s,
+                   to_timestamp(floor(extract(epoch FROM x.time) / w.window_s) * w.window_s) AS start
+            FROM replayed x JOIN tags t USING (tag_id) CROSS JOIN LATERAL unnest(t.windows_s) AS w(window_s)
+            WHERE t.historise = 'ALL'
+        )
+        SELECT count(*), count(*) FILTER (WHERE a.count IS DISTINCT FROM (
+            SELECT count(*) FROM samples s
+            WHERE s.tag_id = w.tag_id AND s.time >= w.start AND s.time < w.start + make_interval(secs => w.window_s)))
+        FROM touched w LEFT JOIN aggregates a USING (tag_id, window_s, start)"""
+
+    def repaired() -> bool:
+        ((windows, wrong),) = line.sql(query)
+        return windows > 0 and not wrong
+
+    eventually(repaired, timeout_s=180, period_s=1.0, what="windows are repaired")
 
 
 # --- records nobody should send ------------------------------------------------------------------------------------------

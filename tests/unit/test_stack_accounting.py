@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 
@@ -90,6 +91,16 @@ def test_a_lost_frame_is_a_difference_and_named() -> None:
 def test_corruption_shows_in_the_checksum() -> None:
     found = measure(Books(ledger={KEY: ledger((0, 10))}), counters(checksum=SUM + 1))
     assert (found["closed"], found["difference"], found["checksums_differing"]) == (False, 0, 1)
+
+
+def test_what_was_replayed_is_no_longer_rejected() -> None:
+    books = Books(ledger={KEY: ledger((0, 10), rejected=30)})
+    replayed = KEY._replace(stream=Stream.REPLAY, epoch=UUID(int=5))
+    books.ledger[replayed] = LedgerEntry(sequences=[(4, 6)], stored=12, rejected=5, suppressed=3, checksum=77)
+    found = measure(books, counters())
+    assert (found["closed"], found["produced"], found["difference"]) == (True, 100, 0)
+    assert (found["stored"], found["rejected"], found["suppressed"], found["replayed"]) == (82, 15, 3, 15)
+    assert (found["missing_frames"], found["checksums_compared"]) == (0, 1)
 
 
 def test_old_counters_close_nothing() -> None:
