@@ -28,7 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (MillraceError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
-    text = json.dumps(rounded(conditions.collect(options) | result), indent=2)
+    text = json.dumps(conditions.collect(options) | rounded(result), indent=2)
     if options.json:
         Path(options.json).write_text(text + "\n")
     print(text)

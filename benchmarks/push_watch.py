@@ -23,7 +23,7 @@ class PushWatch:
     def __init__(self, address: str, tag_ids: Sequence[int], paths: Sequence[str]) -> None:
         self.pushed: dict[int, list[tuple[int, int]]] = {tag_id: [] for tag_id in tag_ids}
         self._address, self._paths = address, tuple(paths)
-        self._loop = asyncio.new_event_loop()
+        self._started = threading.Event()
         self._failure: BaseException | None = None
         self._thread = threading.Thread(target=self._run, name="push-watch")
 
@@ -32,23 +32,36 @@ class PushWatch:
         return self
 
     def __exit__(self, *_: object) -> None:
-        self._loop.call_soon_threadsafe(self._task.cancel)
+        if self._thread.is_alive():
+            self._stop()
         self._thread.join()
-        self._loop.close()
 
     def check(self) -> None:
         """Raise what ended the stream."""
         if self._failure is not None:
             raise self._failure
 
+    def _stop(self) -> None:
+        self._started.wait(10.0)
+        self._loop.call_soon_threadsafe(self._stopped.set)
+
     def _run(self) -> None:
-        self._task = self._loop.create_task(self._watch())
         try:
-            self._loop.run_until_complete(self._task)
-        except asyncio.CancelledError:
-            return
+            with asyncio.Runner() as runner:
+                runner.run(self._until_stopped())
         except BaseException as error:  # noqa: BLE001 - raised by `check`
             self._failure = error
+
+    async def _until_stopped(self) -> None:
+        self._loop, self._stopped = asyncio.get_running_loop(), asyncio.Event()
+        self._started.set()
+        watching, stopping = asyncio.create_task(self._watch()), asyncio.create_task(self._stopped.wait())
+        done, pending = await asyncio.wait({watching, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        for task in pending:
+            task.cancel()
+        await asyncio.gather(*pending, return_exceptions=True)
+        for task in done:
+            task.result()
 
     async def _watch(self) -> None:
         async with Client(Connection(address=self._address)) as client:

@@ -12,7 +12,19 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import alone, commands, freshness, limits, processes, recovery, soak, switches, throughput, workload
+from benchmarks import (
+    alone,
+    commands,
+    freshness,
+    limits,
+    processes,
+    reads,
+    recovery,
+    soak,
+    switches,
+    throughput,
+    workload,
+)
 from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
@@ -50,6 +62,8 @@ def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
             expected.sums.fill(0)
         with switches.job_settings(without), processes.watching(under_test.config) as seen:
             found = throughput.run(under_test, expected)
+        if options.read:
+            found |= reads.measure(under_test, expected, samples=options.read, seed=options.seed)
     return _with_ratio(found, limit) | seen.as_result()
 
 
@@ -188,6 +202,9 @@ def _drain_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
     _drain_arguments(parser)
+    parser.add_argument(
+        "--read", type=int, default=0, help="afterwards read so many samples of one tag (workload deep has them)"
+    )
     parser.add_argument(
         "--without", action="append", default=[], choices=tuple(switches.SWITCHES), help="leave a stage out"
     )
