@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import math
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from schemas import frame, topics
+from schemas import topics
 from schemas.frame import Frame
 from stages.config import TelemetryConfig, WindowConfig
+from stages.outputs import Output
 from tests.golden.support import (
     QUIET,
     Driver,
@@ -34,9 +36,21 @@ def case_names() -> list[str]:
     return sorted(path.name.removesuffix(".input.json") for path in CASES.glob("*.input.json"))
 
 
+def load(name: str) -> dict[str, Any]:
+    """Input of a case: about, tags, steps."""
+    found: dict[str, Any] = json.loads((CASES / f"{name}.input.json").read_text())
+    return found
+
+
+def expected(name: str) -> dict[str, Any]:
+    """What must come out of a case."""
+    found: dict[str, Any] = json.loads((CASES / f"{name}.expected.json").read_text())
+    return found
+
+
 def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
     """What comes out of a case; `crashing` restores the logic from its state after every step."""
-    case = json.loads((CASES / f"{name}.input.json").read_text())
+    case = load(name)
     config = TelemetryConfig(
         **{field: getattr(QUIET, field) for field in ("validation", "hold", "detection")},
         windows=WindowConfig(**{"close_delay_s": 0.0, **case.get("windows", {})}),
@@ -62,12 +76,11 @@ def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
             driver.crash(checkpoint)
         else:
             driver.flush()
-    return readable(driver)
+    return readable(driver.outputs)
 
 
-def readable(driver: Driver) -> dict[str, Any]:
-    """Outputs of a driver as JSON-able values: what a case file expects."""
-    outputs = driver.outputs
+def readable(outputs: Sequence[Output]) -> dict[str, Any]:
+    """Outputs as JSON-able values: what a case file expects."""
     progress = {each["lane"]: each for each in records(outputs, topics.LANES)}
     latest = {each["lane"]: each for each in records(outputs, topics.LATEST)}
     counts = ("frames", "samples", "duplicate_frames", "duplicate_samples", "identity_conflicts")
@@ -107,12 +120,6 @@ def _latest(batch: dict[str, Any]) -> dict[str, Any]:
 
 def _numbers(row: dict[str, float]) -> dict[str, float | None]:
     return {name: None if math.isnan(value) else round(value, 9) for name, value in row.items()}
-
-
-def encoded(name: str) -> list[bytes]:
-    """Messages of a case's frames, in order: for tests that feed the same cases through a job."""
-    case = json.loads((CASES / f"{name}.input.json").read_text())
-    return [frame.encode(make_frame(**step["frame"])) for step in case["steps"] if "frame" in step]
 
 
 def dump(found: dict[str, Any]) -> str:

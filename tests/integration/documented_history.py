@@ -10,6 +10,10 @@ from uuid import UUID
 import numpy as np
 import psycopg
 
+from connectors.replay.correction import Correction
+from connectors.replay.run import replay
+from connectors.replay.selection import Selection
+from connectors.timescale import registry_edit
 from connectors.timescale.plant_file import read_plant
 from connectors.timescale.registry_load import load_plant
 from connectors.timescale.store import HistorianStore
@@ -42,6 +46,11 @@ def fill(dsn: str, store: HistorianStore) -> None:
     _, _, device_id, gateway_id, lane = found[0]
     result = store.write(list(_records(tags, device_id, gateway_id, lane, now_us())))
     assert not result.poisoned
+    with psycopg.connect(dsn, autocommit=True) as reading, psycopg.connect(dsn, autocommit=True) as writing:
+        _, version = registry_edit.definitions(writing)
+        registry_edit.set_published(writing, version)
+        chosen = Selection(reasons=(Verdict.OUT_OF_RANGE.name,))
+        replay(reading, writing, chosen, Correction(scale=0.1), send=lambda _topic, _records: None)
 
 
 def _records(tags: dict[str, int], device_id: int, gateway_id: str, lane: int, end_us: int) -> Iterator[Record]:

@@ -1,19 +1,25 @@
-"""The telemetry job on the real cluster: savepoints, another parallelism after each, and exact all the same.
+"""The telemetry job on the real cluster: savepoints, a crash, another parallelism after each, and exact all the same.
 
-Dirty input in three parts, each with frames of the part before sent again: what is judged, rejected and windowed is
-what the stages alone make of the same records.
+One pass serves all tests: parallelism 1, savepoint, parallelism 2, cancelled without one and restored from the savepoint
+before, savepoint, parallelism 3. In it, every golden case on a gateway of its own, against the same expected files as
+without a cluster; and dirty input on seven lanes, each part with frames of the part before sent again, against what the
+stages alone make of it.
 """
 
 from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import pytest
+from confluent_kafka import Producer
 
 from connectors import kafka, kafka_admin
+from connectors.timescale.records import reject_identity
 from schemas import codec, frame, ids, registry, topics
 from schemas.frame import lane_key
 from schemas.registry import TagDefinition
@@ -21,15 +27,31 @@ from schemas.settings import KafkaSettings
 from stack import instance, jobs, render
 from stack.config import Parallelism, StackConfig
 from stages.telemetry import Origin, Output, TelemetryLogic
-from tests.golden.support import assert_windows_equal, final_windows, make_frame, publish, records, tag, us
+from tests.golden.runner import case_names
+from tests.golden.support import (
+    GATEWAY,
+    SITE,
+    assert_windows_equal,
+    final_windows,
+    make_frame,
+    publish,
+    tag,
+    us,
+)
+from tests.golden.together import PHASES, PlacedCase, Publish, Send, identities, place_all
 from tests.integration.polling import eventually
 
 pytestmark = pytest.mark.timeout(900)
-LANES, PARTS, FRAMES = 7, 3, 20
+LANES, FRAMES = 7, 20
 PARALLELISM = (1, 2, 3)
+CRASHING = 1
+"""Phase that is cut short and done again from the savepoint before it."""
 
 
-def plant() -> list[TagDefinition]:
+# --- input ---------------------------------------------------------------------------------------------------------------
+
+
+def dirty_plant() -> list[TagDefinition]:
     return [
         tag(2 * lane + n, device_id=lane, lane=lane, windows_s=(1, 5), limit_high=(50.0, None)[n], detector="")
         for lane in range(LANES)
@@ -37,109 +59,234 @@ def plant() -> list[TagDefinition]:
     ]
 
 
-def part(number: int) -> list[tuple[bytes, bytes]]:
-    """Key and value of a third of the input: 10 s per lane, beginning with the last frames of the third before."""
+def dirty_part(number: int) -> list[Send]:
+    """A third of the dirty input: 10 s per lane, beginning with the last frames of the third before."""
     rng = np.random.default_rng(11)
-    found: list[tuple[bytes, bytes]] = []
-    for sequence in range(FRAMES * PARTS):
+    found: list[Send] = []
+    for sequence in range(FRAMES * PHASES):
         for lane in range(LANES):
             times = sequence * 0.5 + rng.uniform(-0.4, 0.0, 20)
             drawn = zip(times, rng.normal(40, 6, 20), strict=True)
             samples = [(2 * lane + n % 2, float(at), float(value)) for n, (at, value) in enumerate(drawn)]
             if FRAMES * number - 4 <= sequence < FRAMES * (number + 1):
                 message = frame.encode(make_frame(samples, sequence, lane=lane, closed_s=sequence * 0.5 + 0.1))
-                found.append((lane_key("gw-north", lane).encode(), message))
-    return [*found, (b"nobody", b"garbage %d" % number)]
+                found.append(Send(lane_key(GATEWAY, lane).encode(), message))
+    return [*found, Send(b"nobody", b"garbage %d" % number)]
 
 
-def by_the_stages_alone(parts: Iterable[list[tuple[bytes, bytes]]]) -> list[Output]:
-    logic, now_us = TelemetryLogic(), us(100)
-    publish(logic, plant())
-    messages = [message for each in parts for _, message in each]
-    origin = Origin(topics.FRAMES.for_site("north"), 0, 0)
-    outputs = [output for message in messages for output in logic.on_frame(message, origin, now_us)]
-    return outputs + logic.on_timer(None, now_us)
+@dataclass
+class Alone:
+    """The stages without a cluster, fed the same: tells when the job has done with a phase."""
+
+    logic: TelemetryLogic = field(default_factory=TelemetryLogic)
+    outputs: list[Output] = field(default_factory=list)
+
+    def take(self, steps: Iterable[Send | Publish]) -> list[Output]:
+        """Outputs of these steps."""
+        before = len(self.outputs)
+        for step in steps:
+            if isinstance(step, Publish):
+                publish(self.logic, step.tags, step.version)
+                self.outputs += self.logic.on_timer(None, us(100))
+            else:
+                self.outputs += self.logic.on_frame(step.value, Origin(topics.FRAMES.for_site(SITE), 0, 0), us(100))
+        self.outputs += self.logic.on_timer(None, us(100))
+        return self.outputs[before:]
 
 
-@pytest.fixture(scope="module")
-def cluster() -> Iterator[StackConfig]:
-    with instance.temporary(taskmanagers=max(PARALLELISM)) as running:
-        config = running.require("kafka", "flink")
-        settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
-        kafka_admin.apply(settings, ["north"])
-        producer = kafka.producer(settings)
-        marker = registry.encode_version(1, tags=2 * LANES, time_us=ids.now_us())
-        for key, value in [*map(registry.encode_tag, plant()), marker]:
-            producer.produce(topics.TAGS.name, key=key, value=value)
-        producer.flush()
-        del producer  # or it complains about the broker that is gone in the end
-        yield config
+# --- the pass ------------------------------------------------------------------------------------------------------------
 
 
-def written(config: StackConfig, *rows: topics.Topic) -> list[Output]:
-    """What the job has written so far."""
-    settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
-    return [
-        Output(row.name, message.key() or b"", message.value() or b"")
-        for row in rows
-        for message in kafka.read_to_end(settings, row.name)
-    ]
+@dataclass
+class Pass:
+    """What the job made of it, and what the stages alone did."""
+
+    cases: dict[str, PlacedCase]
+    found: list[Output]
+    dirty: list[Output]
 
 
-def identities(outputs: Iterable[Output]) -> Counter[tuple[int, int]]:
-    """Judged frames by lane and sequence."""
-    return Counter((record["lane"], record["sequence"]) for record in records(outputs, topics.VALIDATED))
+@dataclass
+class Cluster:
+    """Words for the pass."""
 
+    config: StackConfig
+    settings: KafkaSettings
+    producer: Producer
 
-def wait_for(config: StackConfig, expected: list[Output]) -> None:
-    """All frames judged, each once, and at least these windows closed."""
-    frames, windows = identities(expected), final_windows(expected).keys()
-    eventually(
-        lambda: identities(written(config, topics.VALIDATED)) == frames,
-        timeout_s=120,
-        period_s=0.5,
-        what="all frames judged once",
-    )
-    eventually(
-        lambda: windows <= final_windows(written(config, topics.AGGREGATES)).keys(),
-        timeout_s=120,
-        period_s=0.5,
-        what="windows closed",
-    )
+    def send(self, steps: Iterable[Send | Publish]) -> None:
+        """Records to their topics; a registry is complete before anything behind it is sent."""
+        for step in steps:
+            if isinstance(step, Publish):
+                self.publish(step.tags, step.version)
+            else:
+                self.producer.produce(topics.FRAMES.for_site(SITE), key=step.key, value=step.value)
+        self.producer.flush()
 
+    def publish(self, tags: Sequence[TagDefinition], version: int) -> None:
+        """Definitions and the marker behind them."""
+        marker = registry.encode_version(version, tags=len(tags), time_us=ids.now_us())
+        for key, value in [*map(registry.encode_tag, tags), marker]:
+            self.producer.produce(topics.TAGS.name, key=key, value=value)
+        self.producer.flush()
 
-def test_exact_through_savepoints_and_other_parallelisms(cluster: StackConfig) -> None:
-    settings = KafkaSettings(bootstrap_servers=cluster.bootstrap_servers)
-    producer, parts = kafka.producer(settings), [part(number) for number in range(PARTS)]
-    for number, parallelism in enumerate(PARALLELISM):
-        config = dataclasses.replace(cluster, parallelism=Parallelism(telemetry=parallelism))
+    def start(self, parallelism: int) -> None:
+        """Submit the job, from its restore point if it has one."""
+        config = dataclasses.replace(self.config, parallelism=Parallelism(telemetry=parallelism))
         render.render_all(config, ["telemetry"])
         with jobs.lock(config):
             job_id = jobs.submit(config, "telemetry")
         jobs.wait_running(config, job_id)
-        for key, message in parts[number]:
-            producer.produce(topics.FRAMES.for_site("north"), key=key, value=message)
-        producer.flush()
-        wait_for(cluster, by_the_stages_alone(parts[: number + 1]))
-        with jobs.lock(config):
-            assert jobs.stop(config, "telemetry")
-    found = written(cluster, topics.VALIDATED, topics.REJECTED, topics.AGGREGATES)
-    check(found, by_the_stages_alone(parts))
-    del producer
+
+    def stop(self) -> str:
+        """Stop the job with a savepoint."""
+        with jobs.lock(self.config):
+            savepoint = jobs.stop(self.config, "telemetry")
+        assert savepoint
+        return savepoint
+
+    def crash(self, savepoint: str) -> None:
+        """End the job without a savepoint; the next start goes back to this one, whatever checkpoints there are since."""
+        with jobs.lock(self.config):
+            jobs.cancel(self.config, "telemetry")
+            jobs._remember(self.config, "telemetry", jobs.RestorePoint(job_id="", restored_from=savepoint))
+
+    def written(self, *rows: topics.Topic) -> list[Output]:
+        """What the job has written so far, in the order of time."""
+        found = [
+            (message.timestamp()[1], Output(row.name, message.key() or b"", message.value() or b""))
+            for row in rows
+            for message in kafka.read_to_end(self.settings, row.name)
+        ]
+        return [output for _, output in sorted(found, key=lambda item: item[0])]
+
+    def wait_judged(self, wanted: Iterable[Output], *, times: int = 1) -> None:
+        """Until all these frames are judged, and judged that often."""
+        expected = set(identities(wanted))
+
+        def judged() -> bool:
+            counts = Counter(identities(self.written(topics.VALIDATED)))
+            return all(counts[identity] >= times for identity in expected)
+
+        eventually(judged, timeout_s=120, period_s=0.5, what="all frames are judged")
 
 
-def check(found: list[Output], expected: list[Output]) -> None:
+@pytest.fixture(scope="module")
+def done() -> Iterator[Pass]:
+    cases = place_all()
+    with instance.temporary(taskmanagers=max(PARALLELISM)) as running:
+        config = running.require("kafka", "flink")
+        settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
+        kafka_admin.apply(settings, [SITE])
+        cluster = Cluster(config, settings, kafka.producer(settings))
+        yield Pass({case.name: case for case in cases}, *run(cluster, cases))
+        del cluster  # or its producer complains about the broker that is gone in the end
+
+
+def run(cluster: Cluster, cases: list[PlacedCase]) -> tuple[list[Output], list[Output]]:
+    """The whole pass; outputs of the job, and of the stages alone for the dirty input."""
+    first = Publish((*dirty_plant(), *(each for case in cases for each in case.first_tags)), 1)
+    golden, dirty = Alone(), Alone()
+    cluster.send([first])
+    for alone in (golden, dirty):
+        alone.take([first])
+    savepoint = ""
+    for phase, parallelism in enumerate(PARALLELISM):
+        steps = [step for case in cases for step in case.phases[phase]]
+        part = dirty_part(phase)
+        cluster.start(parallelism)
+        cluster.send([*steps, *part])
+        wanted = golden.take(steps) + dirty.take(part)
+        cluster.wait_judged(wanted)
+        if phase == CRASHING:
+            cluster.crash(savepoint)
+            cluster.start(parallelism)
+            cluster.wait_judged(wanted, times=2)
+        if phase < PHASES - 1:
+            savepoint = cluster.stop()
+    settle(cluster, cases)
+    rows = (topics.VALIDATED, topics.REJECTED, topics.AGGREGATES, topics.LATEST, topics.LANES)
+    before_the_end = cluster.written(topics.LATEST, topics.LANES)
+    cluster.send([step for case in cases for step in case.closing()])
+    wait_for_windows(cluster, cases, dirty.outputs)
+    with jobs.lock(cluster.config):
+        jobs.cancel(cluster.config, "telemetry")
+    return cluster.written(*rows[:3]) + before_the_end, dirty.outputs
+
+
+def settle(cluster: Cluster, cases: list[PlacedCase]) -> None:
+    """Until last values and progress are those of the expected files: they are written some time after the frames."""
+
+    def told() -> bool:
+        outputs = cluster.written(topics.LATEST, topics.LANES)
+        for case in cases:
+            found, expected = case.outcome(outputs), case.expected()
+            if (found["latest"], found["progress"]) != (expected["latest"], expected["progress"]):
+                return False
+        return True
+
+    eventually(told, timeout_s=60, period_s=0.5, what="last values and progress")
+
+
+def wait_for_windows(cluster: Cluster, cases: list[PlacedCase], dirty: list[Output]) -> None:
+    """Until the windows of every case, and those the dirty input closed, are there with all their samples."""
+    expected = final_windows(dirty)
+    wanted = {
+        (w["tag"] + case.base, w["size_s"], w["start_s"]): w["count"]
+        for case in cases
+        for w in case.expected()["windows"]
+    }
+    wanted |= {key: row.count for key, row in expected.items()}
+
+    def closed() -> bool:
+        found = final_windows(cluster.written(topics.AGGREGATES))
+        return all(key in found and found[key].count >= count for key, count in wanted.items())
+
+    eventually(closed, timeout_s=60, period_s=0.5, what="windows are closed")
+
+
+# --- what must have come out ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", case_names())
+def test_golden_case(done: Pass, name: str) -> None:
+    case = done.cases[name]
+    found, expected = case.outcome(done.found), case.expected()
+    for part, value in expected.items():
+        assert found[part] == value, f"{part} of {name}"
+
+
+def test_dirty_input_is_exact(done: Pass) -> None:
     """Judged frames byte for byte, rejects by reason and size, windows that the frames themselves closed."""
-    assert Counter(o.value for o in found if o.topic == topics.VALIDATED.name) == Counter(
-        o.value for o in expected if o.topic == topics.VALIDATED.name
-    )
-
-    def rejects(outputs: list[Output]) -> Counter[tuple[str, int, bytes]]:
-        rows = [codec.decode(o.value)[1] for o in outputs if o.topic == topics.REJECTED.name]
-        return Counter((row["reason"], row["samples"], row["original"] or b"") for row in rows)
-
+    found = dirty_outputs(done.found)
+    expected = dirty_outputs(done.dirty)
+    judged = {o.value for o in expected if o.topic == topics.VALIDATED.name}
+    assert len(judged) == LANES * FRAMES * PHASES
+    assert {o.value for o in found if o.topic == topics.VALIDATED.name} == judged
     assert rejects(found) == rejects(expected)
     assert {reason for reason, _, _ in rejects(found)} == {"OUT_OF_RANGE", "UNDECODABLE"}
     windows, closed = final_windows(found), final_windows(expected)
     assert len(closed) > 100
     assert_windows_equal({key: windows[key] for key in closed}, closed)
+
+
+def dirty_outputs(outputs: Iterable[Output]) -> list[Output]:
+    """Those of the dirty input's lanes, and its garbage."""
+
+    def ours(output: Output) -> bool:
+        if output.topic == topics.REJECTED.name:
+            record = codec.decode(output.value)[1]
+            return record["gateway_id"] == GATEWAY or (record["original"] or b"").startswith(b"garbage")
+        return output.key.startswith(f"{GATEWAY}/".encode())
+
+    return [output for output in outputs if ours(output)]
+
+
+def rejects(outputs: Iterable[Output]) -> Counter[tuple[str, int, bytes]]:
+    """Refusals by reason, size and original, each once."""
+    rows: dict[str, dict[str, Any]] = {}
+    for output in outputs:
+        if output.topic == topics.REJECTED.name:
+            row = codec.decode(output.value)[1]
+            rows[reject_identity(row) + repr(row["original"])] = row
+    return Counter((row["reason"], row["samples"], row["original"] or b"") for row in rows.values())
