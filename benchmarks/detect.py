@@ -19,7 +19,7 @@ from schemas import settings
 from schemas.errors import ConfigError, MillraceError
 from stages.config import DetectionConfig
 
-DEFAULT_DETECTOR = "default"
+DEFAULT_DETECTOR = "seasonal"
 
 
 def main(arguments: list[str] | None = None) -> int:

@@ -8,19 +8,21 @@ import numpy as np
 
 from schemas.errors import ConfigError
 from stages.config import DetectorSpec
-from stages.detection import scaled
+from stages.detection import scaled, seasonal
 from stages.detection.protocol import Detector, DetectorFactory, Subject
 
 KINDS: dict[str, DetectorFactory] = {
     "gaussian": scaled.gaussian,
     "halfspace": scaled.halfspace,
     "ensemble": scaled.ensemble,
+    "seasonal": seasonal.seasonal,
 }
 
 BUILT_IN = (
     DetectorSpec(name="default", kind="ensemble"),
     DetectorSpec(name="gaussian", kind="gaussian"),
     DetectorSpec(name="halfspace", kind="halfspace"),
+    DetectorSpec(name="seasonal", kind="seasonal"),
 )
 
 
