@@ -50,6 +50,11 @@ def expected(name: str) -> dict[str, Any]:
 
 def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
     """What comes out of a case; `crashing` restores the logic from its state after every step."""
+    return readable(outputs_of(name, crashing=crashing))
+
+
+def outputs_of(name: str, *, crashing: bool = False) -> list[Output]:
+    """The same as the records themselves."""
     case = load(name)
     config = TelemetryConfig(
         **{field: getattr(QUIET, field) for field in ("validation", "hold", "detection")},
@@ -76,7 +81,7 @@ def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
             driver.crash(checkpoint)
         else:
             driver.flush()
-    return readable(driver.outputs)
+    return driver.outputs
 
 
 def readable(outputs: Sequence[Output]) -> dict[str, Any]:

@@ -308,6 +308,21 @@ def test_a_record_whose_schema_is_known_by_now(bench: Bench, ids: dict[str, int]
     assert codec.schema_of(message).name == "TelemetryFrame"
 
 
+def test_the_writers_role_is_enough(bench: Bench, ids: dict[str, int]) -> None:
+    bench.produce([(ids["power"], 1.0, 300.0)], 0)
+    role = "-c role=millrace_writer"
+    with (
+        psycopg.connect(bench.dsn, autocommit=True, options=role) as reading,
+        psycopg.connect(bench.dsn, autocommit=True, options=role) as writing,
+    ):
+        chosen = Selection(reasons=("OUT_OF_RANGE",), tag_ids=resolve_tags(writing, ["press-01"], []))
+        report = replay(
+            reading, writing, chosen, Correction(scale=0.5), lambda topic, records: bench.take(records, topic)
+        )
+        assert wait(writing, report, timeout_s=0).stored == 1
+    assert bench.balance() == (1, 1, 0)
+
+
 def test_a_dry_run_shows_and_changes_nothing(bench: Bench, ids: dict[str, int]) -> None:
     power = ids["power"]
     bench.produce([(power, 1.0 + n / 10, 50_000.0 + n) for n in range(5)], 0)

@@ -180,6 +180,29 @@ def test_one_devices_wrong_clock_changes_nobody_elses_windows() -> None:
     assert run_with(0.0) == run_with(-1800.0) == run_with(4.9) == run_with(1800.0)
 
 
+@given(
+    st.lists(st.tuples(st.sampled_from([1, 2, 3]), st.integers(0, 200), values), min_size=1, max_size=60),
+    st.lists(st.integers(-20_000, 20_000), min_size=1, max_size=20),
+    st.randoms(use_true_random=False),
+)
+def test_whatever_a_clock_says_the_other_devices_windows_stay(
+    rows: list[tuple[int, int, float]], clock: list[int], chance: random.Random
+) -> None:
+    """Device 4 jumps to any time with every frame, and may or may not send at all: nobody else's rows differ, nor their order."""
+    sound = [Sample(tag_id, tenths / 10, value) for tag_id, tenths, value in rows]
+    frames = [sound[at : at + 3] for at in range(0, len(sound), 3)]
+    wild = [[Sample(4, second / 10, 1.0) for second in chance.sample(clock, 1)] for _ in frames]
+
+    def emitted(parts: list[list[Sample]]) -> list[tuple[WindowKey, Window]]:
+        driver = Driver([tag(number, number, windows_s=(1, 5)) for number in (1, 2, 3, 4)])
+        for sequence, samples_of_frame in enumerate(parts):
+            driver.frame(make_frame(samples_of_frame, sequence, closed_s=21.0))
+        driver.flush()
+        return sorted((key, row) for key, row in emissions(driver.outputs) if key[0] != 4)
+
+    assert emitted([[*one, *other] for one, other in zip(frames, wild, strict=True)]) == emitted(frames)
+
+
 def test_late_samples_restate_with_more_samples_and_then_are_flagged() -> None:
     driver = Driver([tag(1)])
     driver.frame(make_frame([(1, 0.5, 1.0)], 0))
