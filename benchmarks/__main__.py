@@ -10,7 +10,7 @@ from pathlib import Path
 from benchmarks import conditions, report
 from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
-from schemas.errors import MillraceError
+from schemas.errors import ConfigError, MillraceError
 from stack.lifecycle import Progress
 
 
@@ -21,6 +21,9 @@ def main(arguments: list[str] | None = None) -> int:
         if options.scenario == "report":
             return _report(options)
         scenario = SCENARIOS[options.scenario]
+        if options.json and not Path(options.json).resolve().parent.is_dir():
+            msg = f"--json {options.json}: there is no such folder"
+            raise ConfigError(msg)
         if options.smoke:
             for name, value in scenario.smoke.items():
                 setattr(options, name, value)

@@ -106,7 +106,7 @@ def line(
             "timescaledb": timescaledb,
         }
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:
-            lifecycle.up(running.config, log_to, names=("kafka", "postgres"))
+            lifecycle.up(running.config, log_to, names=("owner-watch", "kafka", "postgres"))
             tag_ids, version = _registry(postgres.dsn(running.config))
             yield Line(workload=workload, running=running, progress=log_to, tag_ids=tag_ids, registry_version=version)
 
