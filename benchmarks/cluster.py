@@ -6,12 +6,14 @@ Scenarios that measure the telemetry job alone, or something in its place, start
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
+import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from stack import jobs, lifecycle
+from stack import flink, jobs, lifecycle
 from stack.config import ROOT, StackConfig
 from stack.lifecycle import Progress
 from stack.services import select
@@ -21,10 +23,13 @@ PLACE = "telemetry"
 _GONE_S = 60.0
 
 
-def start(config: StackConfig, progress: Progress) -> None:
-    """JobManager and TaskManagers; broker and database run."""
-    names = ("kafka", "postgres", "flink")
+def start(config: StackConfig, progress: Progress, settings: Mapping[str, str] | None = None) -> None:
+    """JobManager and TaskManagers; broker and database run. `settings` are Flink's, beside those of flink-conf."""
+    names = ("owner-watch", "kafka", "postgres", "flink")
     lifecycle.prepare(config, progress, names=names)
+    if settings:
+        path = flink.conf_dir(config) / "config.yaml"
+        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | dict(settings), width=10_000))
     lifecycle.start(config, progress, (service for service in select(config, ("flink",))))
 
 

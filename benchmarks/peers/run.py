@@ -31,6 +31,8 @@ from stack.supervisor import MARKER
 
 SQL, BYTEWAX = "bench.windows.sql", "bench.windows.bytewax"
 _TIMEOUT_S = 900
+# Window aggregates in SQL keep their buffers in managed memory; the platform's own jobs have none.
+_MANAGED = {"taskmanager.memory.managed.size": "256m"}
 
 
 class PeerError(MillraceError):
@@ -44,7 +46,7 @@ def run(line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: in
     with line.progress.step("flat records") as details:
         samples = flat.produce(line.kafka, _messages(line, dirt, start_us, peer_seconds, seed))
         details.append(f"{samples:,}")
-    cluster.start(line.config, line.progress)
+    cluster.start(line.config, line.progress, _MANAGED)
     rows = [
         _sql(line, samples),
         _bytewax(line, samples, slots),
@@ -103,12 +105,17 @@ def _sql(line: Line, samples: int) -> dict[str, Any]:
     rest = FlinkRest(line.config.flink_url)
     job_id = cluster.submit(line.config, line.progress, script="sql_windows.py", arguments=arguments)
     with line.progress.step("Flink SQL") as details, processes.watching(line.config) as seen:
-        drained = outlet.follow(
-            line.kafka, SQL, before=0, over=lambda: rest.job_state(job_id) == "FINISHED", quiet_s=60
-        )
+        drained = outlet.follow(line.kafka, SQL, before=0, over=lambda: _finished(rest, job_id), quiet_s=60)
         details.append(f"{drained.samples_per_s(samples):,.0f} samples/s")
     cluster.remove(line.config)
     return _row("Flink SQL in the JVM", drained, samples, flat.counted(line.kafka, SQL), seen.cpu())
+
+
+def _finished(rest: FlinkRest, job_id: str) -> bool:
+    if cause := rest.root_exception(job_id):
+        msg = f"the job failed: {cause[:2000]}"
+        raise PeerError(msg)
+    return rest.job_state(job_id) == "FINISHED"
 
 
 def _bytewax(line: Line, samples: int, slots: int) -> dict[str, Any]:
