@@ -8,14 +8,16 @@ partition; at-least-once, and a frame that comes twice is judged once.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 
 from pyflink.datastream import DataStream
 
+from jobs import registry
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
 from jobs.flink.environment import JobEnvironment, environment
 from jobs.flink.shards import shard_of_lane
-from jobs.flink.telemetry import TelemetryOperator, registry_descriptor
+from jobs.flink.telemetry import Snapshot, TelemetryOperator, no_snapshot, registry_descriptor
 from jobs.flink.types import key_type, output_type
 from schemas import ids, topics
 
@@ -31,13 +33,20 @@ class Sources:
     registry: DataStream
 
 
-def build(env: JobEnvironment, sources: Sources, config: JobConfig, *, clock: ids.Clock = ids.now_us) -> DataStream:
-    """The job between its ends: rows of `jobs.flink.types.output_type`."""
-    registry = sources.registry.broadcast(registry_descriptor())
+def build(
+    env: JobEnvironment,
+    sources: Sources,
+    config: JobConfig,
+    *,
+    clock: ids.Clock = ids.now_us,
+    snapshot: Snapshot = no_snapshot,
+) -> DataStream:
+    """The job between its ends: rows of `jobs.flink.types.output_type`. `snapshot`: see TelemetryOperator."""
+    definitions = sources.registry.broadcast(registry_descriptor())
     judged = (
         sources.frames.key_by(shard_of_lane, key_type())
-        .connect(registry)
-        .process(TelemetryOperator(config.telemetry, clock=clock), output_type())
+        .connect(definitions)
+        .process(TelemetryOperator(config.telemetry, clock=clock, snapshot=snapshot), output_type())
     )
     return judged.uid("telemetry").name("telemetry")
 
@@ -45,7 +54,7 @@ def build(env: JobEnvironment, sources: Sources, config: JobConfig, *, clock: id
 def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
     frames = kafka.source(env, config.kafka, name="telemetry-frames", rows=(topics.FRAMES,), group_id=NAME)
-    registry = kafka.source(
+    definitions = kafka.source(
         env,
         config.kafka,
         name="telemetry-registry",
@@ -53,7 +62,8 @@ def wire(env: JobEnvironment, config: JobConfig) -> None:
         group_id=f"{NAME}-registry",
         from_start=True,
     )
-    outputs = build(env, Sources(frames=frames, registry=registry), config)
+    sources = Sources(frames=frames, registry=definitions)
+    outputs = build(env, sources, config, snapshot=partial(registry.snapshot, config.kafka))
     kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=2)
 
 

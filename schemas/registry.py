@@ -96,7 +96,10 @@ def tag_from_record(record: dict[str, Any]) -> TagDefinition:
 
 @dataclass(slots=True)
 class Registry:
-    """The definitions known so far, and the newest version known to be complete. Fold messages of `registry.tags` in order with `apply`."""
+    """The definitions known so far, and the newest version known to be complete.
+
+    Fold messages of `registry.tags` in order with `apply`; reading the topic again from its beginning changes nothing.
+    """
 
     version: int = 0
     tags: dict[int, TagDefinition] = field(default_factory=dict)
@@ -106,7 +109,9 @@ class Registry:
         name, record = codec.decode(message, "TagDefinition", "RegistryVersion")
         if name == "TagDefinition":
             tag = tag_from_record(record)
-            self.tags[tag.tag_id] = tag
+            known = self.tags.get(tag.tag_id)
+            if known is None or tag.registry_version >= known.registry_version:
+                self.tags[tag.tag_id] = tag
             return False
         newer = bool(record["version"] > self.version)
         self.version = max(self.version, record["version"])

@@ -37,8 +37,20 @@ def registry_descriptor() -> MapStateDescriptor:
     return MapStateDescriptor("registry", key_type(), state_bytes_type())
 
 
+Snapshot = Callable[[], Iterable[bytes]]
+
+
+def no_snapshot() -> Iterable[bytes]:
+    """The registry comes by broadcast alone; until it does, frames wait within the bounds of `HoldConfig`."""
+    return ()
+
+
 class TelemetryOperator(KeyedBroadcastProcessFunction):
-    """See the module. One per subtask; `clock` gives microseconds UTC."""
+    """See the module. One per subtask; `clock` gives microseconds UTC.
+
+    `snapshot` gives the messages of `registry.tags` there are when the operator opens. Without it a job that starts on a
+    backlog would meet thousands of frames before the first definition, more than may wait.
+    """
 
     def __init__(
         self,
@@ -46,19 +58,22 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         *,
         clock: ids.Clock = ids.now_us,
         logic: Callable[[TelemetryConfig], TelemetryLogic] = TelemetryLogic,
+        snapshot: Snapshot = no_snapshot,
     ) -> None:
-        self._config, self._clock, self._make_logic = config, clock, logic
+        self._config, self._clock, self._make_logic, self._snapshot = config, clock, logic, snapshot
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Nothing is restored yet: keyed state can be read only under a key."""
         logs.configure("telemetry")
+        self._metrics = Metrics(runtime_context)
         self._logic = self._make_logic(self._config)
+        for message in self._snapshot():
+            self._apply_registry("snapshot", message)
         self._parts = runtime_context.get_map_state(MapStateDescriptor("lane-parts", key_type(), state_bytes_type()))
         self._registry = registry_descriptor()
         self._registry_known = False
         self._lanes: dict[str, set[str]] = {}
         self._failed_ticks: dict[str, int] = {}
-        self._metrics = Metrics(runtime_context)
         self._metrics.gauge("lanes", lambda: sum(map(len, self._lanes.values())))
         for name in self._logic.counters:
             self._metrics.gauge(name, partial(self._logic.counters.__getitem__, name))

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any
 
 from jobs.failures import MAX_RECORD_BYTES
 from jobs.flink.shards import lane_of, shard_of_lane
-from jobs.flink.telemetry import TICK_MS, TelemetryOperator
+from jobs.flink.telemetry import TICK_MS, Snapshot, TelemetryOperator, no_snapshot
+from jobs.flink.types import VALUE
 from schemas import codec, frame, topics
 from schemas.registry import Registry
 from stages.config import TelemetryConfig
@@ -63,10 +65,10 @@ class CountingLogic:
         return [Output(topics.AGGREGATES.name, lane.encode(), b"end") for lane in sorted(self.counts)]
 
 
-def harness() -> Harness:
+def harness(snapshot: Snapshot = no_snapshot) -> Harness:
     def operator(bench: Harness) -> Any:
         logic: Any = CountingLogic
-        return TelemetryOperator(TelemetryConfig(), clock=bench.clock, logic=logic)
+        return TelemetryOperator(TelemetryConfig(), clock=bench.clock, logic=logic, snapshot=snapshot)
 
     return Harness(operator, shard_of_lane, now_us=START_US)
 
@@ -125,6 +127,17 @@ def test_the_registry_reaches_the_logic_before_and_after_a_restore() -> None:
     other = bench.restored()
     assert values(other.element(frame_row(1))) == [b"2@5"]
     assert set(other.operator._logic.registry.tags) == {1, 2}
+
+
+def test_the_registry_is_known_before_the_first_frame_and_reading_it_again_reverts_nothing() -> None:
+    before = registry_rows(replace(tag(1), registry_version=1, unit="old"), version=1)
+    after = registry_rows(replace(tag(1), registry_version=2, unit="new"), tag(2), version=2)
+    bench = harness(lambda: [message[VALUE] for message in after])
+    assert values(bench.element(frame_row(0))) == [b"1@2"]
+    for message in before:
+        bench.broadcast(message)
+    assert values(bench.element(frame_row(1))) == [b"2@2"]
+    assert bench.operator._logic.registry.tags[1].unit == "new"
 
 
 def test_a_registry_message_that_cannot_be_read_costs_only_itself() -> None:
