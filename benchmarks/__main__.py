@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from benchmarks import conditions, report
+from benchmarks import conditions, report, summary
 from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
 from schemas.errors import ConfigError, MillraceError
@@ -39,8 +39,12 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _report(options: argparse.Namespace) -> int:
+    results = [report.load(Path(name)) for name in options.results]
+    if options.markdown:
+        print(summary.table(results), end="")
+        return 0
     out = Path(options.out)
-    out.write_text(report.page([report.load(Path(name)) for name in options.results]))
+    out.write_text(report.page(results))
     print(out)
     return 0
 
@@ -58,9 +62,10 @@ def _parser() -> argparse.ArgumentParser:
             name, help=scenario.doc, description=scenario.doc, parents=[common], formatter_class=_Formatter
         )
         scenario.arguments(one)
-    page = scenarios.add_parser("report", help="one HTML page of result files")
+    page = scenarios.add_parser("report", help="one HTML page, or a Markdown table, of result files")
     page.add_argument("results", nargs="+", metavar="RESULT.json")
     page.add_argument("--out", default="report.html", help="file to write")
+    page.add_argument("--markdown", action="store_true", help="print a table for documentation instead")
     return parser
 
 
