@@ -31,6 +31,8 @@ from stack.supervisor import Supervisor
 
 VICTIMS = ("telemetry", "historian")
 LEVEL_S = 10.0
+STEADY_S = 2.0
+"""A line keeps up when less than this much of the load is on its way."""
 _PUBLISH_AFTER_S = 2.0
 _FIRST_STAY_S = 0.6
 """The lag must stay at its level this long: one look can fall between two batches."""
@@ -83,9 +85,13 @@ class Killer:
                     f"    {current.victim} ({current.job}): lag back after {current.recovered_s:.1f} s"
                 )
                 self._next_s = at_s + self._pause_s
-        elif len(self.kills) < self._wanted and at_s >= self._next_s:
+        elif len(self.kills) < self._wanted and at_s >= self._next_s and self._steady(at_s):
             self._change_registry(at_s, sender)
             self._kill(at_s)
+
+    def _steady(self, at_s: float) -> bool:
+        """Whether the lag has been small for as long as its level is taken: a line that is still catching up has no level."""
+        return level_before(self._lag, at_s) <= STEADY_S * self._line.workload.samples_per_s
 
     def _change_registry(self, at_s: float, sender: Sender) -> None:
         """Frames name the new version at once, its definitions follow a little later."""

@@ -292,7 +292,7 @@ SCENARIOS: dict[str, Scenario] = {
         doc="kill -9 of TaskManagers under load, registry changes in flight: seconds until the lag is back, every row compared",
         run=_recovery,
         arguments=_recovery_arguments,
-        smoke={"workload": "smoke", "rate": 0.0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 40.0},
+        smoke={"workload": "smoke", "rate": 0.0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 60.0},
     ),
     "soak": Scenario(
         doc="memory of each process and lag over many minutes at a steady rate",
