@@ -6,6 +6,7 @@ Enters: the YAML file (`sites: [{name, gateways: [{id, ...}]}]`). The registry l
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 
 import yaml
@@ -25,6 +26,13 @@ def read_gateways(path: Path) -> tuple[PlantGateway, ...]:
     """Gateways in the order of the file; empty when the file does not exist, StackError when it is malformed."""
     if not path.exists():
         return ()
+    found = path.stat()
+    return _read(path, found.st_mtime_ns, found.st_size)
+
+
+@lru_cache(maxsize=4)
+def _read(path: Path, _mtime_ns: int, _size: int) -> tuple[PlantGateway, ...]:
+    """Once per file and change: the table of services asks many times, and 40,000 devices take seconds to parse."""
     try:
         sites = yaml.safe_load(path.read_text())["sites"]
         return tuple(
