@@ -50,11 +50,21 @@ class HoldConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSpec:
-    """One detector of the configuration: `kind` as registered in stages.detection, with its parameters."""
+    """One detector of the configuration: `kind` as registered in stages.detection, with its parameters.
+
+    Device classes name it, so this is where a class's choice, cadence and alarm rule are set.
+    """
 
     name: str
     kind: str
     parameters: dict[str, Any] = field(default_factory=dict)
+    every: int = 1
+    """Cadence: so many windows of the class's smallest length are merged to one before they are scored."""
+    threshold: float = 0.5
+    """Score from which an episode can open; episodes raise it for a while (stages.detection.threshold)."""
+    hold_off_s: float = 60.0
+    hold_off_windows: int = 3
+    """An episode ends when no score has kept it open for this long, and for this many windows."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

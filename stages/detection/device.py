@@ -16,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from stages import packing
+from stages.detection.cadence import Merger
 from stages.detection.episodes import Episode, EpisodeTracker
 from stages.detection.protocol import Detector, Features, ScoreListener, Subject
 
@@ -34,6 +35,7 @@ class DeviceWatch:
         tracker: EpisodeTracker,
         *,
         has_context: bool,
+        every: int = 1,
         on_score: ScoreListener | None = None,
     ) -> None:
         self.device_id = device_id
@@ -47,6 +49,7 @@ class DeviceWatch:
         self._mode = ""
         self._mode_since_us: int | None = None
         self._waiting: deque[tuple[int, Features]] = deque()
+        self._merging = {window_s: Merger(window_s) for window_s in detectors} if every > 1 else {}
         self._last_start_us: dict[int, int] = {}
         self.fed_us = 0
         """Processing time of the last window."""
@@ -68,7 +71,11 @@ class DeviceWatch:
             return
         self._last_start_us[window_s] = features.start_us
         self.fed_us = now_us
-        self._waiting.append((window_s, features))
+        merger = self._merging.get(window_s)
+        if merger is None:
+            self._waiting.append((window_s, features))
+        else:
+            self._waiting.extend((window_s, merged) for merged in merger.put(features))
 
     def work(self, clock_us: int | None) -> list[bytes]:
         """Score and learn what waits, as far as the device's clock allows (None: all).
@@ -76,6 +83,9 @@ class DeviceWatch:
         The Anomaly records that follow.
         """
         messages: list[bytes] = []
+        if clock_us is None:
+            for window_s, merger in self._merging.items():
+                self._waiting.extend((window_s, merged) for merged in merger.rest())
         while self._waiting and (
             clock_us is None
             or self._waiting[0][1].end_us + self._confirm_us <= clock_us
@@ -158,6 +168,7 @@ class DeviceWatch:
             "recent": {str(size): recent for size, recent in tracker.recent.items()},
             "open": None if tracker.open is None else asdict(tracker.open),
             "waiting": [_to_fields(size, features) for size, features in self._waiting],
+            "merging": [_to_fields(size, each) for size, merger in self._merging.items() for each in merger.parts],
         }
 
     def set_fields(self, fields: dict[str, Any]) -> None:
@@ -169,6 +180,9 @@ class DeviceWatch:
         tracker.recent = {int(size): recent for size, recent in fields["recent"].items()}
         tracker.open = None if fields["open"] is None else Episode(**fields["open"])
         self._waiting = deque(_from_fields(each) for each in fields["waiting"])
+        for window_s, features in map(_from_fields, fields.get("merging", ())):
+            if (merger := self._merging.get(window_s)) is not None:
+                merger.parts.append(features)
 
 
 _VECTORS = ("mean", "variance", "low", "high", "trend")

@@ -3,7 +3,7 @@
 Pure state machine of one device, fed with scored windows in order of event time per window length. Opens when two of
 the last three windows of one length reach the threshold, or one reaches half-way from it to 1 (a short, violent fault).
 Stays open while scores reach `exit_ratio` of the threshold it opened at (hysteresis), and closes when none has for
-`hold_off_s` or three windows, so a fault that flickers is one fault. Ids follow from device, detector and start: the
+`hold_off_s` and `hold_off_windows`, so a fault that flickers is one fault. Ids follow from device, detector and start: the
 same episode computed again has the same id.
 """
 
@@ -29,6 +29,7 @@ class EpisodeConfig:
 
     exit_ratio: float = 0.7
     hold_off_s: float = 60.0
+    hold_off_windows: int = 3
     update_s: float = 10.0
     update_rise: float = 0.05
     """An open episode is reported again when its peak has risen by this much."""
@@ -86,7 +87,7 @@ class EpisodeTracker:
         episode = self.open
         if episode is None:
             return []
-        hold_us = max(self.config.hold_off_s, 3 * episode.window_s) * 1_000_000
+        hold_us = max(self.config.hold_off_s, self.config.hold_off_windows * episode.window_s) * 1_000_000
         return self.close() if now_us - episode.active_us > hold_us else []
 
     def close(self) -> list[bytes]:

@@ -8,13 +8,16 @@ import numpy as np
 
 from schemas.errors import ConfigError
 from stages.config import DetectorSpec
-from stages.detection import scaled, seasonal
+from stages.detection import robust, scaled, seasonal
 from stages.detection.protocol import Detector, DetectorFactory, Subject
 
 KINDS: dict[str, DetectorFactory] = {
     "gaussian": scaled.gaussian,
     "halfspace": scaled.halfspace,
     "ensemble": scaled.ensemble,
+    "relation": scaled.relation,
+    "drift": scaled.drift,
+    "robust": robust.robust,
     "seasonal": seasonal.seasonal,
 }
 
@@ -22,7 +25,10 @@ BUILT_IN = (
     DetectorSpec(name="default", kind="ensemble"),
     DetectorSpec(name="gaussian", kind="gaussian"),
     DetectorSpec(name="halfspace", kind="halfspace"),
-    DetectorSpec(name="seasonal", kind="seasonal"),
+    DetectorSpec(name="relation", kind="relation"),
+    DetectorSpec(name="drift", kind="drift"),
+    DetectorSpec(name="robust", kind="robust"),
+    DetectorSpec(name="seasonal", kind="seasonal", hold_off_windows=12),
 )
 
 
@@ -35,6 +41,7 @@ def catalogue(configured: Iterable[DetectorSpec]) -> dict[str, DetectorSpec]:
         if factory is None:
             msg = f"detector {spec.name} has kind {spec.kind!r}; known: {', '.join(sorted(KINDS))}"
             raise ConfigError(msg)
+        _check(spec)
         try:
             factory(probe, **spec.parameters)
         except (TypeError, ValueError) as error:
@@ -42,6 +49,20 @@ def catalogue(configured: Iterable[DetectorSpec]) -> dict[str, DetectorSpec]:
             raise ConfigError(msg) from error
         found[spec.name] = spec
     return found
+
+
+def _check(spec: DetectorSpec) -> None:
+    """Raises ConfigError for numbers that make no sense."""
+    bad = {
+        "every": spec.every < 1,
+        "threshold": not 0.0 < spec.threshold < 1.0,
+        "hold_off_s": spec.hold_off_s < 0.0,
+        "hold_off_windows": spec.hold_off_windows < 1,
+    }
+    for name, wrong in bad.items():
+        if wrong:
+            msg = f"detector {spec.name}: {name} is {getattr(spec, name)}"
+            raise ConfigError(msg)
 
 
 def make(spec: DetectorSpec, subject: Subject) -> Detector:

@@ -2,8 +2,8 @@
 
 Called by `stages.lane` with what closed and with the lane's latest values. Only LIVE data reaches windows, so a backlog
 raises no alarm. A device is watched by the detector that its tags' definitions name; its features are the numeric tags
-that nobody writes, each in its smallest window. Its mode is made of the tags that say what it is meant to do: those
-that can be written, and `packml_state`.
+that nobody writes, each in its smallest window, or in several of them merged (`stages.detection.cadence`). Its mode is
+made of the tags that say what it is meant to do: those that can be written, and `packml_state`.
 
 Snapshots: a detector that has learned is written to the state once in `snapshot_interval_s`, staggered by device, a few
 per timer call, so that none stalls the line; a failure costs at most that much learning. Episodes, thresholds and modes
@@ -81,7 +81,9 @@ class LaneDetection:
         self._context = np.full(len(context), np.iinfo(np.int64).min, dtype=np.int64)
         watches: dict[int, list[Subject]] = {}
         for (device_id, window_s), chosen in slots.items():
-            subject = _subject(device_id, window_s, [table.tags[slot] for slot in chosen[:MAX_TAGS]])
+            tags = [table.tags[slot] for slot in chosen[:MAX_TAGS]]
+            spec = self._catalogue.get(tags[0].detector) or self._catalogue["default"]
+            subject = _subject(device_id, window_s * spec.every, tags)
             for place, slot in enumerate(chosen[:MAX_TAGS]):
                 self._group[slot], self._place[slot] = len(self._groups), place
             self._groups.append(subject)
@@ -103,8 +105,12 @@ class LaneDetection:
             return before
         detectors = {subject.window_s: (subject, make(spec, subject)) for subject in subjects}
         version = max(detector.version for _, detector in detectors.values())
-        tracker = EpisodeTracker(device_id, spec.name, version, EpisodeConfig(), AdaptiveThreshold(ThresholdConfig()))
-        return DeviceWatch(device_id, detectors, tracker, has_context=has_context, on_score=self._on_score)
+        episodes = EpisodeConfig(hold_off_s=spec.hold_off_s, hold_off_windows=spec.hold_off_windows)
+        threshold = AdaptiveThreshold(ThresholdConfig(base=spec.threshold, highest=max(0.95, spec.threshold)))
+        tracker = EpisodeTracker(device_id, spec.name, version, episodes, threshold)
+        return DeviceWatch(
+            device_id, detectors, tracker, every=spec.every, has_context=has_context, on_score=self._on_score
+        )
 
     def relayout(self, table: LaneTable) -> list[Output]:
         """Follow a new table: devices whose tags changed start to learn anew, their episodes are closed."""

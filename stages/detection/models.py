@@ -31,6 +31,9 @@ class Model(Protocol):
     def score(self, deviations: Deviations) -> float:
         """How unusual, in [0, 1]; 0 while it has not learned enough."""
 
+    def parts(self, deviations: Deviations) -> list[float]:
+        """What each tag has to do with the score, in [0, 1], beyond its own deviation; empty when that says it all."""
+
     def learn(self, deviations: Deviations) -> None:
         """Take a window in."""
 
@@ -64,6 +67,10 @@ class GaussianModel:
         if size <= self._scorer.gaussian.mu:
             return 0.0
         return strength(math.expm1(size)) * float(self._scorer.score_one(None, size))
+
+    def parts(self, deviations: Deviations) -> list[float]:
+        """See Model."""
+        return []
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
@@ -127,6 +134,10 @@ class HalfSpaceModel:
         return float(
             -math.expm1(-math.log(2.0) * (deviation / 5.0) ** 2)
         )  # raw scores end at 1, so never many standard deviations
+
+    def parts(self, deviations: Deviations) -> list[float]:
+        """See Model."""
+        return []
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""

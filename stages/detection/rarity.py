@@ -33,6 +33,11 @@ class Rarity:
         """Numbers that are seen before anything is rare."""
         return self._grace
 
+    @property
+    def limit(self) -> float:
+        """The 90 % quantile so far."""
+        return self._limit
+
     def decades(self, number: float) -> float:
         """How rare `number` is: 0 for a usual one, then -log10 of the share of numbers at least as large."""
         if number <= self._limit or self._seen < self._grace:

@@ -13,12 +13,15 @@ seen. P is renewed every `_RENEW` windows, so a window costs two products of a m
 from __future__ import annotations
 
 import math
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
+from stages.detection.models import GaussianModel, strength
 from stages.detection.rarity import FIELDS, Rarity
+from stages.detection.scaling import Deviations
 
 _CLIP = 6.0
 _RENEW = 32
@@ -30,84 +33,169 @@ _STATISTICS = 4
 Vector = NDArray[np.float64]
 
 
-class RelationTails:
-    """See the module. Speaks after `grace` windows or three times the number of tags, whichever is more."""
+class Relation:
+    """Correlations of deviations and their inverse. `seen` windows were learned."""
 
-    def __init__(self, tags: int, *, memory: float, grace: int) -> None:
-        self._tags = tags
-        self._memory = memory
-        self._grace = max(grace, 3 * tags)
-        self._seen = 0
+    def __init__(self, tags: int, *, memory: float) -> None:
+        self.seen = 0
+        self._tags, self._memory = tags, memory
         self._moments = np.zeros((tags, tags))
-        self._mean = np.zeros(tags)
         self._precision = np.eye(tags)
-        self._tails = [Rarity(memory=memory, grace=grace) for _ in range(_STATISTICS)]
 
-    @property
-    def ready(self) -> bool:
-        """Whether anything can be said."""
-        return self._tags > 1 and self._seen >= self._grace
-
-    def _statistics(self, z: Vector, mean: Vector) -> tuple[list[float], Vector]:
-        """The four statistics, and how far each tag is from what the others make of it, shape (tags,)."""
-        both = np.stack((z, mean))
-        pulled = both @ self._precision
+    def against(self, z: Vector) -> tuple[Vector, Vector]:
+        """Of windows, shape (n, tags): the whole distance (n,), and each tag against what the others make of it (n, tags)."""
+        pulled = z @ self._precision
         alone = np.abs(pulled) / np.sqrt(np.diagonal(self._precision))
-        whole = np.maximum((both * pulled).sum(axis=1), 0.0)
-        worst = alone.max(axis=1)
-        return [*np.log1p(whole).tolist(), *np.log1p(worst).tolist()], alone.max(axis=0)
+        return np.maximum((z * pulled).sum(axis=1), 0.0), alone
 
-    def decades(self, deviations: list[float]) -> list[float]:
-        """Rarity of the relation in decades, given to the tags that stand out, 0 for the others."""
-        if not self.ready:
-            return [0.0] * self._tags
-        z = np.clip(deviations, -_CLIP, _CLIP)
-        numbers, alone = self._statistics(z, self._mean + (z - self._mean) / _MEAN_OF)
-        rarest = max(tail.decades(number) for tail, number in zip(self._tails, numbers, strict=True))
-        most = math.log10(self._seen + 1.0)
-        rarest = rarest if rarest <= most else most + min(0.25 * (rarest - most), 1.0)
-        share = alone / max(float(alone.max()), 1e-12)
-        return [rarest * each if each >= 0.5 else 0.0 for each in share.tolist()]
-
-    def learn(self, deviations: list[float]) -> None:
-        """Take a window in."""
-        if self._tags < 2:
-            return
-        z = np.clip(deviations, -_CLIP, _CLIP)
-        mean = self._mean + (z - self._mean) / _MEAN_OF
-        if self.ready:
-            for tail, number in zip(self._tails, self._statistics(z, mean)[0], strict=True):
-                tail.learn(number)
-        self._mean = mean
-        self._seen += 1
-        self._moments += (np.outer(z, z) - self._moments) / min(self._seen, self._memory)
-        if self._seen % _RENEW == 0 or self._seen == self._grace:
+    def learn(self, z: Vector, *, renew: bool) -> None:
+        """Take a window in, shape (tags,)."""
+        self.seen += 1
+        self._moments += (np.outer(z, z) - self._moments) / min(self.seen, self._memory)
+        if self.seen % _RENEW == 0 or renew:
             self._renew()
 
     def _renew(self) -> None:
         """Precision of the correlations; the ridge is larger while little has been seen."""
         size = np.sqrt(np.diagonal(self._moments)) + 1e-6
         correlation = self._moments / np.outer(size, size)
-        ridge = _RIDGE + self._tags / (self._tags + self._seen)
-        correlation[np.diag_indices(self._tags)] = 1.0 + ridge
+        correlation[np.diag_indices(self._tags)] = 1.0 + _RIDGE + self._tags / (self._tags + self.seen)
         self._precision = np.linalg.inv(correlation) / np.outer(size, size)
 
-    # --- state -----------------------------------------------------------------------------------------------------------
-
     def arrays(self) -> list[Vector]:
-        """State: moments, mean and precision by tag, and the tails."""
-        tails = np.array([tail.row() for tail in self._tails])
-        seen = np.array([float(self._seen)])
-        return [seen, self._mean, self._moments.ravel(), self._precision.ravel(), tails.ravel()]
+        """State: the number seen, moments and precision."""
+        return [np.array([float(self.seen)]), self._moments.ravel(), self._precision.ravel()]
 
     def set_arrays(self, arrays: list[Vector]) -> None:
         """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
-        sizes = [len(array) for array in arrays]
-        if sizes != [1, self._tags, self._tags**2, self._tags**2, _STATISTICS * FIELDS]:
+        sizes = [array.size for array in arrays]
+        if sizes != [1, self._tags**2, self._tags**2]:
             msg = f"snapshot of relations of {self._tags} tags has arrays of {sizes}"
             raise packing.StateError(msg)
-        seen, self._mean, moments, precision, tails = arrays
-        self._seen = int(seen[0])
-        self._moments, self._precision = (each.reshape(self._tags, self._tags) for each in (moments, precision))
+        self.seen = int(arrays[0][0])
+        self._moments, self._precision = (each.reshape(self._tags, self._tags) for each in arrays[1:])
+
+
+class RelationTails:
+    """See the module. Speaks after `grace` windows or three times the number of tags, whichever is more."""
+
+    def __init__(self, tags: int, *, memory: float, grace: int) -> None:
+        self._tags = tags
+        self._grace = max(grace, 3 * tags)
+        self._relation = Relation(tags, memory=memory)
+        self._mean = np.zeros(tags)
+        self._tails = [Rarity(memory=memory, grace=grace) for _ in range(_STATISTICS)]
+
+    @property
+    def ready(self) -> bool:
+        """Whether anything can be said."""
+        return self._tags > 1 and self._relation.seen >= self._grace
+
+    def _next(self, deviations: list[float]) -> tuple[Vector, Vector]:
+        """The window, and the fading mean with it."""
+        z = np.clip(deviations, -_CLIP, _CLIP)
+        return z, self._mean + (z - self._mean) / _MEAN_OF
+
+    def _statistics(self, z: Vector, mean: Vector) -> tuple[list[float], Vector]:
+        """The four statistics, and how far each tag is from what the others make of it, shape (tags,)."""
+        whole, alone = self._relation.against(np.stack((z, mean)))
+        return [*np.log1p(whole).tolist(), *np.log1p(alone.max(axis=1)).tolist()], alone.max(axis=0)
+
+    def decades(self, deviations: list[float]) -> list[float]:
+        """Rarity of the relation in decades, given to the tags that stand out, 0 for the others."""
+        if not self.ready:
+            return [0.0] * self._tags
+        numbers, alone = self._statistics(*self._next(deviations))
+        rarest = max(tail.decades(number) for tail, number in zip(self._tails, numbers, strict=True))
+        most = math.log10(self._relation.seen + 1.0)
+        rarest = rarest if rarest <= most else most + min(0.25 * (rarest - most), 1.0)
+        share = alone / max(float(alone.max()), 1e-12)
+        return [rarest * each if each >= 0.5 else 0.0 for each in share.tolist()]
+
+    def learn(self, deviations: list[float], *, tails: bool = True) -> None:
+        """Take a window in; without `tails` what is rare stays as rare as it was."""
+        if self._tags < 2:
+            return
+        z, mean = self._next(deviations)
+        if tails and self.ready:
+            for tail, number in zip(self._tails, self._statistics(z, mean)[0], strict=True):
+                tail.learn(number)
+        self._mean = mean
+        self._relation.learn(z, renew=self._relation.seen + 1 == self._grace)
+
+    def arrays(self) -> list[Vector]:
+        """State: the relation, the fading mean, and the tails."""
+        tails = np.array([tail.row() for tail in self._tails])
+        return [*self._relation.arrays(), self._mean, tails.ravel()]
+
+    def set_arrays(self, arrays: list[Vector]) -> None:
+        """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
+        sizes = [array.size for array in arrays[-2:]]
+        if sizes != [self._tags, _STATISTICS * FIELDS]:
+            msg = f"snapshot of relations of {self._tags} tags has arrays of {sizes}"
+            raise packing.StateError(msg)
+        *relation, self._mean, tails = arrays
+        self._relation.set_arrays(relation)
         for tail, row in zip(self._tails, tails.reshape(_STATISTICS, FIELDS).tolist(), strict=True):
             tail.set_row(tuple(row))
+
+
+class RelationModel:
+    """A model on deviations of level: how far the tag is that fits least with the others, calibrated like `GaussianModel`.
+
+    Says nothing before `grace` windows in which some tag's level could be judged.
+    """
+
+    LAYOUT = 1
+
+    def __init__(self, tags: int, *, memory: float = 5_000.0, grace: int = 60) -> None:
+        self._tags = tags
+        self._grace = max(grace, 3 * tags)
+        self._relation = Relation(tags, memory=memory)
+        self._sizes = GaussianModel()
+        self._measured: tuple[Deviations, Deviations | None] | None = None
+
+    def _alone(self, deviations: Deviations) -> Deviations | None:
+        """The same deviations with the tags' distance from what the others make of them as the largest; None when unknown."""
+        if self._measured is None or self._measured[0] is not deviations:
+            found = None
+            if self._tags > 1 and self._relation.seen >= self._grace and any(deviations.level):
+                z = np.clip(deviations.level, -_CLIP, _CLIP)
+                found = replace(deviations, largest=self._relation.against(z[None, :])[1][0].tolist())
+            self._measured = deviations, found
+        return self._measured[1]
+
+    def score(self, deviations: Deviations) -> float:
+        """See Model."""
+        alone = self._alone(deviations)
+        return 0.0 if alone is None else self._sizes.score(alone)
+
+    def parts(self, deviations: Deviations) -> list[float]:
+        """See Model: the tags that stand out."""
+        alone = self._alone(deviations)
+        if alone is None:
+            return []
+        most = max(alone.largest)
+        return [strength(each) if each >= 0.5 * most else 0.0 for each in alone.largest]
+
+    def learn(self, deviations: Deviations) -> None:
+        """See Model."""
+        alone = self._alone(deviations)
+        self._measured = None
+        if self._tags < 2 or not any(deviations.level):
+            return
+        if alone is not None:
+            self._sizes.learn(alone)
+        z = np.clip(deviations.level, -_CLIP, _CLIP)
+        self._relation.learn(z, renew=self._relation.seen + 1 == self._grace)
+
+    def snapshot(self) -> bytes:
+        """See Model."""
+        sizes = self._sizes.snapshot()
+        return packing.pack(self.LAYOUT, {"sizes": len(sizes)}, *self._relation.arrays()) + sizes
+
+    def restore(self, data: bytes) -> None:
+        """See Model."""
+        fields, arrays = packing.unpack(data, self.LAYOUT, "relation model")
+        self._relation.set_arrays(arrays)
+        self._sizes.restore(data[len(data) - fields["sizes"] :])

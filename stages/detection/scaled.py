@@ -7,8 +7,10 @@ from typing import Any
 import numpy as np
 
 from stages import packing
+from stages.detection.drift import DriftModel
 from stages.detection.models import GaussianModel, HalfSpaceModel, Model, strength
 from stages.detection.protocol import Features, Score, Subject
+from stages.detection.relation import RelationModel
 from stages.detection.scaling import AdaptiveScaler, Deviations
 
 LAYOUT = 1
@@ -33,16 +35,19 @@ class ScaledDetector:
     def score(self, features: Features) -> Score:
         """See Detector."""
         deviations = self._deviations(features)
-        doubt = 1.0
+        doubt, part = 1.0, [strength(each) for each in deviations.largest]
         if not deviations.grace:
             for model, weight in self._models.values():
-                doubt *= 1.0 - weight * model.score(deviations)
+                score = weight * model.score(deviations)
+                doubt *= 1.0 - score
+                if score and (beyond := model.parts(deviations)):
+                    part = [max(pair) for pair in zip(part, beyond, strict=True)]
         low, high = np.array(deviations.expected_low), np.array(deviations.expected_high)
         above = features.high - high > low - features.low
         return Score(
             value=min(max(1.0 - doubt, 0.0), 1.0),
             grace=deviations.grace,
-            part=np.array([strength(each) for each in deviations.largest]),
+            part=np.array(part),
             seen=np.where(above, features.high, features.low),
             expected_low=low,
             expected_high=high,
@@ -77,6 +82,25 @@ class ScaledDetector:
         for name, length in lengths.items():
             self._models[name][0].restore(data[at : at + length])
             at += length
+
+
+def relation(subject: Subject, **parameters: Any) -> ScaledDetector:
+    """`relation`: the largest deviation, and deviations from what the other tags say. Parameters are AdaptiveScaler's."""
+    tags = len(subject.tag_id)
+    models: dict[str, tuple[Model, float]] = {
+        "gaussian": (GaussianModel(), 1.0),
+        "relation": (RelationModel(tags), 1.0),
+    }
+    return ScaledDetector(subject, models, **parameters)
+
+
+def drift(subject: Subject, *, delta: float = 0.002, **parameters: Any) -> ScaledDetector:
+    """`drift`: the largest deviation, and levels that have changed for good. Parameters beside ADWIN's are AdaptiveScaler's."""
+    if not 0.0 < delta < 1.0:
+        msg = f"delta {delta:g} is no probability"
+        raise ValueError(msg)
+    model = DriftModel(len(subject.tag_id), delta=delta)
+    return ScaledDetector(subject, {"gaussian": (GaussianModel(), 1.0), "drift": (model, 1.0)}, **parameters)
 
 
 def gaussian(subject: Subject, **parameters: Any) -> ScaledDetector:

@@ -13,17 +13,22 @@ with modes and dozens of samples a second: that is what `default` is for.
 from __future__ import annotations
 
 import math
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from stages import packing
 from stages.detection.protocol import Features, Score, Subject
+from stages.detection.rarity import Rarity
 from stages.detection.relation import RelationTails
 from stages.detection.tag_context import Look, TagContext
 
 HALF_DECADES = 2.75
 _ALONE = 1.25
+_ONE_TAG = 1.7
+"""Nine windows of ten of a usual tag have a rarest statistic below it: measured, 1.5 to 1.9 over very different series."""
+_WARY, _EVERY, _PATIENCE = 3.0, 8, 48
+"""From so many decades on only one window in eight is learned as usual, for a while: a fault that stays is not soon the norm."""
 _SETTLE_S = 15.0
 LAYOUT = 1
 
@@ -31,6 +36,15 @@ LAYOUT = 1
 def as_score(decades: float) -> float:
     """Rarity in decades on the scale of scores: 0.5 at HALF_DECADES."""
     return -math.expm1(-math.log(2.0) / HALF_DECADES * decades)
+
+
+class _Looked(NamedTuple):
+    """What a window looks like: its tags, decades by tag as they count, and the rarest tag by itself."""
+
+    features: Features
+    looks: list[Look | None]
+    decades: list[float]
+    rarest: float
 
 
 class SeasonalDetector:
@@ -43,39 +57,50 @@ class SeasonalDetector:
             msg = f"grace {grace} and memory {memory:g} do not fit: at least 10 windows, and twice as many in memory"
             raise ValueError(msg)
         self._tags = [
-            TagContext(window_s=subject.window_s, memory=memory, grace=grace) for _ in range(len(subject.tag_id))
+            TagContext(window_s=subject.window_s, memory=memory, grace=grace, tags=len(subject.tag_id))
+            for _ in range(len(subject.tag_id))
         ]
+        self._rarest = Rarity(memory=memory, grace=grace)
         self._relation = RelationTails(len(self._tags), memory=memory, grace=grace) if relation else None
         self._grace = grace
-        self._seen = 0
+        self._seen = self._wary = 0
         self._recent = (0.0, 0.0)
-        self._looked: tuple[Features, list[Look | None], list[float], float] | None = None
+        self._looked: _Looked | None = None
 
-    def _look(self, features: Features) -> tuple[Features, list[Look | None], list[float], float]:
-        """Looks at the tags, decades by tag and of the device; a window that is scored and then learned is looked at once."""
-        if self._looked is None or self._looked[0] is not features:
+    def _look(self, features: Features) -> _Looked:
+        """A window that is scored and then learned is looked at once."""
+        if self._looked is None or self._looked.features is not features:
             columns = (features.mean.tolist(), features.variance.tolist(), features.count.tolist())
             looks = [
                 tag.look(mean, variance, good, features.start_us)
                 for tag, mean, variance, good in zip(self._tags, *columns, strict=True)
             ]
-            decades = [0.0 if look is None else look.decades for look in looks]
+            alone = [0.0 if look is None else look.decades for look in looks]
+            rarest = max(alone, default=0.0)
+            by_number = self._by_number()
+            decades = [max(each - by_number, 0.0) for each in alone]
             if self._relation is not None:
                 related = self._relation.decades([0.0 if look is None else look.deviation for look in looks])
                 decades = [max(pair) for pair in zip(decades, related, strict=True)]
-            self._looked = features, looks, decades, max(decades, default=0.0)
+            self._looked = _Looked(features, looks, decades, rarest)
         return self._looked
+
+    def _by_number(self) -> float:
+        """How much rarer the rarest of many usual tags is than one usual tag; measured, because tags depend on one another."""
+        return max(self._rarest.limit - _ONE_TAG, 0.0) if len(self._tags) > 1 else 0.0
+
+    def _confirmed(self, rarest: float) -> float:
+        return max((rarest + sum(self._recent)) / 3.0, rarest - _ALONE, 0.0)
 
     def _unsettled(self, features: Features) -> bool:
         return features.settled_s < _SETTLE_S
 
     def score(self, features: Features) -> Score:
         """See Detector."""
-        _, looks, decades, rarest = self._look(features)
+        _, looks, decades, _ = self._look(features)
         grace = self._seen < self._grace or self._unsettled(features)
-        confirmed = max((rarest + sum(self._recent)) / 3.0, rarest - _ALONE)
         return Score(
-            value=0.0 if grace else as_score(max(confirmed, 0.0)),
+            value=0.0 if grace else as_score(self._confirmed(max(decades, default=0.0))),
             grace=grace,
             part=np.array([as_score(each) for each in decades]),
             seen=features.mean,
@@ -85,33 +110,43 @@ class SeasonalDetector:
 
     def learn(self, features: Features) -> None:
         """See Detector."""
-        _, looks, _, rarest = self._look(features)
+        _, looks, decades, rarest = self._look(features)
         self._looked = None
         if self._unsettled(features):
             return
+        most = max(decades, default=0.0)
+        self._wary = self._wary + 1 if self._confirmed(most) >= _WARY else 0
+        tails = self._wary % _EVERY == 0 or self._wary > _PATIENCE
         if self._relation is not None:
-            self._relation.learn([0.0 if look is None else look.deviation for look in looks])
+            self._relation.learn([0.0 if look is None else look.deviation for look in looks], tails=tails)
         for tag, look in zip(self._tags, looks, strict=True):
             if look is not None:
-                tag.learn(look)
-        self._recent = self._recent[1], rarest
+                tag.learn(look, tails=tails)
+        if tails and self._seen >= self._grace:
+            self._rarest.learn(rarest)
+        self._recent = self._recent[1], most
         self._seen += 1
 
     def snapshot(self) -> bytes:
         """See Detector."""
-        fields: dict[str, Any] = {"version": self.version, "seen": self._seen, "recent": self._recent}
+        fields: dict[str, Any] = {
+            "version": self.version,
+            "seen": self._seen,
+            "recent": self._recent,
+            "wary": self._wary,
+        }
         rows = np.array([tag.row() for tag in self._tags])
         rhythms = np.vstack([tag.rhythms() for tag in self._tags])
         relation = [] if self._relation is None else self._relation.arrays()
-        return packing.pack(LAYOUT, fields, rows, rhythms, *relation)
+        return packing.pack(LAYOUT, fields, rows, rhythms, np.array(self._rarest.row()), *relation)
 
     def restore(self, data: bytes) -> None:
         """See Detector."""
         fields, arrays = packing.unpack(data, LAYOUT, "seasonal detector")
-        if fields.get("version") != self.version or len(arrays) < 2 or len(arrays[0]) != len(self._tags):
+        if fields.get("version") != self.version or len(arrays) < 3 or len(arrays[0]) != len(self._tags):
             msg = f"snapshot of seasonal version {fields.get('version')} does not fit {len(self._tags)} tags"
             raise packing.StateError(msg)
-        rows, rhythms, *relation = arrays
+        rows, rhythms, rarest, *relation = arrays
         if len(rhythms) != 3 * len(self._tags):
             msg = f"snapshot of seasonal has {len(rhythms)} rows of profiles for {len(self._tags)} tags"
             raise packing.StateError(msg)
@@ -119,7 +154,8 @@ class SeasonalDetector:
             tag.restore(rows[number].tolist(), rhythms[3 * number : 3 * number + 3])
         if self._relation is not None:
             self._relation.set_arrays(relation)
-        self._seen, (first, second) = fields["seen"], fields["recent"]
+        self._rarest.set_row(tuple(rarest.tolist()))
+        self._seen, self._wary, (first, second) = fields["seen"], fields["wary"], fields["recent"]
         self._recent = first, second
 
 

@@ -89,7 +89,9 @@ _COURSE = tuple(_Course.__slots__)
 class TagContext:
     """See the module."""
 
-    def __init__(self, *, window_s: int, memory: float, grace: int) -> None:
+    def __init__(self, *, window_s: int, memory: float, grace: int, tags: int = 1) -> None:
+        self._numbers = float(tags)
+        """Numbers seen per window: among many tags, one that is rare by itself is not."""
         self._day = Rhythm(period_s=DAY_S, bins=48, window_s=window_s)
         self._week = Rhythm(period_s=WEEK_S, bins=168, window_s=window_s)
         self._course = _Course()
@@ -183,7 +185,7 @@ class TagContext:
             if number is not None:
                 decades = max(decades, tail.decades(number))
         course = self._course
-        most = math.log10(course.seen + 1.0)
+        most = math.log10(course.seen * self._numbers + 1.0)
         beyond = max(value - course.high, course.low - value, 0.0)
         if beyond and course.seen >= self._shared[0].grace:
             share = beyond / max(course.high - course.low, 1e-12 * abs(value), 1e-300)
@@ -192,15 +194,16 @@ class TagContext:
 
     # --- learning --------------------------------------------------------------------------------------------------------
 
-    def learn(self, look: Look) -> None:
-        """Take a window in, as it was looked at."""
+    def learn(self, look: Look, *, tails: bool = True) -> None:
+        """Take a window in, as it was looked at; without `tails` what is rare stays as rare as it was."""
         course, value = self._course, look.value
         floor = _FLOOR * (course.high - course.low) + 1e-9 * abs(course.level) + 1e-12
-        for tail, number in zip(self._own[look.context], look.own, strict=True):
-            tail.learn(number)
-        for tail, shared in zip(self._shared, look.shared, strict=True):
-            if shared is not None:
-                tail.learn(shared)
+        if tails:
+            for tail, number in zip(self._own[look.context], look.own, strict=True):
+                tail.learn(number)
+            for tail, shared in zip(self._shared, look.shared, strict=True):
+                if shared is not None:
+                    tail.learn(shared)
         course.seen += 1.0
         moved = min(abs(look.offs[1]) / (self._scale[1] + floor), _BUSY_CLIP)
         course.usually_busy += (moved - course.usually_busy) / min(course.seen, _BUSY_MEMORY)
