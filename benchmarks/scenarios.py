@@ -213,7 +213,7 @@ def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
 def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=60)(parser)
     parser.add_argument("--rate", type=float, default=100_000, help="samples per second; 0: the workload's own")
-    parser.add_argument("--warmup", type=float, default=20, help="seconds at the start that are left out")
+    parser.add_argument("--warmup", type=float, default=60, help="seconds at the start that are left out")
 
 
 def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
@@ -280,7 +280,7 @@ SCENARIOS: dict[str, Scenario] = {
         doc="the drain of throughput with 1 and 2 TaskManagers a job, and with frames of 1 to 10,000 samples",
         run=_scaling,
         arguments=_scaling_arguments,
-        smoke={**_SMOKE, "slots": [2], "frame_samples": [1, 10]},
+        smoke={**_SMOKE, "slots": [2], "frame_samples": [10]},
     ),
     "peers": Scenario(
         doc="the same windowed aggregate by Flink SQL in the JVM, by bytewax and by our job",

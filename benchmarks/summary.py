@@ -18,6 +18,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "limits": (
         ("generator_samples_per_s", "generator", _RATE),
         ("decode_samples_per_s", "decode", _RATE),
+        ("decode_and_checksum_samples_per_s", "with checksum", _RATE),
         ("logic_samples_per_s", "telemetry logic", _RATE),
         ("logic_without_detection_samples_per_s", "without detection", _RATE),
         ("store_samples_per_s", "historian's store", _RATE),
