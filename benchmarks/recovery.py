@@ -165,7 +165,6 @@ def run(
         "recovered_s_max": max(times, default=None),
         "recovered_s_mean": sum(times) / len(times) if times else None,
         "registry_changes": killer.registry_changes,
-        "exact": found.verdict.wrong_cells == 0 and found.verdict.lost == 0 and found.verdict.duplicated == 0,
         "marks": [(one.at_s, f"kill -9 {one.victim} ({one.job})") for one in killer.kills],
         "tables": [
             {

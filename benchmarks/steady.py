@@ -11,7 +11,9 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
-from benchmarks import processes, verify
+import numpy as np
+
+from benchmarks import processes, verify, windows
 from benchmarks.ledger_watch import LedgerWatch
 from benchmarks.line import Line
 from benchmarks.pace import Plan, Sender, Sent
@@ -30,6 +32,13 @@ class Steady:
     sent: Sent
     usage: Watched
     verdict: verify.Verdict
+    wrong_windows: int
+
+    @property
+    def exact(self) -> bool:
+        """Whether every row and every minute window is as it must be."""
+        found = self.verdict
+        return not (found.lost or found.duplicated or found.wrong_cells or self.wrong_windows)
 
     def as_result(self, rate: float) -> dict[str, Any]:
         """Figures and series that both scenarios give."""
@@ -39,7 +48,9 @@ class Steady:
             "lost": self.verdict.lost,
             "duplicated": self.verdict.duplicated,
             "wrong_cells": self.verdict.wrong_cells,
+            "wrong_windows": self.wrong_windows,
             "rows": self.verdict.rows,
+            "exact": self.exact,
             "curve": self.curve,
             "series": {"Samples sent and not yet in SQL": {"unit": "samples", "lines": {"lag": self.lag}}},
             "cpu": self.usage.cpu(),
@@ -83,7 +94,10 @@ def run(
     with line.progress.step("verify") as details:
         verdict = verify.compare(line.dsn, sent.expected)
         details.append(f"{verdict.rows} rows, {verdict.lost} lost, {verdict.duplicated} duplicated")
-    return Steady(lag=lag, curve=curve, sent=sent, usage=seen, verdict=verdict)
+    with line.progress.step("verify windows") as details:
+        wrong_windows = windows.wrong(line.dsn, sent.expected)
+        details.append(f"{wrong_windows} of {np.count_nonzero(sent.expected.count)} wrong")
+    return Steady(lag=lag, curve=curve, sent=sent, usage=seen, verdict=verdict, wrong_windows=wrong_windows)
 
 
 def plan_of(line: Line, dirt: Any, *, seconds: float, seed: int) -> Plan:

@@ -61,6 +61,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("lost", "lost", _COUNT),
         ("duplicated", "duplicated", _COUNT),
         ("wrong_cells", "wrong checksums", _COUNT),
+        ("wrong_windows", "wrong windows", _COUNT),
     ),
     "soak": (
         ("slope_max_mb_per_min", "steepest memory", _SLOPE),
