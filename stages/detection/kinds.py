@@ -23,6 +23,7 @@ KINDS: dict[str, DetectorFactory] = {
 
 BUILT_IN = (
     DetectorSpec(name="default", kind="ensemble"),
+    DetectorSpec(name="thorough", kind="ensemble", parameters={"trees": 10}),
     DetectorSpec(name="gaussian", kind="gaussian"),
     DetectorSpec(name="halfspace", kind="halfspace"),
     DetectorSpec(name="relation", kind="relation"),

@@ -24,6 +24,8 @@ from stages.detection.rarity import FIELDS, Rarity
 from stages.detection.scaling import Deviations
 
 _CLIP = 6.0
+_LEAST = 0.5
+"""Usual deviations are taken to be this large at least: what is below a tag's resolution is not amplified."""
 _RENEW = 32
 _RIDGE = 0.05
 _MEAN_OF = 8.0
@@ -42,6 +44,11 @@ class Relation:
         self._moments = np.zeros((tags, tags))
         self._precision = np.eye(tags)
 
+    @property
+    def sizes(self) -> Vector:
+        """Mean square of each tag, shape (tags,)."""
+        return np.diagonal(self._moments)
+
     def against(self, z: Vector) -> tuple[Vector, Vector]:
         """Of windows, shape (n, tags): the whole distance (n,), and each tag against what the others make of it (n, tags)."""
         pulled = z @ self._precision
@@ -57,23 +64,28 @@ class Relation:
 
     def _renew(self) -> None:
         """Precision of the correlations; the ridge is larger while little has been seen."""
-        size = np.sqrt(np.diagonal(self._moments)) + 1e-6
+        size = np.maximum(np.sqrt(np.diagonal(self._moments)), _LEAST)
         correlation = self._moments / np.outer(size, size)
         correlation[np.diag_indices(self._tags)] = 1.0 + _RIDGE + self._tags / (self._tags + self.seen)
-        self._precision = np.linalg.inv(correlation) / np.outer(size, size)
+        precision = np.linalg.inv(correlation) / np.outer(size, size)
+        self._precision = 0.5 * (precision + precision.T)
 
     def arrays(self) -> list[Vector]:
-        """State: the number seen, moments and precision."""
-        return [np.array([float(self.seen)]), self._moments.ravel(), self._precision.ravel()]
+        """State: the number seen, and one triangle each of moments and precision."""
+        upper = np.triu_indices(self._tags)
+        return [np.array([float(self.seen)]), self._moments[upper], self._precision[upper]]
 
     def set_arrays(self, arrays: list[Vector]) -> None:
         """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
         sizes = [array.size for array in arrays]
-        if sizes != [1, self._tags**2, self._tags**2]:
+        triangle = self._tags * (self._tags + 1) // 2
+        if sizes != [1, triangle, triangle]:
             msg = f"snapshot of relations of {self._tags} tags has arrays of {sizes}"
             raise packing.StateError(msg)
         self.seen = int(arrays[0][0])
-        self._moments, self._precision = (each.reshape(self._tags, self._tags) for each in arrays[1:])
+        rows, columns = np.triu_indices(self._tags)
+        for whole, part in zip((self._moments, self._precision), arrays[1:], strict=True):
+            whole[rows, columns] = whole[columns, rows] = part
 
 
 class RelationTails:
@@ -155,12 +167,19 @@ class RelationModel:
         self._sizes = GaussianModel()
         self._measured: tuple[Deviations, Deviations | None] | None = None
 
+    def _known(self, deviations: Deviations) -> Vector | None:
+        """Deviations of level, shape (tags,); None while some tag's cannot be judged: it would seem not to follow the others."""
+        if self._tags < 2 or not any(deviations.level):
+            return None
+        z = np.clip(deviations.level, -_CLIP, _CLIP)
+        return None if ((z == 0.0) & (self._relation.sizes > 0.05)).any() else z
+
     def _alone(self, deviations: Deviations) -> Deviations | None:
         """The same deviations with the tags' distance from what the others make of them as the largest; None when unknown."""
         if self._measured is None or self._measured[0] is not deviations:
             found = None
-            if self._tags > 1 and self._relation.seen >= self._grace and any(deviations.level):
-                z = np.clip(deviations.level, -_CLIP, _CLIP)
+            z = self._known(deviations)
+            if z is not None and self._relation.seen >= self._grace:
                 found = replace(deviations, largest=self._relation.against(z[None, :])[1][0].tolist())
             self._measured = deviations, found
         return self._measured[1]
@@ -182,11 +201,11 @@ class RelationModel:
         """See Model."""
         alone = self._alone(deviations)
         self._measured = None
-        if self._tags < 2 or not any(deviations.level):
+        z = self._known(deviations)
+        if z is None:
             return
         if alone is not None:
             self._sizes.learn(alone)
-        z = np.clip(deviations.level, -_CLIP, _CLIP)
         self._relation.learn(z, renew=self._relation.seen + 1 == self._grace)
 
     def snapshot(self) -> bytes:

@@ -239,7 +239,7 @@ def test_a_fault_on_a_lane_opens_and_closes_one_episode_of_its_device() -> None:
     first = opened["contributors"][0]
     assert first["tag_id"] == 2
     assert first["expected_low"] < 30 < first["expected_high"] < first["value"]
-    assert (opened["detector"], opened["detector_version"]) == ("default", 1)
+    assert (opened["detector"], opened["detector_version"]) == ("default", 2)
     keys = {output.key for output in driver.outputs if output.topic == topics.ANOMALIES.name}
     assert keys == {b"1"}
 

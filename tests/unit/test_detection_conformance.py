@@ -192,7 +192,7 @@ def test_a_new_normal_is_learned_in_the_end(kind: str) -> None:
 
 
 def test_built_in_detectors_can_be_made() -> None:
-    assert {spec.name for spec in BUILT_IN} == {"default", *KINDS} - {"ensemble"}
+    assert {spec.name for spec in BUILT_IN} == {"default", "thorough", *KINDS} - {"ensemble"}
     for spec in catalogue(()).values():
         assert make(spec, subject()).version >= 1
 
