@@ -127,6 +127,7 @@ def _peers(options: argparse.Namespace, progress: Progress) -> Result:
             seconds=options.seconds,
             seed=options.seed,
             slots=options.telemetry_slots,
+            bytewax_processes=options.bytewax_processes,
         )
 
 
@@ -231,9 +232,10 @@ def _soak_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _peers_arguments(parser: argparse.ArgumentParser) -> None:
-    _line_arguments(seconds=600, dirt="none", slots=2)(parser)
-    parser.add_argument("--rate", type=float, default=100_000, help="samples per second of event time")
-    parser.add_argument("--peer-seconds", type=float, default=60, help="of event time that the peers read")
+    _line_arguments(seconds=60, dirt="none", slots=2)(parser)
+    parser.add_argument("--rate", type=float, default=0, help="samples per second of event time; 0: the workload's own")
+    parser.add_argument("--peer-seconds", type=float, default=4, help="of event time that the peers read")
+    parser.add_argument("--bytewax-processes", type=int, default=2, help="worker processes of bytewax")
 
 
 def _scaling_arguments(parser: argparse.ArgumentParser) -> None:

@@ -94,6 +94,12 @@ class FlinkRest:
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
         return max(int(one["attempt"]) for one in subtasks)
 
+    def running_s(self, job_id: str) -> float:
+        """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
+        vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
+        subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
+        return max(int(one["status-duration"]["RUNNING"]) for one in subtasks) / 1000
+
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
         found: set[str] = set()

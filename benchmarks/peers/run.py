@@ -13,14 +13,15 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+import time
+from collections.abc import Callable, Iterator
 from typing import Any
 
 from benchmarks import cluster, outlet, processes, switches
 from benchmarks.generate import Expected, Message, generate
 from benchmarks.line import Line
-from benchmarks.outlet import Outlet
 from benchmarks.peers import flat
+from benchmarks.processes import Watched
 from benchmarks.workload import Dirt
 from connectors import kafka
 from schemas import codec, ids, topics
@@ -31,6 +32,8 @@ from stack.supervisor import MARKER
 
 SQL, BYTEWAX = "bench.windows.sql", "bench.windows.bytewax"
 _TIMEOUT_S = 900
+_LAST_WINDOWS_S = 15.0
+"""Devices that have fallen silent close their windows ten seconds later."""
 # Window aggregates in SQL keep their buffers in managed memory; the platform's own jobs have none.
 _MANAGED = {"taskmanager.memory.managed.size": "256m"}
 
@@ -39,7 +42,9 @@ class PeerError(MillraceError):
     """A peer failed; the message is the end of what it said."""
 
 
-def run(line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: int, slots: int) -> dict[str, Any]:
+def run(
+    line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: int, slots: int, bytewax_processes: int
+) -> dict[str, Any]:
     """Peers first, on a topic of their own; then our job, with and without detection."""
     start_us = ids.now_us() - int((seconds + 60) * 1e6)
     flat.make_topics(line.kafka, SQL, BYTEWAX)
@@ -47,10 +52,7 @@ def run(line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: in
         samples = flat.produce(line.kafka, _messages(line, dirt, start_us, peer_seconds, seed))
         details.append(f"{samples:,}")
     cluster.start(line.config, line.progress, _MANAGED)
-    rows = [
-        _sql(line, samples),
-        _bytewax(line, samples, slots),
-    ]
+    rows = [_sql(line, samples), _bytewax(line, samples, bytewax_processes)]
     expected = line.preload(dirt, seconds=seconds, start_us=start_us, seed=seed)
     rows += [_ours(line, expected, without=("detection",)), _ours(line, expected, without=())]
     sql, bytewax, plain, ours = (row["samples_per_s"] for row in rows)
@@ -62,14 +64,12 @@ def run(line: Line, dirt: Dirt, *, peer_seconds: float, seconds: float, seed: in
         "ratio_to_flink_sql": ours / sql,
         "ratio_to_bytewax": ours / bytewax,
         "slots": slots,
+        "bytewax_processes": bytewax_processes,
         "tables": [
             {
                 "title": "The same windows",
-                "columns": ["by", "samples/s", "samples", "of them in a window", "seconds", "busiest processes, cores"],
-                "rows": [
-                    [row["by"], row["samples_per_s"], row["samples"], row["counted"], row["seconds"], row["cpu"]]
-                    for row in rows
-                ],
+                "columns": ["by", "samples/s", "samples", "of them in a window", "busiest processes, cores"],
+                "rows": [[row["by"], row["samples_per_s"], row["samples"], row["counted"], row["cpu"]] for row in rows],
             }
         ],
     }
@@ -88,27 +88,31 @@ def _messages(line: Line, dirt: Dirt, start_us: int, seconds: float, seed: int) 
     )
 
 
-def _row(by: str, drained: Outlet, samples: int, counted: int, cpu: dict[str, float]) -> dict[str, Any]:
-    busiest = ", ".join(f"{name} {cores:.2f}" for name, cores in list(cpu.items())[:4])
-    return {
-        "by": by,
-        "samples_per_s": drained.samples_per_s(samples),
-        "samples": samples,
-        "counted": counted,
-        "seconds": drained.curve[-1][0],
-        "cpu": busiest,
-    }
+def _row(by: str, samples_per_s: float, samples: int, counted: int, seen: Watched) -> dict[str, Any]:
+    busiest = ", ".join(f"{name} {cores:.2f}" for name, cores in list(seen.cpu().items())[:4])
+    return {"by": by, "samples_per_s": samples_per_s, "samples": samples, "counted": counted, "cpu": busiest}
 
 
 def _sql(line: Line, samples: int) -> dict[str, Any]:
+    """Rate over the time that its tasks run, from the first record to the last window."""
     arguments = ("--bootstrap-servers", line.config.bootstrap_servers, "--output", SQL)
     rest = FlinkRest(line.config.flink_url)
     job_id = cluster.submit(line.config, line.progress, script="sql_windows.py", arguments=arguments)
     with line.progress.step("Flink SQL") as details, processes.watching(line.config) as seen:
-        drained = outlet.follow(line.kafka, SQL, before=0, over=lambda: _finished(rest, job_id), quiet_s=60)
-        details.append(f"{drained.samples_per_s(samples):,.0f} samples/s")
+        _wait(lambda: _finished(rest, job_id), "Flink SQL")
+        rate = samples / rest.running_s(job_id)
+        details.append(f"{rate:,.0f} samples/s")
     cluster.remove(line.config)
-    return _row("Flink SQL in the JVM", drained, samples, flat.counted(line.kafka, SQL), seen.cpu())
+    return _row("Flink SQL in the JVM", rate, samples, flat.counted(line.kafka, SQL), seen)
+
+
+def _wait(over: Callable[[], bool], who: str) -> None:
+    deadline = time.monotonic() + _TIMEOUT_S
+    while not over():
+        if time.monotonic() > deadline:
+            msg = f"{who} was not done after {_TIMEOUT_S} s"
+            raise PeerError(msg)
+        time.sleep(0.2)
 
 
 def _finished(rest: FlinkRest, job_id: str) -> bool:
@@ -118,46 +122,54 @@ def _finished(rest: FlinkRest, job_id: str) -> bool:
     return rest.job_state(job_id) == "FINISHED"
 
 
-def _bytewax(line: Line, samples: int, slots: int) -> dict[str, Any]:
-    command = [sys.executable, "-m", "bytewax.testing", "benchmarks.peers.bytewax_flow:flow()", "-p", str(slots)]
+def _bytewax(line: Line, samples: int, number: int) -> dict[str, Any]:
+    """Rate over the life of its processes: starting takes them about two seconds."""
+    command = [sys.executable, "-m", "bytewax.testing", "benchmarks.peers.bytewax_flow:flow()", "-p", str(number)]
     environment = os.environ | {
         MARKER: line.config.instance_id,
         "BENCH_KAFKA": line.config.bootstrap_servers,
         "BENCH_OUTPUT": BYTEWAX,
     }
     log = line.config.logs / "bytewax.log"
-    with log.open("wb") as output, line.progress.step("bytewax") as details:
+    with (
+        log.open("wb") as output,
+        line.progress.step("bytewax") as details,
+        processes.watching(line.config) as seen,
+    ):
+        began = time.monotonic()
         # A session of its own: it starts processes, and they end together.
         process = subprocess.Popen(
             command, cwd=ROOT, env=environment, stdout=output, stderr=subprocess.STDOUT, start_new_session=True
         )
         try:
-            with processes.watching(line.config) as seen:
-                drained = outlet.follow(
-                    line.kafka, BYTEWAX, before=0, over=lambda: process.poll() is not None, quiet_s=60
-                )
-            if process.wait(_TIMEOUT_S):
-                msg = f"bytewax ended with {process.returncode}: {log.read_text(errors='replace')[-2000:]}"
-                raise PeerError(msg)
+            _wait(lambda: process.poll() is not None, "bytewax")
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-        details.append(f"{drained.samples_per_s(samples):,.0f} samples/s")
-    return _row("bytewax", drained, samples, flat.counted(line.kafka, BYTEWAX), seen.cpu())
+        rate = samples / (time.monotonic() - began)
+        details.append(f"{rate:,.0f} samples/s")
+    if process.returncode:
+        msg = f"bytewax ended with {process.returncode}: {log.read_text(errors='replace')[-2000:]}"
+        raise PeerError(msg)
+    return _row("bytewax", rate, samples, flat.counted(line.kafka, BYTEWAX), seen)
 
 
 def _ours(line: Line, expected: Expected, *, without: tuple[str, ...]) -> dict[str, Any]:
-    """Our telemetry job from the beginning of the frames."""
+    """Our telemetry job from the beginning of the frames; its rate is that of the frames it has judged."""
     before = {partition: high for partition, (_, high) in _ends(line).items()}
+    judged = outlet.size(line.kafka, topics.VALIDATED.name)
     with switches.job_settings(without):
         cluster.submit(line.config, line.progress)
     name = "our job" + "".join(f" without {one}" for one in without)
     with line.progress.step(name) as details, processes.watching(line.config) as seen:
-        drained = outlet.follow(line.kafka, topics.AGGREGATES.name, before=sum(before.values()), quiet_s=15)
-        details.append(f"{drained.samples_per_s(expected.distinct_samples):,.0f} samples/s")
+        drained = outlet.follow(line.kafka, topics.VALIDATED.name, before=judged, records=expected.frames, quiet_s=60)
+        rate = drained.samples_per_s(expected.distinct_samples)
+        details.append(f"{rate:,.0f} samples/s")
+    with line.progress.step("last windows"):
+        outlet.follow(line.kafka, topics.AGGREGATES.name, before=sum(before.values()), quiet_s=_LAST_WINDOWS_S)
     cluster.remove(line.config)
-    return _row(name, drained, expected.distinct_samples, _counted(line, before), seen.cpu())
+    return _row(name, rate, expected.distinct_samples, _counted(line, before), seen)
 
 
 def _ends(line: Line) -> dict[int, tuple[int, int]]:
