@@ -156,10 +156,15 @@ def run(
     killer = Killer(line, kills=kills, warmup_s=warmup_s, pause_s=pause_s)
     began = time.monotonic()
     found = steady.run(line, plan, act=killer.act)
-    line.progress.sink(f"    {len(killer.kills)} kills in {time.monotonic() - began:.0f} s")
+    line.progress.sink(f"    {len(killer.kills)} of {kills} kills in {time.monotonic() - began:.0f} s")
+    if len(killer.kills) < kills:
+        line.progress.sink(
+            "    the line did not keep up long enough for the others: give a lower --rate or more time with --each"
+        )
     times = [one.recovered_s for one in killer.kills if one.recovered_s is not None]
     return {
         **found.as_result(found.sent.expected.distinct_samples / plan.seconds),
+        "kills_wanted": kills,
         "kills": len(killer.kills),
         "recovered": len(times),
         "recovered_s_max": max(times, default=None),

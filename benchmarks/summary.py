@@ -55,6 +55,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     ),
     "recovery": (
         ("kills", "kills", _COUNT),
+        ("kills_wanted", "of", _COUNT),
         ("recovered", "recovered", _COUNT),
         ("recovered_s_mean", "lag back after, mean", _S),
         ("recovered_s_max", "longest", _S),
