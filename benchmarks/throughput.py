@@ -17,6 +17,7 @@ from benchmarks.generate import Expected
 from benchmarks.line import Line
 
 _POLL_S = 0.5
+_SAY_S = 5.0
 _STALLED_S = 120
 
 
@@ -40,6 +41,7 @@ def drain(line: Line, expected: Expected) -> Drain:
     """Wait until every distinct sample is in the ledger; raises TimeoutError when nothing moves any more."""
     seen, started, moved = Drain(), time.monotonic(), time.monotonic()
     before: dict[str, processes.Usage] = {}
+    said = started
     with psycopg.connect(line.dsn, autocommit=True) as connection:
         while True:
             row = connection.execute(
@@ -53,6 +55,9 @@ def drain(line: Line, expected: Expected) -> Drain:
                 before, started = processes.usage(line.config), now
             if accounted:
                 seen.curve.append((now - started, accounted, int(row[1])))
+                if now - said > _SAY_S:
+                    said = now
+                    line.progress.sink(f"    {now - started:.0f} s: {accounted:,} of {expected.distinct_samples:,} samples")
             if accounted >= expected.distinct_samples:
                 break
             if now - moved > _STALLED_S:
