@@ -57,7 +57,9 @@ def drain(line: Line, expected: Expected) -> Drain:
                 seen.curve.append((now - started, accounted, int(row[1])))
                 if now - said > _SAY_S:
                     said = now
-                    line.progress.sink(f"    {now - started:.0f} s: {accounted:,} of {expected.distinct_samples:,} samples")
+                    line.progress.sink(
+                        f"    {now - started:.0f} s: {accounted:,} of {expected.distinct_samples:,} samples"
+                    )
             if accounted >= expected.distinct_samples:
                 break
             if now - moved > _STALLED_S:
