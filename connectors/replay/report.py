@@ -26,9 +26,9 @@ def found(report: Report, paths: Mapping[int, tuple[str, str]]) -> Iterator[str]
         )
         yield f"{reason} {'whole records' if tag_id == WHOLE else path}: {counts}"
         yield from (f"    {_example(each, unit)}" for each in group.examples)
-    for why, count in sorted(report.kept.items()):
+    for why, count in sorted((+report.kept).items()):
         yield f"{count} kept as {'it is' if count == 1 else 'they are'}, {why}"
-    if not report.groups and not report.kept:
+    if not report.groups and not +report.kept:
         yield "nothing is refused for these reasons, in this time, of these tags"
 
 

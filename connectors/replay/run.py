@@ -18,6 +18,7 @@ import psycopg
 from connectors.replay import claims, selection
 from connectors.replay.claims import Standing, Totals
 from connectors.replay.correction import Correction
+from connectors.replay.doubts import Doubts
 from connectors.replay.frames import WHOLE, Resent, resend
 from connectors.replay.selection import RECORD_REASONS, Refusal, Selection
 from connectors.timescale import registry_edit
@@ -28,6 +29,7 @@ Connection = psycopg.Connection[Any]
 Send = Callable[[str, Sequence[tuple[bytes, bytes]]], None]
 """Writes (key, value) records to a topic and returns when they are durable."""
 
+_JUDGED_TWICE = "because they are stored: their frames were judged twice, with the registry changed in between"
 _EXAMPLES = 3
 _POLL_S = 0.5
 
@@ -98,9 +100,12 @@ def replay(
         msg = f"a record that was refused whole ({whole[0]}) can only be sent as it is: use --as-is"
         raise InvalidRequestError(msg)
     version = _registry_version(writing)
-    report = Report(correction=correction)
+    report, doubts = Report(correction=correction), Doubts(writing)
     for batch in selection.read(reading, chosen):
         wanted = _wanted(batch, chosen, correction, version, report)
+        stored = doubts.stored(batch)
+        report.kept[_JUDGED_TWICE] += sum(one.samples for one in wanted if (one.refusal, one.tag_id) in stored)
+        wanted = [one for one in wanted if (one.refusal, one.tag_id) not in stored]
         standings = claims.claim(writing, wanted, dry_run=dry_run)
         due = [one for one, standing in zip(wanted, standings, strict=True) if standing.to_send]
         for one, standing in zip(wanted, standings, strict=True):

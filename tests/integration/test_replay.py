@@ -5,7 +5,9 @@ Stages, store and accounting are the real ones, without Kafka and Flink between 
 
 from __future__ import annotations
 
+import dataclasses
 import random
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
@@ -60,7 +62,7 @@ class Bench:
         for each in tags:
             self.logic.apply_registry(encode_tag(each)[1])
         self.logic.apply_registry(encode_version(version, tags=len(tags), time_us=T0_US)[1])
-        self._store(self.logic.on_timer(None, T0_US + 100 * SECOND_US))
+        self.store_all(self.logic.on_timer(None, T0_US + 100 * SECOND_US))
 
     def set(self, tag_name: str, **values: Any) -> None:
         """Change a tag in the registry, and publish it."""
@@ -109,9 +111,10 @@ class Bench:
         """Records of the topic of frames."""
         for _, value in records:
             self.offset += 1
-            self._store(self.logic.on_frame(value, Origin(topic, 0, self.offset), T0_US + 60 * SECOND_US))
+            self.store_all(self.logic.on_frame(value, Origin(topic, 0, self.offset), T0_US + 60 * SECOND_US))
 
-    def _store(self, outputs: Sequence[Output]) -> None:
+    def store_all(self, outputs: Sequence[Output]) -> None:
+        """What the historian makes of it."""
         if outputs:
             result = self.store.write([Record(one.topic, 0, 0, one.key, one.value) for one in outputs])
             assert result.poisoned == []
@@ -306,6 +309,28 @@ def test_a_record_whose_schema_is_known_by_now(bench: Bench, ids: dict[str, int]
     assert bench.accounting()["undecodable"] == 1
     assert bench.outcomes() == ["accepted"]
     assert codec.schema_of(message).name == "TelemetryFrame"
+
+
+def test_a_frame_that_was_judged_twice(bench: Bench, ids: dict[str, int]) -> None:
+    """After a crash it is judged by a newer registry: what one judgement stored, the other one's refusal does not send again."""
+    power, speed = ids["power"], ids["speed"]
+    bench.produce([(power, 0.5, 300.0)], 0)
+    given = bench.frame([(power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)], 1)
+    bench.count(given)
+    other = TelemetryLogic()
+    tags, version = registry_edit.definitions(bench.sql)
+    for each in tags:
+        wider = dataclasses.replace(each, limit_high=400.0) if each.tag_id == power else each
+        other.apply_registry(encode_tag(wider)[1])
+    other.apply_registry(encode_version(version, tags=len(tags), time_us=T0_US)[1])
+    bench.store_all(other.on_frame(frame.encode(given), Origin(TOPIC, 0, 50), T0_US))
+    bench.take([(b"", frame.encode(given))])
+    assert bench.balance() == (4, 3, 1)
+    report = bench.replay(how=Correction(scale=0.1))
+    assert (report.sent_samples, +report.kept) == (1, Counter({next(iter(report.kept)): 1}))
+    assert "judged twice" in next(iter(report.kept))
+    assert bench.balance() == (4, 4, 0)
+    assert bench.rows() == [(power, 0.5, 30.0), (power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)]
 
 
 def test_the_writers_role_is_enough(bench: Bench, ids: dict[str, int]) -> None:
