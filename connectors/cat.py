@@ -117,7 +117,8 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_all(settings: KafkaSettings, args: argparse.Namespace) -> None:
     stop = threading.Event()
     for number in (signal.SIGINT, signal.SIGTERM):
-        signal.signal(number, lambda *_: stop.set())
+        # On a thread: the signal may come while this one holds the event's lock, and set() would wait for it for ever.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     paths = TagPaths(settings)
     count = args.n if args.n is not None else (0 if args.follow else 10)
     past = (

@@ -167,7 +167,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     stop = threading.Event()
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: stop.set())
+        # On a thread: the signal may come while this one holds the event's lock, and set() would wait for it for ever.
+        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
     serve(platform.postgres.dsn, platform.storage, stop)
     log.info("maintenance stopped")
     return 0
