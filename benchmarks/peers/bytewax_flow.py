@@ -2,6 +2,9 @@
 
 `python -m bytewax.testing benchmarks.peers.bytewax_flow:flow -p PROCESSES`, with BENCH_KAFKA and BENCH_OUTPUT in the environment.
 Written as bytewax's documentation does it: its Kafka connector, its event clock and `fold_window`, unordered since the fold does not mind.
+Two things are set in its favour. Batches of 50,000 records, with which it is twelve times as fast as with the default of 1,000 when there
+are 10,000 tags. And a clock that stands still: the event clock runs on with the system's, so a backlog that is read more slowly than it
+was made would be late, and a fifth of it left out.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ from bytewax.dataflow import Dataflow
 from benchmarks.peers.flat import FLAT, SAMPLE, WINDOW, WINDOW_S, decode, encode
 
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_BATCH = 50_000
 
 Fold = tuple[int, float, float, float]
 
@@ -63,9 +67,9 @@ def flow() -> Any:
     """The dataflow."""
     made = Dataflow("windows")
     brokers = [os.environ["BENCH_KAFKA"]]
-    messages = op.input("in", made, KafkaSource(brokers, [FLAT], tail=False))
+    messages = op.input("in", made, KafkaSource(brokers, [FLAT], tail=False, batch_size=_BATCH))
     samples = op.map("parse", messages, _parse)
-    clock = win.EventClock(_time, wait_for_system_duration=timedelta(seconds=1))
+    clock = win.EventClock(_time, wait_for_system_duration=timedelta(seconds=1), now_getter=lambda: _EPOCH)
     windower = win.TumblingWindower(timedelta(seconds=WINDOW_S), _EPOCH)
     closed = win.fold_window("window", samples, clock, windower, _nothing, _fold, _merge, ordered=False)
     op.output("out", op.map("write", closed.down, _write), KafkaSink(brokers, os.environ["BENCH_OUTPUT"]))
