@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import io
+from pathlib import Path
 
 import fastavro
 import numpy as np
 import pytest
 
 from benchmarks import __main__ as bench
-from benchmarks import recovery, workload
+from benchmarks import recovery, switches, workload
 from benchmarks.generate import Expected, generate
 from benchmarks.peers import flat
 from benchmarks.processes import Usage, Watched
 from benchmarks.recovery import Kill
 from benchmarks.scenarios import SCENARIOS
+from jobs import config
 
 
 @pytest.mark.parametrize("name", sorted(SCENARIOS))
@@ -70,6 +72,17 @@ def test_cpu_is_taken_between_readings_and_starts_again_with_a_new_process() -> 
     assert seen.cpu_over_time() == {"kafka": [(2, 0.5), (6, 0.5)]}
     assert seen.cpu() == {"kafka": 0.5}
     assert seen.memory_slopes(2.5) == {"kafka": pytest.approx(60.0)}
+
+
+def test_a_job_submitted_without_detection_has_none(tmp_path: Path) -> None:
+    file = tmp_path / "job.toml"
+    file.write_text('[kafka]\nbootstrap_servers = "127.0.0.1:1"\n')
+    arguments = ["--config", str(file)]
+    with switches.job_settings(["detection"]):
+        assert not config.from_arguments("telemetry", arguments).telemetry.detection.enabled
+    assert config.from_arguments("telemetry", arguments).telemetry.detection.enabled
+    with switches.job_settings(["copy"]):
+        assert config.from_arguments("telemetry", arguments).telemetry.detection.enabled
 
 
 def test_flat_records_hold_the_samples_of_the_frames() -> None:
