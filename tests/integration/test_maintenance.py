@@ -19,7 +19,7 @@ from connectors.timescale.store import HistorianStore
 from schemas.frame import Stream
 from schemas.settings import StorageSettings
 from tests.integration.fix_history import history, history_template, sql, store, variant
-from tests.integration.history import SECOND_US, T0_US, make_frame, register, validated, window_batch
+from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
 from tests.integration.polling import eventually
 
 __all__ = ["history", "history_template", "sql", "store", "variant"]
@@ -70,6 +70,23 @@ def test_a_closed_partition_reads_one_tag_from_its_index_alone(store: HistorianS
     # What comes late goes there all the same.
     store.write([validated(make_frame([1], [T0_US + 5], [1.0], sequence=70))])
     assert sql.execute("SELECT count(*) FROM samples WHERE time < %s", (T0 + timedelta(hours=1),)).fetchone() == (51,)
+
+
+def test_partitions_of_a_dense_plant_are_short_and_indexed_behind_the_rows(
+    store: HistorianStore, sql: Sql, history: str, variant: str
+) -> None:
+    only_plain(variant)
+    register(history, **{f"t{n}": tag(period_ms=1) for n in range(500)})
+    times = [T0_US + k * SECOND_US for k in range(120)]
+    store.write([validated(make_frame([2, 1] * 60, times, [1.0] * 120))])
+    bounds = "SELECT to_time - from_time, dense FROM partitions WHERE table_name = 'samples' ORDER BY from_time"
+    assert sql.execute(bounds).fetchall() == [(timedelta(minutes=1), True)] * 2
+    indexes = "SELECT count(*) FROM pg_indexes WHERE tablename LIKE 'samples_p%%'"
+    assert sql.execute(indexes).fetchone() == (0,)
+    assert len(partitions.close_ended(sql, T0 + timedelta(seconds=91))) == 1
+    assert sql.execute(indexes).fetchone() == (2,)
+    stored = sql.execute("SELECT tag_id FROM samples WHERE time < %s ORDER BY ctid", (T0 + timedelta(minutes=1),))
+    assert [row[0] for row in stored] == [1] * 30 + [2] * 30
 
 
 def test_an_interrupted_index_build_is_done_again(store: HistorianStore, sql: Sql, variant: str) -> None:

@@ -116,7 +116,7 @@ def test_both_variants_have_the_same_views_and_columns(sql: Sql) -> None:
         "aggregates": f"{statistics} repaired contested",
         "aggregates_1h": statistics,
         "aggregates_1d": statistics,
-        "partitions": "partition_name table_name from_time to_time closed_at",
+        "partitions": "partition_name table_name from_time to_time closed_at dense",
         "telemetry": "time path name value unit quality quality_code verdict device_id tag_id",
     }
     for name, columns in wanted.items():
