@@ -55,6 +55,10 @@ def read_csv(path: Path, *, time_column: str = "", time_format: str = "", ignore
     if len(body) < MIN_ROWS:
         msg = f"{path.name} has {len(body)} rows below its header; at least {MIN_ROWS} are needed"
         raise InvalidRequestError(msg)
+    unknown = sorted(set(ignore) - set(header))
+    if unknown:
+        msg = f"{path.name} has no column {unknown[0]!r} to leave out; it has {', '.join(header)}"
+        raise InvalidRequestError(msg)
     at = _time_column(path, header, time_column)
     stamps = [row[at].strip() for row in body]
     try:
@@ -65,10 +69,6 @@ def read_csv(path: Path, *, time_column: str = "", time_format: str = "", ignore
     if time_us.min() < 0:
         oldest = int(time_us.argmin())
         msg = f"{path.name}, line {lines[oldest]}, column {header[at]!r}: {stamps[oldest]!r} is before 1970"
-        raise InvalidRequestError(msg)
-    unknown = sorted(set(ignore) - set(header))
-    if unknown:
-        msg = f"{path.name} has no column {unknown[0]!r} to leave out; it has {', '.join(header)}"
         raise InvalidRequestError(msg)
     out = {name for name in header if name in ignore or name.lower() in LABEL_NAMES or not name}
     chosen = [column for column, name in enumerate(header) if column != at and name not in out]

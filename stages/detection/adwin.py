@@ -34,7 +34,7 @@ class Adwin:
         return self.total / self.width if self.width else 0.0
 
     def update(self, value: float) -> float | None:
-        """Take a value in. After a cut: the mean of what stays less the mean of what was dropped; else None."""
+        """Take a value in. After a cut, how far the mean moved there; else None."""
         if self.width:
             off = value - self.mean
             self.variance += off * off * self.width / (self.width + 1.0)
@@ -75,35 +75,36 @@ class Adwin:
             self.rows.pop()
 
     def _cut(self) -> float | None:
-        dropped_n, dropped = 0, 0.0
-        while self._differs():
-            before = self.width, self.total
+        largest: float | None = None
+        while change := self._difference():
+            largest = change if largest is None or abs(change) > abs(largest) else largest
             self._drop_oldest()
-            dropped_n, dropped = dropped_n + before[0] - self.width, dropped + before[1] - self.total
-        return self.mean - dropped / dropped_n if dropped_n else None
+        return largest
 
-    def _differs(self) -> bool:
-        """Whether some cut, oldest first, has means further apart than chance makes them."""
+    def _difference(self) -> float:
+        """Newer mean less older mean where the two are furthest apart for what chance makes of them; 0 when chance explains all."""
         width = self.width
         if width <= 2 * _LEAST:
-            return False
+            return 0.0
         log_term = math.log(2.0 * math.log(width) / self.delta)
         spread = self.variance / width
         old_n, old = 0, 0.0
+        furthest, found = 1.0, 0.0
         for number in range(len(self.rows) - 1, -1, -1):
             size = 1 << number
             for total, _ in reversed(self.rows[number]):
                 old_n, old = old_n + size, old + total
                 new_n = width - old_n
                 if new_n < _LEAST:
-                    return False
+                    return found
                 if old_n < _LEAST:
                     continue
                 harmonic = 1.0 / (old_n - _LEAST + 1.0) + 1.0 / (new_n - _LEAST + 1.0)
                 reach = math.sqrt(2.0 * harmonic * spread * log_term) + 2.0 / 3.0 * harmonic * log_term
-                if abs(old / old_n - (self.total - old) / new_n) > reach:
-                    return True
-        return False
+                change = (self.total - old) / new_n - old / old_n
+                if abs(change) > furthest * reach:
+                    furthest, found = abs(change) / reach, change
+        return found
 
     def numbers(self) -> list[float]:
         """State: width, total, variance, clock, number of rows, their lengths, then the buckets."""

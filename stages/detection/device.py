@@ -55,6 +55,11 @@ class DeviceWatch:
         """Processing time of the last window."""
 
     @property
+    def merges(self) -> bool:
+        """Whether windows wait to be merged with others."""
+        return any(merger.parts for merger in self._merging.values())
+
+    @property
     def due_us(self) -> int | None:
         """Event time at which the next waiting window can be scored."""
         return self._waiting[0][1].end_us + self._confirm_us if self._waiting else None

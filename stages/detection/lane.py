@@ -168,6 +168,8 @@ class LaneDetection:
             )
             watch = self._watches[subject.device_id]
             watch.put(subject.window_s, features, now_us)
+            if watch.merges and not self.config.snapshot_interval_s:
+                self._watch_changed = True
             if watch.due_us is not None:
                 self._next_work_us = min(self._next_work_us, watch.due_us)
 
@@ -263,6 +265,7 @@ class LaneDetection:
             if not budget.take():
                 break
             self._write(self._watches[device_id], window_s)
+            self._watch_changed |= self._watches[device_id].merges
             self._snapshot_due_us[device_id, window_s] = now_us + interval_us
 
     def _write(self, watch: DeviceWatch, window_s: int) -> None:

@@ -24,7 +24,7 @@ from stages.detection.rarity import FIELDS, Rarity
 from stages.detection.scaling import Deviations
 
 _CLIP = 6.0
-_LEAST = 0.5
+_LEAST = 1.0
 """Usual deviations are taken to be this large at least: what is below a tag's resolution is not amplified."""
 _RENEW = 32
 _RIDGE = 0.05

@@ -391,3 +391,38 @@ def test_detection_state_of_a_device_is_bounded() -> None:
     }
     assert sizes["detector/1/1"] < 64 * 1024
     assert lane.MAX_TAGS == 64
+
+
+@pytest.mark.parametrize("kind", sorted(kinds.KINDS))
+def test_a_detector_of_the_most_tags_there_can_be_is_bounded(kind: str) -> None:
+    """`docs/detection.md`: 64 tags take 2 to 140 KB, and with `seasonal`, which keeps two profiles of each, 250 KB."""
+    tags = lane.MAX_TAGS
+    unknown = np.full(tags, np.nan)
+    subject = Subject(
+        device_id=1,
+        window_s=1,
+        tag_id=np.arange(tags, dtype=np.int32),
+        normal_low=unknown,
+        normal_high=unknown,
+        seed=1,
+    )
+    detector, chance = kinds.KINDS[kind](subject), np.random.default_rng(1)
+    sizes = []
+    for number in range(400):
+        mean = chance.normal(0.0, 1.0, tags)
+        features = Features(
+            start_us=number * 1_000_000,
+            end_us=(number + 1) * 1_000_000,
+            count=np.full(tags, 10, dtype=np.int64),
+            mean=mean,
+            variance=np.ones(tags),
+            low=mean - 2.0,
+            high=mean + 2.0,
+            trend=np.zeros(tags),
+        )
+        detector.score(features)
+        detector.learn(features)
+        if number >= 300:
+            sizes.append(len(detector.snapshot()))
+    assert max(sizes) < (256 if kind == "seasonal" else 64) * 1024
+    assert max(sizes) - min(sizes) < 8 * 1024
