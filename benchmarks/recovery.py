@@ -31,6 +31,8 @@ from stack.supervisor import Supervisor
 
 VICTIMS = ("telemetry", "historian")
 LEVEL_S = 10.0
+SPARE_S = 40.0
+"""Time that the last kill has at least."""
 STEADY_S = 2.0
 """A line keeps up when less than this much of the load is on its way."""
 _PUBLISH_AFTER_S = 2.0
@@ -58,11 +60,11 @@ class Kill:
 class Killer:
     """Acts on a steady load; `schedule` is pure but for the acts themselves, which are methods."""
 
-    def __init__(self, line: Line, *, kills: int, warmup_s: float, pause_s: float) -> None:
+    def __init__(self, line: Line, *, kills: int, warmup_s: float, pause_s: float, last_s: float) -> None:
         self.kills: list[Kill] = []
         self.registry_changes = 0
         self._line, self._wanted, self._pause_s = line, kills, pause_s
-        self._next_s = warmup_s
+        self._next_s, self._last_s = warmup_s, last_s
         self._lag: list[tuple[float, int]] = []
         self._publish_at_s: float | None = None
         self._version = line.registry_version
@@ -85,7 +87,7 @@ class Killer:
                     f"    {current.victim} ({current.job}): lag back after {current.recovered_s:.1f} s"
                 )
                 self._next_s = at_s + self._pause_s
-        elif len(self.kills) < self._wanted and at_s >= self._next_s and self._steady(at_s):
+        elif len(self.kills) < self._wanted and self._next_s <= at_s <= self._last_s and self._steady(at_s):
             self._change_registry(at_s, sender)
             self._kill(at_s)
 
@@ -152,8 +154,9 @@ def run(
 ) -> dict[str, Any]:
     """Start the line, load it, kill. `each_s`: time given to each kill; a run ends with the time of all of them."""
     lifecycle.up(line.config, line.progress, names=SERVICES)
-    plan = steady.plan_of(line, dirt, seconds=warmup_s + kills * each_s, seed=seed)
-    killer = Killer(line, kills=kills, warmup_s=warmup_s, pause_s=pause_s)
+    last_s = warmup_s + kills * each_s
+    plan = steady.plan_of(line, dirt, seconds=last_s + SPARE_S, seed=seed)
+    killer = Killer(line, kills=kills, warmup_s=warmup_s, pause_s=pause_s, last_s=last_s)
     began = time.monotonic()
     found = steady.run(line, plan, act=killer.act)
     line.progress.sink(f"    {len(killer.kills)} of {kills} kills in {time.monotonic() - began:.0f} s")

@@ -96,8 +96,8 @@ def _freshness(options: argparse.Namespace, progress: Progress) -> Result:
 def _recovery(options: argparse.Namespace, progress: Progress) -> Result:
     chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
     if options.seconds:
-        options.each = (options.seconds - options.warmup) / options.kills
-    total_s = options.warmup + options.kills * options.each
+        options.each = (options.seconds - options.warmup - recovery.SPARE_S) / options.kills
+    total_s = options.warmup + options.kills * options.each + recovery.SPARE_S
     with _line(options, progress, chosen, samples=chosen.samples_per_s * total_s) as under_test:
         return recovery.run(
             under_test,
@@ -234,7 +234,7 @@ def _soak_arguments(parser: argparse.ArgumentParser) -> None:
 def _peers_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=60, dirt="none", slots=2)(parser)
     parser.add_argument("--rate", type=float, default=0, help="samples per second of event time; 0: the workload's own")
-    parser.add_argument("--peer-seconds", type=float, default=4, help="of event time that the peers read")
+    parser.add_argument("--peer-seconds", type=float, default=6, help="of event time that the peers read")
     parser.add_argument("--bytewax-processes", type=int, default=2, help="worker processes of bytewax")
 
 
