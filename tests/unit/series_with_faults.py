@@ -44,14 +44,14 @@ def _daily(chance: np.random.Generator, length: int) -> Values:
 
 def _shifts(chance: np.random.Generator, length: int) -> Values:
     hour = _hours(length) % 24.0
-    plan: Values = np.where((hour > 8.0) & (hour < 17.0), 80.0, 20.0)
-    return plan + chance.normal(0.0, 1.5, length)
+    values: Values = np.where((hour > 8.0) & (hour < 17.0), 80.0, 20.0) + chance.normal(0.0, 1.5, length)
+    return values
 
 
 def _counts(chance: np.random.Generator, length: int) -> Values:
     hours = _hours(length)
     weekend = np.where(hours // 24 % 7 < 5, 1.0, 0.6)
-    rate = (30.0 + 25.0 * np.sin(2.0 * np.pi * (hours % 24.0 - 9.0) / 24.0)) * weekend
+    rate: Values = (30.0 + 25.0 * np.sin(2.0 * np.pi * (hours % 24.0 - 9.0) / 24.0)) * weekend
     counts: Values = chance.poisson(np.maximum(rate, 1.0)).astype(np.float64)
     return counts
 
