@@ -160,10 +160,18 @@ def _ours(line: Line, expected: Expected, *, without: tuple[str, ...]) -> dict[s
     before = {partition: high for partition, (_, high) in _ends(line).items()}
     judged = outlet.size(line.kafka, topics.VALIDATED.name)
     with switches.job_settings(without):
-        cluster.submit(line.config, line.progress)
+        job_id = cluster.submit(line.config, line.progress)
     name = "our job" + "".join(f" without {one}" for one in without)
     with line.progress.step(name) as details, processes.watching(line.config) as seen:
-        drained = outlet.follow(line.kafka, topics.VALIDATED.name, before=judged, records=expected.frames, quiet_s=60)
+        try:
+            drained = outlet.follow(
+                line.kafka, topics.VALIDATED.name, before=judged, records=expected.frames, quiet_s=60
+            )
+        except TimeoutError as error:
+            rest = FlinkRest(line.config.flink_url)
+            rejected = outlet.size(line.kafka, topics.REJECTED.name)
+            msg = f"{error}; job {rest.job_state(job_id)}, {rejected} rejects, failure: {rest.root_exception(job_id)[:2000]}"
+            raise PeerError(msg) from error
         rate = drained.samples_per_s(expected.distinct_samples)
         details.append(f"{rate:,.0f} samples/s")
     with line.progress.step("last windows"):
