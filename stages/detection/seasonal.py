@@ -57,8 +57,7 @@ class SeasonalDetector:
             msg = f"grace {grace} and memory {memory:g} do not fit: at least 10 windows, and twice as many in memory"
             raise ValueError(msg)
         self._tags = [
-            TagContext(window_s=subject.window_s, memory=memory, grace=grace, tags=len(subject.tag_id))
-            for _ in range(len(subject.tag_id))
+            TagContext(window_s=subject.window_s, memory=memory, grace=grace) for _ in range(len(subject.tag_id))
         ]
         self._rarest = Rarity(memory=memory, grace=grace)
         self._relation = RelationTails(len(self._tags), memory=memory, grace=grace) if relation else None

@@ -89,9 +89,7 @@ _COURSE = tuple(_Course.__slots__)
 class TagContext:
     """See the module."""
 
-    def __init__(self, *, window_s: int, memory: float, grace: int, tags: int = 1) -> None:
-        self._numbers = float(tags)
-        """Numbers seen per window: among many tags, one that is rare by itself is not."""
+    def __init__(self, *, window_s: int, memory: float, grace: int) -> None:
         self._day = Rhythm(period_s=DAY_S, bins=48, window_s=window_s)
         self._week = Rhythm(period_s=WEEK_S, bins=168, window_s=window_s)
         self._course = _Course()
@@ -185,7 +183,7 @@ class TagContext:
             if number is not None:
                 decades = max(decades, tail.decades(number))
         course = self._course
-        most = math.log10(course.seen * self._numbers + 1.0)
+        most = math.log10(course.seen + 1.0)
         beyond = max(value - course.high, course.low - value, 0.0)
         if beyond and course.seen >= self._shared[0].grace:
             share = beyond / max(course.high - course.low, 1e-12 * abs(value), 1e-300)

@@ -57,7 +57,8 @@ def _counts(chance: np.random.Generator, length: int) -> Values:
 
 
 def _pulsing(chance: np.random.Generator, length: int) -> Values:
-    return 35.0 + chance.normal(0.0, 2.0, length) + 30.0 * (np.arange(length) % 36 == 0)
+    pulses: Values = 30.0 * (np.arange(length) % 36 == 0)
+    return 35.0 + chance.normal(0.0, 2.0, length) + pulses
 
 
 USUAL: dict[str, Callable[[np.random.Generator, int], Values]] = {
