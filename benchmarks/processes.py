@@ -17,7 +17,7 @@ from stack.config import StackConfig
 from stack.supervisor import Supervisor
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PERIOD_S = 2.0
+_PERIOD_S = 5.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
