@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from benchmarks.generate import Expected, Message, generate
 from benchmarks.line import Line
-from benchmarks.workload import Dirt
+from benchmarks.workload import SITE, Dirt
 from connectors import kafka
 from connectors.timescale import packing
 from connectors.timescale.batch import Message as StoreMessage
@@ -30,6 +30,8 @@ from connectors.timescale.partitions import PartitionCache
 from connectors.timescale.store import HistorianStore
 from jobs.batching import Message as Record
 from schemas import frame, ids, topics
+from schemas.errors import MillraceError
+from schemas.verdicts import REJECT_FROM, VERDICT_MASK
 from stages.config import DetectionConfig, TelemetryConfig
 from stages.telemetry import Origin, TelemetryLogic
 
@@ -37,6 +39,7 @@ COPY_BATCH_ROWS = 400_000
 """About what the historian writes in one transaction while it catches up (8 MiB of validated frames)."""
 _HELD_SAMPLES = 4_000_000
 _TICK_US = 250_000
+_MOST_REFUSED = 0.01
 _STORE_BATCH_BYTES = 8 << 20
 _COPY = f"COPY samples ({', '.join(name for name, _ in packing.SAMPLE_COLUMNS)}) FROM STDIN (FORMAT binary)"
 
@@ -67,6 +70,10 @@ def run(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> dict[str, Any]:
         details.append(_m(result["store_samples_per_s"]))
     result |= copy_limit(line, messages, seconds=seconds)
     return result
+
+
+class NothingAcceptedError(MillraceError):
+    """What was measured is not what was meant."""
 
 
 _LOGICS = {
@@ -166,13 +173,14 @@ def _logic(
     logic = TelemetryLogic(config)
     for definition in kafka.read_to_end(line.kafka, topics.TAGS.name):
         logic.apply_registry(definition.value() or b"")
+    topic = topics.FRAMES.for_site(SITE)  # whose gateways may send is told by it
     validated = deque[tuple[int, bytes]]()
     held = samples = ticked_us = 0
     took_s = 0.0
     for number, message in enumerate(messages):
         now_us = message.due_us
         began = time.perf_counter()  # making the frame is not the logic's time
-        outputs = logic.on_frame(message.value, Origin("bench", 0, number), now_us)
+        outputs = logic.on_frame(message.value, Origin(topic, 0, number), now_us)
         if now_us - ticked_us >= _TICK_US:
             outputs += logic.on_timer(None, now_us)
             ticked_us = now_us
@@ -187,7 +195,19 @@ def _logic(
             held -= validated.popleft()[0]
         if took_s >= seconds:
             break
-    return samples / took_s, [value for _, value in validated]
+    found = [value for _, value in validated]
+    _check_accepted(found)
+    return samples / took_s, found
+
+
+def _check_accepted(validated: Sequence[bytes]) -> None:
+    """Raise NothingAcceptedError unless nearly all samples were accepted: refusing is another kind of work."""
+    verdicts = [judged for value in validated if (judged := frame.decode(value).verdict) is not None]
+    refused = sum(int(((judged & VERDICT_MASK) >= REJECT_FROM).sum()) for judged in verdicts)
+    samples = sum(map(len, verdicts))
+    if refused > samples * _MOST_REFUSED:
+        msg = f"{refused} of {samples} samples were refused: the frames do not fit the registry"
+        raise NothingAcceptedError(msg)
 
 
 def _store(dsn: str, validated: Sequence[bytes]) -> float:
