@@ -11,6 +11,7 @@ from typing import Any
 import psycopg
 from psycopg import errors
 
+from connectors.timescale import arrays
 from schemas.errors import UnavailableError
 
 CONNECT_TIMEOUT_S = 5
@@ -38,6 +39,7 @@ def connect(dsn: str, *, application: str, autocommit: bool = False) -> psycopg.
             keepalives_count=2,
             tcp_user_timeout=15_000,
         )
+        arrays.register(connection)
         with connection.transaction():
             connection.execute("SET timezone = 'UTC'")
     except psycopg.Error as error:

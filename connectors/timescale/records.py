@@ -83,7 +83,7 @@ def write_rejects(cursor: Cursor, records: Sequence[Record]) -> None:
                 identity, record["reason"], record["detail"], record["rejected_time_us"], record["source_topic"],
                 record["source_partition"], record["source_offset"], record["gateway_id"], record["epoch"], record["lane"],
                 None if record["stream"] is None else int(Stream[record["stream"]]), record["sequence"], record["samples"],
-                *(None if record[name] is None else record[name].tolist() for name in _REJECT_COLUMNS),
+                *(record[name] for name in _REJECT_COLUMNS),
                 record["original"],
             )
             for identity, record in sorted(rows.items())
@@ -105,7 +105,7 @@ def write_latest(cursor: Cursor, records: Sequence[Record]) -> None:
                 r["gateway_id"],
                 r["lane"],
                 r["closed_time_us"],
-                *(r[name].tolist() for name in ("tag_id", "time_us", "value", "quality")),
+                *(r[name] for name in ("tag_id", "time_us", "value", "quality")),
             )
             for r in newest
         ],
