@@ -180,7 +180,7 @@ def profiles(files: Scored) -> dict[str, Any]:
         counts = [scorer.score_file(scores, labels, profile, threshold) for scores, labels in files]
         found[profile.name] = {
             "score": round(scorer.normalise(total, windows, profile), 2) if windows else None,
-            "threshold": round(threshold, 6),
+            "threshold": round(threshold, 6) if np.isfinite(threshold) else None,
             "windows_detected": sum(len(each.delays_rows) for each in counts),
             "false_positive_rows": sum(each.false_positives for each in counts),
         }

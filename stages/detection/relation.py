@@ -26,6 +26,8 @@ from stages.detection.scaling import Deviations
 _CLIP = 6.0
 _LEAST = 1.0
 """Usual deviations are taken to be this large at least: what is below a tag's resolution is not amplified."""
+_UNKNOWN = 0.05
+"""Mean square from which a tag that deviates by exactly nothing is one whose level cannot be judged now."""
 _RENEW = 32
 _RIDGE = 0.05
 _MEAN_OF = 8.0
@@ -43,22 +45,28 @@ class Relation:
         self._tags, self._memory = tags, memory
         self._moments = np.zeros((tags, tags))
         self._precision = np.eye(tags)
+        self._roots = np.ones(tags)
+        """Square roots of the precision's diagonal."""
 
     @property
     def sizes(self) -> Vector:
         """Mean square of each tag, shape (tags,)."""
         return np.diagonal(self._moments)
 
+    def alone(self, z: Vector) -> Vector:
+        """Each tag of a window against what the others make of it, shape (tags,)."""
+        apart: Vector = np.abs(z @ self._precision) / self._roots
+        return apart
+
     def against(self, z: Vector) -> tuple[Vector, Vector]:
         """Of windows, shape (n, tags): the whole distance (n,), and each tag against what the others make of it (n, tags)."""
         pulled = z @ self._precision
-        alone = np.abs(pulled) / np.sqrt(np.diagonal(self._precision))
-        return np.maximum((z * pulled).sum(axis=1), 0.0), alone
+        return np.maximum((z * pulled).sum(axis=1), 0.0), np.abs(pulled) / self._roots
 
     def learn(self, z: Vector, *, renew: bool) -> None:
         """Take a window in, shape (tags,)."""
         self.seen += 1
-        self._moments += (np.outer(z, z) - self._moments) / min(self.seen, self._memory)
+        self._moments += (z[:, None] * z - self._moments) / min(self.seen, self._memory)
         if self.seen % _RENEW == 0 or renew:
             self._renew()
 
@@ -69,6 +77,7 @@ class Relation:
         correlation[np.diag_indices(self._tags)] = 1.0 + _RIDGE + self._tags / (self._tags + self.seen)
         precision = np.linalg.inv(correlation) / np.outer(size, size)
         self._precision = 0.5 * (precision + precision.T)
+        self._roots = np.sqrt(np.diagonal(self._precision))
 
     def arrays(self) -> list[Vector]:
         """State: the number seen, and one triangle each of moments and precision."""
@@ -86,6 +95,7 @@ class Relation:
         rows, columns = np.triu_indices(self._tags)
         for whole, part in zip((self._moments, self._precision), arrays[1:], strict=True):
             whole[rows, columns] = whole[columns, rows] = part
+        self._roots = np.sqrt(np.diagonal(self._precision))
 
 
 class RelationTails:
@@ -165,33 +175,39 @@ class RelationModel:
         self._grace = max(grace, 3 * tags)
         self._relation = Relation(tags, memory=memory)
         self._sizes = GaussianModel()
-        self._measured: tuple[Deviations, Deviations | None] | None = None
+        self._measured: tuple[Deviations, Vector | None, Deviations | None] | None = None
 
     def _known(self, deviations: Deviations) -> Vector | None:
         """Deviations of level, shape (tags,); None while some tag's cannot be judged: it would seem not to follow the others."""
         if self._tags < 2 or not any(deviations.level):
             return None
-        z = np.clip(deviations.level, -_CLIP, _CLIP)
-        return None if ((z == 0.0) & (self._relation.sizes > 0.05)).any() else z
+        if any(
+            not one and size > _UNKNOWN
+            for one, size in zip(deviations.level, self._relation.sizes.tolist(), strict=True)
+        ):
+            return None
+        return np.array([min(max(one, -_CLIP), _CLIP) for one in deviations.level])
 
-    def _alone(self, deviations: Deviations) -> Deviations | None:
-        """The same deviations with the tags' distance from what the others make of them as the largest; None when unknown."""
+    def _measure(self, deviations: Deviations) -> tuple[Vector | None, Deviations | None]:
+        """Known deviations, and the same with the tags' distance from what the others make of them as the largest.
+
+        None for what is not known; a window that is scored and then learned is measured once.
+        """
         if self._measured is None or self._measured[0] is not deviations:
-            found = None
-            z = self._known(deviations)
+            z, found = self._known(deviations), None
             if z is not None and self._relation.seen >= self._grace:
-                found = replace(deviations, largest=self._relation.against(z[None, :])[1][0].tolist())
-            self._measured = deviations, found
-        return self._measured[1]
+                found = replace(deviations, largest=self._relation.alone(z).tolist())
+            self._measured = deviations, z, found
+        return self._measured[1], self._measured[2]
 
     def score(self, deviations: Deviations) -> float:
         """See Model."""
-        alone = self._alone(deviations)
+        _, alone = self._measure(deviations)
         return 0.0 if alone is None else self._sizes.score(alone)
 
     def parts(self, deviations: Deviations) -> list[float]:
         """See Model: the tags that stand out."""
-        alone = self._alone(deviations)
+        _, alone = self._measure(deviations)
         if alone is None:
             return []
         most = max(alone.largest)
@@ -199,9 +215,8 @@ class RelationModel:
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
-        alone = self._alone(deviations)
+        z, alone = self._measure(deviations)
         self._measured = None
-        z = self._known(deviations)
         if z is None:
             return
         if alone is not None:
