@@ -103,6 +103,12 @@ class Registry:
 
     version: int = 0
     tags: dict[int, TagDefinition] = field(default_factory=dict)
+    _lanes: dict[tuple[str, int], set[int]] = field(default_factory=dict, repr=False, compare=False)
+    _devices: dict[int, set[int]] = field(default_factory=dict, repr=False, compare=False)
+
+    def __post_init__(self) -> None:
+        for tag in self.tags.values():
+            self._index(tag)
 
     def apply(self, message: bytes) -> bool:
         """Fold one message in; True when it completed a newer version. Raises SchemaError for a message that is neither kind."""
@@ -111,7 +117,7 @@ class Registry:
             tag = tag_from_record(record)
             known = self.tags.get(tag.tag_id)
             if known is None or tag.registry_version >= known.registry_version:
-                self.tags[tag.tag_id] = tag
+                self._put(tag, known)
             return False
         newer = bool(record["version"] > self.version)
         self.version = max(self.version, record["version"])
@@ -119,11 +125,22 @@ class Registry:
 
     def lane_tags(self, gateway_id: str, lane: int) -> Iterator[TagDefinition]:
         """Definitions of one lane, by tag id."""
-        return (tag for _, tag in sorted(self.tags.items()) if tag.gateway_id == gateway_id and tag.lane == lane)
+        return (self.tags[tag_id] for tag_id in sorted(self._lanes.get((gateway_id, lane), ())))
 
     def device_tags(self, device_id: int) -> Iterator[TagDefinition]:
         """Definitions of one device, by tag id."""
-        return (tag for _, tag in sorted(self.tags.items()) if tag.device_id == device_id)
+        return (self.tags[tag_id] for tag_id in sorted(self._devices.get(device_id, ())))
+
+    def _put(self, tag: TagDefinition, known: TagDefinition | None) -> None:
+        if known is not None:
+            self._lanes[known.gateway_id, known.lane].discard(known.tag_id)
+            self._devices[known.device_id].discard(known.tag_id)
+        self.tags[tag.tag_id] = tag
+        self._index(tag)
+
+    def _index(self, tag: TagDefinition) -> None:
+        self._lanes.setdefault((tag.gateway_id, tag.lane), set()).add(tag.tag_id)
+        self._devices.setdefault(tag.device_id, set()).add(tag.tag_id)
 
 
 def registry_of(tags: Iterable[TagDefinition], version: int) -> Registry:
