@@ -156,6 +156,8 @@ class Lane:
         if view.any_rate or view.any_stuck:
             self._changed.add(f"memory/{frame.stream.name}")
         self._count(frame)
+        if self._latest_due(now_us):
+            outputs.append(self._latest(now_us))
         return outputs
 
     @staticmethod
@@ -214,12 +216,15 @@ class Lane:
             self.detection.on_closed(closed, now_us)
         outputs += self.detection.on_timer(now_us, snapshots)
         counters, config = self.counters, self.config
-        if self.latest.dirty and now_us - counters.latest_sent_us >= config.latest_interval_ms * 1000:
+        if self._latest_due(now_us):
             outputs.append(self._latest(now_us))
         quiet_us = config.progress_interval_s if counters.news else config.progress_quiet_interval_s
         if (counters.news or counters.more_frames) and now_us - counters.progress_sent_us >= quiet_us * 1e6:
             outputs.append(self._progress(now_us))
         return outputs
+
+    def _latest_due(self, now_us: int) -> bool:
+        return self.latest.dirty and now_us - self.counters.latest_sent_us >= self.config.latest_interval_ms * 1000
 
     def flush(self, now_us: int) -> list[Output]:
         """Everything open, at the end of a bounded input."""
