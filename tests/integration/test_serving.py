@@ -168,11 +168,11 @@ async def test_a_command_goes_out_and_its_states_come_back(
         connection = Connection(address=f"127.0.0.1:{port}")
         async with Client(connection) as client, connection.channel() as channel:
             await ready(channel)
-            command = await client.submit(DEVICE, "write", {"speed_setpoint": 12.5})
+            command = await client.submit(DEVICE, "write", {"speed_setpoint": 42.5})
             command_id = UUID(command.command_id)
             request = await asyncio.to_thread(request_on_the_topic, settings, command_id)
             assert request is not None
-            assert (request.parameters, request.gateway_id) == ({"speed_setpoint": 12.5}, "gw-servingtest-1")
+            assert (request.parameters, request.gateway_id) == ({"speed_setpoint": 42.5}, "gw-servingtest-1")
             async with aclosing(client.watch_command(command_id)) as states:
                 assert (await anext(states)).provisional
                 ack = CommandAck(
@@ -188,7 +188,7 @@ async def test_a_command_goes_out_and_its_states_come_back(
                 )
                 pushed = await anext(states)
                 assert (pushed.state, pushed.provisional) == (commands_pb2.COMMAND_STATE_SUCCEEDED, True)
-                final = state_of(request, CommandState.SUCCEEDED, 4, readback={"speed_setpoint": 12.5})
+                final = state_of(request, CommandState.SUCCEEDED, 4, readback={"speed_setpoint": 42.5})
                 await asyncio.to_thread(helpers.send, producer, topics.STATES.name, [final])
                 rest = [state async for state in states]
                 assert (rest[-1].state, rest[-1].provisional, rest[-1].version) == (
@@ -206,7 +206,7 @@ async def test_a_restarted_server_knows_commands_and_their_ids(tmp_path: Path, s
             async with Client(connection) as client, connection.channel() as channel:
                 await ready(channel)
                 command = await client.submit(
-                    DEVICE, "write", {"speed_setpoint": 3.0}, command_id=UUID(int=(7 << 76) | (2 << 62) | os.getpid())
+                    DEVICE, "write", {"speed_setpoint": 30.0}, command_id=UUID(int=(7 << 76) | (2 << 62) | os.getpid())
                 )
                 ids.append((command.command_id, command.submitted_us))
     assert ids[0] == ids[1]
@@ -271,7 +271,7 @@ async def test_tls_with_client_certificates_and_tokens(tmp_path: Path, settings:
             await ready(channel)
             assert (await client.tag(f"{DEVICE}/temperature")).tag_id == TAG_ID
             with pytest.raises(PermissionDeniedError, match="ann may not command"):
-                await client.submit(DEVICE, "write", {"speed_setpoint": 1.0})
+                await client.submit(DEVICE, "write", {"speed_setpoint": 31.0})
         async with Client(dataclasses.replace(right, token="wrong")) as client:
             with pytest.raises(PermissionDeniedError, match="token is not known"):
                 await client.tag(TAG_ID)
