@@ -227,12 +227,16 @@ def test_command_reaches_the_machine_once_and_is_seen_in_the_telemetry(line: Lin
     assert readback == {"speed_setpoint": wanted}
     query = "SELECT count(*) FROM samples WHERE tag_id = %s AND value = %s"
     eventually(lambda: line.sql(query, setpoint.tag_id, wanted)[0][0], timeout_s=30, what="the change in the telemetry")
-    with sqlite3.connect(f"file:{line.journal_file}?mode=ro", uri=True) as journal:
-        name = ".".join((device.split("/")[1], device.rsplit("/", maxsplit=1)[-1]))
-        done = journal.execute(
-            "SELECT count(*) FROM actuated WHERE device = ? AND value = ?", (name, wanted)
-        ).fetchone()[0]
-    assert done == 1
+    name = ".".join((device.split("/")[1], device.rsplit("/", maxsplit=1)[-1]))
+
+    def actuated() -> int:
+        with sqlite3.connect(f"file:{line.journal_file}?mode=ro", uri=True) as journal:
+            found = journal.execute("SELECT count(*) FROM actuated WHERE device = ? AND value = ?", (name, wanted))
+            return int(found.fetchone()[0])
+
+    # The simulator commits its journal behind what it does: the telemetry may be in SQL before.
+    eventually(actuated, timeout_s=30, what="the machine's journal")
+    assert actuated() == 1
     recorded = line.sql("SELECT state FROM command WHERE device_path = %s ORDER BY submitted_at DESC LIMIT 1", device)
     eventually(
         lambda: recorded or line.sql("SELECT 1 FROM command WHERE device_path = %s", device), what="the command log"
