@@ -8,15 +8,13 @@ from __future__ import annotations
 
 import argparse
 import sys
-import tomllib
 from pathlib import Path
-from typing import Any
 
 from benchmarks.history import picture, report
 from benchmarks.history.replay import replay
 from benchmarks.history.table import read_csv
 from schemas import settings
-from schemas.errors import ConfigError, MillraceError
+from schemas.errors import MillraceError
 from stages.config import DetectionConfig
 
 DEFAULT_DETECTOR = "seasonal"
@@ -51,15 +49,7 @@ def load_detection(path: str) -> DetectionConfig:
     """`[telemetry.detection]` of a configuration file of the jobs; the built-in one without a file. Raises ConfigError."""
     if not path:
         return DetectionConfig()
-    try:
-        data: Any = tomllib.loads(Path(path).read_text())
-    except FileNotFoundError:
-        msg = f"config file {path} does not exist"
-        raise ConfigError(msg) from None
-    except tomllib.TOMLDecodeError as error:
-        msg = f"config file {path} is not valid TOML: {error}"
-        raise ConfigError(msg) from error
-    table = data.get("telemetry", {}).get("detection", {})
+    table = settings.read_toml(path).get("telemetry", {}).get("detection", {})
     return settings.parse(DetectionConfig, table, where=f"{path}: telemetry.detection")
 
 

@@ -11,14 +11,14 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from benchmarks.generate import Expected, Message, generate
+from benchmarks.generate import Message
 from benchmarks.line import Line
 from benchmarks.workload import SITE, Dirt
 from connectors import kafka
@@ -41,7 +41,8 @@ _HELD_SAMPLES = 4_000_000
 _TICK_US = 250_000
 _MOST_REFUSED = 0.01
 _STORE_BATCH_BYTES = 8 << 20
-_COPY = f"COPY samples ({', '.join(name for name, _ in packing.SAMPLE_COLUMNS)}) FROM STDIN (FORMAT binary)"
+_ENOUGH_S = 3600.0
+"""Event time of messages that are taken until the clock says stop."""
 
 
 def run(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def run(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> dict[str, Any]:
         details += [_m(result["decode_samples_per_s"]), _m(result["decode_and_checksum_samples_per_s"])]
     for name, config in _LOGICS.items():
         with line.progress.step(name) as details:
-            frames = _messages(line, dirt, start_us, seed)
+            frames = line.messages(dirt, seconds=_ENOUGH_S, start_us=start_us, seed=seed)
             result[f"{name}_samples_per_s"], validated = _logic(line, frames, config, seconds)
             details.append(_m(result[f"{name}_samples_per_s"]))
     with line.progress.step("store alone") as details:
@@ -119,23 +120,9 @@ def pack(messages: Sequence[Message]) -> NDArray[Any]:
     return packing.pack(packing.SAMPLE_COLUMNS, {name: column[:COPY_BATCH_ROWS] for name, column in columns.items()})
 
 
-def _messages(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float = 3600.0) -> Iterator[Message]:
-    expected = Expected.of(line.largest_tag_id, start_us, seconds)
-    return generate(
-        line.workload,
-        dirt,
-        tag_ids=line.tag_ids,
-        seconds=seconds,
-        start_us=start_us,
-        seed=seed,
-        expected=expected,
-        registry_version=line.registry_version,
-    )
-
-
 def _generator(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float) -> float:
     began, samples = time.perf_counter(), 0
-    for message in _messages(line, dirt, start_us, seed):
+    for message in line.messages(dirt, seconds=_ENOUGH_S, start_us=start_us, seed=seed):
         samples += message.samples
         if time.perf_counter() - began >= seconds:
             break
@@ -145,7 +132,7 @@ def _generator(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float)
 def _some(line: Line, dirt: Dirt, start_us: int, seed: int, samples: int = _HELD_SAMPLES) -> list[Message]:
     held = list[Message]()
     # Not more than a minute of the plant, which a small one fills with few samples.
-    for message in _messages(line, dirt, start_us, seed, seconds=60.0):
+    for message in line.messages(dirt, seconds=60.0, start_us=start_us, seed=seed):
         held.append(message)
         samples -= message.samples
         if samples <= 0:
@@ -262,7 +249,7 @@ def _copy_until(dsn: str, rows: NDArray[Any], end_s: float) -> int:
         while time.perf_counter() < end_s:
             low, high = int(rows["time"].min()), int(rows["time"].max())
             partitions.ensure(connection, "samples", low + packing.EPOCH_2000_US, high + packing.EPOCH_2000_US)
-            with connection.transaction(), connection.cursor() as cursor, cursor.copy(_COPY) as copy:
+            with connection.transaction(), connection.cursor() as cursor, cursor.copy(packing.COPY_SAMPLES) as copy:
                 copy.write(packing.HEADER)
                 for chunk in packing.chunks(rows):
                     copy.write(chunk)

@@ -68,13 +68,25 @@ class Line:
         """Size of arrays that are indexed by tag id, less one."""
         return max(int(ids.max()) for ids in self.tag_ids.values())
 
+    def messages(
+        self, dirt: Dirt, *, seconds: float, start_us: int, seed: int, expected: Expected | None = None
+    ) -> Iterator[Message]:
+        """The workload's messages, see `generate`; `expected` is filled as they are made."""
+        return generate(
+            self.workload,
+            dirt,
+            tag_ids=self.tag_ids,
+            seconds=seconds,
+            start_us=start_us,
+            seed=seed,
+            expected=expected or Expected.of(self.largest_tag_id, start_us, seconds),
+            registry_version=self.registry_version,
+        )
+
     def preload(self, dirt: Dirt, *, seconds: float, start_us: int, seed: int) -> Expected:
         """Write the workload's frames to their topic, as fast as the broker takes them; returns what must come out."""
         expected = Expected.of(self.largest_tag_id, start_us, seconds)
-        messages = generate(
-            self.workload, dirt, tag_ids=self.tag_ids, seconds=seconds, start_us=start_us, seed=seed, expected=expected,
-            registry_version=self.registry_version,
-        )  # fmt: skip
+        messages = self.messages(dirt, seconds=seconds, start_us=start_us, seed=seed, expected=expected)
         with self.progress.step("preload") as details:
             self._produce(messages)
             details.append(f"{expected.distinct_samples / 1e6:.1f} M samples in {expected.messages} records")

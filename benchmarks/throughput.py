@@ -13,6 +13,7 @@ from typing import Any
 import psycopg
 
 from benchmarks import processes, verify
+from benchmarks.figures import rate_between
 from benchmarks.generate import Expected
 from benchmarks.line import Line
 
@@ -29,12 +30,10 @@ class Drain:
     cpu: dict[str, float] = field(default_factory=dict)
     memory_mb: dict[str, float] = field(default_factory=dict)
 
-    def rate(self, low: float = 0.1, high: float = 0.9) -> float:
-        """Samples per second between these fractions of the total."""
-        total = self.curve[-1][1]
-        start = next(point for point in self.curve if point[1] >= total * low)
-        end = next(point for point in self.curve if point[1] >= total * high)
-        return (end[1] - start[1]) / (end[0] - start[0]) if end[0] > start[0] else float("nan")
+    @property
+    def rate(self) -> float:
+        """Samples per second between a tenth and nine tenths of the total."""
+        return rate_between([(seconds, accounted) for seconds, accounted, _ in self.curve])
 
 
 def drain(line: Line, expected: Expected) -> Drain:
@@ -79,12 +78,12 @@ def run(line: Line, expected: Expected) -> dict[str, Any]:
     line.start_jobs()
     with line.progress.step("drain") as details:
         seen = drain(line, expected)
-        details.append(f"{seen.rate() / 1e6:.2f} M samples/s")
+        details.append(f"{seen.rate / 1e6:.2f} M samples/s")
     with line.progress.step("verify") as details:
         verdict = verify.compare(line.dsn, expected)
         details.append(f"{verdict.rows} rows, {verdict.lost} lost, {verdict.duplicated} duplicated")
     return {
-        "samples_per_s": seen.rate(),
+        "samples_per_s": seen.rate,
         "samples": expected.distinct_samples,
         "seconds": seen.curve[-1][0],
         "lost": verdict.lost,

@@ -12,7 +12,6 @@ import argparse
 import itertools
 import json
 import os
-import signal
 import sys
 import threading
 import time
@@ -21,7 +20,7 @@ from pathlib import Path
 
 from confluent_kafka import Message
 
-from connectors import kafka
+from connectors import kafka, signals
 from connectors.cat_format import Shown, as_json, as_text, show
 from schemas import topics
 from schemas.errors import MillraceError, SchemaError
@@ -115,10 +114,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _print_all(settings: KafkaSettings, args: argparse.Namespace) -> None:
-    stop = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        # On a thread: the signal may come while this one holds the event's lock, and set() would wait for it for ever.
-        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
+    stop = signals.stop_event()
     paths = TagPaths(settings)
     count = args.n if args.n is not None else (0 if args.follow else 10)
     past = (

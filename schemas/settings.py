@@ -80,19 +80,24 @@ def local_config(name: str, environ: Mapping[str, str] | None = None) -> Path:
     return Path(state) / "config" / name
 
 
-def load(cls: type[T], path: Path | str, *, service: str = "", environ: Mapping[str, str] | None = None) -> T:
-    """Config of `cls` from the TOML file at `path`, overridden by the environment; raises ConfigError."""
-    path = Path(path)
+def read_toml(path: Path | str) -> dict[str, Any]:
+    """Tables of a TOML file; raises ConfigError."""
     try:
-        data = tomllib.loads(path.read_text())
+        return tomllib.loads(Path(path).read_text())
     except FileNotFoundError:
         msg = f"config file {path} does not exist"
         raise ConfigError(msg) from None
     except tomllib.TOMLDecodeError as error:
         msg = f"config file {path} is not valid TOML: {error}"
         raise ConfigError(msg) from error
+
+
+def load(cls: type[T], path: Path | str, *, service: str = "", environ: Mapping[str, str] | None = None) -> T:
+    """Config of `cls` from the TOML file at `path`, overridden by the environment; raises ConfigError."""
     prefix = "MILLRACE_" + (f"{service}_".upper() if service else "")
-    return parse(cls, data, where=str(path), prefix=prefix, environ=os.environ if environ is None else environ)
+    return parse(
+        cls, read_toml(path), where=str(path), prefix=prefix, environ=os.environ if environ is None else environ
+    )
 
 
 def parse(

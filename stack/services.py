@@ -14,7 +14,7 @@ from pathlib import Path
 from stack import flink, kafka, mosquitto, postgres, render, serving_health
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
-from stack.plant import read_gateways
+from stack.plant import PlantGateway, read_gateways
 
 # Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
 _POLITE = 5
@@ -173,20 +173,23 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
 
 
 def _gateways(config: StackConfig) -> tuple[Service, ...]:
-    ports = [render.gateway_admin_port(config, index) for index, _ in enumerate(read_gateways(config.plant))]
     return tuple(
-        Service(
-            name=f"gateway-{gateway.id}",
-            stage=2,
-            stop_stage=_WRITERS + 1,
-            command=_python("edge", render.gateway_file(config, gateway.id)),
-            nice=_POLITE,
-            ready=partial(_admin_ready, port=port),
-            stop_wait_s=30,
-            doc=f"gateway of site {gateway.site}",
-            address=f"http://{config.host}:{port}",
-        )
-        for gateway, port in zip(read_gateways(config.plant), ports, strict=True)
+        _gateway(config, gateway, render.gateway_admin_port(config, index))
+        for index, gateway in enumerate(read_gateways(config.plant))
+    )
+
+
+def _gateway(config: StackConfig, gateway: PlantGateway, port: int) -> Service:
+    return Service(
+        name=f"gateway-{gateway.id}",
+        stage=2,
+        stop_stage=_WRITERS + 1,
+        command=_python("edge", render.gateway_file(config, gateway.id)),
+        nice=_POLITE,
+        ready=partial(_admin_ready, port=port),
+        stop_wait_s=30,
+        doc=f"gateway of site {gateway.site}",
+        address=f"http://{config.host}:{port}",
     )
 
 

@@ -106,15 +106,8 @@ class LaneDedup:
                 arrays.append(ring)
         return packing.pack_text(LAYOUT, '{"keys":[' + ",".join(names) + "]}", *arrays)
 
-    @classmethod
-    def from_bytes(cls, data: bytes, remember: int) -> LaneDedup:
-        """Inverse of `to_bytes`; the ring may have another size than when it was written."""
-        dedup = cls(remember)
-        dedup.restore(data)
-        return dedup
-
     def restore(self, data: bytes) -> None:
-        """Put the keys of a state part back, beside those that are there."""
+        """Put the keys of a state part back, beside those that are there. The ring may have had another size when it was written."""
         fields, arrays = packing.unpack(data, LAYOUT, "dedup")
         rest = iter(arrays)
         for gateway_id, epoch, lane, stream, has_ring in fields["keys"]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -68,25 +68,24 @@ def read_rows(path: Path) -> list[dict[str, str]]:
 
 
 def _times(path: Path, rows: list[dict[str, str]]) -> NDArray[np.int64]:
-    times = np.empty(len(rows), dtype=np.int64)
-    for number, row in enumerate(rows):
-        try:
-            times[number] = to_us(row["timestamp"])
-        except (KeyError, TypeError, ValueError) as error:
-            msg = f"{path}, line {number + 2}: no column timestamp in ISO 8601"
-            raise ConfigError(msg) from error
-    return times
+    return np.array(_parsed(path, rows, "timestamp", to_us, "no column timestamp in ISO 8601"), dtype=np.int64)
 
 
 def _column(path: Path, rows: list[dict[str, str]]) -> NDArray[np.float64]:
-    values = np.empty(len(rows))
+    return np.array(_parsed(path, rows, "value", float, "no number in column value"), dtype=np.float64)
+
+
+def _parsed(
+    path: Path, rows: list[dict[str, str]], column: str, parse: Callable[[str], float], complaint: str
+) -> list[float]:
+    found = []
     for number, row in enumerate(rows):
         try:
-            values[number] = float(row["value"])
+            found.append(parse(row[column]))
         except (KeyError, TypeError, ValueError) as error:
-            msg = f"{path}, line {number + 2}: no number in column value"
+            msg = f"{path}, line {number + 2}: {complaint}"
             raise ConfigError(msg) from error
-    return values
+    return found
 
 
 def to_us(timestamp: str) -> int:

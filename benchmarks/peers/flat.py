@@ -20,34 +20,21 @@ from schemas.settings import KafkaSettings
 FLAT = "bench.flat"
 WINDOW_S = 1
 
-SAMPLE = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "record",
-        "namespace": "org.apache.flink.avro.generated",
-        "fields": [
-            {"name": "tag_id", "type": "int"},
-            {"name": "time_ms", "type": "long"},
-            {"name": "value", "type": "double"},
-            {"name": "quality", "type": "int"},
-        ],
-    }
-)
-WINDOW = fastavro.parse_schema(
-    {
-        "type": "record",
-        "name": "record",
-        "namespace": "org.apache.flink.avro.generated",
-        "fields": [
-            {"name": "tag_id", "type": "int"},
-            {"name": "start_ms", "type": "long"},
-            {"name": "n", "type": "long"},
-            {"name": "mean", "type": "double"},
-            {"name": "low", "type": "double"},
-            {"name": "high", "type": "double"},
-        ],
-    }
-)
+
+def _schema(**fields: str) -> Any:
+    """A record as Flink derives it from a table's columns."""
+    return fastavro.parse_schema(
+        {
+            "type": "record",
+            "name": "record",
+            "namespace": "org.apache.flink.avro.generated",
+            "fields": [{"name": name, "type": kind} for name, kind in fields.items()],
+        }
+    )
+
+
+SAMPLE = _schema(tag_id="int", time_ms="long", value="double", quality="int")
+WINDOW = _schema(tag_id="int", start_ms="long", n="long", mean="double", low="double", high="double")
 
 
 def encode(schema: Any, record: dict[str, Any]) -> bytes:

@@ -14,11 +14,11 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Any
 
 from benchmarks import cluster, outlet, processes, switches
-from benchmarks.generate import Expected, Message, generate
+from benchmarks.generate import Expected
 from benchmarks.line import Line
 from benchmarks.peers import flat
 from benchmarks.processes import Watched
@@ -49,7 +49,7 @@ def run(
     start_us = ids.now_us() - int((seconds + 60) * 1e6)
     flat.make_topics(line.kafka, SQL, BYTEWAX)
     with line.progress.step("flat records") as details:
-        samples = flat.produce(line.kafka, _messages(line, dirt, start_us, peer_seconds, seed))
+        samples = flat.produce(line.kafka, line.messages(dirt, seconds=peer_seconds, start_us=start_us, seed=seed))
         details.append(f"{samples:,}")
     cluster.start(line.config, line.progress, _MANAGED)
     rows = [_sql(line, samples), _bytewax(line, samples, bytewax_processes)]
@@ -73,19 +73,6 @@ def run(
             }
         ],
     }
-
-
-def _messages(line: Line, dirt: Dirt, start_us: int, seconds: float, seed: int) -> Iterator[Message]:
-    return generate(
-        line.workload,
-        dirt,
-        tag_ids=line.tag_ids,
-        seconds=seconds,
-        start_us=start_us,
-        seed=seed,
-        expected=Expected.of(line.largest_tag_id, start_us, seconds),
-        registry_version=line.registry_version,
-    )
 
 
 def _row(by: str, samples_per_s: float, samples: int, counted: int, seen: Watched) -> dict[str, Any]:

@@ -83,9 +83,7 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
     assert row is not None
     lost = cursor.execute(_MARK_LOST).rowcount
     if superseded is not None:
-        cursor.execute(
-            _MARK, (superseded["tag_id"].tolist(), superseded["start"].tolist(), superseded["window_s"].tolist())
-        )
+        cursor.execute(_MARK, (superseded["tag_id"], superseded["start"], superseded["window_s"]))
     return UpsertResult(
         given=len(windows["start"]), written=row[0], lost=lost + (0 if superseded is None else len(superseded["start"]))
     )

@@ -12,7 +12,6 @@ from __future__ import annotations
 
 import argparse
 import logging
-import signal
 import sys
 import threading
 import time
@@ -23,6 +22,7 @@ from typing import Any
 
 import psycopg
 
+from connectors import signals
 from connectors.timescale import dirty, partitions, rollups
 from connectors.timescale.database import StoreUnavailable, connect, unavailable
 from connectors.timescale.migrator import MigrationError, variant_of
@@ -165,11 +165,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MillraceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        # On a thread: the signal may come while this one holds the event's lock, and set() would wait for it for ever.
-        signal.signal(number, lambda *_: threading.Thread(target=stop.set).start())
-    serve(platform.postgres.dsn, platform.storage, stop)
+    serve(platform.postgres.dsn, platform.storage, signals.stop_event())
     log.info("maintenance stopped")
     return 0
 

@@ -27,6 +27,7 @@ SAMPLE_COLUMNS = (
     ("quality", "int2"),
     ("verdict", "int2"),
 )
+COPY_SAMPLES = f"COPY samples ({', '.join(name for name, _ in SAMPLE_COLUMNS)}) FROM STDIN (FORMAT binary)"
 
 
 def row_dtype(columns: tuple[tuple[str, str], ...]) -> np.dtype[Any]:

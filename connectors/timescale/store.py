@@ -35,8 +35,6 @@ __all__ = ["HistorianStore", "Message", "Poisoned", "StoreUnavailable", "WriteRe
 
 log = logging.getLogger(__name__)
 
-_COPY_SAMPLES = f"COPY samples ({', '.join(name for name, _ in packing.SAMPLE_COLUMNS)}) FROM STDIN (FORMAT binary)"
-
 
 class HistorianStore:
     """One connection, opened at the first write and again after an outage. Not for several threads at once."""
@@ -173,7 +171,7 @@ class HistorianStore:
         # Tag by tag: one tag's rows share pages, and a read of it touches few.
         order = by_tag(values["tag_id"])
         values = {name: column.take(order) for name, column in values.items()}
-        with cursor.copy(_COPY_SAMPLES) as copy:
+        with cursor.copy(packing.COPY_SAMPLES) as copy:
             copy.write(packing.HEADER)
             for chunk in packing.chunks(packing.pack(packing.SAMPLE_COLUMNS, values)):
                 copy.write(chunk)

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from uuid import uuid4
 
@@ -229,16 +228,6 @@ def test_cat_shows_the_last_records_in_order_and_by_key(settings: KafkaSettings,
 
 
 @pytest.fixture
-def own_logging() -> Iterator[None]:
-    """Puts pytest's log handlers back after a program has set its own."""
-    root = logging.getLogger()
-    handlers, level = root.handlers[:], root.level
-    yield
-    root.handlers[:] = handlers
-    root.setLevel(level)
-
-
-@pytest.fixture
 def platform(settings: KafkaSettings, tmp_path: Path) -> Path:
     """A platform.toml of the broker."""
     path = tmp_path / "platform.toml"
@@ -248,7 +237,6 @@ def platform(settings: KafkaSettings, tmp_path: Path) -> Path:
     return path
 
 
-@pytest.mark.usefixtures("own_logging")
 def test_the_tools_work_from_the_command_line(
     settings: KafkaSettings, platform: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -69,6 +69,12 @@ def test_torn_bytes_are_refused() -> None:
         IntervalSet.from_bytes(b"123")
 
 
+def restored(dedup: LaneDedup, remember: int) -> LaneDedup:
+    fresh = LaneDedup(remember)
+    fresh.restore(dedup.to_bytes())
+    return fresh
+
+
 @given(st.lists(st.tuples(st.integers(0, 40), st.integers(0, 2)), max_size=60))
 def test_an_identity_is_new_once_then_duplicate_or_conflict(frames: list[tuple[int, int]]) -> None:
     dedup, known = LaneDedup(remember=64), dict[int, int]()
@@ -79,7 +85,7 @@ def test_an_identity_is_new_once_then_duplicate_or_conflict(frames: list[tuple[i
             known[sequence] = checksum
         expected = Seen.DUPLICATE if known[sequence] == checksum else Seen.CONFLICT
         assert dedup.look(KEY, sequence, checksum) is expected
-        dedup = LaneDedup.from_bytes(dedup.to_bytes(), remember=64)
+        dedup = restored(dedup, remember=64)
 
 
 def test_streams_and_epochs_are_apart() -> None:
@@ -95,7 +101,7 @@ def test_memory_of_checksums_is_bounded_and_can_be_resized() -> None:
         dedup.note(KEY, sequence, sequence * 7)
     assert dedup.look(KEY, 9, 1) is Seen.CONFLICT
     assert dedup.look(KEY, 2, 1) is Seen.DUPLICATE, "its checksum is forgotten"
-    larger = LaneDedup.from_bytes(dedup.to_bytes(), remember=16)
+    larger = restored(dedup, remember=16)
     assert larger.look(KEY, 9, 1) is Seen.CONFLICT
     assert larger.look(KEY, 9, 63) is Seen.DUPLICATE
     for epoch in range(40):
