@@ -23,7 +23,7 @@ from typing import Any
 from asyncua import ua
 
 from connectors.gap_tracker import GapTracker
-from connectors.opcua_session import Monitored, OpcUaSession, OpcUaSettings
+from connectors.opcua_session import Monitored, OpcUaSession, OpcUaSettings, raise_if_cancelled
 from connectors.readings import Notice, Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.events import EventKind, Gap
@@ -127,6 +127,7 @@ class OpcUaConnector:
                 self._session = None
                 self._last_us |= {item.tag.tag_id: item.last_us for item in self._items.values()}
                 await session.close()
+            raise_if_cancelled()
             pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
@@ -155,7 +156,8 @@ class OpcUaConnector:
             self._changed.clear()
             await self._subscribe(session)
             try:
-                await asyncio.wait_for(self._changed.wait(), _RETRY_REFUSED_S if self._has_refused() else None)
+                async with asyncio.timeout(_RETRY_REFUSED_S if self._has_refused() else None):
+                    await self._changed.wait()
             except TimeoutError:
                 log.debug("trying refused items again")
 

@@ -87,6 +87,7 @@ class OpcUaSession:
         except BaseException:
             self._client.disconnect_socket()
             raise
+        raise_if_cancelled()
         self._opened = True
         session = self._session
         # asyncua's own publish loop would acknowledge on arrival.
@@ -211,6 +212,13 @@ class OpcUaSession:
         item.ItemToMonitor, item.MonitoringMode = read, ua.MonitoringMode.Reporting
         item.RequestedParameters = requested
         return item
+
+
+def raise_if_cancelled() -> None:
+    """Raise CancelledError if the current task was told to stop: asyncua swallows that while it ends its own tasks."""
+    task = asyncio.current_task()
+    if task is not None and task.cancelling():
+        raise asyncio.CancelledError
 
 
 def _unused(_result: Any) -> None:

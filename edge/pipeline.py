@@ -214,7 +214,8 @@ class Pipeline:
         timeout = _IDLE_S if due is None else max(0.0, min(_IDLE_S, due - self._now_s()))
         if timeout and not self._wake.is_set():
             try:
-                await asyncio.wait_for(self._wake.wait(), timeout)
+                async with asyncio.timeout(timeout):
+                    await self._wake.wait()
             except TimeoutError:
                 return
 

@@ -185,7 +185,8 @@ class SparkplugConnector:
         wait_s = _PATIENCE_S
         while not ended.is_set():
             try:
-                await asyncio.wait_for(ended.wait(), wait_s)
+                async with asyncio.timeout(wait_s):
+                    await ended.wait()
             except TimeoutError:
                 self._session.tick()
             wait_s = _TICK_S
@@ -251,7 +252,8 @@ class SparkplugConnector:
         try:
             self._publish(topics.pop(), data)
             with contextlib.suppress(TimeoutError):
-                await asyncio.wait_for(pending.done.wait(), timeout_s)
+                async with asyncio.timeout(timeout_s):
+                    await pending.done.wait()
         finally:
             self._pending.remove(pending)
         return _judge(writes, pending, timeout_s)

@@ -13,7 +13,7 @@ from asyncua import Server, ua
 
 from connectors.opcua import OpcUaConnector
 from connectors.opcua_session import OpcUaSettings
-from connectors.readings import Write, WriteStatus
+from connectors.readings import Notice, Write, WriteStatus
 from schemas.events import EventKind
 from schemas.ids import now_us
 from schemas.registry import DataType, TagDefinition
@@ -73,11 +73,16 @@ async def machine() -> AsyncIterator[Machine]:
     await made.stop()
 
 
-@contextlib.asynccontextmanager
-async def connected(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> AsyncIterator[OpcUaConnector]:
+def connector_of(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> OpcUaConnector:
     settings = OpcUaSettings(url=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
     connector = OpcUaConnector(settings, sink=sink, clock=now_us)
     connector.update({one.address: one for one in tags}, frozenset())
+    return connector
+
+
+@contextlib.asynccontextmanager
+async def connected(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> AsyncIterator[OpcUaConnector]:
+    connector = connector_of(machine, tags, sink)
     task = asyncio.create_task(connector.run())
     try:
         yield connector
@@ -226,6 +231,23 @@ async def test_writes_are_read_back_and_refusals_are_told(machine: Machine) -> N
         await until(lambda: sink.of(EventKind.DEATH))
         away = await connector.write([Write(a, 1.0)], 1.0)
         assert away.status is WriteStatus.NOT_SENT
+
+
+async def test_a_stop_while_a_lost_session_is_closed_is_obeyed(machine: Machine) -> None:
+    class StopAtDeath(MemorySink):
+        def notice(self, notice: Notice) -> None:
+            super().notice(notice)
+            if notice.kind is EventKind.DEATH:
+                task.cancel()
+
+    await machine.start(["d1.a", "d1.b"])
+    sink = StopAtDeath()
+    connector = connector_of(machine, two_tags(), sink)
+    task = asyncio.create_task(connector.run())
+    await until(lambda: len(sink.rows) == 2)
+    await machine.stop()
+    await asyncio.wait({task}, timeout=20)
+    assert task.cancelled()
 
 
 async def test_writes_use_the_servers_own_type(machine: Machine) -> None:
