@@ -26,8 +26,8 @@ from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest
 
-# In submission order: `commands` first, it gets the TaskManager with CPU priority.
-JOBS = ("commands", "telemetry", "historian")
+# In submission order: `commands` first, it gets the TaskManager with CPU priority; the historian before the job that feeds it.
+JOBS = ("commands", "historian", "telemetry")
 _PACKAGES = ("schemas", "stages", "connectors", "jobs")
 _KEPT_SAVEPOINTS = 9
 _SUFFIXES = (".py", ".avsc", ".json", ".sql", ".yaml", ".toml")

@@ -124,8 +124,8 @@ PREPARATION = (
 COMMANDS_JOB = (Step(title="job commands", needs=_FLINK, action=_commands_job),)
 
 OTHER_JOBS = (
-    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry")),
     Step(title="job historian", needs=_FLINK, action=_job("historian")),
+    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry")),
     Step(title="jobs", needs=_FLINK, action=_all_jobs_run),
 )
 
