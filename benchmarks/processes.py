@@ -17,7 +17,7 @@ from stack.config import StackConfig
 from stack.supervisor import Supervisor
 
 _TICKS_PER_S = os.sysconf("SC_CLK_TCK")
-_PERIOD_S = 5.0
+_PERIOD_S = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +91,7 @@ class Watched:
 
 @contextmanager
 def watching(config: StackConfig, period_s: float = _PERIOD_S) -> Iterator[Watched]:
-    """Read the usage every `period_s` on a thread of its own. A reading costs about 10 ms of a core."""
+    """Read the usage every `period_s` on a thread of its own. A reading costs about 100 ms of a core: the memory of large processes is counted page by page."""
     seen, done, began = Watched(), threading.Event(), time.monotonic()
     failures: list[Exception] = []
 

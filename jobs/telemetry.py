@@ -64,7 +64,7 @@ def wire(env: JobEnvironment, config: JobConfig) -> None:
     )
     sources = Sources(frames=frames, registry=definitions)
     outputs = build(env, sources, config, snapshot=partial(registry.snapshot, config.kafka))
-    kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=2)
+    kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=10)
 
 
 def main() -> None:

@@ -7,6 +7,7 @@ table this way runs at 2-3 M rows/s.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ TRAILER = b"\xff\xff"
 EPOCH_2000_US = 946_684_800_000_000
 """PostgreSQL counts microseconds from 2000-01-01 UTC."""
 CHUNK_BYTES = 1 << 20
+"""What goes to libpq at once, which copies it once more."""
 
 _COLUMN_TYPES = {"timestamptz": ">i8", "int8": ">i8", "float8": ">f8", "int4": ">i4", "int2": ">i2", "bool": "u1"}
 
@@ -57,9 +59,20 @@ def pack(columns: tuple[tuple[str, str], ...], values: dict[str, NDArray[Any]]) 
 
 
 def chunks(packed: NDArray[Any]) -> list[memoryview]:
-    """The buffer in pieces of about a megabyte: libpq copies each once more."""
+    """The buffer in pieces of about a megabyte."""
     view = packed.view(np.uint8).reshape(-1).data
     return [view[start : start + CHUNK_BYTES] for start in range(0, len(view), CHUNK_BYTES)]
+
+
+def pieces(
+    columns: tuple[tuple[str, str], ...], values: dict[str, NDArray[Any]], order: NDArray[np.intp]
+) -> Iterator[memoryview]:
+    """Rows in an order, packed a megabyte at a time: they stay in the processor's cache, and the server takes one piece in while the
+    next is packed."""
+    rows = CHUNK_BYTES // row_dtype(columns).itemsize
+    for start in range(0, len(order), rows):
+        chosen = order[start : start + rows]
+        yield from chunks(pack(columns, {name: column.take(chosen) for name, column in values.items()}))
 
 
 def unpack(data: bytes, columns: tuple[tuple[str, str], ...]) -> NDArray[Any]:

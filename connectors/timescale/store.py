@@ -166,13 +166,12 @@ class HistorianStore:
             "quality": columns.quality.view("int16"),
             "verdict": columns.verdict,
         }
-        if result.stored < len(stored):
-            values = {name: column[stored] for name, column in values.items()}
         # Tag by tag: one tag's rows share pages, and a read of it touches few.
-        order = by_tag(values["tag_id"])
-        values = {name: column.take(order) for name, column in values.items()}
+        order = by_tag(columns.tag_id)
+        if result.stored < len(stored):
+            order = order[stored[order]]
         with cursor.copy(packing.COPY_SAMPLES) as copy:
             copy.write(packing.HEADER)
-            for chunk in packing.chunks(packing.pack(packing.SAMPLE_COLUMNS, values)):
-                copy.write(chunk)
+            for piece in packing.pieces(packing.SAMPLE_COLUMNS, values, order):
+                copy.write(piece)
             copy.write(packing.TRAILER)

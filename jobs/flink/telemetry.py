@@ -72,6 +72,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._parts = runtime_context.get_map_state(MapStateDescriptor("lane-parts", key_type(), state_bytes_type()))
         self._registry = registry_descriptor()
         self._registry_known = False
+        self._kept: Any = None
         self._lanes: dict[str, set[str]] = {}
         self._failed_ticks: dict[str, int] = {}
         self._metrics.gauge("lanes", lambda: sum(map(len, self._lanes.values())))
@@ -99,7 +100,9 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._read_registry(ctx)
         key, message = (value[KEY] or b"").decode(errors="backslashreplace"), value[VALUE]
         if message is not None:
-            ctx.get_broadcast_state(self._registry).put(key, message)
+            if self._kept is None:  # looking it up takes longer than the rest, and a plant has many tags
+                self._kept = ctx.get_broadcast_state(self._registry)
+            self._kept.put(key, message)
             self._apply_registry(key, message)
         return []
 

@@ -46,7 +46,10 @@ BEGIN
     -- spares it the scan.
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING COMMENTS INCLUDING STORAGE)', child, parent);
     EXECUTE format('ALTER TABLE %I ADD CONSTRAINT in_range CHECK (%I >= %L AND %I < %L)', child, time_column, low, time_column, high);
-    IF parent = 'samples' AND NOT dense THEN
+    IF parent = 'samples' AND dense THEN
+        -- Autovacuum would read and write again what is still being filled. Wraparound is guarded against all the same.
+        EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = off)', child);
+    ELSIF parent = 'samples' THEN
         EXECUTE format('CREATE INDEX ON %I USING brin (time) WITH (pages_per_range = 32, autosummarize = on)', child);
     END IF;
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, low, high);
