@@ -91,7 +91,7 @@ class Watched:
 
 @contextmanager
 def watching(config: StackConfig, period_s: float = _PERIOD_S) -> Iterator[Watched]:
-    """Read the usage every `period_s` on a thread of its own. A reading costs about 100 ms of a core: the memory of large processes is counted page by page."""
+    """Read the usage every `period_s` on a thread of its own. A reading costs 0.1 s of a core: memory is counted page by page."""
     seen, done, began = Watched(), threading.Event(), time.monotonic()
     failures: list[Exception] = []
 

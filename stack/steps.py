@@ -22,6 +22,8 @@ from stack.flink_rest import FlinkRest
 
 _FRESH_S = 10
 _PROOF_TIMEOUT_S = 120
+_TOOL_TIMEOUT_S = 900
+"""A plant of 400,000 tags takes minutes to load."""
 _SLOT_TIMEOUT_S = 60
 
 
@@ -42,7 +44,7 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
         command = [str(config.plant) if part == "{plant}" else part for part in command]
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         result = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=180
+            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=_TOOL_TIMEOUT_S
         )
         if result.returncode:
             msg = f"{' '.join(command[1:4])} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"

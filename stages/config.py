@@ -98,6 +98,12 @@ class TelemetryConfig:
 
     Below a frame's usual 200 ms, so that values go out with the frame that brought them; a tick sends what is left.
     """
+    latest_behind_interval_ms: int = 1000
+    """The same for a lane that is behind: its newest frame was closed more than `behind_s` ago.
+
+    What it publishes is history by then, and a backlog of small frames would be outweighed by the last values of all its tags.
+    """
+    behind_s: float = 5.0
     progress_interval_s: float = 1.0
     """At most one LaneProgress per lane in this time, when duplicates, conflicts or held frames changed."""
     progress_quiet_interval_s: float = 10.0

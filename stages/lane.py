@@ -224,7 +224,10 @@ class Lane:
         return outputs
 
     def _latest_due(self, now_us: int) -> bool:
-        return self.latest.dirty and now_us - self.counters.latest_sent_us >= self.config.latest_interval_ms * 1000
+        counters, config = self.counters, self.config
+        behind = now_us - counters.closed_time_us > config.behind_s * 1e6
+        interval_ms = config.latest_behind_interval_ms if behind else config.latest_interval_ms
+        return self.latest.dirty and now_us - counters.latest_sent_us >= interval_ms * 1000
 
     def flush(self, now_us: int) -> list[Output]:
         """Everything open, at the end of a bounded input."""

@@ -1,7 +1,8 @@
 """Last known value of every tag of a lane, by source time.
 
-Published at most every `latest_interval_ms`, and only when something changed. Accepted samples of every stream count: a
-backlog never replaces a newer live value, since the newest time wins (at the same time, what was processed last).
+Published at most every `latest_interval_ms` (`latest_behind_interval_ms` by a lane that is behind), and only when
+something changed. Accepted samples of every stream count: a backlog never replaces a newer live value, since the newest
+time wins (at the same time, what was processed last).
 """
 
 from __future__ import annotations

@@ -81,7 +81,8 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
         return UpsertResult(given=len(windows["start"]), written=written)
     row = cursor.execute(_UPSERT_STREAM).fetchone()
     assert row is not None
-    lost = cursor.execute(_MARK_LOST).rowcount
+    # Usually all are written, and none has to be looked for.
+    lost = cursor.execute(_MARK_LOST).rowcount if row[0] < len(best["start"]) else 0
     if superseded is not None:
         cursor.execute(_MARK, (superseded["tag_id"], superseded["start"], superseded["window_s"]))
     return UpsertResult(

@@ -67,8 +67,10 @@ def chunks(packed: NDArray[Any]) -> list[memoryview]:
 def pieces(
     columns: tuple[tuple[str, str], ...], values: dict[str, NDArray[Any]], order: NDArray[np.intp]
 ) -> Iterator[memoryview]:
-    """Rows in an order, packed a megabyte at a time: they stay in the processor's cache, and the server takes one piece in while the
-    next is packed."""
+    """Rows in an order, packed a megabyte at a time.
+
+    They stay in the processor's cache, and the server takes one piece in while the next is packed.
+    """
     rows = CHUNK_BYTES // row_dtype(columns).itemsize
     for start in range(0, len(order), rows):
         chosen = order[start : start + rows]

@@ -222,6 +222,17 @@ def test_latest_is_whole_rare_and_only_when_something_changed() -> None:
     assert records(driver.outputs, topics.LATEST)[-1]["value"].tolist() == [3.0, 5.0]
 
 
+def test_a_lane_that_is_behind_publishes_latest_once_a_second_until_it_has_caught_up() -> None:
+    driver = Driver([tag(1)])
+    for at in range(20):
+        driver.frame(make_frame([(1, at / 5, float(at))], at), now_s=60 + at / 5)
+    behind = len(records(driver.outputs, topics.LATEST))
+    assert 4 <= behind <= 5
+    for at in range(20):
+        driver.frame(make_frame([(1, 64 + at / 5, float(at))], 20 + at), now_s=64.1 + at / 5)
+    assert len(records(driver.outputs, topics.LATEST)) - behind >= 19
+
+
 def test_latest_is_by_source_time() -> None:
     driver = Driver([tag(1, limit_high=100.0)])
     driver.frame(make_frame([(1, 5.0, 1.0), (1, 4.0, 2.0), (1, 5.5, 500.0)], 0))
