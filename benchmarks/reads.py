@@ -1,7 +1,6 @@
 """Reading one tag over a range of time from the table that a drain has just filled.
 
-First as it is, then with its partitions closed as the maintenance service closes them when their time has passed (without TimescaleDB: the
-btree is built then). `read` is count and mean inside the server, `fetch` all rows to the client in binary. Tags are drawn by seed; each is
+Once as it is (`hot`), once with its partitions closed (`closed`, see `throughput.close`). `read` is count and mean inside the server, `fetch` all rows to the client in binary. Tags are drawn by seed; each is
 read once after one that is not counted, so pages come from memory where they fit and connections are warm.
 """
 
@@ -9,7 +8,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import numpy as np
@@ -18,7 +16,6 @@ import psycopg
 from benchmarks import figures
 from benchmarks.generate import Expected
 from benchmarks.line import Line
-from connectors.timescale import partitions
 from connectors.timescale.database import connect
 
 _TAGS = 20
@@ -27,30 +24,25 @@ _READ = f"SELECT count(*), avg(value) {_WHERE}"
 _FETCH = f"COPY (SELECT time, value, quality {_WHERE}) TO STDOUT (FORMAT binary)"
 
 
-def measure(line: Line, expected: Expected, *, samples: int, seed: int) -> dict[str, Any]:
-    """Percentiles of reads that return about `samples` samples, or all of a tag when it has fewer."""
+def measure(line: Line, expected: Expected, state: str, *, samples: int, seed: int) -> dict[str, Any]:
+    """Percentiles of reads of about `samples` samples, or all of a tag when it has fewer.
+
+    `state` is in the names of the figures.
+    """
     from_s = expected.start_us / 1e6 + 60  # the array begins a minute before the run
     to_s = from_s + 120 + samples * line.workload.period_ms / 1000
     tags = np.concatenate(list(line.tag_ids.values()))
     chosen = np.random.default_rng(seed).choice(tags, _TAGS + 1, replace=len(tags) < _TAGS + 1).tolist()
-    found: dict[str, Any] = {}
-    with connect(line.dsn, application="bench", autocommit=True) as connection:
-        for state in ("hot", "closed"):
-            if state == "closed":
-                with line.progress.step("close partitions") as details:
-                    began = time.perf_counter()
-                    names = partitions.close_ended(connection, datetime.now(UTC) + timedelta(days=30))
-                    found["close_s"] = time.perf_counter() - began
-                    details.append(f"{len(names)} closed")
-            with line.progress.step(f"read one tag, {state}") as details:
-                read_ms, rows = _times(lambda tag: _read(connection, tag, from_s, to_s), chosen)
-                fetch_ms, _ = _times(lambda tag: _fetch(connection, tag, from_s, to_s), chosen)
-                found |= figures.percentiles(read_ms, f"read_{state}_") | figures.percentiles(
-                    fetch_ms, f"fetch_{state}_"
-                )
-                found["read_samples"] = round(float(np.mean(rows)))
-                details.append(f"{found['read_samples']} samples in {np.median(read_ms):.0f} ms")
-    return found
+    with (
+        connect(line.dsn, application="bench", autocommit=True) as connection,
+        line.progress.step(f"read one tag, {state}") as details,
+    ):
+        read_ms, rows = _times(lambda tag: _read(connection, tag, from_s, to_s), chosen)
+        fetch_ms, _ = _times(lambda tag: _fetch(connection, tag, from_s, to_s), chosen)
+        samples = round(float(np.mean(rows)))
+        details.append(f"{samples} samples in {np.median(read_ms):.0f} ms")
+    found = figures.percentiles(read_ms, f"read_{state}_") | figures.percentiles(fetch_ms, f"fetch_{state}_")
+    return found | {"read_samples": samples}
 
 
 def _times(read: Callable[[int], int], tags: list[int]) -> tuple[list[float], list[int]]:

@@ -62,8 +62,12 @@ def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
             expected.sums.fill(0)
         with switches.job_settings(without), processes.watching(under_test.config) as seen:
             found = throughput.run(under_test, expected)
+        read = {"samples": options.read, "seed": options.seed}
         if options.read:
-            found |= reads.measure(under_test, expected, samples=options.read, seed=options.seed)
+            found |= reads.measure(under_test, expected, "hot", **read)
+        found |= throughput.close(under_test, found)
+        if options.read:
+            found |= reads.measure(under_test, expected, "closed", **read)
     return _with_ratio(found, limit) | seen.as_result()
 
 

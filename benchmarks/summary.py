@@ -28,6 +28,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "throughput": (
         ("samples_per_s", "", _RATE),
         ("ratio_to_copy_limit", "of COPY alone", _RATIO),
+        ("samples_per_s_with_indexes", "with building the indexes afterwards", _RATE),
         ("lost", "lost", _COUNT),
         ("duplicated", "duplicated", _COUNT),
         ("read_closed_p50_ms", "one tag's history, p50", _MS),

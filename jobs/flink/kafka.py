@@ -30,17 +30,17 @@ def source(
     name: str,
     rows: Sequence[Topic],
     group_id: str,
-    from_start: bool = False,
+    since_ms: int | None = None,
 ) -> DataStream:
     """Records of topics of the table (all sites of each), from the group's committed offsets or else from their beginning.
 
-    With `from_start` the offsets committed by earlier runs do not count: for compacted topics that are folded into
-    state. A job that is restored goes on from the offsets of its snapshot in either case. `name` is the operator's uid.
+    With `since_ms` from the first record of that time (milliseconds UTC) or else from the end, whatever earlier runs
+    committed. A job that is restored goes on from the offsets of its snapshot in either case. `name` is the operator's uid.
     """
     options = {
         "connector": "kafka",
         "topic-pattern": any_of(rows),
-        "scan.startup.mode": "earliest-offset" if from_start else "group-offsets",
+        **_start(since_ms),
         "scan.topic-partition-discovery.interval": _DISCOVERY,
         "key.format": "raw",
         "key.fields": "key",
@@ -102,6 +102,12 @@ def sink(
     for transformation in env.transformations()[len(before) :]:
         transformation.setName(name)
         transformation.setUid(name)
+
+
+def _start(since_ms: int | None) -> dict[str, str]:
+    if since_ms is None:
+        return {"scan.startup.mode": "group-offsets"}
+    return {"scan.startup.mode": "timestamp", "scan.startup.timestamp-millis": str(since_ms)}
 
 
 def any_of(rows: Sequence[Topic]) -> str:
