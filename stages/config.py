@@ -93,8 +93,8 @@ class TelemetryConfig:
     detection: DetectionConfig = DetectionConfig()
     remembered_checksums: int = 512
     """Per (gateway, epoch, lane, stream): how far back an identity conflict is told from a duplicate."""
-    latest_interval_ms: int = 150
-    """At most one LatestBatch per lane in this time.
+    latest_interval_ms: int = 100
+    """On average at most one LatestBatch per lane in this time.
 
     Below a frame's usual 200 ms, so that values go out with the frame that brought them; a tick sends what is left.
     """

@@ -224,10 +224,11 @@ class Lane:
         return outputs
 
     def _latest_due(self, now_us: int) -> bool:
-        counters, config = self.counters, self.config
-        behind = now_us - counters.closed_time_us > config.behind_s * 1e6
-        interval_ms = config.latest_behind_interval_ms if behind else config.latest_interval_ms
-        return self.latest.dirty and now_us - counters.latest_sent_us >= interval_ms * 1000
+        return self.latest.dirty and now_us - self.counters.latest_sent_us >= self._latest_interval_us(now_us)
+
+    def _latest_interval_us(self, now_us: int) -> int:
+        behind = now_us - self.counters.closed_time_us > self.config.behind_s * 1e6
+        return 1000 * (self.config.latest_behind_interval_ms if behind else self.config.latest_interval_ms)
 
     def flush(self, now_us: int) -> list[Output]:
         """Everything open, at the end of a bounded input."""
@@ -246,7 +247,9 @@ class Lane:
         return [Output(topics.AGGREGATES.name, self.key, value) for value in batches]
 
     def _latest(self, now_us: int) -> Output:
-        self.counters.latest_sent_us = now_us
+        # A tick sends later than it was due. Counted from then, or the next frame would wait for the next tick again.
+        interval_us = self._latest_interval_us(now_us)
+        self.counters.latest_sent_us = max(self.counters.latest_sent_us + interval_us, now_us - interval_us)
         self._changed |= {"latest", "meta"}
         return Output(topics.LATEST.name, self.key, self.latest.batch(self.table, self.counters.closed_time_us))
 
