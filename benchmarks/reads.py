@@ -1,8 +1,8 @@
 """Reading one tag over a range of time from the table that a drain has just filled.
 
-Once as it is (`hot`), once with its partitions closed (`closed`, see `throughput.close`). `read` is count and mean inside the server, `fetch`
-all rows to the client in binary. Tags are drawn by seed; each is read once after one that is not counted, so pages come from memory where
-they fit and connections are warm.
+Once as it is (`hot`), once with its partitions closed (`closed`, see `throughput.close`). `read` is count and mean inside the server,
+`fetch` all rows to the client in binary. Tags are drawn by seed; each is read once after one that is not counted, so pages come from memory
+where they fit and connections are warm.
 """
 
 from __future__ import annotations
