@@ -1,7 +1,8 @@
 """The minute windows in the database against what the generator said: the count of every tag and minute.
 
 Rows of samples are exact by the ledger; windows come from the telemetry job's state, so they show whether that was restored exactly. The
-last ones close when their devices have been silent for some seconds, and those that late samples touch are repaired: hence a wait.
+last ones close when their devices have been silent for some seconds, and those that late samples touch are repaired,
+in a dense plant when the partition is closed: hence a wait.
 """
 
 from __future__ import annotations
@@ -21,7 +22,7 @@ SELECT tag_id, ((extract(epoch FROM start) - %s) / 60)::bigint, count FROM aggre
 WHERE window_s = %s AND start >= to_timestamp(%s) AND start < to_timestamp(%s)"""
 
 
-def wrong(dsn: str, expected: Expected, *, wait_s: float = 90.0) -> int:
+def wrong(dsn: str, expected: Expected, *, wait_s: float = 240.0) -> int:
     """Windows of a minute whose count is not the expected one, missing ones included, once none is or `wait_s` have passed."""
     deadline = time.monotonic() + wait_s
     with psycopg.connect(dsn, autocommit=True) as connection:

@@ -33,7 +33,8 @@ def take(cursor: psycopg.Cursor[Any], *, limit: int, quiet_s: float) -> list[Dir
     """Take ranges whose windows the stream has done with, oldest first; they come back when the transaction is rolled back.
 
     A range is ready when LIVE data of its lane has passed the end of its longest window, or when it has waited for `quiet_s`.
-    Before that the stream may still fold into the same windows, and a repair would have to be done again.
+    Before that the stream may still fold into the same windows, and a repair would have to be done again. And not before a
+    dense partition is closed: without an index each read of it would be of millions of rows.
     """
     rows = cursor.execute(
         """WITH newest AS (
@@ -44,8 +45,10 @@ def take(cursor: psycopg.Cursor[Any], *, limit: int, quiet_s: float) -> list[Dir
                LEFT JOIN tags t USING (tag_id)
                LEFT JOIN devices d USING (device_id)
                LEFT JOIN newest n ON n.gateway_id = d.gateway_id AND n.lane = d.lane
-               WHERE n.newest >= r.to_time + make_interval(secs => (SELECT max(w) FROM unnest(t.windows_s) AS w))
-                  OR r.marked_at <= now() - make_interval(secs => %s)
+               WHERE (n.newest >= r.to_time + make_interval(secs => (SELECT max(w) FROM unnest(t.windows_s) AS w))
+                      OR r.marked_at <= now() - make_interval(secs => %s))
+                 AND NOT EXISTS (SELECT FROM partitions p WHERE p.table_name = 'samples' AND p.dense AND p.closed_at IS NULL
+                                 AND p.from_time <= r.to_time AND p.to_time > r.from_time)
                ORDER BY r.from_time
                LIMIT %s
            )

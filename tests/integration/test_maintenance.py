@@ -15,6 +15,7 @@ import pytest
 
 from connectors.timescale import maintenance, partitions
 from connectors.timescale.maintenance import Maintenance, Task, run_tasks
+from connectors.timescale.repair import repair
 from connectors.timescale.store import HistorianStore
 from schemas.frame import Stream
 from schemas.settings import StorageSettings
@@ -87,6 +88,18 @@ def test_partitions_of_a_dense_plant_are_short_and_indexed_behind_the_rows(
     assert sql.execute(indexes).fetchone() == (2,)
     stored = sql.execute("SELECT tag_id FROM samples WHERE time < %s ORDER BY ctid", (T0 + timedelta(minutes=1),))
     assert [row[0] for row in stored] == [1] * 30 + [2] * 30
+
+
+def test_windows_of_a_dense_partition_are_repaired_when_it_is_closed(
+    store: HistorianStore, sql: Sql, history: str, variant: str
+) -> None:
+    only_plain(variant)
+    tag_id = register(history, **{f"t{n}": tag(period_ms=1) for n in range(500)})["t7"]
+    store.write([validated(make_frame([tag_id], [T0_US + SECOND_US], [1.0], stream=Stream.BACKFILL))])
+    assert repair(sql, partitions.PartitionCache(), quiet_s=0.0).ranges == 0
+    partitions.close_ended(sql, T0 + timedelta(seconds=91))
+    assert repair(sql, partitions.PartitionCache(), quiet_s=0.0).ranges == 1
+    assert sql.execute("SELECT DISTINCT tag_id FROM aggregates").fetchall() == [(tag_id,)]
 
 
 def test_an_interrupted_index_build_is_done_again(store: HistorianStore, sql: Sql, variant: str) -> None:

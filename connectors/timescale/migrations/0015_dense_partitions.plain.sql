@@ -33,7 +33,7 @@ BEGIN
         SELECT coalesce(sum(1000.0 / t.period_ms), 0) INTO rate FROM tags t WHERE NOT t.retired AND t.historise <> 'NONE';
         dense := rate >= 100000;
         IF dense THEN
-            step := least(step, CASE WHEN rate >= 500000 THEN interval '1 minute' ELSE interval '5 minutes' END);
+            step := least(step, CASE WHEN rate >= 250000 THEN interval '1 minute' ELSE interval '5 minutes' END);
         END IF;
     END IF;
     low := date_bin(step, at, timestamptz '2000-01-01 00:00:00+00');
