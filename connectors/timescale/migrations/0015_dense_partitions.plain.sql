@@ -33,7 +33,7 @@ BEGIN
         SELECT coalesce(sum(1000.0 / t.period_ms), 0) INTO rate FROM tags t WHERE NOT t.retired AND t.historise <> 'NONE';
         dense := rate >= 100000;
         IF dense THEN
-            step := least(step, CASE WHEN rate >= 250000 THEN interval '1 minute' ELSE interval '5 minutes' END);
+            step := least(step, CASE WHEN rate >= 500000 THEN interval '1 minute' ELSE interval '5 minutes' END);
         END IF;
     END IF;
     low := date_bin(step, at, timestamptz '2000-01-01 00:00:00+00');
@@ -46,10 +46,7 @@ BEGIN
     -- spares it the scan.
     EXECUTE format('CREATE TABLE %I (LIKE %I INCLUDING DEFAULTS INCLUDING COMMENTS INCLUDING STORAGE)', child, parent);
     EXECUTE format('ALTER TABLE %I ADD CONSTRAINT in_range CHECK (%I >= %L AND %I < %L)', child, time_column, low, time_column, high);
-    IF parent = 'samples' AND dense THEN
-        -- Autovacuum would read and write again what is still being filled. Wraparound is guarded against all the same.
-        EXECUTE format('ALTER TABLE %I SET (autovacuum_enabled = off)', child);
-    ELSIF parent = 'samples' THEN
+    IF parent = 'samples' AND NOT dense THEN
         EXECUTE format('CREATE INDEX ON %I USING brin (time) WITH (pages_per_range = 32, autosummarize = on)', child);
     END IF;
     EXECUTE format('ALTER TABLE %I ATTACH PARTITION %I FOR VALUES FROM (%L) TO (%L)', parent, child, low, high);
