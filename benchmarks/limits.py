@@ -250,10 +250,8 @@ def _copy_until(dsn: str, rows: NDArray[Any], end_s: float) -> int:
             low, high = int(rows["time"].min()), int(rows["time"].max())
             partitions.ensure(connection, "samples", low + packing.EPOCH_2000_US, high + packing.EPOCH_2000_US)
             with connection.transaction(), connection.cursor() as cursor, cursor.copy(packing.COPY_SAMPLES) as copy:
-                copy.write(packing.HEADER)
-                for chunk in packing.chunks(rows):
-                    copy.write(chunk)
-                copy.write(packing.TRAILER)
+                for part in packing.framed(packing.chunks(rows)):
+                    copy.write(part)
             copied += len(rows)
             rows["time"] += span  # the next batch is later, as in life
     return copied

@@ -72,10 +72,8 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
     cursor.execute(_TEMPORARY)
     cursor.execute("DELETE FROM incoming_windows")  # of an earlier upsert in the same transaction
     with cursor.copy(_COPY) as copy:
-        copy.write(packing.HEADER)
-        for chunk in packing.chunks(packing.pack(COLUMNS, best)):
-            copy.write(chunk)
-        copy.write(packing.TRAILER)
+        for part in packing.framed(packing.chunks(packing.pack(COLUMNS, best))):
+            copy.write(part)
     if repaired:
         written = cursor.execute(_UPSERT_REPAIRED).rowcount
         return UpsertResult(given=len(windows["start"]), written=written)

@@ -1,13 +1,13 @@
-"""Rows for COPY (FORMAT binary), packed by numpy: one buffer per batch, no Python per row.
+"""Rows for COPY (FORMAT binary), packed by numpy, no Python per row.
 
-Enters: columns. Leaves: bytes as PostgreSQL reads them (big-endian, each field behind its length), without header and
-trailer, which psycopg's `Copy` in binary mode leaves to the caller as well: `HEADER` and `TRAILER`. Binary COPY of one
-table this way runs at 2-3 M rows/s.
+Enters: columns. Leaves: bytes as PostgreSQL reads them (big-endian, each field behind its length); `framed` puts the
+header and the trailer around them, which psycopg's `Copy` in binary mode leaves to the caller. Binary COPY of one table
+this way runs at 2-3 M rows/s.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any
 
 import numpy as np
@@ -62,6 +62,13 @@ def chunks(packed: NDArray[Any]) -> list[memoryview]:
     """The buffer in pieces of about a megabyte."""
     view = packed.view(np.uint8).reshape(-1).data
     return [view[start : start + CHUNK_BYTES] for start in range(0, len(view), CHUNK_BYTES)]
+
+
+def framed(parts: Iterable[memoryview]) -> Iterator[bytes | memoryview]:
+    """All that a COPY FROM STDIN is sent, part by part."""
+    yield HEADER
+    yield from parts
+    yield TRAILER
 
 
 def pieces(

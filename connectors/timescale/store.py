@@ -171,7 +171,5 @@ class HistorianStore:
         if result.stored < len(stored):
             order = order[stored[order]]
         with cursor.copy(packing.COPY_SAMPLES) as copy:
-            copy.write(packing.HEADER)
-            for piece in packing.pieces(packing.SAMPLE_COLUMNS, values, order):
-                copy.write(piece)
-            copy.write(packing.TRAILER)
+            for part in packing.framed(packing.pieces(packing.SAMPLE_COLUMNS, values, order)):
+                copy.write(part)

@@ -175,7 +175,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             self._logic.take_changes(lane)
 
     def _read_registry(self, ctx: Any) -> None:
-        """Give the logic what the broadcast state was restored with; the topic is not read again from its beginning then."""
+        """Give the logic what the broadcast state was restored with; with a `snapshot` it knows that already."""
         if self._registry_known:
             return
         self._registry_known = True
