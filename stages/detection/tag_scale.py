@@ -8,7 +8,8 @@ says when a window may be judged or learned.
 from __future__ import annotations
 
 import math
-from dataclasses import astuple, dataclass
+from dataclasses import dataclass, fields
+from operator import attrgetter
 from typing import NamedTuple
 
 CLIP = 4.0
@@ -48,7 +49,8 @@ class TagScale:
 
     def row(self) -> tuple[float, ...]:
         """All numbers, for a snapshot."""
-        return astuple(self)
+        row: tuple[float, ...] = _ROW(self)
+        return row
 
     def floor(self, resolution: float, span: float) -> float:
         """Smallest deviation of a mean that matters, in the tag's unit; `span` of its normal range, NaN when unknown."""
@@ -112,6 +114,9 @@ class TagScale:
             step = clipped(step, self.step_var, floor)
         self.step_var += (step * step - self.step_var) / min(self.step_n + 1.0, memory)
         self.step_n += 1.0
+
+
+_ROW = attrgetter(*(field.name for field in fields(TagScale)))
 
 
 def clipped(off: float, variance: float, floor: float) -> float:
