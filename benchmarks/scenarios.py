@@ -223,7 +223,9 @@ def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=0)(parser)  # of the whole run; 0: as long as the kills need
-    parser.add_argument("--rate", type=float, default=250_000, help="samples per second: half of the measured capacity")
+    parser.add_argument(
+        "--rate", type=float, default=250_000, help="samples per second: half of what frames of 200 ms allow"
+    )
     parser.add_argument("--kills", type=int, default=10, help="how often a TaskManager is killed")
     parser.add_argument("--each", type=float, default=45, help="seconds given to each kill")
     parser.add_argument("--warmup", type=float, default=30, help="seconds before the first kill")

@@ -97,7 +97,6 @@ class LaneTable:
     guest: NDArray[np.bool_]
     window_sizes_s: tuple[int, ...]
     smallest_window_s: NDArray[np.int64]
-    slot_of: dict[int, int]
     _rules: _Rules
     _by_id: NDArray[np.intp]
     """Slots in the order of their tag ids."""
@@ -115,21 +114,27 @@ class LaneTable:
         self._views[key] = found  # at the end: the first is the one not used for longest
         return found
 
+    def slots_of(self, tag_ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        """Slot of each tag, shape of `tag_ids`; T where it has none."""
+        if not len(self.tags):
+            return np.zeros(len(tag_ids), dtype=np.intp)
+        at = np.searchsorted(self.tag_id, tag_ids, sorter=self._by_id)
+        slots = self._by_id.take(at, mode="clip")
+        return np.where(self.tag_id[slots] == tag_ids, slots, len(self.tags))
+
     def missing_guests(self, tag_ids: NDArray[np.int32], registry: Registry) -> list[TagDefinition]:
         """Tags of this gateway among `tag_ids` that belong to another lane and have no slot here yet."""
-        found = (registry.tags.get(tag) for tag in tag_ids.tolist() if tag not in self.slot_of)
+        found = map(registry.tags.get, tag_ids[self.slots_of(tag_ids) == len(self.tags)].tolist())
         return [tag for tag in found if tag is not None and tag.gateway_id == self.gateway_id and not tag.retired]
 
     def _make_view(self, tag_ids: NDArray[np.int32], site: str, registry: Registry) -> TagView:
-        rules, slots = self._rules, self._slots(tag_ids)
+        rules, slots = self._rules, self.slots_of(tag_ids)
         index = as_index(slots)
-        static = self._static_at(site)[index]
-        if (slots == len(self.tags)).any():
-            static = static.copy()
-            for at in np.flatnonzero(slots == len(self.tags)).tolist():
-                # A tag without a slot and without a static verdict would be a guest nobody asked for; refuse rather than fold it nowhere.
-                tag = registry.tags.get(int(tag_ids[at]))
-                static[at] = _static_verdict(tag, self.gateway_id, site) or Verdict.UNKNOWN_TAG
+        static = self._static_at(site)[slots]
+        for at in np.flatnonzero(slots == len(self.tags)).tolist():
+            # A tag without a slot and without a static verdict would be a guest nobody asked for; refuse rather than fold it nowhere.
+            tag = registry.tags.get(int(tag_ids[at]))
+            static[at] = _static_verdict(tag, self.gateway_id, site) or Verdict.UNKNOWN_TAG
         numbers = rules.numbers[:, index] if isinstance(index, slice) else rules.numbers.take(index, axis=1)
         low, high, whole_low, whole_high, eu_low, eu_high, tight_low, tight_high, rate_per_us = numbers
         stuck_us, whole, guest = rules.stuck_us[index], rules.whole[index], rules.guest[index]
@@ -161,14 +166,6 @@ class LaneTable:
             any_guest=bool(guest.any()),
         )
 
-    def _slots(self, tag_ids: NDArray[np.int32]) -> NDArray[np.intp]:
-        """Slot of each tag, T where it has none."""
-        if not len(self.tags):
-            return np.zeros(len(tag_ids), dtype=np.intp)
-        at = np.searchsorted(self.tag_id, tag_ids, sorter=self._by_id)
-        slots = self._by_id.take(at, mode="clip")
-        return np.where(self.tag_id[slots] == tag_ids, slots, len(self.tags))
-
     def _static_at(self, site: str) -> NDArray[np.uint8]:
         """Verdict that each slot's samples get from `site` whatever they say, shape (T + 1,)."""
         found = self._static.get(site)
@@ -198,7 +195,6 @@ def compile_table(registry: Registry, gateway_id: str, lane: int, guests: Iterab
         guest=guest,
         window_sizes_s=window_sizes_s,
         smallest_window_s=np.array([min(tag.windows_s, default=0) for tag in tags], dtype=np.int64),
-        slot_of={tag.tag_id: slot for slot, tag in enumerate(tags)},
         _rules=_rules(tags, device, guest, window_sizes_s),
         _by_id=np.argsort(tag_id),
     )

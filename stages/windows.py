@@ -230,8 +230,8 @@ class LaneWindows:
 
     def _place(self, key: BlockKey, rows: NDArray[np.int64], tag_id: NDArray[np.int32]) -> Closed | None:
         """Put a block with columns for `tag_id` in, laid out for the table; what was pending of tags without a slot."""
-        slots = np.array([self.table.slot_of.get(tag, -1) for tag in tag_id.tolist()], dtype=np.intp)
-        stays = slots >= 0
+        slots = self.table.slots_of(tag_id)
+        stays = slots < len(self.table.tags)
         closed = Block(rows).take(~stays, key, tag_id)
         block = empty_block(len(self.table.tags))
         block.rows[:, slots[stays]] = rows[:, stays]

@@ -152,7 +152,7 @@ def test_rejects_are_the_injected_faults(line: Line) -> None:
     expected: Counter[tuple[int, str]] = Counter()
     for definition in line.tags.values():
         found = oracle(definition, emitted, after_seq=before_seq)
-        expected.update({(definition.tag_id, verdict.name): n for verdict, n in found.items() if n})
+        expected.update({(definition.tag_id, verdict.name): n for verdict, n in found.items()})
     assert {key: n for key, n in got.items() if n} == dict(expected)
     assert {reason for _, reason in expected} == {verdict.name for *_, verdict in FAULTS}
 
@@ -165,14 +165,13 @@ def oracle(tag: TagDefinition, emitted: Emitted, *, after_seq: int) -> Counter[V
     chosen = np.flatnonzero(emitted.tag_id == tag.tag_id)
     chosen = chosen[np.argsort(emitted.seq[chosen], kind="stable")]
     now_us = int(np.median(emitted.time_us))
-    counts: Counter[Verdict] = Counter()
-    counted = emitted.seq > after_seq
+    refused: list[tuple[int, Verdict]] = []
     accepted: tuple[float, int] | None = None
     run: tuple[float, int] | None = None
     for i in chosen:
         value, time_us = float(emitted.value[i]), int(emitted.time_us[i])
         if (verdict := _static(tag, value, time_us, now_us)) is not None:
-            counts[verdict] += int(counted[i])
+            refused.append((emitted.seq[i], verdict))
             continue
         if emitted.quality[i]:
             continue
@@ -184,12 +183,12 @@ def oracle(tag: TagDefinition, emitted: Emitted, *, after_seq: int) -> Counter[V
         if run is None or run[0] != value:
             run = (value, time_us)
         if fast:
-            counts[Verdict.RATE_OF_CHANGE] += int(counted[i])
+            refused.append((emitted.seq[i], Verdict.RATE_OF_CHANGE))
         elif tag.stuck_after_s is not None and time_us - run[1] > tag.stuck_after_s * 1e6:
-            counts[Verdict.STUCK] += int(counted[i])
+            refused.append((emitted.seq[i], Verdict.STUCK))
         else:
             accepted = (value, time_us)
-    return counts
+    return Counter(verdict for seq, verdict in refused if seq > after_seq)
 
 
 def _static(tag: TagDefinition, value: float, time_us: int, now_us: int) -> Verdict | None:
