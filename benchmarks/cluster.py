@@ -45,6 +45,13 @@ def submit(
     return job_id
 
 
+def cancel(config: StackConfig) -> None:
+    """Cancel all jobs, so that nothing else uses the machine; the cluster goes on without them."""
+    with jobs.lock(config):
+        for name in jobs.JOBS:
+            jobs.cancel(config, name)
+
+
 def remove(config: StackConfig) -> None:
     """Cancel what runs in that place, and forget how far it was, in Flink and in Kafka: the next job starts at the beginning."""
     with jobs.lock(config):

@@ -14,6 +14,7 @@ from typing import Any
 
 from benchmarks import (
     alone,
+    cluster,
     commands,
     freshness,
     limits,
@@ -51,12 +52,12 @@ def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
     without = tuple(options.without)
     chosen, dirt = switches.apply(workload.load(options.workload), workload.load_dirt(options.dirt), without)
     with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
-        limit = limits.measured_before(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
         switches.edit_registry(under_test.dsn, under_test.kafka, without)
         expected = _preload(options, under_test, dirt)
         if "historian" in without:
             with switches.job_settings(without):
-                return _with_ratio(alone.run(under_test, expected, passthrough=False), limit)
+                found = alone.run(under_test, expected, passthrough=False)
+            return found | _to_copy_limit(options, under_test, dirt, found)
         if "copy" in without:  # everything is accounted for, nothing becomes a row
             expected.count.fill(0)
             expected.sums.fill(0)
@@ -68,14 +69,15 @@ def _throughput(options: argparse.Namespace, progress: Progress) -> Result:
         found |= throughput.close(under_test, found)
         if options.read:
             found |= reads.measure(under_test, expected, "closed", **read)
-    return _with_ratio(found, limit) | seen.as_result()
+        found |= _to_copy_limit(options, under_test, dirt, found)
+    return found | seen.as_result()
 
 
 def _passthrough(options: argparse.Namespace, progress: Progress) -> Result:
     chosen, dirt = workload.load(options.workload), workload.load_dirt(options.dirt)
     with _line(options, progress, chosen, samples=chosen.samples_per_s * options.seconds) as under_test:
-        limit = limits.measured_before(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
-        return _with_ratio(alone.run(under_test, _preload(options, under_test, dirt), passthrough=True), limit)
+        found = alone.run(under_test, _preload(options, under_test, dirt), passthrough=True)
+        return found | _to_copy_limit(options, under_test, dirt, found)
 
 
 def _preload(options: argparse.Namespace, under_test: Line, dirt: Dirt) -> Expected:
@@ -171,9 +173,10 @@ def _commands(options: argparse.Namespace, progress: Progress) -> Result:
     return commands.run(commands=options.commands, progress=progress)
 
 
-def _with_ratio(result: Result, limit: float) -> Result:
-    rate = result["samples_per_s"]
-    return result | {"copy_limit_rows_per_s": limit, "ratio_to_copy_limit": rate / limit if limit else None}
+def _to_copy_limit(options: argparse.Namespace, under_test: Line, dirt: Dirt, found: Result) -> Result:
+    cluster.cancel(under_test.config)
+    limit = limits.reference(under_test, dirt, seconds=options.copy_seconds, seed=options.seed)
+    return {"copy_limit_rows_per_s": limit, "ratio_to_copy_limit": found["samples_per_s"] / limit if limit else None}
 
 
 @contextmanager
@@ -202,7 +205,9 @@ def _line_arguments(
 
 def _drain_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=60)(parser)
-    parser.add_argument("--copy-seconds", type=float, default=5, help="of COPY alone, measured before, for the ratio")
+    parser.add_argument(
+        "--copy-seconds", type=float, default=5, help="of COPY alone, measured afterwards, for the ratio"
+    )
 
 
 def _throughput_arguments(parser: argparse.ArgumentParser) -> None:
