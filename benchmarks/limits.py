@@ -105,12 +105,11 @@ def copy_limit(line: Line, messages: Sequence[Message], *, seconds: float) -> di
 def reference(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> float:
     """COPY limit of the instance that a scenario has just used, with its rows taken away: what `ratio_to_copy_limit` refers to.
 
-    Measured first it would leave the scenario a checkpoint and pages the disk is still owed, a fifth of a drain's rate. So that it
-    inherits none of that itself, what the scenario left is written first; its rows go to partitions that nothing was closed in.
+    Measured first it would leave the scenario a checkpoint and pages the disk is still owed, a fifth of a drain's rate. Its rows go
+    to partitions of which none was closed.
     """
     with line.progress.step("empty the tables"), connect(line.dsn, application="bench", autocommit=True) as connection:
         connection.execute("TRUNCATE samples")
-        connection.execute("CHECKPOINT")
     messages = _some(line, dirt, ids.now_us() + _AHEAD_US, seed, samples=1_000_000)
     return float(copy_limit(line, messages, seconds=seconds)["copy_limit_rows_per_s"])
 
