@@ -79,6 +79,7 @@ class Lane:
         self.detection = LaneDetection(config.detection, self.table, on_score)
         self._waiting: dict[str, bytes] = {}
         self._changed: set[str] = set()
+        self._due_us = 0
 
     # --- the table -------------------------------------------------------------------------------------------------------
 
@@ -93,7 +94,7 @@ class Lane:
             return []
         guests = [self.registry.tags[tag.tag_id] for tag in guests_of(self.table)]
         outputs = self._relayout(compile_table(self.registry, self.gateway_id, self.lane, guests), now_us)
-        self.generation = generation
+        self.generation, self._due_us = generation, 0
         if self.counters.registry_version != self.registry.version:
             self.counters.registry_version = self.registry.version
             self._changed.add("meta")
@@ -156,8 +157,9 @@ class Lane:
         if view.any_rate or view.any_stuck:
             self._changed.add(f"memory/{frame.stream.name}")
         self._count(frame)
-        if self._latest_due(now_us):
+        if self.latest.dirty and now_us >= self._latest_due_us(now_us):
             outputs.append(self._latest(now_us))
+        self._due_us = 0
         return outputs
 
     @staticmethod
@@ -202,29 +204,42 @@ class Lane:
         return held
 
     def _news(self) -> None:
-        self.counters.news = True
+        self.counters.news, self._due_us = True, 0
         self._changed.add("meta")
 
     # --- by processing time ----------------------------------------------------------------------------------------------
 
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
-        """Idle windows, anomaly hold-off, latest values, progress: what is due."""
+        """Idle windows, anomaly hold-off, latest values, progress: what is due.
+
+        A thousand lanes are asked four times a second: one that was not touched since says no until something can be due.
+        """
         outputs: list[Output] = []
+        if now_us < self._due_us:
+            return outputs
         closed = self.windows.close_idle(now_us)
         if closed:
             outputs += self._emit(closed)
             self.detection.on_closed(closed, now_us)
         outputs += self.detection.on_timer(now_us, snapshots)
-        counters, config = self.counters, self.config
-        if self._latest_due(now_us):
+        if self.latest.dirty and now_us >= self._latest_due_us(now_us):
             outputs.append(self._latest(now_us))
-        quiet_us = config.progress_interval_s if counters.news else config.progress_quiet_interval_s
-        if (counters.news or counters.more_frames) and now_us - counters.progress_sent_us >= quiet_us * 1e6:
+        if now_us >= self._progress_due_us():
             outputs.append(self._progress(now_us))
+        self._due_us = min(self.windows.idle_due_us, self.detection.look_due_us, self._progress_due_us())
+        if self.latest.dirty:
+            self._due_us = min(self._due_us, self._latest_due_us(now_us))
         return outputs
 
-    def _latest_due(self, now_us: int) -> bool:
-        return self.latest.dirty and now_us - self.counters.latest_sent_us >= self._latest_interval_us(now_us)
+    def _progress_due_us(self) -> int:
+        counters, config = self.counters, self.config
+        if not (counters.news or counters.more_frames):
+            return 1 << 62
+        interval_s = config.progress_interval_s if counters.news else config.progress_quiet_interval_s
+        return counters.progress_sent_us + round(interval_s * 1e6)
+
+    def _latest_due_us(self, now_us: int) -> int:
+        return self.counters.latest_sent_us + self._latest_interval_us(now_us)
 
     def _latest_interval_us(self, now_us: int) -> int:
         behind = now_us - self.counters.closed_time_us > self.config.behind_s * 1e6

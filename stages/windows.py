@@ -111,6 +111,11 @@ class LaneWindows:
         self._delay_us = round(config.close_delay_s * 1e6)
         self._next_idle_us = 0
 
+    @property
+    def idle_due_us(self) -> int:
+        """Processing time before which `close_idle` finds nothing."""
+        return self._next_idle_us
+
     def lateness_us(self, size_s: int) -> int:
         """How long windows of a length can be restated, microseconds of their device's clock."""
         return round(self.config.lateness_by_window_s.get(str(size_s), self.config.lateness_s) * 1e6)
@@ -172,7 +177,7 @@ class LaneWindows:
         return found
 
     def close_idle(self, now_us: int) -> list[Closed]:
-        """Windows of silent devices, whose clocks run on with processing time. Costs nothing until one can be due."""
+        """Windows of silent devices, whose clocks run on with processing time. Costs nothing until `idle_due_us`."""
         self.clocks.alive_since(now_us)
         if now_us < self._next_idle_us:
             return []
@@ -185,10 +190,18 @@ class LaneWindows:
                 closed.append(self._take(key, block, running_us >= start_us + size_s * 1_000_000 + self._delay_us))
         if self.clocks.forget_silent(running_us, now_us, round(self.config.forget_idle_s * 1e6), self._last_end_us()):
             self._forget()
-        pending = any(block.pending for block in self.blocks.values())
-        # Silent devices run on at one second per second: look again when the next window can end, soon enough for any length.
-        self._next_idle_us = now_us + (min(idle_us, 1_000_000) if pending else idle_us)
+        self._next_idle_us = now_us + min(max(self._idle_wait_us(running_us), min(idle_us, 1_000_000)), idle_us)
         return [each for each in closed if each is not None]
+
+    def _idle_wait_us(self, running_us: NDArray[np.int64]) -> int:
+        """How long until a silent device's clock can have passed the end of a pending window: it runs one second per second."""
+        wait_us = 1 << 62
+        for (size_s, start_us), block in self.blocks.items():
+            if block.pending:
+                left_us = start_us + size_s * 1_000_000 + self._delay_us - running_us
+                # Devices without any clock yet are that far away that they never count.
+                wait_us = min(wait_us, int(left_us.min(where=left_us > 0, initial=1 << 62)))
+        return wait_us
 
     def close_all(self) -> list[Closed]:
         """Everything pending, at the end of a bounded input."""

@@ -39,6 +39,7 @@ MAX_TAGS = 64
 SNAPSHOT_MS = 0.5
 """What a snapshot costs, measured for ten tags: the budget is counted, not clocked, so that state follows from inputs."""
 _IDLE_US = 60_000_000
+_LOOK_US = 1_000_000
 
 
 class LaneDetection:
@@ -54,7 +55,7 @@ class LaneDetection:
         self._watch_changed = False
         self._snapshot_due_us: dict[tuple[int, int], int] = {}
         self._next_work_us = 0
-        self._looked_s = -1
+        self._look_us = 0
         self._set_table(table)
 
     def _set_table(self, table: LaneTable) -> None:
@@ -168,6 +169,7 @@ class LaneDetection:
             )
             watch = self._watches[subject.device_id]
             watch.put(subject.window_s, features, now_us)
+            self._look_us = min(self._look_us, now_us + _IDLE_US)
             if watch.merges and not self.config.snapshot_interval_s:
                 self._watch_changed = True
             if watch.due_us is not None:
@@ -208,6 +210,7 @@ class LaneDetection:
                 self._watch_changed = True
 
     def _work(self, watch: DeviceWatch, clock_us: int | None) -> list[Output]:
+        self._look_us = 0  # it may have learned, or opened an episode
         had, was_open = watch.disabled, watch.tracker.open
         messages = watch.work(clock_us)
         if watch.disabled and not had:
@@ -216,18 +219,25 @@ class LaneDetection:
             self._watch_changed = True
         return _outputs(watch.device_id, messages)
 
+    @property
+    def look_due_us(self) -> int:
+        """Processing time before which `on_timer` finds nothing."""
+        return self._look_us
+
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
-        """What is due by processing time: episodes of silent devices, snapshots. Looks once a second."""
+        """What is due by processing time: episodes of silent devices, snapshots. Looks once a second at most."""
         outputs: list[Output] = []
-        if now_us // 1_000_000 == self._looked_s:
+        if now_us < self._look_us:
             return outputs
-        self._looked_s = now_us // 1_000_000
+        silent_us = 1 << 62
         for watch in self._watches.values():
-            silent = watch.fed_us and now_us - watch.fed_us >= _IDLE_US
-            if silent and (watch.due_us is not None or watch.tracker.open is not None):
-                outputs += self._work(watch, None)
-                outputs += _outputs(watch.device_id, self._close_silent(watch, now_us))
-        self._snapshot(now_us, snapshots)
+            if watch.fed_us and (watch.due_us is not None or watch.tracker.open is not None):
+                if now_us - watch.fed_us >= _IDLE_US:
+                    outputs += self._work(watch, None)
+                    outputs += _outputs(watch.device_id, self._close_silent(watch, now_us))
+                silent_us = min(silent_us, watch.fed_us + _IDLE_US)
+        snapshot_us = self._snapshot(now_us, snapshots)
+        self._look_us = max(now_us + _LOOK_US, min(silent_us, snapshot_us))
         return outputs
 
     def _close_silent(self, watch: DeviceWatch, now_us: int) -> list[bytes]:
@@ -250,10 +260,11 @@ class LaneDetection:
 
     # --- state -----------------------------------------------------------------------------------------------------------
 
-    def _snapshot(self, now_us: int, budget: SnapshotBudget) -> None:
-        """Write what is due, longest overdue first, as far as the budget goes."""
+    def _snapshot(self, now_us: int, budget: SnapshotBudget) -> int:
+        """Write what is due, longest overdue first, as far as the budget goes; when the next is due."""
         interval_us = round(self.config.snapshot_interval_s * 1e6)
         due: list[tuple[int, int, int]] = []
+        next_us = 1 << 62
         for device_id, watch in self._watches.items():
             for window_s in watch.learned:
                 # A fixed share of the interval by device: the devices of a plant do not all come at once.
@@ -261,12 +272,14 @@ class LaneDetection:
                 due_us = self._snapshot_due_us.setdefault((device_id, window_s), first_us)
                 if now_us >= due_us:
                     due.append((due_us, device_id, window_s))
+                next_us = min(next_us, due_us)
         for _, device_id, window_s in sorted(due):
             if not budget.take():
                 break
             self._write(self._watches[device_id], window_s)
             self._watch_changed |= self._watches[device_id].merges
             self._snapshot_due_us[device_id, window_s] = now_us + interval_us
+        return next_us
 
     def _write(self, watch: DeviceWatch, window_s: int) -> None:
         had = watch.disabled
@@ -305,7 +318,7 @@ class LaneDetection:
                     self._changed[name] = None
                 else:
                     restored.restore(int(window_s), data)
-        self._next_work_us = 0
+        self._next_work_us = self._look_us = 0
 
 
 class SnapshotBudget:
