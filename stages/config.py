@@ -49,6 +49,21 @@ class HoldConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class CatchUpConfig:
+    """How a lane that is behind (`TelemetryConfig.behind_s`) judges several frames at a time.
+
+    Its frames wait for a `share` of how far it is behind, until one of the bounds is reached. Small frames cost a
+    fraction then; what comes out is the same.
+    """
+
+    share: float = 0.1
+    max_wait_s: float = 5.0
+    """0: every frame is judged as it comes."""
+    max_samples: int = 10_000
+    max_frames: int = 64
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class DetectorSpec:
     """One detector of the configuration: `kind` as registered in stages.detection, with its parameters.
 
@@ -90,6 +105,7 @@ class TelemetryConfig:
     validation: ValidationConfig = ValidationConfig()
     windows: WindowConfig = WindowConfig()
     hold: HoldConfig = HoldConfig()
+    catch_up: CatchUpConfig = CatchUpConfig()
     detection: DetectionConfig = DetectionConfig()
     remembered_checksums: int = 512
     """Per (gateway, epoch, lane, stream): how far back an identity conflict is told from a duplicate."""

@@ -1,83 +1,79 @@
-"""Frames that wait for a registry version: FIFO per lane, bounded by count, bytes and time.
+"""Frames that wait, FIFO per lane: for a registry version, or for others to be judged with when their lane is behind.
 
 A gateway may know of a new tag before the job does; judged at once, its samples would be refused as unknown for ever.
-Once one frame of a lane waits, all later ones of that lane wait behind it. When the bound is reached the oldest is
-judged with what is known, and the job goes on.
+Once one frame of a lane waits, all later ones of that lane wait behind it. The queue is bounded by count and bytes:
+beyond that the oldest is judged with what is known, and the job goes on.
 """
 
 from __future__ import annotations
 
 from collections import deque
 from dataclasses import dataclass
-from uuid import UUID
 
-from schemas.frame import SequenceKey, Stream
+from schemas import frame as frames
+from schemas.frame import Frame, SequenceKey
 from stages import packing
 from stages.config import HoldConfig
 from stages.outputs import Origin
+from stages.stretch import Arrived
 
 LAYOUT = 1
 Identity = tuple[SequenceKey, int]
 
 
-@dataclass(frozen=True, kw_only=True, slots=True)
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class HeldFrame:
-    """One waiting frame with what is needed to judge it later. `number` names its state part."""
+    """One frame that waits since `held_us`. `number` names its state part.
+
+    `gathered`: it waits for others only, not for the registry, and is no news to anybody.
+    """
 
     number: int
-    message: bytes
-    origin: Origin
-    key: SequenceKey
-    sequence: int
-    samples: int
-    checksum: int
-    registry_version: int
+    arrived: Arrived
     held_us: int
+    gathered: bool
+
+    @property
+    def frame(self) -> Frame:
+        """The frame itself."""
+        return self.arrived.frame
 
     def to_bytes(self) -> bytes:
         """State part."""
+        message = self.arrived.message
         fields = {
             "number": self.number,
-            "origin": list(self.origin),
-            "key": [self.key.gateway_id, str(self.key.epoch), self.key.lane, int(self.key.stream)],
-            "sequence": self.sequence,
-            "samples": self.samples,
-            "checksum": self.checksum,
-            "registry_version": self.registry_version,
+            "origin": list(self.arrived.origin),
             "held_us": self.held_us,
-            "message": len(self.message),
+            "gathered": self.gathered,
+            "message": len(message),
         }
-        return packing.pack(LAYOUT, fields) + self.message
+        return packing.pack(LAYOUT, fields) + message
 
     @classmethod
     def from_bytes(cls, data: bytes) -> HeldFrame:
         """Inverse of `to_bytes`."""
         fields, _ = packing.unpack(data, LAYOUT, "held")
-        gateway_id, epoch, lane, stream = fields["key"]
-        topic, partition, offset = fields["origin"]
+        message = data[len(data) - fields["message"] :]
         return cls(
             number=fields["number"],
-            message=data[len(data) - fields["message"] :],
-            origin=Origin(topic, partition, offset),
-            key=SequenceKey(gateway_id, UUID(epoch), lane, Stream(stream)),
-            sequence=fields["sequence"],
-            samples=fields["samples"],
-            checksum=fields["checksum"],
-            registry_version=fields["registry_version"],
+            arrived=Arrived(frames.decode(message), Origin(*fields["origin"]), message),
             held_us=fields["held_us"],
+            gathered=fields.get("gathered", False),
         )
 
 
 class HeldFrames:
     """The waiting frames of one lane."""
 
-    __slots__ = ("_bytes", "_config", "_next", "changed", "queue", "sums")
+    __slots__ = ("_bytes", "_config", "_next", "changed", "queue", "samples", "sums")
 
     def __init__(self, config: HoldConfig) -> None:
         self._config = config
         self.queue: deque[HeldFrame] = deque()
         self.sums: dict[Identity, int] = {}
         self.changed: dict[int, HeldFrame | None] = {}
+        self.samples = 0
         self._bytes = 0
         self._next = 0
 
@@ -96,15 +92,17 @@ class HeldFrames:
     def put(self, held: HeldFrame) -> None:
         """Add behind the others."""
         self.queue.append(held)
-        self.sums[held.key, held.sequence] = held.checksum
-        self._bytes += len(held.message)
+        self.sums[held.frame.key, held.frame.sequence] = held.frame.checksum
+        self.samples += held.frame.samples
+        self._bytes += len(held.arrived.message)
         self._next = held.number + 1
         self.changed[held.number] = held
 
     def pop(self) -> HeldFrame:
         """Take the oldest out."""
         held = self.queue.popleft()
-        del self.sums[held.key, held.sequence]
-        self._bytes -= len(held.message)
+        del self.sums[held.frame.key, held.frame.sequence]
+        self.samples -= held.frame.samples
+        self._bytes -= len(held.arrived.message)
         self.changed[held.number] = None
         return held

@@ -7,6 +7,7 @@ tags are put back at the first touch, when the registry is known at least as far
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
 import numpy as np
@@ -17,7 +18,7 @@ from schemas import frame as frames
 from schemas.frame import Frame, Stream
 from schemas.registry import Registry, TagDefinition
 from schemas.verdicts import LATE_FLAG
-from stages import aggregate_batch, packing, rejects, validation
+from stages import aggregate_batch, packing, rejects, stretch, validation
 from stages.clocks import DeviceClocks
 from stages.config import TelemetryConfig
 from stages.dedup import LaneDedup
@@ -27,8 +28,10 @@ from stages.held import HeldFrame, HeldFrames
 from stages.lane_table import LaneTable, TagView, compile_table
 from stages.latest import LaneLatest
 from stages.memory import TagMemory
-from stages.outputs import Origin, Output
-from stages.segments import Segments, sort_frame
+from stages.outputs import Output
+from stages.segments import Segments
+from stages.segments import sort as segments_of
+from stages.stretch import Arrived, Stretch
 from stages.windows import Closed, LaneWindows
 
 LAYOUT = 1
@@ -67,7 +70,8 @@ class Lane:
     ) -> None:
         self.gateway_id, self.lane = gateway_id, lane
         self.config, self.registry = config, registry
-        self.key = frames.lane_key(gateway_id, lane).encode()
+        self.lane_key = frames.lane_key(gateway_id, lane)
+        self.key = self.lane_key.encode()
         self.dedup = LaneDedup(config.remembered_checksums)
         self.held = HeldFrames(config.hold)
         self.counters = LaneCounters()
@@ -113,50 +117,73 @@ class Lane:
         self.table = table
         return self._emit(leaving) + self.detection.relayout(table)
 
-    # --- one frame -------------------------------------------------------------------------------------------------------
+    # --- frames ----------------------------------------------------------------------------------------------------------
 
-    def judge(
-        self, frame: Frame, tag_id: NDArray[np.int32], time_us: NDArray[np.int64], origin: Origin, now_us: int
-    ) -> list[Output]:
-        """A new frame through all stages; `tag_id` and `time_us` are its samples', shape (n,)."""
+    def judge(self, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
+        """New frames through all stages, of which `stretch.runs` says that they go together.
+
+        Several are taken as one where that gives the same as one after the other, and one after the other elsewhere.
+        """
+        together = stretch.of(arrived)
+        outputs, view = self._view(together, now_us)
+        segments = segments_of(together, view)
+        if len(arrived) > 1 and not self._same_as_one(segments, view, together.first.stream):
+            for each in arrived:
+                outputs += self.judge([each], now_us)
+            return outputs
+        return outputs + self._judge(together, segments, view, now_us)
+
+    def _view(self, together: Stretch, now_us: int) -> tuple[list[Output], TagView]:
         outputs: list[Output] = []
-        site = topics.site_of(origin.topic)
-        view = self.table.view(frame.tag_ids, site, self.registry)
-        if view.any_static and (guests := self.table.missing_guests(frame.tag_ids, self.registry)):
+        site = topics.site_of(together.arrived[0].origin.topic)
+        view = self.table.view(together.tag_ids, site, self.registry)
+        if view.any_static and (guests := self.table.missing_guests(together.tag_ids, self.registry)):
             guests += guests_of(self.table)
             outputs += self._relayout(compile_table(self.registry, self.gateway_id, self.lane, guests), now_us)
-            view = self.table.view(frame.tag_ids, site, self.registry)
-        segments = sort_frame(frame, view, time_us)
-        memory = self.memories.get(frame.stream)
+            view = self.table.view(together.tag_ids, site, self.registry)
+        return outputs, view
+
+    def _same_as_one(self, segments: Segments, view: TagView, stream: Stream) -> bool:
+        """Whether verdicts and windows of a stretch are those of its frames one after the other.
+
+        References of a tag follow the order of frames, so that must be the order of time; no frame may make another's
+        samples late; and a change of mode belongs to the moment when it is seen.
+        """
+        if not segments.orderly:
+            return False
+        return stream is not Stream.LIVE or (
+            self.windows.none_late_by_another(segments, view) and not self.detection.changes_mode(segments, view)
+        )
+
+    def _judge(self, together: Stretch, segments: Segments, view: TagView, now_us: int) -> list[Output]:
+        outputs: list[Output] = []
+        stream = together.first.stream
+        memory = self.memories.get(stream)
         if memory is None:
-            memory = self.memories[frame.stream] = TagMemory(len(self.table.tags))
-        judgement = validation.judge(frame, segments, view, memory, self.config.validation)
+            memory = self.memories[stream] = TagMemory(len(self.table.tags))
+        judgement = validation.judge(segments, view, memory, self.config.validation, together.first.clock_status)
         verdict = judgement.verdict
         closed: list[Closed] = []
-        if frame.stream is Stream.LIVE:
-            late = self._late(
-                segments, view, judgement, self.windows.fold(segments, view, judgement, frame.sequence, now_us)
-            )
+        if stream is Stream.LIVE:
+            late = self._late(segments, view, judgement, self.windows.fold(segments, view, judgement, now_us))
             if late is not None:
                 verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
             closed = self.windows.close()
-        judged = frame.with_verdict(_in_frame_order(verdict, segments))
-        outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(judged)))
-        if judgement.accepted is not None:
-            outputs += rejects.samples(judged, time_us, self.registry, origin, now_us)
-        self.counters.closed_time_us = max(
-            self.counters.closed_time_us, min(frame.closed_time_us, validation.LATEST_US)
-        )
+        for each, mine, time_us in together.split(_in_frame_order(verdict, segments)):
+            judged = each.frame.with_verdict(mine)
+            outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(judged)))
+            if judgement.accepted is not None:
+                outputs += rejects.samples(judged, time_us, self.registry, each.origin, now_us)
+            self._count(each.frame)
         if closed:
             outputs += self._emit(closed)
             self.detection.on_closed(closed, now_us)
         if self.latest.fold(segments, view, judgement):
             self._changed.add("latest")
-        if frame.stream is Stream.LIVE:
+        if stream is Stream.LIVE:
             outputs += self.detection.observe(self.latest, self.windows.clocks)
         if view.any_rate or view.any_stuck:
-            self._changed.add(f"memory/{frame.stream.name}")
-        self._count(frame)
+            self._changed.add(f"memory/{stream.name}")
         if self.latest.dirty and now_us >= self._latest_due_us(now_us):
             outputs.append(self._latest(now_us))
         self._due_us = 0
@@ -178,6 +205,7 @@ class Lane:
         counters = self.counters
         counters.frames += 1
         counters.samples += frame.samples
+        counters.closed_time_us = max(counters.closed_time_us, min(frame.closed_time_us, validation.LATEST_US))
         counters.more_frames = True
         self._changed |= {"dedup/REPLAY" if frame.stream is Stream.REPLAY else "dedup", "meta"}
 
@@ -195,12 +223,14 @@ class Lane:
     def hold(self, held: HeldFrame) -> None:
         """Let a frame wait."""
         self.held.put(held)
-        self._news()
+        if not held.gathered:
+            self._news()
 
     def release(self) -> HeldFrame:
         """The oldest waiting frame."""
         held = self.held.pop()
-        self._news()
+        if not held.gathered:
+            self._news()
         return held
 
     def _news(self) -> None:
@@ -285,12 +315,13 @@ class Lane:
                 "identity_conflicts": counters.identity_conflicts,
                 "held": [
                     {
-                        "epoch": held.key.epoch,
-                        "stream": held.key.stream.name,
-                        "sequence": held.sequence,
-                        "samples": held.samples,
+                        "epoch": held.frame.epoch,
+                        "stream": held.frame.stream.name,
+                        "sequence": held.frame.sequence,
+                        "samples": held.frame.samples,
                     }
                     for held in self.held.queue
+                    if not held.gathered
                 ],
             },
         )

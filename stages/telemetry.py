@@ -9,17 +9,14 @@ keeps the record and restores the lane from its state.
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
-import numpy as np
-from numpy.typing import NDArray
-
-from schemas import checksum, frame
-from schemas.errors import SchemaError, UndecodableError
+from schemas import frame
+from schemas.errors import MillraceError, SchemaError, UndecodableError
 from schemas.frame import Frame, parse_lane_key
 from schemas.registry import Registry
 from schemas.verdicts import RecordReject
-from stages import rejects
+from stages import rejects, stretch
 from stages.config import TelemetryConfig
 from stages.dedup import Seen
 from stages.detection.lane import SnapshotBudget
@@ -27,11 +24,19 @@ from stages.detection.protocol import ScoreListener
 from stages.held import HeldFrame
 from stages.lane import Lane
 from stages.outputs import Origin, Output
+from stages.stretch import Arrived
 
-__all__ = ["Origin", "Output", "TelemetryLogic"]
+__all__ = ["Origin", "Output", "TelemetryLogic", "TogetherError"]
 
 _log = logging.getLogger(__name__)
 _MAX_SEQUENCE = 1 << 46
+
+
+class TogetherError(MillraceError):
+    """Frames failed that were judged together: a defect of ours.
+
+    The caller restores the lane from its state and tries again; from then on its frames are judged one by one.
+    """
 
 
 class TelemetryLogic:
@@ -46,10 +51,23 @@ class TelemetryLogic:
         self._on_score = on_score
         self.registry = Registry()
         self.counters = dict.fromkeys(
-            ("frames", "samples", "duplicates", "conflicts", "undecodable", "held", "failures", "detectors_disabled"), 0
+            (
+                "frames",
+                "samples",
+                "duplicates",
+                "conflicts",
+                "undecodable",
+                "held",
+                "gathered",
+                "failures",
+                "detectors_disabled",
+            ),
+            0,
         )
         self._lanes: dict[str, Lane] = {}
         self._generation = 0
+        self._singly: set[str] = set()
+        """Lanes whose frames failed together."""
 
     # --- inputs ----------------------------------------------------------------------------------------------------------
 
@@ -57,11 +75,11 @@ class TelemetryLogic:
         """Judge one record of `telemetry.frames.<site>`, or hold it back; waiting frames of its lane go first."""
         try:
             decoded = frame.decode(message)
-            tag_id, time_us = _check(decoded)
+            _check(decoded)
         except SchemaError as error:
             self.counters["undecodable"] += 1
             return [rejects.undecodable(message, origin, now_us, error)]
-        return self._on_decoded(decoded, tag_id, time_us, message, origin, now_us)
+        return self._on_decoded(Arrived(decoded, origin, message), now_us)
 
     def on_timer(self, lanes: Iterable[str] | None, now_us: int) -> list[Output]:
         """What is due by processing time in these lanes (None: all): call about every 250 ms."""
@@ -90,7 +108,8 @@ class TelemetryLogic:
         """Everything open, at the end of a bounded input. Held frames are judged with what is known."""
         outputs: list[Output] = []
         for lane in self._lanes.values():
-            outputs += self._release(lane, now_us, force=True)
+            while lane.held:
+                outputs += self._judge_alone(lane, lane.release().arrived, now_us)
             outputs += lane.settle(self._generation, now_us)
             outputs += lane.flush(now_us)
         return outputs
@@ -122,15 +141,8 @@ class TelemetryLogic:
     def _ready(self, lane: Lane) -> bool:
         return self.registry.version >= lane.needs_version
 
-    def _on_decoded(
-        self,
-        decoded: Frame,
-        tag_id: NDArray[np.int32],
-        time_us: NDArray[np.int64],
-        message: bytes,
-        origin: Origin,
-        now_us: int,
-    ) -> list[Output]:
+    def _on_decoded(self, arrived: Arrived, now_us: int) -> list[Output]:
+        decoded, origin, message = arrived
         key = decoded.lane_key
         lane = self._lanes.get(key)
         if lane is None:
@@ -151,82 +163,122 @@ class TelemetryLogic:
             detail = f"identity seen before with another checksum than {decoded.checksum}"
             outputs.append(rejects.whole(message, origin, now_us, RecordReject.IDENTITY_CONFLICT, detail, decoded))
             return outputs
-        if lane.held or decoded.registry_version > self.registry.version or not self._ready(lane):
-            self.counters["held"] += 1
-            lane.hold(_hold(lane.held.number(), decoded, message, origin, now_us))
-            while lane.held.overfull:
-                outputs += self._judge_held(lane, now_us)
-            return outputs
-        outputs += self._judge(lane, decoded, tag_id, time_us, origin, now_us)
+        gathers = self._gathers(decoded, now_us)
+        if lane.held and not gathers:
+            outputs += self._release(lane, now_us, force=True)
+        unknown = decoded.registry_version > self.registry.version or not self._ready(lane)
+        if not (lane.held or unknown or gathers):
+            return outputs + self._judge(lane, [arrived], now_us)
+        gathered = gathers and not unknown
+        self.counters["gathered" if gathered else "held"] += 1
+        lane.hold(HeldFrame(number=lane.held.number(), arrived=arrived, held_us=now_us, gathered=gathered))
+        outputs += self._release(lane, now_us, force=False)
+        while lane.held.overfull:
+            outputs += self._judge_unknown(lane, now_us)
         return outputs
 
-    def _judge(
-        self,
-        lane: Lane,
-        decoded: Frame,
-        tag_id: NDArray[np.int32],
-        time_us: NDArray[np.int64],
-        origin: Origin,
-        now_us: int,
-    ) -> list[Output]:
+    def _gathers(self, decoded: Frame, now_us: int) -> bool:
+        """Whether a frame is behind, and small enough that it is worth judging with others.
+
+        What is older than samples may be is no backlog: its gateway has no clock.
+        """
+        catch_up, behind_us = self.config.catch_up, now_us - decoded.closed_time_us
+        return (
+            self.config.behind_s * 1e6 < behind_us < self.config.validation.too_old_days * 86_400e6
+            and 2 * decoded.samples <= catch_up.max_samples
+            and catch_up.max_wait_s > 0
+            and decoded.lane_key not in self._singly
+        )
+
+    def _judge(self, lane: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
         outputs = lane.settle(self._generation, now_us)
-        outputs += lane.judge(decoded, tag_id, time_us, origin, now_us)
-        self.counters["frames"] += 1
-        self.counters["samples"] += decoded.samples
+        outputs += lane.judge(arrived, now_us)
+        self.counters["frames"] += len(arrived)
+        self.counters["samples"] += sum(each.frame.samples for each in arrived)
         return outputs
 
     def _release(self, lane: Lane, now_us: int, *, force: bool) -> list[Output]:
-        """Judge waiting frames, oldest first, as far as their registry version is known by now."""
+        """Judge waiting frames, oldest first: those whose registry version is known when they have waited for others long enough.
+
+        `force`: those that are known, at once.
+        """
         outputs: list[Output] = []
         while lane.held:
             oldest = lane.held.queue[0]
-            known = self._ready(lane) and oldest.registry_version <= self.registry.version
-            overdue = now_us - oldest.held_us >= self.config.hold.max_seconds * 1e6
-            if not (known or overdue or force):
+            if self._known(lane, oldest):
+                if not (force or self._gathered(lane, now_us)):
+                    break
+                outputs += self._judge_known(lane, now_us)
+            elif now_us - oldest.held_us >= self.config.hold.max_seconds * 1e6:
+                outputs += self._judge_unknown(lane, now_us)
+            else:
                 break
-            outputs += self._judge_held(lane, now_us)
         return outputs
 
-    def _judge_held(self, lane: Lane, now_us: int) -> list[Output]:
-        held = lane.release()
-        decoded = frame.decode(held.message)
+    def _known(self, lane: Lane, held: HeldFrame) -> bool:
+        return self._ready(lane) and held.frame.registry_version <= self.registry.version
+
+    def _gathered(self, lane: Lane, now_us: int) -> bool:
+        """Whether what a lane holds is to be judged now."""
+        catch_up, oldest = self.config.catch_up, lane.held.queue[0]
+        if not self._gathers(oldest.frame, now_us):
+            return True
+        behind_us = now_us - oldest.frame.closed_time_us
+        wait_us = min(behind_us * catch_up.share, catch_up.max_wait_s * 1e6)
+        full = lane.held.samples >= catch_up.max_samples or len(lane.held) >= catch_up.max_frames
+        return full or now_us - oldest.held_us >= wait_us
+
+    def _judge_known(self, lane: Lane, now_us: int) -> list[Output]:
+        """Judge what waits and is known, together as far as `catch_up` goes."""
+        catch_up, arrived, samples = self.config.catch_up, list[Arrived](), 0
+        while lane.held and len(arrived) < catch_up.max_frames and self._known(lane, lane.held.queue[0]):
+            samples += lane.held.queue[0].frame.samples
+            if arrived and samples > catch_up.max_samples:
+                break
+            arrived.append(lane.release().arrived)
+        outputs: list[Output] = []
+        for together in stretch.runs(arrived):
+            if len(together) > 1 and lane.lane_key not in self._singly:
+                outputs += self._judge_together(lane, together, now_us)
+            else:
+                for each in together:
+                    outputs += self._judge_alone(lane, each, now_us)
+        return outputs
+
+    def _judge_together(self, lane: Lane, together: Sequence[Arrived], now_us: int) -> list[Output]:
         try:
-            return self._judge(lane, decoded, decoded.tag_id, decoded.time_us, held.origin, now_us)
+            return self._judge(lane, together, now_us)
+        except Exception as error:
+            self._singly.add(lane.lane_key)
+            msg = f"{len(together)} frames of lane {lane.lane_key} could not be judged together"
+            raise TogetherError(msg) from error
+
+    def _judge_unknown(self, lane: Lane, now_us: int) -> list[Output]:
+        """Judge the oldest that waits with what is known: the registry version it speaks of does not come."""
+        return self._judge_alone(lane, lane.release().arrived, now_us)
+
+    def _judge_alone(self, lane: Lane, arrived: Arrived, now_us: int) -> list[Output]:
+        try:
+            return self._judge(lane, [arrived], now_us)
         except (
             Exception
         ) as error:  # a defect of ours; the caller cannot tell which frame it was, and would try for ever
-            return [self._failed(held, now_us, decoded, error)]
+            return [self._failed(arrived, now_us, error)]
 
-    def _failed(self, held: HeldFrame, now_us: int, decoded: Frame, error: Exception) -> Output:
+    def _failed(self, arrived: Arrived, now_us: int, error: Exception) -> Output:
         self.counters["failures"] += 1
-        _log.error("held frame could not be processed", extra=held.origin._asdict(), exc_info=error)
+        _log.error("held frame could not be processed", extra=arrived.origin._asdict(), exc_info=error)
         detail = f"{type(error).__name__}: {error}"
         reason = RecordReject.PROCESSING_FAILED
-        return rejects.whole(held.message, held.origin, now_us, reason, detail, decoded)
+        return rejects.whole(arrived.message, arrived.origin, now_us, reason, detail, arrived.frame)
 
 
-def _check(decoded: Frame) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
-    """Tag and source time of each sample; raises UndecodableError when the frame contradicts itself."""
+def _check(decoded: Frame) -> None:
+    """Raise UndecodableError when the frame contradicts itself."""
     if decoded.samples > frame.MAX_SAMPLES or not 0 <= decoded.sequence < _MAX_SEQUENCE or decoded.lane < 0:
         msg = f"frame of {decoded.samples} samples, lane {decoded.lane}, sequence {decoded.sequence} is out of bounds"
         raise UndecodableError(msg)
-    tag_id, time_us = decoded.tag_id, decoded.time_us
-    found = checksum.to_signed(checksum.checksum(tag_id, time_us, decoded.value, decoded.quality))
+    found = decoded.computed_checksum()
     if found != decoded.checksum:
         msg = f"checksum of the samples is {found}, the frame says {decoded.checksum}"
         raise UndecodableError(msg)
-    return tag_id, time_us
-
-
-def _hold(number: int, decoded: Frame, message: bytes, origin: Origin, now_us: int) -> HeldFrame:
-    return HeldFrame(
-        number=number,
-        message=message,
-        origin=origin,
-        key=decoded.key,
-        sequence=decoded.sequence,
-        samples=decoded.samples,
-        checksum=decoded.checksum,
-        registry_version=decoded.registry_version,
-        held_us=now_us,
-    )

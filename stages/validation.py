@@ -1,6 +1,6 @@
 """Verdicts: what is thought of every sample of a frame.
 
-Enters a sorted frame with the tables of its tags; leaves a verdict per sample. Never raises for bad data, and a bad
+Enters a sorted frame, or a stretch of them, with the tables of its tags; leaves a verdict per sample. Never raises for bad data, and a bad
 sample never costs its frame. Checks in order, the first that fails gives the verdict: unknown tag or gateway not
 authorised, not finite, future, too old, not representable, out of range, rate of change, stuck; then the reasons to
 accept with reserve: quality, clock, range. What the source itself does not call good is exempt from the checks of its
@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.frame import ClockStatus, Frame
+from schemas.frame import ClockStatus
 from schemas.quality import is_good
 from schemas.verdicts import REJECT_FROM, Verdict
 from stages.config import ValidationConfig
@@ -27,6 +27,9 @@ from stages.segments import Segments, segment_by
 
 LATEST_US = 1 << 52
 """A gateway clock beyond the year 2112 is held to it, so that times stay inside what databases can store."""
+
+Microseconds = int | NDArray[np.int64]
+"""Of all samples, or of each."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -38,17 +41,21 @@ class Judgement:
     good: NDArray[np.bool_] | None
 
 
-def judge(frame: Frame, segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig) -> Judgement:
-    """Verdicts of a frame; updates `memory`, which belongs to the frame's lane and stream."""
+def judge(
+    segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig, clock_status: ClockStatus
+) -> Judgement:
+    """Verdicts of samples; updates `memory`, which belongs to their lane and stream."""
     with np.errstate(all="ignore"):  # infinities and NaN are findings here, not accidents
-        return _judge(frame, segments, view, memory, config)
+        return _judge(segments, view, memory, config, clock_status)
 
 
-def _judge(frame: Frame, segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig) -> Judgement:
-    reference_us = min(max(frame.closed_time_us, 0), LATEST_US)
+def _judge(
+    segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig, clock_status: ClockStatus
+) -> Judgement:
+    reference_us = np.clip(segments.closed_us, 0, LATEST_US)
     newest_us = reference_us + round(config.future_skew_s * 1e6)
-    oldest_us = max(reference_us - round(config.too_old_days * 86_400e6), 0)
-    doubtful_clock = frame.clock_status is ClockStatus.UNSYNCHRONISED
+    oldest_us = np.maximum(reference_us - round(config.too_old_days * 86_400e6), 0)
+    doubtful_clock = clock_status is ClockStatus.UNSYNCHRONISED
     if _clean(segments, view, newest_us, oldest_us):
         runs = (segments.starts, segments.counts, segments.present)
         changes = memory.judge(view, segments.entry, runs, segments.time_us, segments.value)
@@ -60,7 +67,7 @@ def _judge(frame: Frame, segments: Segments, view: TagView, memory: TagMemory, c
     return _check_by_check(segments, view, memory, newest_us, oldest_us, doubtful_clock)
 
 
-def _clean(segments: Segments, view: TagView, newest_us: int, oldest_us: int) -> bool:
+def _clean(segments: Segments, view: TagView, newest_us: Microseconds, oldest_us: Microseconds) -> bool:
     """Whether no check but rate and stuck can find anything. NaN fails its comparison, infinity the finite limits."""
     value, entry = segments.value, segments.entry
     if view.any_static or segments.quality.any():
@@ -71,13 +78,18 @@ def _clean(segments: Segments, view: TagView, newest_us: int, oldest_us: int) ->
         low, high = view.tight_low[entry], view.tight_high[entry]
     if not ((value >= low) & (value <= high)).all():
         return False
-    if segments.time_us.max() > newest_us or segments.time_us.min() < oldest_us:
+    if (segments.time_us > newest_us).any() or (segments.time_us < oldest_us).any():
         return False
     return not (view.any_whole and ((np.rint(value) != value) & view.whole[entry]).any())
 
 
 def _check_by_check(
-    segments: Segments, view: TagView, memory: TagMemory, newest_us: int, oldest_us: int, doubtful_clock: bool
+    segments: Segments,
+    view: TagView,
+    memory: TagMemory,
+    newest_us: Microseconds,
+    oldest_us: Microseconds,
+    doubtful_clock: bool,
 ) -> Judgement:
     entry, value, time_us = segments.entry, segments.value, segments.time_us
     good = is_good(segments.quality)

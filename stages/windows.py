@@ -120,10 +120,20 @@ class LaneWindows:
         """How long windows of a length can be restated, microseconds of their device's clock."""
         return round(self.config.lateness_by_window_s.get(str(size_s), self.config.lateness_s) * 1e6)
 
-    def fold(
-        self, segments: Segments, view: TagView, judgement: Judgement, sequence: int, now_us: int
-    ) -> NDArray[np.bool_] | None:
-        """Fold the accepted samples of a LIVE frame in.
+    def none_late_by_another(self, segments: Segments, view: TagView) -> bool:
+        """Whether no sample of these can be late because another of them moved its device's clock."""
+        lateness_us = min(map(self.lateness_us, self.table.window_sizes_s), default=1 << 62)
+        first_us, last_us = segments.time_us[segments.starts], segments.time_us[segments.starts + segments.counts - 1]
+        if int(last_us.max()) - int(first_us.min()) < lateness_us:
+            return True
+        device = view.device if segments.present is None else view.device[segments.present]
+        low, high = np.full(len(self.table.devices), np.inf), np.full(len(self.table.devices), -np.inf)
+        np.minimum.at(low, device, first_us)
+        np.maximum.at(high, device, last_us)
+        return bool((high - low < lateness_us).all())
+
+    def fold(self, segments: Segments, view: TagView, judgement: Judgement, now_us: int) -> NDArray[np.bool_] | None:
+        """Fold the accepted samples of a LIVE stretch in.
 
         The mask, shape (n,) in sorted order, of those too late for one of their windows, or None.
         """
@@ -139,7 +149,7 @@ class LaneWindows:
         ] = []  # partials of the whole frame by tag, shared by the window lengths it fits in
         with np.errstate(all="ignore"):  # values near the end of the double range may overflow their m2
             for size_s in self.table.window_sizes_s:
-                late_here = _SizeFold(self, segments, view, judgement, sequence, keep, size_s).run(whole)
+                late_here = _SizeFold(self, segments, view, judgement, keep, size_s).run(whole)
                 if late_here is not None:
                     late = late_here if late is None else late | late_here
         self._advance(segments, view, keep, now_us)
@@ -281,7 +291,6 @@ class _SizeFold:
         segments: Segments,
         view: TagView,
         judgement: Judgement,
-        sequence: int,
         keep: NDArray[np.bool_] | None,
         size_s: int,
     ) -> None:
@@ -289,7 +298,6 @@ class _SizeFold:
         self.segments = segments
         self.view = view
         self.good = judgement.good
-        self.rank_base = sequence << aggregates.RANK_BITS
         self.size_s = size_s
         self.size_us = size_s * 1_000_000
         if not view.windowed_all[size_s]:
@@ -363,13 +371,11 @@ class _SizeFold:
 
     def _runs(self, chosen: NDArray[np.intp] | None, starts: NDArray[np.intp], counts: NDArray[np.intp]) -> Runs:
         segments, good = self.segments, self.good
-        time_us, value, position = segments.time_us, segments.value, segments.position
+        time_us, value, rank = segments.time_us, segments.value, segments.rank
         if chosen is not None:
-            time_us, value, position = time_us[chosen], value[chosen], position[chosen]
+            time_us, value, rank = time_us[chosen], value[chosen], rank[chosen]
             good = None if good is None else good[chosen]
-        return Runs(
-            starts=starts, counts=counts, time_us=time_us, value=value, rank=position + self.rank_base, good=good
-        )
+        return Runs(starts=starts, counts=counts, time_us=time_us, value=value, rank=rank, good=good)
 
 
 def _starts(changes: NDArray[np.bool_]) -> NDArray[np.intp]:

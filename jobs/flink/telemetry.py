@@ -24,7 +24,7 @@ from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_t
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
 from schemas import ids, logs, topics
 from stages.config import TelemetryConfig
-from stages.telemetry import Origin, Output, TelemetryLogic
+from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._metrics.count("records")
         message, origin = value[VALUE] or b"", Origin(value[TOPIC], value[PARTITION], value[OFFSET])
         try:
-            outputs: Iterable[Output] = self._logic.on_frame(message, origin, self._clock())
+            outputs: Iterable[Output] = self._judge(lane, message, origin)
             if self._write_through(lane):  # a key that was never a lane's leaves nothing behind
                 lanes.add(lane)
         except Exception as error:
@@ -95,6 +95,15 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             outputs = [self._failed(error, lane.encode(), message, origin)]
             self._reload([lane])
         return list(self._rows(outputs))
+
+    def _judge(self, lane: str, message: bytes, origin: Origin) -> list[Output]:
+        try:
+            return self._logic.on_frame(message, origin, self._clock())
+        except TogetherError:  # this frame need not be to blame: it is one of several
+            log.exception("frames failed together", extra={"lane": lane})
+            self._metrics.count("failed_together")
+            self._reload([lane])
+            return self._logic.on_frame(message, origin, self._clock())
 
     def process_broadcast_element(self, value: Row, ctx: Any) -> list[Row]:
         """One message of the registry. Flink snapshots the broadcast state; the logic has its own view of it."""

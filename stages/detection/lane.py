@@ -28,9 +28,10 @@ from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Features, ScoreListener, Subject
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
-from stages.lane_table import LaneTable
+from stages.lane_table import LaneTable, TagView
 from stages.latest import TIME, VALUE, LaneLatest
 from stages.outputs import Output
+from stages.segments import Segments
 from stages.windows import Closed
 
 LAYOUT = 1
@@ -174,6 +175,16 @@ class LaneDetection:
                 self._watch_changed = True
             if watch.due_us is not None:
                 self._next_work_us = min(self._next_work_us, watch.due_us)
+
+    def changes_mode(self, segments: Segments, view: TagView) -> bool:
+        """Whether some sample says another mode than the one known: its frame has to be seen by itself."""
+        if not len(self._context_slots):
+            return False
+        known = np.zeros(len(self._table.tags) + 1, dtype=np.int64)
+        says = np.zeros(len(known), dtype=np.bool_)
+        known[self._context_slots], says[self._context_slots] = self._context, True
+        slots = view.slots[segments.entry]
+        return bool((says[slots] & (segments.value.view(np.int64) != known[slots])).any())
 
     def observe(self, latest: LaneLatest, clocks: DeviceClocks) -> list[Output]:
         """Latest values after a frame: notes changes of mode, then scores what can be scored at the devices' clocks."""

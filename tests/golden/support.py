@@ -177,6 +177,12 @@ class Driver:
         for lane, parts in self.state.items():
             self.logic.restore(lane, dict(parts))
 
+    def restore(self) -> None:
+        """Put the lanes of this logic back to the state kept, as the adapter does after a failure."""
+        for lane, parts in self.state.items():
+            self.logic.restore(lane, dict(parts))
+            self.logic.take_changes(lane)
+
     def checkpoint(self) -> dict[str, dict[str, bytes]]:
         """Copy of the state kept so far."""
         return {lane: dict(parts) for lane, parts in self.state.items()}

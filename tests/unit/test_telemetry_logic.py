@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import random
+from collections.abc import Sequence
 from uuid import UUID
 
 import numpy as np
@@ -14,9 +15,10 @@ from hypothesis import strategies as st
 from schemas import codec, frame, topics
 from schemas.registry import encode_tag
 from stages import packing
-from stages.config import DetectionConfig, HoldConfig, TelemetryConfig
+from stages.config import CatchUpConfig, DetectionConfig, HoldConfig, TelemetryConfig
 from stages.lane import Lane
-from stages.telemetry import Origin, Output, TelemetryLogic
+from stages.stretch import Arrived
+from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
 from tests.golden.support import (
     QUIET,
     Driver,
@@ -176,14 +178,17 @@ def test_a_held_frame_that_fails_is_kept_whole_and_the_next_goes_on(monkeypatch:
     driver.frame(make_frame([(1, 0.2, 1.0)], 1, registry_version=2))
     whole = Lane.judge
 
-    def broken(self: Lane, given_frame: frame.Frame, *rest: object) -> list[Output]:
-        if given_frame.sequence == 0:
+    def broken(self: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
+        if arrived[0].frame.sequence == 0:
             msg = "defect"
             raise RuntimeError(msg)
-        return whole(self, given_frame, *rest)  # type: ignore[arg-type]
+        return whole(self, arrived, now_us)
 
     monkeypatch.setattr(Lane, "judge", broken)
     driver.publish([], 2)
+    with pytest.raises(TogetherError, match="2 frames of lane"):
+        driver.timer(1.0)
+    driver.restore()
     driver.timer(1.0)
     (record,) = records(driver.outputs, topics.REJECTED)
     assert (record["reason"], record["sequence"]) == ("PROCESSING_FAILED", 0)
@@ -223,7 +228,7 @@ def test_latest_is_whole_rare_and_only_when_something_changed() -> None:
 
 
 def test_a_lane_that_is_behind_publishes_latest_once_a_second_until_it_has_caught_up() -> None:
-    driver = Driver([tag(1)])
+    driver = Driver([tag(1)], dataclasses.replace(QUIET, catch_up=CatchUpConfig(max_wait_s=0.0)))
     for at in range(20):
         driver.frame(make_frame([(1, at / 5, float(at))], at), now_s=60 + at / 5)
     behind = len(records(driver.outputs, topics.LATEST))
