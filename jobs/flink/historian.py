@@ -20,6 +20,7 @@ from pyflink.datastream.state import ListState, ListStateDescriptor
 from jobs import failures
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
+from jobs.flink.shards import shard_of_key
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
 from jobs.writer import Poisoned, Writer
@@ -48,6 +49,8 @@ class HistorianOperator(KeyedProcessFunction):
         )
         # Per shard and parity: the newest generation its list holds; -1 when it is empty.
         self._held: dict[str, list[int]] = {}
+        self._ticking: set[str] = set()
+        """Shards whose next tick is registered: to register it again costs several calls of Flink a message."""
         self._metrics = metrics = Metrics(runtime_context)
         metrics.gauge("held_bytes", lambda: self._buffer.size)
         metrics.gauge("held_messages", lambda: self._buffer.messages)
@@ -61,7 +64,8 @@ class HistorianOperator(KeyedProcessFunction):
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One message. Holds back when the database is behind and the next batch is full."""
-        held = self._touch(ctx)
+        shard = shard_of_key(value)
+        held = self._touch(shard, ctx)
         message = Message(value[TOPIC], value[PARTITION], value[OFFSET], value[KEY] or b"", value[VALUE] or b"")
         refused: list[Poisoned] = []
         if pause_s := self._buffer.pause_s(message):
@@ -69,25 +73,32 @@ class HistorianOperator(KeyedProcessFunction):
         generation = self._buffer.add(message, self._clock())
         self._lists[generation % 2].add(tuple(message))
         held[generation % 2] = generation
-        register_tick(ctx.timer_service(), self._tick_ms)
+        if shard not in self._ticking:
+            self._tick(shard, ctx)
         refused += self._advance()
         return list(self._rejections(refused))
 
     def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
         """The shard's tick while it holds messages, or the end of a bounded input, which waits for the last commit."""
-        held = self._touch(ctx)
+        shard = ctx.get_current_key()
+        held = self._touch(shard, ctx)
         refused = self._advance()
+        if timestamp != END_OF_INPUT_MS:
+            self._ticking.discard(shard)
         if max(held) >= 0:
-            register_tick(ctx.timer_service(), self._tick_ms)
+            self._tick(shard, ctx)
         while timestamp == END_OF_INPUT_MS and self._buffer.messages:
             if (batch := self._buffer.take()) is not None:
                 self._writer.start(batch)
             refused += self._collect(1.0)
         return list(self._rejections(refused))
 
-    def _touch(self, ctx: Any) -> list[int]:
+    def _tick(self, shard: str, ctx: Any) -> None:
+        self._ticking.add(shard)
+        register_tick(ctx.timer_service(), self._tick_ms)
+
+    def _touch(self, shard: str, ctx: Any) -> list[int]:
         """What the current shard's lists hold, after a restore and after clearing what is committed."""
-        shard = ctx.get_current_key()
         held = self._held.get(shard)
         if held is None:
             held = self._held[shard] = [self._restore(messages) for messages in self._lists]

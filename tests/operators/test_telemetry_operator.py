@@ -13,19 +13,22 @@ from jobs.flink.types import VALUE
 from schemas import codec, frame, topics
 from schemas.registry import Registry
 from stages.config import TelemetryConfig
-from stages.telemetry import Origin, Output
+from stages.telemetry import Origin, Output, TogetherError
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, frame_row, registry_rows, row, tag
 
 
 class CountingLogic:
-    """Counts frames per lane and says so; fails on frames of 13 samples, and in ticks when told to."""
+    """Counts frames per lane and says so; fails on frames of 13 samples, and in ticks when told to.
+
+    The first frame of 15 samples fails together with others.
+    """
 
     def __init__(self, config: TelemetryConfig) -> None:
         self.counts: dict[str, int] = {}
         self.changed: set[str] = set()
         self.registry = Registry()
-        self.failing_ticks = False
+        self.failing_ticks = self.failed_together = False
         self.counters = {"frames": 0}
 
     def on_frame(self, message: bytes, origin: Origin, now_us: int) -> list[Output]:
@@ -38,6 +41,10 @@ class CountingLogic:
         if read.samples == 13:
             msg = "thirteen"
             raise ArithmeticError(msg)
+        if read.samples == 15 and not self.failed_together:
+            self.failed_together = True
+            msg = "one of several"
+            raise TogetherError(msg)
         if read.samples == 14:
             return [Output(topics.LATEST.name, lane.encode(), bytes(MAX_RECORD_BYTES + 1))]
         return [Output(topics.VALIDATED.name, lane.encode(), b"%d@%d" % (self.counts[lane], self.registry.version))]
@@ -160,6 +167,14 @@ def test_a_record_that_the_logic_fails_on_is_rejected_whole_and_forgotten_by_the
     assert (record["source_topic"], record["source_offset"]) == (poison[0], poison[2])
     assert bench.count("failed_frames") == 1
     assert values(bench.element(frame_row(2))) == [b"2@0"], "as if it had never come"
+
+
+def test_a_record_that_came_when_others_failed_together_is_tried_again_from_the_state() -> None:
+    bench = harness()
+    bench.element(frame_row(0))
+    assert values(bench.element(frame_row(1, samples=15))) == [b"2@0"]
+    assert bench.count("failed_together") == 1
+    assert bench.count("failed_frames") == 0
 
 
 def test_a_failing_tick_costs_the_tick_only() -> None:
