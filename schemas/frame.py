@@ -167,12 +167,17 @@ def build(
     )
 
 
-def encode(frame: Frame) -> bytes:
-    """Kafka value of a frame."""
-    record = {field.name: getattr(frame, field.name) for field in dataclasses.fields(frame)}
+def encode(frame: Frame, *, verdict: NDArray[np.uint8] | None = None) -> bytes:
+    """Kafka value of a frame; with `verdict`, shape (samples,), of the frame as judged."""
+    record = {name: getattr(frame, name) for name in _FIELDS}
     record["stream"] = frame.stream.name
     record["clock_status"] = frame.clock_status.value
+    if verdict is not None:
+        record["verdict"] = verdict
     return codec.encode("TelemetryFrame", record)
+
+
+_FIELDS = tuple(field.name for field in dataclasses.fields(Frame))
 
 
 def decode(message: bytes) -> Frame:

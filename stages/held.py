@@ -7,8 +7,10 @@ beyond that the oldest is judged with what is known, and the job goes on.
 
 from __future__ import annotations
 
+import json
 from collections import deque
 from dataclasses import dataclass
+from functools import lru_cache
 
 from schemas import frame as frames
 from schemas.frame import Frame, SequenceKey
@@ -18,6 +20,7 @@ from stages.outputs import Origin
 from stages.stretch import Arrived
 
 LAYOUT = 1
+_quoted = lru_cache(json.dumps)
 Identity = tuple[SequenceKey, int]
 
 
@@ -40,15 +43,12 @@ class HeldFrame:
 
     def to_bytes(self) -> bytes:
         """State part."""
-        message = self.arrived.message
-        fields = {
-            "number": self.number,
-            "origin": list(self.arrived.origin),
-            "held_us": self.held_us,
-            "gathered": self.gathered,
-            "message": len(message),
-        }
-        return packing.pack(LAYOUT, fields) + message
+        message, (topic, partition, offset) = self.arrived.message, self.arrived.origin
+        fields = (
+            f'{{"number":{self.number},"origin":[{_quoted(topic)},{partition},{offset}],"held_us":{self.held_us},'
+            f'"gathered":{"true" if self.gathered else "false"},"message":{len(message)}}}'
+        )
+        return packing.pack_text(LAYOUT, fields) + message
 
     @classmethod
     def from_bytes(cls, data: bytes) -> HeldFrame:

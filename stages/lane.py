@@ -17,7 +17,7 @@ from schemas import codec, topics
 from schemas import frame as frames
 from schemas.frame import Frame, Stream
 from schemas.registry import Registry, TagDefinition
-from schemas.verdicts import LATE_FLAG
+from schemas.verdicts import LATE_FLAG, REJECT_FROM, VERDICT_MASK
 from stages import aggregate_batch, packing, rejects, stretch, validation
 from stages.clocks import DeviceClocks
 from stages.config import TelemetryConfig
@@ -170,9 +170,9 @@ class Lane:
                 verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
             closed = self.windows.close()
         for each, mine, time_us in together.split(_in_frame_order(verdict, segments)):
-            judged = each.frame.with_verdict(mine)
-            outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(judged)))
-            if judgement.accepted is not None:
+            outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(each.frame, verdict=mine)))
+            if judgement.accepted is not None and ((mine & VERDICT_MASK) >= REJECT_FROM).any():
+                judged = each.frame.with_verdict(mine)
                 outputs += rejects.samples(judged, time_us, self.registry, each.origin, now_us)
             self._count(each.frame)
         if closed:

@@ -187,7 +187,7 @@ class TelemetryLogic:
             self.config.behind_s * 1e6 < behind_us < self.config.validation.too_old_days * 86_400e6
             and 2 * decoded.samples <= catch_up.max_samples
             and catch_up.max_wait_s > 0
-            and decoded.lane_key not in self._singly
+            and not (self._singly and decoded.lane_key in self._singly)
         )
 
     def _judge(self, lane: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:

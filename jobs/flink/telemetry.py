@@ -30,6 +30,7 @@ from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
 log = logging.getLogger(__name__)
 
 TICK_MS = 250
+_GC_THRESHOLDS = (20_000, 20, 50)
 _SEPARATOR = "\x00"
 
 
@@ -71,8 +72,10 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._logic = self._make_logic(self._config)
         for message in self._snapshot():
             self._apply_registry("snapshot", message)
+        # A large plant's definitions and detectors stay: to look through them for garbage would stop the line for half a second, often.
         gc.collect()
-        gc.freeze()  # a large plant's definitions stay: looking at them again and again would stop the line for half a second each time
+        gc.freeze()
+        gc.set_threshold(*_GC_THRESHOLDS)
         self._parts = runtime_context.get_map_state(MapStateDescriptor("lane-parts", key_type(), state_bytes_type()))
         self._registry = registry_descriptor()
         self._registry_known = False

@@ -17,6 +17,7 @@ from schemas.registry import TagDefinition
 from stages.clocks import DeviceClocks
 from stages.config import CatchUpConfig, DetectionConfig, TelemetryConfig, WindowConfig
 from stages.lane import Lane
+from stages.memory import TagMemory
 from stages.outputs import Output
 from stages.stretch import Arrived
 from stages.telemetry import TogetherError
@@ -80,13 +81,25 @@ def outcome(driver: Driver) -> dict[str, object]:
             for parts in driver.state.values()
             if "clocks" in parts
         ],
-        "memory": {
+        "state": {
             name: part
             for parts in driver.state.values()
             for name, part in parts.items()
-            if name.partition("/")[0] in ("memory", "dedup", "held")
+            if name.partition("/")[0] in ("dedup", "held")
         },
+        "memory": [remembered(part) for parts in driver.state.values() for part in memories(parts)],
     }
+
+
+def memories(parts: dict[str, bytes]) -> list[bytes]:
+    return [part for name, part in sorted(parts.items()) if name.startswith("memory/")]
+
+
+def remembered(part: bytes) -> list[int]:
+    """Of the one tag that has both checks: what is remembered beside a check that a tag does not have is nobody's business."""
+    tag_id, memory = TagMemory.from_bytes(part)
+    found: list[int] = memory.rows[:, tag_id == 1].ravel().tolist()
+    return found
 
 
 def last_values(outputs: Sequence[Output]) -> list[object]:
