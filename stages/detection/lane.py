@@ -40,7 +40,8 @@ MAX_TAGS = 64
 SNAPSHOT_MS = 0.5
 """What a snapshot costs, measured for ten tags: the budget is counted, not clocked, so that state follows from inputs."""
 _IDLE_US = 60_000_000
-_LOOK_US = 1_000_000
+_LOOK_US = 5_000_000
+_LOOK_AGAIN_US = 1_000_000
 
 
 class LaneDetection:
@@ -56,7 +57,7 @@ class LaneDetection:
         self._watch_changed = False
         self._snapshot_due_us: dict[tuple[int, int], int] = {}
         self._next_work_us = 0
-        self._look_us = 0
+        self._look_us = self._looked_us = 0
         self._set_table(table)
 
     def _set_table(self, table: LaneTable) -> None:
@@ -221,7 +222,7 @@ class LaneDetection:
                 self._watch_changed = True
 
     def _work(self, watch: DeviceWatch, clock_us: int | None) -> list[Output]:
-        self._look_us = 0  # it may have learned, or opened an episode
+        self._look_us = min(self._look_us, self._looked_us + _LOOK_US)  # it may have learned, or opened an episode
         had, was_open = watch.disabled, watch.tracker.open
         messages = watch.work(clock_us)
         if watch.disabled and not had:
@@ -236,10 +237,11 @@ class LaneDetection:
         return self._look_us
 
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
-        """What is due by processing time: episodes of silent devices, snapshots. Looks once a second at most."""
+        """What is due by processing time: episodes of silent devices, snapshots. Looks every few seconds at most."""
         outputs: list[Output] = []
         if now_us < self._look_us:
             return outputs
+        self._looked_us = now_us
         silent_us = 1 << 62
         for watch in self._watches.values():
             if watch.fed_us and (watch.due_us is not None or watch.tracker.open is not None):
@@ -248,7 +250,9 @@ class LaneDetection:
                     outputs += _outputs(watch.device_id, self._close_silent(watch, now_us))
                 silent_us = min(silent_us, watch.fed_us + _IDLE_US)
         snapshot_us = self._snapshot(now_us, snapshots)
-        self._look_us = max(now_us + _LOOK_US, min(silent_us, snapshot_us))
+        # Little by little when there is more than the budget allows, else all that came due meanwhile in one go.
+        overdue = snapshot_us <= now_us
+        self._look_us = max(now_us + (_LOOK_AGAIN_US if overdue else _LOOK_US), min(silent_us, snapshot_us))
         return outputs
 
     def _close_silent(self, watch: DeviceWatch, now_us: int) -> list[bytes]:
@@ -278,15 +282,18 @@ class LaneDetection:
         next_us = 1 << 62
         for device_id, watch in self._watches.items():
             for window_s in watch.learned:
-                # A fixed share of the interval by device: the devices of a plant do not all come at once.
-                first_us = now_us + interval_us * (device_id * 37 % 64) // 64
-                due_us = self._snapshot_due_us.setdefault((device_id, window_s), first_us)
+                due_us = self._snapshot_due_us.get((device_id, window_s))
+                if due_us is None:
+                    # A fixed share of the interval by device: the devices of a plant do not all come at once.
+                    due_us = now_us + interval_us * (device_id * 37 % 64) // 64
+                    self._snapshot_due_us[device_id, window_s] = due_us
                 if now_us >= due_us:
                     due.append((due_us, device_id, window_s))
-                next_us = min(next_us, due_us)
-        for _, device_id, window_s in sorted(due):
+                else:
+                    next_us = min(next_us, due_us)
+        for due_us, device_id, window_s in sorted(due):
             if not budget.take():
-                break
+                return due_us
             self._write(self._watches[device_id], window_s)
             self._watch_changed |= self._watches[device_id].merges
             self._snapshot_due_us[device_id, window_s] = now_us + interval_us
