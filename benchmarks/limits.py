@@ -105,8 +105,8 @@ def copy_limit(line: Line, messages: Sequence[Message], *, seconds: float) -> di
 def reference(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> float:
     """COPY limit of the instance that a scenario has just used, with its rows taken away: what `ratio_to_copy_limit` refers to.
 
-    Measured first it would leave the scenario a checkpoint and pages the disk is still owed, a fifth of a drain's rate. Its rows go
-    to partitions of which none was closed.
+    Afterwards, so that what it leaves to checkpoint and to the disk does not weigh on the scenario. Its rows go to partitions of which
+    none was closed.
     """
     with line.progress.step("empty the tables"), connect(line.dsn, application="bench", autocommit=True) as connection:
         connection.execute("TRUNCATE samples")
