@@ -26,6 +26,7 @@ from schemas.registry import TagDefinition
 from schemas.settings import KafkaSettings
 from stack import instance, jobs, render
 from stack.config import Parallelism, StackConfig
+from stages.config import CatchUpConfig, TelemetryConfig
 from stages.telemetry import Origin, Output, TelemetryLogic
 from tests.golden.runner import case_names
 from tests.golden.support import (
@@ -76,9 +77,11 @@ def dirty_part(number: int) -> list[Send]:
 
 @dataclass
 class Alone:
-    """The stages without a cluster, fed the same: tells when the job has done with a phase."""
+    """The stages without a cluster, fed the same, frame by frame: tells when the job has done with a phase."""
 
-    logic: TelemetryLogic = field(default_factory=TelemetryLogic)
+    logic: TelemetryLogic = field(
+        default_factory=lambda: TelemetryLogic(TelemetryConfig(catch_up=CatchUpConfig(max_wait_s=0.0)))
+    )
     outputs: list[Output] = field(default_factory=list)
 
     def take(self, steps: Iterable[Send | Publish]) -> list[Output]:
