@@ -17,7 +17,7 @@ from schemas import codec, topics
 from schemas import frame as frames
 from schemas.frame import Frame, Stream
 from schemas.registry import Registry, TagDefinition
-from schemas.verdicts import LATE_FLAG, REJECT_FROM, VERDICT_MASK
+from schemas.verdicts import LATE_FLAG
 from stages import aggregate_batch, packing, rejects, stretch, validation
 from stages.clocks import DeviceClocks
 from stages.config import TelemetryConfig
@@ -25,7 +25,7 @@ from stages.dedup import LaneDedup
 from stages.detection.lane import LaneDetection, SnapshotBudget
 from stages.detection.protocol import ScoreListener
 from stages.held import HeldFrame, HeldFrames
-from stages.lane_table import LaneTable, TagView, compile_table
+from stages.lane_table import NEVER_US, LaneTable, TagView, compile_table
 from stages.latest import LaneLatest
 from stages.memory import TagMemory
 from stages.outputs import Output
@@ -171,9 +171,8 @@ class Lane:
             closed = self.windows.close()
         for each, mine, time_us in together.split(_in_frame_order(verdict, segments)):
             outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(each.frame, verdict=mine)))
-            if judgement.accepted is not None and ((mine & VERDICT_MASK) >= REJECT_FROM).any():
-                judged = each.frame.with_verdict(mine)
-                outputs += rejects.samples(judged, time_us, self.registry, each.origin, now_us)
+            if judgement.accepted is not None:
+                outputs += rejects.samples(each.frame, mine, time_us, self.registry, each.origin, now_us)
             self._count(each.frame)
         if closed:
             outputs += self._emit(closed)
@@ -184,7 +183,7 @@ class Lane:
             outputs += self.detection.observe(self.latest, self.windows.clocks)
         if view.any_rate or view.any_stuck:
             self._changed.add(f"memory/{stream.name}")
-        if self.latest.dirty and now_us >= self._latest_due_us(now_us):
+        if now_us >= self._latest_due_us(now_us):
             outputs.append(self._latest(now_us))
         self._due_us = 0
         return outputs
@@ -252,23 +251,24 @@ class Lane:
             outputs += self._emit(closed)
             self.detection.on_closed(closed, now_us)
         outputs += self.detection.on_timer(now_us, snapshots)
-        if self.latest.dirty and now_us >= self._latest_due_us(now_us):
+        if now_us >= self._latest_due_us(now_us):
             outputs.append(self._latest(now_us))
         if now_us >= self._progress_due_us():
             outputs.append(self._progress(now_us))
-        self._due_us = min(self.windows.idle_due_us, self.detection.look_due_us, self._progress_due_us())
-        if self.latest.dirty:
-            self._due_us = min(self._due_us, self._latest_due_us(now_us))
+        own_us = min(self._latest_due_us(now_us), self._progress_due_us())
+        self._due_us = min(own_us, self.windows.idle_due_us, self.detection.look_due_us)
         return outputs
 
     def _progress_due_us(self) -> int:
         counters, config = self.counters, self.config
         if not (counters.news or counters.more_frames):
-            return 1 << 62
+            return NEVER_US
         interval_s = config.progress_interval_s if counters.news else config.progress_quiet_interval_s
         return counters.progress_sent_us + round(interval_s * 1e6)
 
     def _latest_due_us(self, now_us: int) -> int:
+        if not self.latest.dirty:
+            return NEVER_US
         return self.counters.latest_sent_us + self._latest_interval_us(now_us)
 
     def _latest_interval_us(self, now_us: int) -> int:
@@ -405,8 +405,11 @@ class Lane:
 
 def _old_of_new(old_tag_id: NDArray[np.int32], table: LaneTable) -> NDArray[np.intp]:
     """Old slot of each slot of the new table, -1 for none."""
-    old = {tag: slot for slot, tag in enumerate(old_tag_id.tolist())}
-    return np.array([old.get(tag, -1) for tag in table.tag_id.tolist()], dtype=np.intp)
+    slots = table.slots_of(old_tag_id)
+    stays = np.flatnonzero(slots < len(table.tags))
+    old_of_new = np.full(len(table.tags), -1, dtype=np.intp)
+    old_of_new[slots[stays]] = stays
+    return old_of_new
 
 
 def _in_frame_order(verdict: NDArray[np.uint8], segments: Segments) -> NDArray[np.uint8]:

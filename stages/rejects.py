@@ -60,16 +60,24 @@ def undecodable(message: bytes, origin: Origin, now_us: int, error: SchemaError)
     return whole(message, origin, now_us, reason, str(error))
 
 
-def samples(judged: Frame, time_us: NDArray[np.int64], registry: Registry, origin: Origin, now_us: int) -> list[Output]:
-    """One record per reject reason among the verdicts of a judged frame; `time_us` its source times, shape (n,)."""
-    assert judged.verdict is not None
-    verdict = judged.verdict & VERDICT_MASK
-    found = np.unique(verdict)
+def samples(
+    judged: Frame,
+    verdict: NDArray[np.uint8],
+    time_us: NDArray[np.int64],
+    registry: Registry,
+    origin: Origin,
+    now_us: int,
+) -> list[Output]:
+    """One record per reject reason among the verdicts of a frame, shape (n,); `time_us` its source times, shape (n,)."""
+    codes = verdict & VERDICT_MASK
+    refused = codes[codes >= REJECT_FROM]
+    outputs: list[Output] = []
+    if not len(refused):
+        return outputs
     tag_id = judged.tag_id
-    outputs = []
-    for code in found[found >= REJECT_FROM].tolist():
+    for code in np.unique(refused).tolist():
         reason = Verdict(code)
-        at = np.flatnonzero(verdict == code)
+        at = np.flatnonzero(codes == code)
         first = int(at[0])
         detail = _describe(
             reason, judged, registry.tags.get(int(tag_id[first])), int(tag_id[first]), first, int(time_us[first])

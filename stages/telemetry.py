@@ -163,7 +163,7 @@ class TelemetryLogic:
             detail = f"identity seen before with another checksum than {decoded.checksum}"
             outputs.append(rejects.whole(message, origin, now_us, RecordReject.IDENTITY_CONFLICT, detail, decoded))
             return outputs
-        gathers = self._gathers(decoded, now_us)
+        gathers = self._gathers(lane, decoded, now_us)
         if lane.held and not gathers:
             outputs += self._release(lane, now_us, force=True)
         unknown = decoded.registry_version > self.registry.version or not self._ready(lane)
@@ -177,7 +177,7 @@ class TelemetryLogic:
             outputs += self._judge_unknown(lane, now_us)
         return outputs
 
-    def _gathers(self, decoded: Frame, now_us: int) -> bool:
+    def _gathers(self, lane: Lane, decoded: Frame, now_us: int) -> bool:
         """Whether a frame is behind, and small enough that it is worth judging with others.
 
         What is older than samples may be is no backlog: its gateway has no clock.
@@ -187,7 +187,7 @@ class TelemetryLogic:
             self.config.behind_s * 1e6 < behind_us < self.config.validation.too_old_days * 86_400e6
             and 2 * decoded.samples <= catch_up.max_samples
             and catch_up.max_wait_s > 0
-            and not (self._singly and decoded.lane_key in self._singly)
+            and lane.lane_key not in self._singly
         )
 
     def _judge(self, lane: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
@@ -221,7 +221,7 @@ class TelemetryLogic:
     def _gathered(self, lane: Lane, now_us: int) -> bool:
         """Whether what a lane holds is to be judged now."""
         catch_up, oldest = self.config.catch_up, lane.held.queue[0]
-        if not self._gathers(oldest.frame, now_us):
+        if not self._gathers(lane, oldest.frame, now_us):
             return True
         behind_us = now_us - oldest.frame.closed_time_us
         wait_us = min(behind_us * catch_up.share, catch_up.max_wait_s * 1e6)

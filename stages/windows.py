@@ -24,7 +24,7 @@ from stages import aggregates, packing
 from stages.aggregates import COUNT, Runs, merge, summarise
 from stages.clocks import DeviceClocks
 from stages.config import WindowConfig
-from stages.lane_table import Index, LaneTable, TagView
+from stages.lane_table import NEVER_US, Index, LaneTable, TagView
 from stages.segments import Segments
 from stages.validation import Judgement
 
@@ -122,7 +122,7 @@ class LaneWindows:
 
     def none_late_by_another(self, segments: Segments, view: TagView) -> bool:
         """Whether no sample of these can be late because another of them moved its device's clock."""
-        lateness_us = min(map(self.lateness_us, self.table.window_sizes_s), default=1 << 62)
+        lateness_us = min(map(self.lateness_us, self.table.window_sizes_s), default=NEVER_US)
         first_us, last_us = segments.time_us[segments.starts], segments.time_us[segments.starts + segments.counts - 1]
         if int(last_us.max()) - int(first_us.min()) < lateness_us:
             return True
@@ -177,8 +177,7 @@ class LaneWindows:
         newest_us = self.clocks.newest_us
         closed = []
         for key, block in self.blocks.items():
-            size_s, start_us = key
-            due_us = start_us + size_s * 1_000_000 + self._delay_us
+            due_us = self._due_us(key)
             if block.pending and due_us <= newest_us:
                 closed.append(self._take(key, block, self.clocks.clock_us >= due_us))
         found = [each for each in closed if each is not None]
@@ -196,21 +195,25 @@ class LaneWindows:
         closed = []
         for key, block in self.blocks.items():
             if block.pending:
-                size_s, start_us = key
-                closed.append(self._take(key, block, running_us >= start_us + size_s * 1_000_000 + self._delay_us))
+                closed.append(self._take(key, block, running_us >= self._due_us(key)))
         if self.clocks.forget_silent(running_us, now_us, round(self.config.forget_idle_s * 1e6), self._last_end_us()):
             self._forget()
         self._next_idle_us = now_us + min(max(self._idle_wait_us(running_us), min(idle_us, 1_000_000)), idle_us)
         return [each for each in closed if each is not None]
 
+    def _due_us(self, key: BlockKey) -> int:
+        """What a device's clock has to reach for this window to be emitted first."""
+        size_s, start_us = key
+        return start_us + size_s * 1_000_000 + self._delay_us
+
     def _idle_wait_us(self, running_us: NDArray[np.int64]) -> int:
         """How long until a silent device's clock can have passed the end of a pending window: it runs one second per second."""
-        wait_us = 1 << 62
-        for (size_s, start_us), block in self.blocks.items():
+        wait_us = NEVER_US
+        for key, block in self.blocks.items():
             if block.pending:
-                left_us = start_us + size_s * 1_000_000 + self._delay_us - running_us
+                left_us = self._due_us(key) - running_us
                 # Devices without any clock yet are that far away that they never count.
-                wait_us = min(wait_us, int(left_us.min(where=left_us > 0, initial=1 << 62)))
+                wait_us = min(wait_us, int(left_us.min(where=left_us > 0, initial=NEVER_US)))
         return wait_us
 
     def close_all(self) -> list[Closed]:

@@ -28,7 +28,7 @@ from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Features, ScoreListener, Subject
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
-from stages.lane_table import LaneTable, TagView
+from stages.lane_table import NEVER_US, LaneTable, TagView
 from stages.latest import TIME, VALUE, LaneLatest
 from stages.outputs import Output
 from stages.segments import Segments
@@ -197,7 +197,7 @@ class LaneDetection:
         if clocks.newest_us < self._next_work_us:
             return []
         outputs: list[Output] = []
-        next_us = 1 << 62
+        next_us = NEVER_US
         clock_of = dict(zip(clocks.devices.tolist(), clocks.clock_us.tolist(), strict=True))
         for device_id, watch in self._watches.items():
             if watch.due_us is not None:
@@ -242,7 +242,7 @@ class LaneDetection:
         if now_us < self._look_us:
             return outputs
         self._looked_us = now_us
-        silent_us = 1 << 62
+        silent_us = NEVER_US
         for watch in self._watches.values():
             if watch.fed_us and (watch.due_us is not None or watch.tracker.open is not None):
                 if now_us - watch.fed_us >= _IDLE_US:
@@ -279,7 +279,7 @@ class LaneDetection:
         """Write what is due, longest overdue first, as far as the budget goes; when the next is due."""
         interval_us = round(self.config.snapshot_interval_s * 1e6)
         due: list[tuple[int, int, int]] = []
-        next_us = 1 << 62
+        next_us = NEVER_US
         for device_id, watch in self._watches.items():
             for window_s in watch.learned:
                 due_us = self._snapshot_due_us.get((device_id, window_s))

@@ -174,14 +174,12 @@ class Driver:
         if state is not None:
             self.state = {lane: dict(parts) for lane, parts in state.items()}
         self.logic = self._fresh()
-        for lane, parts in self.state.items():
-            self.logic.restore(lane, dict(parts))
+        self.restore()
 
     def restore(self) -> None:
         """Put the lanes of this logic back to the state kept, as the adapter does after a failure."""
         for lane, parts in self.state.items():
             self.logic.restore(lane, dict(parts))
-            self.logic.take_changes(lane)
 
     def checkpoint(self) -> dict[str, dict[str, bytes]]:
         """Copy of the state kept so far."""
