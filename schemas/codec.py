@@ -145,3 +145,29 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
         msg = f"{schema.name} v{schema.version} has {len(message) - body.tell()} bytes too many"
         raise UndecodableError(msg)
     return schema.name, record
+
+
+def read_long(data: bytes, at: int) -> tuple[int, int]:
+    """Avro int or long at a place, and the place behind it; raises IndexError or ValueError for bytes that are none."""
+    zigzag = shift = 0
+    while True:
+        byte = data[at]
+        at += 1
+        zigzag |= (byte & 0x7F) << shift
+        if byte < 0x80:
+            return (zigzag >> 1) ^ -(zigzag & 1), at
+        shift += 7
+        if shift > 63:
+            msg = "an Avro long has at most ten bytes"
+            raise ValueError(msg)
+
+
+def long_bytes(value: int) -> bytes:
+    """Avro's encoding of an int or long."""
+    zigzag = (value << 1) ^ (value >> 63)
+    found = bytearray()
+    while zigzag > 0x7F:
+        found.append(zigzag & 0x7F | 0x80)
+        zigzag >>= 7
+    found.append(zigzag)
+    return bytes(found)

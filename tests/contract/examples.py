@@ -47,7 +47,7 @@ def frame(samples: int = 12) -> frames.Frame:
         quality=quality,
         traceparent="00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01",
     )
-    return built.with_verdict(verdict)
+    return dataclasses.replace(built, verdict=verdict)
 
 
 def frame_record(built: frames.Frame) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -128,7 +129,7 @@ def _frame(
         value=np.concatenate([values[name] for name in tags]),
         quality=np.zeros(len(times) * len(tags), np.uint16),
     )
-    return built.with_verdict(np.zeros(built.samples, np.uint8))
+    return dataclasses.replace(built, verdict=np.zeros(built.samples, np.uint8))
 
 
 def _windows(lane_of: dict[str, Any], tag_id: int, times: Any, value: Any, window_s: int) -> Record:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import itertools
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -92,7 +93,7 @@ def make_frame(
         value=np.asarray(value, dtype=np.float64),
         quality=np.broadcast_to(np.asarray(quality, dtype=np.uint16), n).copy(),
     )
-    return built.with_verdict(np.broadcast_to(np.asarray(verdict, dtype=np.uint8), n).copy())
+    return dataclasses.replace(built, verdict=np.broadcast_to(np.asarray(verdict, dtype=np.uint8), n).copy())
 
 
 def validated(item: Frame) -> Record:
