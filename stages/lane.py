@@ -170,7 +170,7 @@ class Lane:
                 verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
             closed = self.windows.close()
         for each, mine, time_us in together.split(_in_frame_order(verdict, segments)):
-            outputs.append(Output(topics.VALIDATED.name, self.key, frames.encode(each.frame, verdict=mine)))
+            outputs.append(Output(topics.VALIDATED.name, self.key, frames.judged(each.message, each.frame, mine)))
             if judgement.accepted is not None:
                 outputs += rejects.samples(each.frame, mine, time_us, self.registry, each.origin, now_us)
             self._count(each.frame)

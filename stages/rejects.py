@@ -74,13 +74,12 @@ def samples(
     outputs: list[Output] = []
     if not len(refused):
         return outputs
-    tag_id = judged.tag_id
     for code in np.unique(refused).tolist():
         reason = Verdict(code)
         at = np.flatnonzero(codes == code)
-        first = int(at[0])
+        tag_id, first = judged.tag_ids[judged.tag_index[at]], int(at[0])
         detail = _describe(
-            reason, judged, registry.tags.get(int(tag_id[first])), int(tag_id[first]), first, int(time_us[first])
+            reason, judged, registry.tags.get(int(tag_id[0])), int(tag_id[0]), first, int(time_us[first])
         )
         value = codec.encode(
             "Rejected",
@@ -91,7 +90,7 @@ def samples(
                 **_identity(judged),
                 "samples": len(at),
                 "position": at.astype(np.int32),
-                "tag_id": tag_id[at],
+                "tag_id": tag_id,
                 "time_us": time_us[at],
                 "value": judged.value[at],
                 "quality": judged.quality[at],

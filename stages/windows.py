@@ -144,12 +144,10 @@ class LaneWindows:
         if keep is not None and not keep.any():
             return None
         late: NDArray[np.bool_] | None = None
-        whole: list[
-            NDArray[np.int64]
-        ] = []  # partials of the whole frame by tag, shared by the window lengths it fits in
+        whole = _Whole(segments, view, judgement.good, None if keep is None else np.flatnonzero(keep))
         with np.errstate(all="ignore"):  # values near the end of the double range may overflow their m2
             for size_s in self.table.window_sizes_s:
-                late_here = _SizeFold(self, segments, view, judgement, keep, size_s).run(whole)
+                late_here = _SizeFold(self, whole, size_s).run()
                 if late_here is not None:
                     late = late_here if late is None else late | late_here
         self._advance(segments, view, keep, now_us)
@@ -285,32 +283,59 @@ class LaneWindows:
         return self._place(key, rows, tag_id)
 
 
-class _SizeFold:
-    """Folding of one frame into the windows of one length."""
+class _Whole:
+    """A stretch's samples that are folded, `chosen` (None: all). Window lengths that they fit in share their partials by tag."""
 
     def __init__(
         self,
-        windows: LaneWindows,
         segments: Segments,
         view: TagView,
-        judgement: Judgement,
-        keep: NDArray[np.bool_] | None,
-        size_s: int,
+        good: NDArray[np.bool_] | None,
+        chosen: NDArray[np.intp] | None,
     ) -> None:
-        self.windows = windows
-        self.segments = segments
-        self.view = view
-        self.good = judgement.good
+        self.segments, self.view, self.chosen = segments, view, chosen
+        self._good = good
+        self._by_tag: tuple[Index, NDArray[np.int64]] | None = None
+
+    def by_tag(self, chosen: NDArray[np.intp] | None) -> tuple[Index, NDArray[np.int64]]:
+        """Columns and partials of chosen samples, all of which lie in one window: the runs are the tags."""
+        if chosen is not self.chosen:
+            return self._summarise(chosen)
+        if self._by_tag is None:
+            self._by_tag = self._summarise(chosen)
+        return self._by_tag
+
+    def _summarise(self, chosen: NDArray[np.intp] | None) -> tuple[Index, NDArray[np.int64]]:
+        segments, view = self.segments, self.view
+        if chosen is None:
+            index = view.index if segments.present is None else view.slots[segments.present]
+            return index, summarise(self.runs(None, segments.starts, segments.counts))
+        entry = segments.entry[chosen]
+        starts = _starts(entry[1:] != entry[:-1])
+        return view.slots[entry[starts]], summarise(self.runs(chosen, starts, np.diff(starts, append=len(entry))))
+
+    def runs(self, chosen: NDArray[np.intp] | None, starts: NDArray[np.intp], counts: NDArray[np.intp]) -> Runs:
+        """Runs of chosen samples."""
+        segments, good = self.segments, self._good
+        time_us, value, rank = segments.time_us, segments.value, segments.rank
+        if chosen is not None:
+            time_us, value, rank = time_us[chosen], value[chosen], rank[chosen]
+            good = None if good is None else good[chosen]
+        return Runs(starts=starts, counts=counts, time_us=time_us, value=value, rank=rank, good=good)
+
+
+class _SizeFold:
+    """Folding of one stretch into the windows of one length."""
+
+    def __init__(self, windows: LaneWindows, whole: _Whole, size_s: int) -> None:
+        self.windows, self.whole = windows, whole
+        self.segments, self.view = whole.segments, whole.view
         self.size_s = size_s
         self.size_us = size_s * 1_000_000
-        if not view.windowed_all[size_s]:
-            mine = view.windowed[size_s][segments.entry]
-            keep = mine if keep is None else keep & mine
-        self.keep = keep
 
-    def run(self, whole: list[NDArray[np.int64]]) -> NDArray[np.bool_] | None:
+    def run(self) -> NDArray[np.bool_] | None:
         """Mask of late samples, shape (n,) in sorted order, or None."""
-        chosen = None if self.keep is None else np.flatnonzero(self.keep)
+        chosen = self._windowed()
         if chosen is not None and not len(chosen):
             return None
         time_us = self.segments.time_us if chosen is None else self.segments.time_us[chosen]
@@ -326,10 +351,18 @@ class _SizeFold:
             oldest_us, newest_us = int(time_us.min()), int(time_us.max())
         number = oldest_us // self.size_us
         if number == newest_us // self.size_us:
-            self._fold_one(chosen, number, whole)
+            self.windows.block((self.size_s, number * self.size_us)).fold(*self.whole.by_tag(chosen))
         else:
             self._fold_many(chosen, time_us)
         return late
+
+    def _windowed(self) -> NDArray[np.intp] | None:
+        """Chosen samples of tags that have windows of this length."""
+        chosen = self.whole.chosen
+        if self.view.windowed_all[self.size_s]:
+            return chosen
+        mine = self.view.windowed[self.size_s][self.segments.entry]
+        return np.flatnonzero(mine) if chosen is None else chosen[mine[chosen]]
 
     def _drop_late(
         self, chosen: NDArray[np.intp] | None, time_us: NDArray[np.int64], floor_us: NDArray[np.int64]
@@ -344,26 +377,11 @@ class _SizeFold:
         late[chosen[too_late]] = True
         return late, chosen[~too_late]
 
-    def _fold_one(self, chosen: NDArray[np.intp] | None, number: int, whole: list[NDArray[np.int64]]) -> None:
-        """All samples lie in one window: the runs are the tags."""
-        segments, view = self.segments, self.view
-        if chosen is None:
-            if not whole:
-                whole.append(summarise(self._runs(None, segments.starts, segments.counts)))
-            part = whole[0]
-            index = view.index if segments.present is None else view.slots[segments.present]
-        else:
-            entry = segments.entry[chosen]
-            starts = _starts(entry[1:] != entry[:-1])
-            part = summarise(self._runs(chosen, starts, np.diff(starts, append=len(entry))))
-            index = view.slots[entry[starts]]
-        self.windows.block((self.size_s, number * self.size_us)).fold(index, part)
-
     def _fold_many(self, chosen: NDArray[np.intp] | None, time_us: NDArray[np.int64]) -> None:
         entry = self.segments.entry if chosen is None else self.segments.entry[chosen]
         number = time_us // self.size_us
         starts = _starts((entry[1:] != entry[:-1]) | (number[1:] != number[:-1]))
-        part = summarise(self._runs(chosen, starts, np.diff(starts, append=len(entry))))
+        part = summarise(self.whole.runs(chosen, starts, np.diff(starts, append=len(entry))))
         slots, number = self.view.slots[entry[starts]], number[starts]
         order = np.argsort(number, kind="stable")
         bounds = _starts(number[order][1:] != number[order][:-1]).tolist()
@@ -371,14 +389,6 @@ class _SizeFold:
             mine = order[start:stop]
             key = (self.size_s, int(number[mine[0]]) * self.size_us)
             self.windows.block(key).fold(slots[mine], part.take(mine, axis=1))
-
-    def _runs(self, chosen: NDArray[np.intp] | None, starts: NDArray[np.intp], counts: NDArray[np.intp]) -> Runs:
-        segments, good = self.segments, self.good
-        time_us, value, rank = segments.time_us, segments.value, segments.rank
-        if chosen is not None:
-            time_us, value, rank = time_us[chosen], value[chosen], rank[chosen]
-            good = None if good is None else good[chosen]
-        return Runs(starts=starts, counts=counts, time_us=time_us, value=value, rank=rank, good=good)
 
 
 def _starts(changes: NDArray[np.bool_]) -> NDArray[np.intp]:
