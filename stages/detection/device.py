@@ -82,30 +82,26 @@ class DeviceWatch:
         else:
             self._waiting.extend((window_s, merged) for merged in merger.put(features))
 
-    def work(self, clock_us: int | None) -> list[bytes]:
-        """Score and learn what waits, as far as the device's clock allows (None: all).
-
-        The Anomaly records that follow.
-        """
-        messages: list[bytes] = []
-        if clock_us is None:
+    def next(self, clock_us: int | None) -> tuple[int, Features] | None:
+        """The next window to be scored, and its length, if the device's clock allows one (None: all that waits)."""
+        if clock_us is None and not self._waiting:
             for window_s, merger in self._merging.items():
                 self._waiting.extend((window_s, merged) for merged in merger.rest())
-        while self._waiting and (
-            clock_us is None
-            or self._waiting[0][1].end_us + self._confirm_us <= clock_us
-            or len(self._waiting) > MAX_WAITING
-        ):
-            window_s, features = self._waiting.popleft()
-            messages += self._work_one(window_s, features)
-        return messages
+        if not self._waiting:
+            return None
+        window_s, features = self._waiting[0]
+        may = clock_us is None or features.end_us + self._confirm_us <= clock_us or len(self._waiting) > MAX_WAITING
+        if not may:
+            return None
+        self._waiting.popleft()
+        return window_s, self._in_mode(features)
 
-    def _work_one(self, window_s: int, features: Features) -> list[bytes]:
+    def judge(self, window_s: int, features: Features) -> list[bytes]:
+        """Score and learn a window that `next` gave; the Anomaly records that follow."""
         found = self.detectors.get(window_s)
         if found is None or self.disabled:
             return []
         subject, detector = found
-        features = self._in_mode(features)
         try:
             score = detector.score(features)
             detector.learn(features)

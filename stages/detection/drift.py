@@ -44,7 +44,7 @@ class DriftModel:
     def learn(self, deviations: Deviations) -> None:
         """See Model. A level that cannot be judged now says nothing."""
         self._age += 1
-        for at, deviation in enumerate(deviations.level):
+        for at, deviation in enumerate(deviations.level.tolist()):
             if not deviation:
                 continue
             held = min(max(deviation, -_CLIP), _CLIP)

@@ -12,7 +12,9 @@ are written when they change.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import logging
+from collections.abc import Iterable, Sequence
+from itertools import pairwise
 
 import numpy as np
 from numpy.typing import NDArray
@@ -27,12 +29,15 @@ from stages.detection.device import DeviceWatch
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Features, ScoreListener, Subject
+from stages.detection.scaled import ScaledDetector
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from stages.lane_table import NEVER_US, LaneTable, TagView
 from stages.latest import TIME, VALUE, LaneLatest
 from stages.outputs import Output
 from stages.segments import Segments
 from stages.windows import Closed
+
+_log = logging.getLogger(__name__)
 
 LAYOUT = 1
 MAX_TAGS = 64
@@ -152,22 +157,25 @@ class LaneDetection:
         vectors[:, unknown] = np.nan
         group, place = self._group[slots], self._place[slots]
         end_us = closed.start_us + closed.size_s * 1_000_000
-        for number in np.unique(group).tolist():
-            subject = self._groups[number]
-            here = group == number
-            full = np.full((5, len(subject.tag_id)), np.nan)
-            count = np.zeros(len(subject.tag_id), dtype=np.int64)
-            full[:, place[here]] = vectors[:, here]
-            count[place[here]] = good[here]
+        bounds = [0, *(np.flatnonzero(np.diff(group)) + 1).tolist(), len(group)]  # slots are in the order of devices
+        for low, high in pairwise(bounds):
+            subject = self._groups[int(group[low])]
+            if high - low == len(subject.tag_id):
+                full, count = vectors[:, low:high], good[low:high]
+            else:
+                full = np.full((5, len(subject.tag_id)), np.nan)
+                count = np.zeros(len(subject.tag_id), dtype=np.int64)
+                full[:, place[low:high]], count[place[low:high]] = vectors[:, low:high], good[low:high]
+            mean, variance, lowest, highest, trend = full
             features = Features(
                 start_us=closed.start_us,
                 end_us=end_us,
                 count=count,
-                mean=full[0],
-                variance=full[1],
-                low=full[2],
-                high=full[3],
-                trend=full[4],
+                mean=mean,
+                variance=variance,
+                low=lowest,
+                high=highest,
+                trend=trend,
             )
             watch = self._watches[subject.device_id]
             watch.put(subject.window_s, features, now_us)
@@ -196,15 +204,10 @@ class LaneDetection:
             self._note_modes(latest, values)
         if clocks.newest_us < self._next_work_us:
             return []
-        outputs: list[Output] = []
-        next_us = NEVER_US
         clock_of = dict(zip(clocks.devices.tolist(), clocks.clock_us.tolist(), strict=True))
-        for device_id, watch in self._watches.items():
-            if watch.due_us is not None:
-                outputs += self._work(watch, clock_of.get(device_id, UNSET_US))
-                if watch.due_us is not None:
-                    next_us = min(next_us, watch.due_us)
-        self._next_work_us = next_us
+        waiting = [watch for watch in self._watches.values() if watch.due_us is not None]
+        outputs = self._work([(watch, clock_of.get(watch.device_id, UNSET_US)) for watch in waiting])
+        self._next_work_us = min((watch.due_us for watch in waiting if watch.due_us is not None), default=NEVER_US)
         return outputs
 
     def _note_modes(self, latest: LaneLatest, values: NDArray[np.int64]) -> None:
@@ -221,15 +224,37 @@ class LaneDetection:
                 watch.context(mode, int(times[mine].max()))
                 self._watch_changed = True
 
-    def _work(self, watch: DeviceWatch, clock_us: int | None) -> list[Output]:
-        self._look_us = min(self._look_us, self._looked_us + _LOOK_US)  # it may have learned, or opened an episode
-        had, was_open = watch.disabled, watch.tracker.open
-        messages = watch.work(clock_us)
-        if watch.disabled and not had:
-            self._failures += 1
-        if messages or was_open is not None or not self.config.snapshot_interval_s:
-            self._watch_changed = True
-        return _outputs(watch.device_id, messages)
+    def _work(self, watches: Sequence[tuple[DeviceWatch, int | None]]) -> list[Output]:
+        """Score what waits, as far as each device's clock goes (None: all), a window of every device at a time."""
+        outputs: list[Output] = []
+        while due := [(watch, *found) for watch, clock_us in watches if (found := watch.next(clock_us)) is not None]:
+            self._look_us = min(
+                self._look_us, self._looked_us + _LOOK_US
+            )  # they may have learned, or opened an episode
+            self._prepare(due)
+            for watch, window_s, features in due:
+                had, was_open = watch.disabled, watch.tracker.open
+                messages = watch.judge(window_s, features)
+                if watch.disabled and not had:
+                    self._failures += 1
+                if messages or was_open is not None or not self.config.snapshot_interval_s:
+                    self._watch_changed = True
+                outputs += _outputs(watch.device_id, messages)
+        return outputs
+
+    def _prepare(self, due: Sequence[tuple[DeviceWatch, int, Features]]) -> None:
+        """Have windows examined together by detectors that can: fifty devices cost little more than one."""
+        windows = [
+            (detector, features)
+            for watch, window_s, features in due
+            if not watch.disabled and isinstance(detector := watch.detectors[window_s][1], ScaledDetector)
+        ]
+        if len(windows) < 2:
+            return
+        try:
+            ScaledDetector.prepare(windows)
+        except Exception:  # each looks at its own then, and the one to blame is disabled
+            _log.exception("windows could not be examined together", extra={"windows": len(windows)})
 
     @property
     def look_due_us(self) -> int:
@@ -246,7 +271,7 @@ class LaneDetection:
         for watch in self._watches.values():
             if watch.fed_us and (watch.due_us is not None or watch.tracker.open is not None):
                 if now_us - watch.fed_us >= _IDLE_US:
-                    outputs += self._work(watch, None)
+                    outputs += self._work([(watch, None)])
                     outputs += _outputs(watch.device_id, self._close_silent(watch, now_us))
                 silent_us = min(silent_us, watch.fed_us + _IDLE_US)
         snapshot_us = self._snapshot(now_us, snapshots)
@@ -271,7 +296,7 @@ class LaneDetection:
 
     def flush(self) -> list[Output]:
         """Scores what waits, at the end of a bounded input. Open episodes stay open: nobody has seen their end."""
-        return [output for watch in self._watches.values() for output in self._work(watch, None)]
+        return self._work([(watch, None) for watch in self._watches.values()])
 
     # --- state -----------------------------------------------------------------------------------------------------------
 

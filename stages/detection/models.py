@@ -15,14 +15,7 @@ from river import anomaly, proba
 
 from stages import packing
 from stages.detection.scaling import Deviations
-
-HALF_AT = 6.0
-"""Standard deviations that make half a score."""
-
-
-def strength(deviation: float) -> float:
-    """Score of a deviation in standard deviations, in [0, 1)."""
-    return -math.expm1(-math.log(2.0) / HALF_AT * deviation)
+from stages.detection.strength import strength
 
 
 class Model(Protocol):
@@ -57,13 +50,13 @@ class GaussianModel:
         self._memory = memory
         self._scorer = anomaly.GaussianScorer(window_size=None, grace_period=grace)
 
-    @staticmethod
-    def _size(deviations: Deviations) -> float:
-        return math.log1p(max(deviations.largest, default=0.0))
-
     def score(self, deviations: Deviations) -> float:
         """See Model."""
-        size = self._size(deviations)
+        return self.score_peak(deviations.peak)
+
+    def score_peak(self, peak: float) -> float:
+        """The same, given the largest deviation."""
+        size = math.log1p(peak)
         if size <= self._scorer.gaussian.mu:
             return 0.0
         return strength(math.expm1(size)) * float(self._scorer.score_one(None, size))
@@ -74,7 +67,11 @@ class GaussianModel:
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
-        size = self._size(deviations)
+        self.learn_peak(deviations.peak)
+
+    def learn_peak(self, peak: float) -> None:
+        """The same, given the largest deviation."""
+        size = math.log1p(peak)
         gaussian = self._scorer.gaussian
         if gaussian.n_samples >= self._scorer.grace_period:
             size = min(size, gaussian.mu + 4.0 * max(gaussian.sigma, 0.05))
@@ -112,9 +109,10 @@ class HalfSpaceModel:
         self._scored: tuple[Deviations, dict[str, float], float] | None = None
 
     def _features(self, deviations: Deviations) -> dict[str, float]:
-        most = (sorted(deviations.largest, reverse=True) + [0.0, 0.0, 0.0])[:3]
-        kinds = [max(map(abs, kind), default=0.0) for kind in (deviations.level, deviations.step, deviations.spread)]
-        square = math.sqrt(math.fsum(each * each for each in deviations.largest) / max(len(deviations.largest), 1))
+        largest = deviations.largest.tolist()
+        most = (sorted(largest, reverse=True) + [0.0, 0.0, 0.0])[:3]
+        kinds = [float(np.abs(kind).max()) for kind in (deviations.level, deviations.step, deviations.spread)]
+        square = math.sqrt(math.fsum(each * each for each in largest) / len(largest))
         sizes = (-math.expm1(-size / 4.0) for size in (*kinds, *most, square))
         return dict(zip(self.FEATURES, sizes, strict=True))
 

@@ -13,15 +13,15 @@ seen. P is renewed every `_RENEW` windows, so a window costs two products of a m
 from __future__ import annotations
 
 import math
-from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
-from stages.detection.models import GaussianModel, strength
+from stages.detection.models import GaussianModel
 from stages.detection.rarity import FIELDS, Rarity
 from stages.detection.scaling import Deviations
+from stages.detection.strength import strengths
 
 _CLIP = 6.0
 _LEAST = 1.0
@@ -175,43 +175,39 @@ class RelationModel:
         self._grace = max(grace, 3 * tags)
         self._relation = Relation(tags, memory=memory)
         self._sizes = GaussianModel()
-        self._measured: tuple[Deviations, Vector | None, Deviations | None] | None = None
+        self._measured: tuple[Deviations, Vector | None, Vector | None] | None = None
 
     def _known(self, deviations: Deviations) -> Vector | None:
         """Deviations of level, shape (tags,); None while some tag's cannot be judged: it would seem not to follow the others."""
-        if self._tags < 2 or not any(deviations.level):
+        level = deviations.level
+        missing = level == 0.0
+        if self._tags < 2 or missing.all() or (missing & (self._relation.sizes > _UNKNOWN)).any():
             return None
-        if any(
-            not one and size > _UNKNOWN
-            for one, size in zip(deviations.level, self._relation.sizes.tolist(), strict=True)
-        ):
-            return None
-        return np.array([min(max(one, -_CLIP), _CLIP) for one in deviations.level])
+        return np.minimum(np.maximum(level, -_CLIP), _CLIP)
 
-    def _measure(self, deviations: Deviations) -> tuple[Vector | None, Deviations | None]:
-        """Known deviations, and the same with the tags' distance from what the others make of them as the largest.
+    def _measure(self, deviations: Deviations) -> tuple[Vector | None, Vector | None]:
+        """Known deviations, and how far each tag is from what the others make of it.
 
         None for what is not known; a window that is scored and then learned is measured once.
         """
         if self._measured is None or self._measured[0] is not deviations:
-            z, found = self._known(deviations), None
-            if z is not None and self._relation.seen >= self._grace:
-                found = replace(deviations, largest=self._relation.alone(z).tolist())
-            self._measured = deviations, z, found
+            z = self._known(deviations)
+            known = z is not None and self._relation.seen >= self._grace
+            self._measured = deviations, z, self._relation.alone(z) if z is not None and known else None
         return self._measured[1], self._measured[2]
 
     def score(self, deviations: Deviations) -> float:
         """See Model."""
         _, alone = self._measure(deviations)
-        return 0.0 if alone is None else self._sizes.score(alone)
+        return 0.0 if alone is None else self._sizes.score_peak(float(alone.max()))
 
     def parts(self, deviations: Deviations) -> list[float]:
         """See Model: the tags that stand out."""
         _, alone = self._measure(deviations)
         if alone is None:
             return []
-        most = max(alone.largest)
-        return [strength(each) if each >= 0.5 * most else 0.0 for each in alone.largest]
+        parts: list[float] = np.where(alone >= 0.5 * alone.max(), strengths(alone), 0.0).tolist()
+        return parts
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""
@@ -220,7 +216,7 @@ class RelationModel:
         if z is None:
             return
         if alone is not None:
-            self._sizes.learn(alone)
+            self._sizes.learn_peak(float(alone.max()))
         self._relation.learn(z, renew=self._relation.seen + 1 == self._grace)
 
     def snapshot(self) -> bytes:

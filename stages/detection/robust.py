@@ -14,8 +14,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
-from stages.detection.models import strength
 from stages.detection.protocol import Features, Score, Subject
+from stages.detection.strength import strengths
 
 LAYOUT = 1
 _NORMAL = 1.4826
@@ -58,7 +58,7 @@ class RobustDetector:
         # More samples reach further by chance: what is usual for the largest of n is taken off.
         off = np.clip(off - np.sqrt(2.0 * np.log(np.maximum(features.count, 1))), 0.0, 1e9)
         grace = not known.any() or features.settled_s < _SETTLE_S
-        part = np.array([strength(each) for each in off.tolist()])
+        part = strengths(off)
         reach = 3.0 * spread
         with np.errstate(invalid="ignore"):
             seen = np.where(above > below, features.high, features.low)

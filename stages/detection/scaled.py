@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from stages import packing
 from stages.detection.drift import DriftModel
-from stages.detection.models import GaussianModel, HalfSpaceModel, Model, strength
+from stages.detection.models import GaussianModel, HalfSpaceModel, Model
 from stages.detection.protocol import Features, Score, Subject
 from stages.detection.relation import RelationModel
-from stages.detection.scaling import AdaptiveScaler, Deviations
+from stages.detection.scaling import AdaptiveScaler, Examined, examine
 
 LAYOUT = 1
 
@@ -24,43 +25,48 @@ class ScaledDetector:
     def __init__(self, subject: Subject, models: dict[str, tuple[Model, float]], **scaling: Any) -> None:
         self._scaler = AdaptiveScaler(subject, **scaling)
         self._models = models
-        self._measured: tuple[Features, Deviations] | None = None
+        self._examined: Examined | None = None
 
-    def _deviations(self, features: Features) -> Deviations:
-        """Deviations of a window; learning one that was just scored does not measure it again."""
-        if self._measured is None or self._measured[0] is not features:
-            self._measured = features, self._scaler.measure(features)
-        return self._measured[1]
+    @staticmethod
+    def prepare(windows: Sequence[tuple[ScaledDetector, Features]]) -> None:
+        """Examine the next window of each of several detectors in one go; scoring and learning them costs little then."""
+        examined = examine([(detector._scaler, features) for detector, features in windows])
+        for (detector, _), found in zip(windows, examined, strict=True):
+            detector._examined = found
+
+    def _examine(self, features: Features) -> Examined:
+        """What is known of a window: it is scored, then learned, and may have been prepared."""
+        if self._examined is None or self._examined.features is not features:
+            self._examined = examine([(self._scaler, features)])[0]
+        return self._examined
 
     def score(self, features: Features) -> Score:
         """See Detector."""
-        deviations = self._deviations(features)
-        doubt, part = 1.0, [strength(each) for each in deviations.largest]
+        deviations = self._examine(features).deviations
+        doubt, part = 1.0, deviations.part
         if not deviations.grace:
             for model, weight in self._models.values():
                 score = weight * model.score(deviations)
                 doubt *= 1.0 - score
                 if score and (beyond := model.parts(deviations)):
-                    part = [max(pair) for pair in zip(part, beyond, strict=True)]
-        low, high = np.array(deviations.expected_low), np.array(deviations.expected_high)
-        above = features.high - high > low - features.low
+                    part = np.maximum(part, beyond)
         return Score(
             value=min(max(1.0 - doubt, 0.0), 1.0),
             grace=deviations.grace,
-            part=np.array(part),
-            seen=np.where(above, features.high, features.low),
-            expected_low=low,
-            expected_high=high,
+            part=part,
+            seen=deviations.seen,
+            expected_low=deviations.expected_low,
+            expected_high=deviations.expected_high,
         )
 
     def learn(self, features: Features) -> None:
         """See Detector."""
-        deviations = self._deviations(features)
-        self._measured = None
-        if not deviations.grace:
+        examined = self._examine(features)
+        self._examined = None
+        if not examined.deviations.grace:
             for model, _ in self._models.values():
-                model.learn(deviations)
-        self._scaler.learn(features)
+                model.learn(examined.deviations)
+        self._scaler.commit(examined)
 
     def snapshot(self) -> bytes:
         """See Detector."""
@@ -82,6 +88,7 @@ class ScaledDetector:
         for name, length in lengths.items():
             self._models[name][0].restore(data[at : at + length])
             at += length
+        self._examined = None
 
 
 def relation(subject: Subject, **parameters: Any) -> ScaledDetector:

@@ -1,4 +1,4 @@
-"""Adaptive scaling: windows of a device become deviations in standard deviations, per tag and kind of change.
+"""Adaptive scaling: windows of devices become deviations in standard deviations, per tag and kind of change.
 
 Three views of each tag, because faults show in different ones: `level` (its mean against what is usual in this mode, and
 against its normal range), `step` (its mean against where the last windows were heading) and `spread` (its variance
@@ -9,11 +9,15 @@ Statistics are kept per mode, at most `MODES` of them. After a change of mode no
 level of a tag not for `level_settle_s`, unless it has shown that it is soon back: temperatures take that long, and a
 machine that warms up after a break is not broken. A deviation smaller than `resolution` of the tag's normal range is
 never worth an alarm, so it is the floor of every scale.
+
+`examine` looks at one window of each of many devices at once, which costs little more than one device does: some hundred
+small numpy operations. It changes nothing: what learning will make of the window is in the answer, and `commit` puts it in.
 """
 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,10 +25,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
+from stages.detection import tag_scale as scale
 from stages.detection.protocol import Features, Subject
-from stages.detection.tag_scale import CLIP, TagScale, TagWindow, bounded, clipped
+from stages.detection.strength import strengths
+from stages.detection.tag_scale import CLIP, TagWindows, Vector
 
 MODES = 6
+LAST, SLOPE, TREND, LAGGED = range(4)
+"""Rows of a course, what is remembered of a tag from window to window: its last mean and where it is heading, the weighted mean of
+its spread deviations, and whether it was not soon back at its level after the last change of mode."""
 _PROMPT_S = 60.0
 _WEIGHT = 0.3
 _WEIGHT_SCALE = (_WEIGHT / (2.0 - _WEIGHT)) ** 0.5
@@ -34,32 +43,46 @@ _LASTING_BOUND = 6.0
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Deviations:
-    """Deviations in standard deviations, one per tag, 0 where nothing can be said.
+    """Deviations in standard deviations, one per tag, shape (k,), 0 where nothing can be said.
 
-    `grace` when the mode is not known well enough. `largest` is the largest absolute one of each tag.
+    `grace` when the mode is not known well enough. `largest` is the largest absolute one of each tag, `peak` that of all
+    tags, `part` what it scores; `seen` is the sample that was furthest out.
     """
 
-    level: list[float]
-    step: list[float]
-    spread: list[float]
-    largest: list[float]
-    expected_low: list[float]
-    expected_high: list[float]
+    level: Vector
+    step: Vector
+    spread: Vector
+    largest: Vector
+    peak: float
+    part: Vector
+    seen: Vector
+    expected_low: Vector
+    expected_high: Vector
     grace: bool
 
 
-@dataclass(slots=True)
-class TagCourse:
-    """What is remembered of a tag from window to window.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Before:
+    """What a scaler knows before a window; `left` are the scales of a mode at the end of a stay in it, `scales` those of the window's."""
 
-    `trend` is the weighted mean of its spread deviations; `lagged` whether it was not soon back at its level after the
-    last change of mode.
-    """
+    goes_on: bool
+    known: bool
+    learns: bool
+    courses: Vector
+    scales: Vector | None
+    left: Vector | None
 
-    last: float = math.nan
-    slope: float = math.nan
-    trend: float = 0.0
-    lagged: bool = False
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class Examined:
+    """A window of a device: its deviations, and what is known when it has been learned. `scales` None: the mode learns nothing."""
+
+    features: Features
+    deviations: Deviations
+    courses: Vector
+    scales: Vector | None
+    left: Vector | None
+    """Scales of the mode that was left, when the window shows which tags were soon back in it."""
 
 
 class AdaptiveScaler:
@@ -77,140 +100,73 @@ class AdaptiveScaler:
         resolution: float = 0.005,
     ) -> None:
         self.subject = subject
-        self._memory = max(memory_s / subject.window_s, 200.0)
-        self._grace = max(grace_windows, int(grace_s / subject.window_s))
-        self._settle_s, self._level_settle_s = settle_s, level_settle_s
-        self._resolution = resolution
-        self._tags = len(subject.tag_id)
-        self._low, self._high = subject.normal_low.tolist(), subject.normal_high.tolist()
-        self._span = (subject.normal_high - subject.normal_low).tolist()
-        self._modes: dict[str, list[TagScale]] = {}
-        self._courses = [TagCourse() for _ in range(self._tags)]
+        self.tags = len(subject.tag_id)
+        memory = max(memory_s / subject.window_s, 200.0)
+        grace = max(grace_windows, int(grace_s / subject.window_s))
+        numbers = (memory, float(grace), level_settle_s, resolution)
+        self.rules = np.vstack(
+            (
+                subject.normal_low,
+                subject.normal_high,
+                subject.normal_high - subject.normal_low,
+                *(np.full(self.tags, number) for number in numbers),
+            )
+        )
+        """Shape (7, k): normal range and its span, memory and grace in windows, settling of levels, resolution."""
+        self._settle_s = settle_s
+        self._modes: dict[str, Vector] = {}
+        self.courses = _no_course(self.tags)
         self._last_end_us = 0
         self._last_mode = ""
         self._last_settled_s = math.inf
 
-    def measure(self, features: Features) -> Deviations:
-        """Deviations of a window; changes nothing."""
+    def before(self, features: Features) -> Before:
+        """What a window meets."""
         scales = self._modes.get(features.mode)
-        if scales is None or features.settled_s < self._settle_s:
-            zeros, unknown = [0.0] * self._tags, [math.nan] * self._tags
-            return Deviations(
-                level=zeros,
-                step=zeros,
-                spread=zeros,
-                largest=zeros,
-                expected_low=unknown,
-                expected_high=unknown,
-                grace=True,
-            )
         goes_on = self._goes_on(features)
-        rows = [
-            self._measure(at, window, scales[at], features, goes_on=goes_on)
-            for at, window in enumerate(_windows(features))
-        ]
-        level, step, spread, low, high = (list(column) for column in zip(*rows, strict=True))
-        return Deviations(
-            level=level,
-            step=step,
-            spread=spread,
-            largest=[max(abs(a), abs(b), abs(c)) for a, b, c in zip(level, step, spread, strict=True)],
-            expected_low=low,
-            expected_high=high,
-            grace=all(scale.spread_n < self._grace and scale.level_n < self._grace for scale in scales),
+        courses, left = (self.courses, None) if goes_on else self._leave(features)
+        return Before(
+            goes_on=goes_on,
+            known=scales is not None,
+            learns=features.settled_s >= self._settle_s,
+            courses=courses,
+            scales=left if left is not None and features.mode == self._last_mode else scales,
+            left=left,
         )
-
-    def _measure(
-        self, at: int, window: TagWindow, scale: TagScale, features: Features, *, goes_on: bool
-    ) -> tuple[float, float, float, float, float]:
-        """Level, step and spread deviation of a tag, and the range its samples were expected in."""
-        course, floor = self._courses[at], scale.floor(self._resolution, self._span[at])
-        level = step = spread = 0.0
-        heading = course.last + course.slope if goes_on else math.nan
-        if window.good:
-            if scale.level_n >= self._grace and self._settled(scale, features.settled_s):
-                level = scale.level_deviation(window.mean, floor)
-            # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
-            outside = 0.0
-            if window.mean > self._high[at]:
-                outside = bounded((window.mean - self._high[at]) / floor)
-            elif window.mean < self._low[at]:
-                outside = bounded((window.mean - self._low[at]) / floor)
-            level = outside if abs(outside) > abs(level) else level
-            if scale.step_n >= self._grace:
-                step = scale.step_deviation(window.mean, heading, floor)
-        if scale.spread_n >= self._grace:
-            spread = scale.spread_deviation(window, floor)
-            lasting = _lasting(course if goes_on else TagCourse(), spread) / _WEIGHT_SCALE
-            spread = lasting if abs(lasting) > abs(spread) else spread
-        # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
-        centre = heading if abs(step) > abs(level) else scale.level
-        reach = 3.0 * math.sqrt(max(scale.spread, 0.0) ** 3 + scale.level_var + floor * floor)
-        return level, step, spread, centre - reach, centre + reach
-
-    def learn(self, features: Features) -> None:
-        """Take a window in."""
-        goes_on = self._goes_on(features)
-        if not goes_on:
-            self._leave(features)
-        if features.settled_s >= self._settle_s:
-            scales = self._scales(features.mode)
-            for at, window in enumerate(_windows(features)):
-                self._learn(at, window, scales[at], features.settled_s)
-        self._last_end_us, self._last_mode, self._last_settled_s = features.end_us, features.mode, features.settled_s
-
-    def _learn(self, at: int, window: TagWindow, scale: TagScale, settled_s: float) -> None:
-        course, floor = self._courses[at], scale.floor(self._resolution, self._span[at])
-        alone = scale.spread_deviation(window, floor) if scale.spread_n >= self._grace else 0.0
-        course.trend = _lasting(course, alone)
-        if not window.good:
-            course.last = course.slope = math.nan
-            return
-        scale.see(window.mean)
-        if _PROMPT_S <= settled_s < self._level_settle_s:
-            # Judged by the tag's own short-term noise: a temperature that is a little low is still on its way.
-            course.lagged |= abs(window.mean - scale.level) > CLIP * math.sqrt(scale.step_var)
-        # A young mode learns its level from what there is; a known one only from windows that are scored.
-        if scale.level_n < self._grace or self._settled(scale, settled_s):
-            scale.learn_level(window.mean, floor, self._memory)
-        scale.learn_spread(window, self._memory)
-        heading = course.last + course.slope
-        if heading == heading:  # noqa: PLR0124  # not NaN
-            scale.learn_step(window.mean - heading, floor, self._memory)
-        moved = window.mean - course.last
-        if course.slope == course.slope:  # noqa: PLR0124
-            course.slope += _WEIGHT * clipped(moved - course.slope, scale.step_var, floor)
-        else:
-            course.slope = moved
-        course.last = window.mean
 
     def _goes_on(self, features: Features) -> bool:
         """Whether the window follows on the last one: same mode, no change in between, no gap."""
         adjacent = 0 <= features.start_us - self._last_end_us <= self.subject.window_s * 1_500_000
         return adjacent and features.mode == self._last_mode and features.settled_s >= self._last_settled_s
 
-    def _leave(self, features: Features) -> None:
-        """The course of the tags is interrupted; at the end of a stay in a mode, notes which of them were soon back."""
+    def _leave(self, features: Features) -> tuple[Vector, Vector | None]:
+        """Courses of tags when a window does not go on.
+
+        At the end of a stay in a mode also its scales, which note what tags were soon back in it.
+        """
         stayed_s = self._last_settled_s
         changed = features.mode != self._last_mode or features.settled_s < stayed_s
         scales = self._modes.get(self._last_mode)
-        if changed and scales is not None and 2.0 * _PROMPT_S <= stayed_s < math.inf:
-            for scale, course in zip(scales, self._courses, strict=True):
-                scale.prompt = 0.0 if course.lagged else scale.prompt + 1.0
-        self._courses = [TagCourse(lagged=course.lagged and not changed) for course in self._courses]
+        courses = _no_course(self.tags)
+        if not changed:
+            courses[LAGGED] = self.courses[LAGGED]
+        if not changed or scales is None or not 2.0 * _PROMPT_S <= stayed_s < math.inf:
+            return courses, None
+        left = scales.copy()
+        left[scale.PROMPT] = np.where(self.courses[LAGGED] > 0, 0.0, left[scale.PROMPT] + 1.0)
+        return courses, left
 
-    def _settled(self, scale: TagScale, settled_s: float) -> bool:
-        """Whether a level can be judged: long after a change of mode, or soon after it for a tag that is prompt."""
-        return settled_s >= self._level_settle_s or (scale.prompt >= 1.0 and settled_s >= _PROMPT_S)
-
-    def _scales(self, mode: str) -> list[TagScale]:
-        scales = self._modes.pop(mode, None)
-        if scales is None:
-            scales = [TagScale() for _ in range(self._tags)]
-            if len(self._modes) >= MODES:
+    def commit(self, examined: Examined) -> None:
+        """Take a window in as it was examined."""
+        features = examined.features
+        if examined.left is not None and self._last_mode in self._modes:
+            self._modes[self._last_mode] = examined.left
+        if examined.scales is not None:
+            if self._modes.pop(features.mode, None) is None and len(self._modes) >= MODES:
                 del self._modes[next(iter(self._modes))]
-        self._modes[mode] = scales  # last in the order: least likely to be forgotten
-        return scales
+            self._modes[features.mode] = examined.scales  # last in the order: least likely to be forgotten
+        self.courses = examined.courses
+        self._last_end_us, self._last_mode, self._last_settled_s = features.end_us, features.mode, features.settled_s
 
     # --- state -----------------------------------------------------------------------------------------------------------
 
@@ -222,33 +178,178 @@ class AdaptiveScaler:
             "last_mode": self._last_mode,
             "last_settled_s": self._last_settled_s,
         }
-        courses = [(each.last, each.slope, each.trend, float(each.lagged)) for each in self._courses]
-        scales = [np.array([scale.row() for scale in mode]) for mode in self._modes.values()]
-        return fields, [np.array(courses), *scales]
+        return fields, [np.ascontiguousarray(table.T) for table in (self.courses, *self._modes.values())]
 
     def set_arrays(self, fields: dict[str, Any], arrays: list[NDArray[np.float64]]) -> None:
         """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
-        shapes = {array.shape for array in arrays}
-        if (
-            not shapes <= {(self._tags, 4), (self._tags, len(TagScale().row()))}
-            or len(arrays) != len(fields["modes"]) + 1
-        ):
-            msg = f"snapshot of a scaler of {self._tags} tags has arrays of {sorted(shapes)}"
+        shapes = [array.shape for array in arrays]
+        if shapes != [(self.tags, 4), *[(self.tags, scale.ROWS)] * len(fields["modes"])]:
+            msg = f"snapshot of a scaler of {self.tags} tags has arrays of {sorted(set(shapes))}"
             raise packing.StateError(msg)
-        self._courses = [
-            TagCourse(last, slope, trend, bool(lagged)) for last, slope, trend, lagged in arrays[0].tolist()
-        ]
-        scales = [[TagScale(*row) for row in array.tolist()] for array in arrays[1:]]
+        self.courses, *scales = (np.ascontiguousarray(array.T) for array in arrays)
         self._modes = dict(zip(fields["modes"], scales, strict=True))
         self._last_end_us, self._last_mode = fields["last_end_us"], fields["last_mode"]
         self._last_settled_s = float(fields["last_settled_s"])
 
 
-def _windows(features: Features) -> list[TagWindow]:
-    columns = (features.count, features.mean, features.variance, features.trend)
-    return [TagWindow(*row) for row in zip(*(column.tolist() for column in columns), strict=True)]
+def examine(windows: Sequence[tuple[AdaptiveScaler, Features]]) -> list[Examined]:
+    """Look at a window of each of several scalers, each once; changes nothing."""
+    if not windows:
+        return []
+    with np.errstate(all="ignore"):  # NaN where there is no sample, and values near the end of the double range
+        return _Examination(windows).results()
 
 
-def _lasting(course: TagCourse, alone: float) -> float:
-    """Weighted mean of spread deviations with this one: a small change that stays is a change."""
-    return course.trend + _WEIGHT * (min(max(alone, -_LASTING_BOUND), _LASTING_BOUND) - course.trend)
+class _Examination:
+    """Columns of all tags of all windows side by side, shape (n,)."""
+
+    def __init__(self, windows: Sequence[tuple[AdaptiveScaler, Features]]) -> None:
+        self._windows = windows
+        sizes = [scaler.tags for scaler, _ in windows]
+        bounds = np.cumsum([0, *sizes])
+        self._starts, self._bounds = bounds[:-1], bounds.tolist()
+        self._low, self._high, span, self._memory, self._grace, level_settle_s, resolution = _side_by_side(
+            [scaler.rules for scaler, _ in windows]
+        )
+        each = [features for _, features in windows]
+        self._tags = TagWindows(
+            good=np.concatenate([features.count for features in each]),
+            mean=np.concatenate([features.mean for features in each]),
+            variance=np.concatenate([features.variance for features in each]),
+            trend=np.concatenate([features.trend for features in each]),
+        )
+        self._good = self._tags.good > 0
+        before = self._before = [scaler.before(features) for scaler, features in windows]
+        self._goes_on = np.repeat([one.goes_on for one in before], sizes)
+        self._settled_s = np.repeat([features.settled_s for features in each], sizes)
+        self._courses = _side_by_side([one.courses for one in before])
+        self._scales = _side_by_side(
+            [scale.unseen(size) if one.scales is None else one.scales for one, size in zip(before, sizes, strict=True)]
+        )
+        self._floor = scale.floors(self._scales, resolution, span)
+        self._in_time = self._settled_s >= level_settle_s
+        # A level can be judged long after a change of mode, or soon after it for a tag that is prompt.
+        prompt = (self._scales[scale.PROMPT] >= 1.0) & (self._settled_s >= _PROMPT_S)
+        self._level_settled = self._in_time | prompt
+        alone = scale.spread_deviation(self._scales, self._tags, self._floor)
+        self._alone = np.where(self._scales[scale.SPREAD_N] >= self._grace, alone, 0.0)
+        self._lasting = _lasting(self._courses[TREND], self._alone)
+
+    def results(self) -> list[Examined]:
+        """One for each window."""
+        deviations = self._deviations()
+        self._learn()
+        found = []
+        for place, ((_, features), before) in enumerate(zip(self._windows, self._before, strict=True)):
+            here = slice(self._bounds[place], self._bounds[place + 1])
+            # Right after a change of mode nothing is learned, and the course is what was left of it.
+            courses = self._courses if before.learns else self._courses_before
+            found.append(
+                Examined(
+                    features=features,
+                    deviations=deviations[place] if before.known and before.learns else _nothing(features),
+                    courses=courses[:, here].copy(),
+                    scales=self._scales[:, here].copy() if before.learns else None,
+                    left=before.left,
+                )
+            )
+        return found
+
+    def _deviations(self) -> list[Deviations]:
+        scales, tags, floor, grace, good = self._scales, self._tags, self._floor, self._grace, self._good
+        heading = np.where(self._goes_on, self._courses[LAST] + self._courses[SLOPE], np.nan)
+        known = good & (scales[scale.LEVEL_N] >= grace) & self._level_settled
+        level = np.where(known, scale.level_deviation(scales, tags.mean, floor), 0.0)
+        # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
+        beyond = np.fmax(tags.mean - self._high, 0.0) + np.fmin(tags.mean - self._low, 0.0)
+        outside = scale.bounded(np.where(good, beyond / floor, 0.0))
+        level = np.where(np.abs(outside) > np.abs(level), outside, level)
+        stepped = good & (scales[scale.STEP_N] >= grace)
+        step = np.where(stepped, scale.step_deviation(scales, tags.mean, heading, floor), 0.0)
+        lasting = np.where(scales[scale.SPREAD_N] >= grace, self._lasting / _WEIGHT_SCALE, 0.0)
+        spread = np.where(np.abs(lasting) > np.abs(self._alone), lasting, self._alone)
+        largest = np.maximum(np.maximum(np.abs(level), np.abs(step)), np.abs(spread))
+        # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
+        centre = np.where(np.abs(step) > np.abs(level), heading, scales[scale.LEVEL])
+        spread_var = np.maximum(scales[scale.SPREAD], 0.0) ** 3
+        reach = 3.0 * np.sqrt(spread_var + scales[scale.LEVEL_VAR] + floor * floor)
+        low, high = centre - reach, centre + reach
+        top = np.concatenate([features.high for _, features in self._windows])
+        bottom = np.concatenate([features.low for _, features in self._windows])
+        seen = np.where(top - high > low - bottom, top, bottom)
+        part = strengths(largest)
+        young = (scales[scale.SPREAD_N] < grace) & (scales[scale.LEVEL_N] < grace)
+        peaks = np.maximum.reduceat(largest, self._starts).tolist()
+        graces = np.logical_and.reduceat(young, self._starts).tolist()
+        found = []
+        for place, (peak, all_young) in enumerate(zip(peaks, graces, strict=True)):
+            here = slice(self._bounds[place], self._bounds[place + 1])
+            found.append(
+                Deviations(
+                    level=level[here],
+                    step=step[here],
+                    spread=spread[here],
+                    largest=largest[here],
+                    peak=peak,
+                    part=part[here],
+                    seen=seen[here],
+                    expected_low=low[here],
+                    expected_high=high[here],
+                    grace=all_young,
+                )
+            )
+        return found
+
+    def _learn(self) -> None:
+        scales, tags, floor, good = self._scales, self._tags, self._floor, self._good
+        self._courses_before = self._courses
+        courses = self._courses = self._courses.copy()
+        scale.see(scales, tags.mean, good)
+        # Judged by the tag's own short-term noise: a temperature that is a little low is still on its way.
+        away = np.abs(tags.mean - scales[scale.LEVEL]) > CLIP * np.sqrt(scales[scale.STEP_VAR])
+        on_its_way = good & (self._settled_s >= _PROMPT_S) & ~self._in_time & away
+        courses[LAGGED] = np.where(on_its_way, 1.0, courses[LAGGED])
+        # A young mode learns its level from what there is; a known one only from windows that are scored.
+        follows = good & ((scales[scale.LEVEL_N] < self._grace) | self._level_settled)
+        scale.learn_level(scales, tags.mean, floor, self._memory, follows)
+        scale.learn_spread(scales, tags, self._memory, good)
+        last, slope = self._courses_before[LAST], self._courses_before[SLOPE]
+        heading = last + slope
+        scale.learn_step(scales, tags.mean - heading, floor, self._memory, good & ~np.isnan(heading))
+        moved = tags.mean - last
+        turned = slope + _WEIGHT * scale.clipped(moved - slope, scales[scale.STEP_VAR], floor)
+        courses[SLOPE] = np.where(good, np.where(np.isnan(slope), moved, turned), np.nan)
+        courses[LAST] = np.where(good, tags.mean, np.nan)
+        courses[TREND] = self._lasting
+
+
+def _side_by_side(tables: list[Vector]) -> Vector:
+    return np.concatenate(tables, axis=1)
+
+
+def _no_course(tags: int) -> Vector:
+    courses = np.zeros((4, tags))
+    courses[LAST] = courses[SLOPE] = np.nan
+    return courses
+
+
+def _nothing(features: Features) -> Deviations:
+    """Of a mode that is not known, or has only just begun."""
+    zeros, unknown = np.zeros(len(features.low)), np.full(len(features.low), np.nan)
+    return Deviations(
+        level=zeros,
+        step=zeros,
+        spread=zeros,
+        largest=zeros,
+        peak=0.0,
+        part=zeros,
+        seen=features.low,
+        expected_low=unknown,
+        expected_high=unknown,
+        grace=True,
+    )
+
+
+def _lasting(trend: Vector, alone: Vector) -> Vector:
+    """Weighted means of spread deviations with these: a small change that stays is a change."""
+    return trend + _WEIGHT * (np.minimum(np.maximum(alone, -_LASTING_BOUND), _LASTING_BOUND) - trend)

@@ -1,144 +1,136 @@
-"""What is usual for one tag in one mode: scales for its level, its steps and its spread, as plain numbers.
+"""What is usual for tags in a mode: scales for their levels, steps and spreads, as rows of numbers, all tags at once.
 
-Plain Python on purpose: devices have a handful of tags, and for those a float at a time costs a fifth of what numpy's
-hundred small calls do (5 µs a tag against 150 µs a window). `stages.detection.scaling` owns one per tag and mode and
-says when a window may be judged or learned.
+A table of scales has shape (11, n), a row per name below and a column per tag; the tags may be those of one device or of a
+whole lane, the cost is nearly the same. `stages.detection.scaling` owns the tables and says when a window may be judged or
+learned. Rows are exponentially weighted means and variances with the numbers of windows behind them. `PROMPT`: stays in this
+mode in a row after which the tag was soon back at its level. `SPREAD` is the cube root of the variance, which is nearly normal
+whatever the number of samples (Wilson and Hilferty, 1931).
 """
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, fields
-from operator import attrgetter
-from typing import NamedTuple
+from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
+(
+    LEVEL_N, LEVEL, LEVEL_VAR, SPREAD_N, SPREAD, SPREAD_VAR, STEP_N, STEP_VAR, SEEN_LOW, SEEN_HIGH, PROMPT,
+) = range(11)  # fmt: skip
+ROWS = 11
 CLIP = 4.0
 LARGEST = 1e9
 FEW = 4
 """Fewer samples than this say nothing about spread."""
 
-
-class TagWindow(NamedTuple):
-    """One closed window of one tag; all but `good`, the number of its good samples, are NaN when there is none."""
-
-    good: int
-    mean: float
-    variance: float
-    trend: float
+Vector = NDArray[np.float64]
+Mask = NDArray[np.bool_]
 
 
-@dataclass(slots=True)
-class TagScale:
-    """Exponentially weighted means and variances with the numbers of windows behind them.
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class TagWindows:
+    """A closed window of each tag, shape (n,); all but `good`, the number of its good samples, are NaN where there is none."""
 
-    `prompt`: stays in this mode in a row after which the tag was soon back at its level. `spread` is the cube root of
-    the variance, which is nearly normal whatever the number of samples (Wilson and Hilferty, 1931).
+    good: NDArray[np.int64]
+    mean: Vector
+    variance: Vector
+    trend: Vector
+
+    @property
+    def trend_variance(self) -> Vector:
+        """Variance that a straight line through each window's first and last sample has by itself."""
+        variance: Vector = self.trend * self.trend * (self.good + 1.0) / (12.0 * np.maximum(self.good - 1.0, 1.0))
+        return variance
+
+
+def unseen(tags: int) -> Vector:
+    """Scales of tags of which nothing is known."""
+    scales = np.zeros((ROWS, tags))
+    scales[SEEN_LOW] = scales[SEEN_HIGH] = np.nan
+    return scales
+
+
+def floors(scales: Vector, resolution: Vector, span: Vector) -> Vector:
+    """Smallest deviations of means that matter, in the tags' units; `span` of their normal ranges, NaN where unknown."""
+    seen = scales[SEEN_HIGH] - scales[SEEN_LOW]
+    width = np.where(np.isnan(span), np.where(np.isnan(seen), 0.0, seen), span)
+    floor: Vector = resolution * width + 1e-9 * np.abs(scales[LEVEL]) + 1e-12
+    return floor
+
+
+def level_deviation(scales: Vector, mean: Vector, floor: Vector) -> Vector:
+    """Deviation of windows' means from the usual levels."""
+    return bounded((mean - scales[LEVEL]) / np.sqrt(scales[LEVEL_VAR] + floor * floor))
+
+
+def step_deviation(scales: Vector, mean: Vector, heading: Vector, floor: Vector) -> Vector:
+    """Deviation of windows' means from where the last windows were heading; 0 where that is NaN."""
+    return bounded((mean - heading) / np.sqrt(scales[STEP_VAR] + floor * floor))
+
+
+def spread_deviation(scales: Vector, windows: TagWindows, floor: Vector) -> Vector:
+    """Deviation of the variances about the windows' trends.
+
+    A trend is known from two noisy samples, so the variance about it lies somewhere in an interval; what counts is how far
+    the usual one is outside. More spread has to be visible in the tag's range; less is judged against what was usual alone.
     """
-
-    level_n: float = 0.0
-    level: float = 0.0
-    level_var: float = 0.0
-    spread_n: float = 0.0
-    spread: float = 0.0
-    spread_var: float = 0.0
-    step_n: float = 0.0
-    step_var: float = 0.0
-    seen_low: float = math.nan
-    seen_high: float = math.nan
-    prompt: float = 0.0
-
-    def row(self) -> tuple[float, ...]:
-        """All numbers, for a snapshot."""
-        row: tuple[float, ...] = _ROW(self)
-        return row
-
-    def floor(self, resolution: float, span: float) -> float:
-        """Smallest deviation of a mean that matters, in the tag's unit; `span` of its normal range, NaN when unknown."""
-        if span != span:  # noqa: PLR0124  # NaN
-            seen = self.seen_high - self.seen_low
-            span = seen if seen == seen else 0.0  # noqa: PLR0124
-        return resolution * span + 1e-9 * abs(self.level) + 1e-12
-
-    def level_deviation(self, mean: float, floor: float) -> float:
-        """Deviation of a window's mean from the usual level."""
-        return bounded((mean - self.level) / math.sqrt(self.level_var + floor * floor))
-
-    def step_deviation(self, mean: float, heading: float, floor: float) -> float:
-        """Deviation of a window's mean from where the last windows were heading; 0 when that is NaN."""
-        return bounded((mean - heading) / math.sqrt(self.step_var + floor * floor))
-
-    def spread_deviation(self, window: TagWindow, floor: float) -> float:
-        """Deviation of the variance about the window's trend.
-
-        The trend is known from two noisy samples, so the variance about it lies somewhere in an interval; what counts
-        is how far the usual one is outside. More spread has to be visible in the tag's range; less is judged against
-        what was usual alone.
-        """
-        if window.good < FEW:
-            return 0.0
-        trend, usual = _trend_variance(window), self.spread
-        doubt = 3.0 * math.sqrt(2.0 * usual * usual * usual * trend / 3.0)
-        outside = math.cbrt(max(window.variance - trend - doubt, 0.0)) - usual
-        small = 0.02 * usual + 1e-12
-        if outside > 0.0:
-            small += math.cbrt(0.01 * floor * floor)
-        else:
-            outside = min(math.cbrt(window.variance) - usual, 0.0)
-        return bounded(outside / math.sqrt(self.spread_var + small * small))
-
-    def see(self, mean: float) -> None:
-        """Widen the range of means that were seen."""
-        self.seen_low = min(mean, self.seen_low) if self.seen_low == self.seen_low else mean  # noqa: PLR0124
-        self.seen_high = max(mean, self.seen_high) if self.seen_high == self.seen_high else mean  # noqa: PLR0124
-
-    def learn_level(self, mean: float, floor: float, memory: float) -> None:
-        """Follow the level."""
-        self.level, self.level_var = _follow(mean, self.level, self.level_var, self.level_n, floor, memory)
-        self.level_n += 1.0
-
-    def learn_spread(self, window: TagWindow, memory: float) -> None:
-        """Follow the spread, where a trend does not rule it."""
-        if window.good < FEW:
-            return
-        trend = _trend_variance(window)
-        usual = self.spread * self.spread * self.spread
-        if self.spread_n and trend > max(usual, 0.5 * window.variance):
-            return
-        root, floor = math.cbrt(max(window.variance - trend, 0.0)), 0.02 * self.spread
-        self.spread, self.spread_var = _follow(root, self.spread, self.spread_var, self.spread_n, floor, memory)
-        self.spread_n += 1.0
-
-    def learn_step(self, step: float, floor: float, memory: float) -> None:
-        """Follow the variance of steps, whose mean is 0."""
-        if self.step_n >= FEW:
-            step = clipped(step, self.step_var, floor)
-        self.step_var += (step * step - self.step_var) / min(self.step_n + 1.0, memory)
-        self.step_n += 1.0
+    trend, usual = windows.trend_variance, scales[SPREAD]
+    doubt = 3.0 * np.sqrt(2.0 * usual * usual * usual * trend / 3.0)
+    outside = np.cbrt(np.maximum(windows.variance - trend - doubt, 0.0)) - usual
+    small = 0.02 * usual + 1e-12
+    more = outside > 0.0
+    small = np.where(more, small + np.cbrt(0.01 * floor * floor), small)
+    outside = np.where(more, outside, np.minimum(np.cbrt(windows.variance) - usual, 0.0))
+    deviation = bounded(outside / np.sqrt(scales[SPREAD_VAR] + small * small))
+    return np.where(windows.good < FEW, 0.0, deviation)
 
 
-_ROW = attrgetter(*(field.name for field in fields(TagScale)))
+def see(scales: Vector, mean: Vector, where: Mask) -> None:
+    """Widen the ranges of means that were seen, where `where` says so."""
+    np.copyto(scales[SEEN_LOW], np.fmin(mean, scales[SEEN_LOW]), where=where)
+    np.copyto(scales[SEEN_HIGH], np.fmax(mean, scales[SEEN_HIGH]), where=where)
 
 
-def clipped(off: float, variance: float, floor: float) -> float:
-    """A deviation held to `CLIP` standard deviations, so that a fault is not learned at once."""
-    reach = CLIP * math.sqrt(variance + floor * floor)
-    return min(max(off, -reach), reach)
+def learn_level(scales: Vector, mean: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
+    """Follow the levels."""
+    _follow(scales[LEVEL_N : LEVEL_VAR + 1], mean, floor, memory, where)
 
 
-def bounded(deviation: float) -> float:
-    """A deviation within ±LARGEST; 0 for NaN."""
-    return min(max(deviation, -LARGEST), LARGEST) if deviation == deviation else 0.0  # noqa: PLR0124
+def learn_spread(scales: Vector, windows: TagWindows, memory: Vector, where: Mask) -> None:
+    """Follow the spreads, where a trend does not rule them."""
+    trend = windows.trend_variance
+    usual = scales[SPREAD] * scales[SPREAD] * scales[SPREAD]
+    ruled = (scales[SPREAD_N] > 0) & (trend > np.maximum(usual, 0.5 * windows.variance))
+    root = np.cbrt(np.maximum(windows.variance - trend, 0.0))
+    floor = 0.02 * scales[SPREAD]
+    _follow(scales[SPREAD_N : SPREAD_VAR + 1], root, floor, memory, where & (windows.good >= FEW) & ~ruled)
 
 
-def _follow(
-    value: float, mean: float, variance: float, count: float, floor: float, memory: float
-) -> tuple[float, float]:
-    """Mean and variance after one more value; the very first have nothing to be clipped against."""
-    off = clipped(value - mean, variance, floor) if count >= FEW else value - mean
-    weight = 1.0 / min(count + 1.0, memory)
-    return mean + weight * off, (1.0 - weight) * (variance + weight * off * off)
+def learn_step(scales: Vector, step: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
+    """Follow the variances of steps, whose means are 0."""
+    count, variance = scales[STEP_N], scales[STEP_VAR]
+    held = np.where(count >= FEW, clipped(step, variance, floor), step)
+    np.copyto(variance, variance + (held * held - variance) / np.minimum(count + 1.0, memory), where=where)
+    count += where
 
 
-def _trend_variance(window: TagWindow) -> float:
-    """Variance that a straight line through the window's first and last sample has by itself."""
-    return window.trend * window.trend * (window.good + 1.0) / (12.0 * max(window.good - 1.0, 1.0))
+def clipped(off: Vector, variance: Vector, floor: Vector) -> Vector:
+    """Deviations held to `CLIP` standard deviations, so that a fault is not learned at once."""
+    reach = CLIP * np.sqrt(variance + floor * floor)
+    return np.minimum(np.maximum(off, -reach), reach)
+
+
+def bounded(deviation: Vector) -> Vector:
+    """Deviations within ±LARGEST; 0 for NaN."""
+    return np.nan_to_num(np.minimum(np.maximum(deviation, -LARGEST), LARGEST), copy=False, nan=0.0)
+
+
+def _follow(rows: Vector, value: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
+    """Counts, means and variances, shape (3, n), after one more value; the very first have nothing to be clipped against."""
+    count, mean, variance = rows
+    off = value - mean
+    off = np.where(count >= FEW, clipped(off, variance, floor), off)
+    weight = 1.0 / np.minimum(count + 1.0, memory)
+    np.copyto(variance, (1.0 - weight) * (variance + weight * off * off), where=where)
+    np.copyto(mean, mean + weight * off, where=where)
+    count += where

@@ -20,6 +20,7 @@ from stages.detection.kinds import make
 from stages.detection.protocol import Features, Subject
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from tests.golden.support import Driver, make_frame, records, tag, us
+from tests.unit.watched import work
 
 EXECUTE, HELD = 6, 11
 
@@ -94,7 +95,7 @@ class Machine:
         )
         self.number += 1
         self.watch.context(str(self.mode), start_us)
-        messages = self.watch.work(features.start_us + 1_000_000)
+        messages = work(self.watch, features.start_us + 1_000_000)
         self.watch.put(10, features, features.end_us)
         return messages
 

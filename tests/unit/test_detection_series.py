@@ -19,6 +19,7 @@ from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Features, Subject
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from tests.unit.series_with_faults import FAULTS, PERIOD_S, START_US, USUAL, faulty, missing_day, related, usual
+from tests.unit.watched import work
 
 AT = 3_000
 SOON = {"drift": 200, "restless": 100, "flat line": 200, "outage": 60}
@@ -70,7 +71,7 @@ def run(values: NDArray[np.float64]) -> list[Found]:
             trend=nothing,
         )
         watch.put(PERIOD_S, features, start_us)
-        for message in watch.work(features.end_us):
+        for message in work(watch, features.end_us):
             record = codec.decode(message, "Anomaly")[1]
             last[str(record["episode_id"])] = record
     assert watch.disabled == ""
