@@ -10,8 +10,12 @@ about 150 rows of many tags.
 At 100,000 samples a second and more (the registry's nominal rate when the partition is made) that would cost more CPU
 than the COPY: BRIN 0.6 us a row while rows come, the covering btree 1.3 us a row behind them. Such dense partitions are
 short and have no index while they are hot. The store writes each batch tag by tag, so a tag's rows share pages, and a
-btree on tag_id (0.5 us a row, 7 bytes by deduplication) is enough when they close. A BRIN on time would cost as much:
-CREATE INDEX CONCURRENTLY puts every row into it a second time, one by one (0.4 us, 0.1 us without CONCURRENTLY).
+btree on tag_id (0.6 us a row, 7 bytes by deduplication) is enough when they close.
+
+From 250,000 rows a second on, as they came, that is still as much as the COPY. Those partitions get a BRIN on (tag_id, time)
+with few pages a range (0.15 us a row, next to no bytes): a tag is in few of a batch's ranges. It is built under a lock that
+lets nobody write to this one partition, 10 s for 75 million rows: CREATE INDEX CONCURRENTLY would put every row into a BRIN a
+second time, one by one. What comes that late, half a minute or more after its time, waits for it.
 """
 
 from __future__ import annotations
@@ -29,6 +33,8 @@ Connection = psycopg.Connection[Any]
 _CLOSE_AFTER = timedelta(minutes=5)
 """A partition closes this long after its end; what comes later goes through the btree, which only costs rate."""
 _CLOSE_DENSE_AFTER = timedelta(seconds=30)
+_LIGHT_FROM_BYTES_PER_S = 250_000 * 52
+"""From so many bytes of rows in a second of a partition on, its index has to cost next to nothing."""
 
 
 class PartitionCache:
@@ -81,21 +87,26 @@ def make_ahead(connection: Connection, now: datetime, partitions: int) -> None:
 def close_ended(connection: Connection, now: datetime) -> list[str]:
     """Vacuum and index the partitions that have ended; returns their names. The connection must be in autocommit."""
     rows = connection.execute(
-        """SELECT partition_name, table_name, dense FROM partitions
+        """SELECT partition_name, table_name, dense, pg_relation_size(partition_name::regclass) / extract(epoch FROM to_time - from_time)
+           FROM partitions
            WHERE closed_at IS NULL AND to_time <= CASE WHEN dense THEN %s::timestamptz ELSE %s END ORDER BY to_time""",
         (now - _CLOSE_DENSE_AFTER, now - _CLOSE_AFTER),
     ).fetchall()
     closed = []
-    for name, table, dense in rows:
-        _close(connection, name, table, dense=dense)
+    for name, table, dense, bytes_per_s in rows:
+        _close(connection, name, table, dense=dense, light=bytes_per_s >= _LIGHT_FROM_BYTES_PER_S)
         connection.execute("UPDATE partitions SET closed_at = clock_timestamp() WHERE partition_name = %s", (name,))
         log.info("partition closed", extra={"partition": name})
         closed.append(name)
     return closed
 
 
-def _close(connection: Connection, name: str, table: str, *, dense: bool) -> None:
-    if table == "samples" and dense:
+def _close(connection: Connection, name: str, table: str, *, dense: bool, light: bool) -> None:
+    # A session's usual 64 MB would sort on disk.
+    connection.execute("SET maintenance_work_mem = '256MB'")
+    if table == "samples" and dense and light:
+        _index(connection, name, "tag", "USING brin (tag_id, time) WITH (pages_per_range = 8)", concurrently=False)
+    elif table == "samples" and dense:
         _index(connection, name, "tag", "(tag_id)")
     elif table == "samples":
         _index(connection, name, "tag_time", "(tag_id, time) INCLUDE (value, quality)")
@@ -104,13 +115,14 @@ def _close(connection: Connection, name: str, table: str, *, dense: bool) -> Non
     connection.execute(sql.SQL(action).format(sql.Identifier(name)))
 
 
-def _index(connection: Connection, partition: str, suffix: str, what: LiteralString) -> None:
-    """Build an index while late samples are written, after dropping what an interrupted build left behind."""
+def _index(
+    connection: Connection, partition: str, suffix: str, what: LiteralString, *, concurrently: bool = True
+) -> None:
+    """Build an index, while late samples are written if `concurrently`, after dropping what an interrupted build left behind."""
     index = sql.Identifier(f"{partition}_{suffix}")
     connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
-    # A session's usual 64 MB would sort on disk.
-    connection.execute("SET maintenance_work_mem = '256MB'")
-    connection.execute(sql.SQL("CREATE INDEX CONCURRENTLY {} ON {} " + what).format(index, sql.Identifier(partition)))
+    create = sql.SQL("CREATE INDEX CONCURRENTLY" if concurrently else "CREATE INDEX")
+    connection.execute(sql.SQL("{} {} ON {} " + what).format(create, index, sql.Identifier(partition)))
 
 
 def drop_older(connection: Connection, table: str, before: datetime) -> list[str]:

@@ -90,6 +90,30 @@ def test_partitions_of_a_dense_plant_are_short_and_indexed_behind_the_rows(
     assert [row[0] for row in stored] == [1] * 30 + [2] * 30
 
 
+def test_the_fullest_partitions_get_an_index_that_costs_next_to_nothing(
+    store: HistorianStore, sql: Sql, history: str, variant: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    only_plain(variant)
+    monkeypatch.setattr(partitions, "_LIGHT_FROM_BYTES_PER_S", 1_000)
+    register(history, **{f"t{n}": tag(period_ms=1) for n in range(500)})
+    for second in range(60):
+        times = [T0_US + second * SECOND_US + k for k in range(500)]
+        store.write([validated(make_frame([*range(1, 501)], times, [1.0] * 500, sequence=second))])
+    partitions.close_ended(sql, T0 + timedelta(seconds=91))
+    definitions = sql.execute("SELECT indexdef FROM pg_indexes WHERE tablename LIKE 'samples_p%%'").fetchall()
+    assert [row[0].partition(" USING ")[2] for row in definitions] == [
+        "brin (tag_id, \"time\") WITH (pages_per_range='8')"
+    ]
+    sql.execute("SET enable_seqscan = off")
+    query = "SELECT count(*) FROM samples WHERE tag_id = 7 AND time >= %s AND time < %s"
+    between = (T0 + timedelta(seconds=20), T0 + timedelta(seconds=30))
+    assert sql.execute(query, between).fetchone() == (10,)
+    assert any("Bitmap Index Scan" in row[0] for row in sql.execute("EXPLAIN " + query, between).fetchall())
+    # What comes late goes there all the same.
+    store.write([validated(make_frame([7], [T0_US + 25 * SECOND_US + 999], [1.0], sequence=900))])
+    assert sql.execute(query, between).fetchone() == (11,)
+
+
 def test_windows_of_a_dense_partition_are_repaired_when_it_is_closed(
     store: HistorianStore, sql: Sql, history: str, variant: str
 ) -> None:
