@@ -14,6 +14,7 @@ K1 = 0x9E3779B97F4A7C15
 K2 = 0xBF58476D1CE4E5B9
 K3 = 0x94D049BB133111EB
 MODULUS = 1 << 64
+_K1, _K2, _K3, _16, _29, _32 = map(np.uint64, (K1, K2, K3, 16, 29, 32))
 
 
 def sample_hashes(
@@ -21,16 +22,16 @@ def sample_hashes(
 ) -> NDArray[np.uint64]:
     """Hash of each sample. Shapes (n,) each; `time_us` microseconds UTC; returns (n,) uint64."""
     h = tag_id.astype(np.uint64)
-    h <<= np.uint64(16)
-    h |= quality.astype(np.uint64)
-    h *= np.uint64(K1)
+    h <<= _16
+    h |= quality
+    h *= _K1
     h ^= time_us.astype(np.int64, copy=False).view(np.uint64)
-    h ^= h >> np.uint64(32)
-    h *= np.uint64(K2)
+    h ^= h >> _32
+    h *= _K2
     h ^= np.ascontiguousarray(value, dtype=np.float64).view(np.uint64)
-    h ^= h >> np.uint64(29)
-    h *= np.uint64(K3)
-    h ^= h >> np.uint64(32)
+    h ^= h >> _29
+    h *= _K3
+    h ^= h >> _32
     return h
 
 

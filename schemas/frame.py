@@ -210,9 +210,10 @@ def decode(message: bytes) -> Frame:
 
 def _check_shape(frame: Frame) -> None:
     n = frame.samples
-    columns = (frame.tag_index, frame.time_offset_us, frame.value, frame.quality)
-    if any(len(column) != n for column in columns) or (frame.verdict is not None and len(frame.verdict) != n):
-        msg = f"frame of {n} samples has columns of {[len(column) for column in columns]}"
+    columns = (frame.tag_index, frame.time_offset_us, frame.value, frame.quality, frame.verdict)
+    lengths = [n if column is None else len(column) for column in columns]
+    if lengths.count(n) != len(lengths):
+        msg = f"frame of {n} samples has columns of {lengths}"
         raise UndecodableError(msg)
     if n < 1 or int(frame.tag_index.max()) >= len(frame.tag_ids):
         msg = f"frame of {n} samples points outside its dictionary of {len(frame.tag_ids)} tags"

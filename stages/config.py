@@ -57,10 +57,12 @@ class CatchUpConfig:
     """
 
     share: float = 0.1
-    max_wait_s: float = 5.0
+    max_wait_s: float = 8.0
     """0: every frame is judged as it comes."""
     max_samples: int = 10_000
     max_frames: int = 64
+    max_span_s: float = 8.0
+    """Frames closed further apart are not judged together: less than a window's lateness, beyond which one makes another's samples late."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -32,6 +32,7 @@ class HeldFrame:
     """
 
     number: int
+    identity: Identity
     arrived: Arrived
     held_us: int
     gathered: bool
@@ -55,9 +56,11 @@ class HeldFrame:
         """Inverse of `to_bytes`."""
         fields, _ = packing.unpack(data, LAYOUT, "held")
         message = data[len(data) - fields["message"] :]
+        frame = frames.decode(message)
         return cls(
             number=fields["number"],
-            arrived=Arrived(frames.decode(message), Origin(*fields["origin"]), message),
+            identity=(frame.key, frame.sequence),
+            arrived=Arrived(frame, Origin(*fields["origin"]), message),
             held_us=fields["held_us"],
             gathered=fields.get("gathered", False),
         )
@@ -92,7 +95,7 @@ class HeldFrames:
     def put(self, held: HeldFrame) -> None:
         """Add behind the others."""
         self.queue.append(held)
-        self.sums[held.frame.key, held.frame.sequence] = held.frame.checksum
+        self.sums[held.identity] = held.frame.checksum
         self.samples += held.frame.samples
         self._bytes += len(held.arrived.message)
         self._next = held.number + 1
@@ -101,7 +104,7 @@ class HeldFrames:
     def pop(self) -> HeldFrame:
         """Take the oldest out."""
         held = self.queue.popleft()
-        del self.sums[held.frame.key, held.frame.sequence]
+        del self.sums[held.identity]
         self.samples -= held.frame.samples
         self._bytes -= len(held.arrived.message)
         self.changed[held.number] = None

@@ -147,10 +147,11 @@ class TelemetryLogic:
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = self._new_lane(key)
-        outputs = self._release(lane, now_us, force=False) if lane.held else []
-        waiting = lane.held.sums.get((decoded.key, decoded.sequence))
+        outputs: list[Output] = []
+        identity = decoded.key, decoded.sequence
+        waiting = lane.held.sums.get(identity)
         if waiting is None:
-            seen = lane.dedup.look(decoded.key, decoded.sequence, decoded.checksum)
+            seen = lane.dedup.look(*identity, decoded.checksum)
         else:
             seen = Seen.DUPLICATE if waiting == decoded.checksum else Seen.CONFLICT
         if seen is Seen.DUPLICATE:
@@ -171,7 +172,8 @@ class TelemetryLogic:
             return outputs + self._judge(lane, [arrived], now_us)
         gathered = gathers and not unknown
         self.counters["gathered" if gathered else "held"] += 1
-        lane.hold(HeldFrame(number=lane.held.number(), arrived=arrived, held_us=now_us, gathered=gathered))
+        number = lane.held.number()
+        lane.hold(HeldFrame(number=number, identity=identity, arrived=arrived, held_us=now_us, gathered=gathered))
         outputs += self._release(lane, now_us, force=False)
         while lane.held.overfull:
             outputs += self._judge_unknown(lane, now_us)
@@ -231,9 +233,12 @@ class TelemetryLogic:
     def _judge_known(self, lane: Lane, now_us: int) -> list[Output]:
         """Judge what waits and is known, together as far as `catch_up` goes."""
         catch_up, arrived, samples = self.config.catch_up, list[Arrived](), 0
+        from_us = lane.held.queue[0].frame.closed_time_us
         while lane.held and len(arrived) < catch_up.max_frames and self._known(lane, lane.held.queue[0]):
-            samples += lane.held.queue[0].frame.samples
-            if arrived and samples > catch_up.max_samples:
+            oldest = lane.held.queue[0].frame
+            samples += oldest.samples
+            apart_us = abs(oldest.closed_time_us - from_us)
+            if arrived and (samples > catch_up.max_samples or apart_us > catch_up.max_span_s * 1e6):
                 break
             arrived.append(lane.release().arrived)
         outputs: list[Output] = []

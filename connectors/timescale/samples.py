@@ -60,6 +60,10 @@ class Columns:
         """Samples of the key at that place."""
         return slice(int(self.bounds[key]), int(self.bounds[key + 1]))
 
+    def fates(self) -> list[int]:
+        """How many samples have each fate."""
+        return _counts(self.fate, len(Fate))
+
 
 def columns_of(frames: dict[SequenceKey, list[Frame]]) -> Columns:
     """Columns of frames; `fate` says STORED or REJECTED by verdict, `apply_policy` may turn STORED into SUPPRESSED."""
@@ -128,17 +132,21 @@ def key_sums(columns: Columns) -> Iterator[KeySums]:
     """Sums of each key, in the order of `columns.keys`."""
     for key in range(len(columns.keys)):
         part = columns.of(key)
-        fate, hashes = columns.fate[part], columns.hash[part]
-        accepted = fate != Fate.REJECTED
-        times = columns.time_us[part]
-        if not accepted.all():
-            times = times[accepted]
-        sums = _sums(fate, hashes)
+        fate, verdict, late, times = (
+            columns.fate[part],
+            columns.verdict[part],
+            columns.late[part],
+            columns.time_us[part],
+        )
+        sums = _sums(fate, columns.hash[part])
+        if sums.counts[Fate.REJECTED]:
+            accepted = fate != Fate.REJECTED
+            late, times = late[accepted], times[accepted]
         yield KeySums(
             counts=sums.counts,
             checksums=sums.checksums,
-            verdicts=np.bincount(columns.verdict[part], minlength=VERDICTS)[:VERDICTS].tolist(),
-            late=int(np.count_nonzero(columns.late[part] & accepted)),
+            verdicts=_counts(verdict, VERDICTS),
+            late=int(np.count_nonzero(late)),
             newest_us=int(times.max()) if len(times) else None,
         )
 
@@ -149,14 +157,7 @@ def minute_sums(columns: Columns) -> dict[tuple[str, int, int], Sums]:
     for place, key in enumerate(columns.keys):
         part = columns.of(place)
         fate, hashes = columns.fate[part], columns.hash[part]
-        minute = columns.time_us[part] // MINUTE_US
-        rejected = fate == Fate.REJECTED
-        if rejected.any():
-            minute = np.where(rejected, columns.closed_minute[part], minute)
-        for number in (
-            np.unique(minute).tolist() if len(minute) and minute.min() != minute.max() else minute[:1].tolist()
-        ):
-            inside = minute == number
+        for number, inside in _minutes(columns, part):
             sums = _sums(fate[inside], hashes[inside])
             total = found.setdefault((key.gateway_id, key.lane, number), Sums(counts=[0, 0, 0], checksums=[0, 0, 0]))
             for fate_number in range(3):
@@ -167,8 +168,29 @@ def minute_sums(columns: Columns) -> dict[tuple[str, int, int], Sums]:
     return dict(sorted(found.items()))
 
 
+def _minutes(columns: Columns, part: slice) -> Iterator[tuple[int, NDArray[np.bool_] | slice]]:
+    """Minutes of samples, and which samples each has: nearly always one that has them all."""
+    times, rejected = columns.time_us[part], columns.fate[part] == Fate.REJECTED
+    if not rejected.any():
+        first, last = (int(time_us) // MINUTE_US for time_us in (times.min(), times.max()))
+        if first == last:
+            yield first, slice(None)
+            return
+    minute = np.where(rejected, columns.closed_minute[part], times // MINUTE_US)
+    for number in np.unique(minute).tolist():
+        yield number, minute == number
+
+
+def _counts(codes: NDArray[np.uint8], kinds: int) -> list[int]:
+    """How often each code below `kinds` comes; nearly always there is only 0."""
+    if not codes.any():
+        return [len(codes)] + [0] * (kinds - 1)
+    counts: list[int] = np.bincount(codes, minlength=kinds)[:kinds].tolist()
+    return counts
+
+
 def _sums(fate: NDArray[np.uint8], hashes: NDArray[np.uint64]) -> Sums:
-    counts = np.bincount(fate, minlength=3).tolist()
+    counts = _counts(fate, 3)
     if counts[Fate.STORED] == len(fate):
         return Sums(counts=counts, checksums=[int(hashes.sum(dtype=np.uint64)), 0, 0])
     return Sums(counts=counts, checksums=[int(hashes[fate == number].sum(dtype=np.uint64)) for number in range(3)])

@@ -155,8 +155,7 @@ class HistorianStore:
     @staticmethod
     def _copy(cursor: psycopg.Cursor[Any], columns: Columns, result: WriteResult) -> None:
         stored = columns.fate == Fate.STORED
-        counts = [int((columns.fate == fate).sum()) for fate in Fate]
-        result.stored, result.rejected, result.suppressed = counts
+        result.stored, result.rejected, result.suppressed = columns.fates()
         if not result.stored:
             return
         values: dict[str, NDArray[Any]] = {

@@ -90,7 +90,6 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         """One frame."""
         lane = lane_of(value)
         lanes = self._touch(shard_of(lane.encode()), ctx)
-        self._metrics.count("records")
         message, origin = value[VALUE] or b"", Origin(value[TOPIC], value[PARTITION], value[OFFSET])
         try:
             outputs: Iterable[Output] = self._judge(lane, message, origin)

@@ -7,6 +7,7 @@ A model sees `Deviations` (standard deviations per tag and kind) and says how un
 from __future__ import annotations
 
 import math
+from functools import cached_property
 from typing import Protocol
 
 import numpy as np
@@ -47,8 +48,12 @@ class GaussianModel:
     LAYOUT = 1
 
     def __init__(self, *, memory: int = 5_000, grace: int = 30) -> None:
-        self._memory = memory
-        self._scorer = anomaly.GaussianScorer(window_size=None, grace_period=grace)
+        self._memory, self._grace = memory, grace
+
+    @cached_property
+    def _scorer(self) -> anomaly.GaussianScorer:
+        """Made when it is needed: a plant has a hundred thousand, and none learns before its grace period is over."""
+        return anomaly.GaussianScorer(window_size=None, grace_period=self._grace)
 
     def score(self, deviations: Deviations) -> float:
         """See Model."""
@@ -81,7 +86,8 @@ class GaussianModel:
 
     def snapshot(self) -> bytes:
         """See Model."""
-        return packing.pack(self.LAYOUT, None, _moments(self._scorer.gaussian))
+        learned = "_scorer" in self.__dict__
+        return packing.pack(self.LAYOUT, None, _moments(self._scorer.gaussian) if learned else np.zeros(3))
 
     def restore(self, data: bytes) -> None:
         """See Model."""

@@ -103,16 +103,10 @@ class AdaptiveScaler:
         self.tags = len(subject.tag_id)
         memory = max(memory_s / subject.window_s, 200.0)
         grace = max(grace_windows, int(grace_s / subject.window_s))
-        numbers = (memory, float(grace), level_settle_s, resolution)
-        self.rules = np.vstack(
-            (
-                subject.normal_low,
-                subject.normal_high,
-                subject.normal_high - subject.normal_low,
-                *(np.full(self.tags, number) for number in numbers),
-            )
-        )
+        self.rules = np.empty((7, self.tags))
         """Shape (7, k): normal range and its span, memory and grace in windows, settling of levels, resolution."""
+        self.rules[:3] = subject.normal_low, subject.normal_high, subject.normal_high - subject.normal_low
+        self.rules[3:] = np.array(((memory,), (grace,), (level_settle_s,), (resolution,)))
         self._settle_s = settle_s
         self._modes: dict[str, Vector] = {}
         self.courses = _no_course(self.tags)
