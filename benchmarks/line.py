@@ -104,9 +104,18 @@ class Line:
 
 @contextmanager
 def line(
-    workload: Workload, *, samples: float, parallelism: Parallelism, timescaledb: str = "auto", log_to: Progress
+    workload: Workload,
+    *,
+    samples: float,
+    parallelism: Parallelism,
+    spare: int = 0,
+    timescaledb: str = "auto",
+    log_to: Progress,
 ) -> Iterator[Line]:
-    """Broker, database, topics and registry; the jobs are started by `Line.start_jobs`. `samples` is for the check of the disk."""
+    """Broker, database, topics and registry; the jobs are started by `Line.start_jobs`.
+
+    `samples` is for the check of the disk; `spare`: TaskManagers beside those that the jobs need.
+    """
     _check_disk(samples)
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
         plant = Path(folder) / "plant.yaml"
@@ -115,6 +124,7 @@ def line(
             "plant": plant,
             "memory": _MEMORY,
             "parallelism": parallelism,
+            "taskmanagers": parallelism.total + spare,
             "timescaledb": timescaledb,
         }
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:

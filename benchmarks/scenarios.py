@@ -183,13 +183,18 @@ def _to_copy_limit(options: argparse.Namespace, under_test: Line, dirt: Dirt, fo
 def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, samples: float) -> Iterator[Line]:
     parallelism = Parallelism(telemetry=options.telemetry_slots, historian=options.historian_slots)
     with line(
-        chosen, samples=samples, parallelism=parallelism, timescaledb=options.timescaledb, log_to=progress
+        chosen,
+        samples=samples,
+        parallelism=parallelism,
+        spare=options.spare,
+        timescaledb=options.timescaledb,
+        log_to=progress,
     ) as under_test:
         yield under_test
 
 
 def _line_arguments(
-    *, seconds: float, dirt: str = "default", slots: int = 1
+    *, seconds: float, dirt: str = "default", slots: int = 1, spare: int = 0
 ) -> Callable[[argparse.ArgumentParser], None]:
     def add(parser: argparse.ArgumentParser) -> None:
         parser.add_argument("--workload", default="fast", help="of suites/workloads.yaml")
@@ -198,6 +203,7 @@ def _line_arguments(
         parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same frames")
         parser.add_argument("--telemetry-slots", type=int, default=slots, help="TaskManagers of the telemetry job")
         parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
+        parser.add_argument("--spare", type=int, default=spare, help="TaskManagers that wait to take over")
         parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="storage")
 
     return add
@@ -227,7 +233,7 @@ def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
-    _line_arguments(seconds=0)(parser)  # of the whole run; 0: as long as the kills need
+    _line_arguments(seconds=0, spare=1)(parser)  # of the whole run; 0: as long as the kills need
     parser.add_argument(
         "--rate", type=float, default=250_000, help="samples per second: half of what frames of 200 ms allow"
     )

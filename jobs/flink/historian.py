@@ -20,7 +20,7 @@ from pyflink.datastream.state import ListState, ListStateDescriptor
 from jobs import failures
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
-from jobs.flink.shards import shard_of_key
+from jobs.flink.shards import SHARD_NAMES, shard_of_key
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
 from jobs.writer import Poisoned, Writer
@@ -94,8 +94,10 @@ class HistorianOperator(KeyedProcessFunction):
         return list(self._rejections(refused))
 
     def _tick(self, shard: str, ctx: Any) -> None:
+        """Any shard's tick advances the batch: together they tick as often as one alone would, one after the other."""
         self._ticking.add(shard)
-        register_tick(ctx.timer_service(), self._tick_ms)
+        period_ms = min(self._tick_ms * len(self._ticking), max(self._config.max_age_ms, self._tick_ms))
+        register_tick(ctx.timer_service(), period_ms, SHARD_NAMES.index(shard) * period_ms // len(SHARD_NAMES))
 
     def _touch(self, shard: str, ctx: Any) -> list[int]:
         """What the current shard's lists hold, after a restore and after clearing what is committed."""

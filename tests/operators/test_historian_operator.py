@@ -110,7 +110,7 @@ def test_state_is_held_until_the_commit_and_cleared_by_every_shard_after_it() ->
     bench.advance(300)
     assert stored(bench) == 40
     writer.outcome = Written()
-    bench.advance(100)
+    bench.advance(2 * CONFIG.max_age_ms)  # a round of all shards and the rest of the one before
     assert stored(bench) == 0
     assert bench.gauge("held_messages") == 0
 
