@@ -179,15 +179,17 @@ def judged(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> bytes:
 
     The verdicts, shape (samples,), are put where the message has none; everything else stays as it came.
     """
+    bare = all(each is None for each in (frame.verdict, frame.traceparent, frame.signature, frame.key_id))
     tail = b"".join((codec.long_bytes(frame.samples), codec.long_bytes(frame.checksum), _NO_OPTIONS))
-    at = len(message) - len(tail) - 1
-    if not (message.startswith(_newest_header()) and message.endswith(tail) and message[at] == _NULL):
-        return encode(frame, verdict=verdict)  # an older version, or optional fields behind the samples
+    # The tail of a foreign writer may be longer than it has to be.
+    if not (bare and message.endswith(tail) and message.startswith(_newest_header())):
+        return encode(frame, verdict=verdict)
+    at = len(message) - len(tail) - len(_ABSENT)
     column = verdict.tobytes()
     return b"".join((memoryview(message)[:at], _PRESENT, codec.long_bytes(len(column)), column, tail))
 
 
-_NULL, _PRESENT = 0, b"\x02"
+_ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of an optional field, as Avro writes them."""
 _NO_OPTIONS = bytes(3)
 """traceparent, signature and key_id of a frame that has none: the fields behind `checksum`."""
