@@ -130,7 +130,22 @@ def line(
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:
             lifecycle.up(running.config, log_to, names=("owner-watch", "kafka", "postgres"))
             tag_ids, version = _registry(postgres.dsn(running.config))
-            yield Line(workload=workload, running=running, progress=log_to, tag_ids=tag_ids, registry_version=version)
+            try:
+                yield Line(
+                    workload=workload, running=running, progress=log_to, tag_ids=tag_ids, registry_version=version
+                )
+            except Exception:
+                kept = _keep_logs(running.config)
+                log_to.sink(f"    the logs of what failed are in {kept.relative_to(TOOLS.parent)}")
+                raise
+
+
+def _keep_logs(config: StackConfig) -> Path:
+    """The instance is deleted, and with it what would say why a run failed."""
+    kept = TOOLS / "bench-failed"
+    shutil.rmtree(kept, ignore_errors=True)
+    shutil.copytree(config.logs, kept)
+    return kept
 
 
 def _registry(dsn: str) -> tuple[dict[str, NDArray[np.int32]], int]:
