@@ -21,7 +21,7 @@ from pathlib import Path
 from confluent_kafka import Message
 
 from connectors import kafka, signals
-from connectors.cat_format import Shown, as_json, as_text, show
+from connectors.cat_format import as_json, as_text, show_all
 from schemas import topics
 from schemas.errors import MillraceError, SchemaError
 from schemas.registry import Registry
@@ -124,10 +124,9 @@ def _print_all(settings: KafkaSettings, args: argparse.Namespace) -> None:
     )
     new = follow(settings, args.topic, key=args.key, stop=stop) if args.follow else ()
     for message in itertools.chain(past, new):
-        shown: Shown = show(message)
-        print(
-            json.dumps(as_json(shown)) if args.json else as_text(shown, paths, samples=args.samples), flush=args.follow
-        )
+        for shown in show_all(message):
+            text = json.dumps(as_json(shown)) if args.json else as_text(shown, paths, samples=args.samples)
+            print(text, flush=args.follow)
         if stop.is_set():
             break
 

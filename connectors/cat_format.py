@@ -17,7 +17,7 @@ from uuid import UUID
 
 import numpy as np
 
-from schemas import codec, quality
+from schemas import codec, frame, quality
 from schemas.errors import SchemaError
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
 
@@ -53,9 +53,21 @@ class Shown:
     raw: bytes = b""
 
 
+def show_all(message: KafkaMessage) -> list[Shown]:
+    """A message, or the frames of one that is a bundle of them; never raises for what is in it."""
+    raw: bytes | None = message.value()
+    try:
+        return [show(message)] if raw is None else [_show(message, value) for value in frame.unbundle(raw)]
+    except SchemaError:
+        return [show(message)]
+
+
 def show(message: KafkaMessage) -> Shown:
     """Decode one message; never raises for what is in it."""
-    raw: bytes | None = message.value()
+    return _show(message, message.value())
+
+
+def _show(message: KafkaMessage, raw: bytes | None) -> Shown:
     place = {
         "topic": message.topic(),
         "partition": message.partition(),

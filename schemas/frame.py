@@ -7,6 +7,7 @@ sequence)` names a frame for ever; the same identity with another checksum is a 
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import IntEnum, StrEnum
 from functools import cache
@@ -198,6 +199,29 @@ _NO_OPTIONS = bytes(3)
 @cache
 def _newest_header() -> bytes:
     return codec.newest("TelemetryFrame").header
+
+
+def bundle(gateway_id: str, lane: int, messages: Sequence[bytes]) -> bytes:
+    """One record of several judged frames of a lane, given their values; a single one stays what it is."""
+    if len(messages) == 1:
+        return messages[0]
+    return codec.encode("FrameBundle", {"gateway_id": gateway_id, "lane": lane, "frames": list(messages)})
+
+
+def unbundle(message: bytes) -> list[bytes]:
+    """Values of the frames in a record of `telemetry.validated`; whatever is no bundle is given back as it is.
+
+    Raises UndecodableError for a torn bundle.
+    """
+    if message[: codec.HEADER_BYTES] not in _bundle_headers():
+        return [message]
+    frames: list[bytes] = codec.decode(message, "FrameBundle")[1]["frames"]
+    return frames
+
+
+@cache
+def _bundle_headers() -> frozenset[bytes]:
+    return frozenset(schema.header for schema in codec.all_schemas()["FrameBundle"])
 
 
 def decode(message: bytes) -> Frame:

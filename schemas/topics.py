@@ -53,7 +53,11 @@ FRAMES = Topic(
     doc="What gateways saw.",
 )
 VALIDATED = Topic(
-    name="telemetry.validated", key="lane", records=("TelemetryFrame",), partitions=6, doc="The same frames, judged."
+    name="telemetry.validated",
+    key="lane",
+    records=("TelemetryFrame", "FrameBundle"),
+    partitions=6,
+    doc="The same frames, judged.",
 )
 REJECTED = Topic(
     name="telemetry.rejected",

@@ -293,8 +293,9 @@ def _note(
     if value is None:
         return
     try:
-        one = frame.decode(value)
+        frames = [frame.decode(each) for each in frame.unbundle(value)]
     except SchemaError:
         return  # counted as undecodable by the telemetry job
-    if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
-        found.setdefault(one.key, {})[one.sequence] = Flight(samples=one.samples, checksum=one.checksum)
+    for one in frames:
+        if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
+            found.setdefault(one.key, {})[one.sequence] = Flight(samples=one.samples, checksum=one.checksum)

@@ -169,11 +169,15 @@ class Lane:
             if late is not None:
                 verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
             closed = self.windows.close()
+        judged: list[bytes] = []
+        refused: list[Output] = []
         for each, mine, time_us in together.split(_in_frame_order(verdict, segments)):
-            outputs.append(Output(topics.VALIDATED.name, self.key, frames.judged(each.message, each.frame, mine)))
+            judged.append(frames.judged(each.message, each.frame, mine))
             if judgement.accepted is not None:
-                outputs += rejects.samples(each.frame, mine, time_us, self.registry, each.origin, now_us)
+                refused += rejects.samples(each.frame, mine, time_us, self.registry, each.origin, now_us)
             self._count(each.frame)
+        outputs.append(Output(topics.VALIDATED.name, self.key, frames.bundle(self.gateway_id, self.lane, judged)))
+        outputs += refused
         if closed:
             outputs += self._emit(closed)
             self.detection.on_closed(closed, now_us)

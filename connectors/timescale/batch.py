@@ -48,6 +48,24 @@ class Message(Protocol):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Bundled:
+    """A frame of a bundle, as if it had come alone."""
+
+    topic: str
+    partition: int
+    offset: int
+    key: bytes
+    value: bytes
+
+    @classmethod
+    def of(cls, message: Message, value: bytes) -> Bundled:
+        """The frame `value` of the bundle `message`."""
+        return cls(
+            topic=message.topic, partition=message.partition, offset=message.offset, key=message.key, value=value
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Poisoned:
     """A record that cannot be stored, and why. `reason` is a RecordReject."""
 
@@ -128,7 +146,7 @@ class Batch:
 def decode_batch(messages: Sequence[Message]) -> Batch:
     """Decode, sort and check a batch; never raises for bad data."""
     batch = Batch()
-    for message in messages:
+    for message in _singly(batch, messages):
         try:
             schema = codec.schema_of(message.value)
             if schema.name == "TelemetryFrame":
@@ -146,6 +164,17 @@ def decode_batch(messages: Sequence[Message]) -> Batch:
         except (SchemaError, ValueError) as error:
             _poison(batch, message, RecordReject.UNDECODABLE, str(error))
     return batch
+
+
+def _singly(batch: Batch, messages: Sequence[Message]) -> Iterator[Message]:
+    """Frames of bundles each for itself: one that cannot be stored must not cost the others."""
+    for message in messages:
+        try:
+            values = frame.unbundle(message.value)
+        except SchemaError as error:
+            _poison(batch, message, RecordReject.UNDECODABLE, str(error))
+            continue
+        yield from (message if value is message.value else Bundled.of(message, value) for value in values)
 
 
 def _poison(batch: Batch, message: Message, reason: RecordReject, detail: str) -> None:

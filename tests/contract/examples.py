@@ -8,6 +8,7 @@ from uuid import UUID
 
 import numpy as np
 
+from schemas import codec
 from schemas import frame as frames
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
 from schemas.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_LAST_USABLE
@@ -182,6 +183,11 @@ def records() -> dict[str, dict[str, Any]]:
             )  # fmt: skip
         ),
         "DeviceEvent": _event(),
+        "FrameBundle": {
+            "gateway_id": "gw-north-1",
+            "lane": 1,
+            "frames": [codec.encode("TelemetryFrame", frame_record(frame()) | {"sequence": n}) for n in (7, 8)],
+        },
         "LaneProgress": _progress(),
         "LatestBatch": _latest(),
         "RegistryVersion": {"version": 7, "tags": 400, "time_us": T0_US},

@@ -220,6 +220,22 @@ def test_what_a_judged_frame_came_with_stays(options: dict[str, Any]) -> None:
     assert (again.verdict == verdict).all()
 
 
+@given(st.lists(frames(), min_size=1, max_size=4))
+def test_a_bundle_gives_back_its_frames(originals: list[frame.Frame]) -> None:
+    messages = [frame.encode(each) for each in originals]
+    record = frame.bundle("gw", 3, messages)
+    assert frame.unbundle(record) == messages
+    assert len(messages) > 1 or record is messages[0]
+
+
+def test_what_is_no_bundle_is_given_back_and_a_torn_one_refused() -> None:
+    assert frame.unbundle(b"") == [b""]
+    assert frame.unbundle(b"no message") == [b"no message"]
+    message = frame.encode(examples.frame())
+    with pytest.raises(UndecodableError, match="FrameBundle"):
+        frame.unbundle(frame.bundle("gw", 0, [message, message])[:-1])
+
+
 # --- building ---------------------------------------------------------------------------------------------------------------
 
 

@@ -202,13 +202,18 @@ class Driver:
 # --- outputs made readable ------------------------------------------------------------------------------------------------
 
 
+def singly(outputs: Iterable[Output]) -> list[Output]:
+    """The same with every judged frame in an output of its own."""
+    return [output._replace(value=value) for output in outputs for value in frame.unbundle(output.value)]
+
+
 def records(outputs: Iterable[Output], topic: topics.Topic) -> list[dict[str, Any]]:
-    """Decoded records of one topic, in order."""
-    return [codec.decode(output.value)[1] for output in outputs if output.topic == topic.name]
+    """Decoded records of one topic, in order; of judged frames one each."""
+    return [codec.decode(output.value)[1] for output in singly(outputs) if output.topic == topic.name]
 
 
 def judged(outputs: Iterable[Output]) -> list[Frame]:
-    return [frame.decode(output.value) for output in outputs if output.topic == topics.VALIDATED.name]
+    return [frame.decode(output.value) for output in singly(outputs) if output.topic == topics.VALIDATED.name]
 
 
 def verdict_name(code: int) -> str:

@@ -23,7 +23,7 @@ from schemas.quality import BAD
 from schemas.registry import TagDefinition
 from stages.outputs import Output
 from tests.golden.runner import case_names, expected, load, readable
-from tests.golden.support import GATEWAY, SITE, make_frame, records, tag, us
+from tests.golden.support import GATEWAY, SITE, make_frame, records, singly, tag, us
 
 PHASES = 3
 CLOSING_S = 3_000_000.0
@@ -142,7 +142,7 @@ class PlacedCase:
     def mine(self, outputs: Iterable[Output]) -> list[Output]:
         """Outputs of this case. What a crash repeated is taken once, closing frames are left out."""
         found: dict[tuple[str, object], Output] = {}
-        for number, output in enumerate(outputs):
+        for number, output in enumerate(singly(outputs)):
             identity = self._identity(output, number)
             if identity is not None:
                 found.setdefault((output.topic, identity), output)

@@ -36,6 +36,7 @@ from tests.golden.support import (
     final_windows,
     make_frame,
     publish,
+    singly,
     tag,
     us,
 )
@@ -161,7 +162,7 @@ class Cluster:
             for row in rows
             for message in kafka.read_to_end(self.settings, row.name)
         ]
-        return [output for _, output in sorted(found, key=lambda item: item[0])]
+        return singly(output for _, output in sorted(found, key=lambda item: item[0]))
 
     def wait_judged(self, wanted: Iterable[Output], *, times: int = 1) -> None:
         """Until all these frames are judged, and judged that often."""

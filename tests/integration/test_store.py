@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from connectors.timescale.store import HistorianStore, StoreUnavailable
-from schemas import checksum
+from schemas import checksum, frame
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, RecordReject, Verdict
 from tests.integration.fix_history import history, history_template, sql, store, variant
@@ -395,6 +395,20 @@ def rejected(item: Frame | None, **changes: Any) -> Record:
             "time_us": np.array([T0_US, -(1 << 62)]), "value": np.array([np.nan, 500.0]), "quality": np.array([0, 0xFFFF], dtype=np.uint16),
         }  # fmt: skip
     return record("Rejected", **{**fields, **changes})
+
+
+def test_frames_of_a_bundle_are_stored_each_for_itself(store: HistorianStore, sql: Sql) -> None:
+    made = [make_frame([1, 2], [T0_US + n, T0_US + n + 1], [1.0, 2.0], sequence=n) for n in range(4)]
+    values = [validated(each).value for each in made]
+    torn = values[2][:-3]
+    record = Record("telemetry.validated", 3, 41, b"gw/0", frame.bundle("gw", 0, [*values[:2], torn, values[3]]))
+    result = store.write([record, validated(made[0])])
+    assert (result.frames, result.stored, result.duplicate_frames) == (3, 6, 1)
+    (poisoned,) = result.poisoned
+    assert (poisoned.reason, poisoned.message.offset, poisoned.message.value) == ("UNDECODABLE", 41, torn)
+    assert sql.execute("SELECT sequences::text FROM ledger").fetchone() == ("{[0,2),[3,4)}",)
+    (lost,) = store.write([record._replace(value=record.value[:-1])]).poisoned
+    assert lost.reason == "UNDECODABLE"
 
 
 def test_rejects_are_kept_once_by_identity(store: HistorianStore, sql: Sql) -> None:

@@ -13,7 +13,7 @@ from connectors.timescale.store import HistorianStore
 from schemas import codec, topics
 from schemas.verdicts import REJECT_FROM, Verdict
 from tests.golden.runner import case_names, expected, outputs_of
-from tests.golden.support import BASE_US
+from tests.golden.support import BASE_US, singly
 from tests.integration.fix_history import history_template, plain_history
 from tests.integration.history import Record
 
@@ -88,7 +88,7 @@ def verdicts(sql: psycopg.Connection[Any]) -> Counter[str]:
 
 def wanted_verdicts(name: str) -> Counter[str]:
     frames: dict[bytes, list[str]] = {}
-    for one in outputs_of(name):
+    for one in singly(outputs_of(name)):
         if one.topic == topics.VALIDATED.name:
             judged = codec.decode(one.value)[1]
             identity = repr([judged[part] for part in ("gateway_id", "lane", "epoch", "stream", "sequence")]).encode()
