@@ -35,7 +35,7 @@ class Message(NamedTuple):
 class BatchConfig:
     """Sizes and times of the historian's transactions."""
 
-    max_age_ms: int = 200
+    max_age_ms: int = 150
     """A message waits no longer than this for its transaction to begin, while the database keeps up."""
     target_bytes: int = 8 << 20
     """A batch of this size is written without waiting for its age."""

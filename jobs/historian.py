@@ -32,6 +32,8 @@ INPUTS = (
     topics.STATES,
 )
 OUTPUTS = (topics.REJECTED,)
+_GATHER_MS = 50
+"""A third of what a message waits for its transaction anyway (`BatchConfig.max_age_ms`)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,9 @@ def build(
 
 def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
-    messages = kafka.source(env, config.kafka, name="historian-messages", rows=INPUTS, group_id=NAME)
+    messages = kafka.source(
+        env, config.kafka, name="historian-messages", rows=INPUTS, group_id=NAME, gather_ms=_GATHER_MS
+    )
     outputs = build(env, Sources(messages=messages), config)
     kafka.sink(env, config.kafka, outputs, name="historian-rejected", rows=OUTPUTS)
 
