@@ -242,6 +242,11 @@ class Lane:
 
     # --- by processing time ----------------------------------------------------------------------------------------------
 
+    @property
+    def due_us(self) -> int:
+        """Processing time before which `on_timer` finds nothing, unless a frame comes."""
+        return self._due_us
+
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
         """Idle windows, anomaly hold-off, latest values, progress: what is due.
 

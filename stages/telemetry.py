@@ -95,6 +95,11 @@ class TelemetryLogic:
                     self.counters["detectors_disabled"] += lane.detection.take_failures()
         return outputs
 
+    def due(self, lane_key: str, now_us: int) -> bool:
+        """Whether `on_timer` may have anything to do for a lane: a plant has a thousand, and most of the time it has not."""
+        lane = self._lanes.get(lane_key)
+        return lane is not None and (bool(lane.held) or lane.generation != self._generation or lane.due_us <= now_us)
+
     def apply_registry(self, message: bytes) -> None:
         """Fold in one message of `registry.tags`. A message that cannot be read is logged and ignored."""
         try:

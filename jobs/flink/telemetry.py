@@ -132,13 +132,15 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
                 self._write_through(lane)
         else:
             _register_tick(shard, ctx)
+            now_us = self._clock()
             for lane in sorted(lanes):
-                outputs += self._tick(lane)
+                if self._logic.due(lane, now_us):
+                    outputs += self._tick(lane, now_us)
         return list(self._rows(outputs))
 
-    def _tick(self, lane: str) -> list[Output]:
+    def _tick(self, lane: str, now_us: int) -> list[Output]:
         try:
-            outputs = self._logic.on_timer([lane], self._clock())
+            outputs = self._logic.on_timer([lane], now_us)
             self._write_through(lane)
         except Exception:
             # It may fail again four times a second, so it is logged at powers of two.

@@ -160,7 +160,11 @@ class Driver:
 
     def timer(self, now_s: float) -> list[Output]:
         self.now_s = max(self.now_s, now_s)
-        return self._keep(self.logic.on_timer(None, us(self.now_s)))
+        now_us = us(self.now_s)
+        quiet = not any(self.logic.due(lane, now_us) for lane in self.logic.lane_keys())
+        outputs = self._keep(self.logic.on_timer(None, now_us))
+        assert not (quiet and outputs), "nothing was due, and something came"
+        return outputs
 
     def publish(self, tags: Sequence[TagDefinition], version: int) -> None:
         self.registry.append((list(tags), version))

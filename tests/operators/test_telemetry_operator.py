@@ -49,6 +49,9 @@ class CountingLogic:
             return [Output(topics.LATEST.name, lane.encode(), bytes(MAX_RECORD_BYTES + 1))]
         return [Output(topics.VALIDATED.name, lane.encode(), b"%d@%d" % (self.counts[lane], self.registry.version))]
 
+    def due(self, lane_key: str, now_us: int) -> bool:
+        return True
+
     def on_timer(self, lanes: Iterable[str] | None, now_us: int) -> list[Output]:
         assert lanes is not None
         if self.failing_ticks:
