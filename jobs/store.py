@@ -13,7 +13,7 @@ from jobs.batching import BatchConfig, Message
 from jobs.writer import Poisoned, Store, Writer, Written
 from schemas.errors import ConfigError
 
-_COUNTS = ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_lost")
+_COUNTS = ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested")
 
 
 class TimescaleStore:

@@ -14,8 +14,10 @@ _REAL = (("mean", a.MEAN), ("min", a.MIN), ("max", a.MAX), ("first", a.FIRST), (
 _TIMES = (("min_time_us", a.MIN_T), ("max_time_us", a.MAX_T), ("first_time_us", a.FIRST_T), ("last_time_us", a.LAST_T))
 
 
-def encode(gateway_id: str, lane: int, closed: Iterable[Closed], closed_time_us: int) -> Iterator[bytes]:
-    """One AggregateBatch per window length.
+def encode(
+    gateway_id: str, lane: int, closed: Iterable[Closed], *, closed_time_us: int, lineage: int
+) -> Iterator[bytes]:
+    """One AggregateBatch per window length; `lineage` of the state that folded them.
 
     A window without good samples has NaN values and its start as their times.
     """
@@ -40,6 +42,7 @@ def encode(gateway_id: str, lane: int, closed: Iterable[Closed], closed_time_us:
                 "lane": lane,
                 "window_s": size_s,
                 "closed_time_us": closed_time_us,
+                "lineage": lineage,
                 "tag_id": np.concatenate([each.tag_id for each in several]),
                 "start_us": start_us.astype(np.int64),
                 "count": rows[a.COUNT].astype(np.int32),

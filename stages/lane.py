@@ -7,6 +7,7 @@ tags are put back at the first touch, when the registry is known at least as far
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass, fields
 
@@ -52,6 +53,8 @@ class LaneCounters:
     registry_version: int = 0
     news: bool = False
     more_frames: bool = False
+    lineage: int = 0
+    """Which windows came from one state that lost nothing, as a signed 32-bit number; see `Lane._begin` and `Lane._renew`."""
 
 
 _COUNTERS = tuple(field.name for field in fields(LaneCounters))
@@ -108,6 +111,8 @@ class Lane:
 
     def _relayout(self, table: LaneTable, now_us: int) -> list[Output]:
         old_of_new = _old_of_new(self.table.tag_id, table)
+        if np.count_nonzero(old_of_new >= 0) < len(self.table.tags):
+            self._renew()
         for stream, memory in self.memories.items():
             memory.relayout(old_of_new)
             self._changed.add(f"memory/{stream.name}")
@@ -116,6 +121,20 @@ class Lane:
         leaving = self.windows.relayout(table)
         self.table = table
         return self._emit(leaving) + self.detection.relayout(table)
+
+    # --- lineage ---------------------------------------------------------------------------------------------------------
+
+    def _begin(self, first: Frame) -> None:
+        """A state that begins empty is named after its first frame: the same again when that is read again."""
+        if not self.counters.lineage:
+            self.counters.lineage = _number(f"{self.lane_key}/{first.epoch}/{first.stream}/{first.sequence}")
+            self._changed.add("meta")
+
+    def _renew(self) -> None:
+        """Tags left the lane with what was folded of them: should they come back, their windows begin anew."""
+        if self.counters.lineage:
+            self.counters.lineage = _number(f"{self.counters.lineage}/{self.registry.version}")
+            self._changed.add("meta")
 
     # --- frames ----------------------------------------------------------------------------------------------------------
 
@@ -157,6 +176,7 @@ class Lane:
 
     def _judge(self, together: Stretch, segments: Segments, view: TagView, now_us: int) -> list[Output]:
         outputs: list[Output] = []
+        self._begin(together.arrived[0].frame)
         stream = together.first.stream
         memory = self.memories.get(stream)
         if memory is None:
@@ -297,7 +317,14 @@ class Lane:
         return outputs
 
     def _emit(self, closed: list[Closed]) -> list[Output]:
-        batches = aggregate_batch.encode(self.gateway_id, self.lane, closed, self.counters.closed_time_us)
+        counters = self.counters
+        batches = aggregate_batch.encode(
+            self.gateway_id,
+            self.lane,
+            closed,
+            closed_time_us=counters.closed_time_us,
+            lineage=counters.lineage,
+        )
         return [Output(topics.AGGREGATES.name, self.key, value) for value in batches]
 
     def _latest(self, now_us: int) -> Output:
@@ -399,7 +426,10 @@ class Lane:
                 self.memories[Stream[which]] = memory
             elif kind == "latest":
                 tag_id, self.latest = LaneLatest.from_bytes(data)
-                self.latest.relayout(_old_of_new(tag_id, self.table))
+                old_of_new = _old_of_new(tag_id, self.table)
+                self.latest.relayout(old_of_new)
+                if np.count_nonzero(old_of_new >= 0) < len(tag_id):
+                    self._renew()
             elif kind == "clocks":
                 self.windows.clocks = DeviceClocks.from_bytes(data).relayout(self.table.devices)
                 self.windows.clocks.changed = False
@@ -419,6 +449,11 @@ def _old_of_new(old_tag_id: NDArray[np.int32], table: LaneTable) -> NDArray[np.i
     old_of_new = np.full(len(table.tags), -1, dtype=np.intp)
     old_of_new[slots[stays]] = stays
     return old_of_new
+
+
+def _number(text: str) -> int:
+    """Signed 32-bit number of a text, never 0."""
+    return int.from_bytes(zlib.crc32(text.encode()).to_bytes(4, "big"), "big", signed=True) or 1
 
 
 def _in_frame_order(verdict: NDArray[np.uint8], segments: Segments) -> NDArray[np.uint8]:

@@ -84,14 +84,14 @@ class WriteResult:
     rejected: int = 0
     suppressed: int = 0
     windows: int = 0
-    windows_lost: int = 0
+    windows_contested: int = 0
     records: dict[str, int] = field(default_factory=dict)
     poisoned: list[Poisoned] = field(default_factory=list)
     seconds: float = 0.0
 
     def add(self, other: WriteResult) -> None:
         """Count another part of the same batch in."""
-        for name in ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_lost"):
+        for name in ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, count in other.records.items():
             self.records[name] = self.records.get(name, 0) + count

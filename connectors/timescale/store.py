@@ -132,7 +132,7 @@ class HistorianStore:
                 windows = aggregates.upsert(
                     cursor, aggregates.windows_of_records(record for record, _ in found), repaired=False
                 )
-                result.windows, result.windows_lost = windows.given, windows.lost
+                result.windows, result.windows_contested = windows.given, windows.contested
         return result
 
     def _write_frames(self, cursor: psycopg.Cursor[Any], batch: Batch, result: WriteResult) -> None:

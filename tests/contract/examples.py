@@ -69,7 +69,7 @@ def _aggregates() -> dict[str, Any]:
     mean = (low + high) / 2
     mean[-1] = np.nan
     return {
-        "gateway_id": "gw-north-1", "lane": 1, "window_s": 1, "closed_time_us": T0_US + 3_200_000,
+        "gateway_id": "gw-north-1", "lane": 1, "window_s": 1, "closed_time_us": T0_US + 3_200_000, "lineage": -1_208_430_912,
         "tag_id": np.array([101, 101, 102], np.int32), "start_us": start_us,
         "count": np.array([10, 9, 4], np.int32), "good": np.array([10, 8, 0], np.int32),
         "mean": mean, "m2": np.array([0.5, 0.25, 0.0]),

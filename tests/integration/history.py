@@ -135,7 +135,14 @@ def random_frames(
 
 
 def window_batch(
-    tag_id: int, start_us: int, count: int, *, window_s: int = 1, value: float = 1.0, good: int | None = None
+    tag_id: int,
+    start_us: int,
+    count: int,
+    *,
+    window_s: int = 1,
+    value: float = 1.0,
+    good: int | None = None,
+    lineage: int = 1,
 ) -> Record:
     good = count if good is None else good
     one = {
@@ -144,4 +151,6 @@ def window_batch(
         **{name: np.array([value if good else np.nan]) for name in ("mean", "min", "max", "first", "last")},
         **{f"{name}_time_us": np.array([start_us]) for name in ("min", "max", "first", "last")},
     }  # fmt: skip
-    return record("AggregateBatch", gateway_id="gw", lane=0, window_s=window_s, closed_time_us=start_us, **one)
+    return record(
+        "AggregateBatch", gateway_id="gw", lane=0, window_s=window_s, closed_time_us=start_us, lineage=lineage, **one
+    )

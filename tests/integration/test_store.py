@@ -334,17 +334,44 @@ def test_the_window_with_more_samples_wins_in_any_order(store: HistorianStore, s
     for count in (3, 9, 5):
         store.write([window_batch(1, T0_US, count, value=float(count))])
     assert sql.execute("SELECT count, good, mean FROM aggregates").fetchall() == [(9, 9, 9.0)]
-    assert sql.execute("SELECT tag_id, reason FROM dirty_ranges").fetchall() == [
-        (1, "CONTESTED")
-    ]  # 5 after 9: somebody missed some
+
+
+@pytest.mark.parametrize("count", [5, 9, 12])
+def test_windows_of_two_states_of_the_stream_are_repaired(store: HistorianStore, sql: Sql, count: int) -> None:
+    """Whichever has more samples: each may have folded some that the other missed."""
+    store.write([window_batch(1, T0_US, 9, lineage=1)])
+    result = store.write([window_batch(1, T0_US, count, lineage=2)])
+    assert result.windows_contested == 1
+    assert sql.execute("SELECT count FROM aggregates").fetchall() == [(max(count, 9),)]
+    assert sql.execute("SELECT tag_id, reason FROM dirty_ranges").fetchall() == [(1, "CONTESTED")]
+
+
+def test_a_state_that_says_its_windows_again_makes_none_dirty(store: HistorianStore, sql: Sql) -> None:
+    """A job goes on from its checkpoint: thousands of windows come a second time, with as many samples as then."""
+    for _ in range(2):
+        for count in (3, 5, 9):
+            store.write([window_batch(1, T0_US, count), window_batch(2, T0_US, count)])
+    assert sql.execute("SELECT count FROM aggregates").fetchall() == [(9,), (9,)]
+    assert sql.execute("SELECT count(*) FROM dirty_ranges").fetchone() == (0,)
+
+
+@pytest.mark.parametrize(("count", "dirty"), [(5, 1), (9, 0), (12, 0)])
+def test_of_windows_without_lineage_those_with_fewer_samples_are_repaired(
+    store: HistorianStore, sql: Sql, count: int, dirty: int
+) -> None:
+    """Those of a job before lineages."""
+    store.write([window_batch(1, T0_US, 9, lineage=0)])
+    store.write([window_batch(1, T0_US, count, lineage=0)])
+    assert sql.execute("SELECT count(*) FROM dirty_ranges").fetchone() == (dirty,)
 
 
 def test_windows_of_one_batch_are_judged_like_those_of_several(store: HistorianStore, sql: Sql) -> None:
     result = store.write(
-        [window_batch(1, T0_US, count, value=float(count)) for count in (3, 9, 5)] + [window_batch(2, T0_US, 4)]
+        [window_batch(1, T0_US, count, value=float(count), lineage=count % 2) for count in (4, 9, 6)]
+        + [window_batch(2, T0_US, count) for count in (5, 4)]
     )
-    assert (result.windows, result.windows_lost) == (4, 1)
-    assert sql.execute("SELECT tag_id, count FROM aggregates ORDER BY 1").fetchall() == [(1, 9), (2, 4)]
+    assert (result.windows, result.windows_contested) == (5, 1)
+    assert sql.execute("SELECT tag_id, count FROM aggregates ORDER BY 1").fetchall() == [(1, 9), (2, 5)]
     assert sql.execute("SELECT tag_id FROM dirty_ranges").fetchall() == [(1,)]
 
 
@@ -355,11 +382,14 @@ def test_a_growing_window_is_not_dirty(store: HistorianStore, sql: Sql) -> None:
     assert sql.execute("SELECT count(*) FROM dirty_ranges").fetchone() == (0,)
 
 
-def test_a_window_that_replaces_a_repaired_one_is_repaired_again(store: HistorianStore, sql: Sql) -> None:
+@pytest.mark.parametrize(("count", "stored"), [(2, (3, True)), (8, (8, False))])
+def test_a_window_that_meets_a_repaired_one_is_repaired_again(
+    store: HistorianStore, sql: Sql, count: int, stored: tuple[int, bool]
+) -> None:
     store.write([window_batch(1, T0_US, 3)])
-    sql.execute("UPDATE aggregates SET repaired = true")
-    store.write([window_batch(1, T0_US, 8)])
-    assert sql.execute("SELECT count, repaired FROM aggregates").fetchone() == (8, False)
+    sql.execute("UPDATE aggregates SET repaired = true, lineage = NULL")
+    store.write([window_batch(1, T0_US, count)])
+    assert sql.execute("SELECT count, repaired FROM aggregates").fetchone() == stored
     assert sql.execute("SELECT reason FROM dirty_ranges").fetchall() == [("CONTESTED",)]
 
 

@@ -378,6 +378,52 @@ def test_a_tag_that_left_while_the_job_was_down_has_its_windows_emitted() -> Non
     assert [(key[0], row.count) for key, row in emissions(outputs)] == [(2, 1)]
 
 
+def lineages(outputs: Sequence[Output]) -> list[int]:
+    return [record["lineage"] for record in records(outputs, topics.AGGREGATES)]
+
+
+def test_windows_said_again_after_a_restart_are_of_the_same_lineage() -> None:
+    driver = Driver([tag(1)])
+    driver.frame(make_frame([(1, 0.1, 1.0)], 0))
+    before = driver.checkpoint()
+    driver.frame(make_frame([(1, 1.6, 1.0)], 1))
+    driver.crash(before)
+    driver.frame(make_frame([(1, 1.6, 1.0)], 1))
+    driver.crash({})
+    for number, at in enumerate((0.1, 1.6)):
+        driver.frame(make_frame([(1, at, 1.0)], number))
+    first, second, from_nothing = lineages(driver.outputs)
+    assert first == second == from_nothing != 0
+
+
+def test_a_state_that_began_later_is_of_another_lineage() -> None:
+    driver = Driver([tag(1)])
+    for number, at in enumerate((0.1, 0.3, 1.6)):
+        driver.frame(make_frame([(1, at, 1.0)], number))
+    driver.crash({})
+    for number, at in enumerate((0.3, 1.6), 1):
+        driver.frame(make_frame([(1, at, 1.0)], number))
+    first, second = lineages(driver.outputs)
+    assert 0 != first != second != 0
+
+
+@pytest.mark.parametrize("down", [False, True], ids=["running", "down"])
+def test_after_a_tag_has_left_the_lane_its_windows_are_of_another_lineage(*, down: bool) -> None:
+    """Should it come back, what was folded of it before is not in the state any more."""
+    driver = Driver([tag(1), tag(2)])
+    driver.frame(make_frame([(1, 0.1, 1.0), (2, 0.2, 2.0)], 0))
+    driver.frame(make_frame([(1, 1.6, 1.0), (2, 1.6, 2.0)], 1))
+    driver.publish([tag(1), tag(2, retired=True)], 2)
+    if down:
+        driver.crash()
+    driver.timer(1.7)
+    driver.publish([tag(1), tag(2)], 3)
+    driver.frame(make_frame([(1, 2.6, 1.0), (2, 2.6, 2.0)], 2))
+    first, *others = lineages(driver.outputs)
+    assert len(set(others)) == 1
+    assert first not in others
+
+
 def test_state_is_small() -> None:
     driver = Driver([tag(number, 1 + number // 10, windows_s=(1, 60)) for number in range(1, 101)])
     for second in range(30):
