@@ -110,7 +110,7 @@ def encode(name: str, record: dict[str, Any]) -> bytes:
 def _check_ints(schema: SchemaVersion, record: dict[str, Any]) -> None:
     # fastavro writes an Avro int of more than 32 bits, which no other language reads, and cuts the fraction off a float.
     for name in schema.int_fields:
-        if not -(1 << 31) <= operator.index(record[name]) < 1 << 31:
+        if name in record and not -(1 << 31) <= operator.index(record[name]) < 1 << 31:
             msg = f"{record[name]} is no 32-bit integer on field {name}"
             raise ValueError(msg)
 
