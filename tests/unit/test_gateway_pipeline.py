@@ -95,9 +95,9 @@ async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]
 
 
 def readings(*values: Value, tag_id: int = 1, historical: bool = False) -> Readings:
-    made = Readings(historical=historical)
-    for value in values:
-        made.add(tag_id, now_us(), value, 0)
+    made, first_us = Readings(historical=historical), now_us()
+    for number, value in enumerate(values):  # a fast machine reads the clock twice in a microsecond
+        made.add(tag_id, first_us + number, value, 0)
     return made
 
 
