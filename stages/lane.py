@@ -54,7 +54,7 @@ class LaneCounters:
     news: bool = False
     more_frames: bool = False
     lineage: int = 0
-    """Which windows came from one state that lost nothing, as a signed 32-bit number; see `Lane._begin` and `Lane._renew`."""
+    """Which windows came from one state that lost nothing, as a signed 32-bit number; see `Lane._begin` and `Lane._follow`."""
 
 
 _COUNTERS = tuple(field.name for field in fields(LaneCounters))
@@ -110,9 +110,7 @@ class Lane:
         return outputs
 
     def _relayout(self, table: LaneTable, now_us: int) -> list[Output]:
-        old_of_new = _old_of_new(self.table.tag_id, table)
-        if np.count_nonzero(old_of_new >= 0) < len(self.table.tags):
-            self._renew()
+        old_of_new = self._follow(self.table.tag_id, table)
         for stream, memory in self.memories.items():
             memory.relayout(old_of_new)
             self._changed.add(f"memory/{stream.name}")
@@ -130,11 +128,16 @@ class Lane:
             self.counters.lineage = _number(f"{self.lane_key}/{first.epoch}/{first.stream}/{first.sequence}")
             self._changed.add("meta")
 
-    def _renew(self) -> None:
-        """Tags left the lane with what was folded of them: should they come back, their windows begin anew."""
-        if self.counters.lineage:
+    def _follow(self, tag_id: NDArray[np.int32], table: LaneTable) -> NDArray[np.intp]:
+        """Old slot of each slot of a table that follows on these tags, -1 for none.
+
+        Tags that left took with them what was folded: should they come back, their windows begin anew, so the lineage does.
+        """
+        old_of_new = _old_of_new(tag_id, table)
+        if self.counters.lineage and np.count_nonzero(old_of_new >= 0) < len(tag_id):
             self.counters.lineage = _number(f"{self.counters.lineage}/{self.registry.version}")
             self._changed.add("meta")
+        return old_of_new
 
     # --- frames ----------------------------------------------------------------------------------------------------------
 
@@ -426,10 +429,7 @@ class Lane:
                 self.memories[Stream[which]] = memory
             elif kind == "latest":
                 tag_id, self.latest = LaneLatest.from_bytes(data)
-                old_of_new = _old_of_new(tag_id, self.table)
-                self.latest.relayout(old_of_new)
-                if np.count_nonzero(old_of_new >= 0) < len(tag_id):
-                    self._renew()
+                self.latest.relayout(self._follow(tag_id, self.table))
             elif kind == "clocks":
                 self.windows.clocks = DeviceClocks.from_bytes(data).relayout(self.table.devices)
                 self.windows.clocks.changed = False
@@ -453,7 +453,7 @@ def _old_of_new(old_tag_id: NDArray[np.int32], table: LaneTable) -> NDArray[np.i
 
 def _number(text: str) -> int:
     """Signed 32-bit number of a text, never 0."""
-    return int.from_bytes(zlib.crc32(text.encode()).to_bytes(4, "big"), "big", signed=True) or 1
+    return int(np.uint32(zlib.crc32(text.encode())).view(np.int32)) or 1
 
 
 def _in_frame_order(verdict: NDArray[np.uint8], segments: Segments) -> NDArray[np.uint8]:
