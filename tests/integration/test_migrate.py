@@ -113,7 +113,7 @@ def test_both_variants_have_the_same_views_and_columns(sql: Sql) -> None:
     statistics = "start tag_id window_s count good mean m2 min min_time max max_time first first_time last last_time"
     wanted = {
         "samples": "time value tag_id quality verdict",
-        "aggregates": f"{statistics} repaired contested",
+        "aggregates": f"{statistics} repaired contested lineage",
         "aggregates_1h": statistics,
         "aggregates_1d": statistics,
         "partitions": "partition_name table_name from_time to_time closed_at dense",
