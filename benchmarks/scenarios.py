@@ -100,7 +100,7 @@ def _freshness(options: argparse.Namespace, progress: Progress) -> Result:
 
 
 def _recovery(options: argparse.Namespace, progress: Progress) -> Result:
-    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    chosen, dirt = _at_rate(options, options.gateways), workload.load_dirt(options.dirt)
     if options.seconds:
         options.each = (options.seconds - options.warmup - recovery.SPARE_S) / options.kills
     total_s = options.warmup + options.kills * options.each + recovery.SPARE_S
@@ -163,9 +163,11 @@ def _drained(options: argparse.Namespace, progress: Progress, chosen: Workload) 
     return [rate, frames, found["samples"], found["lost"], found["duplicated"], found["wrong_cells"]]
 
 
-def _at_rate(options: argparse.Namespace) -> Workload:
-    """The workload at the rate of the arguments; 0 leaves it at its own."""
+def _at_rate(options: argparse.Namespace, gateways: int = 0) -> Workload:
+    """The workload, or so many of its gateways, at the rate of the arguments; 0 leaves either at its own."""
     chosen = workload.load(options.workload)
+    if gateways:
+        chosen = dataclasses.replace(chosen, gateways=gateways)
     return chosen.at_rate(options.rate) if options.rate else chosen
 
 
@@ -234,9 +236,9 @@ def _freshness_arguments(parser: argparse.ArgumentParser) -> None:
 
 def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
     _line_arguments(seconds=0, spare=1)(parser)  # of the whole run; 0: as long as the kills need
-    parser.add_argument(
-        "--rate", type=float, default=250_000, help="samples per second: half of what frames of 200 ms allow"
-    )
+    # Half of the machines is half of the load in every respect. Half of the rate is not: there are as many windows to each second.
+    parser.add_argument("--gateways", type=int, default=10, help="how many of the workload send; 0: all")
+    parser.add_argument("--rate", type=float, default=0, help="samples per second; 0: the workload's own")
     parser.add_argument("--kills", type=int, default=10, help="how often a TaskManager is killed")
     parser.add_argument("--each", type=float, default=45, help="seconds given to each kill")
     parser.add_argument("--warmup", type=float, default=30, help="seconds before the first kill")
@@ -311,7 +313,7 @@ SCENARIOS: dict[str, Scenario] = {
         doc="kill -9 of TaskManagers under load, registry changes in flight: seconds until the lag is back, every row compared",
         run=_recovery,
         arguments=_recovery_arguments,
-        smoke={"workload": "smoke", "rate": 0.0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 60.0},
+        smoke={"workload": "smoke", "gateways": 0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 60.0},
     ),
     "soak": Scenario(
         doc="memory of each process and lag over many minutes at a steady rate",
