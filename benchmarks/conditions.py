@@ -30,10 +30,17 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
         "machine": machine(),
         "versions": versions(),
     }
+    if hasattr(options, "timescaledb"):
+        found["storage"] = storage(options.timescaledb)
     if hasattr(options, "workload"):
         found["workload"] = dataclasses.asdict(workload.load(options.workload))
         found["dirt"] = dataclasses.asdict(workload.load_dirt(options.dirt))
     return found
+
+
+def storage(timescaledb: str) -> str:
+    """What `auto` or `off` comes to on this machine: figures of one storage say little about the other."""
+    return "TimescaleDB" if timescaledb == "auto" and postgres.has_timescaledb() else "plain PostgreSQL"
 
 
 def machine() -> dict[str, Any]:
@@ -58,7 +65,6 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             continue
     found["postgresql"] = postgres.bin_dir().parent.name
-    found["timescaledb_installed"] = str(postgres.has_timescaledb())
     return found
 
 

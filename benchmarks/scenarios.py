@@ -16,6 +16,7 @@ from benchmarks import (
     alone,
     cluster,
     commands,
+    conditions,
     freshness,
     limits,
     processes,
@@ -184,6 +185,7 @@ def _to_copy_limit(options: argparse.Namespace, under_test: Line, dirt: Dirt, fo
 @contextmanager
 def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, samples: float) -> Iterator[Line]:
     parallelism = Parallelism(telemetry=options.telemetry_slots, historian=options.historian_slots)
+    progress.sink(f"storage: {conditions.storage(options.timescaledb)}")
     with line(
         chosen,
         samples=samples,
@@ -206,7 +208,7 @@ def _line_arguments(
         parser.add_argument("--telemetry-slots", type=int, default=slots, help="TaskManagers of the telemetry job")
         parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
         parser.add_argument("--spare", type=int, default=spare, help="TaskManagers that wait to take over")
-        parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="storage")
+        parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="auto: where installed")
 
     return add
 

@@ -126,6 +126,8 @@ def _conditions(result: Result) -> str:
     parts = [
         f"{key.replace('_', ' ')} {arguments[key]}" for key in _CONDITIONS if arguments.get(key) not in (None, [], "")
     ]
+    if "storage" in result:
+        parts.append(str(result["storage"]))
     if machine:
         parts.append(f"{machine.get('cores')} cores {machine.get('cpu')}")
     return ", ".join([*parts, str(result.get("time", ""))[:10]])
