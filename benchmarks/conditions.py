@@ -40,7 +40,7 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
 
 def storage(timescaledb: str) -> str:
     """What `auto` or `off` comes to on this machine: figures of one storage say little about the other."""
-    return "TimescaleDB" if timescaledb == "auto" and postgres.has_timescaledb() else "plain PostgreSQL"
+    return "TimescaleDB" if postgres.uses_timescaledb(timescaledb) else "plain PostgreSQL"
 
 
 def machine() -> dict[str, Any]:

@@ -81,7 +81,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("second_up_s", "second up", _S),
     ),
 }
-_CONDITIONS = ("rate", "seconds", "telemetry_slots", "historian_slots", "dirt", "without", "seed")
+_CONDITIONS = ("rate", "gateways", "seconds", "telemetry_slots", "historian_slots", "dirt", "without", "seed")
 
 
 def table(results: Sequence[Result]) -> str:

@@ -42,9 +42,9 @@ def has_timescaledb() -> bool:
     return control.exists() and any((_INSTALL / version / "lib").glob("timescaledb*.so"))
 
 
-def uses_timescaledb(config: StackConfig) -> bool:
-    """Whether this instance loads TimescaleDB."""
-    return config.timescaledb == "auto" and has_timescaledb()
+def uses_timescaledb(setting: str) -> bool:
+    """Whether an instance with this `timescaledb` setting loads it."""
+    return setting == "auto" and has_timescaledb()
 
 
 def system_user() -> str | None:
@@ -161,7 +161,7 @@ def create_database(config: StackConfig) -> str:
 
 
 def _settings(config: StackConfig) -> str:
-    timescale = uses_timescaledb(config)
+    timescale = uses_timescaledb(config.timescaledb)
     rows = {
         "listen_addresses": f"'{config.host}'",
         "port": config.ports.postgres,
