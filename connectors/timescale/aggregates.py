@@ -62,6 +62,11 @@ def windows_of_records(records: Iterable[dict[str, Any]]) -> Windows:
     return columns
 
 
+def select(windows: Windows, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Windows:
+    """The chosen ones, by mask or by place."""
+    return {name: column[chosen] for name, column in windows.items()}
+
+
 def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
     """Write windows; with `repaired` a row with as many samples is replaced too, and nothing is marked dirty."""
     best, contested = _one_per_window(windows)
@@ -98,15 +103,14 @@ def _one_per_window(windows: Windows) -> tuple[Windows, Windows | None]:
     begins = np.ones(len(order), dtype=np.bool_)
     begins[1:] = np.any([key[1:] != key[:-1] for key in keys], axis=0)
     if begins.all():
-        return {name: column[order] for name, column in windows.items()}, None
+        return select(windows, order), None
     starts = np.flatnonzero(begins)
     group = np.cumsum(begins) - 1
     by_count = order[np.lexsort((arrival, windows["count"][order], group))]
     fullest = by_count[np.append(starts[1:], len(order)) - 1]
     lineage = windows["lineage"][order]
     several = np.minimum.reduceat(lineage, starts) != np.maximum.reduceat(lineage, starts)
-    best = {name: column[fullest] for name, column in windows.items()}
-    return best, {name: column[fullest[several]] for name, column in windows.items()} if several.any() else None
+    return select(windows, fullest), select(windows, fullest[several]) if several.any() else None
 
 
 _TEMPORARY = f"""

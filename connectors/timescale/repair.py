@@ -27,7 +27,7 @@ from psycopg import sql
 from connectors.timescale import aggregates, dirty, packing
 from connectors.timescale.partitions import PartitionCache
 from connectors.timescale.samples import DirtyRange
-from connectors.timescale.windows import select, windows_of
+from connectors.timescale.windows import windows_of
 
 Connection = psycopg.Connection[Any]
 
@@ -133,7 +133,7 @@ def _repair_group(
         windows = windows_of(
             tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s
         )
-        windows = select(windows, np.isin(_keys(windows["tag_id"], windows["start"], window_s), touched))
+        windows = aggregates.select(windows, np.isin(_keys(windows["tag_id"], windows["start"], window_s), touched))
         if len(windows["start"]):
             partitions.ensure(connection, "aggregates", int(windows["start"].min()), int(windows["start"].max()))
             written += aggregates.upsert(cursor, windows, repaired=True).written

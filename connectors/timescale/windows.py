@@ -43,11 +43,6 @@ def windows_of(
     return windows
 
 
-def select(windows: Windows, chosen: NDArray[np.bool_]) -> Windows:
-    """The chosen ones."""
-    return {name: column[chosen] for name, column in windows.items()}
-
-
 def _empty(rows: int) -> Windows:
     types = {"timestamptz": np.int64, "int8": np.int64, "int4": np.int32, "float8": np.float64}
     columns: dict[str, NDArray[Any]] = {name: np.zeros(rows, dtype=types[kind]) for name, kind in COLUMNS}
