@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import signal
 import sys
 from pathlib import Path
 
@@ -17,6 +18,8 @@ from stack.lifecycle import Progress
 def main(arguments: list[str] | None = None) -> int:
     """Run one scenario; its result on standard output or in a file, progress on standard error. Or render results."""
     options = _parser().parse_args(arguments)
+    # Ends as Ctrl-C does: a default SIGTERM would leave the services to their watch and gigabytes on the disk.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.scenario == "report":
             return _report(options)
@@ -31,6 +34,9 @@ def main(arguments: list[str] | None = None) -> int:
     except (MillraceError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
+    except KeyboardInterrupt:
+        print("bench: interrupted; its services are stopped and its files removed", file=sys.stderr)
+        return 130
     text = json.dumps(conditions.collect(options) | rounded(result), indent=2)
     if options.json:
         Path(options.json).write_text(text + "\n")

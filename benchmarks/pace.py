@@ -161,7 +161,12 @@ def _send(plan: Plan, settings: KafkaSettings, start_us: int, samples: Any, vers
         if error is not None:
             failed.append(error.str())
 
+    scenario = multiprocessing.parent_process()
+    assert scenario is not None
     for message in messages:
+        if not scenario.is_alive():  # killed: nobody else would end this
+            msg = "the scenario is gone"
+            raise SenderError(msg)
         _wait_until(message.due_us, producer)
         sent_us = ids.now_us()
         producer.produce(topic, key=message.key, value=message.value, on_delivery=on_delivery)
