@@ -45,6 +45,8 @@ _OFFSETS = {
 }
 # sun_path is 108 bytes; PostgreSQL and supervisord add a name to the folder.
 _SOCKET_PATH_LIMIT = 80
+# What Flink takes beside the heap, and the heap's first 256 MB (flink-conf/config.yaml).
+_TASKMANAGER_LEAST_MB = 896
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,6 +89,11 @@ class Memory:
     # JVM only: in thread mode Python lives in the same process and its memory comes on top.
     taskmanager_mb: int = 1280
     postgres_shared_buffers_mb: int = 256
+
+    def __post_init__(self) -> None:
+        if self.taskmanager_mb < _TASKMANAGER_LEAST_MB:
+            msg = f"memory.taskmanager_mb is {self.taskmanager_mb}, not {_TASKMANAGER_LEAST_MB} or more"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -76,3 +76,8 @@ def test_sockets_stay_within_their_length(tmp_path: Path) -> None:
 def test_blanks_in_the_state_folder_are_refused(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="blanks"):
         StackConfig(state=tmp_path / "my state")
+
+
+def test_a_task_manager_too_small_for_its_heap_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match=r"memory.taskmanager_mb is 512, not 896 or more"):
+        load({"MILLRACE_MEMORY_TASKMANAGER_MB": "512"}, tmp_path / "none.toml")
