@@ -23,6 +23,7 @@ from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, shard_of_key
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
+from jobs.memory import Trimmer
 from jobs.writer import Poisoned, Writer
 from schemas import ids, logs, topics
 
@@ -43,6 +44,7 @@ class HistorianOperator(KeyedProcessFunction):
         logs.configure("historian")
         self._buffer = Buffer(self._config)
         self._writer = self._make_writer()
+        self._trimmer = Trimmer()
         self._lists: tuple[ListState, ListState] = tuple(
             runtime_context.get_list_state(ListStateDescriptor(f"messages-{parity}", state_bytes_type()))
             for parity in (0, 1)
@@ -83,6 +85,7 @@ class HistorianOperator(KeyedProcessFunction):
         shard = ctx.get_current_key()
         held = self._touch(shard, ctx)
         refused = self._advance()
+        self._trimmer.tick(self._clock())
         if timestamp != END_OF_INPUT_MS:
             self._ticking.discard(shard)
         if max(held) >= 0:

@@ -23,6 +23,7 @@ from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
+from jobs.memory import Trimmer
 from schemas import ids, logs, topics
 from stages.config import TelemetryConfig
 from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
@@ -69,6 +70,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         """Nothing is restored yet: keyed state can be read only under a key."""
         logs.configure("telemetry")
         self._metrics = Metrics(runtime_context)
+        self._trimmer = Trimmer()
         self._logic = self._make_logic(self._config)
         for message in self._snapshot():
             self._apply_registry("snapshot", message)
@@ -133,6 +135,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         else:
             _register_tick(shard, ctx)
             now_us = self._clock()
+            self._trimmer.tick(now_us)
             for lane in sorted(lanes):
                 if self._logic.due(lane, now_us):
                     outputs += self._tick(lane, now_us)
