@@ -13,7 +13,7 @@ _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
 class Trimmer:
-    """Gives back what is free, every `period_us` at most: a few milliseconds each time."""
+    """Gives back what is free, every `period_us` at most."""
 
     def __init__(self, period_us: int = PERIOD_US) -> None:
         self._period_us = period_us
