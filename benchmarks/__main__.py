@@ -18,8 +18,6 @@ from stack.lifecycle import Progress
 def main(arguments: list[str] | None = None) -> int:
     """Run one scenario; its result on standard output or in a file, progress on standard error. Or render results."""
     options = _parser().parse_args(arguments)
-    # Ends as Ctrl-C does: a default SIGTERM would leave the services to their watch and gigabytes on the disk.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         if options.scenario == "report":
             return _report(options)
@@ -35,7 +33,7 @@ def main(arguments: list[str] | None = None) -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
-        print("bench: interrupted; its services are stopped and its files removed", file=sys.stderr)
+        print("bench: interrupted", file=sys.stderr)
         return 130
     text = json.dumps(conditions.collect(options) | rounded(result), indent=2)
     if options.json:
@@ -80,4 +78,6 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter):
 
 
 if __name__ == "__main__":
+    # Ends as Ctrl-C does: a default SIGTERM would leave the services to their watch and gigabytes on the disk.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     sys.exit(main())
