@@ -65,12 +65,12 @@ setup:
 # Print the records of a topic for people
 [no-exit-message]
 @cat *args:
-    python -m connectors.cat "$@"
+    python -m connectors.kafka.cat "$@"
 
 # Correct refused samples and send them again (`replay-rejected --reason OUT_OF_RANGE --scale 0.001 --dry-run`)
 [no-exit-message]
 @replay-rejected *args:
-    python -m connectors.replay "$@"
+    python -m historian.replay "$@"
 
 # Rates, lag and load of the running stack, refreshed every second
 [no-exit-message]
@@ -85,7 +85,7 @@ setup:
 # Run the anomaly detectors over CSV files of your own (a timestamp, one column per tag): scores, episodes, a picture
 [no-exit-message]
 @detect *args:
-    python -m benchmarks.detect "$@"
+    python -m detect.command "$@"
 
 # Run the tests, all rungs, with coverage; arguments go to pytest (a path or -k runs only those)
 [no-exit-message]

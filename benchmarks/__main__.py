@@ -8,10 +8,10 @@ import signal
 import sys
 from pathlib import Path
 
+from base.errors import ConfigError, MillraceError
 from benchmarks import conditions, report, summary
 from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
-from schemas.errors import ConfigError, MillraceError
 from stack.lifecycle import Progress
 
 

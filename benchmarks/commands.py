@@ -20,7 +20,7 @@ from benchmarks import processes
 from client import Client, Connection
 from client.client import is_final
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from stack import accounting, instance, lifecycle, postgres
+from stack import instance, lifecycle, postgres, status
 from stack.config import TOOLS, StackConfig
 from stack.lifecycle import Progress
 
@@ -59,7 +59,7 @@ def _measure(config: StackConfig, commands: int, progress: Progress) -> dict[str
     after = processes.usage(config)
     final = np.array([trip[1] for trip in trips if trip[2]]) * 1000
     provisional = np.array([trip[0] for trip in trips if trip[2]]) * 1000
-    found = accounting.collect(config)
+    found = status.measure_accounting(config)
     return {
         "commands": len(trips),
         "succeeded": int(len(final)),

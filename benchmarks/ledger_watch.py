@@ -15,7 +15,7 @@ from typing import Self
 
 import psycopg
 
-from schemas import ids
+from base import ids
 
 Ranges = tuple[tuple[int, int], ...]
 """Sorted, disjoint, end exclusive."""

@@ -18,22 +18,23 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
+from base import ids
+from base.errors import MillraceError
 from benchmarks.generate import Message
 from benchmarks.line import Line
 from benchmarks.workload import SITE, Dirt
-from connectors import kafka
-from connectors.timescale import packing
-from connectors.timescale.batch import Message as StoreMessage
-from connectors.timescale.database import connect
-from connectors.timescale.migrator import variant_of
-from connectors.timescale.partitions import PartitionCache
-from connectors.timescale.store import HistorianStore
+from connectors.kafka import client as kafka
+from connectors.postgres import binary_copy as packing
+from connectors.postgres.database import connect
+from historian.batch import Message as StoreMessage
+from historian.migrator import variant_of
+from historian.partitions import PartitionCache
+from historian.store import HistorianStore
 from jobs.batching import Message as Record
-from schemas import frame, ids, topics
-from schemas.errors import MillraceError
+from schemas import frame, topics
 from schemas.verdicts import REJECT_FROM, VERDICT_MASK
 from stages.config import DetectionConfig, TelemetryConfig
-from stages.telemetry import Origin, TelemetryLogic
+from stages.telemetry.logic import Origin, TelemetryLogic
 
 COPY_BATCH_ROWS = 400_000
 """About what the historian writes in one transaction while it catches up (8 MiB of validated frames)."""

@@ -20,13 +20,13 @@ import psycopg
 import yaml
 from numpy.typing import NDArray
 
+from base.errors import OverloadedError
+from base.settings import KafkaSettings
 from benchmarks import workload as workloads
 from benchmarks.generate import Expected, Message, generate
 from benchmarks.workload import Dirt, Workload
-from connectors import kafka
+from connectors.kafka import client as kafka
 from schemas import topics
-from schemas.errors import OverloadedError
-from schemas.settings import KafkaSettings
 from stack import instance, lifecycle, postgres
 from stack.config import TOOLS, Memory, Parallelism, StackConfig
 from stack.lifecycle import Progress

@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 
 from confluent_kafka import Consumer
 
+from base.settings import KafkaSettings
 from benchmarks.figures import rate_between
-from connectors import kafka
-from schemas.settings import KafkaSettings
+from connectors.kafka import client as kafka
 
 _POLL_S = 0.25
 

@@ -20,13 +20,14 @@ from typing import Any, Self
 import numpy as np
 from numpy.typing import NDArray
 
+from base import ids
+from base.errors import MillraceError
+from base.settings import KafkaSettings
 from benchmarks import workload as workloads
 from benchmarks.generate import Expected, Message, generate
 from benchmarks.workload import LIMIT, Dirt, Workload
-from connectors import kafka
-from schemas import ids, topics
-from schemas.errors import MillraceError
-from schemas.settings import KafkaSettings
+from connectors.kafka import client as kafka
+from schemas import topics
 
 SOURCE_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the source times in a frame: five samples stand for all of them."""

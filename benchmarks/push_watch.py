@@ -10,8 +10,8 @@ import threading
 from collections.abc import Mapping, Sequence
 from typing import Self
 
+from base import ids
 from client import Client, Connection
-from schemas import ids
 
 _MAX_RATE_HZ = 100.0
 """The server's highest, so that the stream conflates nothing that the job has published."""

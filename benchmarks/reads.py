@@ -17,7 +17,7 @@ import psycopg
 from benchmarks import figures
 from benchmarks.generate import Expected
 from benchmarks.line import Line
-from connectors.timescale.database import connect
+from connectors.postgres.database import connect
 
 _TAGS = 20
 _WHERE = "FROM samples WHERE tag_id = %s AND time >= to_timestamp(%s) AND time < to_timestamp(%s)"

@@ -17,14 +17,14 @@ from typing import Any
 
 import psycopg
 
+from base.errors import MillraceError
 from benchmarks import steady
 from benchmarks.freshness import SERVICES
 from benchmarks.line import Line
 from benchmarks.pace import WATCHED, Sender
 from benchmarks.workload import Dirt
-from connectors import registry
-from connectors.timescale import registry_edit
-from schemas.errors import MillraceError
+from registry import command as registry
+from registry import edit as registry_edit
 from stack import jobs, lifecycle
 from stack.flink_rest import FlinkRest
 from stack.supervisor import Supervisor

@@ -12,9 +12,9 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
+from base.errors import ConfigError
 from benchmarks import charts
 from benchmarks.figures import rates
-from schemas.errors import ConfigError
 
 Result = Mapping[str, Any]
 

@@ -12,6 +12,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+from base import ids
 from benchmarks import (
     alone,
     cluster,
@@ -32,7 +33,6 @@ from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
 from benchmarks.peers import run as peers
 from benchmarks.workload import Dirt, Workload
-from schemas import ids
 from stack.config import Parallelism
 from stack.lifecycle import Progress
 

@@ -13,10 +13,10 @@ from contextlib import contextmanager
 
 import psycopg
 
+from base.errors import ConfigError
+from base.settings import KafkaSettings
 from benchmarks.workload import Dirt, Workload
-from connectors import registry
-from schemas.errors import ConfigError
-from schemas.settings import KafkaSettings
+from registry import command as registry
 
 SWITCHES = {
     "detection": "no detectors",

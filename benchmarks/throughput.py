@@ -17,9 +17,9 @@ from benchmarks import processes, verify
 from benchmarks.figures import rate_between
 from benchmarks.generate import Expected
 from benchmarks.line import Line
-from connectors.timescale import partitions
-from connectors.timescale.database import connect
-from connectors.timescale.migrator import variant_of
+from connectors.postgres.database import connect
+from historian import partitions
+from historian.migrator import variant_of
 
 _POLL_S = 0.5
 _SAY_S = 5.0

@@ -10,7 +10,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.generate import Expected
-from connectors.timescale import packing
+from connectors.postgres import binary_copy as packing
 from schemas import checksum
 
 

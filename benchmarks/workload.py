@@ -9,8 +9,8 @@ from typing import Any
 
 import yaml
 
-from schemas import settings
-from schemas.errors import ConfigError
+from base import settings
+from base.errors import ConfigError
 
 SUITES = Path(__file__).parent / "suites"
 SITE = "bench"

@@ -15,9 +15,9 @@ from pathlib import Path
 
 import grpc
 
+from base.errors import ConfigError
+from base.settings import local_config
 from client.service_config import SERVICE_CONFIG
-from schemas.errors import ConfigError
-from schemas.settings import local_config
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -17,11 +17,11 @@ from uuid import UUID
 from rich.live import Live
 from rich.text import Text
 
+from base.errors import ConfigError, InvalidRequestError, MillraceError, NotFoundError
 from client import render
 from client.address import local_connection
 from client.client import Client, is_final
 from client.find import find_device, find_paths
-from schemas.errors import ConfigError, InvalidRequestError, MillraceError, NotFoundError
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 
 _OK, _FAILED, _USAGE, _UNAVAILABLE, _NO_OUTCOME = range(5)

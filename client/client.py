@@ -2,7 +2,7 @@
 
 Enters: paths, ids, values. Leaves: the services' own protobuf messages. Every unary call has a deadline. Streams
 reconnect by themselves when the server goes away (a watch starts with a snapshot, so nothing is missed but intermediate
-values); everything else fails with an exception of `schemas.errors`. One event loop per client; use it as `async with
+values); everything else fails with an exception of `base.errors`. One event loop per client; use it as `async with
 Client(connection) as client`.
 """
 
@@ -19,9 +19,9 @@ from uuid import UUID
 import grpc
 from google.protobuf.message import Message
 
+from base.ids import uuid7
 from client import failures
 from client.address import Connection
-from schemas.ids import uuid7
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
 
 T = TypeVar("T")

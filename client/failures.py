@@ -1,4 +1,4 @@
-"""A failed call as an exception of `schemas.errors` whose message names the cause and what to do."""
+"""A failed call as an exception of `base.errors` whose message names the cause and what to do."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from contextlib import contextmanager
 
 import grpc
 
-from schemas import errors
+from base import errors
 
 _KINDS: dict[grpc.StatusCode, type[errors.MillraceError]] = {
     grpc.StatusCode.INVALID_ARGUMENT: errors.InvalidRequestError,

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+from base.errors import InvalidRequestError, NotFoundError
 from client.client import Client
-from schemas.errors import InvalidRequestError, NotFoundError
 
 
 async def find_device(client: Client, text: str) -> int | str:

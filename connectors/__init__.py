@@ -1,1 +1,1 @@
-"""One file or package per protocol or store. Imports `schemas` and third-party clients only."""
+"""Protocols and transports, a folder each. Imports `base`, `schemas` and third-party clients only."""

@@ -13,8 +13,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from connectors.readings import Readings
+from schemas.definitions import TagDefinition
 from schemas.events import Gap
-from schemas.registry import TagDefinition
 
 SETTLING_US = 2_000_000
 """Source time after the first new sample in which other tags are still waited for."""

@@ -1,6 +1,6 @@
 """What passes between a machine connector and the gateway: readings and notices up, writes down.
 
-Connectors (`connectors.opcua`, `connectors.sparkplug`) call a `Sink`; the gateway implements it. A connector knows which
+Connectors (`connectors.opcua.connector`, `connectors.sparkplug`) call a `Sink`; the gateway implements it. A connector knows which
 addresses are tags (`update`), keeps the protocol's session alive (`run`) and writes values (`write`); it converts no
 types and drops nothing. Ordering: readings of one tag are handed over in the order the protocol delivered them.
 Delivery: `on_appended` is called once all readings of the call are in the durable buffer, so that a protocol which has
@@ -14,8 +14,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, NamedTuple, Protocol
 
+from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
-from schemas.registry import TagDefinition
 
 Value = float | int | bool | str | bytes | None
 

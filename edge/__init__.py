@@ -1,1 +1,1 @@
-"""What runs in the factory: the gateway, and simulated machines (`edge.simulator`). One process each, no Flink, no JVM."""
+"""What runs in the factory: the gateway. One process, no Flink, no JVM."""

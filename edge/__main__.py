@@ -9,10 +9,10 @@ import signal
 import sys
 from pathlib import Path
 
+from base import logs, settings
+from base.errors import MillraceError
 from edge.config import GatewayConfig
 from edge.gateway import Gateway
-from schemas import logs, settings
-from schemas.errors import MillraceError
 
 log = logging.getLogger("edge")
 

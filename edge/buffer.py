@@ -33,6 +33,7 @@ from dataclasses import replace
 from pathlib import Path
 from uuid import UUID
 
+from base.ids import Clock, now_us, uuid7
 from edge import segment as files
 from edge.gaps import gaps_of
 from edge.recovery import BufferFailedError, Counter, load, pack_state
@@ -41,7 +42,6 @@ from edge.segment_store import Allocate, BufferSettings, SegmentStore
 from schemas.checksum import MODULUS
 from schemas.events import Gap
 from schemas.frame import Stream
-from schemas.ids import Clock, now_us, uuid7
 
 log = logging.getLogger(__name__)
 

@@ -18,13 +18,13 @@ from collections.abc import Callable
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from connectors import kafka
+from base.errors import SchemaError
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
 from edge.command_journal import Position
 from edge.commands import Commands
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
-from schemas.errors import SchemaError
-from schemas.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 

@@ -19,9 +19,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from base.ids import Clock
 from schemas import codec
 from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
-from schemas.ids import Clock
 
 log = logging.getLogger(__name__)
 

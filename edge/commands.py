@@ -18,13 +18,13 @@ from dataclasses import dataclass
 from typing import Protocol, TypeVar
 from uuid import UUID
 
+from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState
+from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus
-from schemas.ids import Clock
-from schemas.registry import TagDefinition
 
 log = logging.getLogger(__name__)
 

@@ -21,14 +21,14 @@ import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from connectors.opcua_session import OpcUaSettings
+from base.settings import KafkaSettings
+from connectors.opcua.session import OpcUaSettings
 from connectors.sparkplug.host import SparkplugSettings
 from edge.admin import AdminSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
 from edge.uplink import UplinkSettings
-from schemas.settings import KafkaSettings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 

@@ -9,11 +9,11 @@ import struct
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 
+from base.ids import Clock
 from connectors.readings import Notice
 from edge.normalise import Refusal, TextValue
+from schemas.definitions import TagDefinition
 from schemas.events import DeviceEvent, EventKind, Gap
-from schemas.ids import Clock
-from schemas.registry import TagDefinition
 
 _DEVICE = struct.Struct("<i")
 

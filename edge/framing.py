@@ -18,7 +18,7 @@ from connectors.readings import Readings
 from edge.normalise import TagTable
 from schemas import frame
 from schemas.frame import ClockStatus, Frame, Stream
-from stages.deadband import Batch
+from stages.thinning.deadband import Batch
 
 _SPAN_US = (1 << 31) - 1
 

@@ -15,7 +15,8 @@ from collections.abc import Coroutine, Sequence
 from http import HTTPStatus
 from typing import Any
 
-from connectors.opcua import OpcUaConnector
+from base.ids import Clock, now_us
+from connectors.opcua.connector import OpcUaConnector
 from connectors.readings import Connector, Write, WriteResult, WriteStatus
 from connectors.sparkplug.host import SparkplugConnector
 from edge import admin
@@ -30,10 +31,9 @@ from edge.normalise import TagTable
 from edge.pipeline import Pipeline, Thinning
 from edge.registry_cache import RegistryCache, RegistryView
 from edge.uplink import Uplink
+from schemas.definitions import TagDefinition
 from schemas.events import DeviceEvent, EventKind
 from schemas.frame import ClockStatus
-from schemas.ids import Clock, now_us
-from schemas.registry import TagDefinition
 
 log = logging.getLogger(__name__)
 

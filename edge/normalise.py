@@ -18,8 +18,8 @@ from numpy.typing import NDArray
 
 from connectors.readings import Readings, Value
 from schemas.column import EXACT_INTEGERS
-from schemas.registry import TagDefinition
-from stages.deadband import Batch
+from schemas.definitions import TagDefinition
+from stages.thinning.deadband import Batch
 
 MAX_TIME_US = 253_402_300_799_999_999
 """The last microsecond of the year 9999; keeps differences of times within 64 bits."""

@@ -20,6 +20,7 @@ from typing import Any, Protocol, TypeVar
 
 import numpy as np
 
+from base.ids import Clock
 from connectors.readings import Notice, Readings
 from edge import framing
 from edge.buffer import EVENT_LANE, Buffer
@@ -34,8 +35,7 @@ from schemas import frame
 from schemas.checksum import to_signed, to_unsigned
 from schemas.events import LaneHealth
 from schemas.frame import ClockStatus, Stream
-from schemas.ids import Clock
-from stages.deadband import AbsoluteDeadband, Batch, SwingingDoor
+from stages.thinning.deadband import AbsoluteDeadband, Batch, SwingingDoor
 
 log = logging.getLogger(__name__)
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from connectors.readings import Write
 from schemas import command_rules
 from schemas.commands import CommandRequest
-from schemas.registry import TagDefinition
+from schemas.definitions import TagDefinition
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from base.errors import MillraceError
 from edge.segment import Entry, RecordKind, Segment, StreamKey
-from schemas.errors import MillraceError
 from schemas.events import UNKNOWN_SAMPLES, Gap
 from schemas.frame import Stream
 

@@ -17,11 +17,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
-from connectors.kafka_follow import Follower
+from base.errors import SchemaError
+from base.settings import KafkaSettings
+from connectors.kafka.follow import Follower
 from schemas import codec, topics
-from schemas.errors import SchemaError
-from schemas.registry import TagDefinition, encode_tag, encode_version, tag_from_record
-from schemas.settings import KafkaSettings
+from schemas.definitions import TagDefinition, encode_tag, encode_version, tag_from_record
 
 log = logging.getLogger(__name__)
 

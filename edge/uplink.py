@@ -21,12 +21,12 @@ from dataclasses import dataclass
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
-from connectors import kafka
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
 from edge.events import unpack
 from edge.segment import Entry, RecordKind, StreamKey
 from schemas import topics
 from schemas.frame import Stream, lane_key
-from schemas.settings import KafkaSettings
 
 log = logging.getLogger(__name__)
 

@@ -10,11 +10,11 @@ import argparse
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from base import settings
+from base.settings import KafkaSettings, PostgresSettings
 from jobs.batching import BatchConfig
-from schemas import settings
-from schemas.settings import KafkaSettings, PostgresSettings
+from stages.commands.correlation import CommandConfig
 from stages.config import TelemetryConfig
-from stages.correlation import CommandConfig
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

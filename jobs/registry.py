@@ -8,9 +8,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from connectors import kafka
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
 from schemas import topics
-from schemas.settings import KafkaSettings
 
 
 def snapshot(settings: KafkaSettings) -> Iterator[bytes]:

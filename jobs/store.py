@@ -1,4 +1,4 @@
-"""The historian's database as its writer sees it: `connectors.timescale.store` behind `jobs.writer.Store`.
+"""The historian's database as its writer sees it: `historian.store` behind `jobs.writer.Store`.
 
 `WriterFactory` travels with the job's operators, so it holds values only; the connection is opened on the worker, by the writer's thread.
 """
@@ -8,10 +8,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from connectors.timescale.store import HistorianStore, StoreUnavailable
+from base.errors import ConfigError
+from historian.store import HistorianStore, StoreUnavailable
 from jobs.batching import BatchConfig, Message
 from jobs.writer import Poisoned, Store, Writer, Written
-from schemas.errors import ConfigError
 
 _COUNTS = ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested")
 

@@ -12,6 +12,7 @@ from functools import partial
 
 from pyflink.datastream import DataStream
 
+from base import ids
 from jobs import registry
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
@@ -19,7 +20,7 @@ from jobs.flink.environment import JobEnvironment, environment
 from jobs.flink.shards import shard_of_lane
 from jobs.flink.telemetry import Snapshot, TelemetryOperator, no_snapshot, registry_descriptor
 from jobs.flink.types import key_type, output_type
-from schemas import ids, topics
+from schemas import topics
 
 NAME = "millrace-telemetry"
 OUTPUTS = (topics.VALIDATED, topics.REJECTED, topics.LATEST, topics.AGGREGATES, topics.LANES, topics.ANOMALIES)

@@ -22,8 +22,8 @@ import fastavro
 import fastavro.read
 from fastavro.schema import fingerprint, to_parsing_canonical_form
 
+from base.errors import SchemaError, UndecodableError, UnknownSchemaError
 from schemas import column as _column  # registers the logical type
-from schemas.errors import SchemaError, UndecodableError, UnknownSchemaError
 
 AVRO_DIR = Path(__file__).parent / "avro"
 MARKER = b"\xc3\x01"

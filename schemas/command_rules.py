@@ -10,9 +10,9 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
+from base.errors import InvalidRequestError
 from schemas.column import EXACT_INTEGERS
-from schemas.errors import InvalidRequestError
-from schemas.registry import DataType, TagDefinition
+from schemas.definitions import DataType, TagDefinition
 
 WRITE = "write"
 PACKML_TAG = "packml_command"

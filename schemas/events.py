@@ -12,9 +12,9 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from base.ids import uuid7
 from schemas import codec
 from schemas.frame import Stream
-from schemas.ids import uuid7
 
 UNKNOWN_SAMPLES = -1
 """Samples of a gap that nobody can count: lost before they reached the gateway."""

@@ -17,8 +17,8 @@ from uuid import UUID
 import numpy as np
 from numpy.typing import NDArray
 
+from base.errors import FrameError, UndecodableError
 from schemas import checksum, codec
-from schemas.errors import FrameError, UndecodableError
 
 MAX_SAMPLES = 65_536
 """Largest frame. A 16-byte sample makes this 1 MiB on the wire, the broker's default message limit; the gateway closes at 10,000."""

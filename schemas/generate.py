@@ -9,7 +9,7 @@ from __future__ import annotations
 import sys
 from pathlib import Path
 
-from schemas.errors import SchemaError
+from base.errors import SchemaError
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO_DIR = ROOT / "schemas" / "proto"

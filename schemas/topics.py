@@ -2,7 +2,7 @@
 
 Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `alarms` and `audit.log`
 are reserved names.
-Numbers of partitions are the defaults of a small installation; `connectors.kafka_admin` can raise them.
+Numbers of partitions are the defaults of a small installation; `connectors.kafka.admin` can raise them.
 """
 
 from __future__ import annotations

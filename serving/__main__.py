@@ -10,10 +10,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from connectors.kafka import AsyncProducer
-from schemas import logs
-from schemas.errors import MillraceError
-from schemas.settings import local_config
+from base import logs
+from base.errors import MillraceError
+from base.settings import local_config
+from connectors.kafka.client import AsyncProducer
 from serving import config as configuration
 from serving import feeds
 from serving.config import ServingConfig

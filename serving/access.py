@@ -26,7 +26,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
-from schemas.errors import ConfigError, PermissionDeniedError
+from base.errors import ConfigError, PermissionDeniedError
 
 log = logging.getLogger(__name__)
 

@@ -13,8 +13,8 @@ from collections.abc import AsyncGenerator
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
+from base.ids import Clock, now_us
 from schemas.commands import OUTCOMES, CommandAck, CommandRequest, CommandState, CommandStateRecord
-from schemas.ids import Clock, now_us
 from serving.wakeup import Wakeup
 
 _RANK = {

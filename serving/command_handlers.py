@@ -16,9 +16,7 @@ from dataclasses import dataclass, field
 from typing import Protocol
 from uuid import UUID
 
-from schemas import command_rules, topics
-from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
-from schemas.errors import (
+from base.errors import (
     ConflictError,
     InvalidRequestError,
     NotFoundError,
@@ -26,7 +24,9 @@ from schemas.errors import (
     PreconditionError,
     UnavailableError,
 )
-from schemas.ids import Clock, now_us, uuid7
+from base.ids import Clock, now_us, uuid7
+from schemas import command_rules, topics
+from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
 from serving.command_book import CommandBook, CommandView
 from serving.plant import Device
 from serving.wakeup import Streams

@@ -10,9 +10,9 @@ import ipaddress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from schemas import settings
-from schemas.errors import ConfigError
-from schemas.settings import KafkaSettings, PostgresSettings
+from base import settings
+from base.errors import ConfigError
+from base.settings import KafkaSettings, PostgresSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

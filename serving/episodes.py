@@ -13,7 +13,7 @@ from collections.abc import AsyncGenerator, Callable, Mapping
 from typing import Any
 from uuid import UUID
 
-from schemas.errors import OverloadedError
+from base.errors import OverloadedError
 from serving.wakeup import Wakeup
 
 Step = Mapping[str, Any]

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 from confluent_kafka import Message
 
-from connectors.kafka_follow import Follower
+from base.errors import SchemaError
+from base.settings import KafkaSettings
+from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandRequest, CommandStateRecord
-from schemas.errors import SchemaError
-from schemas.settings import KafkaSettings
 from serving.command_book import CommandBook
 from serving.episodes import Episodes
 from serving.plant import Plant

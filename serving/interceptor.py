@@ -16,7 +16,7 @@ from typing import Any
 
 import grpc
 
-from schemas import errors
+from base import errors
 from serving.access import Access, UnauthenticatedError, current
 from serving.limits import Limits, RateLimitedError
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from schemas.errors import OverloadedError
+from base.errors import OverloadedError
 from serving.config import LimitSettings
 
 

@@ -12,8 +12,8 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from schemas.errors import NotFoundError
-from schemas.registry import Registry, TagDefinition
+from base.errors import NotFoundError
+from schemas.definitions import Registry, TagDefinition
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

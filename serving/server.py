@@ -15,7 +15,7 @@ import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 
-from schemas.errors import ConfigError, UnavailableError
+from base.errors import ConfigError, UnavailableError
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
 from serving import reflect
 from serving.access import Access

@@ -1,7 +1,7 @@
 """What callers may ask of the state of the plant: plain async functions over the caches; no gRPC here.
 
 Enters: validated-by-nobody strings and numbers of a request. Leaves: domain objects; streams as async iterators. Raises
-the branches of `schemas.errors` that fit: InvalidRequestError for what is malformed, NotFoundError for paths that match
+the branches of `base.errors` that fit: InvalidRequestError for what is malformed, NotFoundError for paths that match
 nothing.
 """
 
@@ -15,8 +15,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from schemas.errors import InvalidRequestError, UnavailableError
-from schemas.registry import TagDefinition
+from base.errors import InvalidRequestError, UnavailableError
+from schemas.definitions import TagDefinition
 from serving.episodes import Episodes, Step
 from serving.plant import Device, Plant
 from serving.values import LastValue, LastValues

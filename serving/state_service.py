@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 
 import grpc
 
-from schemas.ids import Clock, now_us
+from base.ids import Clock, now_us
 from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
 from serving import translate
 from serving.state_handlers import StateHandlers

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 from uuid import UUID
 
+from base.errors import InvalidRequestError
 from schemas import quality
-from schemas.errors import InvalidRequestError
+from schemas.definitions import TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from schemas.registry import TagDefinition
 from serving.command_book import CommandView
 from serving.episodes import Step
 from serving.plant import Device, Plant

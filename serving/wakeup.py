@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from schemas.errors import MillraceError
+from base.errors import MillraceError
 
 
 class Wakeup:

@@ -9,7 +9,7 @@ import shutil
 import subprocess
 import sys
 
-from schemas.errors import ConfigError
+from base.errors import ConfigError
 from stack import config as configuration
 from stack import deploy, jobs, lifecycle, postgres, status
 from stack.config import StackConfig

@@ -18,8 +18,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from schemas import settings
-from schemas.errors import ConfigError
+from base import settings
+from base.errors import ConfigError
 
 ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".millrace"

@@ -28,7 +28,7 @@ from stack.flink_rest import FlinkJob, FlinkRest
 
 # In submission order: `commands` first, it gets the TaskManager with CPU priority; the historian before the job that feeds it.
 JOBS = ("commands", "historian", "telemetry")
-_PACKAGES = ("schemas", "stages", "connectors", "jobs")
+_PACKAGES = ("base", "schemas", "stages", "connectors", "registry", "historian", "jobs")
 _KEPT_SAVEPOINTS = 9
 _SUFFIXES = (".py", ".avsc", ".json", ".sql", ".yaml", ".toml")
 

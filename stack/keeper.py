@@ -11,7 +11,7 @@ import logging
 import time
 from collections.abc import Callable
 
-from schemas import logs
+from base import logs
 from stack import jobs
 from stack.config import StackConfig, load
 from stack.errors import StackError

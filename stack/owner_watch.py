@@ -6,7 +6,7 @@ import logging
 import time
 from pathlib import Path
 
-from schemas import logs
+from base import logs
 from stack.config import load
 from stack.supervisor import Supervisor
 

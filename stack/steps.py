@@ -115,11 +115,11 @@ _ALL = _FLINK | {"simulator", "serving"}
 
 # After broker and database are up, before anything that uses them.
 PREPARATION = (
-    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka_admin")),
+    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin")),
     Step(title="database", needs=_POSTGRES, action=postgres.create_database),
-    Step(title="migrations", needs=_POSTGRES, action=_tool("connectors.migrate")),
-    Step(title="registry", needs=_POSTGRES, action=_tool("connectors.registry", "load", "{plant}")),
-    Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("connectors.registry", "publish")),
+    Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate")),
+    Step(title="registry", needs=_POSTGRES, action=_tool("registry.command", "load", "{plant}")),
+    Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
 )
 
 # While only the TaskManagers with CPU priority are there: the job gets one of them.

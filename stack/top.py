@@ -15,7 +15,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.live import Live
 
-from schemas.errors import ConfigError
+from base.errors import ConfigError
 from stack import config as configuration
 from stack.top_sources import Sources, rates
 from stack.top_view import view

@@ -14,10 +14,10 @@ from typing import Any
 import psycopg
 from psycopg.rows import dict_row
 
-from connectors.kafka_offsets import OffsetReader, lag
+from base.errors import MillraceError
+from base.settings import KafkaSettings
+from connectors.kafka.offsets import OffsetReader, lag
 from schemas import topics
-from schemas.errors import MillraceError
-from schemas.settings import KafkaSettings
 from stack import postgres, status
 from stack.config import StackConfig
 from stack.errors import StackError

@@ -1,4 +1,4 @@
-"""Pure stream logic over numpy and dataclasses: no engine, no I/O, no clock of its own.
+"""Pure stream logic over numpy and dataclasses: no engine, no I/O, no clock of its own. A folder a stage.
 
-Imports numpy, river and schemas only.
+Imports numpy, river, base and schemas only.
 """

@@ -1,6 +1,6 @@
 """Configuration of the telemetry stages.
 
-Frozen; built by `schemas.settings` from the job's TOML file, or by hand in tests.
+Frozen; built by `base.settings` from the job's TOML file, or by hand in tests.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from schemas.errors import MillraceError
+from base.errors import MillraceError
 
 _HEAD = struct.Struct("<BBHI")
 _MAGIC = 0x4D

@@ -10,10 +10,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from base.errors import SchemaError, UnknownSchemaError
 from schemas import codec, frame, topics
-from schemas.errors import SchemaError, UnknownSchemaError
+from schemas.definitions import Registry, TagDefinition
 from schemas.frame import Frame
-from schemas.registry import Registry, TagDefinition
 from schemas.verdicts import REJECT_FROM, VERDICT_MASK, RecordReject, Verdict
 from stages.outputs import Origin, Output
 

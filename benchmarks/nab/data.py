@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
+from base.errors import ConfigError
 from benchmarks.nab.scorer import Labels
-from schemas.errors import ConfigError
 
 DEFAULT_FOLDER = Path(os.environ.get("MILLRACE_NAB_DATA", Path(__file__).parents[2].parent / "shared" / "data" / "nab"))
 

@@ -19,12 +19,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.detect import DEFAULT_DETECTOR, load_detection
-from benchmarks.history.replay import Replay, replay
-from benchmarks.history.table import History
+from base.errors import MillraceError
 from benchmarks.nab import data, scorer
 from benchmarks.nab.onsets import onsets
-from schemas.errors import MillraceError
+from detect.command import DEFAULT_DETECTOR, load_detection
+from detect.replay import Replay, replay
+from detect.table import History
 from stack.lifecycle import Progress
 from stages.config import DetectionConfig
 from stages.detection.kinds import catalogue, make

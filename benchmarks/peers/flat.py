@@ -12,10 +12,10 @@ from typing import Any
 import fastavro
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from base.settings import KafkaSettings
 from benchmarks.generate import Message
-from connectors import kafka
+from connectors.kafka import client as kafka
 from schemas import topics
-from schemas.settings import KafkaSettings
 
 FLAT = "bench.flat"
 WINDOW_S = 1

@@ -17,15 +17,16 @@ import time
 from collections.abc import Callable
 from typing import Any
 
+from base import ids
+from base.errors import MillraceError
 from benchmarks import cluster, outlet, processes, switches
 from benchmarks.generate import Expected
 from benchmarks.line import Line
 from benchmarks.peers import flat
 from benchmarks.processes import Watched
 from benchmarks.workload import Dirt
-from connectors import kafka
-from schemas import codec, ids, topics
-from schemas.errors import MillraceError
+from connectors.kafka import client as kafka
+from schemas import codec, topics
 from stack.config import ROOT
 from stack.flink_rest import FlinkRest
 from stack.supervisor import MARKER

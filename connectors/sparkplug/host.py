@@ -21,13 +21,13 @@ import gmqtt
 from gmqtt.mqtt.constants import MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 
+from base.errors import SchemaError, UndecodableError
+from base.ids import Clock
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.payload import DataType, Payload
 from connectors.sparkplug.session import HostSession, parse_address
-from schemas.errors import SchemaError, UndecodableError
-from schemas.ids import Clock
-from schemas.registry import TagDefinition
+from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
 

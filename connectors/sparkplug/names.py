@@ -10,7 +10,7 @@ import json
 from enum import StrEnum
 from typing import NamedTuple
 
-from schemas.errors import UndecodableError
+from base.errors import UndecodableError
 
 NAMESPACE = "spBv1.0"
 

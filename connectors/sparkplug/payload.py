@@ -14,8 +14,8 @@ from typing import Any
 
 from google.protobuf.message import DecodeError
 
+from base.errors import SchemaError, UndecodableError
 from connectors.sparkplug import sparkplug_b_pb2 as pb
-from schemas.errors import SchemaError, UndecodableError
 
 Value = float | int | bool | str | bytes | None
 

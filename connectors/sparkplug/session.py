@@ -17,16 +17,16 @@ import logging
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 
+from base.errors import UndecodableError
+from base.ids import Clock
 from connectors.gap_tracker import GapTracker
 from connectors.readings import Notice, Readings, Sink
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
 from schemas import quality
-from schemas.errors import UndecodableError
+from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
-from schemas.ids import Clock
-from schemas.registry import TagDefinition
 
 log = logging.getLogger(__name__)
 

@@ -1,4 +1,4 @@
-"""The commands operator: `stages.correlation.CommandLogic` between Kafka records, keyed state and timers.
+"""The commands operator: `stages.commands.correlation.CommandLogic` between Kafka records, keyed state and timers.
 
 Enters: rows of `types.record_type` from `command.requests.*` and `command.acks.*`, keyed by command id. Leaves:
 rows of `types.output_type` for `command.states`, for `command.requests.<site>` (sent again) and for
@@ -16,14 +16,15 @@ from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ValueStateDescriptor
 
+from base import ids, logs
+from base.errors import SchemaError, UnknownSchemaError
 from jobs import failures
 from jobs.flink.metrics import Metrics
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
-from schemas import codec, ids, logs, topics
+from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
-from schemas.errors import SchemaError, UnknownSchemaError
 from schemas.verdicts import RecordReject
-from stages.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+from stages.commands.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
 
 log = logging.getLogger(__name__)
 

@@ -17,6 +17,7 @@ from pyflink.common import Row
 from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
+from base import ids, logs
 from jobs import failures
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
@@ -25,7 +26,7 @@ from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_t
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
 from jobs.memory import Trimmer
 from jobs.writer import Poisoned, Writer
-from schemas import ids, logs, topics
+from schemas import topics
 
 log = logging.getLogger(__name__)
 

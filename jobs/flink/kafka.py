@@ -14,10 +14,10 @@ from pyflink.datastream import DataStream
 from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
+from base.settings import KafkaSettings
 from jobs.failures import MAX_REQUEST_BYTES
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
-from schemas.settings import KafkaSettings
 from schemas.topics import Topic
 
 _DISCOVERY = "10 s"  # a new site's topics are read within this

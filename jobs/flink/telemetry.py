@@ -1,4 +1,4 @@
-"""The telemetry operator: `stages.telemetry.TelemetryLogic` between records, keyed state and the broadcast registry.
+"""The telemetry operator: `stages.telemetry.logic.TelemetryLogic` between records, keyed state and the broadcast registry.
 
 Enters: rows of frames (`types.record_type`) keyed by shard, and the rows of `registry.tags`, broadcast. Leaves:
 rows of `types.output_type`. The live objects are in the logic; what changed is written through to a map per shard,
@@ -18,15 +18,16 @@ from pyflink.common import Row
 from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
+from base import ids, logs
 from jobs import failures
 from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
 from jobs.memory import Trimmer
-from schemas import ids, logs, topics
+from schemas import topics
 from stages.config import TelemetryConfig
-from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
+from stages.telemetry.logic import Origin, Output, TelemetryLogic, TogetherError
 
 log = logging.getLogger(__name__)
 

@@ -6,7 +6,7 @@ from collections.abc import Iterable
 
 import numpy as np
 
-from schemas.errors import ConfigError
+from base.errors import ConfigError
 from stages.config import DetectorSpec
 from stages.detection import robust, scaled, seasonal
 from stages.detection.protocol import Detector, DetectorFactory, Subject

@@ -1,6 +1,6 @@
 """Anomaly detection of one lane: features from closed windows, modes of machines, snapshots of detectors.
 
-Called by `stages.lane` with what closed and with the lane's latest values. Only LIVE data reaches windows, so a backlog
+Called by `stages.telemetry.lane` with what closed and with the lane's latest values. Only LIVE data reaches windows, so a backlog
 raises no alarm. A device is watched by the detector that its tags' definitions name; its features are the numeric tags
 that nobody writes, each in its smallest window, or in several of them merged (`stages.detection.cadence`). Its mode is
 made of the tags that say what it is meant to do: those that can be written, and `packml_state`.
@@ -20,10 +20,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from schemas import topics
-from schemas.registry import DataType, TagDefinition
-from stages import aggregates as a
+from schemas.definitions import DataType, TagDefinition
 from stages import packing
-from stages.clocks import UNSET_US, DeviceClocks
 from stages.config import DetectionConfig, DetectorSpec
 from stages.detection.device import DeviceWatch
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
@@ -31,11 +29,13 @@ from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Features, ScoreListener, Subject
 from stages.detection.scaled import ScaledDetector
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
-from stages.lane_table import NEVER_US, LaneTable, TagView
-from stages.latest import TIME, VALUE, LaneLatest
+from stages.intake.lane_table import NEVER_US, LaneTable, TagView
+from stages.intake.segments import Segments
 from stages.outputs import Output
-from stages.segments import Segments
-from stages.windows import Closed
+from stages.telemetry.latest import TIME, VALUE, LaneLatest
+from stages.windows import algebra as a
+from stages.windows.device_clocks import UNSET_US, DeviceClocks
+from stages.windows.event_windows import Closed
 
 _log = logging.getLogger(__name__)
 

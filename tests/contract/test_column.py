@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base.errors import SchemaError
 from schemas import codec
 from schemas.column import EXACT_INTEGERS, read_column, write_column
-from schemas.errors import SchemaError
 from tests.contract import examples
 
 

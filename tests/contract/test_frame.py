@@ -10,9 +10,9 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from base.errors import FrameError, SchemaError, UndecodableError, UnknownSchemaError
+from base.ids import uuid7
 from schemas import codec, frame
-from schemas.errors import FrameError, SchemaError, UndecodableError, UnknownSchemaError
-from schemas.ids import uuid7
 from tests.contract import examples, golden_files
 
 T0_US = examples.T0_US

@@ -7,7 +7,7 @@ from uuid import RFC_4122
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.ids import now_us, uuid7
+from base.ids import now_us, uuid7
 
 MILLISECONDS = st.integers(0, 2**48 - 1)
 

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ConfigError
-from schemas.settings import KafkaSettings, PostgresSettings, load
+from base.errors import ConfigError
+from base.settings import KafkaSettings, PostgresSettings, load
 
 
 class Mode(StrEnum):

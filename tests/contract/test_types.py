@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, commands, events, frame, registry, verdicts
+from schemas import codec, commands, events, frame, verdicts
+from schemas import definitions as registry
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from tests.contract import examples, golden_files
 

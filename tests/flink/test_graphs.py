@@ -7,12 +7,12 @@ from typing import Any
 
 import pytest
 
+from base.settings import KafkaSettings, PostgresSettings
 from jobs import commands, historian, telemetry
 from jobs.config import JobConfig
 from jobs.flink import kafka
 from jobs.flink.environment import JobEnvironment
 from schemas import topics
-from schemas.settings import KafkaSettings, PostgresSettings
 from tests.flink.conftest import MiniCluster
 
 CONFIG = JobConfig(

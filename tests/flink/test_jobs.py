@@ -15,6 +15,7 @@ from pyflink.common import Row
 from pyflink.common.typeinfo import Types
 from pyflink.datastream import DataStream
 
+from base.settings import KafkaSettings
 from jobs import commands, historian, telemetry
 from jobs.batching import BatchConfig, Message
 from jobs.config import JobConfig
@@ -23,9 +24,8 @@ from jobs.flink.types import key_type, record_type
 from jobs.writer import Store, Writer, Written
 from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
-from schemas.registry import TagDefinition
-from schemas.settings import KafkaSettings
-from stages.telemetry import Origin, Output, TelemetryLogic
+from schemas.definitions import TagDefinition
+from stages.telemetry.logic import Origin, Output, TelemetryLogic
 from tests.flink.conftest import MiniCluster
 from tests.golden.support import QUIET, assert_windows_equal, final_windows, make_frame, publish, records, tag, us
 from tests.operators.rows import registry_rows, row

@@ -22,7 +22,7 @@ PROGRAM = """
 import importlib, json, pkgutil, sys
 sys.path.insert(0, sys.argv[1])
 found = {}
-for package in ("schemas", "stages", "connectors", "jobs"):
+for package in ("base", "schemas", "stages", "connectors", "registry", "historian", "jobs"):
     found[package] = importlib.import_module(package).__file__
 for name in sys.argv[2:]:
     module = importlib.import_module(name)
@@ -30,7 +30,7 @@ for name in sys.argv[2:]:
 from schemas import codec
 found["records"] = sorted(codec.all_schemas())
 from jobs.config import JobConfig
-from schemas.settings import KafkaSettings
+from base.settings import KafkaSettings
 from jobs.flink.telemetry import TelemetryOperator
 import pickle
 pickle.dumps(TelemetryOperator(JobConfig(kafka=KafkaSettings(bootstrap_servers="x")).telemetry))
@@ -61,5 +61,13 @@ def test_the_jobs_can_be_imported_from_the_zip_alone(unpacked: Path, tmp_path: P
 
 
 def test_the_zip_holds_our_packages_and_their_data_and_nothing_else(unpacked: Path) -> None:
-    assert {path.name for path in unpacked.iterdir()} == {"schemas", "stages", "connectors", "jobs"}
+    assert {path.name for path in unpacked.iterdir()} == {
+        "base",
+        "schemas",
+        "stages",
+        "connectors",
+        "registry",
+        "historian",
+        "jobs",
+    }
     assert list((unpacked / "schemas" / "avro").glob("*.avsc"))

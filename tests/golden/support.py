@@ -11,11 +11,11 @@ from uuid import UUID
 import numpy as np
 
 from schemas import codec, frame, quality, topics
+from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
 from schemas.frame import ClockStatus, Frame, Stream
-from schemas.registry import DataType, Historise, TagDefinition, encode_tag, encode_version
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
 from stages.config import DetectionConfig, TelemetryConfig
-from stages.telemetry import Origin, Output, TelemetryLogic
+from stages.telemetry.logic import Origin, Output, TelemetryLogic
 
 BASE_US = 1_767_225_600_000_000
 """2026-01-01 00:00 UTC: times in tests are seconds from here."""

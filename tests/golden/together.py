@@ -16,11 +16,11 @@ from uuid import UUID
 
 import numpy as np
 
-from connectors.timescale.records import reject_identity
+from historian.records import reject_identity
 from schemas import codec, frame, topics
+from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.quality import BAD
-from schemas.registry import TagDefinition
 from stages.outputs import Output
 from tests.golden.runner import case_names, expected, load, readable
 from tests.golden.support import GATEWAY, SITE, make_frame, records, singly, tag, us

@@ -11,18 +11,18 @@ from uuid import UUID
 import numpy as np
 import psycopg
 
-from connectors.replay.correction import Correction
-from connectors.replay.run import replay
-from connectors.replay.selection import Selection
-from connectors.timescale import registry_edit
-from connectors.timescale.plant_file import read_plant
-from connectors.timescale.registry_load import load_plant
-from connectors.timescale.store import HistorianStore
+from base.ids import now_us, uuid7
+from historian.replay.correction import Correction
+from historian.replay.run import replay
+from historian.replay.selection import Selection
+from historian.store import HistorianStore
+from registry import edit as registry_edit
+from registry.load import load_plant
+from registry.plant_file import read_plant
 from schemas import frame
 from schemas.commands import CommandState, CommandStateRecord
 from schemas.events import DeviceEvent, EventKind, Gap
 from schemas.frame import ClockStatus, Frame, Stream
-from schemas.ids import now_us, uuid7
 from schemas.verdicts import Verdict
 from stack.config import StackConfig
 from tests.integration.history import Record, record, validated

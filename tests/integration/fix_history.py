@@ -11,8 +11,8 @@ import pytest
 from psycopg.conninfo import make_conninfo
 from psycopg.sql import SQL, Identifier
 
-from connectors.timescale.migrator import migrate
-from connectors.timescale.store import HistorianStore
+from historian.migrator import migrate
+from historian.store import HistorianStore
 from stack import postgres
 
 VARIANTS = ("plain", "timescaledb") if postgres.has_timescaledb() else ("plain",)

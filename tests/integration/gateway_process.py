@@ -17,12 +17,13 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-from connectors import kafka, kafka_admin
+from base.settings import KafkaSettings
+from connectors.kafka import admin as kafka_admin
+from connectors.kafka import client as kafka
 from schemas import events, frame, topics
+from schemas.definitions import TagDefinition, encode_tag, encode_version
 from schemas.events import DeviceEvent, EventKind, LaneHealth
 from schemas.frame import Frame, Stream
-from schemas.registry import TagDefinition, encode_tag, encode_version
-from schemas.settings import KafkaSettings
 from stack.render import to_toml
 
 ROOT = Path(__file__).resolve().parents[2]

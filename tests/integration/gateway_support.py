@@ -10,8 +10,8 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
 from connectors.readings import Notice, Readings
+from schemas.definitions import DataType, Historise, TagDefinition
 from schemas.events import EventKind
-from schemas.registry import DataType, Historise, TagDefinition
 
 T = TypeVar("T")
 

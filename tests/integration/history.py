@@ -11,8 +11,8 @@ from uuid import UUID, uuid4
 import numpy as np
 import psycopg
 
-from connectors.timescale.plant_file import parse_plant
-from connectors.timescale.registry_load import load_plant
+from registry.load import load_plant
+from registry.plant_file import parse_plant
 from schemas import codec, frame
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.verdicts import Verdict

@@ -17,13 +17,13 @@ from typing import Any
 
 import psycopg
 
-from connectors import kafka
-from connectors import registry as registry_tool
-from edge.simulator.journal_reader import Emitted, JournalReader
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
+from registry import command as registry_tool
 from schemas import codec, topics
-from schemas.registry import TagDefinition, tag_from_record
-from schemas.settings import KafkaSettings
-from stack import accounting, postgres
+from schemas.definitions import TagDefinition, tag_from_record
+from simulator.journal_reader import Emitted, JournalReader
+from stack import postgres, status
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest
 from stack.jobs import flink_name
@@ -106,7 +106,7 @@ class Line:
     def replay_rejected(self, *arguments: str, kill_at_first_claim: bool = False) -> None:
         """`./millrace replay-rejected`; or killed as soon as it has claimed something, which may be before or after it sent it."""
         file = str(self.config.config / "platform.toml")
-        command = [sys.executable, "-m", "connectors.replay", *arguments, "--config", file]
+        command = [sys.executable, "-m", "historian.replay", *arguments, "--config", file]
         if not kill_at_first_claim:
             subprocess.run(command, check=True, cwd=ROOT)
             return
@@ -127,7 +127,7 @@ class Line:
 
     def accounting(self) -> dict[str, Any]:
         """What `status --json` says of the samples."""
-        return accounting.collect(self.config)
+        return status.measure_accounting(self.config)
 
     def settle(self) -> dict[str, Any]:
         """Accounting once nothing is under way any more; the machines must be quiet."""

@@ -26,9 +26,9 @@ from gmqtt.mqtt.constants import UNLIMITED_RECONNECTS, MQTTv311
 
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType
-from edge.simulator.journal_reader import Emitted, JournalReader
-from edge.simulator.plant import Device, Protocol, parse_plant
 from schemas import quality
+from simulator.journal_reader import Emitted, JournalReader
+from simulator.plant import Device, Protocol, parse_plant
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Seen = tuple[int, int, int]
@@ -85,7 +85,7 @@ class Simulator:
     async def start(self) -> None:
         """Start and wait until it is healthy."""
         with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "edge.simulator", "--config", str(self.config)]
+            command = [sys.executable, "-m", "simulator", "--config", str(self.config)]
             self._process = subprocess.Popen(command, stderr=log)  # noqa: ASYNC220 - outlives this loop's test
         await eventually(self.healthy, what=f"simulator is healthy; see {self._log}")
 

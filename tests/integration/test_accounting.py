@@ -10,14 +10,14 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from connectors import kafka as connector
-from connectors.timescale.store import HistorianStore
+from base.ids import uuid7
+from base.settings import KafkaSettings
+from connectors.kafka import client as connector
+from historian import accounting
+from historian.store import HistorianStore
 from schemas import topics
 from schemas.checksum import to_signed
 from schemas.frame import Frame
-from schemas.ids import uuid7
-from schemas.settings import KafkaSettings
-from stack import accounting
 from tests.integration.fix_history import history_template, plain_history
 from tests.integration.history import EPOCH, T0_US, Record, event_fields, make_frame, record, validated
 from tests.integration.polling import eventually

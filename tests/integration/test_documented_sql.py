@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from psycopg.rows import dict_row
 
-from connectors.timescale.store import HistorianStore
+from historian.store import HistorianStore
 from stack.config import ROOT
 from tests.integration import documented_history
 from tests.integration.fix_history import history, history_template, sql, store, variant

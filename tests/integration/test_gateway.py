@@ -14,16 +14,16 @@ from uuid import UUID
 import pytest
 from confluent_kafka import Message
 
-from connectors import kafka
-from connectors.kafka import AsyncProducer
-from connectors.kafka_follow import Follower
+from base.ids import now_us, uuid7
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
+from connectors.kafka.client import AsyncProducer
+from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind
 from schemas.frame import Stream, lane_key
-from schemas.ids import now_us, uuid7
-from schemas.registry import DataType, TagDefinition
-from schemas.settings import KafkaSettings
 from stack import lifecycle
 from stack.instance import Instance
 from stack.lifecycle import Progress

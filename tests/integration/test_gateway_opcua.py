@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from asyncua import Server, ua
 
-from connectors.opcua import OpcUaConnector
-from connectors.opcua_session import OpcUaSettings
+from base.ids import now_us
+from connectors.opcua.connector import OpcUaConnector
+from connectors.opcua.session import OpcUaSettings
 from connectors.readings import Notice, Write, WriteStatus
+from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind
-from schemas.ids import now_us
-from schemas.registry import DataType, TagDefinition
 from tests.integration.gateway_support import MemorySink, free_port, tag, until
 
 INITIAL = {

@@ -12,15 +12,15 @@ import gmqtt
 import pytest
 from gmqtt.mqtt.constants import MQTTv311
 
+from base.ids import now_us
 from connectors.readings import Write, WriteStatus
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.host import SparkplugConnector, SparkplugSettings
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
+from schemas.definitions import DataType as TagType
+from schemas.definitions import TagDefinition
 from schemas.events import EventKind
-from schemas.ids import now_us
-from schemas.registry import DataType as TagType
-from schemas.registry import TagDefinition
 from tests.integration.conftest import Address
 from tests.integration.gateway_support import MemorySink, tag, until
 

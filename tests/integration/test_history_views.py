@@ -10,8 +10,8 @@ import numpy as np
 import psycopg
 import pytest
 
-from connectors.timescale.registry_edit import move
-from connectors.timescale.store import HistorianStore
+from historian.store import HistorianStore
+from registry.edit import move
 from tests.integration.fix_history import history, history_template, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated
 

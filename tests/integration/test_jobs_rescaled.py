@@ -18,16 +18,19 @@ import numpy as np
 import pytest
 from confluent_kafka import Producer
 
-from connectors import kafka, kafka_admin
-from connectors.timescale.records import reject_identity
-from schemas import codec, frame, ids, registry, topics
+from base import ids
+from base.settings import KafkaSettings
+from connectors.kafka import admin as kafka_admin
+from connectors.kafka import client as kafka
+from historian.records import reject_identity
+from schemas import codec, frame, topics
+from schemas import definitions as registry
+from schemas.definitions import TagDefinition
 from schemas.frame import lane_key
-from schemas.registry import TagDefinition
-from schemas.settings import KafkaSettings
 from stack import instance, jobs, render
 from stack.config import Parallelism, StackConfig
 from stages.config import CatchUpConfig, TelemetryConfig
-from stages.telemetry import Origin, Output, TelemetryLogic
+from stages.telemetry.logic import Origin, Output, TelemetryLogic
 from tests.golden.runner import case_names
 from tests.golden.support import (
     GATEWAY,

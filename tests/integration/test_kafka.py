@@ -16,11 +16,14 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from connectors import cat, kafka, kafka_admin
-from connectors.kafka_follow import Follower
-from schemas import codec, registry, topics
-from schemas.errors import UnavailableError
-from schemas.settings import KafkaSettings
+from base.errors import UnavailableError
+from base.settings import KafkaSettings
+from connectors.kafka import admin as kafka_admin
+from connectors.kafka import cat
+from connectors.kafka import client as kafka
+from connectors.kafka.follow import Follower
+from schemas import codec, topics
+from schemas import definitions as registry
 from tests.contract import examples
 from tests.integration.polling import eventually
 
@@ -275,7 +278,7 @@ def test_cat_names_tags_from_the_registry(
 def test_following_ends_at_a_signal(settings: KafkaSettings, platform: Path) -> None:
     kafka_admin.apply(settings, ("clitest",))
     topic = topics.ACKS.for_site("clitest")
-    command = [sys.executable, "-m", "connectors.cat", topic, "--follow", "-n", "1", "--config", str(platform)]
+    command = [sys.executable, "-m", "connectors.kafka.cat", topic, "--follow", "-n", "1", "--config", str(platform)]
     ack = codec.encode("CommandAck", examples.records()["CommandAck"])
     kafka.send(kafka.producer(settings), topic, [(b"k", ack)])
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:

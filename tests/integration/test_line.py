@@ -18,13 +18,14 @@ from typing import Any
 import numpy as np
 import pytest
 
+from base import ids
 from client import Client, Connection
-from connectors import kafka
-from edge.simulator.journal_reader import Emitted
-from schemas import checksum, codec, frame, ids, topics
+from connectors.kafka import client as kafka
+from schemas import checksum, codec, frame, topics
+from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus, Stream
-from schemas.registry import TagDefinition
 from schemas.verdicts import Verdict
+from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
 from stack.lifecycle import Progress
 from tests.integration.line import Line

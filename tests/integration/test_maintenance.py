@@ -13,12 +13,12 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.timescale import maintenance, partitions
-from connectors.timescale.maintenance import Maintenance, Task, run_tasks
-from connectors.timescale.repair import repair
-from connectors.timescale.store import HistorianStore
+from base.settings import StorageSettings
+from historian import maintenance, partitions
+from historian.maintenance import Maintenance, Task, run_tasks
+from historian.repair import repair
+from historian.store import HistorianStore
 from schemas.frame import Stream
-from schemas.settings import StorageSettings
 from tests.integration.fix_history import history, history_template, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
 from tests.integration.polling import eventually
@@ -206,7 +206,7 @@ def test_the_service_repairs_and_stops_on_sigterm(
     now_us = int(datetime.now(UTC).timestamp() * 1e6) - 3600 * SECOND_US
     config = tmp_path / "platform.toml"
     config.write_text(f'sites = []\n[kafka]\nbootstrap_servers = ""\n[postgres]\ndsn = "{history}"\n')
-    command = [sys.executable, "-m", "connectors.timescale.maintenance", "--config", str(config)]
+    command = [sys.executable, "-m", "historian.maintenance", "--config", str(config)]
     logs = [tmp_path / f"{n}.log" for n in range(2)]
     processes = []
     for path in logs:

@@ -11,9 +11,9 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors import migrate as tool
-from connectors.timescale.migrator import FOLDER, MigrationError, migrate, read_migrations
-from schemas.errors import ConfigError
+from base.errors import ConfigError
+from historian import migrate as tool
+from historian.migrator import FOLDER, MigrationError, migrate, read_migrations
 from schemas.verdicts import Verdict, is_reject
 from tests.integration.fix_history import history, history_template, sql, variant
 

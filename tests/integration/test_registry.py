@@ -10,14 +10,15 @@ import psycopg
 import pytest
 import yaml
 
-from connectors import kafka, registry
-from connectors.timescale import registry_edit
-from connectors.timescale.plant_file import parse_plant
-from connectors.timescale.registry_load import LoadReport, load_plant
+from base.errors import RegistryError
+from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
+from registry import command as registry
+from registry import edit as registry_edit
+from registry.load import LoadReport, load_plant
+from registry.plant_file import parse_plant
 from schemas import topics
-from schemas.errors import RegistryError
-from schemas.registry import Registry
-from schemas.settings import KafkaSettings
+from schemas.definitions import Registry
 from tests.integration.fix_history import history_template, plain_history, sql
 from tests.integration.history import plant, tag
 

@@ -9,10 +9,10 @@ import numpy as np
 import psycopg
 import pytest
 
-from connectors.timescale import repair as repairing
-from connectors.timescale.partitions import PartitionCache
-from connectors.timescale.rollups import roll_up, thin_marks
-from connectors.timescale.store import HistorianStore
+from historian import repair as repairing
+from historian.partitions import PartitionCache
+from historian.rollups import roll_up, thin_marks
+from historian.store import HistorianStore
 from schemas.frame import Stream
 from tests.integration.fix_history import history, history_template, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch

@@ -17,23 +17,23 @@ import numpy as np
 import psycopg
 import pytest
 
-from connectors.replay import report as text
-from connectors.replay.claims import Standing
-from connectors.replay.correction import Correction
-from connectors.replay.run import Report, replay, wait
-from connectors.replay.selection import Selection, resolve_tags
-from connectors.timescale import registry_edit
-from connectors.timescale.partitions import PartitionCache
-from connectors.timescale.repair import repair
-from connectors.timescale.store import HistorianStore
+from base.errors import InvalidRequestError, NotFoundError, PreconditionError, UnavailableError, UnknownSchemaError
+from historian.accounting import account
+from historian.accounting_sources import Counters, read_books
+from historian.partitions import PartitionCache
+from historian.repair import repair
+from historian.replay import report as text
+from historian.replay.claims import Standing
+from historian.replay.correction import Correction
+from historian.replay.run import Report, replay, wait
+from historian.replay.selection import Selection, resolve_tags
+from historian.store import HistorianStore
+from registry import edit as registry_edit
 from schemas import checksum, codec, frame
-from schemas.errors import InvalidRequestError, NotFoundError, PreconditionError, UnavailableError, UnknownSchemaError
+from schemas.definitions import encode_tag, encode_version
 from schemas.frame import ClockStatus, Frame, SequenceKey, Stream
-from schemas.registry import encode_tag, encode_version
-from stack.accounting import account
-from stack.accounting_sources import Counters, read_books
 from stages import rejects
-from stages.telemetry import Origin, Output, TelemetryLogic
+from stages.telemetry.logic import Origin, Output, TelemetryLogic
 from tests.integration.fix_history import history_template, plain_history
 from tests.integration.history import EPOCH, SECOND_US, T0_US, Record, register, tag
 

@@ -23,15 +23,16 @@ import trustme
 from confluent_kafka import Producer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
+from base.errors import PermissionDeniedError, UnavailableError
+from base.ids import now_us
+from base.settings import KafkaSettings
 from client import Client, Connection
-from connectors import kafka as helpers
-from connectors import kafka_admin
-from schemas import codec, registry, topics
+from connectors.kafka import admin as kafka_admin
+from connectors.kafka import client as helpers
+from schemas import codec, topics
+from schemas import definitions as registry
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
-from schemas.errors import PermissionDeniedError, UnavailableError
-from schemas.ids import now_us
 from schemas.proto.millrace.v1 import commands_pb2
-from schemas.settings import KafkaSettings
 from serving import access
 from tests.contract import examples
 from tests.integration.polling import eventually

@@ -10,7 +10,7 @@ import numpy as np
 import psycopg
 import pytest
 
-from connectors.timescale.store import HistorianStore, StoreUnavailable
+from historian.store import HistorianStore, StoreUnavailable
 from schemas import checksum, frame
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, RecordReject, Verdict

@@ -9,7 +9,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from connectors.timescale.store import HistorianStore
+from historian.store import HistorianStore
 from schemas import codec, topics
 from schemas.verdicts import REJECT_FROM, Verdict
 from tests.golden.runner import case_names, expected, outputs_of

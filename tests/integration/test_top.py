@@ -10,11 +10,12 @@ from uuid import uuid4
 
 from confluent_kafka import TopicPartition
 
-from connectors import kafka, kafka_admin
-from connectors.kafka_offsets import OffsetReader, lag
-from connectors.timescale.migrator import migrate
+from base.settings import KafkaSettings
+from connectors.kafka import admin as kafka_admin
+from connectors.kafka import client as kafka
+from connectors.kafka.offsets import OffsetReader, lag
+from historian.migrator import migrate
 from schemas import topics
-from schemas.settings import KafkaSettings
 from stack import postgres, render
 from stack.config import ROOT
 from stack.instance import Instance

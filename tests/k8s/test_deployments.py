@@ -13,9 +13,9 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from base import settings
 from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
-from schemas import settings
 
 ROOT = Path(__file__).resolve().parents[2]
 CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
@@ -113,5 +113,5 @@ def test_the_image_is_the_one_the_container_file_describes() -> None:
     text = (ROOT / "k8s" / "jobs.Containerfile").read_text()
     assert f"-t {deployment('telemetry')['spec']['image']} " in text
     assert {deployment(job)["spec"]["image"] for job in JOBS} == {deployment("telemetry")["spec"]["image"]}
-    for package in ("schemas", "stages", "connectors", "jobs"):
+    for package in ("base", "schemas", "stages", "connectors", "registry", "historian", "jobs"):
         assert f"COPY {package} /opt/millrace/{package}\n" in text

@@ -8,8 +8,9 @@ from uuid import UUID
 import numpy as np
 from pyflink.common import Row
 
-from schemas import frame, registry, topics
-from schemas.registry import DataType, Historise, TagDefinition
+from schemas import definitions as registry
+from schemas import frame, topics
+from schemas.definitions import DataType, Historise, TagDefinition
 
 EPOCH = UUID("01900000-0000-7000-8000-0000000000aa")
 START_US = 1_800_000_000_000_000

@@ -11,9 +11,9 @@ from jobs.flink.shards import lane_of, shard_of_lane
 from jobs.flink.telemetry import TICK_MS, Snapshot, TelemetryOperator, no_snapshot
 from jobs.flink.types import VALUE
 from schemas import codec, frame, topics
-from schemas.registry import Registry
+from schemas.definitions import Registry
 from stages.config import TelemetryConfig
-from stages.telemetry import Origin, Output, TogetherError
+from stages.telemetry.logic import Origin, Output, TogetherError
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, frame_row, registry_rows, row, tag
 

@@ -12,14 +12,15 @@ from typing import Any
 import grpc
 import numpy as np
 
+from base.errors import MillraceError
+from base.ids import now_us
+from base.settings import KafkaSettings
 from client import Client, Connection
-from schemas import codec, registry
+from schemas import codec
+from schemas import definitions as registry
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
-from schemas.errors import MillraceError
-from schemas.ids import now_us
+from schemas.definitions import DataType, TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2_grpc, state_pb2_grpc
-from schemas.registry import DataType, TagDefinition
-from schemas.settings import KafkaSettings
 from serving.config import LimitSettings, ServingConfig
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from edge.simulator.plant import Device, Tag, parse_plant
+from simulator.plant import Device, Tag, parse_plant
 
 START_US = 1_795_000_000_000_000
 

@@ -8,12 +8,12 @@ from collections import defaultdict
 import numpy as np
 import pytest
 
+from base.errors import ConfigError
 from benchmarks import switches, workload
 from benchmarks.generate import Expected, Message, generate
 from benchmarks.pace import WATCHED, Plan, row_of
 from benchmarks.workload import LIMIT, Dirt, Workload
 from schemas import checksum, frame
-from schemas.errors import ConfigError
 
 START_US = 1_800_000_000_000_000
 SECONDS = 30.0

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
+from base.errors import ConfigError
 from benchmarks import __main__ as bench
 from benchmarks import charts, report
-from schemas.errors import ConfigError
 
 RESULT: dict[str, Any] = {
     "scenario": "recovery",

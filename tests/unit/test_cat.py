@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import pytest
 
-from connectors.cat_format import as_json, as_text, quality_text, show, time_text, verdict_text
+from connectors.kafka.cat_format import as_json, as_text, quality_text, show, time_text, verdict_text
 from schemas import codec
 from schemas.verdicts import LATE_FLAG, Verdict
 from tests.contract import examples

@@ -12,15 +12,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import quality, topics
+from schemas.definitions import TagDefinition
 from schemas.frame import Frame
-from schemas.registry import TagDefinition
-from stages.clocks import DeviceClocks
 from stages.config import CatchUpConfig, DetectionConfig, TelemetryConfig, WindowConfig
-from stages.lane import Lane
-from stages.memory import TagMemory
+from stages.intake.micro_batch import Arrived
 from stages.outputs import Output
-from stages.stretch import Arrived
-from stages.telemetry import TogetherError
+from stages.telemetry.lane import Lane
+from stages.telemetry.logic import TogetherError
+from stages.validation.tag_history import TagMemory
+from stages.windows.device_clocks import DeviceClocks
 from tests.golden.support import (
     QUIET,
     Driver,

@@ -10,10 +10,7 @@ from pathlib import Path
 import grpc
 import pytest
 
-from client import Client, Connection, failures, local_connection
-from client.find import find_device, find_paths
-from client.service_config import SERVICE_CONFIG
-from schemas.errors import (
+from base.errors import (
     ConfigError,
     InvalidRequestError,
     MillraceError,
@@ -21,8 +18,11 @@ from schemas.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
+from base.settings import KafkaSettings
+from client import Client, Connection, failures, local_connection
+from client.find import find_device, find_paths
+from client.service_config import SERVICE_CONFIG
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from schemas.settings import KafkaSettings
 from serving.config import ServingConfig
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, build
 from tests.unit.served import LINE, RequestList, batch, definition, served

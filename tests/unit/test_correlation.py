@@ -19,7 +19,7 @@ from schemas.commands import (
     CommandStateRecord,
     ControlAction,
 )
-from stages.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+from stages.commands.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
 
 S = 1_000_000
 START = 1_800_000_000 * S

@@ -11,7 +11,7 @@ import pytest
 from numpy.typing import NDArray
 
 from schemas import topics
-from schemas.registry import TagDefinition
+from schemas.definitions import TagDefinition
 from stages.config import DetectionConfig, DetectorSpec, TelemetryConfig, WindowConfig
 from stages.detection import kinds, lane
 from stages.detection.device import DeviceWatch

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from base.errors import ConfigError
 from schemas import topics
-from schemas.errors import ConfigError
 from stages.config import DetectionConfig, DetectorSpec
 from stages.detection.cadence import Merger, merge
 from stages.detection.kinds import catalogue

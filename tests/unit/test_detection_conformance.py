@@ -8,7 +8,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from schemas.errors import ConfigError
+from base.errors import ConfigError
 from stages import packing
 from stages.config import DetectorSpec
 from stages.detection.kinds import BUILT_IN, KINDS, catalogue, make

@@ -10,11 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from benchmarks import detect
-from benchmarks.history.replay import nominal_period_s
-from benchmarks.history.table import read_csv
-from benchmarks.history.times import TimeFormatError, parse_times
-from schemas.errors import InvalidRequestError
+from base.errors import InvalidRequestError
+from detect import command as detect
+from detect.replay import nominal_period_s
+from detect.table import read_csv
+from detect.times import TimeFormatError, parse_times
 from tests.unit.series_with_faults import related
 
 DAY_US = 86_400_000_000

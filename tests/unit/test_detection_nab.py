@@ -9,9 +9,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from base.errors import ConfigError
 from benchmarks.nab import data, run, scorer
 from benchmarks.nab.onsets import onsets
-from schemas.errors import ConfigError
 from stages.config import DetectionConfig
 from tests.unit.series_with_faults import LENGTH, PERIOD_S, START_US, faulty, usual
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from connectors.gap_tracker import SETTLING_US, GapTracker
 from connectors.readings import Readings
+from schemas.definitions import TagDefinition
 from schemas.events import Gap
-from schemas.registry import TagDefinition
 from tests.unit.served import definition
 
 SECOND_US = 1_000_000

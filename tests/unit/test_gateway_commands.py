@@ -16,7 +16,7 @@ from edge.command_journal import CommandJournal
 from edge.policy import Refusal
 from schemas import command_rules
 from schemas.commands import CommandControl, CommandRequest, CommandState, ControlAction
-from schemas.registry import DataType
+from schemas.definitions import DataType
 from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit

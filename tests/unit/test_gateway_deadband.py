@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stages.deadband import AbsoluteDeadband, Batch, SwingingDoor, rounds
+from stages.thinning.deadband import AbsoluteDeadband, Batch, SwingingDoor, rounds
 
 pytestmark = pytest.mark.unit
 S = 1_000_000

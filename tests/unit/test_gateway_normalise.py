@@ -19,7 +19,7 @@ from edge.seen import LastSeen
 from schemas import events, frame
 from schemas.events import EventKind
 from schemas.frame import ClockStatus, Frame, Stream
-from stages.deadband import Batch
+from stages.thinning.deadband import Batch
 from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit

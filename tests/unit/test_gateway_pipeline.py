@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from base.ids import now_us
 from connectors.readings import Notice, Readings, Value
 from edge.events import Events, unpack
 from edge.framing import FramingSettings
@@ -20,7 +21,6 @@ from edge.segment_store import BufferSettings
 from schemas import events, frame
 from schemas.events import DeviceEvent, EventKind
 from schemas.frame import Stream
-from schemas.ids import now_us
 from tests.integration.gateway_support import tag, until
 
 pytestmark = pytest.mark.unit

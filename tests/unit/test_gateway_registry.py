@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from edge.registry_cache import RegistryCache, RegistryView
-from schemas.registry import TagDefinition, encode_tag, encode_version
+from schemas.definitions import TagDefinition, encode_tag, encode_version
 from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit

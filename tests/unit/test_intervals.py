@@ -9,8 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.frame import SequenceKey, Stream
-from stages.dedup import REPLAYS, LaneDedup, Seen
-from stages.intervals import IntervalSet
+from stages.intake.dedup import REPLAYS, LaneDedup, Seen
+from stages.intake.intervals import IntervalSet
 
 numbers = st.lists(st.integers(min_value=0, max_value=60))
 KEY = SequenceKey("gw", UUID(int=7), 0, Stream.LIVE)

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.registry import Registry, TagDefinition
+from schemas.definitions import Registry, TagDefinition
 from schemas.verdicts import Verdict
-from stages.lane_table import LARGEST_WHOLE, NEVER_US, TagView, compile_table
+from stages.intake.lane_table import LARGEST_WHOLE, NEVER_US, TagView, compile_table
 from tests.golden.support import GATEWAY, tag
 
 SITE = "north"

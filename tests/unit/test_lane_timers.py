@@ -9,8 +9,8 @@ import pytest
 
 from schemas import topics
 from stages.config import DetectionConfig, TelemetryConfig, WindowConfig
-from stages.lane import Lane
 from stages.outputs import Output
+from stages.telemetry.lane import Lane
 from tests.golden.support import Driver, make_frame, records, tag
 
 CONFIG = TelemetryConfig(

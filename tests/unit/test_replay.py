@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.replay.__main__ import main, moment, pacer
-from connectors.replay.correction import Correction, correction
-from connectors.replay.frames import BLOCK, replay_key, resend
-from connectors.replay.selection import Refusal, Samples, check_reasons
+from base.errors import InvalidRequestError, SchemaError
+from historian.replay.__main__ import main, moment, pacer
+from historian.replay.correction import Correction, correction
+from historian.replay.frames import BLOCK, replay_key, resend
+from historian.replay.selection import Refusal, Samples, check_reasons
 from schemas import frame
-from schemas.errors import InvalidRequestError, SchemaError
 from schemas.frame import ClockStatus, Frame, SequenceKey, Stream
 from tests.golden.support import make_frame
 

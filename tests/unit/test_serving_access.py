@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from schemas.errors import ConfigError, PermissionDeniedError
-from schemas.settings import KafkaSettings
+from base.errors import ConfigError, PermissionDeniedError
+from base.settings import KafkaSettings
 from serving import access, config
 from serving.access import Access, Permission, UnauthenticatedError
 from serving.config import LimitSettings, ServingConfig, TlsSettings, is_loopback

@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from schemas.errors import OverloadedError
+from base.errors import OverloadedError
 from serving import episodes as module
 from serving.episodes import EpisodeReader, Episodes
 from serving.wakeup import Wakeup

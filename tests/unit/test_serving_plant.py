@@ -6,9 +6,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas import registry
-from schemas.errors import NotFoundError
-from schemas.registry import TagDefinition
+from base.errors import NotFoundError
+from schemas import definitions as registry
+from schemas.definitions import TagDefinition
 from serving.plant import Plant, under
 from tests.unit.served import LINE, definition, presses
 

@@ -15,17 +15,11 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
+from base.errors import ConfigError, NotFoundError, PermissionDeniedError, PreconditionError, UnavailableError
+from base.settings import KafkaSettings
 from client import Client, Connection
 from schemas.commands import CommandState
-from schemas.errors import (
-    ConfigError,
-    NotFoundError,
-    PermissionDeniedError,
-    PreconditionError,
-    UnavailableError,
-)
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from schemas.settings import KafkaSettings
 from serving import access
 from serving.config import LimitSettings, ServingConfig
 from serving.server import STATE_SERVICE, build

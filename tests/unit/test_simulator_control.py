@@ -10,14 +10,14 @@ from typing import Any
 
 import pytest
 
-from edge.simulator import admin_http
-from edge.simulator.__main__ import main
-from edge.simulator.config import AdminSettings, OpcUaSettings, SimulatorConfig
-from edge.simulator.control import Control
-from edge.simulator.faults import Fault, FaultRequest
-from edge.simulator.simulation import Simulation
-from schemas import settings
-from schemas.errors import ConfigError
+from base import settings
+from base.errors import ConfigError
+from simulator import admin_http
+from simulator.__main__ import main
+from simulator.config import AdminSettings, OpcUaSettings, SimulatorConfig
+from simulator.control import Control
+from simulator.faults import Fault, FaultRequest
+from simulator.simulation import Simulation
 from tests.unit.simulated_plant import START_US, devices
 
 CONFIG = """

@@ -8,9 +8,9 @@ from typing import Any
 import pytest
 import yaml
 
-from edge.simulator.plant import parse_plant
-from edge.simulator.rhythm import Rhythm
-from edge.simulator.simulation import Simulation
+from simulator.plant import parse_plant
+from simulator.rhythm import Rhythm
+from simulator.simulation import Simulation
 from stack.config import ROOT
 from tests.unit.simulated_plant import START_US
 

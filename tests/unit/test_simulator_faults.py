@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from edge.simulator.control import fault_request
-from edge.simulator.faults import BEYOND_F8, OF_DEVICE, FaultKind, FaultRequest
-from edge.simulator.packml import Command
-from edge.simulator.simulation import Sample, Simulation
+from base.errors import ConflictError, InvalidRequestError, MillraceError, NotFoundError
 from schemas import quality
-from schemas.errors import ConflictError, InvalidRequestError, MillraceError, NotFoundError
-from schemas.registry import DataType
+from schemas.definitions import DataType
+from simulator.control import fault_request
+from simulator.faults import BEYOND_F8, OF_DEVICE, FaultKind, FaultRequest
+from simulator.packml import Command
+from simulator.simulation import Sample, Simulation
 from tests.unit.simulated_plant import START_US, devices, tag_of
 
 S = 1_000_000

@@ -11,12 +11,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from edge.simulator.faults import BEYOND_F8, FaultKind, FaultRequest
-from edge.simulator.journal import Journal, JournalError
-from edge.simulator.journal_reader import JournalReader, Totals
-from edge.simulator.simulation import Sample, Simulation
 from schemas import quality
 from schemas.checksum import checksum
+from simulator.faults import BEYOND_F8, FaultKind, FaultRequest
+from simulator.journal import Journal, JournalError
+from simulator.journal_reader import JournalReader, Totals
+from simulator.simulation import Sample, Simulation
 from tests.unit.simulated_plant import START_US, devices, tag_of
 
 DEVICES = devices()

@@ -9,11 +9,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from edge.simulator.machines import Machine, WriteRefusedError
-from edge.simulator.packml import Command, State
-from edge.simulator.plant import parse_plant
-from edge.simulator.signals import SECONDS_PER_HOUR, approach
-from schemas.errors import RegistryError
+from base.errors import RegistryError
+from simulator.machines import Machine, WriteRefusedError
+from simulator.packml import Command, State
+from simulator.plant import parse_plant
+from simulator.signals import SECONDS_PER_HOUR, approach
 from tests.unit.simulated_plant import devices, plant, tag_of
 
 DT_S = 0.05

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from edge.simulator.packml import ACTING_S, COMPLETIONS, TRANSITIONS, Command, PackML, State
+from simulator.packml import ACTING_S, COMPLETIONS, TRANSITIONS, Command, PackML, State
 
 WAITING = set(State) - set(COMPLETIONS) - {State.EXECUTE}
 

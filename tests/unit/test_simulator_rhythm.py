@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from edge.simulator.packml import Command, PackML, State
-from edge.simulator.rhythm import Operator, Rhythm
+from simulator.packml import Command, PackML, State
+from simulator.rhythm import Operator, Rhythm
 from tests.unit.simulated_plant import START_US
 
 DT_S = 0.5

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections import Counter
 
-from edge.simulator.packml import Command, State
-from edge.simulator.rhythm import Rhythm
-from edge.simulator.simulation import Sample, Simulation
+from simulator.packml import Command, State
+from simulator.rhythm import Rhythm
+from simulator.simulation import Sample, Simulation
 from tests.unit.simulated_plant import START_US, devices, tag_of
 
 S = 1_000_000

@@ -9,11 +9,11 @@ from grpc_tools import protoc  # type: ignore[import-untyped]
 from hypothesis import given
 from hypothesis import strategies as st
 
+from base.errors import SchemaError, UndecodableError
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
 from schemas import quality
-from schemas.errors import SchemaError, UndecodableError
 
 pytestmark = pytest.mark.unit
 

@@ -7,9 +7,9 @@ from uuid import UUID
 
 import pytest
 
+from historian.accounting import account
+from historian.accounting_sources import Books, Counters, Flight, LedgerEntry, holes
 from schemas.frame import SequenceKey, Stream
-from stack.accounting import account
-from stack.accounting_sources import Books, Counters, Flight, LedgerEntry, holes
 from tests.integration.history import EPOCH
 
 KEY = SequenceKey("gw", EPOCH, 0, Stream.LIVE)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.errors import ConfigError
+from base.errors import ConfigError
 from stack.config import PREFIX, Ports, StackConfig, load, origins
 from stack.preflight import used_ports
 from stack.render import instance_environment

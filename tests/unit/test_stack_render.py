@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from schemas.settings import PlatformSettings, load
+from base.settings import PlatformSettings, load
 from stack import render
 from stack.config import StackConfig
 from stack.errors import StackError

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from connectors.timescale.migrator import FOLDER, MigrationError, read_migrations
+from historian.migrator import FOLDER, MigrationError, read_migrations
 
 
 def test_both_variants_are_complete_and_common_files_are_the_same() -> None:

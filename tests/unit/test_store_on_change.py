@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.timescale.on_change import KEEP_EVERY_US, read_state, repeats
+from historian.on_change import KEEP_EVERY_US, read_state, repeats
 
 sample = st.tuples(
     st.integers(1, 3),

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from connectors.timescale.samples import by_tag
+from historian.samples import by_tag
 
 pytestmark = pytest.mark.unit
 

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from connectors.timescale.plant_file import parse_plant, read_plant
-from schemas.errors import RegistryError
-from schemas.registry import Historise
+from base.errors import RegistryError
+from registry.plant_file import parse_plant, read_plant
+from schemas.definitions import Historise
 from tests.integration.history import plant, tag
 
 EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.timescale.samples import Fate, columns_of, dirty_ranges, key_sums, minute_ranges, minute_sums
+from historian.samples import Fate, columns_of, dirty_ranges, key_sums, minute_ranges, minute_sums
 from schemas import checksum
 from schemas.frame import Frame, SequenceKey
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, is_reject

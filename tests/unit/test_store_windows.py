@@ -11,8 +11,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.timescale.windows import windows_of
-from stages import aggregates as stream
+from historian.windows import windows_of
+from stages.windows import algebra as stream
 
 QUALITIES = [0, 0x0001, 0x4000, 0x8000]
 samples = st.lists(

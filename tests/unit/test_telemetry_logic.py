@@ -13,12 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import codec, frame, topics
-from schemas.registry import encode_tag
+from schemas.definitions import encode_tag
 from stages import packing
 from stages.config import CatchUpConfig, DetectionConfig, HoldConfig, TelemetryConfig
-from stages.lane import Lane
-from stages.stretch import Arrived
-from stages.telemetry import Origin, Output, TelemetryLogic, TogetherError
+from stages.intake.micro_batch import Arrived
+from stages.telemetry.lane import Lane
+from stages.telemetry.logic import Origin, Output, TelemetryLogic, TogetherError
 from tests.golden.support import (
     QUIET,
     Driver,

@@ -14,8 +14,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from schemas import quality, topics
+from schemas.definitions import TagDefinition
 from schemas.frame import MAX_SAMPLES, Frame
-from schemas.registry import TagDefinition
 from stages.config import ValidationConfig
 from tests.golden.support import QUIET, Driver, Sample, judged, logic_of, make_frame, records, seconds, tag, verdicts
 

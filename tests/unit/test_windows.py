@@ -12,9 +12,9 @@ from numpy.typing import NDArray
 
 from schemas import quality, topics
 from schemas.frame import Frame
-from stages import aggregates
-from stages.aggregates import Runs, empty, merge, summarise
 from stages.config import DetectionConfig, TelemetryConfig, WindowConfig
+from stages.windows import algebra as aggregates
+from stages.windows.algebra import Runs, empty, merge, summarise
 from tests.golden.support import (
     Driver,
     Sample,

@@ -1,0 +1,1 @@
+"""Kafka: clients, topics, following a topic, printing it for people."""

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, its errors, arrays and binary COPY."""

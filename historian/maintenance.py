@@ -1,0 +1,171 @@
+"""`python -m historian.maintenance --config platform.toml`: keeps the history in shape, beside the hot line.
+
+Enters: the platform's configuration. Leaves: repaired windows (every second), hours rolled up, native partitions made
+ahead, closed and indexed, old data dropped. Who starts it: `stack`, or one deployment anywhere; a second instance
+waits as a spare (advisory lock). Nothing here is needed for data to be stored: without it, repairs wait, and
+partitions are made by the store at the cost of a moment.
+
+A lost database is tried again for ever. SIGTERM and SIGINT end it between two tasks.
+"""
+
+from __future__ import annotations
+
+import argparse
+import logging
+import sys
+import threading
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+
+from base import logs, signals
+from base.errors import MillraceError
+from base.settings import PlatformSettings, StorageSettings, load, local_config
+from connectors.postgres.database import StoreUnavailable, connect, unavailable
+from historian import dirty, partitions, rollups
+from historian.migrator import MigrationError, variant_of
+from historian.repair import repair
+from historian.retention import drop_old
+
+log = logging.getLogger(__name__)
+
+Connection = psycopg.Connection[Any]
+_LOCK = 7_161_511_004
+_RETRY_S = 2.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Task:
+    """Something done every `period_s`."""
+
+    name: str
+    period_s: float
+    run: Callable[[], None]
+
+
+class Maintenance:
+    """One connection in autocommit and its tasks. `now` is a parameter so that tests set the time."""
+
+    def __init__(
+        self,
+        connection: Connection,
+        storage: StorageSettings,
+        *,
+        now: Callable[[], datetime] = lambda: datetime.now(UTC),
+    ) -> None:
+        self._connection, self._storage, self._now = connection, storage, now
+        self._partitions = partitions.PartitionCache()
+        self._plain = variant_of(connection) == "plain"
+
+    def tasks(self) -> tuple[Task, ...]:
+        """What to do, in order of urgency. With TimescaleDB its background workers do the rest."""
+        common = (
+            Task(name="repair", period_s=1, run=self.repair),
+            Task(name="retention", period_s=600, run=self.drop_old),
+        )
+        if not self._plain:
+            return common
+        return (
+            Task(name="partitions ahead", period_s=30, run=self.make_partitions),
+            *common,
+            Task(name="rollups", period_s=10, run=self.roll_up),
+            Task(name="close partitions", period_s=30, run=self.close_partitions),
+        )
+
+    def repair(self) -> None:
+        """Work off the queue of dirty ranges that are ready."""
+        while (result := repair(self._connection, self._partitions)).ranges:
+            log.info("windows repaired", extra={"ranges": result.ranges, "windows": result.windows})
+
+    def make_partitions(self) -> None:
+        """Make the partitions of the near future."""
+        partitions.make_ahead(self._connection, self._now(), self._storage.partitions_ahead)
+
+    def close_partitions(self) -> None:
+        """Index the partitions that have ended."""
+        partitions.close_ended(self._connection, self._now())
+
+    def roll_up(self) -> None:
+        """Roll up the hours that are over."""
+        rollups.thin_marks(self._connection)
+        hours = rollups.roll_up(self._connection, self._now())
+        if hours:
+            log.info("hours rolled up", extra={"hours": hours})
+
+    def drop_old(self) -> None:
+        """Drop what is older than its retention."""
+        if drop_old(self._connection, self._storage, self._now(), plain=self._plain):
+            self._partitions.forget()
+
+    def waiting(self) -> int:
+        """Ranges that wait for repair."""
+        return dirty.waiting(self._connection)
+
+
+def run_tasks(tasks: Sequence[Task], stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
+    """Run each task at its period until `stop` is set; raises what they raise."""
+    due = dict.fromkeys((task.name for task in tasks), clock())
+    while not stop.is_set():
+        for task in tasks:
+            if stop.is_set():
+                return
+            if clock() >= due[task.name]:
+                task.run()
+                due[task.name] = clock() + task.period_s
+        stop.wait(max(0.0, min(due.values()) - clock()))
+
+
+def serve(dsn: str, storage: StorageSettings, stop: threading.Event) -> None:
+    """Maintain until `stop` is set, through outages of the database."""
+    down = False
+    while not stop.is_set():
+        try:
+            with connect(dsn, application="maintenance", autocommit=True) as connection:
+                if _alone(connection, stop):
+                    log.info("maintenance runs")
+                    down = False
+                    run_tasks(Maintenance(connection, storage).tasks(), stop)
+        except (psycopg.Error, StoreUnavailable, MigrationError) as error:
+            if not down:
+                detail = unavailable(error) if isinstance(error, psycopg.Error) else error
+                log.warning("maintenance waits for the database", extra={"detail": str(detail)})
+            down = True
+            stop.wait(_RETRY_S)
+
+
+def _alone(connection: Connection, stop: threading.Event) -> bool:
+    """Wait until no other instance maintains this database; False when stopped first."""
+    waited = False
+    while not stop.is_set():
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
+        if row is not None and row[0]:
+            return True
+        if not waited:
+            log.info("another instance maintains this database; waiting as a spare")
+        waited = True
+        stop.wait(_RETRY_S)
+    return False
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="python -m historian.maintenance", description="Keep the history in shape.")
+    parser.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
+    args = parser.parse_args(arguments)
+    logs.configure("maintenance")
+    try:
+        platform = load(PlatformSettings, args.config)
+    except MillraceError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    serve(platform.postgres.dsn, platform.storage, signals.stop_event())
+    log.info("maintenance stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,175 @@
+"""The historian's store: a batch of Kafka records becomes rows in one transaction, once, whatever is sent again.
+
+Enters: `write(batch)` with raw records of telemetry.validated, telemetry.rejected, telemetry.latest,
+telemetry.aggregates, telemetry.lanes, telemetry.anomalies, device.events.<site> and command.states, mixed; they are
+decoded here and told apart by their schema. Leaves: rows, and a `WriteResult`. Who calls: the historian job, one store
+per subtask, one thread at a time; tests and benchmarks.
+
+Delivery: at least once from the caller makes exactly once in the tables. Records may come in any order, several times,
+and from two writers at once (a zombie and its successor): the ledger row of each sequence is locked, only frames it
+does not have are copied, and the counts are added in the same transaction. During an outage `write` raises
+StoreUnavailable; the caller keeps the batch and calls again. A record that cannot be stored is left out, named in the
+result, and costs the others nothing: the batch is split until it is alone.
+"""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Sequence
+from typing import Any
+
+import psycopg
+from numpy.typing import NDArray
+
+from connectors.postgres import binary_copy as packing
+from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
+from historian import aggregates, dirty, ledger, records
+from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
+from historian.history_policy import HistoryPolicy
+from historian.migrator import MigrationError, variant_of
+from historian.partitions import PartitionCache
+from historian.samples import Columns, Fate, by_tag, columns_of, dirty_ranges
+from schemas.verdicts import RecordReject
+
+__all__ = ["HistorianStore", "Message", "Poisoned", "StoreUnavailable", "WriteResult"]
+
+log = logging.getLogger(__name__)
+
+
+class HistorianStore:
+    """One connection, opened at the first write and again after an outage. Not for several threads at once."""
+
+    def __init__(self, dsn: str) -> None:
+        self._dsn = dsn
+        self._connection: psycopg.Connection[Any] | None = None
+        self._ledger = ledger.Ledger()
+        self._policy = HistoryPolicy()
+        self._partitions = PartitionCache()
+
+    def write(self, batch: Sequence[Message]) -> WriteResult:
+        """Store a batch; returns what became of it. Raises StoreUnavailable, with nothing of the batch stored that is not so marked."""
+        started = time.perf_counter()
+        result = WriteResult()
+        decoded = decode_batch(batch)
+        result.poisoned += decoded.poisoned
+        self._write(decoded, result)
+        result.seconds = time.perf_counter() - started
+        return result
+
+    def close(self) -> None:
+        """Give the connection back; the next write opens another."""
+        if self._connection is not None:
+            self._connection.close()
+            self._connection = None
+
+    def _write(self, batch: Batch, result: WriteResult) -> None:
+        """Write a decoded batch, in halves when its data is refused, down to the record that is to blame."""
+        for last_try in (False, True):
+            try:
+                part = self._transaction(batch)
+            except Exception as error:
+                self._reset(error)
+                if missing_partition(error) and not last_try:
+                    continue
+                if not blames_data(error):
+                    if isinstance(error, psycopg.Error):
+                        raise unavailable(error) from error
+                    if isinstance(error, MigrationError):
+                        raise StoreUnavailable(str(error)) from error
+                    raise
+                self._isolate(batch, error, result)
+            else:
+                result.add(part)
+            return
+
+    def _isolate(self, batch: Batch, error: Exception, result: WriteResult) -> None:
+        if len(batch) > 1:
+            for half in batch.halves():
+                self._write(half, result)
+            return
+        (message,) = batch.messages()
+        detail = f"{type(error).__name__}: {error}".strip()
+        log.error("record cannot be stored", extra={"topic": message.topic, "offset": message.offset, "detail": detail})
+        result.poisoned.append(Poisoned(message=message, reason=RecordReject.PROCESSING_FAILED, detail=detail))
+
+    def _reset(self, error: Exception) -> None:
+        """Forget what a rolled back transaction or a lost connection may have taken away."""
+        self._ledger.forget()
+        self._partitions.forget()
+        connection = self._connection
+        if connection is not None and (
+            connection.closed or isinstance(error, (psycopg.OperationalError, psycopg.InterfaceError))
+        ):
+            self.close()
+
+    def _open(self) -> psycopg.Connection[Any]:
+        if self._connection is None or self._connection.closed:
+            connection = connect(self._dsn, application="historian")
+            try:
+                connection.execute("SET client_min_messages = warning")
+                if variant_of(connection) == "timescaledb":
+                    connection.execute("SET timescaledb.enable_direct_compress_copy = on")
+                connection.commit()
+            except Exception:
+                connection.close()
+                raise
+            self._connection = connection
+        return self._connection
+
+    def _transaction(self, batch: Batch) -> WriteResult:
+        connection = self._open()
+        for table, from_us, to_us in batch.time_ranges():
+            self._partitions.ensure(connection, table, from_us, to_us)
+        result = WriteResult()
+        with connection.transaction(), connection.cursor() as cursor:
+            if batch.frames:
+                self._write_frames(cursor, batch, result)
+            for name, write in records.WRITERS.items():
+                if found := batch.records.get(name):
+                    write(cursor, [record for record, _ in found])
+                    result.records[name] = len(found)
+            if found := batch.records.get("AggregateBatch"):
+                windows = aggregates.upsert(
+                    cursor, aggregates.windows_of_records(record for record, _ in found), repaired=False
+                )
+                result.windows, result.windows_contested = windows.given, windows.contested
+        return result
+
+    def _write_frames(self, cursor: psycopg.Cursor[Any], batch: Batch, result: WriteResult) -> None:
+        keys = sorted(batch.frames)
+        candidates = {key: [frame for _, (frame, _) in sorted(batch.frames[key].items())] for key in keys}
+        self._policy.refresh(cursor, max(frame.registry_version for group in candidates.values() for frame in group))
+        locked = self._ledger.lock(cursor, keys)
+        fresh = ledger.new_frames(cursor, candidates)
+        given = sum(map(len, candidates.values())) + batch.doubled
+        result.frames = sum(map(len, fresh.values()))
+        result.duplicate_frames = given - result.frames
+        if not fresh:
+            return
+        columns = columns_of(fresh)
+        self._policy.apply(cursor, columns)
+        ledger.add(cursor, fresh, columns, locked)
+        self._copy(cursor, columns, result)
+        dirty.mark(cursor, dirty_ranges(columns))
+
+    @staticmethod
+    def _copy(cursor: psycopg.Cursor[Any], columns: Columns, result: WriteResult) -> None:
+        stored = columns.fate == Fate.STORED
+        result.stored, result.rejected, result.suppressed = columns.fates()
+        if not result.stored:
+            return
+        values: dict[str, NDArray[Any]] = {
+            "time": columns.time_us,
+            "value": columns.value,
+            "tag_id": columns.tag_id,
+            "quality": columns.quality.view("int16"),
+            "verdict": columns.verdict,
+        }
+        # Tag by tag: one tag's rows share pages, and a read of it touches few.
+        order = by_tag(columns.tag_id)
+        if result.stored < len(stored):
+            order = order[stored[order]]
+        with cursor.copy(packing.COPY_SAMPLES) as copy:
+            for part in packing.framed(packing.pieces(packing.SAMPLE_COLUMNS, values, order)):
+                copy.write(part)

@@ -1,0 +1,274 @@
+"""Makes the registry say what a plant file says: one transaction, idempotent.
+
+Enters: a checked `Plant` and a connection. Leaves: rows of sites, areas, lines, cells, gateways, devices, paths and
+tags, and a `LoadReport`. Who calls: `registry.command load`.
+
+Three-way: an entry of the file is applied only when it differs from what the file said at the last load (its digest),
+so a file that has not changed undoes neither a `set` nor a `move` by hand. A device is recognised by site and name;
+its ids stay when it moves. What is gone from the file is retired, never deleted; only sites the file names are looked
+at.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass
+from typing import Any
+
+import psycopg
+from psycopg.rows import dict_row
+
+from base.errors import RegistryError
+from registry.plant_file import DeviceSpec, GatewaySpec, Plant, TagSpec
+
+REGISTRY_LOCK = 7_161_511_002
+_TAG_COLUMNS = tuple(name for name in TagSpec.__slots__ if name != "name")
+
+Connection = psycopg.Connection[Any]
+Row = dict[str, Any]
+
+
+@dataclass(kw_only=True, slots=True)
+class LoadReport:
+    """What a load changed."""
+
+    version: int = 0
+    added_devices: int = 0
+    moved_devices: int = 0
+    changed_devices: int = 0
+    retired_devices: int = 0
+    added_tags: int = 0
+    changed_tags: int = 0
+    retired_tags: int = 0
+
+    def __str__(self) -> str:
+        names = [name for name in self.__slots__ if name != "version" and getattr(self, name)]
+        changes = ", ".join(f"{name.replace('_', ' ')} {getattr(self, name)}" for name in names)
+        return f"registry version {self.version}: {changes or 'nothing changed'}"
+
+
+def lock(connection: Connection) -> int:
+    """Take the registry for this transaction; returns its version."""
+    connection.execute("SELECT pg_advisory_xact_lock(%s)", (REGISTRY_LOCK,))
+    row = connection.execute("SELECT version FROM registry_state").fetchone()
+    assert row is not None  # the migration made it
+    return int(row[0])
+
+
+def set_version(connection: Connection, version: int) -> None:
+    """Record that a version is complete."""
+    connection.execute("UPDATE registry_state SET version = %s, changed_at = now()", (version,))
+
+
+def load_plant(connection: Connection, plant: Plant) -> LoadReport:
+    """Apply `plant` in one transaction; raises RegistryError when it contradicts what is registered."""
+    with connection.transaction():
+        current = lock(connection)
+        load = _Load(connection, plant, version=current + 1)
+        load.run()
+        report = load.report
+        report.version = current
+        if load.touched:
+            set_version(connection, current + 1)
+            report.version = current + 1
+    return report
+
+
+class _Load:
+    def __init__(self, connection: Connection, plant: Plant, *, version: int) -> None:
+        self._connection, self._plant, self._version = connection, plant, version
+        self.report = LoadReport()
+        self.touched = False
+        self._cells: dict[str, int] = {}
+
+    def run(self) -> None:
+        self._places()
+        devices = {(row["site"], row["name"]): row for row in self._rows(_DEVICES, (list(self._plant.sites),))}
+        tags: dict[int, dict[str, Row]] = {}
+        for row in self._rows("SELECT tag_id, device_id, name, retired, source_digest FROM tags"):
+            tags.setdefault(row["device_id"], {})[row["name"]] = row
+        load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"])
+        lanes = {gateway.id: gateway.lanes for gateway in self._plant.gateways}
+        # Devices that leave make room before others come: an address may pass from one to another.
+        named = {(device.site, device.name) for device in self._plant.devices}
+        for key, row in devices.items():
+            if key not in named and not row["retired"]:
+                self._retire(row, tags.get(row["device_id"], {}))
+        for device in self._plant.devices:
+            known = devices.get((device.site, device.name))
+            lane = _lane(device, known, lanes[device.gateway_id], load_of_lane)
+            device_id = self._device(device, known, lane)
+            self._tags(device, device_id, tags.get(device_id, {}))
+
+    def _places(self) -> None:
+        plant, run = self._plant, self._connection.execute
+        for site in plant.sites:
+            run(
+                "INSERT INTO sites (site, enterprise) VALUES (%s, %s) ON CONFLICT (site) DO UPDATE SET enterprise = EXCLUDED.enterprise",
+                (site, plant.enterprise),
+            )
+        for gateway in plant.gateways:
+            self._gateway(gateway)
+        for path in plant.cells:
+            self._cells[path] = ensure_cell(self._connection, path)
+
+    def _gateway(self, gateway: GatewaySpec) -> None:
+        row = self._connection.execute("SELECT site FROM gateways WHERE gateway_id = %s", (gateway.id,)).fetchone()
+        if row is not None and row[0] != gateway.site:
+            msg = f"gateway {gateway.id} is registered at site {row[0]}; a gateway at {gateway.site} needs another id"
+            raise RegistryError(msg)
+        self._connection.execute(
+            """INSERT INTO gateways (gateway_id, site, lanes) VALUES (%s, %s, %s)
+               ON CONFLICT (gateway_id) DO UPDATE SET lanes = EXCLUDED.lanes""",
+            (gateway.id, gateway.site, gateway.lanes),
+        )
+
+    def _device(self, device: DeviceSpec, row: Row | None, lane: int) -> int:
+        digest = device.digest()
+        values = (
+            device.device_class, device.detector, device.planned_run_time_s, device.gateway_id, lane, device.protocol, digest,
+        )  # fmt: skip
+        if row is None:
+            inserted = self._connection.execute(_INSERT_DEVICE, (device.site, device.name, *values)).fetchone()
+            assert inserted is not None
+            device_id = int(inserted[0])
+            self._connection.execute(
+                "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (%s, '-infinity', %s, %s)",
+                (device_id, self._cells[device.cell_path], f"{device.cell_path}/{device.name}"),
+            )
+            self.report.added_devices += 1
+            self.touched = True
+            return device_id
+        device_id = int(row["device_id"])
+        if row["source_digest"] == digest and not row["retired"] and row["lane"] == lane:
+            return device_id
+        self._connection.execute(_UPDATE_DEVICE, (*values, device_id))
+        if place_device(
+            self._connection, device_id, self._cells[device.cell_path], f"{device.cell_path}/{device.name}"
+        ):
+            self.report.moved_devices += 1
+        self._connection.execute(
+            "UPDATE tags SET registry_version = %s WHERE device_id = %s", (self._version, device_id)
+        )
+        self.report.changed_devices += 1
+        self.touched = True
+        return device_id
+
+    def _tags(self, device: DeviceSpec, device_id: int, known: dict[str, Row]) -> None:
+        names = {tag.name for tag in device.tags}
+        gone = [row["tag_id"] for name, row in known.items() if name not in names and not row["retired"]]
+        self._retire_tags(gone)
+        for tag in device.tags:
+            digest, row = device.tag_digest(tag), known.get(tag.name)
+            if row is not None and row["source_digest"] == digest and not row["retired"]:
+                continue
+            values = [_plain(getattr(tag, name)) for name in _TAG_COLUMNS]
+            self._connection.execute(
+                _UPSERT_TAG, (device_id, tag.name, *values, device.address(tag.name), self._version, digest)
+            )
+            if row is None:
+                self.report.added_tags += 1
+            else:
+                self.report.changed_tags += 1
+            self.touched = True
+
+    def _retire(self, row: Row, tags: dict[str, Row]) -> None:
+        self._connection.execute(
+            "UPDATE devices SET retired = true, source_digest = '' WHERE device_id = %s", (row["device_id"],)
+        )
+        self.report.retired_devices += 1
+        self.touched = True
+        self._retire_tags([tag["tag_id"] for tag in tags.values() if not tag["retired"]])
+
+    def _retire_tags(self, tag_ids: list[int]) -> None:
+        if not tag_ids:
+            return
+        self._connection.execute(
+            "UPDATE tags SET retired = true, source_digest = '', registry_version = %s WHERE tag_id = ANY (%s)",
+            (self._version, tag_ids),
+        )
+        self.report.retired_tags += len(tag_ids)
+        self.touched = True
+
+    def _rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
+        with self._connection.cursor(row_factory=dict_row) as cursor:
+            return cursor.execute(query.encode(), parameters).fetchall()
+
+
+def _lane(device: DeviceSpec, row: Row | None, lanes: int, load_of_lane: Counter[tuple[str, int]]) -> int:
+    """The lane the file names, else the one the device has, else the emptiest of its gateway."""
+    stays = row is not None and row["gateway_id"] == device.gateway_id and row["lane"] < lanes and not row["retired"]
+    if device.lane is not None:
+        lane = device.lane
+    elif stays:
+        assert row is not None
+        return int(row["lane"])
+    else:
+        lane = min(range(lanes), key=lambda number: (load_of_lane[device.gateway_id, number], number))
+    load_of_lane[device.gateway_id, lane] += 1
+    return lane
+
+
+def ensure_cell(connection: Connection, path: str) -> int:
+    """Id of the cell `enterprise/site/area/line/cell`, made with its line and area when missing."""
+    _, site, area, line, cell = path.split("/")
+    row = connection.execute("SELECT cell_id FROM cells WHERE path = %s", (path,)).fetchone()
+    if row is None:
+        area_id = _ensure(connection, "areas", "area_id", "site", site, area)
+        line_id = _ensure(connection, "lines", "line_id", "area_id", area_id, line)
+        row = connection.execute(
+            "INSERT INTO cells (line_id, name, path) VALUES (%s, %s, %s) RETURNING cell_id", (line_id, cell, path)
+        ).fetchone()
+        assert row is not None
+    return int(row[0])
+
+
+def _ensure(connection: Connection, table: str, key: str, parent: str, parent_value: Any, name: str) -> int:
+    query = psycopg.sql.SQL(
+        """INSERT INTO {table} ({parent}, name) VALUES (%s, %s)
+           ON CONFLICT ({parent}, name) DO UPDATE SET name = EXCLUDED.name RETURNING {key}"""
+    ).format(
+        table=psycopg.sql.Identifier(table), parent=psycopg.sql.Identifier(parent), key=psycopg.sql.Identifier(key)
+    )
+    row = connection.execute(query, (parent_value, name)).fetchone()
+    assert row is not None
+    return int(row[0])
+
+
+def place_device(connection: Connection, device_id: int, cell_id: int, path: str) -> bool:
+    """Let a device stand at `path` from now on; False when it does already. Its earlier places stay, dated."""
+    row = connection.execute(
+        "SELECT path FROM device_paths WHERE device_id = %s AND valid_to = 'infinity'", (device_id,)
+    ).fetchone()
+    if row is not None and row[0] == path:
+        return False
+    # clock_timestamp: two moves in one transaction must not make an empty range.
+    ended = connection.execute(
+        "UPDATE device_paths SET valid_to = clock_timestamp() WHERE device_id = %s AND valid_to = 'infinity' RETURNING valid_to",
+        (device_id,),
+    ).fetchone()
+    assert ended is not None
+    connection.execute(
+        "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (%s, %s, %s, %s)",
+        (device_id, ended[0], cell_id, path),
+    )
+    return True
+
+
+def _plain(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
+
+
+_DEVICES = "SELECT device_id, site, name, gateway_id, lane, retired, source_digest FROM devices WHERE site = ANY (%s)"
+_INSERT_DEVICE = """
+INSERT INTO devices (site, name, device_class, detector, planned_run_time_s, gateway_id, lane, protocol, source_digest)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING device_id"""
+_UPDATE_DEVICE = """
+UPDATE devices SET device_class = %s, detector = %s, planned_run_time_s = %s, gateway_id = %s, lane = %s, protocol = %s,
+                   source_digest = %s, retired = false
+WHERE device_id = %s"""
+_UPSERT_TAG = f"""
+INSERT INTO tags (device_id, name, {", ".join(_TAG_COLUMNS)}, address, registry_version, source_digest)
+VALUES ({", ".join(["%s"] * (len(_TAG_COLUMNS) + 5))})
+ON CONFLICT (device_id, name) DO UPDATE
+SET {", ".join(f"{name} = EXCLUDED.{name}" for name in (*_TAG_COLUMNS, "address", "registry_version", "source_digest"))}, retired = false"""

@@ -1,0 +1,1 @@
+"""What becomes of a command: requests, controls and acknowledgements, correlated."""

@@ -1,0 +1,111 @@
+"""Frames that wait, FIFO per lane: for a registry version, or for others to be judged with when their lane is behind.
+
+A gateway may know of a new tag before the job does; judged at once, its samples would be refused as unknown for ever.
+Once one frame of a lane waits, all later ones of that lane wait behind it. The queue is bounded by count and bytes:
+beyond that the oldest is judged with what is known, and the job goes on.
+"""
+
+from __future__ import annotations
+
+import json
+from collections import deque
+from dataclasses import dataclass
+from functools import lru_cache
+
+from schemas import frame as frames
+from schemas.frame import Frame, SequenceKey
+from stages import packing
+from stages.config import HoldConfig
+from stages.intake.micro_batch import Arrived
+from stages.outputs import Origin
+
+LAYOUT = 1
+_quoted = lru_cache(json.dumps)
+Identity = tuple[SequenceKey, int]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
+class HeldFrame:
+    """One frame that waits since `held_us`. `number` names its state part.
+
+    `gathered`: it waits for others only, not for the registry, and is no news to anybody.
+    """
+
+    number: int
+    identity: Identity
+    arrived: Arrived
+    held_us: int
+    gathered: bool
+
+    @property
+    def frame(self) -> Frame:
+        """The frame itself."""
+        return self.arrived.frame
+
+    def to_bytes(self) -> bytes:
+        """State part."""
+        message, (topic, partition, offset) = self.arrived.message, self.arrived.origin
+        fields = (
+            f'{{"number":{self.number},"origin":[{_quoted(topic)},{partition},{offset}],"held_us":{self.held_us},'
+            f'"gathered":{"true" if self.gathered else "false"},"message":{len(message)}}}'
+        )
+        return packing.pack_text(LAYOUT, fields) + message
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> HeldFrame:
+        """Inverse of `to_bytes`."""
+        fields, _ = packing.unpack(data, LAYOUT, "held")
+        message = data[len(data) - fields["message"] :]
+        frame = frames.decode(message)
+        return cls(
+            number=fields["number"],
+            identity=(frame.key, frame.sequence),
+            arrived=Arrived(frame, Origin(*fields["origin"]), message),
+            held_us=fields["held_us"],
+            gathered=fields.get("gathered", False),
+        )
+
+
+class HeldFrames:
+    """The waiting frames of one lane."""
+
+    __slots__ = ("_bytes", "_config", "_next", "changed", "queue", "samples", "sums")
+
+    def __init__(self, config: HoldConfig) -> None:
+        self._config = config
+        self.queue: deque[HeldFrame] = deque()
+        self.sums: dict[Identity, int] = {}
+        self.changed: dict[int, HeldFrame | None] = {}
+        self.samples = 0
+        self._bytes = 0
+        self._next = 0
+
+    def __len__(self) -> int:
+        return len(self.queue)
+
+    @property
+    def overfull(self) -> bool:
+        """Whether the oldest has to be judged with what is known."""
+        return len(self.queue) > self._config.max_frames or self._bytes > self._config.max_bytes
+
+    def number(self) -> int:
+        """Number of the next frame to be put in."""
+        return self._next
+
+    def put(self, held: HeldFrame) -> None:
+        """Add behind the others."""
+        self.queue.append(held)
+        self.sums[held.identity] = held.frame.checksum
+        self.samples += held.frame.samples
+        self._bytes += len(held.arrived.message)
+        self._next = held.number + 1
+        self.changed[held.number] = held
+
+    def pop(self) -> HeldFrame:
+        """Take the oldest out."""
+        held = self.queue.popleft()
+        del self.sums[held.identity]
+        self.samples -= held.frame.samples
+        self._bytes -= len(held.arrived.message)
+        self.changed[held.number] = None
+        return held

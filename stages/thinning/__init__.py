@@ -1,0 +1,1 @@
+"""Fewer samples at the source: deadband and swinging door."""

@@ -1,0 +1,1 @@
+"""A verdict for each sample; nothing is dropped."""
