@@ -18,6 +18,7 @@ from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
 
 ROOT = Path(__file__).resolve().parents[2]
+IMAGES = ROOT / "k8s" / "images"
 CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
 JOBS = ("telemetry", "historian", "commands")
 # Versions that the operator learnt after the published artifact (README.md beside this file).
@@ -106,12 +107,25 @@ def test_the_job_can_read_its_configuration_and_runs_at_its_parallelism(job: str
     arguments = spec["args"]
     assert arguments[arguments.index("--config") + 1] == f"/etc/millrace/{job}.toml"
     script = arguments[arguments.index("-py") + 1]
-    assert (ROOT / Path(script).relative_to("/opt/millrace")).exists()
+    assert (ROOT / Path(script).relative_to("/opt/millrace/app")).exists()
 
 
 def test_the_image_is_the_one_the_container_file_describes() -> None:
-    text = (ROOT / "k8s" / "jobs.Containerfile").read_text()
+    text = (IMAGES / "jobs.Containerfile").read_text()
     assert f"-t {deployment('telemetry')['spec']['image']} " in text
     assert {deployment(job)["spec"]["image"] for job in JOBS} == {deployment("telemetry")["spec"]["image"]}
-    for package in ("base", "schemas", "stages", "connectors", "registry", "historian", "jobs"):
-        assert f"COPY {package} /opt/millrace/{package}\n" in text
+
+
+def test_code_comes_with_the_image_and_not_with_the_job() -> None:
+    assert "ENV PYTHONPATH=/opt/millrace/app\n" in (IMAGES / "jobs.Containerfile").read_text()
+    for job in JOBS:
+        assert "-pyfs" not in deployment(job)["spec"]["job"]["args"]
+
+
+def test_every_deployable_has_an_image_that_is_made_by_the_step_the_tests_run() -> None:
+    table = tomllib.loads((IMAGES / "deployables.toml").read_text())
+    assert {path.name.removesuffix(".Containerfile") for path in IMAGES.glob("*.Containerfile")} == set(table)
+    for name in table:
+        text = (IMAGES / f"{name}.Containerfile").read_text()
+        assert f"python3 /src/k8s/images/install.py {name} /opt/millrace " in text
+        assert f"docker build -f k8s/images/{name}.Containerfile " in text
