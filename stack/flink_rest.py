@@ -9,11 +9,13 @@ from __future__ import annotations
 import json
 import time
 import urllib.error
+import urllib.parse
 import urllib.request
 from dataclasses import dataclass
 from typing import Any
 
 from stack.errors import StackError
+from stack.progress import Reading, SourceCount
 
 # States in which a job holds or will get its slot again.
 _LIVE = frozenset({"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "RECONCILING"})
@@ -93,6 +95,46 @@ class FlinkRest:
         vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
         return max(int(one["attempt"]) for one in subtasks)
+
+    def reading(self, job_id: str) -> Reading:
+        """Counters of checkpoints and sources now, to be compared with a later reading (`stack.progress.compare`)."""
+        job = self._call(f"/jobs/{job_id}")
+        fed = {node["id"] for node in job["plan"]["nodes"] if node.get("inputs")}
+        sources: dict[str, SourceCount] = {}
+        for vertex in job["vertices"]:
+            if vertex["id"] not in fed:
+                sources |= self._source_counts(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics")
+        return Reading(
+            job_id=job_id,
+            state=str(job["state"]),
+            attempt=self.restarts(job_id),
+            completed=int(self._call(f"/jobs/{job_id}/checkpoints")["counts"]["completed"]),
+            sources=sources,
+        )
+
+    def _source_counts(self, path: str) -> dict[str, SourceCount]:
+        """Counters of the sources in one vertex, summed over its subtasks.
+
+        Sources have their own among the metrics of a task, `Source__NAME.numRecordsOut`; a Kafka source has `pendingRecords` too, as
+        soon as it has read something. Nothing is known of a task that has just started.
+        """
+        wanted = {
+            (name, counter): metric["id"]
+            for metric in self._call(path)
+            for name, _, counter in [str(metric["id"]).rpartition(".")]
+            if name.startswith("Source__") and counter in ("numRecordsOut", "pendingRecords")
+        }
+        if not wanted:
+            return {}
+        query = urllib.parse.urlencode({"get": ",".join(wanted.values()), "agg": "sum"})
+        sums = {row["id"]: int(row["sum"]) for row in self._call(f"{path}?{query}")}
+        return {
+            name.removeprefix("Source__"): SourceCount(
+                records=sums[metric], pending=sums.get(wanted.get((name, "pendingRecords"), ""))
+            )
+            for (name, counter), metric in wanted.items()
+            if counter == "numRecordsOut" and metric in sums
+        }
 
     def running_s(self, job_id: str) -> float:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
