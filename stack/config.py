@@ -122,6 +122,8 @@ class StackConfig:
     plant: Path = ROOT / "stack" / "plant.yaml"
     host: str = "127.0.0.1"
     seed: int = 1
+    # Folder of installed deployables (k8s/images/install.py); empty: everything runs from this checkout.
+    installed: str = ""
     # "auto" uses TimescaleDB when PostgreSQL has its files; "off" forces plain PostgreSQL.
     timescaledb: str = "auto"
     # 0 means: as many as the jobs need.

@@ -78,6 +78,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_SEED": str(config.seed),
         "MILLRACE_TIMESCALEDB": config.timescaledb,
         "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
+        "MILLRACE_INSTALLED": config.installed,
         "MILLRACE_OWNER_PID": str(config.owner_pid),
     }
     for table, node in (("PORTS", config.ports), ("MEMORY", config.memory), ("PARALLELISM", config.parallelism)):

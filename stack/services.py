@@ -10,11 +10,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from stack import flink, kafka, mosquitto, postgres, render, serving_health
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
 from stack.plant import PlantGateway, read_gateways
+from stack.programs import program
 
 # Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
 _POLITE = 5
@@ -145,7 +147,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         name="simulator",
         stage=2,
         stop_stage=_WRITERS,
-        command=_python("simulator", render.simulator_file(config)),
+        command=(sys.executable, "-m", "simulator", "--config", str(render.simulator_file(config))),
         nice=_POLITE,
         ready=partial(_admin_ready, port=config.ports.simulator_admin),
         doc="simulated machines",
@@ -155,7 +157,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         name="serving",
         stage=2,
         stop_stage=_WRITERS,
-        command=_python("serving", render.serving_file(config)),
+        **_deployed(config, "serving", "serving", render.serving_file(config)),
         ready=serving_health.ready,
         doc="gRPC server",
         address=config.serving_address,
@@ -164,7 +166,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         name="maintenance",
         stage=2,
         stop_stage=_WRITERS,
-        command=_python("historian.maintenance", render.platform_file(config)),
+        **_deployed(config, "historian", "historian.maintenance", render.platform_file(config)),
         nice=_POLITE,
         ready=lambda _: True,
         doc="repairs windows, makes and indexes partitions, drops old data",
@@ -184,7 +186,7 @@ def _gateway(config: StackConfig, gateway: PlantGateway, port: int) -> Service:
         name=f"gateway-{gateway.id}",
         stage=2,
         stop_stage=_WRITERS + 1,
-        command=_python("edge", render.gateway_file(config, gateway.id)),
+        **_deployed(config, "gateway", "edge", render.gateway_file(config, gateway.id)),
         nice=_POLITE,
         ready=partial(_admin_ready, port=port),
         stop_wait_s=30,
@@ -221,8 +223,9 @@ def _keepers(config: StackConfig) -> tuple[Service, ...]:
     return tuple(services)
 
 
-def _python(module: str, config_file: Path) -> tuple[str, ...]:
-    return (sys.executable, "-m", module, "--config", str(config_file))
+def _deployed(config: StackConfig, deployable: str, module: str, config_file: Path) -> dict[str, Any]:
+    found = program(config, deployable)
+    return {"command": found.module(module, "--config", str(config_file)), "directory": found.directory}
 
 
 def _admin_ready(config: StackConfig, port: int) -> bool:

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import os
 import subprocess
-import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,9 +15,10 @@ from dataclasses import dataclass
 import psycopg
 
 from stack import flink, jobs, postgres, render
-from stack.config import ROOT, StackConfig
+from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.flink_rest import FlinkRest
+from stack.programs import program
 
 _FRESH_S = 10
 _PROOF_TIMEOUT_S = 120
@@ -40,11 +40,18 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
     """Run a module of ours with the platform's configuration; its last line of output is the step's result."""
 
     def action(config: StackConfig) -> str:
-        command = [sys.executable, "-m", module, *arguments, "--config", str(render.platform_file(config))]
-        command = [str(config.plant) if part == "{plant}" else part for part in command]
+        tool = program(config, "historian")
+        command = tool.module(module, *arguments, "--config", str(render.platform_file(config)))
+        command = tuple(str(config.plant) if part == "{plant}" else part for part in command)
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
         result = subprocess.run(
-            command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False, timeout=_TOOL_TIMEOUT_S
+            command,
+            cwd=tool.directory,
+            env=environment,
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=_TOOL_TIMEOUT_S,
         )
         if result.returncode:
             msg = f"{' '.join(command[1:4])} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"

@@ -1,8 +1,8 @@
 """Installs one deployable alone into an empty folder: `python3 install.py NAME TARGET`.
 
-Enters: the name of an entry in `deployables.toml`. Leaves: `TARGET/venv` with the entry's extra in the versions of uv.lock, `TARGET/app`
-with its packages and nothing else of the checkout. Who calls: the image files beside this one, and the tests, so that what is tried is what is
-deployed. Only the standard library is used: nothing is installed yet.
+Enters: the name of an entry in `deployables.toml`. Leaves: `TARGET/venv` with the entry's extra in the versions of uv.lock,
+`TARGET/app` with its packages and nothing else of the checkout. Who calls: the image files beside this one, and the tests, so
+that what is tried is what is deployed. Only the standard library is used: nothing is installed yet.
 """
 
 from __future__ import annotations
