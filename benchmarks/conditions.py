@@ -21,13 +21,17 @@ from stack.config import ROOT, TOOLS
 _PACKAGES = ("apache-flink", "confluent-kafka", "fastavro", "numpy", "psycopg", "river", "grpcio", "bytewax")
 
 
-def collect(options: argparse.Namespace) -> dict[str, Any]:
-    """Everything a reader needs to repeat the run."""
+_NOT_CONDITIONS = frozenset({"scenario", "json", "record"})
+
+
+def collect(options: argparse.Namespace, *, command: str, load_before: float) -> dict[str, Any]:
+    """Everything a reader needs to repeat the run. `load_before`: the machine's load average over a minute before it began."""
     found: dict[str, Any] = {
         "scenario": options.scenario,
         "time": datetime.fromtimestamp(time.time(), UTC).isoformat(timespec="seconds"),
-        "arguments": {key: value for key, value in vars(options).items() if not callable(value)},
-        "machine": machine(),
+        "command": command,
+        "arguments": {key: portable(value) for key, value in vars(options).items() if key not in _NOT_CONDITIONS},
+        "machine": machine() | {"load_before": round(load_before, 2)},
         "versions": versions(),
     }
     if hasattr(options, "timescaledb"):
@@ -36,6 +40,34 @@ def collect(options: argparse.Namespace) -> dict[str, Any]:
         found["workload"] = dataclasses.asdict(workload.load(options.workload))
         found["dirt"] = dataclasses.asdict(workload.load_dirt(options.dirt))
     return found
+
+
+def command_of(options: argparse.Namespace, defaults: argparse.Namespace) -> str:
+    """The command line of a run: the scenario and what differs from its defaults, in the parser's order."""
+    words = ["./millrace bench", options.scenario]
+    for key, default in vars(defaults).items():
+        value = getattr(options, key)
+        if key in _NOT_CONDITIONS or value == default:
+            continue
+        option = "--" + key.replace("_", "-")
+        if isinstance(value, bool):
+            words.append(option)
+        elif isinstance(value, list) and isinstance(default, list) and not default:  # given once for each
+            words += [f"{option} {portable(one)}" for one in value]
+        elif isinstance(value, list):
+            words.append(" ".join([option, *(str(portable(one)) for one in value)]))
+        else:
+            words.append(f"{option} {portable(value)}")
+    return " ".join(words)
+
+
+def portable(value: Any) -> Any:
+    """A value that says the same on another machine: whole numbers without a fraction, paths by their names."""
+    if isinstance(value, float) and value.is_integer():
+        return int(value)
+    if isinstance(value, str) and value.startswith("/"):
+        return Path(value).name
+    return value
 
 
 def storage(timescaledb: str) -> str:
@@ -68,13 +100,21 @@ def versions() -> dict[str, str]:
     return found
 
 
+_DOCUMENTS = (":!*.md", ":!benchmarks/results")
+"""Files whose change changes no figure."""
+
+
 def _commit() -> str:
-    """The checkout's commit, with a plus sign when files differ from it; empty without git."""
+    """The checkout's commit, with a plus sign when code differs from it; empty without git."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():
         return ""
-    command = [git, "describe", "--always", "--dirty=+"]
-    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    def ask(*words: str) -> str:
+        return subprocess.run([git, *words], cwd=ROOT, capture_output=True, text=True, check=False).stdout.strip()
+
+    changed = ask("diff", "--name-only", "HEAD", "--", ".", *_DOCUMENTS)
+    return ask("describe", "--always") + ("+" if changed else "")
 
 
 def _lines(path: str) -> list[str]:

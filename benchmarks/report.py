@@ -18,7 +18,7 @@ from benchmarks.figures import rates
 
 Result = Mapping[str, Any]
 
-_CONDITIONS = ("arguments", "storage", "workload", "dirt", "machine", "versions")
+_CONDITIONS = ("command", "arguments", "storage", "workload", "dirt", "machine", "versions")
 _DRAWN = ("curve", "histograms", "cpu", "cpu_over_time", "memory_over_time", "series", "tables", "marks", "memory_mb")
 _MOST_SERIES = 8
 """In one chart: the largest; a reader cannot tell more apart."""

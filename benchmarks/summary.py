@@ -1,16 +1,28 @@
-"""Results as rows of a Markdown table, to be put into a page of documentation. Pure.
+"""Results as the Markdown table of `docs/benchmarks.md`. Pure.
 
-What a row says of a scenario is a table here; a figure that a result does not have is left out, and so is a result without any.
+Enters: the runs of each thing that was measured (`recorded.newest`). Leaves: one row each, figures beside their conditions. What a row
+says of a scenario is a table here; a figure that a result does not have is left out, and so is a result without any. Of several runs a
+row has the median and the range.
 """
 
 from __future__ import annotations
 
+import os
+import statistics
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from base.errors import ConfigError
 from benchmarks.charts import si
+from stack.config import ROOT
 
 Result = Mapping[str, Any]
+Run = tuple[Path, Result]
+"""A result and its file."""
+
+DOCUMENT = ROOT / "docs" / "benchmarks.md"
+BEGIN, END = "<!-- made by `./millrace bench table --write` -->", "<!-- end of the table -->"
 
 _RATE, _MS, _S, _COUNT, _RATIO, _SLOPE = "samples/s", "ms", "s", "", "×", "MB/min"
 
@@ -29,8 +41,13 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("samples_per_s", "", _RATE),
         ("ratio_to_copy_limit", "of COPY alone", _RATIO),
         ("samples_per_s_with_indexes", "with building the indexes afterwards", _RATE),
+        ("seconds", "over", _S),
+        ("rows", "rows", _COUNT),
         ("lost", "lost", _COUNT),
         ("duplicated", "duplicated", _COUNT),
+        ("wrong_cells", "wrong cells", _COUNT),
+        ("rejected", "rejected", _COUNT),
+        ("rejected_expected", "of", _COUNT),
         ("read_closed_p50_ms", "one tag's history, p50", _MS),
         ("read_closed_p99_ms", "p99", _MS),
         ("read_samples", "samples read", _COUNT),
@@ -75,37 +92,74 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "commands": (
         ("commands", "commands", _COUNT),
         ("succeeded", "succeeded", _COUNT),
-        ("p50_ms", "p50", _MS),
+        ("p50_ms", "submit to the recorded outcome p50", _MS),
         ("p99_ms", "p99", _MS),
+        ("provisional_p50_ms", "to the gateway's word p50", _MS),
+        ("provisional_p99_ms", "p99", _MS),
         ("first_up_s", "first up", _S),
         ("second_up_s", "second up", _S),
     ),
+    "nab": (
+        ("series", "series", _COUNT),
+        ("windows", "labelled windows", _COUNT),
+        ("points", "rows", _COUNT),
+    ),
 }
-_CONDITIONS = ("rate", "gateways", "seconds", "telemetry_slots", "historian_slots", "dirt", "without", "seed")
 
 
-def table(results: Sequence[Result]) -> str:
-    """The table, a row per result that has figures."""
-    rows = [(_name(one), figures, _conditions(one)) for one in results if (figures := _figures(one))]
-    lines = ["| scenario | figures | conditions |", "|---|---|---|"]
-    lines += [f"| {name} | {figures} | {conditions} |" for name, figures, conditions in rows]
-    return "\n".join(lines) + "\n"
+def table(things: Sequence[Sequence[Run]], *, relative_to: Path) -> str:
+    """The table, a row for each thing that has figures. Links lead from the folder `relative_to`."""
+    rows = [_row(runs, relative_to) for runs in things if _figures([result for _, result in runs])]
+    if not rows:
+        return "No result is kept yet.\n"
+    return "\n".join(["| what | figures | conditions |", "|---|---|---|", *rows]) + "\n"
+
+
+def put(table: str, text: str) -> str:
+    """The document with the table between its marks; raises ConfigError for a text without them."""
+    before, begin, rest = text.partition(BEGIN)
+    _, end, after = rest.partition(END)
+    if not (begin and end):
+        msg = f"{DOCUMENT.name} has no place for the table: {BEGIN} and {END}"
+        raise ConfigError(msg)
+    return f"{before}{BEGIN}\n\n{table}\n{END}{after}"
+
+
+def _row(runs: Sequence[Run], relative_to: Path) -> str:
+    results = [result for _, result in runs]
+    first, *more = _figures(results)
+    cells = [_name(results[-1]), "<br>".join([f"**{first}**", *more]), "<br>".join(_conditions(runs, relative_to))]
+    return "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
 
 
 def _name(result: Result) -> str:
     workload = result.get("workload")
-    return f"`{result['scenario']}`" + (f" {workload['name']}" if isinstance(workload, Mapping) else "")
+    name = f"`{result['scenario']}`" + (f" {workload['name']}" if isinstance(workload, Mapping) else "")
+    return name + (f", {result['storage']}" if result.get("storage") else "")
 
 
-def _figures(result: Result) -> str:
-    known = FIGURES.get(str(result["scenario"]), ())
-    parts = [
-        f"{label} {_value(result[key], unit)}".strip() for key, label, unit in known if result.get(key) is not None
-    ]
+def _figures(results: Sequence[Result]) -> list[str]:
+    newest = results[-1]
+    parts = []
+    for detector, profiles in newest.get("scores", {}).items():
+        scores = ", ".join(f"{name.replace('_', ' ')} {one['score']:.1f}" for name, one in profiles.items())
+        found = next(iter(profiles.values()))
+        parts.append(f"{detector}: {scores}; {found['windows_detected']} windows found")
+    for key, label, unit in FIGURES.get(str(newest["scenario"]), ()):
+        values = [result[key] for result in results if result.get(key) is not None]
+        if values:
+            parts.append(f"{label} {_spread(values, unit)}".strip())
     # What a scenario measures one after the other is in its own table.
-    for one in result.get("tables", ()) if result["scenario"] == "scaling" else ():
+    for one in newest.get("tables", ()) if newest["scenario"] == "scaling" else ():
         parts += [f"{row[0]} {_value(row[1], _RATE)}" for row in one["rows"]]
-    return ", ".join(parts)
+    return parts
+
+
+def _spread(values: Sequence[Any], unit: str) -> str:
+    if isinstance(values[-1], str) or len(set(values)) == 1:
+        return _value(values[-1], unit)
+    low, middle, high = (_value(one, unit) for one in (min(values), statistics.median(values), max(values)))
+    return f"{middle} ({low.removesuffix(unit).rstrip()} to {high.removesuffix(unit).rstrip()})"
 
 
 def _value(value: Any, unit: str) -> str:
@@ -121,13 +175,19 @@ def _value(value: Any, unit: str) -> str:
     return f"{text} {unit}".strip()
 
 
-def _conditions(result: Result) -> str:
-    arguments, machine = result.get("arguments", {}), result.get("machine", {})
-    parts = [
-        f"{key.replace('_', ' ')} {arguments[key]}" for key in _CONDITIONS if arguments.get(key) not in (None, [], "")
+def _conditions(runs: Sequence[Run], relative_to: Path) -> list[str]:
+    result, machine = runs[-1][1], runs[-1][1].get("machine", {})
+    files = [
+        f"[{'result' if len(runs) == 1 else f'run {number}'}]({os.path.relpath(path, relative_to)})"
+        for number, (path, _) in enumerate(runs, 1)
     ]
-    if "storage" in result:
-        parts.append(str(result["storage"]))
-    if machine:
-        parts.append(f"{machine.get('cores')} cores {machine.get('cpu')}")
-    return ", ".join([*parts, str(result.get("time", ""))[:10]])
+    hardware = f"{machine.get('cores')} cores {machine.get('cpu')}, {machine.get('memory_gb')} GB"
+    loads = [one["machine"]["load_before"] for _, one in runs if "load_before" in one.get("machine", {})]
+    versions = result.get("versions", {})
+    parts = [f"`{result['command']}`", hardware if machine else ""]
+    if loads:
+        parts.append(f"load average before {_spread(loads, _RATIO).replace(' ×', '')}")
+    software = [f"PostgreSQL {versions['postgresql']}"] if "postgresql" in versions and "storage" in result else []
+    software += [f"Flink {versions['apache-flink']}"] if "apache-flink" in versions else []
+    parts += [", ".join(software), f"{result['time'][:10]}, commit {versions.get('millrace', '')}", ", ".join(files)]
+    return [part for part in parts if part]

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks import recorded, summary
 from schemas import topics
 from stack.config import ROOT, StackConfig
 
@@ -107,6 +108,21 @@ def table(document: Path, heading: str) -> Iterator[tuple[str, ...]]:
         cells = [cell.strip() for cell in re.split(r"(?<!\\)\|", line.strip("|"))]
         if line.startswith("| `") and len(cells) > 1:
             yield tuple(cells)
+
+
+def test_the_table_of_benchmarks_is_made_from_the_results() -> None:
+    text = summary.DOCUMENT.read_text()
+    table = summary.table(recorded.newest(recorded.load()), relative_to=summary.DOCUMENT.parent)
+    assert summary.put(table, text) == text, "run `./millrace bench table --write`"
+
+
+def test_kept_results_are_where_they_say_and_name_no_machine() -> None:
+    for path, result in recorded.load().items():
+        recorded.check(result)
+        assert path.parent.name == recorded.folder_of(result), path.name
+        assert path.name.startswith(recorded.name_of(result)), path.name
+        assert path.read_text() == recorded.dumps(result), path.name
+        assert re.findall(r"(?<!\w)/(?:work|root|home|tmp)/", path.read_text()) == [], path.name
 
 
 OPERATIONS = ROOT / "docs" / "operations.md"

@@ -72,27 +72,6 @@ def test_the_command_writes_the_page(tmp_path: Path, capsys: pytest.CaptureFixtu
     assert str(target) in capsys.readouterr().out
 
 
-def test_the_table_for_documentation_says_what_was_measured_and_nothing_else(
-    tmp_path: Path, capsys: pytest.CaptureFixture[str]
-) -> None:
-    source = tmp_path / "a.json"
-    source.write_text(
-        json.dumps(
-            RESULT
-            | {
-                "kills": 10,
-                "recovered_s_max": 12.34,
-                "arguments": {"rate": 5e5, "without": []},
-                "storage": "TimescaleDB",
-            }
-        )
-    )
-    (tmp_path / "b.json").write_text('{"scenario": "limits"}')
-    assert bench.main(["report", str(source), str(tmp_path / "b.json"), "--markdown"]) == 0
-    *_, row = capsys.readouterr().out.strip().splitlines()
-    assert row == "| `recovery` fast <&> | kills 10, longest 12.3 s, lost 0 | rate 500000.0, TimescaleDB, 2026-01-01 |"
-
-
 @pytest.mark.parametrize("text", ["", "[]", "{}", "{"])
 def test_what_is_no_result_is_refused(tmp_path: Path, text: str) -> None:
     (tmp_path / "a.json").write_text(text)
