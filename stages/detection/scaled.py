@@ -9,7 +9,8 @@ import numpy as np
 
 from stages import packing
 from stages.detection.drift import DriftModel
-from stages.detection.models import GaussianModel, HalfSpaceModel, Model
+from stages.detection.gaussian import GaussianModel
+from stages.detection.model import Model
 from stages.detection.protocol import Features, Score, Subject
 from stages.detection.relation import RelationModel
 from stages.detection.scaling import AdaptiveScaler, Examined, examine
@@ -119,7 +120,7 @@ def halfspace(
     subject: Subject, *, trees: int = 10, height: int = 6, window: int = 250, **parameters: Any
 ) -> ScaledDetector:
     """`halfspace`: half-space trees. Parameters beside those of the trees are AdaptiveScaler's."""
-    model = HalfSpaceModel(seed=subject.seed, trees=trees, height=height, window=window)
+    model = _half_space_trees(subject, trees, height, window)
     return ScaledDetector(subject, {"halfspace": (model, 1.0)}, **parameters)
 
 
@@ -135,6 +136,12 @@ def ensemble(
     if len(subject.tag_id) > 1:
         models["relation"] = RelationModel(len(subject.tag_id)), 1.0
     if trees:
-        trees_model = HalfSpaceModel(seed=subject.seed, trees=trees, height=height, window=window)
-        models["halfspace"] = trees_model, novelty
+        models["halfspace"] = _half_space_trees(subject, trees, height, window), novelty
     return ScaledDetector(subject, models, **parameters)
+
+
+def _half_space_trees(subject: Subject, trees: int, height: int, window: int) -> Model:
+    """Imported when it is needed: river brings scipy and pandas, 2 s of a start."""
+    from stages.detection.halfspace import HalfSpaceModel
+
+    return HalfSpaceModel(seed=subject.seed, trees=trees, height=height, window=window)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
@@ -217,3 +219,26 @@ def test_a_frame_goes_to_the_shard_of_its_own_lane_whatever_its_key() -> None:
     honest = frame_row(0, gateway_id="gw-1")
     honest[3] = b"gw-2/0"
     assert lane_of(honest) == "gw-1/0"
+
+
+_RECOVERY = """
+import sys
+from jobs.flink.shards import shard_of_lane
+from jobs.flink.telemetry import TelemetryOperator
+from stages.config import TelemetryConfig
+from tests.operators.fakes import Harness
+from tests.operators.rows import START_US, frame_row
+
+def operator(bench):
+    return TelemetryOperator(TelemetryConfig(), clock=bench.clock)
+
+bench = Harness(operator, shard_of_lane, now_us=START_US)
+bench.element(frame_row(1))
+bench.restored()
+print(sorted({"river", "scipy", "pandas"} & sys.modules.keys()))
+"""
+
+
+def test_a_recovery_with_the_default_detectors_does_not_wait_for_river() -> None:
+    done = subprocess.run([sys.executable, "-c", _RECOVERY], check=True, capture_output=True, text=True)
+    assert done.stdout.strip() == "[]"
