@@ -1,22 +1,21 @@
-"""CPU time and memory of an instance's processes, read from /proc: once, or over the time of a scenario."""
+"""CPU time and memory of an instance's processes: once, or over the time of a scenario."""
 
 from __future__ import annotations
 
-import os
 import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 
+import psutil
+
 from benchmarks.figures import slope_per_minute
-from stack import lifecycle
+from stack import processes
 from stack.config import StackConfig
 from stack.supervisor import Supervisor
 
-_TICKS_PER_S = os.sysconf("SC_CLK_TCK")
 _PERIOD_S = 10.0
 
 
@@ -32,11 +31,13 @@ def usage(config: StackConfig) -> dict[str, Usage]:
     """By service; PostgreSQL's backends are summed up in `postgres`."""
     pids = {state.pid: name for name, state in Supervisor(config).states().items() if state.pid}
     found: dict[str, Usage] = {}
-    for pid, comm in lifecycle.processes(config):
-        name = pids.get(pid) or pids.get(_parent(pid)) or ("postgres" if comm.startswith("postgres") else comm)
+    for process in processes.of_instance(config):
         try:
-            one = _read(pid)
-        except OSError:  # gone meanwhile
+            command = process.name()
+            service = pids.get(process.pid) or pids.get(process.ppid())
+            name = service or ("postgres" if command.startswith("postgres") else command)
+            one = _read(process)
+        except psutil.Error:  # gone meanwhile
             continue
         before = found.get(name, Usage(cpu_s=0.0, memory_mb=0.0))
         found[name] = Usage(cpu_s=before.cpu_s + one.cpu_s, memory_mb=before.memory_mb + one.memory_mb)
@@ -115,17 +116,7 @@ def watching(config: StackConfig, period_s: float = _PERIOD_S) -> Iterator[Watch
         raise failures[0]
 
 
-def _parent(pid: int) -> int:
-    try:
-        return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    except OSError:
-        return 0
-
-
-def _read(pid: int) -> Usage:
-    fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    cpu_s = (int(fields[11]) + int(fields[12])) / _TICKS_PER_S
+def _read(process: psutil.Process) -> Usage:
+    times = process.cpu_times()
     # Proportional share, so that PostgreSQL's shared buffers count once.
-    rollup = Path(f"/proc/{pid}/smaps_rollup").read_text()
-    pss_kb = next((int(line.split()[1]) for line in rollup.splitlines() if line.startswith("Pss:")), 0)
-    return Usage(cpu_s=cpu_s, memory_mb=pss_kb / 1024)
+    return Usage(cpu_s=times.user + times.system, memory_mb=process.memory_full_info().pss / (1 << 20))

@@ -6,8 +6,6 @@ processes that stayed behind.
 
 from __future__ import annotations
 
-import os
-import signal
 import time
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
@@ -15,12 +13,12 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from pathlib import Path
 
-from stack import flink, jobs, kafka, mosquitto, postgres, preflight, render, steps
+from stack import flink, jobs, kafka, mosquitto, postgres, preflight, processes, render, steps
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StackError
 from stack.flink_rest import FlinkRest
 from stack.services import FLINK, Service, all_services, select
-from stack.supervisor import MARKER, Supervisor, log_file, restarts
+from stack.supervisor import Supervisor, log_file, restarts
 
 _POLL_S = 0.1
 # A service that ends this often while `up` waits for it will not come.
@@ -141,32 +139,9 @@ def down(config: StackConfig, progress: Progress) -> None:
 
 def end_leftovers(config: StackConfig) -> list[str]:
     """End processes of this instance that no supervisor holds any more; their names."""
-    found = {pid: name for pid, name in processes(config)}
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        for pid in found:
-            _signal(pid, number)
-        deadline = time.monotonic() + 10
-        while time.monotonic() < deadline and any(Path(f"/proc/{pid}").exists() for pid in found):
-            time.sleep(_POLL_S)
+    found = {process: process.name() for process in processes.of_instance(config)}
+    processes.end(found)
     return sorted(found.values())
-
-
-def processes(config: StackConfig) -> list[tuple[int, str]]:
-    """Processes that carry the instance's mark in their environment, or run in its database folder; not this one's own ancestors."""
-    mark = f"{MARKER}={config.instance_id}".encode()
-    database = str(postgres.data_dir(config))
-    own = _ancestors()
-    found = []
-    for entry in Path("/proc").glob("[0-9]*"):
-        try:
-            # PostgreSQL overwrites its environment with the process title, but always sits in its folder.
-            marked = mark in (entry / "environ").read_bytes().split(b"\0") or os.readlink(entry / "cwd") == database
-            state = (entry / "stat").read_text().rpartition(")")[2].split()[0]
-            if marked and state != "Z" and int(entry.name) not in own:
-                found.append((int(entry.name), (entry / "comm").read_text().strip()))
-        except OSError:  # gone meanwhile, or not ours
-            continue
-    return found
 
 
 def stop_order(config: StackConfig) -> list[Service]:
@@ -208,18 +183,3 @@ def _run(config: StackConfig, progress: Progress, step: steps.Step, selected: se
         return
     with progress.step(step.title) as details:
         details.append(step.action(config))
-
-
-def _signal(pid: int, number: int) -> None:
-    try:
-        os.kill(pid, number)
-    except ProcessLookupError:
-        return
-
-
-def _ancestors() -> set[int]:
-    found, pid = set[int](), os.getpid()
-    while pid > 1 and pid not in found:
-        found.add(pid)
-        pid = int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-    return found

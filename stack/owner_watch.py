@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import logging
 import time
-from pathlib import Path
+
+import psutil
 
 from base import logs
 from stack.config import load
@@ -17,7 +18,7 @@ def main() -> None:
     """Wait for the owner's end, then shut supervisord (and this process with it) down."""
     logs.configure("owner-watch")
     config = load()
-    while Path(f"/proc/{config.owner_pid}").exists():
+    while psutil.pid_exists(config.owner_pid):
         time.sleep(_PERIOD_S)
     logging.getLogger("stack.owner_watch").warning(
         "owner is gone, shutting down", extra={"owner_pid": config.owner_pid}

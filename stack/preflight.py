@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import socket
 from pathlib import Path
 
-from stack import java, postgres
+import psutil
+
+from stack import java, postgres, processes
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import PreflightError
 from stack.plant import read_gateways
@@ -60,30 +61,13 @@ def is_free(host: str, port: int) -> bool:
     return True
 
 
-def listener(port: int) -> str:
-    """Process that listens on a TCP port as `name (pid)`, or "a process of another user"."""
-    inodes = set()
-    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
-        for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else ():
-            columns = line.split()
-            if columns[3] == "0A" and int(columns[1].rpartition(":")[2], 16) == port:
-                inodes.add(f"socket:[{columns[9]}]")
-    for process in Path("/proc").glob("[0-9]*"):
-        try:
-            if any(os.readlink(fd) in inodes for fd in (process / "fd").iterdir()):
-                return f"{(process / 'comm').read_text().strip()} (process {process.name})"
-        except OSError:  # gone meanwhile, or not ours to look at
-            continue
-    return "a process of another user"
-
-
 def check_ports(config: StackConfig) -> None:
     """Every port can be listened on."""
     for key, port in used_ports(config).items():
         if not is_free(config.host, port):
             variable = "MILLRACE_" + key.split()[0].replace(".", "_").upper()
             msg = (
-                f"port {port} ({key}) is taken by {listener(port)}; stop it, or set {key.split()[0]} in millrace.toml"
+                f"port {port} ({key}) is taken by {processes.listener(port)}; stop it, or set {key.split()[0]} in millrace.toml"
                 f" or {variable} in the environment (ports.base moves the whole block)"
             )
             raise PreflightError(msg)
@@ -104,8 +88,7 @@ def check_memory(config: StackConfig, *, flink: bool) -> None:
 
 def available_mb() -> int:
     """Memory that can be had: the machine's, or less inside a control group."""
-    rows = dict(line.split(":", 1) for line in Path("/proc/meminfo").read_text().splitlines())
-    free = int(rows["MemAvailable"].split()[0]) // 1024
+    free = int(psutil.virtual_memory().available) // _MB
     limit, used = Path("/sys/fs/cgroup/memory.max"), Path("/sys/fs/cgroup/memory.current")
     if limit.exists() and used.exists() and (text := limit.read_text().strip()) != "max":
         free = min(free, (int(text) - int(used.read_text())) // _MB)

@@ -10,22 +10,24 @@ import http.client
 import os
 import re
 import resource
-import socket
 import subprocess
 import sys
 import time
 import xmlrpc.client
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
+import psutil
+from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
+
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.processes import MARKER
 from stack.services import Service
 
-# Every process of the instance carries it; `down` looks for leftovers by it.
-MARKER = "MILLRACE_INSTANCE"
 # supervisord counts nothing; it logs `exited: NAME (...)` for every end that nobody asked for.
 _EXITED = re.compile(r" (?:INFO|WARN) exited: (\S+) ")
 _SHUTDOWN = 6  # supervisord's fault codes
@@ -81,8 +83,8 @@ def restarts(config: StackConfig) -> dict[str, int]:
 class Supervisor:
     """The supervisord of one instance."""
 
-    def __init__(self, config: StackConfig) -> None:
-        self._config = config
+    def __init__(self, config: StackConfig, *, timeout_s: float = 180) -> None:
+        self._config, self._timeout_s = config, timeout_s
 
     def state(self) -> str:
         """RUNNING, SHUTDOWN while it stops its services, DOWN."""
@@ -169,12 +171,11 @@ class Supervisor:
             return
         pid = self.pid()
         self._call("shutdown")
-        _wait(lambda: not Path(f"/proc/{pid}").exists(), 120, f"supervisord (process {pid}) did not end")
+        _wait(lambda: not psutil.pid_exists(pid), 120, f"supervisord (process {pid}) did not end")
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        with xmlrpc.client.ServerProxy(
-            "http://localhost", transport=_UnixTransport(socket_path(self._config))
-        ) as proxy:
+        transport = _Transport(socket_path(self._config), self._timeout_s)
+        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
     def _reload(self) -> None:
@@ -198,26 +199,26 @@ def _wait(condition: Callable[[], bool], timeout_s: float, failure: str) -> None
         time.sleep(0.05)
 
 
-class _UnixConnection(http.client.HTTPConnection):
-    def __init__(self, path: Path) -> None:
-        super().__init__("localhost", timeout=180)
-        self._path = path
+class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
+    """Supervisor's own, and gives up: a supervisord that was stopped takes connections and never answers."""
 
     def connect(self) -> None:
-        self.sock = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        super().connect()
         self.sock.settimeout(self.timeout)
-        self.sock.connect(str(self._path))
 
 
-class _UnixTransport(xmlrpc.client.Transport):
-    def __init__(self, path: Path) -> None:
-        super().__init__()
-        self._path = path
+def _connect(path: Path, timeout_s: float) -> _Connection:
+    connection = _Connection("localhost", timeout=timeout_s)
+    connection.socketfile = str(path)
+    return connection
 
-    def make_connection(self, host: Any) -> http.client.HTTPConnection:
-        connection = _UnixConnection(self._path)
-        self._connection = host, connection  # the base class closes what it finds here
-        return connection
+
+class _Transport(SupervisorTransport):  # type: ignore[misc]
+    """Supervisor's own, over connections with a time limit."""
+
+    def __init__(self, path: Path, timeout_s: float) -> None:
+        super().__init__(serverurl=f"unix://{path}")
+        self._get_connection = partial(_connect, path, timeout_s)
 
 
 def _environment(config: StackConfig) -> dict[str, str]:

@@ -29,7 +29,7 @@ from connectors.kafka import client as kafka
 from schemas import codec, topics
 from stack.config import ROOT
 from stack.flink_rest import FlinkRest
-from stack.supervisor import MARKER
+from stack.processes import MARKER
 
 SQL, BYTEWAX = "bench.windows.sql", "bench.windows.bytewax"
 _TIMEOUT_S = 900

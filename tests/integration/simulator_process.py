@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import os
 import signal
 import socket
 import struct
@@ -19,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 import gmqtt
+import psutil
 import yaml
 from asyncua import Client, ua
 from asyncua.crypto.cert_gen import setup_self_signed_certificate
@@ -115,8 +115,8 @@ class Simulator:
     def cpu_s(self) -> float:
         """Processor time used so far."""
         assert self._process is not None
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
+        times = psutil.Process(self._process.pid).cpu_times()
+        return times.user + times.system
 
     def call(self, method: str, path: str, body: Any = None) -> Any:
         """Call the admin interface."""

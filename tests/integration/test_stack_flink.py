@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import deploy, instance, jobs, keeper, lifecycle, status
+from stack import deploy, instance, jobs, keeper, processes, status
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest
 from stack.lifecycle import Progress
@@ -58,7 +58,7 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     with instance.temporary() as running:
         config = running.require("jobmanager", "taskmanager-1")
         yield Cluster(config=config, reports=tmp_path_factory.mktemp("reports"))
-    assert lifecycle.processes(config) == []
+    assert processes.of_instance(config) == []
 
 
 def test_job_runs_in_the_process_of_the_taskmanager(cluster: Cluster) -> None:

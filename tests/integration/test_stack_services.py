@@ -15,7 +15,7 @@ import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from stack import instance, kafka, lifecycle, mosquitto, postgres
+from stack import instance, kafka, lifecycle, mosquitto, postgres, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
 from stack.instance import Instance
@@ -31,7 +31,7 @@ def running() -> Iterator[Instance]:
     with instance.temporary() as started:
         started.require("kafka", "postgres", "mosquitto")
         yield started
-    assert lifecycle.processes(started.config) == []
+    assert processes.of_instance(started.config) == []
     assert Supervisor(started.config).state() == "DOWN"
 
 
@@ -111,7 +111,7 @@ def test_command_line_up_twice_status_and_down(tmp_path: Path) -> None:
             assert "mosquitto version" in stack("logs", "mosquitto").stdout
         finally:
             assert stack("down").returncode == 0
-        assert lifecycle.processes(config) == []
+        assert processes.of_instance(config) == []
         assert stack("status").returncode == 3
         assert "nothing runs" in stack("down").stdout
         assert stack("reset", "--yes").returncode == 0
@@ -125,7 +125,7 @@ def test_instance_ends_with_its_owner(tmp_path: Path) -> None:
         owner.kill()
         owner.wait()
         eventually(lambda: Supervisor(config).state() == "DOWN", what="supervisord ends")
-        eventually(lambda: lifecycle.processes(config) == [], what="no process is left")
+        eventually(lambda: processes.of_instance(config) == [], what="no process is left")
 
 
 def test_service_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> None:

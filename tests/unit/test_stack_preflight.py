@@ -9,7 +9,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from stack import preflight
+from stack import preflight, processes
 from stack.config import Memory, Parallelism, Ports, StackConfig
 from stack.errors import PreflightError
 from stack.instance import free_block
@@ -53,4 +53,4 @@ def test_too_few_taskmanagers_for_the_jobs() -> None:
 
 def test_free_port_is_free(listener: int) -> None:
     assert not preflight.is_free("127.0.0.1", listener)
-    assert preflight.listener(listener).endswith(f"(process {os.getpid()})")
+    assert processes.listener(listener).endswith(f"(process {os.getpid()})")
