@@ -74,7 +74,8 @@ def submit(
     config: StackConfig, job: str, *, script: Path | None = None, arguments: tuple[str, ...] | None = None
 ) -> str:
     """`flink run` of a job from its restore point; returns the job id. Call it with the lock held."""
-    script = script or ROOT / "jobs" / f"{job}.py"
+    # By module: as a script, `jobs/historian.py` would stand before the package `historian` on its own path.
+    program = ("-py", str(script)) if script else ("-pym", f"jobs.{job}")
     arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
     restore, options = restore_path(config, job), []
     if restore:
@@ -91,8 +92,7 @@ def submit(
         str(config.parallelism.of(job)),
     ]
     command += [
-        "-py",
-        str(script),
+        *program,
         "-pyfs",
         str(build_zip(config)),
         "-pyexec",
