@@ -17,7 +17,7 @@ from psycopg.rows import dict_row
 
 from base.errors import RegistryError
 from registry.load import lock, place_device, set_version
-from registry.plant_file import PERIODS_PER_WINDOW
+from registry.plant import PERIODS_PER_WINDOW
 from schemas.definitions import DataType, Historise, TagDefinition
 
 Connection = psycopg.Connection[Any]

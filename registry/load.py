@@ -19,10 +19,10 @@ import psycopg
 from psycopg.rows import dict_row
 
 from base.errors import RegistryError
-from registry.plant_file import DeviceSpec, GatewaySpec, Plant, TagSpec
+from registry.plant import REGISTERED, DeviceSpec, GatewaySpec, Plant
 
 REGISTRY_LOCK = 7_161_511_002
-_TAG_COLUMNS = tuple(name for name in TagSpec.__slots__ if name != "name")
+_TAG_COLUMNS = tuple(name for name in REGISTERED if name != "name")
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]

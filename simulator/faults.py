@@ -15,9 +15,10 @@ from random import Random
 from typing import Any, NamedTuple
 
 from base.errors import ConflictError, InvalidRequestError, NotFoundError
+from registry.plant import Protocol
 from schemas import quality
 from schemas.definitions import DataType
-from simulator.plant import Device, Protocol, Tag
+from simulator.plant import Device, Tag
 
 SECOND_US = 1_000_000
 BEYOND_F8 = 2**53 + 1

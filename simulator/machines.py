@@ -160,7 +160,7 @@ class Machine:
     def _power(self, tag: Tag, name: str) -> Power:
         power = self._signals.get(name)
         if not isinstance(power, Power):
-            msg = f"tag {tag.path} simulates the energy of {name!r}, which is no tag of kind power on this device"
+            msg = f"{tag.where}: tag {tag.path} simulates the energy of {name!r}, which is no tag of kind power on this device"
             raise RegistryError(msg)
         return power
 
@@ -169,10 +169,10 @@ def _signal(tag: Tag) -> Signal:
     parameters = {key: value for key, value in tag.simulate.items() if key != "kind"}
     kind = KINDS.get(tag.simulate.get("kind", ""))
     if kind is None:
-        msg = f"tag {tag.path}: simulate.kind is {tag.simulate.get('kind')!r}; known: {', '.join(sorted(KINDS))}"
+        msg = f"{tag.where}: simulate.kind is {tag.simulate.get('kind')!r}; known: {', '.join(sorted(KINDS))}"
         raise RegistryError(msg)
     try:
         return kind(**parameters)
     except TypeError as error:
-        msg = f"tag {tag.path}: simulate has the wrong parameters for {tag.simulate['kind']}: {error}"
+        msg = f"{tag.where}: simulate has the wrong parameters for {tag.simulate['kind']}: {error}"
         raise RegistryError(msg) from error

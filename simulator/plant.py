@@ -1,33 +1,26 @@
-"""The simulator's view of the plant file: devices, their tags, and what each tag simulates.
+"""The simulator's view of a plant: devices, their tags, and what each tag simulates.
 
-Enters: the YAML file that the registry also reads. Leaves: `Device` and `Tag`, in the file's order, with the addresses that gateways use.
-The registry allocates ids; here a tag is known by its path alone.
+Enters: the registry's `Plant`, so a file that the registry refuses is refused here with the same words. Leaves: `Device` and `Tag`, in the
+file's order, with the addresses that gateways use. The registry allocates ids; here a tag is known by its path alone.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
-from enum import StrEnum
+from itertools import count
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from base.errors import RegistryError
+from registry import plant_file
+from registry.plant import DeviceSpec, Plant, Protocol, TagSpec
 from schemas.definitions import DataType
-
-
-class Protocol(StrEnum):
-    """How a device is reached."""
-
-    OPCUA = "opcua"
-    SPARKPLUG = "sparkplug"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Tag:
-    """One tag of one device. `index` counts over the whole plant; `device` is `<site>.<device>`."""
+    """One tag of one device. `index` counts over the whole plant; `device` is `<site>.<device>`; `where` its place in the file."""
 
     index: int
     device: str
@@ -42,6 +35,7 @@ class Tag:
     period_us: int
     writable: bool
     simulate: Mapping[str, Any]
+    where: str
 
     @property
     def span(self) -> float:
@@ -65,85 +59,63 @@ class Device:
     tags: tuple[Tag, ...]
 
 
-def read_plant(path: Path) -> tuple[Device, ...]:
+def read_devices(path: Path) -> tuple[Device, ...]:
     """Devices of the plant file; raises RegistryError naming the place that is wrong."""
+    plant = plant_file.read_plant(path)
     try:
-        plant = yaml.safe_load(path.read_text())
-    except (OSError, yaml.YAMLError) as error:
-        msg = f"plant file {path} cannot be read: {error}"
+        return simulated(plant)
+    except RegistryError as error:
+        msg = f"{path}: {error}"
         raise RegistryError(msg) from error
-    return parse_plant(plant)
 
 
-def parse_plant(plant: Any) -> tuple[Device, ...]:
+def parse_devices(data: Any) -> tuple[Device, ...]:
     """Devices of a parsed plant file."""
-    devices: list[Device] = []
-    index = 0
-    try:
-        for where, site, item in _walk(plant):
-            device = _device(plant, where, site, item, first_index=index)
-            index += len(device.tags)
-            devices.append(device)
-    except (KeyError, TypeError) as error:
-        msg = f"plant definition: {error!r} where enterprise, device_classes and sites with areas, lines, cells and devices were expected"
-        raise RegistryError(msg) from error
-    keys = [device.key for device in devices]
-    if twice := {key for key in keys if keys.count(key) > 1}:
-        msg = f"plant definition: device {min(twice)} is there twice"
-        raise RegistryError(msg)
-    return tuple(devices)
+    return simulated(plant_file.parse_plant(data))
 
 
-def _walk(plant: Any) -> Iterator[tuple[tuple[str, ...], str, Any]]:
-    for site in plant["sites"]:
-        for area in site.get("areas", ()):
-            for line in area.get("lines", ()):
-                for cell in line.get("cells", ()):
-                    for device in cell.get("devices", ()):
-                        where = (plant["enterprise"], site["name"], area["name"], line["name"], cell["name"])
-                        yield where, site["name"], device
+def simulated(plant: Plant) -> tuple[Device, ...]:
+    """Devices of a plant; raises RegistryError when a tag says nothing that could be simulated."""
+    indices = count()
+    return tuple(_device(device, indices) for device in plant.devices)
 
 
-def _device(plant: Any, where: tuple[str, ...], site: str, item: Any, *, first_index: int) -> Device:
-    key, path = f"{site}.{item['name']}", "/".join((*where, item["name"]))
-    tags = plant["device_classes"][item["class"]]["tags"]
-    protocol = Protocol(item["protocol"])
+def _device(given: DeviceSpec, indices: count[int]) -> Device:
+    key, path = f"{given.site}.{given.name}", f"{given.cell_path}/{given.name}"
     return Device(
         key=key,
-        site=site,
-        name=item["name"],
-        device_class=item["class"],
-        gateway=item["gateway"],
-        line="/".join(where[:4]),
+        site=given.site,
+        name=given.name,
+        device_class=given.device_class,
+        gateway=given.gateway_id,
+        line=given.cell_path.rpartition("/")[0],
         path=path,
-        protocol=protocol,
-        tags=tuple(
-            _tag(key, path, protocol, name, spec, index=first_index + i) for i, (name, spec) in enumerate(tags.items())
-        ),
+        protocol=given.protocol,
+        tags=tuple(_tag(key, path, given.protocol, tag, index=next(indices)) for tag in given.tags),
     )
 
 
-def _tag(device: str, device_path: str, protocol: Protocol, name: str, spec: Any, *, index: int) -> Tag:
-    try:
-        return Tag(
-            index=index,
-            device=device,
-            name=name,
-            path=f"{device_path}/{name}",
-            protocol=protocol,
-            data_type=DataType(spec["data_type"]),
-            unit=str(spec.get("unit", "1")),
-            description=str(spec.get("description", "")),
-            eu=_range(spec.get("eu")),
-            limits=_range(spec.get("limits")),
-            period_us=int(spec["period_ms"]) * 1000,
-            writable=bool(spec.get("writable", False)),
-            simulate=spec["simulate"],
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        msg = f"tag {device_path}/{name} cannot be simulated: {error!r}"
-        raise RegistryError(msg) from error
+def _tag(device: str, device_path: str, protocol: Protocol, given: TagSpec, *, index: int) -> Tag:
+    if not given.simulate:
+        msg = f"{given.where}: simulate is missing, tag {device_path}/{given.name} cannot be simulated"
+        raise RegistryError(msg)
+    return Tag(
+        index=index,
+        device=device,
+        name=given.name,
+        path=f"{device_path}/{given.name}",
+        protocol=protocol,
+        data_type=given.data_type,
+        unit=given.unit,
+        description=given.description,
+        eu=_range(given.eu_low, given.eu_high),
+        limits=_range(given.limit_low, given.limit_high),
+        period_us=given.period_ms * 1000,
+        writable=given.writable,
+        simulate=given.simulate,
+        where=given.where,
+    )
 
 
-def _range(pair: Any) -> tuple[float, float] | None:
-    return None if pair is None else (float(pair[0]), float(pair[1]))
+def _range(low: float | None, high: float | None) -> tuple[float, float] | None:
+    return None if low is None or high is None else (low, high)

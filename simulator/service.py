@@ -14,6 +14,7 @@ from typing import Any
 
 from base.ids import Clock, now_us
 from connectors.sparkplug.payload import SEQ_MODULUS
+from registry.plant import Protocol
 from simulator import admin_http
 from simulator.config import SimulatorConfig
 from simulator.control import Control, fault_request
@@ -21,7 +22,7 @@ from simulator.faults import Fault, FaultRequest
 from simulator.journal import Journal, JournalError
 from simulator.opcua_server import OpcUaServer
 from simulator.packml import State
-from simulator.plant import Device, Protocol, Tag, read_plant
+from simulator.plant import Device, Tag, read_devices
 from simulator.simulation import Sample, Simulation, Step, WriteOutcome
 from simulator.sparkplug_node import SparkplugNode
 
@@ -58,7 +59,7 @@ class SimulatorService:
     def __init__(self, config: SimulatorConfig, clock: Clock = now_us) -> None:
         self._config = config
         self._clock = clock
-        devices = read_plant(config.plant)
+        devices = read_devices(config.plant)
         self._journal = Journal(config.journal, devices, keep=config.journal_keep)
         self._recorder = Counting(self._journal)
         self._started_us = clock()

@@ -12,9 +12,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from registry.plant import GatewaySpec
 from stack import postgres
 from stack.config import StackConfig
-from stack.plant import PlantGateway, read_gateways, sites
+from stack.plant import read_gateways, sites
 
 
 def simulator_file(config: StackConfig) -> Path:
@@ -100,7 +101,7 @@ def _simulator(config: StackConfig) -> dict[str, Any]:
     }
 
 
-def _gateway(config: StackConfig, gateway: PlantGateway, index: int) -> dict[str, Any]:
+def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str, Any]:
     return {
         "gateway_id": gateway.id,
         "site": gateway.site,

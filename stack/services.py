@@ -12,10 +12,11 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from registry.plant import GatewaySpec
 from stack import flink, kafka, mosquitto, postgres, render, serving_health
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
-from stack.plant import PlantGateway, read_gateways
+from stack.plant import read_gateways
 from stack.programs import program
 
 # Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
@@ -181,7 +182,7 @@ def _gateways(config: StackConfig) -> tuple[Service, ...]:
     )
 
 
-def _gateway(config: StackConfig, gateway: PlantGateway, port: int) -> Service:
+def _gateway(config: StackConfig, gateway: GatewaySpec, port: int) -> Service:
     return Service(
         name=f"gateway-{gateway.id}",
         stage=2,

@@ -26,9 +26,10 @@ from gmqtt.mqtt.constants import UNLIMITED_RECONNECTS, MQTTv311
 
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType
+from registry.plant import Protocol
 from schemas import quality
 from simulator.journal_reader import Emitted, JournalReader
-from simulator.plant import Device, Protocol, parse_plant
+from simulator.plant import Device, parse_devices
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Seen = tuple[int, int, int]
@@ -64,7 +65,7 @@ class Simulator:
     def __init__(
         self, folder: Path, plant: Mapping[str, Any], mqtt: tuple[str, int], *, opcua: str = "", sparkplug: str = ""
     ) -> None:
-        self.devices: tuple[Device, ...] = parse_plant(plant)
+        self.devices: tuple[Device, ...] = parse_devices(plant)
         self.journal = folder / "journal.sqlite"
         self.opcua_url = f"opc.tcp://127.0.0.1:{free_port()}"
         self.admin_port = free_port()

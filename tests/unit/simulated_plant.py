@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from simulator.plant import Device, Tag, parse_plant
+from simulator.plant import Device, Tag, parse_devices
 
 START_US = 1_795_000_000_000_000
 
@@ -20,8 +20,8 @@ CLASSES: dict[str, Any] = {
     "press": {
         "tags": {
             "packml_state": tag("state", "INTEGER"),
-            "packml_command": {**tag("command", "INTEGER", period_ms=1000), "limits": [0, 9]},
-            "speed_setpoint": {**tag("setpoint", period_ms=1000, initial=24), "limits": [0, 60]},
+            "packml_command": {**tag("command", "INTEGER", period_ms=1000), "eu": [0, 9], "limits": [0, 9]},
+            "speed_setpoint": {**tag("setpoint", period_ms=1000, initial=24), "eu": [0, 60], "limits": [0, 60]},
             "cycle_count": tag("cycles", "INTEGER", per_minute=60),
             "scrap_count": tag("scrap", "INTEGER", probability=0.2),
             "power": tag("power", period_ms=100, idle=4, running=45, tau_s=0.5, noise=0.4),
@@ -48,10 +48,12 @@ def plant(devices: dict[str, str] | None = None) -> dict[str, Any]:
         )
     return {
         "enterprise": "acme",
+        "tag_classes": {"process": {"windows_s": [150]}},
         "device_classes": CLASSES,
         "sites": [
             {
                 "name": site,
+                "gateways": [{"id": f"gw-{site}"}],
                 "areas": [{"name": "a", "lines": [{"name": "l", "cells": [{"name": "c", "devices": those}]}]}],
             }
             for site, those in sites.items()
@@ -60,7 +62,7 @@ def plant(devices: dict[str, str] | None = None) -> dict[str, Any]:
 
 
 def devices(protocols: dict[str, str] | None = None) -> tuple[Device, ...]:
-    return parse_plant(plant(protocols))
+    return parse_devices(plant(protocols))
 
 
 def tag_of(device: Device, name: str) -> Tag:

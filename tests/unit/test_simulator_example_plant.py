@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
-from simulator.plant import parse_plant
+from simulator.plant import parse_devices
 from simulator.rhythm import Rhythm
 from simulator.simulation import Simulation
 from stack.config import ROOT
@@ -22,7 +22,7 @@ BUSY = Rhythm(shift_s=120, handover_s=10, break_s=15)
 
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
-    return Simulation(parse_plant(PLANT), seed=1, start_us=START_US, rhythm=BUSY, max_lag_us=10**12)
+    return Simulation(parse_devices(PLANT), seed=1, start_us=START_US, rhythm=BUSY, max_lag_us=10**12)
 
 
 def test_no_sample_beyond_limits_or_rates_or_stuck(simulation: Simulation) -> None:

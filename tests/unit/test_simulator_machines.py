@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from base.errors import RegistryError
 from simulator.machines import Machine, WriteRefusedError
 from simulator.packml import Command, State
-from simulator.plant import parse_plant
+from simulator.plant import parse_devices
 from simulator.signals import SECONDS_PER_HOUR, approach
 from tests.unit.simulated_plant import devices, plant, tag_of
 
@@ -220,7 +220,7 @@ def test_what_cannot_be_simulated_is_named(tag: str, simulate: dict[str, Any], m
     tags[tag] = {**tags[tag], "simulate": simulate}
     file["device_classes"] = {"press": {"tags": tags}}
     with pytest.raises(RegistryError, match=message):
-        Machine(parse_plant(file)[0], seed=1)
+        Machine(parse_devices(file)[0], seed=1)
 
 
 def test_types_on_the_wire() -> None:

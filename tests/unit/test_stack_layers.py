@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import ast
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -74,8 +76,6 @@ def test_part_of_a_package_imports_only_its_own_siblings(folder: str) -> None:
 
 
 def test_stages_use_no_library_but_their_own_two() -> None:
-    import sys
-
     for path in (ROOT / "stages").rglob("*.py"):
         foreign = imports_of(path) - sys.stdlib_module_names - STAGES_LIBRARIES - {"stages", "base", "schemas"}
         assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}"
@@ -90,3 +90,10 @@ def test_only_jobs_import_pyflink() -> None:
 def test_every_package_has_a_rule() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
     assert packages == OURS
+
+
+@pytest.mark.parametrize("module", ["registry.plant_file", "registry.plant", "simulator.plant", "stack.plant"])
+def test_the_plant_file_is_read_without_database_or_broker(module: str) -> None:
+    code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
+    loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
+    assert not {"psycopg", "confluent_kafka", "pyflink"} & set(loaded.stdout.split())

@@ -17,11 +17,16 @@ from stack.services import Service
 from stack.supervisor import render as render_supervisord
 
 PLANT = """
+enterprise: acme
+tag_classes: {}
+device_classes: {}
 sites:
   - name: north
     gateways: [{id: gw-1, lanes: 2}, {id: gw-2}]
+    areas: []
   - name: south
     gateways: [{id: gw-3}]
+    areas: []
 """
 
 

@@ -92,6 +92,28 @@ ERRORS = [
     (_change([*CELL, 0, "devices"], None), "devices is None, not a list"),
     (_change(["sites"], "north"), "sites is 'north', not a list"),
     (_change(["sites", 0, "name"], 7), "sites[0].name: 7 is no name"),
+    (_change(["sites", 0], ["north"]), "sites[0]: a mapping is expected, not list"),
+    (_change(["device_classes", "press", "tags"], 5), "device_classes.press.tags: a mapping is expected, not int"),
+    (_change(["device_classes", "press", "tags"], {}), "device_classes.press: tags is empty"),
+    (_change(["device_classes", "a/b"], {"tags": {}}), "device_classes: 'a/b' is no name"),
+    (_change(["device_classes", "press", "planned_run_time_s"], 0), "press: planned_run_time_s is 0, not above 0"),
+    (_change([*TAG, "eu"], [0, "hot"]), "device_classes.press.tags.power: eu[1] is 'hot', not a number"),
+    (_change([*TAG, "eu"], 7), "device_classes.press.tags.power: eu is 7, not [low, high]"),
+    (_change([*TAG, "deadband"], -1), "device_classes.press.tags.power: deadband is below 0"),
+    (_change([*TAG, "max_rate"], True), "device_classes.press.tags.power: max_rate is True, not a number"),
+    (_change([*TAG, "period_ms"], 1 << 40), "period_ms is 1099511627776, which 32 bits do not hold"),
+    (_change([*TAG, "description"], "a\0b"), "device_classes.press.tags.power: description contains a NUL character"),
+    (_change([*TAG, "unit"], 1), "device_classes.press.tags.power: unit is 1, not a text"),
+    (_change([*TAG, "simulate"], "power"), "device_classes.press.tags.power.simulate: a mapping is expected, not str"),
+    (
+        _change(["tag_classes", "fast", "windows_s"], [1, "m"]),
+        "tag_classes.fast: windows_s[1] is 'm', not a whole number",
+    ),
+    (_change(["sites", 0, "gateways", 0, "lanes"], 0), "sites[0].gateways[0]: lanes is 0, not above 0"),
+    (
+        _change([*CELL, 0, "devices", 0], {"name": "x"}),
+        "sites[0].areas[0].lines[0].cells[0].devices[0]: class is missing",
+    ),
 ]
 
 
@@ -132,3 +154,11 @@ def test_unreadable_files_say_so(tmp_path: Path, text: str | None, message: str)
         path.write_text(text)
     with pytest.raises(RegistryError, match=message):
         read_plant(path)
+
+
+def test_digests_of_a_stored_plant_stay_what_they_were() -> None:
+    """The registry keeps digests: other ones would count every device as changed, and undo what was set by hand."""
+    example = read_plant(EXAMPLE)
+    device = example.devices[0]
+    assert (device.name, device.digest()) == ("press-01", "959f04e11d376e115b2f6690")
+    assert (device.tags[0].name, device.tag_digest(device.tags[0])) == ("packml_state", "d88ee5bb25c415364bd39118")

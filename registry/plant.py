@@ -1,0 +1,124 @@
+"""The plant as everybody below the file sees it: gateways, cells, devices, and the tags that their classes measure.
+
+`plant_file` makes a `Plant` of a checked file; the registry loads it, the simulator plays it, the stack takes its gateways. Nothing here
+reads files, knows the database or imports a library. Ids are not here: the registry gives them.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+from schemas.definitions import DataType, Historise
+
+PERIODS_PER_WINDOW = 10
+"""A window spans at least this many nominal periods of its tags."""
+
+
+class Protocol(StrEnum):
+    """How a gateway reaches a device."""
+
+    OPCUA = "opcua"
+    SPARKPLUG = "sparkplug"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagSpec:
+    """A tag as its device class defines it. Fields as in TagDefinition, `simulate` and `where` apart.
+
+    `simulate` is what the simulator plays, empty for a tag that it cannot play; the registry does not look at it. `where` is the place of
+    the definition in the file.
+    """
+
+    name: str
+    tag_class: str
+    description: str
+    data_type: DataType
+    unit: str
+    eu_low: float | None
+    eu_high: float | None
+    limit_low: float | None
+    limit_high: float | None
+    max_rate: float | None
+    stuck_after_s: float | None
+    period_ms: int
+    deadband: float
+    windows_s: tuple[int, ...]
+    historise: Historise
+    writable: bool
+    simulate: Mapping[str, Any] = field(default_factory=dict, compare=False)
+    where: str = field(default="", compare=False)
+
+
+REGISTERED = tuple(name for name in TagSpec.__slots__ if name not in {"simulate", "where"})
+"""Attributes of a tag that the registry keeps. Their order is part of a tag's digest: a new one goes to the end."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceSpec:
+    """A device of the file. `lane` is None when the registry shall choose; `where` is its place in the file."""
+
+    name: str
+    site: str
+    cell_path: str
+    device_class: str
+    detector: str
+    planned_run_time_s: float | None
+    gateway_id: str
+    lane: int | None
+    protocol: Protocol
+    tags: tuple[TagSpec, ...]
+    where: str
+
+    def address(self, tag: str) -> str:
+        """Where the gateway finds a tag."""
+        if self.protocol is Protocol.OPCUA:
+            return f"opcua:ns=2;s={self.site}.{self.name}.{tag}"
+        return f"spb:{self.site}/sim-{self.site}/{self.name}/{tag}"
+
+    def digest(self) -> str:
+        """Changes with anything the file says of the device itself, its tags apart."""
+        return _digest(
+            [
+                self.cell_path,
+                self.device_class,
+                self.detector,
+                self.planned_run_time_s,
+                self.gateway_id,
+                self.lane,
+                self.protocol,
+            ]
+        )
+
+    def tag_digest(self, tag: TagSpec) -> str:
+        """Changes with anything the file says of a tag that the registry keeps."""
+        return _digest([*(getattr(tag, name) for name in REGISTERED), self.address(tag.name)])
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class GatewaySpec:
+    """A gateway of the file."""
+
+    id: str
+    site: str
+    lanes: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Plant:
+    """The whole file, in its order."""
+
+    enterprise: str
+    sites: tuple[str, ...]
+    gateways: tuple[GatewaySpec, ...]
+    cells: tuple[str, ...]
+    """Paths, those of empty cells too: a machine may move there."""
+    devices: tuple[DeviceSpec, ...]
+
+
+def _digest(values: list[Any]) -> str:
+    return hashlib.sha256(json.dumps(values).encode()).hexdigest()[:24]
