@@ -15,7 +15,7 @@ from typing import Any
 
 from base import settings
 from simulator.config import SimulatorConfig
-from simulator.faults import PARAMETERS, FaultKind
+from simulator.fault_kinds import PARAMETERS, FaultKind
 
 TIMEOUT_S = 60
 

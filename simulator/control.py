@@ -18,7 +18,8 @@ from typing import Any, Protocol
 
 from base.errors import ConflictError, InvalidRequestError, MillraceError, NotFoundError
 from simulator.admin_http import HttpError, Request
-from simulator.faults import Fault, FaultKind, FaultRequest
+from simulator.fault_effects import Fault
+from simulator.fault_kinds import FaultKind, FaultRequest
 
 _STATUS = {
     ConflictError: HTTPStatus.CONFLICT,

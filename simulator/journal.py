@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from base.errors import MillraceError
-from simulator.faults import Fault
+from simulator.fault_effects import Fault
 from simulator.journal_schema import SCHEMA, Flag, value_bits
 from simulator.plant import Device, Tag
 from simulator.simulation import Sample

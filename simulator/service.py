@@ -18,7 +18,8 @@ from registry.plant import Protocol
 from simulator import admin_http
 from simulator.config import SimulatorConfig
 from simulator.control import Control, fault_request
-from simulator.faults import Fault, FaultRequest
+from simulator.fault_effects import Fault
+from simulator.fault_kinds import FaultRequest
 from simulator.journal import Journal, JournalError
 from simulator.opcua_server import OpcUaServer
 from simulator.packml import State

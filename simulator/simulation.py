@@ -19,7 +19,9 @@ from typing import NamedTuple
 
 from registry.plant import Protocol
 from schemas import quality
-from simulator.faults import FaultKind, Faults, Reading, reported
+from simulator.fault_effects import Reading, reported
+from simulator.fault_kinds import FaultKind
+from simulator.faults import Faults
 from simulator.machines import Machine, WriteRefusedError
 from simulator.packml import Command
 from simulator.plant import Device, Tag

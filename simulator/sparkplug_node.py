@@ -30,22 +30,15 @@ from base.ids import Clock
 from connectors.sparkplug import payload
 from connectors.sparkplug.names import MessageType, Topic, decode_state, state_topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
-from schemas import definitions as registry
-from schemas import quality
 from simulator.config import SparkplugSettings
-from simulator.plant import Device, Tag
+from simulator.plant import Device
 from simulator.ports import Plant, Recorder
 from simulator.simulation import Sample
+from simulator.sparkplug_metrics import NodeMetric, birth_metric, data_metric
 
 logger = logging.getLogger(__name__)
 
-DATA_TYPES = {
-    registry.DataType.DOUBLE: DataType.DOUBLE,
-    registry.DataType.INTEGER: DataType.INT64,
-    registry.DataType.BOOLEAN: DataType.BOOLEAN,
-}
 _CONNECT_TIMEOUT_S = 10
-_QUALITY = {quality.GOOD: payload.QUALITY_GOOD, quality.UNCERTAIN_LAST_USABLE: payload.QUALITY_STALE}
 
 
 class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
@@ -53,18 +46,6 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
 
     async def reconnect(self, delay: bool = False) -> None:
         """Never."""
-
-
-class _Metric:
-    """A tag with its alias, its newest sample, and that sample's number in the journal while nobody could see it."""
-
-    __slots__ = ("alias", "newest", "tag", "unseen")
-
-    def __init__(self, tag: Tag, alias: int) -> None:
-        self.tag = tag
-        self.alias = alias
-        self.newest: Sample | None = None
-        self.unseen: int | None = None
 
 
 class SparkplugNode:
@@ -101,13 +82,13 @@ class SparkplugNode:
         self._host_online = asyncio.Event()
         self._host_online_ms = 0
         self._lost: set[str] = set()
-        self._metrics: dict[str, dict[str, _Metric]] = {}
+        self._metrics: dict[str, dict[str, NodeMetric]] = {}
         alias = 0
         for device in self.devices:
             self._metrics[device.name] = {}
             for tag in device.tags:
                 alias += 1
-                self._metrics[device.name][tag.name] = _Metric(tag, alias)
+                self._metrics[device.name][tag.name] = NodeMetric(tag, alias)
         self._by_alias = {m.alias: m for metrics in self._metrics.values() for m in metrics.values()}
         self.tag_indexes = frozenset(m.tag.index for m in self._by_alias.values())
         self._by_index = {m.tag.index: m for m in self._by_alias.values()}
@@ -251,7 +232,7 @@ class SparkplugNode:
             sample = metric.newest
             if sample is None:
                 continue
-            metrics.append(_birth_metric(metric, sample))
+            metrics.append(birth_metric(metric, sample))
             if metric.unseen is not None:
                 self._recorder.mark_sent(metric.unseen)
                 metric.unseen = None
@@ -266,7 +247,7 @@ class SparkplugNode:
                 metric.unseen = None if connected else seq
         if connected:
             self._publish_next(
-                MessageType.DDATA, device, [_data_metric(self._by_index[s.tag.index].alias, s) for s in samples]
+                MessageType.DDATA, device, [data_metric(self._by_index[s.tag.index].alias, s) for s in samples]
             )
 
     def _not_sent(self) -> None:
@@ -346,39 +327,3 @@ def _primary_host(settings: SparkplugSettings, devices: Sequence[Device]) -> str
         msg = f"sparkplug.primary_host names {{gateway}}, but {devices[0].site} has several: {', '.join(sorted(gateways))}"
         raise ConfigError(msg)
     return settings.primary_host.replace("{gateway}", min(gateways))
-
-
-def _birth_metric(metric: _Metric, sample: Sample) -> Metric:
-    tag = metric.tag
-    properties: dict[str, payload.Value] = {"engUnit": tag.unit}
-    if tag.eu is not None:
-        properties |= {"engLow": tag.eu[0], "engHigh": tag.eu[1]}
-    return Metric(
-        name=tag.name,
-        alias=metric.alias,
-        time_ms=sample.time_us // 1000,
-        data_type=DATA_TYPES[tag.data_type] if not _mistyped(sample) else DataType.DOUBLE,
-        value=sample.value,
-        properties=properties | _quality_property(sample),
-    )
-
-
-def _data_metric(alias: int, sample: Sample) -> Metric:
-    return Metric(
-        alias=alias,
-        time_ms=sample.time_us // 1000,
-        data_type=DataType.DOUBLE if _mistyped(sample) else DataType.UNKNOWN,
-        value=sample.value,
-        properties=_quality_property(sample),
-    )
-
-
-def _mistyped(sample: Sample) -> bool:
-    """A fault sends a double where an integer or a boolean belongs."""
-    return isinstance(sample.value, float) and sample.tag.data_type is not registry.DataType.DOUBLE
-
-
-def _quality_property(sample: Sample) -> dict[str, payload.Value]:
-    if sample.quality == quality.GOOD:
-        return {}
-    return {payload.QUALITY_PROPERTY: _QUALITY.get(sample.quality, payload.QUALITY_BAD)}

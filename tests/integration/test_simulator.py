@@ -20,7 +20,7 @@ from cryptography.x509.oid import ExtendedKeyUsageOID
 from connectors.sparkplug.names import MessageType
 from registry.plant import Protocol
 from schemas import quality
-from simulator.faults import BEYOND_F8
+from simulator.fault_effects import BEYOND_F8
 from simulator.opcua_server import APPLICATION_URI
 from simulator.packml import Command, State
 from stack.config import ROOT

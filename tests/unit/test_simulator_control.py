@@ -16,7 +16,8 @@ from simulator import admin_http
 from simulator.__main__ import main
 from simulator.config import AdminSettings, OpcUaSettings, SimulatorConfig
 from simulator.control import Control
-from simulator.faults import Fault, FaultRequest
+from simulator.fault_effects import Fault
+from simulator.fault_kinds import FaultRequest
 from simulator.simulation import Simulation
 from tests.unit.simulated_plant import START_US, devices
 

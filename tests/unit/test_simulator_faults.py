@@ -11,7 +11,8 @@ from base.errors import ConflictError, InvalidRequestError, MillraceError, NotFo
 from schemas import quality
 from schemas.definitions import DataType
 from simulator.control import fault_request
-from simulator.faults import BEYOND_F8, OF_DEVICE, FaultKind, FaultRequest
+from simulator.fault_effects import BEYOND_F8
+from simulator.fault_kinds import OF_DEVICE, FaultKind, FaultRequest
 from simulator.packml import Command
 from simulator.simulation import Sample, Simulation
 from tests.unit.simulated_plant import START_US, devices, tag_of

@@ -13,7 +13,8 @@ import pytest
 
 from schemas import quality
 from schemas.checksum import checksum
-from simulator.faults import BEYOND_F8, FaultKind, FaultRequest
+from simulator.fault_effects import BEYOND_F8
+from simulator.fault_kinds import FaultKind, FaultRequest
 from simulator.journal import Journal, JournalError
 from simulator.journal_reader import JournalReader, Totals
 from simulator.simulation import Sample, Simulation
