@@ -155,13 +155,8 @@ def _send(plan: Plan, settings: KafkaSettings, start_us: int, samples: Any, vers
     producer = kafka.producer(settings)
     topic = topics.FRAMES.for_site(workloads.SITE)
     number_of = {plan.workload.gateway_id(number): number for number in range(plan.workload.gateways)}
+    outbox = kafka.Outbox(producer, topic)
     rows: list[tuple[int, ...]] = []
-    failed: list[str] = []
-
-    def on_delivery(error: Any, _message: Any) -> None:
-        if error is not None:
-            failed.append(error.str())
-
     scenario = multiprocessing.parent_process()
     assert scenario is not None
     for message in messages:
@@ -170,15 +165,12 @@ def _send(plan: Plan, settings: KafkaSettings, start_us: int, samples: Any, vers
             raise SenderError(msg)
         _wait_until(message.due_us, producer)
         sent_us = ids.now_us()
-        producer.produce(topic, key=message.key, value=message.value, on_delivery=on_delivery)
+        outbox.put(message.key, message.value)
         producer.poll(0)
         if not message.again:
             rows.append(row_of(message, number_of[message.frame.gateway_id], plan, sent_us))
             samples.value += message.samples
-    left = producer.flush(60)
-    if failed or left:
-        msg = f"{len(failed)} frames were refused ({failed[:1]}), {left} were not confirmed"
-        raise SenderError(msg)
+    outbox.wait(60)
     table = np.array(rows, dtype=np.int64).reshape(len(rows), _FIELDS + 1)
     gateway, sequence, closed_us, sent, late, watched_us = table[:, :6].T
     return Sent(

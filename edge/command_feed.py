@@ -12,15 +12,16 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
-import time
+import re
 from collections.abc import Callable
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, Message
 
-from base.errors import SchemaError
+from base.errors import OverloadedError, SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
+from connectors.kafka.consume import Marks
+from connectors.kafka.follow import Follower
 from edge.command_journal import Position
 from edge.commands import Commands
 from schemas import codec, topics
@@ -28,84 +29,66 @@ from schemas.commands import CommandAck, CommandControl, CommandRequest
 
 log = logging.getLogger(__name__)
 
-_POLL_S = 0.2
 _BATCH = 200
 _REFRESH_S = 30.0
 _RETRY_S = 1.0
 
 
 class CommandFeed:
-    """Reads requests in a thread of its own and hands them to `Commands` in the event loop."""
+    """Reads requests and hands them to `Commands`; a follower that cannot go on is replaced, for the machines must be read on."""
 
     def __init__(self, settings: KafkaSettings, *, site: str, commands: Commands) -> None:
         self._settings, self._commands = settings, commands
         self._topic = topics.REQUESTS.for_site(site)
-        self._stop = threading.Event()
-        self._assigned: set[int] = set()
-        self.problem = "not yet connected"
+        self._follower: Follower | None = None
+
+    @property
+    def problem(self) -> str:
+        """Why no commands come; empty while they are read."""
+        return self._follower.problem if self._follower else "not yet connected"
 
     async def run(self) -> None:
         """Read until cancelled."""
         loop = asyncio.get_running_loop()
-        reading = loop.run_in_executor(None, self._read, loop)
-        try:
-            await asyncio.shield(reading)
-        finally:
-            self._stop.set()
-            await asyncio.wait({reading})
 
-    def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        source = kafka.consumer(self._settings, fetch_wait_max_ms=100)
-        try:
-            refresh_at = 0.0
-            while not self._stop.is_set():
-                if time.monotonic() >= refresh_at:
-                    refresh_at = time.monotonic() + (_REFRESH_S if self._assign(source, loop) else _RETRY_S)
-                first = source.poll(_POLL_S)
-                if first is not None:
-                    self._hand_over([first, *source.consume(_BATCH, 0)], loop)
-        finally:
-            source.close()
+        def start(topic: str, marks: Marks) -> dict[int, int]:
+            return asyncio.run_coroutine_threadsafe(self._start(topic, marks), loop).result()
 
-    def _assign(self, source: Consumer, loop: asyncio.AbstractEventLoop) -> bool:
-        """Assign partitions not assigned yet; False when the broker does not answer or there is no such topic yet."""
-        try:
-            marks = kafka.watermarks(source, self._topic, timeout_s=5)
-        except (kafka.DeliveryError, KafkaException) as error:
-            if str(error) != self.problem:
-                log.warning("commands cannot be read yet", extra={"topic": self._topic, "cause": str(error)})
-            self.problem = str(error)
-            return False
-        self.problem = ""
-        fresh = {partition: high for partition, (_, high) in marks.items() if partition not in self._assigned}
-        if fresh:
-            known = asyncio.run_coroutine_threadsafe(self._commands.positions(), loop).result()
-            starts = [(self._topic, p, known.get((self._topic, p), high)) for p, high in fresh.items()]
-            asyncio.run_coroutine_threadsafe(self._commands.set_positions(starts), loop).result()
-            source.incremental_assign([TopicPartition(*start) for start in starts])
-            self._assigned |= set(fresh)
-        return True
+        while True:
+            self._follower = Follower(
+                self._settings,
+                [re.escape(self._topic)],
+                self._hand_over,
+                start=start,
+                later=start,
+                in_flight=1,
+                batch=_BATCH,
+                refresh_s=_REFRESH_S,
+                fetch_wait_max_ms=100,
+            )
+            try:
+                await self._follower.run()
+            except kafka.DeliveryError as error:
+                log.error("reading commands", extra={"error": str(error)})
+            await asyncio.sleep(_RETRY_S)
 
-    def _hand_over(self, batch: list[Message], loop: asyncio.AbstractEventLoop) -> None:
+    async def _start(self, topic: str, marks: Marks) -> dict[int, int]:
+        """Where the journal is; the end of partitions that it does not know."""
+        known = await self._commands.positions()
+        starts = {partition: known.get((topic, partition), high) for partition, (_, high) in marks.items()}
+        await self._commands.set_positions([(topic, partition, offset) for partition, offset in starts.items()])
+        return starts
+
+    async def _hand_over(self, batch: list[Message]) -> None:
         found: list[CommandRequest | CommandControl] = []
         positions: dict[int, Position] = {}
         for message in batch:
-            error = message.error()
-            if error is not None:
-                log.log(
-                    logging.WARNING if kafka.passing(error) else logging.ERROR,
-                    "reading commands",
-                    extra={"error": error.str()},
-                )
-                continue
             partition, offset = message.partition(), message.offset()
             assert partition is not None and offset is not None
             positions[partition] = (self._topic, partition, offset + 1)
             if decoded := _decode(message):
                 found.append(decoded)
-        if positions and not self._stop.is_set():
-            handing = self._commands.receive(found, list(positions.values()))
-            asyncio.run_coroutine_threadsafe(handing, loop).result()
+        await self._commands.receive(found, list(positions.values()))
 
 
 class Acks:
@@ -114,38 +97,27 @@ class Acks:
     def __init__(self, settings: KafkaSettings, *, site: str) -> None:
         self._topic = topics.ACKS.for_site(site)
         # Retried for ever; after a restart the journal sends what was not confirmed.
-        self._producer = kafka.producer(settings, linger_ms=0, delivery_timeout_ms=0, compression_type="none")
+        self._producer = kafka.AsyncProducer(settings, linger_ms=0, delivery_timeout_ms=0, compression_type="none")
         self._loop = asyncio.get_running_loop()
-        self._stop = threading.Event()
-        self._thread = threading.Thread(target=self._poll, name="acks", daemon=True)
-        self._thread.start()
 
     def send(self, ack: CommandAck, on_delivered: Callable[[], None]) -> None:
         """Send one; `on_delivered` is called in the event loop once Kafka has it."""
+        command_id = str(ack.command_id)
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is not None:
-                log.error(
-                    "acknowledgement not delivered", extra={"command_id": str(ack.command_id), "error": error.str()}
-                )
-            elif not self._stop.is_set():
+                log.error("acknowledgement not delivered", extra={"command_id": command_id, "error": error.str()})
+            else:
                 self._loop.call_soon_threadsafe(on_delivered)
 
         try:
-            key = str(ack.command_id).encode()
-            self._producer.produce(self._topic, value=ack.encode(), key=key, on_delivery=delivered)
-        except (BufferError, KafkaException) as error:
-            log.error("acknowledgement not sent", extra={"command_id": str(ack.command_id), "error": str(error)})
+            self._producer.produce(self._topic, command_id.encode(), ack.encode(), delivered)
+        except (OverloadedError, kafka.DeliveryError) as error:
+            log.error("acknowledgement not sent", extra={"command_id": command_id, "error": str(error)})
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, at most so long."""
-        await asyncio.to_thread(self._producer.flush, timeout_s)
-        self._stop.set()
-        await asyncio.to_thread(self._thread.join)
-
-    def _poll(self) -> None:
-        while not self._stop.is_set():
-            self._producer.poll(0.1)
+        await self._producer.close(timeout_s=timeout_s)
 
 
 def _decode(message: Message) -> CommandRequest | CommandControl | None:

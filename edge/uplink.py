@@ -13,14 +13,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
-from confluent_kafka import KafkaError, KafkaException, Message, Producer
+from confluent_kafka import KafkaError, Message
 
+from base.errors import OverloadedError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from edge.events import unpack
@@ -32,7 +33,6 @@ log = logging.getLogger(__name__)
 
 Identity = tuple[StreamKey, int]
 _RETRY_S = 0.5
-_POLL_S = 0.1
 # Errors that come back however often the record is sent.
 _HOPELESS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
 
@@ -59,7 +59,7 @@ class Uplink:
         settings: UplinkSettings,
         on_reports: Callable[[], None],
     ) -> None:
-        self._kafka, self._gateway_id, self._settings = kafka_settings, gateway_id, settings
+        self._gateway_id, self._settings = gateway_id, settings
         self._on_reports = on_reports
         self._frames, self._events = topics.FRAMES.for_site(site), topics.EVENTS.for_site(site)
         self._outstanding: dict[Identity, Entry] = {}
@@ -71,10 +71,9 @@ class Uplink:
         self._unconfirmed_health = 0
         self._last_error = ""
         self._loop = asyncio.get_running_loop()
-        self._stopped = threading.Event()
-        self._producer = self._make_producer()
-        self._thread = threading.Thread(target=self._poll, name="uplink", daemon=True)
-        self._thread.start()
+        self._stopped = False
+        # Retried for ever: what must not wait for ever is on disk.
+        self._producer = kafka.AsyncProducer(kafka_settings, linger_ms=settings.linger_ms, delivery_timeout_ms=0)
 
     # --- what the pipeline asks ----------------------------------------------------------------------------------------
 
@@ -122,8 +121,8 @@ class Uplink:
             self._unconfirmed_health -= 1
 
         try:
-            self._producer.produce(self._events, value=value, key=b"0", on_delivery=confirmed)
-        except (BufferError, KafkaException):
+            self._producer.produce(self._events, b"0", value, confirmed)
+        except (OverloadedError, kafka.DeliveryError):
             self._unconfirmed_health -= 1
             log.warning("health event not sent: the producer's queue is full")
 
@@ -152,16 +151,14 @@ class Uplink:
 
     async def flush(self, timeout_s: float) -> int:
         """Wait until everything is confirmed, at most so long; returns how many records still wait."""
-        return await asyncio.to_thread(self._producer.flush, timeout_s)
+        return await self._producer.flush(timeout_s)
 
     async def close(self) -> None:
         """Stop; what is not confirmed is in the buffer."""
-        self._stopped.set()
-        await asyncio.to_thread(self._thread.join)
-        self._producer.purge()
-        await asyncio.to_thread(self._producer.flush, 1.0)
+        self._stopped = True
+        await self._producer.abandon()
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """Numbers for people."""
         return {
             "live": self.is_live(),
@@ -173,10 +170,6 @@ class Uplink:
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
-    def _make_producer(self) -> Producer:
-        # Retried for ever: what must not wait for ever is on disk.
-        return kafka.producer(self._kafka, linger_ms=self._settings.linger_ms, delivery_timeout_ms=0)
-
     def _produce(self, identity: Identity, entry: Entry) -> None:
         if entry.kind is RecordKind.EVENT:
             topic = self._events
@@ -185,18 +178,18 @@ class Uplink:
             topic, key, value = self._frames, lane_key(self._gateway_id, entry.lane).encode(), entry.body
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
-            # In the poll thread; one wake-up of the loop for many reports.
+            # In the producer's thread; one wake-up of the loop for many reports.
             self._reports.append((identity, error))
-            if not self._announced and not self._stopped.is_set():
+            if not self._announced and not self._stopped:
                 self._announced = True
                 self._loop.call_soon_threadsafe(self._on_reports)
 
         try:
-            self._producer.produce(topic, value=value, key=key, on_delivery=delivered)
-        except BufferError:
+            self._producer.produce(topic, key, value, delivered)
+        except OverloadedError:
             self._retry[identity] = time.monotonic() + _RETRY_S
-        except KafkaException as error:
-            self._failed(identity, error.args[0])
+        except kafka.DeliveryError as error:
+            self._failed(identity, error.error)
 
     def _failed(self, identity: Identity, error: KafkaError) -> None:
         if error.str() != self._last_error:
@@ -209,8 +202,7 @@ class Uplink:
     def _renew(self) -> None:
         """A fatal error ends a producer: everything outstanding is sent again by a new one."""
         log.error("the kafka producer has failed and is replaced", extra={"error": self._last_error})
-        self._producer.purge()
-        self._producer = self._make_producer()
+        self._producer.renew()
         now = time.monotonic()
         self._retry = dict.fromkeys(self._outstanding, now)
 
@@ -230,7 +222,3 @@ class Uplink:
             self._live_bytes -= len(entry.body)
         else:
             self._backlog_bytes -= len(entry.body)
-
-    def _poll(self) -> None:
-        while not self._stopped.is_set():
-            self._producer.poll(_POLL_S)

@@ -1,58 +1,54 @@
 """Following topics from asyncio without polling delays: one thread reads, batches reach the event loop at once.
 
 Enters: patterns of topic names. Leaves: lists of messages, handed to `on_messages` in the event loop, per partition in
-order; then the event `caught_up`, set once everything that was there at the start has been handed over. At most a few
-batches are in flight: a busy loop slows the reading, it does not pile up memory. Topics that appear later are found
-within `refresh_s` and read from their beginning. A broker outage is waited out; an exception in `on_messages` ends the
-follower and comes out of `run`.
+order; then the event `caught_up`, set once everything that was there at the start has been handed over. At most
+`in_flight` batches are under way: a busy loop slows the reading, it does not pile up memory. `on_messages` may be a
+coroutine function: with `in_flight=1` the next batch is handed over when the last one is done. Topics that appear later
+are found within `refresh_s`. A broker outage is waited out; an exception in `on_messages` ends the follower and comes
+out of `run`.
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
 import threading
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
 
-from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
+from confluent_kafka import Message
 
 from base.settings import KafkaSettings
-from connectors.kafka import client as kafka
+from connectors.kafka.consume import Reader, Start, from_beginning
 
-log = logging.getLogger(__name__)
-
-_BATCH = 1000
-_POLL_S = 0.25
 _IN_FLIGHT = 4
-# Stopping waits for a lookup that is under way.
-_LOOKUP_S = 2.0
 
 
 class Follower:
-    """Reads every partition of the topics that match `patterns`, from the beginning, or from now on with `beginning=False`."""
+    """Reads every partition of the topics that match `patterns`, from their beginning or from `start`. Runs once."""
 
     def __init__(
         self,
         settings: KafkaSettings,
         patterns: Sequence[str],
-        on_messages: Callable[[list[Message]], None],
+        on_messages: Callable[[list[Message]], Awaitable[None] | None],
         *,
-        beginning: bool = True,
-        refresh_s: float = 10.0,
+        start: Start = from_beginning,
+        in_flight: int = _IN_FLIGHT,
+        **options: Any,
     ) -> None:
-        self._settings = settings
-        self._patterns = tuple(patterns)
+        self._reader = Reader(settings, patterns, start=start, **options)
+        self._name = f"follow {','.join(patterns)}"
         self._on_messages = on_messages
-        self._beginning = beginning
-        self._refresh_s = refresh_s
         self._stop = threading.Event()
-        self._slots = threading.Semaphore(_IN_FLIGHT)
+        self._slots = threading.Semaphore(in_flight)
+        self._under_way: set[asyncio.Future[None]] = set()
         self._failure: BaseException | None = None
-        self._pending: dict[tuple[str, int], int] = {}
-        self._assigned: set[tuple[str, int]] = set()
-        self._first = True
         self.caught_up = asyncio.Event()
+
+    @property
+    def problem(self) -> str:
+        """Why some of the topics are not read; empty when all are."""
+        return self._reader.problem
 
     async def run(self) -> None:
         """Follow until cancelled.
@@ -78,7 +74,7 @@ class Follower:
             if not loop.is_closed():
                 loop.call_soon_threadsafe(finish, error)
 
-        thread = threading.Thread(target=body, name=f"follow {','.join(self._patterns)}", daemon=True)
+        thread = threading.Thread(target=body, name=self._name, daemon=True)
         thread.start()
         try:
             await asyncio.shield(ended)
@@ -86,103 +82,42 @@ class Follower:
             self._stop.set()
             self._slots.release()
             await asyncio.to_thread(thread.join)
+            if self._under_way:
+                await asyncio.wait(self._under_way)
 
     def _read(self, loop: asyncio.AbstractEventLoop) -> None:
-        source = kafka.consumer(self._settings, enable_partition_eof=True)
-        # Questions about topics and offsets have a connection of their own: on the reading one they would queue behind
-        # its long poll, and the reading would wait for them, up to a second each time.
-        lookup = kafka.consumer(self._settings)
-        try:
-            next_refresh = 0.0
-            while not self._stop.is_set():
-                if time.monotonic() >= next_refresh:
-                    refreshed = self._refresh(source, lookup)
-                    next_refresh = time.monotonic() + (self._refresh_s if refreshed else 1.0)
-                    self._announce(loop, refreshed=refreshed)
-                self._poll(source, loop)
-                if self._failure is not None:
-                    raise self._failure
-        finally:
-            source.close()
-            lookup.close()
-
-    def _poll(self, source: Consumer, loop: asyncio.AbstractEventLoop) -> None:
-        # `consume` with a timeout waits for a full batch; poll for the first, then take what is there.
-        first = source.poll(_POLL_S)
-        if first is None:
-            return
-        batch: list[Message] = []
-        was_pending = bool(self._pending)
-        for message in (first, *source.consume(_BATCH - 1, 0)):
-            partition = (message.topic() or "", message.partition() or 0)
-            error = message.error()
-            if error is None:
-                batch.append(message)
-                if (message.offset() or 0) + 1 >= self._pending.get(partition, 1 << 63):
-                    del self._pending[partition]
-            elif error.code() == KafkaError._PARTITION_EOF:
-                self._pending.pop(partition, None)
-            elif not kafka.passing(error):
-                raise kafka.DeliveryError(error, f"{message.topic()} cannot be read")
-        if batch:
-            self._hand_over(loop, batch)
-        if was_pending:
-            self._announce(loop, refreshed=True)
+        announced = False
+        for batch in self._reader.batches(self._stop):
+            if batch:
+                self._hand_over(loop, batch)
+            if self._failure is not None:
+                raise self._failure
+            if self._reader.caught_up and not announced and not loop.is_closed():
+                loop.call_soon_threadsafe(self.caught_up.set)  # queued behind the batches
+                announced = True
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, batch: list[Message]) -> None:
         self._slots.acquire()
         if self._stop.is_set() or loop.is_closed():
             return
+        loop.call_soon_threadsafe(self._deliver, batch)
 
-        def deliver() -> None:
-            try:
-                if self._failure is None:
-                    self._on_messages(batch)
-            except BaseException as error:  # noqa: BLE001 - ends the follower, see _read
-                self._failure = error
-            finally:
-                self._slots.release()
-
-        loop.call_soon_threadsafe(deliver)
-
-    def _announce(self, loop: asyncio.AbstractEventLoop, *, refreshed: bool) -> None:
-        """Caught up when there is something to follow and nothing of it is pending; queued behind the batches."""
-        if refreshed and self._assigned and not self._pending and not loop.is_closed():
-            loop.call_soon_threadsafe(self.caught_up.set)
-
-    def _refresh(self, source: Consumer, lookup: Consumer) -> bool:
-        """Assign partitions not seen before; False when the broker did not answer or a pattern has no topic yet."""
+    def _deliver(self, batch: list[Message]) -> None:
+        result: Awaitable[None] | None = None
         try:
-            found = {
-                pattern: kafka.topics_matching(lookup, (pattern,), timeout_s=_LOOKUP_S) for pattern in self._patterns
-            }
-            names = sorted({name for names in found.values() for name in names})
-            starts = [start for name in names for start in self._starts(lookup, name)]
-            if starts and self._first:
-                # Without leaders in its cache, an assignment waits for a timer of a second.
-                kafka.topics_matching(source, self._patterns, timeout_s=_LOOKUP_S)
-        except kafka.DeliveryError as error:
-            log.warning("waiting for kafka", extra={"patterns": self._patterns, "cause": str(error)})
-            return False
-        if starts:
-            source.incremental_assign(starts)
-            self._assigned.update((start.topic, start.partition) for start in starts)
-        if missing := [pattern for pattern, names in found.items() if not names]:
-            log.warning("no such topics yet", extra={"patterns": missing})
-        self._first = False
-        return not missing
+            if self._failure is None:
+                result = self._on_messages(batch)
+        except BaseException as error:  # noqa: BLE001 - ends the follower, see _read
+            self._failure = error
+        if result is None:
+            self._slots.release()
+            return
+        task = asyncio.ensure_future(result)
+        self._under_way.add(task)
+        task.add_done_callback(self._delivered)
 
-    def _starts(self, lookup: Consumer, name: str) -> list[TopicPartition]:
-        """Where to start in the partitions of a topic that are new."""
-        fresh = {p for p in kafka.partitions_of(lookup, name, timeout_s=_LOOKUP_S) if (name, p) not in self._assigned}
-        if not fresh:
-            return []
-        # What appears while following is new: none of it may be missed.
-        from_start = self._beginning or not self._first
-        starts = []
-        for partition, (low, high) in kafka.watermarks(lookup, name, timeout_s=_LOOKUP_S).items():
-            if partition in fresh:
-                if from_start and low < high:
-                    self._pending[name, partition] = high
-                starts.append(TopicPartition(name, partition, low if from_start else OFFSET_END))
-        return starts
+    def _delivered(self, task: asyncio.Future[None]) -> None:
+        self._under_way.discard(task)
+        if not task.cancelled() and (error := task.exception()) is not None:
+            self._failure = error
+        self._slots.release()

@@ -21,6 +21,7 @@ from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import cat
 from connectors.kafka import client as kafka
+from connectors.kafka.consume import from_now
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas import definitions as registry
@@ -116,7 +117,7 @@ def test_tombstones_come_along(settings: KafkaSettings, make_topic: MakeTopic) -
 
 
 def test_errors_name_cause_and_fix(settings: KafkaSettings) -> None:
-    with pytest.raises(kafka.DeliveryError, match=r"UNKNOWN_TOPIC.*connectors\.kafka_admin"):
+    with pytest.raises(kafka.DeliveryError, match=r"UNKNOWN_TOPIC.*connectors\.kafka\.admin"):
         list(kafka.read_to_end(settings, "no.such.topic"))
     nobody = KafkaSettings(bootstrap_servers="127.0.0.1:1")
     with pytest.raises(UnavailableError, match="within|confirmed|check that"):
@@ -198,7 +199,7 @@ async def test_a_follower_is_caught_up_after_what_was_there_and_goes_on(
 async def test_a_follower_finds_topics_that_come_later(settings: KafkaSettings, make_topic: MakeTopic) -> None:
     mark = uuid4().hex
     make_topic(name=f"late.{mark}.one", partitions=1)
-    follower, task, found = await following(settings, rf"late\.{mark}\..*", beginning=False, refresh_s=0.2)
+    follower, task, found = await following(settings, rf"late\.{mark}\..*", start=from_now, refresh_s=0.2)
     async with asyncio.timeout(20):
         await follower.caught_up.wait()
     make_topic(name=f"late.{mark}.two", partitions=1)
