@@ -179,7 +179,7 @@ def _logic(
         if now_us - ticked_us >= _TICK_US:
             outputs += logic.on_timer(None, now_us)
             ticked_us = now_us
-        logic.take_changes(message.key.decode())
+        logic.drain_changes(message.key.decode())
         took_s += time.perf_counter() - began
         samples += message.samples
         for output in outputs:

@@ -2,7 +2,7 @@
 
 Enters a `History`; leaves a score, a threshold and an episode per row. The code is the line's own (`TelemetryLogic`), frame by
 frame in order of time; only Kafka and Flink are missing. A window is one nominal period of the history, at least a second,
-because a row is what is to be scored. More than `lane.MAX_TAGS` tags are watched as several devices; a row has the highest of
+because a row is what is to be scored. More than `feature_map.MAX_TAGS` tags are watched as several devices; a row has the highest of
 their scores.
 """
 
@@ -24,8 +24,8 @@ from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, 
 from schemas.frame import ClockStatus, Stream
 from stages.config import DetectionConfig, TelemetryConfig, WindowConfig
 from stages.detection.episodes import LEAST_PART
+from stages.detection.feature_map import MAX_TAGS
 from stages.detection.kinds import catalogue
-from stages.detection.lane import MAX_TAGS
 from stages.detection.protocol import Features, Score
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
 

@@ -1,6 +1,6 @@
 """The frame: many samples of the devices of one lane, as columns, and its identity.
 
-Written by the gateway, judged by the telemetry job, stored by the historian. `(gateway_id, epoch, lane, stream,
+Written by the gateway, validated by the telemetry job, stored by the historian. `(gateway_id, epoch, lane, stream,
 sequence)` names a frame for ever; the same identity with another checksum is a conflict, never a duplicate.
 """
 
@@ -163,7 +163,7 @@ def build(
 
 
 def encode(frame: Frame, *, verdict: NDArray[np.uint8] | None = None) -> bytes:
-    """Kafka value of a frame; with `verdict`, shape (samples,), of the frame as judged."""
+    """Kafka value of a frame; with `verdict`, shape (samples,), of the frame with its verdicts."""
     record = {name: getattr(frame, name) for name in _FIELDS}
     record["stream"] = frame.stream.name
     record["clock_status"] = frame.clock_status.value
@@ -175,8 +175,8 @@ def encode(frame: Frame, *, verdict: NDArray[np.uint8] | None = None) -> bytes:
 _FIELDS = tuple(field.name for field in dataclasses.fields(Frame))
 
 
-def judged(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> bytes:
-    """Kafka value of a frame as judged, given the value it came as: `encode` at a fifth of its cost.
+def with_verdicts(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> bytes:
+    """Kafka value of a frame with its verdicts, given the value it came as: `encode` at a fifth of its cost.
 
     The verdicts, shape (samples,), are put where the message has none; everything else stays as it came.
     """
@@ -202,7 +202,7 @@ def _newest_header() -> bytes:
 
 
 def bundle(gateway_id: str, lane: int, messages: Sequence[bytes]) -> bytes:
-    """One record of several judged frames of a lane, given their values; a single one stays what it is."""
+    """One record of several validated frames of a lane, given their values; a single one stays what it is."""
     if len(messages) == 1:
         return messages[0]
     return codec.encode("FrameBundle", {"gateway_id": gateway_id, "lane": lane, "frames": list(messages)})

@@ -12,6 +12,10 @@ from enum import StrEnum
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
+MAX_REQUEST_BYTES = 4 << 20
+"""Largest request that a broker takes (`message.max.bytes`)."""
+MAX_RECORD_BYTES = MAX_REQUEST_BYTES - (4 << 10)
+"""Largest value that fits in one with key and headers; a larger one would fail a job at its sink again and again."""
 
 
 class Cleanup(StrEnum):
@@ -57,7 +61,7 @@ VALIDATED = Topic(
     key="lane",
     records=("TelemetryFrame", "FrameBundle"),
     partitions=6,
-    doc="The same frames, judged.",
+    doc="The same frames, with verdicts.",
 )
 REJECTED = Topic(
     name="telemetry.rejected",

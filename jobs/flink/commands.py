@@ -18,13 +18,14 @@ from pyflink.datastream.state import ValueStateDescriptor
 
 from base import ids, logs
 from base.errors import SchemaError, UnknownSchemaError
-from jobs import failures
 from jobs.flink.metrics import Metrics
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
 from schemas.verdicts import RecordReject
+from stages import rejects
 from stages.commands.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+from stages.outputs import Origin
 
 log = logging.getLogger(__name__)
 
@@ -123,13 +124,6 @@ class CommandsOperator(KeyedProcessFunction):
 
     def _refused(self, row: Row, reason: RecordReject, detail: str) -> Row:
         self._metrics.count("refused_records")
-        value = failures.rejected(
-            reason=reason,
-            detail=detail,
-            topic=row[TOPIC],
-            partition=row[PARTITION],
-            offset=row[OFFSET],
-            original=row[VALUE],
-            now_us=self._clock(),
-        )
-        return Row(topics.REJECTED.name, row[KEY], value)
+        origin = Origin(row[TOPIC], row[PARTITION], row[OFFSET])
+        refused = rejects.whole(row[VALUE], origin, self._clock(), reason, detail)
+        return Row(refused.topic, row[KEY], refused.value)

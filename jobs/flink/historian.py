@@ -18,7 +18,6 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
 from base import ids, logs
-from jobs import failures
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, shard_of_key
@@ -27,6 +26,9 @@ from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_t
 from jobs.memory import Trimmer
 from jobs.writer import Poisoned, Writer
 from schemas import topics
+from schemas.verdicts import RecordReject
+from stages import rejects
+from stages.outputs import Origin
 
 log = logging.getLogger(__name__)
 
@@ -150,13 +152,7 @@ class HistorianOperator(KeyedProcessFunction):
                     "rejected record cannot be stored", extra={"offset": message.offset, "detail": poisoned.detail}
                 )
                 continue
-            value = failures.rejected(
-                reason=poisoned.reason,
-                detail=poisoned.detail,
-                topic=message.topic,
-                partition=message.partition,
-                offset=message.offset,
-                original=message.value,
-                now_us=self._clock(),
-            )
-            yield Row(topics.REJECTED.name, message.key, value)
+            origin = Origin(message.topic, message.partition, message.offset)
+            reason = RecordReject(poisoned.reason)
+            output = rejects.whole(message.value, origin, self._clock(), reason, poisoned.detail)
+            yield Row(output.topic, message.key, output.value)

@@ -15,10 +15,9 @@ from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
 from base.settings import KafkaSettings
-from jobs.failures import MAX_REQUEST_BYTES
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
-from schemas.topics import Topic
+from schemas.topics import MAX_REQUEST_BYTES, Topic
 
 _DISCOVERY = "10 s"  # a new site's topics are read within this
 

@@ -19,15 +19,15 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
 from base import ids, logs
-from jobs import failures
 from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
 from jobs.memory import Trimmer
 from schemas import topics
+from stages import rejects
 from stages.config import TelemetryConfig
-from stages.telemetry.logic import Origin, Output, TelemetryLogic, TogetherError
+from stages.telemetry.logic import MicroBatchError, Origin, Output, TelemetryLogic
 
 log = logging.getLogger(__name__)
 
@@ -95,7 +95,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         lanes = self._touch(shard_of(lane.encode()), ctx)
         message, origin = value[VALUE] or b"", Origin(value[TOPIC], value[PARTITION], value[OFFSET])
         try:
-            outputs: Iterable[Output] = self._judge(lane, message, origin)
+            outputs: Iterable[Output] = self._process(lane, message, origin)
             if self._write_through(lane):  # a key that was never a lane's leaves nothing behind
                 lanes.add(lane)
         except Exception as error:
@@ -104,11 +104,11 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             self._reload([lane])
         return list(self._rows(outputs))
 
-    def _judge(self, lane: str, message: bytes, origin: Origin) -> list[Output]:
+    def _process(self, lane: str, message: bytes, origin: Origin) -> list[Output]:
         try:
             return self._logic.on_frame(message, origin, self._clock())
-        except TogetherError:  # this frame need not be to blame: it is one of several
-            log.exception("frames failed together", extra={"lane": lane})
+        except MicroBatchError:  # this frame need not be to blame: it is one of several
+            log.exception("micro-batch failed", extra={"lane": lane})
             self._metrics.count("failed_together")
             self._reload([lane])
             return self._logic.on_frame(message, origin, self._clock())
@@ -181,7 +181,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
 
     def _write_through(self, lane: str) -> bool:
         """Keep what changed of a lane; whether anything did."""
-        changes = self._logic.take_changes(lane)
+        changes = self._logic.drain_changes(lane)
         for part, data in changes.items():
             if data is None:
                 self._parts.remove(f"{lane}{_SEPARATOR}{part}")
@@ -194,7 +194,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         stored = self._stored()
         for lane in lanes:
             self._logic.restore(lane, stored.get(lane, {}))
-            self._logic.take_changes(lane)
+            self._logic.drain_changes(lane)
 
     def _read_registry(self, ctx: Any) -> None:
         """Give the logic what the broadcast state was restored with; with a `snapshot` it knows that already."""
@@ -217,19 +217,15 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
 
     def _failed(self, error: Exception, key: bytes, message: bytes, origin: Origin) -> Output:
         self._metrics.count("failed_frames")
-        value = failures.processing_failed(error, **origin._asdict(), original=message, now_us=self._clock())
-        return Output(topics.REJECTED.name, key, value)
+        return rejects.processing_failed(message, origin, self._clock(), error)._replace(key=key)
 
     def _rows(self, outputs: Iterable[Output]) -> Iterator[Row]:
         for output in outputs:
-            yield Row(*(output if len(output.value) <= failures.MAX_RECORD_BYTES else self._oversized(output)))
+            yield Row(*(output if len(output.value) <= topics.MAX_RECORD_BYTES else self._oversized(output)))
 
     def _oversized(self, output: Output) -> Output:
-        """The sink would fail on it for ever; a word in its place."""
         self._metrics.count("oversized_outputs")
-        return Output(
-            topics.REJECTED.name, output.key, failures.oversized(output.topic, len(output.value), self._clock())
-        )
+        return rejects.oversized(output, self._clock())
 
 
 def _register_tick(shard: str, ctx: Any) -> None:

@@ -96,7 +96,7 @@ class DeviceWatch:
         self._waiting.popleft()
         return window_s, self._in_mode(features)
 
-    def judge(self, window_s: int, features: Features) -> list[bytes]:
+    def score_and_learn(self, window_s: int, features: Features) -> list[bytes]:
         """Score and learn a window that `next` gave; the Anomaly records that follow."""
         found = self.detectors.get(window_s)
         if found is None or self.disabled:

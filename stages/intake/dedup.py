@@ -6,15 +6,17 @@ older counts as a duplicate, since telling needs the checksum. Keys of old epoch
 ring.
 
 Keys of the REPLAY stream are many and short-lived, an epoch for each fault that was corrected: they are kept apart, in a
-state part of their own, and only the newest of them. What of older ones is sent again is judged again; the ledger is
-what stores it once.
+state entry of their own, and only the newest of them. A frame of an older one that is sent again is validated again; the
+ledger stores it once.
 """
 
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from enum import Enum
 from functools import lru_cache
+from typing import ClassVar
 from uuid import UUID
 
 import numpy as np
@@ -22,10 +24,12 @@ import numpy as np
 from schemas.frame import SequenceKey, Stream
 from stages import packing
 from stages.intake.intervals import IntervalSet
+from stages.intake.lane_table import LaneTable
 
 LAYOUT = 1
 _RINGS = 8
 """Rings kept of REPLAY keys, and of all others."""
+_ENTRY, _REPLAY_ENTRY = "dedup", "dedup/REPLAY"
 REPLAYS = 256
 """Keys of the REPLAY stream kept."""
 
@@ -49,17 +53,23 @@ class Seen(Enum):
 
 
 class LaneDedup:
-    """What has been seen of one lane. A ring has shape (2, remember): sequences (-1: none), checksums."""
+    """What has been seen of one lane; a part of its state.
 
-    __slots__ = ("_remember", "_rings", "sets")
+    A ring has shape (2, remember): sequences (-1: none), checksums.
+    """
+
+    __slots__ = ("_changed", "_remember", "_rings", "sets")
+    kinds: ClassVar[tuple[str, ...]] = ("dedup",)
+    by_tag: ClassVar[bool] = False
 
     def __init__(self, remember: int) -> None:
         self._remember = max(remember, 1)
         self.sets: dict[SequenceKey, IntervalSet] = {}
         self._rings: dict[SequenceKey, np.ndarray[tuple[int, int], np.dtype[np.int64]]] = {}
+        self._changed: set[str] = set()
 
-    def look(self, key: SequenceKey, sequence: int, checksum: int) -> Seen:
-        """What `(key, sequence)` is, without noting it."""
+    def classify(self, key: SequenceKey, sequence: int, checksum: int) -> Seen:
+        """What `(key, sequence)` is, without recording it."""
         seen = self.sets.get(key)
         if seen is None or sequence not in seen:
             return Seen.NEW
@@ -69,8 +79,9 @@ class LaneDedup:
             return Seen.DUPLICATE
         return Seen.CONFLICT
 
-    def note(self, key: SequenceKey, sequence: int, checksum: int) -> None:
-        """Note a new frame."""
+    def record(self, key: SequenceKey, sequence: int, checksum: int) -> None:
+        """Record a new frame."""
+        self._changed.add(_REPLAY_ENTRY if _is_replay(key) else _ENTRY)
         seen = self.sets.get(key)
         if seen is None:
             seen = self.sets[key] = IntervalSet()
@@ -93,8 +104,24 @@ class LaneDedup:
             del self.sets[key]
             self._rings.pop(key, None)
 
+    def drain_changes(self) -> dict[str, bytes | None]:
+        """See StatePart: one entry for the keys of REPLAY, one for all others."""
+        changes: dict[str, bytes | None] = {
+            name: self.to_bytes(replays=name == _REPLAY_ENTRY) for name in self._changed
+        }
+        self._changed.clear()
+        return changes
+
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        """See StatePart. A ring may have had another size when it was written."""
+        for data in entries.values():
+            self._restore(data)
+
+    def relayout(self, table: LaneTable) -> None:
+        """See StatePart: identities do not depend on tags."""
+
     def to_bytes(self, *, replays: bool = False) -> bytes:
-        """State part of the keys of REPLAY, or of all others."""
+        """Entry of the keys of REPLAY, or of all others."""
         names, arrays = [], []
         for key, seen in self.sets.items():
             if _is_replay(key) is not replays:
@@ -106,8 +133,7 @@ class LaneDedup:
                 arrays.append(ring)
         return packing.pack_text(LAYOUT, '{"keys":[' + ",".join(names) + "]}", *arrays)
 
-    def restore(self, data: bytes) -> None:
-        """Put the keys of a state part back, beside those that are there. The ring may have had another size when it was written."""
+    def _restore(self, data: bytes) -> None:
         fields, arrays = packing.unpack(data, LAYOUT, "dedup")
         rest = iter(arrays)
         for gateway_id, epoch, lane, stream, has_ring in fields["keys"]:

@@ -6,8 +6,8 @@ most. Recent ones are cached by the dictionary's bytes; but where tags report by
 here and there, dictionaries hardly ever repeat, so making one must not cost Python per tag.
 
 Slots are ordered by (device, tag), so the tags of a device lie together. A tag that a gateway sends on another lane
-than the registry says (it was moved while frames were under way) is given a guest slot: judged like any other and
-flagged for repair, but not folded into this lane's windows.
+than the registry says (it was moved while frames were under way) is foreign: it gets a slot, is validated like any other
+and flagged for repair, but is not folded into this lane's windows.
 """
 
 from __future__ import annotations
@@ -58,14 +58,14 @@ class TagView:
     whole: NDArray[np.bool_]
     rate_per_us: NDArray[np.float64]
     stuck_us: NDArray[np.int64]
-    guest: NDArray[np.bool_]
+    foreign: NDArray[np.bool_]
     windowed: dict[int, NDArray[np.bool_]]
     windowed_all: dict[int, bool]
     any_static: bool
     any_whole: bool
     any_rate: bool
     any_stuck: bool
-    any_guest: bool
+    any_foreign: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -77,7 +77,7 @@ class _Rules:
     stuck_us: NDArray[np.int64]
     whole: NDArray[np.bool_]
     device: NDArray[np.intp]
-    guest: NDArray[np.bool_]
+    foreign: NDArray[np.bool_]
     windowed: dict[int, NDArray[np.bool_]]
 
 
@@ -94,7 +94,7 @@ class LaneTable:
     tag_id: NDArray[np.int32]
     device: NDArray[np.intp]
     devices: NDArray[np.int32]
-    guest: NDArray[np.bool_]
+    foreign: NDArray[np.bool_]
     window_sizes_s: tuple[int, ...]
     smallest_window_s: NDArray[np.int64]
     _rules: _Rules
@@ -122,7 +122,20 @@ class LaneTable:
         slots = self._by_id.take(at, mode="clip")
         return np.where(self.tag_id[slots] == tag_ids, slots, len(self.tags))
 
-    def missing_guests(self, tag_ids: NDArray[np.int32], registry: Registry) -> list[TagDefinition]:
+    def old_of_new(self, tag_ids: NDArray[np.int32]) -> NDArray[np.intp]:
+        """For a layout by `tag_ids`, of shape (k,): position in it of each slot's tag, shape (T,), -1 for none."""
+        slots = self.slots_of(tag_ids)
+        stays = np.flatnonzero(slots < len(self.tags))
+        old_of_new = np.full(len(self.tags), -1, dtype=np.intp)
+        old_of_new[slots[stays]] = stays
+        return old_of_new
+
+    @property
+    def foreign_tags(self) -> list[TagDefinition]:
+        """Tags with a slot that belong to another lane."""
+        return [tag for tag, foreign in zip(self.tags, self.foreign, strict=True) if foreign]
+
+    def missing_foreign(self, tag_ids: NDArray[np.int32], registry: Registry) -> list[TagDefinition]:
         """Tags of this gateway among `tag_ids` that belong to another lane and have no slot here yet."""
         found = map(registry.tags.get, tag_ids[self.slots_of(tag_ids) == len(self.tags)].tolist())
         return [tag for tag in found if tag is not None and tag.gateway_id == self.gateway_id and not tag.retired]
@@ -132,12 +145,12 @@ class LaneTable:
         index = as_index(slots)
         static = self._static_at(site)[slots]
         for at in np.flatnonzero(slots == len(self.tags)).tolist():
-            # A tag without a slot and without a static verdict would be a guest nobody asked for; refuse rather than fold it nowhere.
+            # A tag without a slot and without a static verdict would be a foreign one nobody asked for: refuse, fold it nowhere.
             tag = registry.tags.get(int(tag_ids[at]))
             static[at] = _static_verdict(tag, self.gateway_id, site) or Verdict.UNKNOWN_TAG
         numbers = rules.numbers[:, index] if isinstance(index, slice) else rules.numbers.take(index, axis=1)
         low, high, whole_low, whole_high, eu_low, eu_high, tight_low, tight_high, rate_per_us = numbers
-        stuck_us, whole, guest = rules.stuck_us[index], rules.whole[index], rules.guest[index]
+        stuck_us, whole, foreign = rules.stuck_us[index], rules.whole[index], rules.foreign[index]
         windowed = {size: mask[index] for size, mask in rules.windowed.items()}
         return TagView(
             slots=slots,
@@ -156,14 +169,14 @@ class LaneTable:
             whole=whole,
             rate_per_us=rate_per_us,
             stuck_us=stuck_us,
-            guest=guest,
+            foreign=foreign,
             windowed=windowed,
             windowed_all={size: bool(mask.all()) for size, mask in windowed.items()},
             any_static=bool(static.any()),
             any_whole=bool(whole.any()),
             any_rate=bool((rate_per_us < NO_RATE).any()),
             any_stuck=bool((stuck_us < NEVER_US).any()),
-            any_guest=bool(guest.any()),
+            any_foreign=bool(foreign.any()),
         )
 
     def _static_at(self, site: str) -> NDArray[np.uint8]:
@@ -175,15 +188,17 @@ class LaneTable:
         return found
 
 
-def compile_table(registry: Registry, gateway_id: str, lane: int, guests: Iterable[TagDefinition] = ()) -> LaneTable:
+def compile_table(
+    registry: Registry, gateway_id: str, lane: int, foreign_tags: Iterable[TagDefinition] = ()
+) -> LaneTable:
     """Table of a lane at the registry's present state. Retired tags have no slot."""
     own = {tag.tag_id: tag for tag in registry.lane_tags(gateway_id, lane) if not tag.retired}
-    strangers = {tag.tag_id: tag for tag in guests if tag.tag_id not in own}
-    tags = tuple(sorted((own | strangers).values(), key=lambda tag: (tag.device_id, tag.tag_id)))
+    others = {tag.tag_id: tag for tag in foreign_tags if tag.tag_id not in own}
+    tags = tuple(sorted((own | others).values(), key=lambda tag: (tag.device_id, tag.tag_id)))
     tag_id = np.array([tag.tag_id for tag in tags], dtype=np.int32)
     devices, device = np.unique(np.array([tag.device_id for tag in tags], dtype=np.int32), return_inverse=True)
     device = device.astype(np.intp)
-    guest = np.array([tag.tag_id in strangers for tag in tags], dtype=np.bool_)
+    foreign = np.array([tag.tag_id in others for tag in tags], dtype=np.bool_)
     window_sizes_s = tuple(sorted({size for tag in own.values() for size in tag.windows_s}))
     return LaneTable(
         gateway_id=gateway_id,
@@ -192,10 +207,10 @@ def compile_table(registry: Registry, gateway_id: str, lane: int, guests: Iterab
         tag_id=tag_id,
         device=device,
         devices=devices,
-        guest=guest,
+        foreign=foreign,
         window_sizes_s=window_sizes_s,
         smallest_window_s=np.array([min(tag.windows_s, default=0) for tag in tags], dtype=np.int64),
-        _rules=_rules(tags, device, guest, window_sizes_s),
+        _rules=_rules(tags, device, foreign, window_sizes_s),
         _by_id=np.argsort(tag_id),
     )
 
@@ -208,7 +223,10 @@ _WHOLE_RANGE = {
 
 
 def _rules(
-    tags: tuple[TagDefinition, ...], device: NDArray[np.intp], guest: NDArray[np.bool_], window_sizes_s: tuple[int, ...]
+    tags: tuple[TagDefinition, ...],
+    device: NDArray[np.intp],
+    foreign: NDArray[np.bool_],
+    window_sizes_s: tuple[int, ...],
 ) -> _Rules:
     nobody = (-HUGE, HUGE, -HUGE, HUGE, -HUGE, HUGE, NO_RATE)
     columns = np.array([*(_numbers(tag) for tag in tags), nobody]).T
@@ -216,13 +234,13 @@ def _rules(
     tight_low = np.maximum(np.maximum(low, eu_low), whole_low)
     tight_high = np.minimum(np.minimum(high, eu_high), whole_high)
     stuck = [NEVER_US if tag.stuck_after_s is None else round(tag.stuck_after_s * 1e6) for tag in tags]
-    own = np.append(~guest, False)
+    own = np.append(~foreign, False)
     return _Rules(
         numbers=np.stack((low, high, whole_low, whole_high, eu_low, eu_high, tight_low, tight_high, rate_per_us)),
         stuck_us=np.array([*stuck, NEVER_US], dtype=np.int64),
         whole=np.array([*(tag.data_type is not DataType.DOUBLE for tag in tags), False], dtype=np.bool_),
         device=np.append(device, 0),
-        guest=np.append(guest, False),
+        foreign=np.append(foreign, False),
         windowed={
             size: np.array([*(size in tag.windows_s for tag in tags), False], dtype=np.bool_) & own
             for size in window_sizes_s

@@ -1,9 +1,9 @@
-"""Frames of one lane that follow one another, seen as one: what a lane that is behind judges at a time.
+"""Micro-batches: frames of one lane that follow one another, taken as one by a lane that is behind.
 
 Most of what a small frame costs does not depend on how many samples it has. Enters: decoded frames of one
 `SequenceKey`, from one topic, with one state of the gateway's clock. Leaves: their samples as one set of columns, and
-where each frame lies in them. A single frame is the usual case, and is not copied. Who calls: `stages.telemetry.logic` (which
-frames go together), `stages.telemetry.lane`.
+where each frame lies in them. A single frame is the usual case, and is not copied. `stages.telemetry.logic` calls
+`groups`; `stages.telemetry.lane` calls `concatenate`.
 """
 
 from __future__ import annotations
@@ -30,8 +30,10 @@ class Arrived(NamedTuple):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Stretch:
-    """Columns have shape (n,), but `tag_ids`, the dictionary, and `bounds` (frames + 1,): where each frame begins.
+class MicroBatch:
+    """Columns of all samples of some frames.
+
+    They have shape (n,), but `tag_ids`, the dictionary, and `bounds` (frames + 1,): where each frame begins.
 
     `closed_us` is the close time of each sample's frame, one number for a single frame.
     """
@@ -47,7 +49,7 @@ class Stretch:
 
     @property
     def first(self) -> Frame:
-        """What holds for all frames can be read from the first."""
+        """The first frame: key, topic and clock status are the same in all."""
         return self.arrived[0].frame
 
     def ranks(self, position: NDArray[np.intp]) -> NDArray[np.int64]:
@@ -63,12 +65,12 @@ class Stretch:
             yield each, column[start:stop], self.time_us[start:stop]
 
 
-def of(arrived: Sequence[Arrived]) -> Stretch:
-    """Frames that `runs` gave together."""
+def concatenate(arrived: Sequence[Arrived]) -> MicroBatch:
+    """One micro-batch of the frames of one group, as `groups` made it. The columns of a single frame are its own."""
     frames = [each.frame for each in arrived]
     first = frames[0]
     if len(frames) == 1:
-        return Stretch(
+        return MicroBatch(
             arrived=tuple(arrived),
             tag_ids=first.tag_ids,
             tag_index=first.tag_index,
@@ -81,7 +83,7 @@ def of(arrived: Sequence[Arrived]) -> Stretch:
     counts = [frame.samples for frame in frames]
     bounds = (0, *np.cumsum(counts).tolist())
     tag_ids, tag_index = _one_dictionary(frames)
-    return Stretch(
+    return MicroBatch(
         arrived=tuple(arrived),
         tag_ids=tag_ids,
         tag_index=tag_index,
@@ -93,8 +95,8 @@ def of(arrived: Sequence[Arrived]) -> Stretch:
     )
 
 
-def runs(arrived: Iterable[Arrived]) -> list[list[Arrived]]:
-    """Frames in their order, those that can be one stretch together."""
+def groups(arrived: Iterable[Arrived]) -> list[list[Arrived]]:
+    """Frames in their order, each list of which can be one micro-batch: same key, topic and clock status."""
     found: list[list[Arrived]] = []
     before: object = None
     for each in arrived:

@@ -1,4 +1,4 @@
-"""Samples of a frame, or of a stretch of frames, sorted by tag, then time, then position: the order in which every stage sees them.
+"""Samples of a frame, or of a micro-batch, sorted by tag, then time, then position: the order in which every stage sees them.
 
 Gateways write frames in the order of arrival, so a stable radix sort of the 16-bit dictionary index (38 µs for 10,000
 samples) nearly always gives time order within each tag as well; only a frame that is out of order within a tag pays for
@@ -13,14 +13,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages.intake.lane_table import TagView
-from stages.intake.micro_batch import Stretch
+from stages.intake.micro_batch import MicroBatch
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Segments:
     """Per-sample arrays have shape (n,), in sorted order; per-segment arrays (p,), one segment per tag present.
 
-    `position` is each sample's place in the stretch, `rank` its place in the order of processing, `closed_us` the close
+    `position` is each sample's place in the micro-batch, `rank` its place in the order of processing, `closed_us` the close
     time of its frame. `orderly`: each tag's samples came in the order of their times. `present` is the dictionary entry
     of each segment, or None when the segments are the dictionary itself. `single`: every segment has one sample.
     """
@@ -45,14 +45,14 @@ class Segments:
         return len(self.value)
 
 
-def sort(stretch: Stretch, view: TagView) -> Segments:
-    """Segments of a stretch; `view` is that of its dictionary."""
-    entry, time_us = stretch.tag_index.astype(np.intp), stretch.time_us
+def sort(batch: MicroBatch, view: TagView) -> Segments:
+    """Segments of a micro-batch; `view` is that of its dictionary."""
+    entry, time_us = batch.tag_index.astype(np.intp), batch.time_us
     if view.remap is not None:
         entry = view.remap[entry]
-    n, entries = len(entry), len(stretch.tag_ids)
+    n, entries = len(entry), len(batch.tag_ids)
     position = np.arange(n)
-    value, quality, in_order, orderly = stretch.value, stretch.quality, True, True
+    value, quality, in_order, orderly = batch.value, batch.quality, True, True
     if n > 1:
         step = entry[1:] - entry[:-1]
         if step.min() < 0:
@@ -74,8 +74,8 @@ def sort(stretch: Stretch, view: TagView) -> Segments:
     return Segments(
         entry=entry,
         position=position,
-        rank=stretch.ranks(position),
-        closed_us=stretch.closed_us if isinstance(stretch.closed_us, int) else stretch.closed_us[position],
+        rank=batch.ranks(position),
+        closed_us=batch.closed_us if isinstance(batch.closed_us, int) else batch.closed_us[position],
         in_order=in_order,
         orderly=orderly,
         time_us=time_us,

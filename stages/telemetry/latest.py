@@ -7,6 +7,9 @@ time wins (at the same time, what was processed last).
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import ClassVar
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -14,7 +17,7 @@ from schemas import codec
 from stages import packing
 from stages.intake.lane_table import LaneTable, TagView
 from stages.intake.segments import Segments, segment_by
-from stages.validation.checks import Judgement
+from stages.validation.checks import Verdicts
 
 NEVER_US = np.iinfo(np.int64).min
 TIME, VALUE, QUALITY = range(3)
@@ -22,27 +25,30 @@ LAYOUT = 1
 
 
 class LaneLatest:
-    """`rows`, shape (3, T): source time, bits of the value, quality.
+    """Last values of a lane; a part of its state. `rows`, shape (3, T): source time, bits of the value, quality.
 
-    `dirty`: something changed since it was last published.
+    `dirty`: something changed since it was last published. `tags_left`: a table did not have all tags of the one before,
+    or of the one that a restored entry was written for.
     """
 
-    __slots__ = ("dirty", "rows")
+    __slots__ = ("_changed", "_table", "dirty", "rows", "tags_left")
+    kinds: ClassVar[tuple[str, ...]] = ("latest",)
+    by_tag: ClassVar[bool] = True
 
-    def __init__(self, slots: int) -> None:
-        self.rows = np.zeros((3, slots), dtype=np.int64)
-        self.rows[TIME] = NEVER_US
-        self.dirty = False
+    def __init__(self, table: LaneTable) -> None:
+        self._table = table
+        self.rows = _empty(len(table.tags))
+        self.dirty = self.tags_left = self._changed = False
 
-    def fold(self, segments: Segments, view: TagView, judgement: Judgement) -> bool:
-        """Fold the accepted samples of a frame in; True when anything changed."""
-        if judgement.accepted is None:
+    def fold(self, segments: Segments, view: TagView, verdicts: Verdicts) -> None:
+        """Fold the accepted samples of a micro-batch in."""
+        if verdicts.accepted is None:
             last, present = segments.starts + segments.counts - 1, segments.present
             index = view.index if present is None else view.slots[present]
         else:
-            kept = np.flatnonzero(judgement.accepted)
+            kept = np.flatnonzero(verdicts.accepted)
             if not len(kept):
-                return False
+                return
             starts, counts, present = segment_by(segments.entry[kept], len(view.slots))
             last = kept[starts + counts - 1]
             index = view.index if present is None else view.slots[present]
@@ -50,18 +56,18 @@ class LaneLatest:
         newer = time_us >= self.rows[TIME, index]
         if not newer.all():
             if not newer.any():
-                return False
+                return
             index, last, time_us = _slots(index)[newer], last[newer], time_us[newer]
         self.rows[TIME, index] = time_us
         self.rows[VALUE, index] = segments.value.view(np.int64)[last]
         self.rows[QUALITY, index] = segments.quality[last]
-        self.dirty = True
-        return True
+        self.dirty = self._changed = True
 
-    def batch(self, table: LaneTable, closed_time_us: int) -> bytes:
-        """LatestBatch of all tags ever seen."""
-        self.dirty = False
-        known = np.flatnonzero((self.rows[TIME] != NEVER_US) & ~table.guest)
+    def publish(self, closed_time_us: int) -> bytes:
+        """LatestBatch of all tags ever seen; `dirty` no more."""
+        table = self._table
+        self.dirty, self._changed = False, True
+        known = np.flatnonzero((self.rows[TIME] != NEVER_US) & ~table.foreign)
         return codec.encode(
             "LatestBatch",
             {
@@ -75,26 +81,38 @@ class LaneLatest:
             },
         )
 
-    def relayout(self, old_of_new: NDArray[np.intp]) -> None:
-        """Follow a new table; a tag that left is no longer published."""
-        rows = LaneLatest(len(old_of_new)).rows
+    def drain_changes(self) -> dict[str, bytes | None]:
+        """See StatePart: one entry."""
+        if not self._changed:
+            return {}
+        self._changed = False
+        return {"latest": packing.pack(LAYOUT, {"dirty": self.dirty}, self._table.tag_id, self.rows)}
+
+    def restore(self, entries: Mapping[str, bytes]) -> None:
+        """See StatePart."""
+        fields, (tag_id, rows) = packing.unpack(entries["latest"], LAYOUT, "latest")
+        self.dirty = fields["dirty"]
+        self._place(rows if rows.size else _empty(len(tag_id)), tag_id)
+
+    def relayout(self, table: LaneTable) -> None:
+        """See StatePart. A tag that left is no longer published."""
+        before, self._table = self._table, table
+        self._place(self.rows, before.tag_id)
+        self._changed = True
+
+    def _place(self, rows: NDArray[np.int64], tag_id: NDArray[np.int32]) -> None:
+        """Take over columns of tags, laid out for the table."""
+        old_of_new = self._table.old_of_new(tag_id)
         kept = old_of_new >= 0
-        rows[:, kept] = self.rows[:, old_of_new[kept]]
-        self.rows = rows
+        self.tags_left = self.tags_left or np.count_nonzero(kept) < len(tag_id)
+        self.rows = _empty(len(old_of_new))
+        self.rows[:, kept] = rows[:, old_of_new[kept]]
 
-    def to_bytes(self, tag_id: NDArray[np.int32]) -> bytes:
-        """State part; `tag_id` names the slots."""
-        return packing.pack(LAYOUT, {"dirty": self.dirty}, tag_id, self.rows)
 
-    @classmethod
-    def from_bytes(cls, data: bytes) -> tuple[NDArray[np.int32], LaneLatest]:
-        """Tag of each slot, and the values."""
-        fields, (tag_id, rows) = packing.unpack(data, LAYOUT, "latest")
-        latest = cls(len(tag_id))
-        if rows.size:
-            latest.rows = rows
-        latest.dirty = fields["dirty"]
-        return tag_id, latest
+def _empty(slots: int) -> NDArray[np.int64]:
+    rows = np.zeros((3, slots), dtype=np.int64)
+    rows[TIME] = NEVER_US
+    return rows
 
 
 def _slots(index: slice | NDArray[np.intp]) -> NDArray[np.intp]:

@@ -1,13 +1,13 @@
-"""Verdicts: what is thought of every sample of a frame.
+"""Validation: a verdict for every sample of a frame.
 
-Enters a sorted frame, or a stretch of them, with the tables of its tags; leaves a verdict per sample. Never raises for bad data, and a bad
-sample never costs its frame. Checks in order, the first that fails gives the verdict: unknown tag or gateway not
+Enters: a sorted frame or micro-batch, with the tables of its tags. Leaves: a verdict per sample. Bad data never raises,
+and a bad sample never costs its frame. Checks in order, the first that fails gives the verdict: unknown tag or gateway not
 authorised, not finite, future, too old, not representable, out of range, rate of change, stuck; then the reasons to
 accept with reserve: quality, clock, range. What the source itself does not call good is exempt from the checks of its
 value (range, rate, stuck) and is no reference for them: it is carried, and left out of statistics.
 
-A frame without any finding, the normal case, costs a handful of vector operations; only samples with one are judged
-check by check.
+A frame without any finding, the normal case, costs a handful of vector operations; only samples with one go through
+the checks one by one.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ from schemas.verdicts import REJECT_FROM, Verdict
 from stages.config import ValidationConfig
 from stages.intake.lane_table import TagView
 from stages.intake.segments import Segments, segment_by
-from stages.validation.tag_history import TagMemory
+from stages.validation.tag_history import TagHistory
 
 LATEST_US = 1 << 52
 """A gateway clock beyond the year 2112 is held to it, so that times stay inside what databases can store."""
@@ -33,7 +33,7 @@ Microseconds = int | NDArray[np.int64]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Judgement:
+class Verdicts:
     """Verdicts in sorted order, shape (n,). `accepted` and `good` are None when they hold for all samples."""
 
     verdict: NDArray[np.uint8]
@@ -41,17 +41,17 @@ class Judgement:
     good: NDArray[np.bool_] | None
 
 
-def judge(
-    segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig, clock_status: ClockStatus
-) -> Judgement:
-    """Verdicts of samples; updates `memory`, which belongs to their lane and stream."""
+def validate(
+    segments: Segments, view: TagView, history: TagHistory, config: ValidationConfig, clock_status: ClockStatus
+) -> Verdicts:
+    """Verdicts of samples; updates `history`, which belongs to their lane and stream."""
     with np.errstate(all="ignore"):  # infinities and NaN are findings here, not accidents
-        return _judge(segments, view, memory, config, clock_status)
+        return _validate(segments, view, history, config, clock_status)
 
 
-def _judge(
-    segments: Segments, view: TagView, memory: TagMemory, config: ValidationConfig, clock_status: ClockStatus
-) -> Judgement:
+def _validate(
+    segments: Segments, view: TagView, history: TagHistory, config: ValidationConfig, clock_status: ClockStatus
+) -> Verdicts:
     reference_us = np.clip(segments.closed_us, 0, LATEST_US)
     newest_us = reference_us + round(config.future_skew_s * 1e6)
     oldest_us = np.maximum(reference_us - round(config.too_old_days * 86_400e6), 0)
@@ -59,13 +59,13 @@ def _judge(
     fine = _fine(segments, view, newest_us, oldest_us)
     if fine.all():
         runs = (segments.starts, segments.counts, segments.present)
-        changes = memory.judge(view, segments.entry, runs, segments.time_us, segments.value)
+        changes = history.check(view, segments.entry, runs, segments.time_us, segments.value)
         if changes is None:
-            return Judgement(verdict=np.full(segments.samples, otherwise, dtype=np.uint8), accepted=None, good=None)
+            return Verdicts(verdict=np.full(segments.samples, otherwise, dtype=np.uint8), accepted=None, good=None)
         verdict = np.where(changes == 0, np.uint8(otherwise), changes)
-        return Judgement(verdict=verdict, accepted=changes == 0, good=None)
-    doubts = _Doubts(segments, view, np.flatnonzero(~fine), newest_us, oldest_us)
-    return doubts.judge(memory, otherwise)
+        return Verdicts(verdict=verdict, accepted=changes == 0, good=None)
+    findings = _Findings(segments, view, np.flatnonzero(~fine), newest_us, oldest_us)
+    return findings.verdicts(history, otherwise)
 
 
 def _fine(segments: Segments, view: TagView, newest_us: Microseconds, oldest_us: Microseconds) -> NDArray[np.bool_]:
@@ -86,8 +86,8 @@ def _fine(segments: Segments, view: TagView, newest_us: Microseconds, oldest_us:
     return fine
 
 
-class _Doubts:
-    """Check by check, of the samples `at`, shape (k,), alone: among ten thousand there may be one."""
+class _Findings:
+    """The checks one by one, of the samples `at`, shape (k,), alone: among ten thousand there may be one."""
 
     def __init__(
         self,
@@ -102,17 +102,17 @@ class _Doubts:
         self._newest_us, self._oldest_us = _of(newest_us, at), _of(oldest_us, at)
         self._good = is_good(segments.quality[at])
 
-    def judge(self, memory: TagMemory, otherwise: Verdict) -> Judgement:
+    def verdicts(self, history: TagHistory, otherwise: Verdict) -> Verdicts:
         """Verdicts of all samples; what has no finding gets `otherwise`."""
         verdict = np.zeros(self._segments.samples, dtype=np.uint8)
         verdict[self._at] = self._refused()
         good: NDArray[np.bool_] | None = None
-        remembered = verdict == 0
+        candidates = verdict == 0
         if not self._good.all():
             good = np.ones(self._segments.samples, dtype=np.bool_)
             good[self._at] = self._good
-            remembered &= good
-        self._remember(memory, verdict, np.flatnonzero(remembered))
+            candidates &= good
+        self._check_history(history, verdict, np.flatnonzero(candidates))
         verdict[self._at] = self._put(verdict[self._at], ~self._good, Verdict.DEGRADED_QUALITY)
         verdict[verdict == 0] = otherwise
         if otherwise is Verdict.GOOD:
@@ -120,15 +120,14 @@ class _Doubts:
             unusual = (value < self._view.eu_low[entry]) | (value > self._view.eu_high[entry])
             verdict[self._at] = self._put(verdict[self._at], unusual, Verdict.DEGRADED_RANGE)
         accepted = verdict < REJECT_FROM
-        return Judgement(verdict=verdict, accepted=None if accepted.all() else accepted, good=good)
+        return Verdicts(verdict=verdict, accepted=None if accepted.all() else accepted, good=good)
 
     def _refused(self) -> NDArray[np.uint8]:
         """Reject reasons that do not depend on other samples, shape (k,)."""
         view, entry, value, time_us, good = self._view, self._entry, self._value, self._time_us, self._good
         verdict: NDArray[np.uint8] = view.static[entry]
-        valued = ~(
-            np.isnan(value) & ~good
-        )  # a source without a usable value sends NaN with its quality: that is carried
+        # A source without a usable value sends NaN with its quality: that is carried.
+        valued = ~(np.isnan(value) & ~good)
         outside_type = (value < view.whole_low[entry]) | (value > view.whole_high[entry])
         outside = (value < view.low[entry]) | (value > view.high[entry])
         for found, reason in (
@@ -141,22 +140,22 @@ class _Doubts:
             verdict = self._put(verdict, found, reason)
         return verdict
 
-    def _remember(self, memory: TagMemory, verdict: NDArray[np.uint8], chosen: NDArray[np.intp]) -> None:
+    def _check_history(self, history: TagHistory, verdict: NDArray[np.uint8], chosen: NDArray[np.intp]) -> None:
         """Rate and stuck of the chosen samples, of all those that are not refused otherwise and good."""
         if not len(chosen):
             return
         segments = self._segments
         entry = segments.entry[chosen]
         runs = segment_by(entry, len(self._view.slots))
-        changes = memory.judge(self._view, entry, runs, segments.time_us[chosen], segments.value[chosen])
+        changes = history.check(self._view, entry, runs, segments.time_us[chosen], segments.value[chosen])
         if changes is not None:
             verdict[chosen] = changes
 
     @staticmethod
     def _put(verdict: NDArray[np.uint8], found: NDArray[np.bool_], reason: Verdict) -> NDArray[np.uint8]:
         """The first finding stays."""
-        settled: NDArray[np.uint8] = np.where(found & (verdict == 0), np.uint8(reason), verdict)
-        return settled
+        added: NDArray[np.uint8] = np.where(found & (verdict == 0), np.uint8(reason), verdict)
+        return added
 
 
 def _of(bound_us: Microseconds, at: NDArray[np.intp]) -> Microseconds:

@@ -7,11 +7,22 @@ from collections.abc import Iterable, Iterator
 import numpy as np
 
 from schemas import codec
-from stages.windows import algebra as a
-from stages.windows.event_windows import Closed
+from stages.windows import algebra
+from stages.windows.block import Closed
 
-_REAL = (("mean", a.MEAN), ("min", a.MIN), ("max", a.MAX), ("first", a.FIRST), ("last", a.LAST))
-_TIMES = (("min_time_us", a.MIN_T), ("max_time_us", a.MAX_T), ("first_time_us", a.FIRST_T), ("last_time_us", a.LAST_T))
+_REAL = (
+    ("mean", algebra.MEAN),
+    ("min", algebra.MIN),
+    ("max", algebra.MAX),
+    ("first", algebra.FIRST),
+    ("last", algebra.LAST),
+)
+_TIMES = (
+    ("min_time_us", algebra.MIN_T),
+    ("max_time_us", algebra.MAX_T),
+    ("first_time_us", algebra.FIRST_T),
+    ("last_time_us", algebra.LAST_T),
+)
 
 
 def encode(
@@ -22,16 +33,15 @@ def encode(
     A window without good samples has NaN values and its start as their times.
     """
     by_size: dict[int, list[Closed]] = {}
-    for each in sorted(
-        closed, key=lambda one: one.start_us
-    ):  # the same after a restore, which loses the order of blocks
+    # The same after a restore, which loses the order of blocks.
+    for each in sorted(closed, key=lambda one: one.start_us):
         by_size.setdefault(each.size_s, []).append(each)
     for size_s, several in sorted(by_size.items()):
         rows = several[0].rows if len(several) == 1 else np.concatenate([each.rows for each in several], axis=1)
         real = rows.view(np.float64)
         start_us = np.repeat([each.start_us for each in several], [len(each.slots) for each in several])
         columns = {name: real[row] for name, row in _REAL} | {name: rows[row] for name, row in _TIMES}
-        nothing = rows[a.GOOD] == 0
+        nothing = rows[algebra.GOOD] == 0
         if nothing.any():
             columns |= {name: np.where(nothing, np.nan, real[row]) for name, row in _REAL}
             columns |= {name: np.where(nothing, start_us, rows[row]) for name, row in _TIMES}
@@ -45,9 +55,9 @@ def encode(
                 "lineage": lineage,
                 "tag_id": np.concatenate([each.tag_id for each in several]),
                 "start_us": start_us.astype(np.int64),
-                "count": rows[a.COUNT].astype(np.int32),
-                "good": rows[a.GOOD].astype(np.int32),
-                "m2": real[a.M2],
+                "count": rows[algebra.COUNT].astype(np.int32),
+                "good": rows[algebra.GOOD].astype(np.int32),
+                "m2": real[algebra.M2],
                 **columns,
             },
         )

@@ -207,14 +207,14 @@ def test_peeking_gives_the_lane_or_nothing_whatever_the_damage(original: frame.F
 def test_a_judged_frame_is_the_frame_with_its_verdicts(original: frame.Frame, data: st.DataObject) -> None:
     verdicts = data.draw(st.binary(min_size=original.samples, max_size=original.samples))
     verdict = np.frombuffer(verdicts, np.uint8)
-    assert frame.judged(frame.encode(original), original, verdict) == frame.encode(original, verdict=verdict)
+    assert frame.with_verdicts(frame.encode(original), original, verdict) == frame.encode(original, verdict=verdict)
 
 
 @pytest.mark.parametrize("options", [{"traceparent": "00-1-2-01"}, {"signature": b"\x00\x00\x00"}, {"key_id": "k"}])
 def test_what_a_judged_frame_came_with_stays(options: dict[str, Any]) -> None:
     original = dataclasses.replace(examples.frame(), verdict=None, **options)
     verdict = np.full(original.samples, 3, np.uint8)
-    again = frame.decode(frame.judged(frame.encode(original), original, verdict))
+    again = frame.decode(frame.with_verdicts(frame.encode(original), original, verdict))
     assert {name: getattr(again, name) for name in options} == options
     assert again.verdict is not None
     assert (again.verdict == verdict).all()

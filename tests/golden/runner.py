@@ -21,11 +21,11 @@ from tests.golden.support import (
     Driver,
     emissions,
     final_windows,
-    judged,
     make_frame,
     records,
     seconds,
     tag,
+    validated_frames,
     verdict_name,
 )
 
@@ -90,12 +90,12 @@ def readable(outputs: Sequence[Output]) -> dict[str, Any]:
     latest = {each["lane"]: each for each in records(outputs, topics.LATEST)}
     counts = ("frames", "samples", "duplicate_frames", "duplicate_samples", "identity_conflicts")
     return {
-        "judged": [
+        "validated": [
             {
                 "frame": [each.stream.name, each.sequence],
                 "verdicts": [verdict_name(code) for code in ([] if each.verdict is None else each.verdict.tolist())],
             }
-            for each in judged(outputs)
+            for each in validated_frames(outputs)
         ],
         "rejected": [
             {

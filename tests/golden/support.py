@@ -193,7 +193,7 @@ class Driver:
         self.outputs += outputs
         for lane in self.logic.lane_keys():
             parts = self.state.setdefault(lane, {})
-            for name, data in self.logic.take_changes(lane).items():
+            for name, data in self.logic.drain_changes(lane).items():
                 if data is None:
                     parts.pop(name, None)
                 else:
@@ -207,16 +207,16 @@ class Driver:
 
 
 def singly(outputs: Iterable[Output]) -> list[Output]:
-    """The same with every judged frame in an output of its own."""
+    """The same with every validated frame in an output of its own."""
     return [output._replace(value=value) for output in outputs for value in frame.unbundle(output.value)]
 
 
 def records(outputs: Iterable[Output], topic: topics.Topic) -> list[dict[str, Any]]:
-    """Decoded records of one topic, in order; of judged frames one each."""
+    """Decoded records of one topic, in order; of validated frames one each."""
     return [codec.decode(output.value)[1] for output in singly(outputs) if output.topic == topic.name]
 
 
-def judged(outputs: Iterable[Output]) -> list[Frame]:
+def validated_frames(outputs: Iterable[Output]) -> list[Frame]:
     return [frame.decode(output.value) for output in singly(outputs) if output.topic == topics.VALIDATED.name]
 
 
@@ -225,10 +225,10 @@ def verdict_name(code: int) -> str:
 
 
 def verdicts(outputs: Iterable[Output]) -> list[str]:
-    """Names of the verdicts of all judged frames, in order."""
+    """Names of the verdicts of all validated frames, in order."""
     return [
         verdict_name(code)
-        for each in judged(outputs)
+        for each in validated_frames(outputs)
         for code in ([] if each.verdict is None else each.verdict.tolist())
     ]
 

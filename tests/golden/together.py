@@ -159,8 +159,8 @@ class PlacedCase:
         if not output.key.startswith(self.gateway_id.encode() + b"/"):
             return None
         if output.topic == topics.VALIDATED.name:
-            judged = frame.decode(output.value)
-            return None if judged.epoch == _CLOSING_EPOCH else (judged.key, judged.sequence)
+            validated = frame.decode(output.value)
+            return None if validated.epoch == _CLOSING_EPOCH else (validated.key, validated.sequence)
         return number
 
     def outcome(self, outputs: Sequence[Output]) -> dict[str, Any]:
@@ -177,11 +177,11 @@ class PlacedCase:
         return self.comparable(expected(self.name))
 
     def comparable(self, found: dict[str, Any]) -> dict[str, Any]:
-        judged = sorted(([each["frame"], each["verdicts"]] for each in found["judged"]), key=str)
-        if self.crashes:  # what is judged again after a crash is in the file twice
-            judged = [each for number, each in enumerate(judged) if each not in judged[:number]]
+        validated = sorted(([each["frame"], each["verdicts"]] for each in found["validated"]), key=str)
+        if self.crashes:  # what is validated again after a crash is in the file twice
+            validated = [each for number, each in enumerate(validated) if each not in validated[:number]]
         return {
-            "judged": judged,
+            "validated": validated,
             "rejected": sorted(found["rejected"], key=str),
             **{name: found[name] for name in ("windows", "latest", "progress")},
         }
@@ -196,7 +196,7 @@ def place_all() -> list[PlacedCase]:
 
 
 def identities(outputs: Iterable[Output]) -> list[tuple[Any, ...]]:
-    """Lane, epoch, stream and sequence of judged frames."""
+    """Lane, epoch, stream and sequence of validated frames."""
     fields = ("gateway_id", "lane", "epoch", "stream", "sequence")
     return [tuple(record[name] for name in fields) for record in records(outputs, topics.VALIDATED)]
 

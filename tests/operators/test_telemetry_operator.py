@@ -8,14 +8,13 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from jobs.failures import MAX_RECORD_BYTES
 from jobs.flink.shards import lane_of, shard_of_lane
 from jobs.flink.telemetry import TICK_MS, Snapshot, TelemetryOperator, no_snapshot
 from jobs.flink.types import VALUE
 from schemas import codec, frame, topics
 from schemas.definitions import Registry
 from stages.config import TelemetryConfig
-from stages.telemetry.logic import Origin, Output, TogetherError
+from stages.telemetry.logic import MicroBatchError, Origin, Output
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, frame_row, registry_rows, row, tag
 
@@ -46,9 +45,9 @@ class CountingLogic:
         if read.samples == 15 and not self.failed_together:
             self.failed_together = True
             msg = "one of several"
-            raise TogetherError(msg)
+            raise MicroBatchError(msg)
         if read.samples == 14:
-            return [Output(topics.LATEST.name, lane.encode(), bytes(MAX_RECORD_BYTES + 1))]
+            return [Output(topics.LATEST.name, lane.encode(), bytes(topics.MAX_RECORD_BYTES + 1))]
         return [Output(topics.VALIDATED.name, lane.encode(), b"%d@%d" % (self.counts[lane], self.registry.version))]
 
     def due(self, lane_key: str, now_us: int) -> bool:
@@ -64,7 +63,7 @@ class CountingLogic:
     def apply_registry(self, message: bytes) -> None:
         self.registry.apply(message)
 
-    def take_changes(self, lane_key: str) -> dict[str, bytes | None]:
+    def drain_changes(self, lane_key: str) -> dict[str, bytes | None]:
         if lane_key not in self.changed:
             return {}
         self.changed.discard(lane_key)
@@ -205,7 +204,7 @@ def test_an_output_that_no_topic_takes_becomes_a_word_about_it() -> None:
     (output,) = harness().element(frame_row(0, samples=14))
     assert (
         rejected(output)["detail"]
-        == f"a record of {MAX_RECORD_BYTES + 1} bytes for telemetry.latest is larger than Kafka takes"
+        == f"a record of {topics.MAX_RECORD_BYTES + 1} bytes for telemetry.latest is larger than Kafka takes"
     )
 
 

@@ -1,4 +1,4 @@
-"""A lane that is behind judges several frames at a time: what comes out is what frames one after the other give."""
+"""A lane that is behind validators several frames at a time: what comes out is what frames one after the other give."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ from stages.config import CatchUpConfig, DetectionConfig, TelemetryConfig, Windo
 from stages.intake.micro_batch import Arrived
 from stages.outputs import Output
 from stages.telemetry.lane import Lane
-from stages.telemetry.logic import TogetherError
-from stages.validation.tag_history import TagMemory
+from stages.telemetry.logic import MicroBatchError
+from stages.validation.tag_history import TagHistory
 from stages.windows.device_clocks import DeviceClocks
 from tests.golden.support import (
     QUIET,
@@ -27,10 +27,10 @@ from tests.golden.support import (
     Sample,
     assert_windows_equal,
     final_windows,
-    judged,
     make_frame,
     records,
     tag,
+    validated_frames,
     verdicts,
 )
 
@@ -69,7 +69,7 @@ def drain(frames: Sequence[Frame], config: TelemetryConfig, tags: Sequence[TagDe
 def outcome(driver: Driver) -> dict[str, object]:
     """What must be the same, but for the windows: they may differ in the last bits."""
     return {
-        "judged": [(each.stream, each.sequence) for each in judged(driver.outputs)],
+        "validated": [(each.stream, each.sequence) for each in validated_frames(driver.outputs)],
         "verdicts": verdicts(driver.outputs),
         "rejected": [
             (each["reason"], each["sequence"], each["source_offset"], each["detail"], each["position"].tolist())
@@ -97,8 +97,8 @@ def memories(parts: dict[str, bytes]) -> list[bytes]:
 
 def remembered(part: bytes) -> list[int]:
     """Of the one tag that has both checks: what is remembered beside a check that a tag does not have is nobody's business."""
-    tag_id, memory = TagMemory.from_bytes(part)
-    found: list[int] = memory.rows[:, tag_id == 1].ravel().tolist()
+    history = TagHistory.from_bytes(part)
+    found: list[int] = history.rows[:, history.tag_id == 1].ravel().tolist()
     return found
 
 
@@ -142,13 +142,13 @@ def steady(count: int, *, tag_id: int = 1, period_s: float = 0.2) -> list[Frame]
 def calls(monkeypatch: pytest.MonkeyPatch) -> list[int]:
     """How many frames went together, call by call."""
     seen: list[int] = []
-    whole = Lane.judge
+    whole = Lane.process
 
     def noted(self: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
         seen.append(len(arrived))
         return whole(self, arrived, now_us)
 
-    monkeypatch.setattr(Lane, "judge", noted)
+    monkeypatch.setattr(Lane, "process", noted)
     return seen
 
 
@@ -159,10 +159,10 @@ def test_a_lane_that_is_behind_waits_for_a_share_of_it(monkeypatch: pytest.Monke
         driver.frame(each, now_s=20.0 + number / 5)
         driver.timer(20.0 + number / 5)
     assert set(seen) == {13}, "what came within a tenth of 22 s, and the frame that shows it is over"
-    assert len(judged(driver.outputs)) == sum(seen)
+    assert len(validated_frames(driver.outputs)) == sum(seen)
 
 
-def test_a_lane_that_is_not_behind_judges_every_frame_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_lane_that_is_not_behind_validates_every_frame_as_it_comes(monkeypatch: pytest.MonkeyPatch) -> None:
     seen = calls(monkeypatch)
     driver = Driver([tag(1)], QUIET)
     for each in steady(10):
@@ -178,7 +178,7 @@ def test_the_first_frame_that_is_not_behind_ends_the_waiting(monkeypatch: pytest
         driver.frame(each, now_s=100.0)
     driver.frame(replace(frames[5], closed_time_us=frames[5].closed_time_us + 100_000_000), now_s=100.0)
     assert seen == [5, 1]
-    assert [each.sequence for each in judged(driver.outputs)] == [0, 1, 2, 3, 4, 5]
+    assert [each.sequence for each in validated_frames(driver.outputs)] == [0, 1, 2, 3, 4, 5]
 
 
 @pytest.mark.parametrize(
@@ -222,8 +222,10 @@ def test_a_change_of_mode_is_seen_frame_by_frame(monkeypatch: pytest.MonkeyPatch
     assert seen[6:] == [6, 1, 1, 1, 1, 1, 1]
 
 
-def test_frames_that_fail_together_are_judged_one_by_one_from_the_state_before(monkeypatch: pytest.MonkeyPatch) -> None:
-    whole = Lane.judge
+def test_frames_that_fail_together_are_validated_one_by_one_from_the_state_before(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    whole = Lane.process
 
     def broken(self: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
         outputs = whole(self, arrived, now_us)
@@ -232,16 +234,16 @@ def test_frames_that_fail_together_are_judged_one_by_one_from_the_state_before(m
             raise RuntimeError(msg)
         return outputs
 
-    monkeypatch.setattr(Lane, "judge", broken)
+    monkeypatch.setattr(Lane, "process", broken)
     driver = Driver([tag(1)], QUIET)
     for each in steady(6):
         driver.frame(each, now_s=100.0)
-    with pytest.raises(TogetherError, match="6 frames of lane"):
+    with pytest.raises(MicroBatchError, match="6 frames of lane"):
         driver.timer(110.0)
     driver.restore()
     driver.timer(110.0)
-    assert [each.sequence for each in judged(driver.outputs)] == [0, 1, 2, 4, 5]
+    assert [each.sequence for each in validated_frames(driver.outputs)] == [0, 1, 2, 4, 5]
     (record,) = records(driver.outputs, topics.REJECTED)
     assert (record["reason"], record["sequence"]) == ("PROCESSING_FAILED", 3)
     driver.frame(steady(7)[6], now_s=111.0)
-    assert judged(driver.outputs)[-1].sequence == 6, "not gathered any more"
+    assert validated_frames(driver.outputs)[-1].sequence == 6, "not gathered any more"

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas import topics
 from schemas.definitions import TagDefinition
 from stages.config import DetectionConfig, DetectorSpec, TelemetryConfig, WindowConfig
-from stages.detection import kinds, lane
+from stages.detection import feature_map, kinds
 from stages.detection.device import DeviceWatch
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.kinds import make
@@ -391,13 +391,13 @@ def test_detection_state_of_a_device_is_bounded() -> None:
         name: len(part) for name, part in driver.state["gw-north/0"].items() if name.startswith(("detector", "watches"))
     }
     assert sizes["detector/1/1"] < 64 * 1024
-    assert lane.MAX_TAGS == 64
+    assert feature_map.MAX_TAGS == 64
 
 
 @pytest.mark.parametrize("kind", sorted(kinds.KINDS))
 def test_a_detector_of_the_most_tags_there_can_be_is_bounded(kind: str) -> None:
     """`docs/detection.md`: 64 tags take 2 to 140 KB, and with `seasonal`, which keeps two profiles of each, 250 KB."""
-    tags = lane.MAX_TAGS
+    tags = feature_map.MAX_TAGS
     unknown = np.full(tags, np.nan)
     subject = Subject(
         device_id=1,

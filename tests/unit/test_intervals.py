@@ -71,7 +71,7 @@ def test_torn_bytes_are_refused() -> None:
 
 def restored(dedup: LaneDedup, remember: int) -> LaneDedup:
     fresh = LaneDedup(remember)
-    fresh.restore(dedup.to_bytes())
+    fresh.restore({"dedup": dedup.to_bytes()})
     return fresh
 
 
@@ -80,49 +80,48 @@ def test_an_identity_is_new_once_then_duplicate_or_conflict(frames: list[tuple[i
     dedup, known = LaneDedup(remember=64), dict[int, int]()
     for sequence, checksum in frames:
         if sequence not in known:
-            assert dedup.look(KEY, sequence, checksum) is Seen.NEW
-            dedup.note(KEY, sequence, checksum)
+            assert dedup.classify(KEY, sequence, checksum) is Seen.NEW
+            dedup.record(KEY, sequence, checksum)
             known[sequence] = checksum
         expected = Seen.DUPLICATE if known[sequence] == checksum else Seen.CONFLICT
-        assert dedup.look(KEY, sequence, checksum) is expected
+        assert dedup.classify(KEY, sequence, checksum) is expected
         dedup = restored(dedup, remember=64)
 
 
 def test_streams_and_epochs_are_apart() -> None:
     dedup = LaneDedup(remember=8)
-    dedup.note(KEY, 0, 1)
-    assert dedup.look(KEY._replace(stream=Stream.BACKFILL), 0, 1) is Seen.NEW
-    assert dedup.look(KEY._replace(epoch=UUID(int=8)), 0, 1) is Seen.NEW
+    dedup.record(KEY, 0, 1)
+    assert dedup.classify(KEY._replace(stream=Stream.BACKFILL), 0, 1) is Seen.NEW
+    assert dedup.classify(KEY._replace(epoch=UUID(int=8)), 0, 1) is Seen.NEW
 
 
 def test_memory_of_checksums_is_bounded_and_can_be_resized() -> None:
     dedup = LaneDedup(remember=4)
     for sequence in range(10):
-        dedup.note(KEY, sequence, sequence * 7)
-    assert dedup.look(KEY, 9, 1) is Seen.CONFLICT
-    assert dedup.look(KEY, 2, 1) is Seen.DUPLICATE, "its checksum is forgotten"
+        dedup.record(KEY, sequence, sequence * 7)
+    assert dedup.classify(KEY, 9, 1) is Seen.CONFLICT
+    assert dedup.classify(KEY, 2, 1) is Seen.DUPLICATE, "its checksum is forgotten"
     larger = restored(dedup, remember=16)
-    assert larger.look(KEY, 9, 1) is Seen.CONFLICT
-    assert larger.look(KEY, 9, 63) is Seen.DUPLICATE
+    assert larger.classify(KEY, 9, 1) is Seen.CONFLICT
+    assert larger.classify(KEY, 9, 63) is Seen.DUPLICATE
     for epoch in range(40):
-        dedup.note(KEY._replace(epoch=UUID(int=epoch)), 0, 1)
+        dedup.record(KEY._replace(epoch=UUID(int=epoch)), 0, 1)
     assert len(dedup.to_bytes()) < 40 * 200
 
 
 def test_replays_are_bounded_and_cost_the_other_streams_nothing() -> None:
     dedup = LaneDedup(remember=4)
-    dedup.note(KEY, 0, 1)
+    dedup.record(KEY, 0, 1)
     live = dedup.to_bytes()
     replays = [KEY._replace(stream=Stream.REPLAY, epoch=UUID(int=number)) for number in range(REPLAYS + 50)]
     for each in replays:
-        dedup.note(each, 3, 1)
+        dedup.record(each, 3, 1)
     assert dedup.to_bytes() == live
-    assert dedup.look(KEY, 0, 2) is Seen.CONFLICT, "replays take no checksums away"
-    assert dedup.look(replays[-1], 3, 2) is Seen.CONFLICT
-    assert dedup.look(replays[60], 3, 1) is Seen.DUPLICATE
-    assert dedup.look(replays[0], 3, 1) is Seen.NEW, "forgotten: the ledger knows"
+    assert dedup.classify(KEY, 0, 2) is Seen.CONFLICT, "replays take no checksums away"
+    assert dedup.classify(replays[-1], 3, 2) is Seen.CONFLICT
+    assert dedup.classify(replays[60], 3, 1) is Seen.DUPLICATE
+    assert dedup.classify(replays[0], 3, 1) is Seen.NEW, "forgotten: the ledger knows"
     again = LaneDedup(remember=4)
-    again.restore(dedup.to_bytes(replays=True))
-    again.restore(live)
+    again.restore({"dedup/REPLAY": dedup.to_bytes(replays=True), "dedup": live})
     assert set(again.sets) == set(dedup.sets)
     assert len(dedup.to_bytes(replays=True)) < 200 * REPLAYS

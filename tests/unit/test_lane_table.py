@@ -26,7 +26,7 @@ TAGS = (
     tag(12, 12, site=SITE, lane=1),
 )
 REGISTRY = Registry(version=1, tags={each.tag_id: each for each in TAGS})
-GUEST = REGISTRY.tags[12]
+FOREIGN = REGISTRY.tags[12]
 
 
 def bound(limit: float | None, otherwise: float) -> float:
@@ -44,7 +44,7 @@ def check_entry(view: TagView, at: int, tag_id: int, expected: TagDefinition | N
     else:
         assert view.static[at] == 0
     if expected is None:
-        assert not view.guest[at]
+        assert not view.foreign[at]
         assert not any(mask[at] for mask in view.windowed.values())
         return
     whole = expected.data_type != "DOUBLE"
@@ -60,20 +60,20 @@ def check_entry(view: TagView, at: int, tag_id: int, expected: TagDefinition | N
     assert view.tight_high[at] == min(view.high[at], view.eu_high[at], view.whole_high[at])
     assert view.rate_per_us[at] == (math.inf if expected.max_rate is None else expected.max_rate / 1e6)
     assert view.stuck_us[at] == (NEVER_US if expected.stuck_after_s is None else expected.stuck_after_s * 1e6)
-    assert view.guest[at] == (expected is GUEST)
+    assert view.foreign[at] == (expected is FOREIGN)
     for size_s, mask in view.windowed.items():
-        assert mask[at] == (size_s in expected.windows_s and expected is not GUEST)
+        assert mask[at] == (size_s in expected.windows_s and expected is not FOREIGN)
 
 
 @given(
     dictionary=st.lists(st.integers(min_value=0, max_value=14), max_size=20),
-    with_guest=st.booleans(),
+    with_foreign=st.booleans(),
     again=st.booleans(),
 )
 def test_a_view_is_what_the_registry_says_of_each_entry(
-    dictionary: list[int], *, with_guest: bool, again: bool
+    dictionary: list[int], *, with_foreign: bool, again: bool
 ) -> None:
-    table = compile_table(REGISTRY, GATEWAY, 0, [GUEST] if with_guest else [])
+    table = compile_table(REGISTRY, GATEWAY, 0, [FOREIGN] if with_foreign else [])
     tag_ids = np.array(dictionary, dtype=np.int32)
     view = table.view(tag_ids, SITE, REGISTRY)
     if again:
@@ -89,7 +89,7 @@ def test_a_view_is_what_the_registry_says_of_each_entry(
     firsts = [dictionary.index(tag_id) for tag_id in dictionary]
     assert firsts == (list(range(len(dictionary))) if view.remap is None else view.remap.tolist())
     assert view.any_static == bool(view.static.any())
-    assert view.any_guest == bool(view.guest.any())
+    assert view.any_foreign == bool(view.foreign.any())
     assert view.windowed_all == {size_s: bool(mask.all()) for size_s, mask in view.windowed.items()}
 
 

@@ -18,18 +18,18 @@ from stages import packing
 from stages.config import CatchUpConfig, DetectionConfig, HoldConfig, TelemetryConfig
 from stages.intake.micro_batch import Arrived
 from stages.telemetry.lane import Lane
-from stages.telemetry.logic import Origin, Output, TelemetryLogic, TogetherError
+from stages.telemetry.logic import MicroBatchError, Origin, Output, TelemetryLogic
 from tests.golden.support import (
     QUIET,
     Driver,
     emissions,
-    judged,
     logic_of,
     make_frame,
     publish,
     records,
     tag,
     us,
+    validated_frames,
     verdicts,
 )
 
@@ -93,7 +93,7 @@ def test_an_identity_conflict_is_kept_whole_with_its_identity() -> None:
     (record,) = records(driver.outputs, topics.REJECTED)
     assert (record["reason"], record["original"], record["sequence"]) == ("IDENTITY_CONFLICT", other, 5)
     assert record["samples"] == 1
-    assert len(judged(driver.outputs)) == 1
+    assert len(validated_frames(driver.outputs)) == 1
 
 
 def test_validated_frames_are_the_same_but_for_their_verdict() -> None:
@@ -101,7 +101,7 @@ def test_validated_frames_are_the_same_but_for_their_verdict() -> None:
     driver = Driver([tag(1), tag(2)])
     output, latest = driver.frame(given_frame)
     assert (output.key, latest.topic) == (b"gw-north/0", topics.LATEST.name)
-    (found,) = judged([output])
+    (found,) = validated_frames([output])
     assert found.verdict is not None
     assert found.verdict.tolist() == [0, 0, 0]
     assert frame.encode(dataclasses.replace(found, verdict=None)) == frame.encode(given_frame)
@@ -127,14 +127,14 @@ def test_frames_of_a_newer_registry_wait_in_order_and_are_counted() -> None:
     driver.frame(make_frame([(1, 0.2, 1.0)], 1))
     driver.frame(make_frame([(1, 0.2, 1.0)], 1))
     driver.frame(make_frame([(1, 0.2, 9.0)], 1))
-    assert not judged(driver.outputs)
+    assert not validated_frames(driver.outputs)
     driver.timer(2.0)
     assert held(driver) == [0, 1]
     last = records(driver.outputs, topics.LANES)[-1]
     assert (last["duplicate_frames"], last["identity_conflicts"], last["frames"]) == (1, 1, 0)
     driver.publish([tag(2)], 2)
     driver.timer(3.5)
-    assert [each.sequence for each in judged(driver.outputs)] == [0, 1]
+    assert [each.sequence for each in validated_frames(driver.outputs)] == [0, 1]
     assert verdicts(driver.outputs) == ["GOOD", "GOOD"]
     driver.timer(5.0)
     assert held(driver) == []
@@ -145,7 +145,7 @@ def test_waiting_frames_go_before_the_next_one() -> None:
     driver.frame(make_frame([(2, 0.1, 1.0)], 0, registry_version=2))
     driver.publish([tag(2)], 2)
     driver.frame(make_frame([(1, 0.2, 1.0)], 1, registry_version=2))
-    assert [each.sequence for each in judged(driver.outputs)] == [0, 1]
+    assert [each.sequence for each in validated_frames(driver.outputs)] == [0, 1]
 
 
 @pytest.mark.parametrize(
@@ -153,18 +153,18 @@ def test_waiting_frames_go_before_the_next_one() -> None:
     [HoldConfig(max_frames=2), HoldConfig(max_bytes=300), HoldConfig(max_seconds=3.0)],
     ids=["frames", "bytes", "seconds"],
 )
-def test_beyond_its_bound_the_oldest_is_judged_with_what_is_known(bound: HoldConfig) -> None:
+def test_beyond_its_bound_the_oldest_is_validated_with_what_is_known(bound: HoldConfig) -> None:
     driver = Driver([tag(1)], dataclasses.replace(QUIET, hold=bound))
     for sequence in range(5):
         driver.frame(make_frame([(2, 0.1, 1.0)], sequence, registry_version=2), now_s=float(sequence))
     driver.timer(4.0)
-    count = len(judged(driver.outputs))
+    count = len(validated_frames(driver.outputs))
     assert 0 < count < 5
     assert set(verdicts(driver.outputs)) == {"UNKNOWN_TAG"}
     assert held(driver) == list(range(count, 5))
 
 
-def test_held_frames_are_judged_at_the_end_of_the_input() -> None:
+def test_held_frames_are_validated_at_the_end_of_the_input() -> None:
     driver = Driver([tag(1)])
     driver.frame(make_frame([(2, 0.1, 1.0)], 0, registry_version=2))
     driver.flush()
@@ -176,7 +176,7 @@ def test_a_held_frame_that_fails_is_kept_whole_and_the_next_goes_on(monkeypatch:
     driver = Driver([tag(1)])
     driver.frame(make_frame([(1, 0.1, 1.0)], 0, registry_version=2))
     driver.frame(make_frame([(1, 0.2, 1.0)], 1, registry_version=2))
-    whole = Lane.judge
+    whole = Lane.process
 
     def broken(self: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
         if arrived[0].frame.sequence == 0:
@@ -184,20 +184,20 @@ def test_a_held_frame_that_fails_is_kept_whole_and_the_next_goes_on(monkeypatch:
             raise RuntimeError(msg)
         return whole(self, arrived, now_us)
 
-    monkeypatch.setattr(Lane, "judge", broken)
+    monkeypatch.setattr(Lane, "process", broken)
     driver.publish([], 2)
-    with pytest.raises(TogetherError, match="2 frames of lane"):
+    with pytest.raises(MicroBatchError, match="2 frames of lane"):
         driver.timer(1.0)
     driver.restore()
     driver.timer(1.0)
     (record,) = records(driver.outputs, topics.REJECTED)
     assert (record["reason"], record["sequence"]) == ("PROCESSING_FAILED", 0)
     assert "RuntimeError: defect" in record["detail"]
-    assert [each.sequence for each in judged(driver.outputs)] == [1]
+    assert [each.sequence for each in validated_frames(driver.outputs)] == [1]
     assert driver.logic.counters["failures"] == 1
 
 
-def test_nothing_is_judged_before_the_registry_is_there() -> None:
+def test_nothing_is_validated_before_the_registry_is_there() -> None:
     logic = TelemetryLogic(QUIET)
     assert not logic.on_frame(frame.encode(make_frame([(1, 0.1, 1.0)])), ORIGIN, us(0.2))
     publish(logic, [tag(1)])
@@ -339,8 +339,8 @@ def test_restored_at_any_point_the_outputs_are_those_of_the_uninterrupted_run(se
 def test_state_that_is_not_touched_is_not_written_again() -> None:
     driver = Driver([tag(1)])
     driver.frame(make_frame([(1, 0.1, 1.0)], 0))
-    assert not driver.logic.take_changes("gw-north/0")
-    assert not driver.logic.take_changes("gw-elsewhere/0")
+    assert not driver.logic.drain_changes("gw-north/0")
+    assert not driver.logic.drain_changes("gw-elsewhere/0")
     driver.frame(make_frame([(1, 0.2, 1.0)], 0, stream="BACKFILL"))
     assert not [name for name in driver.state["gw-north/0"] if name.startswith("window/60")]
 
@@ -437,8 +437,10 @@ def test_epochs_do_not_mix() -> None:
     driver = Driver([tag(1)])
     driver.frame(make_frame([(1, 0.1, 1.0)], 0, epoch=1))
     driver.frame(make_frame([(1, 0.2, 1.0)], 0, epoch=2))
-    assert len(judged(driver.outputs)) == 2
-    assert {each.epoch for each in judged(driver.outputs)} == {UUID(int=(7 << 76) | (2 << 62) | n) for n in (1, 2)}
+    assert len(validated_frames(driver.outputs)) == 2
+    assert {each.epoch for each in validated_frames(driver.outputs)} == {
+        UUID(int=(7 << 76) | (2 << 62) | n) for n in (1, 2)
+    }
 
 
 @pytest.mark.parametrize("seed", range(2))

@@ -1,4 +1,4 @@
-"""Verdicts of samples: each reason at its edges, order inside a frame, and the vectorised checks against a plain judge."""
+"""Verdicts of samples: each reason at its edges, order inside a frame, and the vectorised checks against a plain validator."""
 
 from __future__ import annotations
 
@@ -17,12 +17,23 @@ from schemas import quality, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import MAX_SAMPLES, Frame
 from stages.config import ValidationConfig
-from tests.golden.support import QUIET, Driver, Sample, judged, logic_of, make_frame, records, seconds, tag, verdicts
+from tests.golden.support import (
+    QUIET,
+    Driver,
+    Sample,
+    logic_of,
+    make_frame,
+    records,
+    seconds,
+    tag,
+    validated_frames,
+    verdicts,
+)
 
 DAY_S = 86_400.0
 
 
-def judge(samples: Sequence[tuple[float, ...]], *tags: TagDefinition, **frame: object) -> list[str]:
+def verdicts_of(samples: Sequence[tuple[float, ...]], *tags: TagDefinition, **frame: object) -> list[str]:
     driver = Driver(tags or [tag(1)])
     driver.frame(make_frame(samples, **frame))  # type: ignore[arg-type]
     return verdicts(driver.outputs)
@@ -33,7 +44,7 @@ def judge(samples: Sequence[tuple[float, ...]], *tags: TagDefinition, **frame: o
 
 @pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
 def test_not_finite(value: float) -> None:
-    assert judge([(1, 0.0, value), (1, 0.1, 1.0)]) == ["NOT_FINITE", "GOOD"]
+    assert verdicts_of([(1, 0.0, value), (1, 0.1, 1.0)]) == ["NOT_FINITE", "GOOD"]
 
 
 @pytest.mark.parametrize(
@@ -51,7 +62,7 @@ def test_not_finite(value: float) -> None:
     ],
 )
 def test_representable(data_type: str, value: float, verdict: str) -> None:
-    assert judge([(1, 0.0, value)], tag(1, data_type=data_type)) == [verdict]
+    assert verdicts_of([(1, 0.0, value)], tag(1, data_type=data_type)) == [verdict]
 
 
 @pytest.mark.parametrize(
@@ -66,19 +77,21 @@ def test_representable(data_type: str, value: float, verdict: str) -> None:
     ],
 )
 def test_limits_and_normal_range_are_inclusive(value: float, verdict: str) -> None:
-    assert judge([(1, 0.0, value)], tag(1, limit_low=0.0, limit_high=100.0, eu_low=10.0, eu_high=90.0)) == [verdict]
+    assert verdicts_of([(1, 0.0, value)], tag(1, limit_low=0.0, limit_high=100.0, eu_low=10.0, eu_high=90.0)) == [
+        verdict
+    ]
 
 
 def test_a_limit_on_one_side() -> None:
-    assert judge([(1, 0.0, -5.0), (1, 0.1, 1e9)], tag(1, limit_low=0.0)) == ["OUT_OF_RANGE", "GOOD"]
+    assert verdicts_of([(1, 0.0, -5.0), (1, 0.1, 1e9)], tag(1, limit_low=0.0)) == ["OUT_OF_RANGE", "GOOD"]
 
 
-def test_future_is_judged_against_the_gateways_close_time() -> None:
-    assert judge([(1, 0.0, 1.0), (1, 15.0, 1.0), (1, 15.001, 1.0)], closed_s=10.0) == ["GOOD", "GOOD", "FUTURE"]
+def test_future_is_validated_against_the_gateways_close_time() -> None:
+    assert verdicts_of([(1, 0.0, 1.0), (1, 15.0, 1.0), (1, 15.001, 1.0)], closed_s=10.0) == ["GOOD", "GOOD", "FUTURE"]
 
 
-def test_too_old_is_judged_against_the_gateways_close_time() -> None:
-    assert judge([(1, 0.0, 1.0), (1, 1.0, 1.0)], closed_s=30 * DAY_S + 0.5) == ["TOO_OLD", "GOOD"]
+def test_too_old_is_validated_against_the_gateways_close_time() -> None:
+    assert verdicts_of([(1, 0.0, 1.0), (1, 1.0, 1.0)], closed_s=30 * DAY_S + 0.5) == ["TOO_OLD", "GOOD"]
 
 
 def test_bounds_can_be_configured() -> None:
@@ -93,17 +106,17 @@ def test_bounds_can_be_configured() -> None:
     ("clock", "verdict"), [("SYNCHRONISED", "GOOD"), ("UNKNOWN", "GOOD"), ("UNSYNCHRONISED", "DEGRADED_CLOCK")]
 )
 def test_clock(clock: str, verdict: str) -> None:
-    assert judge([(1, 0.0, 1.0)], clock=clock) == [verdict]
+    assert verdicts_of([(1, 0.0, 1.0)], clock=clock) == [verdict]
 
 
 @pytest.mark.parametrize("closed_s", [-1e18 / 1e6, 9e18 / 1e6 - 2e9, -3e9])
 def test_an_absurd_gateway_clock_is_survived(closed_s: float) -> None:
-    assert len(judge([(1, 0.0, 1.0)], closed_s=closed_s)) == 1
+    assert len(verdicts_of([(1, 0.0, 1.0)], closed_s=closed_s)) == 1
 
 
 def test_ownership() -> None:
     tags = (tag(1), tag(2, gateway_id="gw-other"), tag(3, site="south"), tag(4, retired=True))
-    found = judge([(1, 0, 1), (2, 0, 1), (3, 0, 1), (4, 0, 1), (5, 0, 1)], *tags)
+    found = verdicts_of([(1, 0, 1), (2, 0, 1), (3, 0, 1), (4, 0, 1), (5, 0, 1)], *tags)
     other, unknown = "GATEWAY_NOT_AUTHORISED", "UNKNOWN_TAG"
     assert found == ["GOOD", other, other, unknown, unknown]
 
@@ -117,12 +130,14 @@ def test_a_tag_is_owned_at_the_site_of_the_topic() -> None:
 @pytest.mark.parametrize("code", [quality.UNCERTAIN, quality.BAD, quality.BAD_SENSOR_FAILURE])
 def test_what_is_not_good_is_carried_whatever_its_value(code: int) -> None:
     strict = tag(1, limit_low=0.0, limit_high=1.0, max_rate=0.1, stuck_after_s=1.0)
-    found = judge([(1, 0, 0.5), (1, 1, 9e9, code), (1, 2, math.nan, code), (1, 3, math.inf, code), (1, 4, 0.5)], strict)
+    found = verdicts_of(
+        [(1, 0, 0.5), (1, 1, 9e9, code), (1, 2, math.nan, code), (1, 3, math.inf, code), (1, 4, 0.5)], strict
+    )
     assert found == ["GOOD", "DEGRADED_QUALITY", "DEGRADED_QUALITY", "NOT_FINITE", "GOOD"]
 
 
 def test_the_first_reason_counts() -> None:
-    assert judge([(1, 9.0, math.nan), (1, 9.0, 500.0)], tag(1, limit_high=1.0), closed_s=1.0) == [
+    assert verdicts_of([(1, 9.0, math.nan), (1, 9.0, 500.0)], tag(1, limit_high=1.0), closed_s=1.0) == [
         "NOT_FINITE",
         "FUTURE",
     ]
@@ -131,14 +146,14 @@ def test_the_first_reason_counts() -> None:
 # --- order ----------------------------------------------------------------------------------------------------------------
 
 
-def test_samples_of_a_tag_are_judged_in_order_of_time_whatever_their_position() -> None:
+def test_samples_of_a_tag_are_validated_in_order_of_time_whatever_their_position() -> None:
     ramp = [(1, at / 10, float(at)) for at in range(10)]
     random.Random(4).shuffle(ramp)
-    assert judge(ramp, tag(1, max_rate=10.0)) == ["GOOD"] * 10
+    assert verdicts_of(ramp, tag(1, max_rate=10.0)) == ["GOOD"] * 10
 
 
-def test_ties_are_judged_in_order_of_position() -> None:
-    found = judge([(1, 0.0, 0.0), (1, 1.0, 5.0), (1, 1.0, 1.0)], tag(1, max_rate=5.0))
+def test_ties_are_validated_in_order_of_position() -> None:
+    found = verdicts_of([(1, 0.0, 0.0), (1, 1.0, 5.0), (1, 1.0, 1.0)], tag(1, max_rate=5.0))
     assert found == ["GOOD", "GOOD", "RATE_OF_CHANGE"]
 
 
@@ -152,10 +167,12 @@ def test_a_dictionary_that_names_a_tag_twice_is_one_tag() -> None:
 
 
 def test_rate_allows_exactly_the_limit() -> None:
-    assert judge([(1, 0.0, 0.0), (1, 0.1, 0.1), (1, 0.2, 0.2), (1, 0.3, 0.3)], tag(1, max_rate=1.0)) == ["GOOD"] * 4
+    assert (
+        verdicts_of([(1, 0.0, 0.0), (1, 0.1, 0.1), (1, 0.2, 0.2), (1, 0.3, 0.3)], tag(1, max_rate=1.0)) == ["GOOD"] * 4
+    )
 
 
-def test_a_clock_that_is_set_back_is_judged_by_the_size_of_the_step() -> None:
+def test_a_clock_that_is_set_back_is_validated_by_the_size_of_the_step() -> None:
     driver = Driver([tag(1, max_rate=1.0)])
     driver.frame(make_frame([(1, 100.0, 50.0)], 0))
     driver.frame(make_frame([(1, 40.0, 0.0), (1, 41.0, 0.5)], 1, closed_s=101.0))
@@ -170,11 +187,11 @@ def test_streams_have_memories_of_their_own() -> None:
     assert verdicts(driver.outputs) == ["GOOD"] * 3
 
 
-# --- against a plain judge ------------------------------------------------------------------------------------------------
+# --- against a plain validator ------------------------------------------------------------------------------------------------
 
 
 @dataclass
-class PlainJudge:
+class PlainValidator:
     """One tag's rate and stuck checks, sample by sample."""
 
     definition: TagDefinition
@@ -182,7 +199,7 @@ class PlainJudge:
     run: tuple[float, float, float] | None = None
     found: list[str] = field(default_factory=list)
 
-    def judge(self, time_s: float, value: float) -> str:
+    def verdicts_of(self, time_s: float, value: float) -> str:
         limit_s, rate = self.definition.stuck_after_s, self.definition.max_rate
         low, high = self.definition.limit_low, self.definition.limit_high
         if not math.isfinite(value):
@@ -223,9 +240,9 @@ plain_samples = st.builds(
 
 @settings(max_examples=300, deadline=None)
 @given(st.lists(plain_samples, min_size=1, max_size=70), st.randoms(use_true_random=False), st.booleans())
-def test_checks_are_those_of_a_plain_judge(rows: list[Sample], chance: random.Random, crashing: bool) -> None:
+def test_checks_are_those_of_a_plain_validator(rows: list[Sample], chance: random.Random, crashing: bool) -> None:
     driver = Driver(PLAIN_TAGS, crashing=crashing and len(rows) < 20)
-    judges = {each.tag_id: PlainJudge(each) for each in PLAIN_TAGS}
+    validators = {each.tag_id: PlainValidator(each) for each in PLAIN_TAGS}
     sequence = 0
     while rows:
         size = chance.randint(1, 15)
@@ -235,7 +252,7 @@ def test_checks_are_those_of_a_plain_judge(rows: list[Sample], chance: random.Ra
         driver.frame(given_frame)
         expected = [""] * len(part)
         for at in sorted(range(len(part)), key=lambda at: (part[at].tag_id, part[at].time_s, at)):
-            expected[at] = judges[part[at].tag_id].judge(part[at].time_s, part[at].value)
+            expected[at] = validators[part[at].tag_id].verdicts_of(part[at].time_s, part[at].value)
         found = verdicts([output for output in driver.outputs if output.topic == topics.VALIDATED.name][-1:])
         assert [name.removesuffix("+LATE") for name in found] == expected
 
@@ -266,13 +283,13 @@ def test_a_bad_sample_never_costs_its_frame() -> None:
     driver = Driver([tag(1, limit_high=10.0), tag(2)])
     for sequence in range(300):
         driver.frame(make_frame([(1, sequence * 0.1, 99.0), (2, sequence * 0.1, 1.0)], sequence))
-    frames: list[Frame] = judged(driver.outputs)
+    frames: list[Frame] = validated_frames(driver.outputs)
     assert len(frames) == 300
     assert verdicts(driver.outputs) == ["OUT_OF_RANGE", "GOOD"] * 300
     assert len(records(driver.outputs, topics.REJECTED)) == 300
 
 
-def test_the_largest_frame_is_judged() -> None:
+def test_the_largest_frame_is_validated() -> None:
     logic = logic_of([tag(1)])
     driver = Driver([tag(1)])
     driver.logic = logic

@@ -9,5 +9,5 @@ def work(watch: DeviceWatch, clock_us: int | None) -> list[bytes]:
     """Score and learn what waits, as far as the device's clock allows; the Anomaly records that follow."""
     messages: list[bytes] = []
     while (found := watch.next(clock_us)) is not None:
-        messages += watch.judge(*found)
+        messages += watch.score_and_learn(*found)
     return messages

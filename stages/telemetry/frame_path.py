@@ -1,0 +1,120 @@
+"""The way of new frames through the stages of a lane: validation, windows, detection, last values, outputs.
+
+Called by `stages.telemetry.lane` with a micro-batch and the view of its tags. Only LIVE data reaches windows and
+detection, so a backlog raises no alarm.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas import frame, topics
+from schemas.definitions import Registry
+from schemas.frame import Stream
+from schemas.verdicts import LATE_FLAG
+from stages import rejects
+from stages.config import ValidationConfig
+from stages.detection.lane import LaneDetection
+from stages.intake.dedup import LaneDedup
+from stages.intake.lane_table import TagView
+from stages.intake.micro_batch import MicroBatch
+from stages.intake.segments import Segments
+from stages.outputs import Output
+from stages.telemetry.counters import LaneCounters
+from stages.telemetry.latest import LaneLatest
+from stages.telemetry.publisher import LanePublisher
+from stages.validation import checks
+from stages.validation.checks import Verdicts
+from stages.validation.tag_history import LaneHistories
+from stages.windows.block import Closed
+from stages.windows.event_windows import LaneWindows
+
+
+class FramePath:
+    """The stages of one lane in their order. It has no state of its own: that is the stages'."""
+
+    def __init__(
+        self,
+        config: ValidationConfig,
+        registry: Registry,
+        publisher: LanePublisher,
+        *,
+        dedup: LaneDedup,
+        counters: LaneCounters,
+        histories: LaneHistories,
+        latest: LaneLatest,
+        windows: LaneWindows,
+        detection: LaneDetection,
+    ) -> None:
+        self._config, self._registry, self._publisher = config, registry, publisher
+        self._dedup, self._counters, self._histories = dedup, counters, histories
+        self._latest, self._windows, self._detection = latest, windows, detection
+
+    def same_as_one_by_one(self, segments: Segments, view: TagView, stream: Stream) -> bool:
+        """Whether verdicts and windows of a micro-batch are those of its frames one after the other.
+
+        References of a tag follow the order of frames, so that must be the order of time; no frame may make another's
+        samples late; and a change of mode belongs to the moment when it is seen.
+        """
+        if not segments.orderly:
+            return False
+        return stream is not Stream.LIVE or (
+            self._windows.none_late_by_another(segments, view) and not self._detection.changes_mode(segments, view)
+        )
+
+    def process(self, batch: MicroBatch, segments: Segments, view: TagView, now_us: int) -> list[Output]:
+        """A micro-batch through all stages; what they have to say, validated frames first."""
+        first, stream = batch.first, batch.first.stream
+        self._counters.begin_lineage(first)
+        history = self._histories.of(stream, view)
+        found = checks.validate(segments, view, history, self._config, first.clock_status)
+        verdict = found.verdict
+        closed: list[Closed] = []
+        if stream is Stream.LIVE:
+            late = _repaired(segments, view, found, self._windows.fold(segments, view, found, now_us))
+            if late is not None:
+                verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
+            closed = self._windows.close()
+        outputs = self._validated(batch, _in_frame_order(verdict, segments), now_us, refused=found.accepted is not None)
+        if closed:
+            outputs += self._publisher.windows(closed)
+            self._detection.on_closed(closed, now_us)
+        self._latest.fold(segments, view, found)
+        if stream is Stream.LIVE:
+            outputs += self._detection.observe(self._latest, self._windows.clocks)
+        return outputs + self._publisher.due_latest(now_us)
+
+    def _validated(self, batch: MicroBatch, verdict: NDArray[np.uint8], now_us: int, *, refused: bool) -> list[Output]:
+        """The frames with their verdicts, shape (n,), and a record for each reason for which samples were refused."""
+        frames: list[bytes] = []
+        rejected: list[Output] = []
+        for each, own_verdict, time_us in batch.split(verdict):
+            frames.append(frame.with_verdicts(each.message, each.frame, own_verdict))
+            if refused:
+                rejected += rejects.samples(each.frame, own_verdict, time_us, self._registry, each.origin, now_us)
+            self._dedup.record(each.frame.key, each.frame.sequence, each.frame.checksum)
+            self._counters.count(each.frame)
+        first = batch.first
+        value = frame.bundle(first.gateway_id, first.lane, frames)
+        return [Output(topics.VALIDATED.name, first.lane_key.encode(), value), *rejected]
+
+
+def _repaired(
+    segments: Segments, view: TagView, found: Verdicts, late: NDArray[np.bool_] | None
+) -> NDArray[np.bool_] | None:
+    """Samples, shape (n,), whose windows the historian has to compute: late ones, and accepted ones of foreign tags."""
+    if not view.any_foreign:
+        return late
+    foreign = view.foreign[segments.entry]
+    if found.accepted is not None:
+        foreign = foreign & found.accepted
+    return foreign if late is None else foreign | late
+
+
+def _in_frame_order(verdict: NDArray[np.uint8], segments: Segments) -> NDArray[np.uint8]:
+    if segments.in_order:
+        return verdict
+    ordered = np.empty_like(verdict)
+    ordered[segments.position] = verdict
+    return ordered
