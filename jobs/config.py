@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from base import settings
 from base.settings import KafkaSettings, PostgresSettings
 from jobs.batching import BatchConfig
-from stages.commands.correlation import CommandConfig
+from stages.commands.config import CommandConfig
 from stages.config import TelemetryConfig
 
 

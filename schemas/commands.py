@@ -39,17 +39,19 @@ class CommandState(StrEnum):
     UNKNOWN = "UNKNOWN"
     """Nobody can say whether it was carried out; corrected by a late ack, never retried by the system."""
 
+    @property
+    def rank(self) -> int:
+        """Place in the order of progress, which a command only goes forward in; all outcomes are the last, and equal."""
+        return _RANK.get(self, len(_RANK))
 
-OUTCOMES = frozenset(
-    {
-        CommandState.SUCCEEDED,
-        CommandState.FAILED,
-        CommandState.REJECTED,
-        CommandState.EXPIRED,
-        CommandState.CANCELLED,
-        CommandState.UNKNOWN,
-    }
-)
+
+_RANK = {
+    CommandState.PENDING_APPROVAL: 0,
+    CommandState.ACCEPTED: 1,
+    CommandState.DELIVERED: 2,
+    CommandState.EXECUTING: 3,
+}
+OUTCOMES = frozenset(set(CommandState) - _RANK.keys())
 """States that end a command. UNKNOWN may still be corrected."""
 
 

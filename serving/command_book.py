@@ -17,12 +17,6 @@ from base.ids import Clock, now_us
 from schemas.commands import OUTCOMES, CommandAck, CommandRequest, CommandState, CommandStateRecord
 from serving.wakeup import Wakeup
 
-_RANK = {
-    CommandState.PENDING_APPROVAL: 0,
-    CommandState.ACCEPTED: 1,
-    CommandState.DELIVERED: 2,
-    CommandState.EXECUTING: 3,
-} | dict.fromkeys(OUTCOMES, 4)
 _MAX_PENDING = 64
 _SWEEP = 64
 
@@ -93,7 +87,7 @@ class CommandBook:
     def apply_ack(self, ack: CommandAck) -> None:
         """Fold a gateway's acknowledgement in; it is shown while it is ahead of the record."""
         entry = self._entry(ack.command_id)
-        if entry.ack is None or _RANK[ack.state] > _RANK[entry.ack.state]:
+        if entry.ack is None or ack.state.rank > entry.ack.state.rank:
             entry.ack = ack
             self._changed(ack.command_id, entry)
 
@@ -186,7 +180,7 @@ def _view(entry: _Entry) -> CommandView | None:
     else:
         return None
     ack = entry.ack
-    if ack is None or base.state in OUTCOMES or _RANK[ack.state] <= _RANK[base.state]:
+    if ack is None or base.state in OUTCOMES or ack.state.rank <= base.state.rank:
         return base
     if base.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:
         return base  # the gateway keeps it, and waits for the approval as well

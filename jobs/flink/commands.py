@@ -24,7 +24,10 @@ from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
 from schemas.verdicts import RecordReject
 from stages import rejects
-from stages.commands.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+from stages.commands.config import CommandConfig
+from stages.commands.correlation import CommandLogic
+from stages.commands.step import Note, Step
+from stages.commands.tracked import TrackedCommand
 from stages.outputs import Origin
 
 log = logging.getLogger(__name__)
@@ -79,9 +82,9 @@ class CommandsOperator(KeyedProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
         """What is due of the current command, unless the silence may have been this job's own."""
-        settled_us = self._opened_us + self._config.settle_ms * 1000
-        if self._clock() < settled_us:
-            ctx.timer_service().register_processing_time_timer(-(-settled_us // 1000))
+        silent_until_us = self._opened_us + self._config.startup_grace_ms * 1000
+        if self._clock() < silent_until_us:
+            ctx.timer_service().register_processing_time_timer(-(-silent_until_us // 1000))
             return []
         try:
             return list(self._apply(self._logic.on_timer(self._load(), self._clock()), ctx))
@@ -91,29 +94,29 @@ class CommandsOperator(KeyedProcessFunction):
             return []
 
     def _step(self, record: CommandRequest | CommandControl | CommandAck, site: str) -> Step:
-        memory, now_us = self._load(), self._clock()
+        command, now_us = self._load(), self._clock()
         if isinstance(record, CommandRequest):
-            return self._logic.on_request(memory, record, now_us)
+            return self._logic.on_request(command, record, now_us)
         if isinstance(record, CommandControl):
-            return self._logic.on_control(memory, record, now_us)
-        return self._logic.on_ack(memory, record, now_us, site=site)
+            return self._logic.on_control(command, record, now_us)
+        return self._logic.on_ack(command, record, now_us, site=site)
 
-    def _load(self) -> CommandMemory | None:
+    def _load(self) -> TrackedCommand | None:
         data = self._state.value()
-        return None if data is None else CommandMemory.from_bytes(data)
+        return None if data is None else TrackedCommand.from_bytes(data)
 
     def _apply(self, step: Step, ctx: Any) -> Iterator[Row]:
-        if step.memory is None:
+        if step.command is None:
             self._state.clear()
         else:
-            self._state.update(step.memory.to_bytes())
+            self._state.update(step.command.to_bytes())
         if step.next_timer_us is not None:
             # Rounded up: a timer that fires early finds nothing due.
             ctx.timer_service().register_processing_time_timer(-(-step.next_timer_us // 1000))
         self._note(step.notes, ctx)
         for state in step.states:
             yield Row(topics.STATES.name, str(state.command_id).encode(), state.encode())
-        site = step.memory.site if step.memory else ""
+        site = step.command.site if step.command else ""
         for again in step.resend:
             yield Row(topics.REQUESTS.for_site(site), str(again.device_id).encode(), again.encode())
 

@@ -8,7 +8,7 @@ from uuid import UUID
 from jobs.flink.commands import UNREADABLE, CommandsOperator, command_of
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
-from stages.commands.correlation import CommandConfig
+from stages.commands.config import CommandConfig
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, row
 

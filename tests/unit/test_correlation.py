@@ -19,7 +19,10 @@ from schemas.commands import (
     CommandStateRecord,
     ControlAction,
 )
-from stages.commands.correlation import CommandConfig, CommandLogic, CommandMemory, Note, Step
+from stages.commands.config import CommandConfig
+from stages.commands.correlation import CommandLogic
+from stages.commands.step import Note, Step
+from stages.commands.tracked import TrackedCommand
 
 S = 1_000_000
 START = 1_800_000_000 * S
@@ -59,7 +62,7 @@ class Bench:
 
     def __init__(self, config: CommandConfig = CONFIG) -> None:
         self.logic = CommandLogic(config)
-        self.memory: bytes | None = None
+        self.stored: bytes | None = None
         self.now_us = START
         self.records: list[CommandStateRecord] = []
         self.notes: list[Note] = []
@@ -68,13 +71,13 @@ class Bench:
 
     def feed(self, *inputs: Input) -> Bench:
         for item in inputs:
-            memory = self._load()
+            command = self._load()
             if isinstance(item, CommandRequest):
-                self._took(self.logic.on_request(memory, item, self.now_us))
+                self._took(self.logic.on_request(command, item, self.now_us))
             elif isinstance(item, CommandControl):
-                self._took(self.logic.on_control(memory, item, self.now_us))
+                self._took(self.logic.on_control(command, item, self.now_us))
             else:
-                self._took(self.logic.on_ack(memory, item, self.now_us, site="north"))
+                self._took(self.logic.on_ack(command, item, self.now_us, site="north"))
         return self
 
     def advance(self, seconds: float) -> Bench:
@@ -97,11 +100,11 @@ class Bench:
         """States in order, repetitions left out."""
         return [state for state, _ in itertools.groupby(record.state for record in self.records)]
 
-    def _load(self) -> CommandMemory | None:
-        return None if self.memory is None else CommandMemory.from_bytes(self.memory)
+    def _load(self) -> TrackedCommand | None:
+        return None if self.stored is None else TrackedCommand.from_bytes(self.stored)
 
     def _took(self, step: Step) -> None:
-        self.memory = None if step.memory is None else step.memory.to_bytes()
+        self.stored = None if step.command is None else step.command.to_bytes()
         self.records += step.states
         self.notes += step.notes
         self.resent += step.resend
@@ -149,7 +152,7 @@ def test_a_request_after_its_orphan_goes_on_from_the_orphans_version() -> None:
 
 def test_a_control_without_a_request_is_forgotten() -> None:
     bench = Bench().feed(control(ControlAction.CANCEL)).advance(60)
-    assert bench.memory is None
+    assert bench.stored is None
     assert bench.records == []
 
 
@@ -303,22 +306,22 @@ def test_a_control_after_the_outcome_is_named() -> None:
 
 def test_an_ended_command_is_forgotten_after_the_retention() -> None:
     bench = Bench().feed(request(), ack(SUCCEEDED)).advance(CONFIG.retention_ms / 1000 - 1)
-    assert bench.memory is not None
+    assert bench.stored is not None
     forgotten = bench.advance(1)
-    assert (forgotten.memory, forgotten.timer_us) == (None, None)
+    assert (forgotten.stored, forgotten.timer_us) == (None, None)
 
 
 def test_a_timer_that_is_not_due_does_nothing() -> None:
     logic = CommandLogic(CONFIG)
-    memory = logic.on_request(None, request(), START).memory
-    step = logic.on_timer(memory, START + 1)
+    command = logic.on_request(None, request(), START).command
+    step = logic.on_timer(command, START + 1)
     assert (step.states, step.resend, step.next_timer_us) == ([], [], START + CONFIG.resend_after_ms * 1000)
-    assert logic.on_timer(None, START).memory is None
+    assert logic.on_timer(None, START).command is None
 
 
 def test_state_of_another_version_is_refused() -> None:
     with pytest.raises(ValueError, match="version 9"):
-        CommandMemory.from_bytes(b"\x09{}")
+        TrackedCommand.from_bytes(b"\x09{}")
 
 
 def test_settings_are_checked() -> None:
@@ -339,7 +342,7 @@ def test_whatever_comes_versions_grow_and_gateway_outcomes_stand(script: list[In
     bench = Bench()
     for item in script:
         bench.advance(item) if isinstance(item, float) else bench.feed(item)
-        if bench.memory is not None:
+        if bench.stored is not None:
             assert bench.timer_us is not None, "a remembered command is waited for or forgotten some day"
     assert [record.version for record in bench.records] == list(range(1, len(bench.records) + 1))
     requests = [record for record in bench.records if record.name]

@@ -1,0 +1,95 @@
+"""What is remembered of a command between records: the keyed state of the commands job."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, TypeVar
+from uuid import UUID
+
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord
+
+T = TypeVar("T")
+
+STATE_VERSION = 1
+
+
+@dataclass(kw_only=True, slots=True)
+class TrackedCommand:
+    """What is known of one command; the job keeps it as bytes between calls.
+
+    `request` is None while only acks or controls have come.
+    """
+
+    request: CommandRequest | None = None
+    state: CommandState = CommandState.ACCEPTED
+    version: int = 0
+    attempt: int = 1
+    detail: str = ""
+    readback: dict[str, float] = field(default_factory=dict)
+    late_acks: int = 0
+    duplicate_acks: int = 0
+    inferred: bool = False
+    """The state is this side's conclusion, not the gateway's word."""
+    delivered: bool = False
+    cancel_requested: bool = False
+    approval: CommandControl | None = None
+    seen_acks: list[str] = field(default_factory=list)
+    waiting_acks: list[CommandAck] = field(default_factory=list)
+    waiting_controls: list[CommandControl] = field(default_factory=list)
+    site: str = ""
+    changed_us: int = 0
+    """When it came into its state; duplicates and late words do not count, or they would prolong it for ever."""
+    sent_us: int = 0
+    first_seen_us: int = 0
+
+    def record(self, now_us: int) -> CommandStateRecord:
+        """The record of a command whose request is self."""
+        request = self.request
+        assert request is not None
+        return CommandStateRecord(
+            command_id=request.command_id,
+            version=self.version,
+            state=self.state,
+            device_id=request.device_id,
+            gateway_id=request.gateway_id,
+            site=request.site,
+            name=request.name,
+            parameters=request.parameters,
+            submitted_by=request.submitted_by,
+            submitted_us=request.submitted_us,
+            expires_us=request.expires_us,
+            updated_us=now_us,
+            attempt=self.attempt,
+            detail=self.detail,
+            readback=self.readback,
+            late_acks=self.late_acks,
+            duplicate_acks=self.duplicate_acks,
+        )
+
+    def to_bytes(self) -> bytes:
+        """Versioned bytes for keyed state."""
+        plain = dataclasses.asdict(self)
+        return bytes([STATE_VERSION]) + json.dumps(plain, default=str, separators=(",", ":")).encode()
+
+    @classmethod
+    def from_bytes(cls, data: bytes) -> TrackedCommand:
+        """Inverse of `to_bytes`; raises ValueError for a version this code does not know."""
+        if data[0] != STATE_VERSION:
+            msg = f"command state of version {data[0]}, not {STATE_VERSION}"
+            raise ValueError(msg)
+        plain: dict[str, Any] = json.loads(data[1:])
+        plain["state"] = CommandState(plain["state"])
+        plain["request"] = _from_plain(CommandRequest.from_record, plain["request"])
+        plain["approval"] = _from_plain(CommandControl.from_record, plain["approval"])
+        plain["waiting_acks"] = [_from_plain(CommandAck.from_record, ack) for ack in plain["waiting_acks"]]
+        plain["waiting_controls"] = [
+            _from_plain(CommandControl.from_record, control) for control in plain["waiting_controls"]
+        ]
+        return cls(**plain)
+
+
+def _from_plain(make: Callable[[dict[str, Any]], T], plain: dict[str, Any] | None) -> T | None:
+    return None if plain is None else make({**plain, "command_id": UUID(plain["command_id"])})
