@@ -22,7 +22,7 @@ from typing import Any
 
 import psycopg
 
-from base import logs, signals
+from base import heartbeat, logs, signals
 from base.errors import MillraceError
 from base.settings import PlatformSettings, StorageSettings, load, local_config
 from connectors.postgres.database import StoreUnavailable, connect, unavailable
@@ -36,6 +36,8 @@ log = logging.getLogger(__name__)
 Connection = psycopg.Connection[Any]
 _LOCK = 7_161_511_004
 _RETRY_S = 2.0
+_LONGEST_TASK_S = 6 * 3600.0
+"""Indexing a large partition, or dropping many."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -106,10 +108,16 @@ class Maintenance:
         return dirty.waiting(self._connection)
 
 
-def run_tasks(tasks: Sequence[Task], stop: threading.Event, clock: Callable[[], float] = time.monotonic) -> None:
-    """Run each task at its period until `stop` is set; raises what they raise."""
+def run_tasks(
+    tasks: Sequence[Task],
+    stop: threading.Event,
+    clock: Callable[[], float] = time.monotonic,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
+    """Run each task at its period until `stop` is set, and `tick` before each round; raises what they raise."""
     due = dict.fromkeys((task.name for task in tasks), clock())
     while not stop.is_set():
+        tick()
         for task in tasks:
             if stop.is_set():
                 return
@@ -119,16 +127,17 @@ def run_tasks(tasks: Sequence[Task], stop: threading.Event, clock: Callable[[], 
         stop.wait(max(0.0, min(due.values()) - clock()))
 
 
-def serve(dsn: str, storage: StorageSettings, stop: threading.Event) -> None:
-    """Maintain until `stop` is set, through outages of the database."""
+def serve(dsn: str, storage: StorageSettings, stop: threading.Event, tick: Callable[[], None] = lambda: None) -> None:
+    """Maintain until `stop` is set, through outages of the database; `tick` is called whenever the loop goes round."""
     down = False
     while not stop.is_set():
+        tick()
         try:
             with connect(dsn, application="maintenance", autocommit=True) as connection:
-                if _alone(connection, stop):
+                if _alone(connection, stop, tick):
                     log.info("maintenance runs")
                     down = False
-                    run_tasks(Maintenance(connection, storage).tasks(), stop)
+                    run_tasks(Maintenance(connection, storage).tasks(), stop, tick=tick)
         except (psycopg.Error, StoreUnavailable, MigrationError) as error:
             if not down:
                 detail = unavailable(error) if isinstance(error, psycopg.Error) else error
@@ -137,10 +146,11 @@ def serve(dsn: str, storage: StorageSettings, stop: threading.Event) -> None:
             stop.wait(_RETRY_S)
 
 
-def _alone(connection: Connection, stop: threading.Event) -> bool:
+def _alone(connection: Connection, stop: threading.Event, tick: Callable[[], None]) -> bool:
     """Wait until no other instance maintains this database; False when stopped first."""
     waited = False
     while not stop.is_set():
+        tick()
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (_LOCK,)).fetchone()
         if row is not None and row[0]:
             return True
@@ -162,7 +172,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MillraceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    serve(platform.postgres.dsn, platform.storage, signals.stop_event())
+    beat = heartbeat.from_environment(patience_s=_LONGEST_TASK_S)
+    serve(platform.postgres.dsn, platform.storage, signals.stop_event(), beat.tick)
     log.info("maintenance stopped")
     return 0
 

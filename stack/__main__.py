@@ -11,12 +11,14 @@ import sys
 
 from base.errors import ConfigError
 from stack import config as configuration
-from stack import deploy, jobs, lifecycle, postgres, status
+from stack import deploy, jobs, lifecycle, line, postgres, status
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.lifecycle import Progress
 from stack.services import select
 from stack.supervisor import Supervisor, log_file
+
+_WAIT_S = 300.0
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -52,9 +54,11 @@ def _down(config: StackConfig, _: argparse.Namespace) -> int:
 
 
 def _status(config: StackConfig, options: argparse.Namespace) -> int:
+    if options.wait is not None:
+        line.wait_up(config, options.wait)
     found = status.collect(config)
     print(json.dumps(found, indent=2, default=str) if options.json else status.text(found))
-    return 0 if found["running"] else 3
+    return status.exit_status(found["line"]["state"])
 
 
 def _logs(config: StackConfig, options: argparse.Namespace) -> int:
@@ -132,7 +136,19 @@ def _parser() -> argparse.ArgumentParser:
     down = commands.add_parser("down", help="stop everything")
     down.set_defaults(run=_down)
 
-    state = commands.add_parser("status", help="services, jobs, accounting")
+    state = commands.add_parser(
+        "status",
+        help="is the line up, and if not, why; services, jobs, accounting",
+        epilog="exit status: 0 the line is up, 3 nothing runs, 4 it is degraded or down",
+    )
+    state.add_argument(
+        "--wait",
+        nargs="?",
+        type=float,
+        const=_WAIT_S,
+        metavar="SECONDS",
+        help=f"first wait until the line is up, at most so long (default {_WAIT_S:.0f})",
+    )
     state.add_argument("--json", action="store_true", help="for programs")
     state.set_defaults(run=_status)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import sys
+import time
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -20,10 +21,14 @@ import yaml
 from stack import java
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import PreflightError
-from stack.flink_rest import FlinkRest
+from stack.flink_rest import FlinkRest, FlinkUnavailableError
+from stack.health import probes
+from stack.health.answer import READY, Health, silent, unknown
 
 _CONF = ROOT / "flink-conf"
 _LIB = TOOLS / "flink-lib"
+# Beats come every half second; one that is older than ten seconds makes Flink forget the TaskManager.
+_HEARTBEAT_MAX_AGE_S = 6.0
 
 
 @cache
@@ -131,14 +136,21 @@ def prepare(config: StackConfig) -> None:
         (conf_dir(config) / source.name).write_text(source.read_text())
 
 
-def jobmanager_ready(config: StackConfig) -> bool:
-    """Whether the JobManager answers."""
-    return FlinkRest(config.flink_url).alive()
+def jobmanager_health(config: StackConfig) -> Health:
+    """Whether the JobManager answers; 503 while its dispatcher starts."""
+    return probes.http_health(config.host, config.ports.flink_rest, "/overview")
 
 
-def taskmanager_ready(config: StackConfig, index: int) -> bool:
-    """Whether the TaskManager is registered."""
-    return taskmanager_id(index) in FlinkRest(config.flink_url).taskmanagers()
+def taskmanager_health(config: StackConfig, index: int) -> Health:
+    """Whether the JobManager hears of the TaskManager; it is not told by the TaskManager itself, whose page of metrics costs a second."""
+    try:
+        ages_s = FlinkRest(config.flink_url, timeout_s=probes.TIMEOUT_S).heartbeat_ages_s(time.time())
+    except FlinkUnavailableError:
+        return unknown("the JobManager does not answer")
+    age_s = ages_s.get(taskmanager_id(index))
+    if age_s is None:
+        return silent("not registered at the JobManager")
+    return READY if age_s <= _HEARTBEAT_MAX_AGE_S else silent(f"last heartbeat at the JobManager {age_s:.0f} s ago")
 
 
 def _machine_settings(config: StackConfig) -> dict[str, Any]:

@@ -11,7 +11,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from stack.errors import StackError
@@ -33,6 +33,8 @@ class FlinkJob:
     name: str
     state: str
     start_time_ms: int
+    # Whether every task runs; a job is RUNNING as soon as it is scheduled.
+    all_running: bool = field(default=False, compare=False)
 
     @property
     def live(self) -> bool:
@@ -63,11 +65,23 @@ class FlinkRest:
             return {}
         return {row["id"]: int(row["freeSlots"]) for row in rows}
 
+    def heartbeat_ages_s(self, now_s: float) -> dict[str, float]:
+        """Seconds since the newest heartbeat of every registered TaskManager, at Unix time `now_s`."""
+        rows = self._call("/taskmanagers")["taskmanagers"]
+        # Its name says an age, its value is the time of the beat in milliseconds.
+        return {row["id"]: now_s - int(row["timeSinceLastHeartbeat"]) / 1000 for row in rows}
+
     def jobs(self) -> list[FlinkJob]:
         """All jobs that the JobManager remembers, newest first."""
         rows = self._call("/jobs/overview")["jobs"]
         jobs = [
-            FlinkJob(id=row["jid"], name=row["name"], state=row["state"], start_time_ms=int(row["start-time"]))
+            FlinkJob(
+                id=row["jid"],
+                name=row["name"],
+                state=row["state"],
+                start_time_ms=int(row["start-time"]),
+                all_running=0 < row["tasks"]["total"] == row["tasks"]["running"],
+            )
             for row in rows
         ]
         return sorted(jobs, key=lambda job: -job.start_time_ms)
@@ -89,6 +103,12 @@ class FlinkRest:
         """What the job failed of last; empty when it never did."""
         entries = self._call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
         return str(entries[0].get("stacktrace", "")) if entries else ""
+
+    def failed_on(self, job_id: str) -> set[str]:
+        """Ids of the TaskManagers on which the job's tasks failed last; empty when none did, or when it did not fail there."""
+        entries = self._call(f"/jobs/{job_id}/exceptions").get("exceptionHistory", {}).get("entries", [])
+        causes = [entries[0], *entries[0].get("concurrentExceptions", [])] if entries else []
+        return {str(cause["taskManagerId"]) for cause in causes if cause.get("taskManagerId")}
 
     def restarts(self, job_id: str) -> int:
         """How often the job's tasks were started again; at once, unlike the metric of that name, which lags by ten seconds."""

@@ -2,7 +2,7 @@
 
 A standalone Flink session keeps its jobs in the JobManager's memory. When that process dies, supervisord restarts it empty; the
 keeper sees a known job missing and submits it from its newest checkpoint. A job that somebody stopped on purpose through
-`stack.jobs.stop` has no last run and is left alone.
+`stack.jobs.stop` has no last run and is left alone. The watch of the services looks after this process, and this process after it.
 """
 
 from __future__ import annotations
@@ -11,13 +11,17 @@ import logging
 import time
 from collections.abc import Callable
 
-from base import logs
+from base import heartbeat, logs
 from stack import jobs
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
+from stack.health.watch import Watch
+from stack.services import HEALTH_WATCH, all_services
 
 _PERIOD_S = 2.0
+# A deployment holds the right to submit for minutes.
+_PATIENCE_S = 1800.0
 _log = logging.getLogger("stack.keeper")
 
 
@@ -38,7 +42,11 @@ def main() -> None:
     """Check until stopped."""
     logs.configure("job-keeper")
     config = load()
+    beat = heartbeat.from_environment(patience_s=_PATIENCE_S)
+    watch = Watch(config, (service for service in all_services(config) if service.name == HEALTH_WATCH))
     while True:
+        beat.tick()
+        watch.round()
         try:
             check_once(config)
         except FlinkUnavailableError as error:

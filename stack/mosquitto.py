@@ -6,11 +6,12 @@ Anonymous, and on the loopback interface only. Nothing is persisted: Sparkplug r
 from __future__ import annotations
 
 import shutil
-import socket
 from pathlib import Path
 
 from stack.config import StackConfig
 from stack.errors import PreflightError
+from stack.health import probes
+from stack.health.answer import Health
 
 
 def config_file(config: StackConfig) -> Path:
@@ -42,15 +43,6 @@ def prepare(config: StackConfig) -> None:
     config_file(config).write_text("\n".join(rows) + "\n")
 
 
-def ready(config: StackConfig) -> bool:
-    """Whether the listener accepts connections."""
-    return accepts(config.host, config.ports.mosquitto)
-
-
-def accepts(host: str, port: int) -> bool:
-    """Whether something accepts TCP connections there."""
-    try:
-        with socket.create_connection((host, port), timeout=1):
-            return True
-    except OSError:
-        return False
+def health(config: StackConfig) -> Health:
+    """Whether the broker takes a client."""
+    return probes.mqtt_health(config.host, config.ports.mosquitto)

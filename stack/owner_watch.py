@@ -7,7 +7,7 @@ import time
 
 import psutil
 
-from base import logs
+from base import heartbeat, logs
 from stack.config import load
 from stack.supervisor import Supervisor
 
@@ -18,7 +18,9 @@ def main() -> None:
     """Wait for the owner's end, then shut supervisord (and this process with it) down."""
     logs.configure("owner-watch")
     config = load()
+    beat = heartbeat.from_environment(patience_s=60.0)
     while psutil.pid_exists(config.owner_pid):
+        beat.tick()
         time.sleep(_PERIOD_S)
     logging.getLogger("stack.owner_watch").warning(
         "owner is gone, shutting down", extra={"owner_pid": config.owner_pid}

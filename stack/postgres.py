@@ -19,6 +19,8 @@ from psycopg import sql
 
 from stack.config import StackConfig
 from stack.errors import PreflightError, StepError
+from stack.health import probes
+from stack.health.answer import Health
 
 DATABASE = "millrace"
 OWNER = "millrace"
@@ -134,13 +136,9 @@ def prepare(config: StackConfig) -> None:
             shutil.chown(path, user, _group(user))
 
 
-def ready(config: StackConfig) -> bool:
-    """Whether the server takes connections."""
-    try:
-        with psycopg.connect(superuser_dsn(config), connect_timeout=2):
-            return True
-    except psycopg.OperationalError:
-        return False
+def health(config: StackConfig) -> Health:
+    """Whether the server answers a query."""
+    return probes.postgres_health(superuser_dsn(config))
 
 
 def create_database(config: StackConfig) -> str:

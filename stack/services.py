@@ -1,6 +1,6 @@
-"""The table of services: what runs, in which order it starts, how its readiness is seen.
+"""The table of services: what runs, in which order it starts, how it is asked for its health and how long it may be silent.
 
-Called by `supervisor` (renders it), `lifecycle` (starts and stops it) and `status`.
+Called by `supervisor` (renders it), `lifecycle` (starts and stops it), `health.watch` (watches it) and `status`.
 """
 
 from __future__ import annotations
@@ -12,10 +12,13 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from base import heartbeat
 from registry.plant import GatewaySpec
-from stack import flink, kafka, mosquitto, postgres, render, serving_health
+from stack import flink, kafka, mosquitto, postgres, render
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
+from stack.health import probes
+from stack.health.answer import Answer, Health
 from stack.plant import read_gateways
 from stack.programs import program
 
@@ -23,6 +26,11 @@ from stack.programs import program
 _POLITE = 5
 # Who writes stops before what it writes to; the job keeper first of all (0), or it would bring the jobs back.
 _WRITERS, FLINK, _STORES = 1, 4, 6
+# Seconds of silence after which a service is restarted. A collection in Python takes milliseconds, but a busy machine may not let a
+# process run for some seconds. Stores and Flink have more to lose by a restart than by waiting: after a pause of a minute (a full
+# collection, a virtual machine that moves) they are back sooner than after a recovery.
+_BRIEF_S, _SHORT_S, _LONG_S = 12.0, 20.0, 90.0
+HEALTH_WATCH, JOB_KEEPER = "health-watch", "job-keeper"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +39,7 @@ class Service:
 
     name: str
     command: tuple[str, ...]
-    ready: Callable[[StackConfig], bool]
+    health: Callable[[StackConfig], Health]
     # Services start in ascending `stage` and stop in ascending `stop_stage`; within one all at once.
     stage: int
     stop_stage: int
@@ -41,10 +49,17 @@ class Service:
     nice: int = 0
     stop_signal: str = "TERM"
     stop_wait_s: int = 20
-    # An upper bound for slow machines, not an expectation.
+    # Upper bounds for slow machines, not expectations: until `up` gives up, and until a process that never answered is replaced.
     ready_timeout_s: float = 180
+    start_grace_s: float = 180
+    # How long it may be silent once it has answered.
+    grace_s: float = _SHORT_S
     doc: str = ""
     address: str = ""
+
+    def ready(self, config: StackConfig) -> bool:
+        """Whether it answers and can do its work."""
+        return self.health(config).answer is Answer.READY
 
 
 def all_services(config: StackConfig) -> tuple[Service, ...]:
@@ -78,8 +93,11 @@ def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
             stage=1,
             stop_stage=_STORES + 1,
             command=kafka.command(config),
-            ready=kafka.ready,
+            health=kafka.health,
             stop_wait_s=40,
+            grace_s=_LONG_S,
+            # After a crash it reads its newest segments again.
+            start_grace_s=600,
             doc="Kafka broker",
             address=config.bootstrap_servers,
         ),
@@ -88,7 +106,9 @@ def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
             stage=1,
             stop_stage=_STORES,
             command=postgres.command(config),
-            ready=postgres.ready,
+            health=postgres.health,
+            grace_s=_LONG_S,
+            start_grace_s=600,
             user=postgres.system_user(),
             # SIGINT is PostgreSQL's fast shutdown: it ends sessions and writes a checkpoint.
             stop_signal="INT",
@@ -102,7 +122,7 @@ def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
             stage=1,
             stop_stage=_STORES,
             command=mosquitto.command(config),
-            ready=mosquitto.ready,
+            health=mosquitto.health,
             doc="MQTT broker",
             address=f"{config.host}:{port.mosquitto}",
         ),
@@ -115,7 +135,8 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
         stage=1,
         stop_stage=FLINK + 1,
         command=flink.jobmanager_command(config),
-        ready=flink.jobmanager_ready,
+        health=flink.jobmanager_health,
+        grace_s=_LONG_S,
         environment=flink.environment(config, "jobmanager"),
         directory=flink.tmp_dir(config),
         nice=_POLITE,
@@ -131,7 +152,8 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
             stage=1 if index <= reserved else 3,
             stop_stage=FLINK,
             command=flink.taskmanager_command(config, index),
-            ready=partial(flink.taskmanager_ready, index=index),
+            health=partial(flink.taskmanager_health, index=index),
+            grace_s=_LONG_S,
             environment=flink.environment(config, flink.taskmanager_id(index)),
             nice=0 if index <= reserved else _POLITE,
             doc="Flink TaskManager" + (" (commands)" if index <= reserved else ""),
@@ -150,7 +172,9 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         stop_stage=_WRITERS,
         command=(sys.executable, "-m", "simulator", "--config", str(render.simulator_file(config))),
         nice=_POLITE,
-        ready=partial(_admin_ready, port=config.ports.simulator_admin),
+        health=partial(_admin_health, port=config.ports.simulator_admin),
+        # It stands for the machines: nobody restarts a machine that is slow.
+        grace_s=_LONG_S,
         doc="simulated machines",
         address=f"opc.tcp://{config.host}:{config.ports.opcua}",
     )
@@ -159,7 +183,8 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         stage=2,
         stop_stage=_WRITERS,
         **_deployed(config, "serving", "serving", render.serving_file(config)),
-        ready=serving_health.ready,
+        health=_serving_health,
+        grace_s=_BRIEF_S,
         doc="gRPC server",
         address=config.serving_address,
     )
@@ -169,7 +194,8 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         stop_stage=_WRITERS,
         **_deployed(config, "historian", "historian.maintenance", render.platform_file(config)),
         nice=_POLITE,
-        ready=lambda _: True,
+        health=partial(_beat_health, name="maintenance"),
+        environment=_beat_environment(config, "maintenance"),
         doc="repairs windows, makes and indexes partitions, drops old data",
     )
     return (simulator, *_gateways(config), serving, maintenance)
@@ -189,7 +215,7 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, port: int) -> Service:
         stop_stage=_WRITERS + 1,
         **_deployed(config, "gateway", "edge", render.gateway_file(config, gateway.id)),
         nice=_POLITE,
-        ready=partial(_admin_ready, port=port),
+        health=partial(_admin_health, port=port),
         stop_wait_s=30,
         doc=f"gateway of site {gateway.site}",
         address=f"http://{config.host}:{port}",
@@ -197,27 +223,19 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, port: int) -> Service:
 
 
 def _keepers(config: StackConfig) -> tuple[Service, ...]:
+    """Who looks after the others. The watch of the services and the keeper of the jobs look after each other."""
     services = [
-        Service(
-            name="job-keeper",
-            stage=4,
-            stop_stage=0,
-            command=(sys.executable, "-m", "stack.keeper"),
-            ready=lambda _: True,
-            nice=_POLITE,
-            environment=render.instance_environment(config),
-            doc="resubmits jobs that a restarted JobManager forgot",
-        )
+        _keeper(config, JOB_KEEPER, "stack.keeper", doc="heals jobs that Flink forgot, that fail or that stand still"),
+        _keeper(config, HEALTH_WATCH, "stack.health.watch", doc="restarts services that do not answer"),
     ]
     if config.owner_pid:
         services.append(
-            Service(
-                name="owner-watch",
+            _keeper(
+                config,
+                "owner-watch",
+                "stack.owner_watch",
                 stage=0,
                 stop_stage=_STORES + 2,
-                command=(sys.executable, "-m", "stack.owner_watch"),
-                ready=lambda _: True,
-                environment=render.instance_environment(config),
                 doc="stops this instance when its owner is gone",
             )
         )
@@ -229,5 +247,35 @@ def _deployed(config: StackConfig, deployable: str, module: str, config_file: Pa
     return {"command": found.module(module, "--config", str(config_file)), "directory": found.directory}
 
 
-def _admin_ready(config: StackConfig, port: int) -> bool:
-    return mosquitto.accepts(config.host, port)
+def _keeper(config: StackConfig, name: str, module: str, *, doc: str, stage: int = 4, stop_stage: int = 0) -> Service:
+    return Service(
+        name=name,
+        stage=stage,
+        stop_stage=stop_stage,
+        command=(sys.executable, "-m", module),
+        nice=_POLITE,
+        health=partial(_beat_health, name=name),
+        environment=render.instance_environment(config) | _beat_environment(config, name),
+        doc=doc,
+    )
+
+
+def heartbeat_file(config: StackConfig, name: str) -> Path:
+    """Where a service that listens on no port shows that it lives."""
+    return config.run / "heartbeats" / name
+
+
+def _beat_environment(config: StackConfig, name: str) -> dict[str, str]:
+    return {heartbeat.VARIABLE: str(heartbeat_file(config, name))}
+
+
+def _beat_health(config: StackConfig, name: str) -> Health:
+    return probes.heartbeat_health(heartbeat_file(config, name))
+
+
+def _admin_health(config: StackConfig, port: int) -> Health:
+    return probes.http_health(config.host, port)
+
+
+def _serving_health(config: StackConfig) -> Health:
+    return probes.grpc_health(config.serving_address)

@@ -1,30 +1,43 @@
-"""What `status` shows: services, jobs and the accounting, as a table for people or as JSON for programs."""
+"""What `status` shows: whether the line is up, services, jobs and the accounting, as a table for people or as JSON for programs."""
 
 from __future__ import annotations
 
+from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Any
 
 from base.settings import KafkaSettings
 from historian import accounting
-from stack import jobs, postgres
+from stack import jobs, line, postgres
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
+from stack.healing import record as healing
+from stack.health import record as health
+from stack.line_state import LineState, State
 from stack.services import all_services
 from stack.supervisor import Supervisor, restarts
 
+_SHOWN_STEPS = 8
 
-def collect(config: StackConfig) -> dict[str, Any]:
-    """Everything, with plain values only."""
-    states, ended = Supervisor(config).states(), restarts(config)
+
+def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, Any]:
+    """Everything, with plain values only. Takes some seconds when a service does not answer."""
+    now = now or datetime.now(UTC)
+    found, answers = line.ask(config)
+    states, ended = {}, restarts(config)
+    if found.state is not State.STOPPED and answers:
+        states = Supervisor(config).states()
     rows = []
     for service in all_services(config):
-        state = states.get(service.name)
+        state, health = states.get(service.name), answers.get(service.name)
         rows.append(
             {
                 "name": service.name,
                 "what": service.doc,
                 "state": state.state if state else "STOPPED",
+                "health": str(health.answer) if health else "",
+                "detail": health.detail if health else "",
                 "pid": state.pid if state else 0,
                 "uptime_s": state.uptime_s if state else 0,
                 "restarts": ended.get(service.name, 0),
@@ -32,11 +45,39 @@ def collect(config: StackConfig) -> dict[str, Any]:
             }
         )
     return {
-        "running": bool(states),
+        "running": found.state is not State.STOPPED,
+        "line": line_rows(config, found, now),
+        "healing": _healing(config),
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "accounting": _accounting(config, up=bool(states)),
     }
+
+
+def line_rows(config: StackConfig, found: LineState, now: datetime) -> dict[str, Any]:
+    """State of the line with plain values; `since` is empty while nothing runs."""
+    if found.state is State.STOPPED:
+        return {"state": str(found.state), "since": "", "for_s": 0, "reasons": []}
+    since = line.since(config, found.state, now)
+    return {
+        "state": str(found.state),
+        "since": since.isoformat(timespec="seconds"),
+        "for_s": max(0, round((now - since).total_seconds())),
+        "reasons": list(found.reasons),
+    }
+
+
+def watched_line(config: StackConfig, now: datetime) -> dict[str, Any] | None:
+    """The same as the watch saw it some seconds ago, without asking anybody; None when nobody watches."""
+    found = health.read(config)
+    if not found.at or (now - datetime.fromisoformat(found.at)).total_seconds() > health.FRESH_S:
+        return None
+    return line_rows(config, LineState(state=State(found.state), reasons=found.reasons), now)
+
+
+def exit_status(state: str) -> int:
+    """What `status` ends with: 0 up, 3 nothing runs, 4 degraded or down."""
+    return {State.UP: 0, State.STOPPED: 3}.get(State(state), 4)
 
 
 def measure_accounting(config: StackConfig) -> dict[str, Any]:
@@ -46,13 +87,17 @@ def measure_accounting(config: StackConfig) -> dict[str, Any]:
 
 def text(status: dict[str, Any]) -> str:
     """The same for people."""
-    lines = [f"{'service':<24}{'state':<10}{'pid':>8}{'uptime':>10}{'restarts':>10}  address"]
+    lines = [line_text(status["line"]), *_healing_text(status["healing"]), ""]
+    lines.append(f"{'service':<24}{'state':<10}{'health':<11}{'pid':>8}{'uptime':>10}{'restarts':>10}  address")
     for row in status["services"]:
         pid, uptime = row["pid"] or "", _duration(row["uptime_s"])
-        lines.append(f"{row['name']:<24}{row['state']:<10}{pid:>8}{uptime:>10}{row['restarts']:>10}  {row['address']}")
+        state = f"{row['name']:<24}{row['state']:<10}{row['health']:<11}"
+        lines.append(f"{state}{pid:>8}{uptime:>10}{row['restarts']:>10}  {row['address']}")
     if status["jobs"]:
-        lines += ["", f"{'job':<24}{'state':<12}{'on':<18}id"]
-        lines += [f"{row['name']:<24}{row['state']:<12}{','.join(row['on']):<18}{row['id']}" for row in status["jobs"]]
+        lines += ["", f"{'job':<24}{'state':<12}{'progress':<12}{'on':<18}id"]
+        for row in status["jobs"]:
+            on = ",".join(row["on"])
+            lines.append(f"{row['name']:<24}{row['state']:<12}{row['progress']:<12}{on:<18}{row['id']}")
     accounting = status["accounting"]
     if accounting:
         lines += ["", "accounting"] + [
@@ -61,18 +106,52 @@ def text(status: dict[str, Any]) -> str:
     return "\n".join(lines)
 
 
+def line_text(found: dict[str, Any]) -> str:
+    """State of the line, since when, and why, for people: a line, and one more for each reason."""
+    if found["state"] == State.STOPPED:
+        return "the line is not running; `./millrace up` starts it"
+    head = f"the line is {found['state']} since {found['since']} ({_duration(found['for_s']) or '0 s'})"
+    return "\n".join([head, *(f"  {reason}" for reason in found["reasons"])])
+
+
+def _healing(config: StackConfig) -> dict[str, Any]:
+    """What was done by itself: steps for jobs, restarts of services, oldest first."""
+    found = healing.read(config)
+    return {
+        "jobs": {name: asdict(job) for name, job in found.jobs.items()},
+        "steps": [asdict(step) for step in found.steps],
+        "restarts": [asdict(one) for one in health.read(config).restarts],
+    }
+
+
+def _healing_text(found: dict[str, Any]) -> list[str]:
+    done = [(row["at"], f"job {row['job']}: {row['step']}: {row['outcome']}") for row in found["steps"]]
+    done += [(row["at"], f"service {row['service']}: restarted: {row['detail']}") for row in found["restarts"]]
+    lines = [f"  {at} {what}" for at, what in sorted(done)[-_SHOWN_STEPS:]]
+    for name, job in found["jobs"].items():
+        if job["held"]:
+            lines.append(f"  next for job {name}: held, {job['held']}")
+        elif job["next_step"]:
+            lines.append(f"  next for job {name}: {job['next_step']}, not before {job['next_step_at']}")
+    return ["healing", *lines] if lines else []
+
+
 def _jobs(config: StackConfig) -> list[dict[str, Any]]:
-    rest = FlinkRest(config.flink_url)
+    rest, progress = FlinkRest(config.flink_url), healing.read(config).jobs
     if not rest.alive():
         return []
     live = {job.name: job for job in reversed(rest.jobs()) if job.live}
-    names = [jobs.flink_name(job) for job in jobs.JOBS]
-    rows = [{"name": name, "state": "ABSENT", "id": "", "on": []} for name in names if name not in live]
-    rows += [
-        {"name": job.name, "state": job.state, "id": job.id, "on": sorted(rest.hosts_of(job.id))}
-        for job in live.values()
+    names = {jobs.flink_name(job): job for job in jobs.JOBS}
+    rows: list[dict[str, Any]] = [
+        {"name": name, "state": "ABSENT", "progress": "", "id": "", "on": []} for name in names if name not in live
     ]
-    return sorted(rows, key=lambda row: (names.index(row["name"]) if row["name"] in names else len(names), row["name"]))
+    for job in live.values():
+        known = progress.get(names.get(job.name, ""))
+        condition = known.condition if known is not None and known.job_id == job.id else ""
+        on = sorted(rest.hosts_of(job.id))
+        rows.append({"name": job.name, "state": job.state, "progress": condition, "id": job.id, "on": on})
+    order = list(names)
+    return sorted(rows, key=lambda row: (order.index(row["name"]) if row["name"] in order else len(order), row["name"]))
 
 
 def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:

@@ -14,14 +14,16 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import flink, jobs, postgres, render
+from stack import flink, jobs, line, postgres, render
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.flink_rest import FlinkRest
 from stack.programs import program
+from stack.services import HEALTH_WATCH, JOB_KEEPER
 
 _FRESH_S = 10
 _PROOF_TIMEOUT_S = 120
+_LINE_TIMEOUT_S = 60
 _TOOL_TIMEOUT_S = 900
 """A plant of 400,000 tags takes minutes to load."""
 _SLOT_TIMEOUT_S = 60
@@ -113,6 +115,12 @@ def _fresh_rows(config: StackConfig) -> str:
     raise NotReadyError(msg)
 
 
+def _line_is_up(config: StackConfig) -> str:
+    """What `status` will say; a line that is not up by now is reported, not refused: samples do flow."""
+    found = line.wait_up(config, _LINE_TIMEOUT_S)
+    return "; ".join([str(found.state), *found.reasons])
+
+
 _KAFKA, _POSTGRES, _FLINK = (
     frozenset({"kafka"}),
     frozenset({"postgres"}),
@@ -139,4 +147,7 @@ OTHER_JOBS = (
 )
 
 # Data has gone the whole way.
-PROOF = (Step(title="data at the far end", needs=_ALL, action=_fresh_rows),)
+PROOF = (
+    Step(title="data at the far end", needs=_ALL, action=_fresh_rows),
+    Step(title="line", needs=_ALL | {JOB_KEEPER, HEALTH_WATCH}, action=_line_is_up),
+)

@@ -87,13 +87,15 @@ class Supervisor:
         self._config, self._timeout_s = config, timeout_s
 
     def state(self) -> str:
-        """RUNNING, SHUTDOWN while it stops its services, DOWN."""
+        """RUNNING, SHUTDOWN while it stops its services, SILENT when it does not answer, DOWN when it is not there."""
         try:
             return str(self._call("getState")["statename"])
         except xmlrpc.client.Fault as fault:
             if fault.faultCode == _SHUTDOWN:
                 return "SHUTDOWN"
             raise
+        except TimeoutError:
+            return "SILENT"
         except (OSError, http.client.HTTPException):
             return "DOWN"
 
@@ -150,11 +152,15 @@ class Supervisor:
         _wait(lambda: not self.states()[name].pid, timeout_s, failure)
 
     def states(self) -> dict[str, ProcessState]:
-        """State of every service supervisord knows; empty when it is down."""
+        """State of every service supervisord knows; empty when it is down or does not answer."""
         if not self.alive():
             return {}
+        try:
+            rows = self._call("getAllProcessInfo")
+        except (OSError, http.client.HTTPException):
+            return {}
         found = {}
-        for info in self._call("getAllProcessInfo"):
+        for info in rows:
             uptime_s = info["now"] - info["start"] if info["pid"] else 0
             found[info["name"]] = ProcessState(
                 name=info["name"],

@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -46,6 +47,7 @@ class Snapshot:
     """Counters at one moment. `problems`: what could not be asked, by source."""
 
     at_s: float
+    line: Mapping[str, Any] = field(default_factory=dict)
     services: list[dict[str, Any]] = field(default_factory=list)
     jobs: list[dict[str, Any]] = field(default_factory=list)
     accounting: Mapping[str, Any] = field(default_factory=dict)
@@ -87,6 +89,7 @@ class Sources:
                 found[name], problems[name] = {}, (str(error).strip() or repr(error)).splitlines()[0]
         return Snapshot(
             at_s=at_s,
+            line=found["stack"].get("line", {}),
             services=found["stack"].get("services", []),
             jobs=found["stack"].get("jobs", []),
             accounting=found["stack"].get("accounting", {}),
@@ -108,7 +111,8 @@ class Sources:
             row | {"state": live[row["name"]].state if row["name"] in live else "STOPPED"}
             for row in self._known["services"]
         ]
-        return self._known | {"services": rows}
+        line = status.watched_line(self._config, datetime.now(UTC)) if live else None
+        return self._known | {"services": rows, "line": line or self._known["line"]}
 
     def _kafka(self) -> dict[str, Any]:
         ends = self._offsets.ends()

@@ -10,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from schemas import topics
+from stack import status
 from stack.top_sources import Snapshot
 
 _STYLE = {
@@ -21,11 +22,14 @@ _STYLE = {
     "STOPPED": "dim",
     "ABSENT": "red",
 }
+_LINE_STYLE = {"up": "green", "degraded": "yellow", "DOWN": "bold red", "not running": "dim"}
 
 
 def view(now: Snapshot, rates: Mapping[str, float]) -> RenderableType:
     """Everything, for one screen."""
     parts: list[RenderableType] = []
+    if now.line:
+        parts.append(Text(status.line_text(dict(now.line)), style=_LINE_STYLE.get(now.line["state"], "")))
     if now.problems:
         text = "\n".join(f"{name}: {cause}" for name, cause in now.problems.items())
         parts.append(Panel(text, title="not reachable", border_style="red"))

@@ -18,6 +18,7 @@ import pytest
 from psycopg import sql
 
 from stack import flink, instance, postgres
+from stack.health.answer import Answer
 from stack.instance import Instance
 
 
@@ -107,5 +108,5 @@ def mosquitto(request: pytest.FixtureRequest) -> Iterator[Address]:
 def flink_cluster(stack: Instance) -> Instance:
     """The instance with a JobManager and three TaskManagers."""
     stack.require("flink")
-    assert flink.jobmanager_ready(stack.config)
+    assert flink.jobmanager_health(stack.config).answer is Answer.READY
     return stack

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import signal
@@ -10,16 +11,20 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
-from stack import instance, kafka, lifecycle, mosquitto, postgres, processes
+from stack import instance, kafka, lifecycle, line, mosquitto, postgres, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
+from stack.health.answer import Answer
+from stack.health.watch import Watch
 from stack.instance import Instance
 from stack.lifecycle import Progress
+from stack.line_state import State
 from stack.render import instance_environment
 from stack.services import select
 from stack.supervisor import Supervisor
@@ -69,7 +74,7 @@ def test_killed_broker_is_restarted_with_its_data(running: Instance) -> None:
     pid = Supervisor(config).states()["kafka"].pid
     os.kill(pid, signal.SIGKILL)
     eventually(lambda: Supervisor(config).states()["kafka"].pid not in (0, pid), what="a new broker process")
-    eventually(lambda: kafka.ready(config), timeout_s=60, what="the new broker answers")
+    eventually(lambda: kafka.health(config).answer is Answer.READY, timeout_s=60, what="the new broker answers")
     assert "known" in AdminClient({"bootstrap.servers": config.bootstrap_servers}).list_topics(timeout=10).topics
 
 
@@ -77,9 +82,44 @@ def test_one_service_stops_and_starts_alone(running: Instance) -> None:
     supervisor = Supervisor(running.config)
     assert supervisor.stop("mosquitto")
     assert not supervisor.stop("mosquitto")
-    assert not mosquitto.ready(running.config)
+    assert mosquitto.health(running.config).answer is Answer.SILENT
     lifecycle.start(running.config, Progress(sink=lambda _: None), select(running.config, ("mosquitto",)))
-    assert mosquitto.ready(running.config)
+    assert mosquitto.health(running.config).answer is Answer.READY
+
+
+@pytest.mark.parametrize("name", ["mosquitto", "kafka", "postgres"])
+def test_a_stopped_service_that_still_accepts_connections_is_silent_and_restarted(running: Instance, name: str) -> None:
+    """As the watch does it, with a shorter grace than the services' own; the kernel goes on accepting for a stopped process."""
+    config, supervisor = running.config, Supervisor(running.config)
+    (service,) = select(config, (name,))
+    watch = Watch(config, [dataclasses.replace(service, grace_s=3.0)])
+    assert watch.round() == []
+    assert watch.answers[name].answer is Answer.READY
+    pid = supervisor.states()[name].pid
+    stopped = [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]
+    for process in stopped:
+        process.suspend()
+    restarted = eventually(watch.round, timeout_s=60, what="the watch restarts it")
+    assert [one.service for one in restarted] == [name]
+    assert watch.answers[name].answer is Answer.SILENT
+    eventually(lambda: supervisor.states()[name].pid not in (0, pid), what="a new process")
+    eventually(lambda: service.ready(config), timeout_s=60, what="the new process answers")
+    assert not any(process.is_running() for process in stopped)
+    assert watch.round() == []
+
+
+def test_a_supervisor_that_does_not_answer_is_said_to(running: Instance) -> None:
+    process = psutil.Process(Supervisor(running.config).pid())
+    process.suspend()
+    try:
+        found, _ = line.ask(running.config)
+    finally:
+        process.resume()
+    assert (found.state, found.reasons) == (State.DOWN, ("supervisord does not answer",))
+    found, answers = line.ask(running.config)
+    assert found.state is State.DOWN
+    assert answers["mosquitto"].answer is Answer.READY
+    assert "service jobmanager is STOPPED" in found.reasons
 
 
 def test_another_instance_on_the_same_ports_is_refused(running: Instance, tmp_path: Path) -> None:
@@ -101,6 +141,10 @@ def test_command_line_up_twice_status_and_down(tmp_path: Path) -> None:
             first = stack("up", "mosquitto")
             assert first.returncode == 0, first.stderr
             assert "mosquitto: ready" in first.stdout
+            assert "the line is DOWN" in first.stdout
+            found = stack("status", "--wait", "1")
+            assert found.returncode == 4
+            assert "service kafka is STOPPED" in found.stdout
             pid = json.loads(stack("status", "--json").stdout)["services"]
             second = stack("up", "mosquitto")
             assert second.returncode == 0, second.stderr

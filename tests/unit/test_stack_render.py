@@ -12,6 +12,7 @@ from base.settings import PlatformSettings, load
 from stack import render
 from stack.config import StackConfig
 from stack.errors import StackError
+from stack.health.answer import READY
 from stack.plant import read_gateways, sites
 from stack.services import Service
 from stack.supervisor import render as render_supervisord
@@ -94,7 +95,7 @@ def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
     service = Service(
         name="x",
         command=command,
-        ready=lambda _: True,
+        health=lambda _: READY,
         stage=1,
         stop_stage=1,
         nice=5,

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
 from stack import jobs, lifecycle, status
-from stack.config import Parallelism, StackConfig
+from stack.config import ROOT, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.services import all_services, select
 
@@ -24,7 +25,7 @@ def names(services: object) -> list[str]:
 def test_stores_and_commands_taskmanager_come_first(config: StackConfig) -> None:
     order = names(all_services(config))
     assert set(order[:5]) == {"kafka", "postgres", "mosquitto", "jobmanager", "taskmanager-1"}
-    assert order[-1] == "job-keeper"
+    assert order[-2:] == ["job-keeper", "health-watch"]
     assert "taskmanager-4" in order and "taskmanager-5" not in order
 
 
@@ -49,7 +50,7 @@ def test_selection_by_name_and_group(config: StackConfig) -> None:
 
 def test_down_stops_writers_before_what_they_write_to(config: StackConfig) -> None:
     order = names(lifecycle.stop_order(config))
-    assert order[0] == "job-keeper"
+    assert set(order[:2]) == {"job-keeper", "health-watch"}
     assert order.index("taskmanager-1") < order.index("jobmanager") < order.index("postgres") < order.index("kafka")
     assert order[-1] == "kafka"
 
@@ -87,3 +88,14 @@ def test_restore_point_is_the_newest_complete_checkpoint(config: StackConfig) ->
     (folder / "jobs.json").write_text('{"telemetry": {"job_id": "def", "restored_from": "file:///savepoint"}}')
     assert jobs.restore_path(config, "telemetry") == "file:///savepoint"
     assert jobs.interrupted(config) == ("telemetry",)
+
+
+def test_the_documented_graces_are_those_of_the_table(config: StackConfig) -> None:
+    text = (ROOT / "docs" / "operations.md").read_text()
+    documented = {
+        name: float(grace)
+        for names, grace in re.findall(r"^\| ([a-z, -]+) \| .+ \| (\d+) s \|$", text, re.MULTILINE)
+        for name in names.split(", ")
+    }
+    found = {re.sub(r"-(\d+|gw-.*)$", "", service.name): service.grace_s for service in all_services(config)}
+    assert documented == found

@@ -67,6 +67,19 @@ def test_the_view_shows_every_part() -> None:
         assert part in text, part
 
 
+@pytest.mark.parametrize(
+    ("state", "reasons", "shown_first"),
+    [
+        ("up", [], "the line is up since 2026-01-01T12:00:00+00:00 (3 s)"),
+        ("DOWN", ["no job runs"], "the line is DOWN since 2026-01-01T12:00:00+00:00 (3 s)"),
+    ],
+)
+def test_the_state_of_the_line_comes_first(state: str, reasons: list[str], shown_first: str) -> None:
+    line = {"state": state, "since": "2026-01-01T12:00:00+00:00", "for_s": 3, "reasons": reasons}
+    lines = shown(Snapshot(at_s=1.0, line=line, services=[SERVICE]), {}).splitlines()
+    assert [one.strip() for one in lines[: 1 + len(reasons)]] == [shown_first, *reasons]
+
+
 def test_what_is_down_is_named_and_the_rest_is_shown() -> None:
     text = shown(Snapshot(at_s=1.0, services=[SERVICE], problems={"sql": "connection refused"}), {})
     assert "sql: connection refused" in text
