@@ -1,4 +1,4 @@
-"""Every query of docs/sql.md runs as it is written, on each storage variant, and finds what it says it finds."""
+"""Every query of the documents runs as it is written, on each storage variant; those of docs/sql.md find what they say."""
 
 from __future__ import annotations
 
@@ -11,13 +11,14 @@ from psycopg.rows import dict_row
 
 from historian.store import HistorianStore
 from stack.config import ROOT
+from tests.docs.blocks import all_blocks
 from tests.integration import documented_history
 from tests.integration.fix_history import history, history_template, sql, store, variant
 
 __all__ = ["history", "history_template", "sql", "store", "variant"]
 
 TEXT = (ROOT / "docs" / "sql.md").read_text()
-QUERIES = re.findall(r"```sql\n(.*?)```", TEXT, re.DOTALL)
+QUERIES = [block.text for block in all_blocks("sql") if not block.words]
 Sql = psycopg.Connection[Any]
 
 

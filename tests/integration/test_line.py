@@ -28,6 +28,8 @@ from schemas.verdicts import Verdict
 from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
 from stack.lifecycle import Progress
+from tests.docs.blocks import Block
+from tests.integration import documented_line
 from tests.integration.line import Line
 from tests.integration.polling import eventually
 
@@ -499,3 +501,11 @@ def test_bad_samples_and_bad_records_restart_nothing(line: Line) -> None:
     assert line.restarts("telemetry") == restarts
     assert line.accounting()["undecodable"] == 1_000
     assert codec.schema_of(frames[0]).name == "TelemetryFrame"
+
+
+# --- the documents -------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("block", documented_line.blocks(), ids=str)
+def test_what_the_documents_say_works(line: Line, block: Block) -> None:
+    documented_line.run(block, line.config)
