@@ -34,7 +34,7 @@ def view(now: Snapshot, rates: Mapping[str, float]) -> RenderableType:
         text = "\n".join(f"{name}: {cause}" for name, cause in now.problems.items())
         parts.append(Panel(text, title="not reachable", border_style="red"))
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(_services(now), Group(_line(now, rates), Text(), _lag(now), Text(), _facts(now)))
+    grid.add_row(Group(_services(now), Text(), _facts(now)), Group(_line(now, rates), Text(), _lag(now)))
     return Group(*parts, grid)
 
 
