@@ -17,6 +17,14 @@ def blocks() -> list[Block]:
     return [block for block in all_blocks("sh", "python") if block.words == ("line",)]
 
 
+def wait_until_up(config: StackConfig) -> None:
+    """What a reader has before the first block: a line that is up."""
+    command = ["python", "-m", "stack", "status", "--wait", str(TIMEOUT_S)]
+    environment = os.environ | render.instance_environment(config)
+    done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
 def run(block: Block, config: StackConfig) -> str:
     """Run one as a reader would, against this instance; what it printed. Fails with its output when a command fails."""
     text = block.text.replace(".millrace/", f"{config.state}/").replace("127.0.0.1:29051", config.serving_address)

@@ -508,4 +508,5 @@ def test_bad_samples_and_bad_records_restart_nothing(line: Line) -> None:
 
 @pytest.mark.parametrize("block", documented_line.blocks(), ids=str)
 def test_what_the_documents_say_works(line: Line, block: Block) -> None:
+    documented_line.wait_until_up(line.config)
     documented_line.run(block, line.config)
