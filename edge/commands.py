@@ -209,7 +209,7 @@ class Commands:
         if self._settings.require_synchronised_clock:
             status = self._machines.clock_status()
             if status is not ClockStatus.SYNCHRONISED:
-                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be judged"
+                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be checked"
         return None
 
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:

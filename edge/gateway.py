@@ -187,7 +187,7 @@ class Gateway:
         if buffer_works:
             await self._pipeline.finish(self._uplink)
             left = await self._uplink.flush(self._config.shutdown_s)
-            await self._pipeline.settle(self._uplink)
+            await self._pipeline.confirm_sent(self._uplink)
             self._uplink.send_health(await self._health())
             left = await self._uplink.flush(1.0)
             log.info("gateway stopped", extra={"unconfirmed": left, **await self._pipeline.status()})

@@ -1,4 +1,4 @@
-"""The way of a reading through the gateway: collected, normalised, thinned, framed, appended, sent, settled.
+"""The way of a reading through the gateway: collected, normalised, thinned, framed, appended, sent, confirmed.
 
 Enters: readings and notices of connectors (this is their `Sink`). Leaves: frames and events to the uplink, after they are
 durable. One coroutine (`run`) drives it; disk work happens in a thread of its own, one call at a time, so that neither a
@@ -171,7 +171,7 @@ class Pipeline:
         """Append what was collected and submit it, after `run` has ended."""
         await self._turn(uplink, final=True)
 
-    async def settle(self, uplink: UplinkLike) -> None:
+    async def confirm_sent(self, uplink: UplinkLike) -> None:
         """Take the uplink's last reports in."""
         await self._turn(uplink, final=False, backlog=False)
 
@@ -277,7 +277,7 @@ class Pipeline:
     def _append(self, work: _Work, *, live: bool) -> list[Entry]:
         """In the buffer's thread."""
         buffer, stream = self._buffer, Stream.LIVE if live else Stream.BACKFILL
-        buffer.settle(work.confirmed)
+        buffer.confirm(work.confirmed)
         for entry in work.hopeless:
             buffer.give_up(entry, "refused by Kafka")
         for draft in work.drafts:

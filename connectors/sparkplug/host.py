@@ -256,10 +256,10 @@ class SparkplugConnector:
                     await pending.done.wait()
         finally:
             self._pending.remove(pending)
-        return _judge(writes, pending, timeout_s)
+        return _write_result(writes, pending, timeout_s)
 
 
-def _judge(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
+def _write_result(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
     readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
     if pending.done.is_set():
         return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)

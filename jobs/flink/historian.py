@@ -23,7 +23,7 @@ from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, shard_of_key
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
-from jobs.memory import Trimmer
+from jobs.heap_trim import HeapTrimmer
 from jobs.writer import Poisoned, Writer
 from schemas import topics
 from schemas.verdicts import RecordReject
@@ -47,7 +47,7 @@ class HistorianOperator(KeyedProcessFunction):
         logs.configure("historian")
         self._buffer = Buffer(self._config)
         self._writer = self._make_writer()
-        self._trimmer = Trimmer()
+        self._trimmer = HeapTrimmer()
         self._lists: tuple[ListState, ListState] = tuple(
             runtime_context.get_list_state(ListStateDescriptor(f"messages-{parity}", state_bytes_type()))
             for parity in (0, 1)

@@ -42,7 +42,7 @@ class DriftModel:
         return [-math.expm1(-math.log(2.0) * size) * fading for size in self._found]
 
     def learn(self, deviations: Deviations) -> None:
-        """See Model. A level that cannot be judged now says nothing."""
+        """See Model. A level that cannot be compared now says nothing."""
         self._age += 1
         for at, deviation in enumerate(deviations.level.tolist()):
             if not deviation:

@@ -62,7 +62,7 @@ class Deviations:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Before:
+class Prior:
     """What a scaler knows before a window; `left` are the scales of a mode at the end of a stay in it, `scales` those of the window's."""
 
     goes_on: bool
@@ -114,12 +114,12 @@ class AdaptiveScaler:
         self._last_mode = ""
         self._last_settled_s = math.inf
 
-    def before(self, features: Features) -> Before:
+    def prior(self, features: Features) -> Prior:
         """What a window meets."""
         scales = self._modes.get(features.mode)
         goes_on = self._goes_on(features)
         courses, left = (self.courses, None) if goes_on else self._leave(features)
-        return Before(
+        return Prior(
             goes_on=goes_on,
             known=scales is not None,
             learns=features.settled_s >= self._settle_s,
@@ -213,16 +213,16 @@ class _Examination:
             trend=np.concatenate([features.trend for features in each]),
         )
         self._good = self._tags.good > 0
-        before = self._before = [scaler.before(features) for scaler, features in windows]
-        self._goes_on = np.repeat([one.goes_on for one in before], sizes)
+        priors = self._priors = [scaler.prior(features) for scaler, features in windows]
+        self._goes_on = np.repeat([one.goes_on for one in priors], sizes)
         self._settled_s = np.repeat([features.settled_s for features in each], sizes)
-        self._courses = _side_by_side([one.courses for one in before])
+        self._courses = _side_by_side([one.courses for one in priors])
         self._scales = _side_by_side(
-            [scale.unseen(size) if one.scales is None else one.scales for one, size in zip(before, sizes, strict=True)]
+            [scale.unseen(size) if one.scales is None else one.scales for one, size in zip(priors, sizes, strict=True)]
         )
         self._floor = scale.floors(self._scales, resolution, span)
         self._in_time = self._settled_s >= level_settle_s
-        # A level can be judged long after a change of mode, or soon after it for a tag that is prompt.
+        # A level can be compared long after a change of mode, or soon after it for a tag that is prompt.
         prompt = (self._scales[scale.PROMPT] >= 1.0) & (self._settled_s >= _PROMPT_S)
         self._level_settled = self._in_time | prompt
         alone = scale.spread_deviation(self._scales, self._tags, self._floor)
@@ -234,17 +234,17 @@ class _Examination:
         deviations = self._deviations()
         self._learn()
         found = []
-        for place, ((_, features), before) in enumerate(zip(self._windows, self._before, strict=True)):
+        for place, ((_, features), prior) in enumerate(zip(self._windows, self._priors, strict=True)):
             here = slice(self._bounds[place], self._bounds[place + 1])
             # Right after a change of mode nothing is learned, and the course is what was left of it.
-            courses = self._courses if before.learns else self._courses_before
+            courses = self._courses if prior.learns else self._courses_before
             found.append(
                 Examined(
                     features=features,
-                    deviations=deviations[place] if before.known and before.learns else _nothing(features),
+                    deviations=deviations[place] if prior.known and prior.learns else _nothing(features),
                     courses=courses[:, here].copy(),
-                    scales=self._scales[:, here].copy() if before.learns else None,
-                    left=before.left,
+                    scales=self._scales[:, here].copy() if prior.learns else None,
+                    left=prior.left,
                 )
             )
         return found
@@ -299,7 +299,7 @@ class _Examination:
         self._courses_before = self._courses
         courses = self._courses = self._courses.copy()
         scale.see(scales, tags.mean, good)
-        # Judged by the tag's own short-term noise: a temperature that is a little low is still on its way.
+        # Compared with the tag's own short-term noise: a temperature that is a little low is still on its way.
         away = np.abs(tags.mean - scales[scale.LEVEL]) > CLIP * np.sqrt(scales[scale.STEP_VAR])
         on_its_way = good & (self._settled_s >= _PROMPT_S) & ~self._in_time & away
         courses[LAGGED] = np.where(on_its_way, 1.0, courses[LAGGED])

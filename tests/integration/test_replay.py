@@ -311,8 +311,8 @@ def test_a_record_whose_schema_is_known_by_now(bench: Bench, ids: dict[str, int]
     assert codec.schema_of(message).name == "TelemetryFrame"
 
 
-def test_a_frame_that_was_judged_twice(bench: Bench, ids: dict[str, int]) -> None:
-    """After a crash it is judged by a newer registry: what one judgement stored, the other one's refusal does not send again."""
+def test_a_frame_that_was_validated_twice(bench: Bench, ids: dict[str, int]) -> None:
+    """After a crash it is validated by a newer registry: what one validation stored, the other one's refusal does not send again."""
     power, speed = ids["power"], ids["speed"]
     bench.produce([(power, 0.5, 300.0)], 0)
     given = bench.frame([(power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)], 1)
@@ -328,7 +328,7 @@ def test_a_frame_that_was_judged_twice(bench: Bench, ids: dict[str, int]) -> Non
     assert bench.balance() == (4, 3, 1)
     report = bench.replay(how=Correction(scale=0.1))
     assert (report.sent_samples, +report.kept) == (1, Counter({next(iter(report.kept)): 1}))
-    assert "judged twice" in next(iter(report.kept))
+    assert "validated twice" in next(iter(report.kept))
     assert bench.balance() == (4, 4, 0)
     assert bench.rows() == [(power, 0.5, 30.0), (power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)]
 

@@ -9,7 +9,18 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-PACKAGES = ("base", "schemas", "stages", "connectors", "registry", "historian", "edge", "simulator", "serving", "detect")
+PACKAGES = (
+    "base",
+    "schemas",
+    "stages",
+    "connectors",
+    "registry",
+    "historian",
+    "edge",
+    "simulator",
+    "serving",
+    "detect",
+)
 MODULES = [
     ".".join(path.relative_to(ROOT).with_suffix("").parts)
     for package in PACKAGES

@@ -90,7 +90,7 @@ async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]
         pipeline.stop()
         await task
         await pipeline.finish(uplink)
-        await pipeline.settle(uplink)
+        await pipeline.confirm_sent(uplink)
         await pipeline.close()
 
 
