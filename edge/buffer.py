@@ -14,7 +14,7 @@ What is promised
   ever name two frames.
 - Bounded by bytes and by age: the oldest segment goes first, and what was not done in it becomes exact gap events.
   What the uplink holds in memory, and gap events themselves, are carried over instead of dropped.
-- A full disk: the segment in use and the next one are allocated beforehand and done segments are used again, so while
+- A full disk: the segment in use and the next one are allocated beforehand and finished segments are used again, so while
   Kafka takes frames nothing is lost. With Kafka down as well, the oldest segment is given up for the newest data.
 
 LIVE and BACKFILL. A frame's stream is part of its identity, so it is decided when the frame is appended: LIVE while no
@@ -125,7 +125,7 @@ class Buffer:
         counter.next_sequence += 1
 
     def sync(self) -> list[Entry]:
-        """Make all that is staged durable, keep the bounds, remove done segments; returns the entries now appended.
+        """Make all that is staged durable, keep the bounds, remove finished segments; returns the entries now appended.
 
         Raises BufferFailedError when the disk fails in a way that giving up old segments cannot mend.
         """
@@ -144,7 +144,7 @@ class Buffer:
     def confirm(self, confirmed: Iterable[tuple[StreamKey, int, int]]) -> None:
         """Take note that (stream key, sequence, samples) were confirmed by Kafka; on disk within about a second."""
         for key, sequence, samples in confirmed:
-            self._dirty |= self._counter(key).confirm(sequence, samples)
+            self._dirty |= self._counter(key).finish(sequence, samples)
         if all(one.floor >= one.next_sequence for one in self.counters.values()):
             self._done_us = self._clock()
 
@@ -329,7 +329,7 @@ class Buffer:
             assert gap.first_sequence is not None and gap.last_sequence is not None
             counter, samples = self._counter(key), max(gap.samples, 0)
             for sequence in range(gap.first_sequence, gap.last_sequence + 1):
-                counter.confirm(sequence, 0)
+                counter.finish(sequence, 0)
             counter.buffered_samples -= samples
             counter.dropped_samples += samples
             self._dirty, self._state_written_us = True, 0

@@ -44,7 +44,7 @@ class Counter:
         """Whether nothing more is to be done for that sequence."""
         return sequence < self.floor or sequence in self.done
 
-    def confirm(self, sequence: int, samples: int) -> bool:
+    def finish(self, sequence: int, samples: int) -> bool:
         """Confirmed or dropped; False when it was before."""
         if self.is_done(sequence):
             return False

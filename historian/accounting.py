@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from base.settings import KafkaSettings
-from historian import accounting_sources as sources
+from historian import accounting_sources
 from historian.accounting_sources import Books, Counters, Flight, Ranges
 from schemas.checksum import to_signed
 from schemas.frame import SequenceKey, Stream
@@ -31,10 +31,10 @@ from schemas.frame import SequenceKey, Stream
 def measure(dsn: str, kafka: KafkaSettings) -> dict[str, Any]:
     """Measure an installation, wherever its database and broker are; up to a few seconds, never raises because a part is down."""
     not_measured: list[str] = []
-    books = sources.read_books(dsn, not_measured)
-    counters = sources.read_counters(kafka, books, not_measured)
+    books = accounting_sources.read_books(dsn, not_measured)
+    counters = accounting_sources.read_counters(kafka, books, not_measured)
     missing = {key: found for key, one in counters.items() if (found := books.missing(key, one.next_sequence))}
-    flight = sources.find_frames(kafka, missing, not_measured) if missing else {}
+    flight = accounting_sources.find_frames(kafka, missing, not_measured) if missing else {}
     return account(books, counters, missing, flight, not_measured)
 
 
@@ -177,7 +177,9 @@ def _sequence(
     return result
 
 
-def _compare(result: Account, entry: sources.LedgerEntry | None, one: Counters, in_kafka: Mapping[int, Flight]) -> None:
+def _compare(
+    result: Account, entry: accounting_sources.LedgerEntry | None, one: Counters, in_kafka: Mapping[int, Flight]
+) -> None:
     """Compare checksums when every frame's is known: frames in Kafka carry theirs, those held, buffered or dropped do not show it."""
     if result.held or result.in_gateway_buffers or result.dropped or result.missing_frames:
         return

@@ -22,7 +22,7 @@ from historian.replay.claims import Standing, Totals
 from historian.replay.correction import Correction
 from historian.replay.frames import WHOLE, Resent, resend
 from historian.replay.selection import RECORD_REASONS, Refusal, Selection
-from registry import edit as registry_edit
+from registry import edit
 from schemas.frame import SequenceKey, Stream
 
 Connection = psycopg.Connection[Any]
@@ -124,7 +124,7 @@ def replay(
 
 
 def _registry_version(connection: Connection) -> int:
-    published = registry_edit.published_version(connection)
+    published = edit.published_version(connection)
     row = connection.execute("SELECT version FROM registry_state").fetchone()
     if row is not None and row[0] > published:
         msg = f"registry version {row[0]} is not published, only {published}: run `python -m registry.command publish` first"
