@@ -52,7 +52,7 @@ _OWN_GAP = 1
 
 
 class Buffer:
-    """See the module's docstring. One process at a time: a second one is refused."""
+    """Entries in segment files of one directory. One process at a time: a second one is refused."""
 
     def __init__(
         self,

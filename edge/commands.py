@@ -63,7 +63,7 @@ class Machines(Protocol):
 
 
 class Commands:
-    """See the module's docstring. `tell` sends an acknowledgement and calls back once Kafka has it."""
+    """Commands of a gateway's devices, from request to outcome. `tell` sends an acknowledgement and calls back once Kafka has it."""
 
     def __init__(
         self,

@@ -42,7 +42,7 @@ _CLOCK_S = 10.0
 
 
 class Gateway:
-    """See the module's docstring; make it in a running event loop. Implements `commands.Machines`."""
+    """All parts of one gateway process, from start to stop; make it in a running event loop. Implements `commands.Machines`."""
 
     def __init__(self, config: GatewayConfig, *, clock: Clock = now_us) -> None:
         """Open buffer and journal; raises BufferFailedError, sqlite3.Error."""

@@ -56,7 +56,7 @@ class UplinkLike(Protocol):
     def submit(self, entries: list[Entry]) -> None:
         """Send entries."""
 
-    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+    def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         """Confirmed entries, and hopeless ones."""
 
 
@@ -88,7 +88,7 @@ class _Work:
 
 
 class Pipeline:
-    """See the module's docstring."""
+    """From connectors to the uplink, in the order of the readings of each lane."""
 
     def __init__(
         self,
@@ -224,7 +224,7 @@ class Pipeline:
         if final or (due is not None and self._now_s() >= due):
             self._close_frames(final=final)
         work, self._next = self._next, _Work()
-        work.confirmed, work.hopeless = uplink.take_reports()
+        work.confirmed, work.hopeless = uplink.drain_reports()
         live = uplink.is_live()
         # Also without work: the buffer writes positions and keeps its bounds.
         appended = await self._in_thread(lambda: self._append(work, live=live))
@@ -250,7 +250,7 @@ class Pipeline:
 
     def _close_frames(self, *, final: bool) -> None:
         """Collected readings -> drafts and events."""
-        collected: Collected = self._collector.take()
+        collected: Collected = self._collector.drain()
         work = self._next
         work.on_appended += collected.on_appended
         for readings in (collected.live, collected.historical):
@@ -268,7 +268,7 @@ class Pipeline:
         if held is not None:
             self.deadbanded -= len(held.slot)
             self._draft(work, held, historical=False)
-        work.events += self._events.take_refused(self._table.by_id)
+        work.events += self._events.drain_refused(self._table.by_id)
 
     def _draft(self, work: _Work, batch: Batch, *, historical: bool) -> None:
         limit = self._settings.max_samples

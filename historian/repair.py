@@ -70,7 +70,7 @@ def repair(
     """Work off up to `limit` ranges that are ready; raises psycopg.Error, with the ranges still in the queue."""
     result = RepairResult()
     with connection.transaction(), connection.cursor() as cursor:
-        ranges = dirty.take(cursor, limit=limit, quiet_s=quiet_s)
+        ranges = dirty.dequeue(cursor, limit=limit, quiet_s=quiet_s)
         if not ranges:
             return result
         result.ranges = len(ranges)

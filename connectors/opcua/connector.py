@@ -62,7 +62,7 @@ class _Item:
 
 
 class OpcUaConnector:
-    """See the module's docstring; implements `connectors.readings.Connector`."""
+    """One server's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
     def __init__(self, settings: OpcUaSettings, *, sink: Sink, clock: Clock) -> None:
         self.name = f"opcua{'@' if settings.name else ''}{settings.name}"

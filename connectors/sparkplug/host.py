@@ -79,7 +79,7 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
 
 
 class SparkplugConnector:
-    """See the module's docstring; implements `connectors.readings.Connector`."""
+    """One broker's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
     def __init__(self, settings: SparkplugSettings, *, gateway_id: str, sink: Sink, clock: Clock) -> None:
         self.name = "spb"

@@ -36,7 +36,10 @@ MakeWriter = Callable[[], Writer]
 
 
 class HistorianOperator(KeyedProcessFunction):
-    """See the module. `make_writer` is called on the worker: it opens the connection; `clock` gives microseconds UTC."""
+    """Buffers messages in keyed state and hands batches to a writer.
+
+    `make_writer` is called on the worker: it opens the connection; `clock` gives microseconds UTC.
+    """
 
     def __init__(self, config: BatchConfig, make_writer: MakeWriter, *, clock: ids.Clock = ids.now_us) -> None:
         self._config, self._make_writer, self._clock = config, make_writer, clock

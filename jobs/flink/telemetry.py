@@ -50,7 +50,7 @@ def no_snapshot() -> Iterable[bytes]:
 
 
 class TelemetryOperator(KeyedBroadcastProcessFunction):
-    """See the module. One per subtask; `clock` gives microseconds UTC.
+    """The telemetry logic behind Flink's interface, one per subtask; `clock` gives microseconds UTC.
 
     `snapshot` gives the messages of `registry.tags` there are when the operator opens; what is broadcast are the changes
     since. Without it a job that starts on a backlog would meet thousands of frames before the first definition, more

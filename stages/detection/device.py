@@ -26,7 +26,10 @@ MAX_WAITING = 64
 
 
 class DeviceWatch:
-    """See the module. `detectors` has a subject and a detector per window length."""
+    """Detectors, mode and episodes of one device. `detectors` has a subject and a detector per window length in seconds.
+
+    `has_context`: the device has a mode; `every`: so many windows are merged to one before they are scored.
+    """
 
     def __init__(
         self,

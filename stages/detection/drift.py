@@ -22,7 +22,7 @@ LAYOUT = 1
 
 
 class DriftModel:
-    """See the module. `delta` is how unlikely a cut is while nothing changes."""
+    """An ADWIN window of levels per tag. `delta` is how unlikely a cut is while nothing changes, in (0, 1)."""
 
     def __init__(self, tags: int, *, delta: float = 0.002) -> None:
         self._windows = [Adwin(delta) for _ in range(tags)]

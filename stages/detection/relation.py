@@ -99,7 +99,10 @@ class Relation:
 
 
 class RelationTails:
-    """See the module. Speaks after `grace` windows or three times the number of tags, whichever is more."""
+    """The two statistics of a window as rarities, in decades.
+
+    `memory` and `grace` are in windows. Speaks after `grace` of them, or three times the number of tags, whichever is more.
+    """
 
     def __init__(self, tags: int, *, memory: float, grace: int) -> None:
         self._tags = tags

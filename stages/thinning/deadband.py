@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     value: NDArray[np.float64]
     quality: NDArray[np.uint16]
 
-    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Batch:
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Batch:
         """Chosen rows."""
         return Batch(self.slot[chosen], self.time_us[chosen], self.value[chosen], self.quality[chosen])
 
@@ -65,7 +65,7 @@ class AbsoluteDeadband:
         keep = np.ones(len(batch.slot), dtype=np.bool_)
         for chosen in rounds(batch.slot[banded]):
             at = banded[chosen]
-            slot, time_us, value, quality = batch.take(at)
+            slot, time_us, value, quality = batch.select(at)
             age_us = time_us - self._time_us[slot]
             # A comparison with NaN is false: values that are not finite, and the first ones, count as changed.
             within = np.abs(value - self._value[slot]) <= self._band[slot]
@@ -73,7 +73,7 @@ class AbsoluteDeadband:
             keep[at] = ~drop
             kept = slot[~drop]
             self._time_us[kept], self._value[kept], self._quality[kept] = time_us[~drop], value[~drop], quality[~drop]
-        return batch.take(keep)
+        return batch.select(keep)
 
     def flush(self, before_us: int) -> Batch | None:
         """Nothing is held back here."""
@@ -118,10 +118,10 @@ class SwingingDoor:
         banded = self._band[batch.slot] > 0
         if not banded.any():
             return batch
-        kept = [batch.take(~banded)]
-        rest = batch.take(banded)
+        kept = [batch.select(~banded)]
+        rest = batch.select(banded)
         for chosen in rounds(rest.slot):
-            kept += self._round(rest.take(chosen))
+            kept += self._round(rest.select(chosen))
         return _concatenate(kept)
 
     def flush(self, before_us: int) -> Batch | None:
@@ -148,9 +148,9 @@ class SwingingDoor:
         kept = [self._release(corner)] if len(corner) else []
         direct = ~plain | (inside & overdue)
         if direct.any():
-            kept.append(new.take(direct))
-            self._pivot(new.take(direct))
-        held = new.take(~direct)
+            kept.append(new.select(direct))
+            self._pivot(new.select(direct))
+        held = new.select(~direct)
         if len(held.slot):
             self._hold(held)
         return kept

@@ -51,7 +51,7 @@ class MemoryUplink:
     def submit(self, entries: list[Entry]) -> None:
         self.sent += entries
 
-    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+    def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         hopeless, self.hopeless = self.hopeless, []
         if not self.live or self.hold:
             return [], hopeless
