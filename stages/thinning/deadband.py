@@ -47,7 +47,15 @@ def rounds(slot: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 class AbsoluteDeadband:
-    """Keeps a sample that differs from the last kept one of its tag by more than the tag's band."""
+    """Keeps a sample that differs from the last kept one of its tag by more than the tag's band.
+
+    >>> import numpy as np
+    >>> deadband = AbsoluteDeadband(np.array([0.5]))
+    >>> value = np.array([20.0, 20.3, 20.4, 20.6, 20.7])
+    >>> batch = Batch(np.zeros(5, np.intp), np.arange(5) * 100_000, value, np.zeros(5, np.uint16))
+    >>> deadband.apply(batch).value.tolist()
+    [20.0, 20.6]
+    """
 
     def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
         """`band` of each slot, in the tag's unit, shape (slots,)."""
@@ -100,6 +108,13 @@ class SwingingDoor:
 
     The newest sample of a tag is held back until a later one shows whether it is a corner (Bristol, US patent 4,669,097,
     in the variant that checks the line to the new sample itself, so that the band is a true bound of the error).
+
+    >>> import numpy as np
+    >>> door = SwingingDoor(np.array([0.1]))
+    >>> value = np.array([0.0, 1.0, 2.0, 3.0, 2.0, 1.0])  # up, then down: the corner at 3 is kept
+    >>> batch = Batch(np.zeros(6, np.intp), np.arange(6) * 100_000, value, np.zeros(6, np.uint16))
+    >>> door.apply(batch).value.tolist(), door.flush(before_us=10_000_000).value.tolist()
+    ([0.0, 3.0], [1.0])
     """
 
     def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
