@@ -46,6 +46,19 @@ class PostgresSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EndpointSettings:
+    """Where a service answers Prometheus (`/metrics`). Port 0: nowhere. There is no authentication, so the default is loopback."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.port <= 65535:
+            msg = f"port is {self.port}, not between 0 and 65535"
+            raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class StorageSettings:
     """How history is stored and for how long. Hours and days are kept for ever."""
 
@@ -71,6 +84,8 @@ class PlatformSettings:
     postgres: PostgresSettings
     sites: tuple[str, ...]
     storage: StorageSettings = StorageSettings()
+    metrics: EndpointSettings = EndpointSettings()
+    """Of maintenance."""
 
 
 def local_config(name: str, environ: Mapping[str, str] | None = None) -> Path:

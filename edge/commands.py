@@ -15,7 +15,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
 from base.ids import Clock
@@ -63,7 +63,7 @@ class Machines(Protocol):
 
 
 class Commands:
-    """Commands of a gateway's devices, from request to outcome. `tell` sends an acknowledgement and calls back once Kafka has it."""
+    """See the module's docstring. `tell` sends an acknowledgement and calls back once Kafka has it."""
 
     def __init__(
         self,
@@ -137,7 +137,7 @@ class Commands:
         """Remember where reading begins."""
         await self._in_thread(lambda: self._journal.receive((), positions))
 
-    def status(self) -> dict[str, object]:
+    def status(self) -> dict[str, Any]:
         """Numbers for people."""
         return {"waiting": sum(map(len, self._queues.values())), "outcomes": dict(self._outcomes)}
 
@@ -209,7 +209,7 @@ class Commands:
         if self._settings.require_synchronised_clock:
             status = self._machines.clock_status()
             if status is not ClockStatus.SYNCHRONISED:
-                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be checked"
+                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be judged"
         return None
 
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:

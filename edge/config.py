@@ -24,13 +24,20 @@ from pathlib import Path
 from base.settings import KafkaSettings
 from connectors.opcua.session import OpcUaSettings
 from connectors.sparkplug.host import SparkplugSettings
-from edge.admin import AdminSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
 from edge.uplink import UplinkSettings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AdminSettings:
+    """Where `/health`, `/status` and `/metrics` are answered, without authentication; port 0 takes a free one."""
+
+    host: str = "127.0.0.1"
+    port: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -12,21 +12,23 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from http import HTTPStatus
 from typing import Any
 
+from base import endpoint
+from base.endpoint import Answer
 from base.ids import Clock, now_us
 from connectors.opcua.connector import OpcUaConnector
 from connectors.readings import Connector, Write, WriteResult, WriteStatus
 from connectors.sparkplug.host import SparkplugConnector
-from edge import admin
-from edge.admin import Answer
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
 from edge.commands import Commands
 from edge.config import GatewayConfig
 from edge.events import Events
+from edge.metrics import GatewayCollector, GatewayNumbers
 from edge.normalise import TagTable
 from edge.pipeline import Pipeline, Thinning
 from edge.registry_cache import RegistryCache, RegistryView
@@ -42,7 +44,7 @@ _CLOCK_S = 10.0
 
 
 class Gateway:
-    """All parts of one gateway process, from start to stop; make it in a running event loop. Implements `commands.Machines`."""
+    """See the module's docstring; make it in a running event loop. Implements `commands.Machines`."""
 
     def __init__(self, config: GatewayConfig, *, clock: Clock = now_us) -> None:
         """Open buffer and journal; raises BufferFailedError, sqlite3.Error."""
@@ -82,16 +84,14 @@ class Gateway:
         self._registry = RegistryCache(
             config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
         )
-        self._admin: asyncio.Server | None = None
+        self._admin: endpoint.Endpoint | None = None
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then stop in order; raises what made a part fail."""
         self._registry.load()
         self._check_clock()
         await self._commands.start()
-        self._admin = await admin.serve(
-            self._config.admin, {"/health": self._health_page, "/status": self._status_page}
-        )
+        self._admin = self._serve_admin()
         log.info("gateway started", extra={"gateway_id": self._config.gateway_id, "admin_port": self.admin_port})
         machines = [self._task(one.run(), one.name) for one in self._connectors]
         feed = [self._task(self._feed.run(), "commands")] if self._config.commands.enabled else []
@@ -123,7 +123,7 @@ class Gateway:
     def admin_port(self) -> int:
         """Port of the admin interface, once started."""
         assert self._admin is not None
-        return int(self._admin.sockets[0].getsockname()[1])
+        return self._admin.port
 
     # --- Machines --------------------------------------------------------------------------------------------------------
 
@@ -187,7 +187,7 @@ class Gateway:
         if buffer_works:
             await self._pipeline.finish(self._uplink)
             left = await self._uplink.flush(self._config.shutdown_s)
-            await self._pipeline.confirm_sent(self._uplink)
+            await self._pipeline.settle(self._uplink)
             self._uplink.send_health(await self._health())
             left = await self._uplink.flush(1.0)
             log.info("gateway stopped", extra={"unconfirmed": left, **await self._pipeline.status()})
@@ -196,7 +196,7 @@ class Gateway:
         await self._commands.close()
         await self._uplink.close()
         if self._admin is not None:
-            self._admin.close()
+            await asyncio.to_thread(self._admin.close)
 
     # --- health ----------------------------------------------------------------------------------------------------------
 
@@ -226,7 +226,17 @@ class Gateway:
         )
         return event.encode()
 
-    async def _health_page(self) -> Answer:
+    def _serve_admin(self) -> endpoint.Endpoint:
+        """Health, status and metrics; asked in threads of the endpoint, answered in the event loop."""
+        loop, registry = asyncio.get_running_loop(), endpoint.new_registry()
+        registry.register(GatewayCollector(partial(endpoint.from_loop, loop, self._numbers)))
+        pages = {
+            "/health": partial(endpoint.from_loop, loop, self._health_page),
+            "/status": partial(endpoint.from_loop, loop, self._status_page),
+        }
+        return endpoint.serve(self._config.admin.host, self._config.admin.port, registry, pages)
+
+    async def _problems(self) -> list[str]:
         status = await self._pipeline.status()
         problems = [f"{one.name}: {one.status()['problem']}" for one in self._connectors if one.status()["problem"]]
         if not self._uplink.is_live():
@@ -235,8 +245,32 @@ class Gateway:
             problems.append("the disk is full")
         if not self._registry.view.version:
             problems.append("no registry yet")
+        return problems
+
+    async def _health_page(self) -> Answer:
+        problems = await self._problems()
         code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return Answer({"healthy": not problems, "problems": problems}, code)
+
+    async def _numbers(self) -> GatewayNumbers:
+        buffer, uplink, commands = await self._pipeline.status(), self._uplink.status(), self._commands.status()
+        oldest_us = buffer["oldest_us"]
+        return GatewayNumbers(
+            gateway_id=self._config.gateway_id,
+            healthy=not await self._problems(),
+            lanes=await self._pipeline.health(),
+            suppressed=buffer["deadbanded"],
+            buffer_bytes=buffer["buffer_bytes"],
+            oldest_age_s=max(0, self._clock() - oldest_us) / 1e6 if oldest_us else 0.0,
+            disk_full=buffer["disk_full"],
+            live=self._uplink.is_live(),
+            outstanding_bytes=uplink["outstanding_bytes"],
+            registry_version=self._registry.view.version,
+            tags=len(self._registry.view.tags),
+            connected={one.name: bool(one.status()["connected"]) for one in self._connectors},
+            commands_waiting=commands["waiting"],
+            outcomes=commands["outcomes"],
+        )
 
     async def _status_page(self) -> Answer:
         lanes = [

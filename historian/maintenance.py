@@ -16,17 +16,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
+from prometheus_client import CollectorRegistry
 
-from base import heartbeat, logs, signals
+from base import endpoint, heartbeat, logs, signals
 from base.errors import MillraceError
 from base.settings import PlatformSettings, StorageSettings, load, local_config
 from connectors.postgres.database import StoreUnavailable, connect, unavailable
 from historian import dirty, partitions, rollups
+from historian.maintenance_metrics import MaintenanceMetrics
 from historian.migrator import MigrationError, variant_of
 from historian.repair import repair
 from historian.retention import drop_old
@@ -57,9 +60,11 @@ class Maintenance:
         connection: Connection,
         storage: StorageSettings,
         *,
+        metrics: MaintenanceMetrics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
     ) -> None:
         self._connection, self._storage, self._now = connection, storage, now
+        self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
         self._plain = variant_of(connection) == "plain"
 
@@ -68,6 +73,7 @@ class Maintenance:
         common = (
             Task(name="repair", period_s=1, run=self.repair),
             Task(name="retention", period_s=600, run=self.drop_old),
+            Task(name="count", period_s=10, run=self.count_waiting),
         )
         if not self._plain:
             return common
@@ -82,6 +88,7 @@ class Maintenance:
         """Work off the queue of dirty ranges that are ready."""
         while (result := repair(self._connection, self._partitions)).ranges:
             log.info("windows repaired", extra={"ranges": result.ranges, "windows": result.windows})
+            self._metrics.windows_repaired.inc(result.windows)
 
     def make_partitions(self) -> None:
         """Make the partitions of the near future."""
@@ -103,6 +110,10 @@ class Maintenance:
         if drop_old(self._connection, self._storage, self._now(), plain=self._plain):
             self._partitions.forget()
 
+    def count_waiting(self) -> None:
+        """Tell Prometheus what waits."""
+        self._metrics.ranges_waiting.set(self.waiting())
+
     def waiting(self) -> int:
         """Ranges that wait for repair."""
         return dirty.waiting(self._connection)
@@ -113,8 +124,13 @@ def run_tasks(
     stop: threading.Event,
     clock: Callable[[], float] = time.monotonic,
     tick: Callable[[], None] = lambda: None,
+    *,
+    counted: Callable[[str], AbstractContextManager[None]] = lambda _: nullcontext(),
 ) -> None:
-    """Run each task at its period until `stop` is set, and `tick` before each round; raises what they raise."""
+    """Run each task at its period until `stop` is set, and `tick` before each round; raises what they raise.
+
+    `counted` surrounds each run, given the task's name.
+    """
     due = dict.fromkeys((task.name for task in tasks), clock())
     while not stop.is_set():
         tick()
@@ -122,12 +138,19 @@ def run_tasks(
             if stop.is_set():
                 return
             if clock() >= due[task.name]:
-                task.run()
+                with counted(task.name):
+                    task.run()
                 due[task.name] = clock() + task.period_s
         stop.wait(max(0.0, min(due.values()) - clock()))
 
 
-def serve(dsn: str, storage: StorageSettings, stop: threading.Event, tick: Callable[[], None] = lambda: None) -> None:
+def serve(
+    dsn: str,
+    storage: StorageSettings,
+    stop: threading.Event,
+    metrics: MaintenanceMetrics,
+    tick: Callable[[], None] = lambda: None,
+) -> None:
     """Maintain until `stop` is set, through outages of the database; `tick` is called whenever the loop goes round."""
     down = False
     while not stop.is_set():
@@ -137,12 +160,15 @@ def serve(dsn: str, storage: StorageSettings, stop: threading.Event, tick: Calla
                 if _alone(connection, stop, tick):
                     log.info("maintenance runs")
                     down = False
-                    run_tasks(Maintenance(connection, storage).tasks(), stop, tick=tick)
+                    metrics.active.set(1)
+                    tasks = Maintenance(connection, storage, metrics=metrics).tasks()
+                    run_tasks(tasks, stop, tick=tick, counted=metrics.run)
         except (psycopg.Error, StoreUnavailable, MigrationError) as error:
             if not down:
                 detail = unavailable(error) if isinstance(error, psycopg.Error) else error
                 log.warning("maintenance waits for the database", extra={"detail": str(detail)})
             down = True
+            metrics.active.set(0)
             stop.wait(_RETRY_S)
 
 
@@ -167,13 +193,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
     args = parser.parse_args(arguments)
     logs.configure("maintenance")
+    registry = endpoint.new_registry()
+    metrics = MaintenanceMetrics(registry)
     try:
         platform = load(PlatformSettings, args.config)
+        listening = endpoint.start(platform.metrics, registry)
     except MillraceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
     beat = heartbeat.from_environment(patience_s=_LONGEST_TASK_S)
-    serve(platform.postgres.dsn, platform.storage, signals.stop_event(), beat.tick)
+    try:
+        serve(platform.postgres.dsn, platform.storage, signals.stop_event(), metrics, beat.tick)
+    finally:
+        if listening is not None:
+            listening.close()
     log.info("maintenance stopped")
     return 0
 

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from base import settings
 from base.errors import ConfigError
-from base.settings import KafkaSettings, PostgresSettings
+from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -71,6 +71,7 @@ class ServingConfig:
     # Commands that ended longer ago are forgotten by the cache; their history is in SQL.
     remember_s: float = 7 * 86_400.0
     drain_s: float = 10.0
+    metrics: EndpointSettings = field(default_factory=EndpointSettings)
 
     def __post_init__(self) -> None:
         if not is_loopback(self.listen) and not (self.tls.enabled and self.tokens):

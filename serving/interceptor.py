@@ -19,6 +19,7 @@ import grpc
 from base import errors
 from serving.access import Access, UnauthenticatedError, current
 from serving.limits import Limits, RateLimitedError
+from serving.metrics import CallMetrics
 
 log = logging.getLogger("serving.access")
 
@@ -47,14 +48,14 @@ class _Call:
     messages: int = 0
     code: grpc.StatusCode = grpc.StatusCode.OK
     cause: str = ""
+    streaming: bool = False
 
 
 class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every method's handler."""
 
-    def __init__(self, access: Access, limits: Limits) -> None:
-        self._access = access
-        self._limits = limits
+    def __init__(self, access: Access, limits: Limits, metrics: CallMetrics) -> None:
+        self._access, self._limits, self._metrics = access, limits, metrics
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Handler of the method, wrapped; None for a method that does not exist."""
@@ -89,13 +90,13 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
                 _cancelled(call)
                 raise
             finally:
-                _log(call)
+                self._ended(call)
 
         return wrapped
 
     def _stream(self, method: str, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
         async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
-            call = _Call(method, context, time.monotonic())
+            call = _Call(method, context, time.monotonic(), streaming=True)
             try:
                 with ExitStack() as stack:
                     self._admit(call, stack, streaming=True)
@@ -109,9 +110,16 @@ class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in 
                 _cancelled(call)
                 raise
             finally:
-                _log(call)
+                self._ended(call)
 
         return wrapped
+
+    def _ended(self, call: _Call) -> None:
+        duration_s = time.monotonic() - call.started_s
+        _log(call, duration_s)
+        self._metrics.ended(
+            call.method, call.code, seconds=duration_s, messages=call.messages, streaming=call.streaming
+        )
 
     def _admit(self, call: _Call, stack: ExitStack, *, streaming: bool) -> None:
         """Find the principal, count the call, and make both known to the handler."""
@@ -151,13 +159,13 @@ def _cancelled(call: _Call) -> None:
     call.code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
 
 
-def _log(call: _Call) -> None:
+def _log(call: _Call, duration_s: float) -> None:
     fields = {
         "method": call.method,
         "principal": call.principal,
         "peer": call.context.peer(),
         "code": call.code.name,
-        "duration_ms": round((time.monotonic() - call.started_s) * 1000, 3),
+        "duration_ms": round(duration_s * 1000, 3),
         "messages": call.messages,
     }
     log.info("call", extra=fields | ({"cause": call.cause} if call.cause else {}))

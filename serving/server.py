@@ -7,6 +7,7 @@ messages themselves.
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,10 +15,12 @@ from pathlib import Path
 import grpc
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
+from prometheus_client import CollectorRegistry
 
+from base import endpoint
 from base.errors import ConfigError, UnavailableError
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
-from serving import reflect
+from serving import metrics, reflect
 from serving.access import Access
 from serving.command_book import CommandBook
 from serving.command_handlers import CommandHandlers, RequestLog
@@ -26,6 +29,7 @@ from serving.config import ServingConfig, is_loopback
 from serving.episodes import Episodes
 from serving.interceptor import Gate
 from serving.limits import Limits
+from serving.metrics import CallMetrics
 from serving.plant import Plant
 from serving.state_handlers import StateHandlers
 from serving.state_service import StateService
@@ -63,10 +67,13 @@ class Server:
     streams: Streams
     health: health.HealthServicer
     grpc: grpc.aio.Server
+    metrics: CollectorRegistry
     port: int = 0
+    listening: endpoint.Endpoint | None = None
 
     async def start(self) -> None:
-        """Listen; raises ConfigError when the address cannot be had."""
+        """Listen; raises ConfigError when an address cannot be had."""
+        self.listening = endpoint.start(self.config.metrics, self.metrics)
         listen, tls = self.config.listen, self.config.tls
         try:
             if tls.enabled:
@@ -96,6 +103,9 @@ class Server:
         await self.health.enter_graceful_shutdown()
         self.streams.end_all(UnavailableError("the server is stopping; connect again"))
         await self.grpc.stop(self.config.drain_s)
+        if self.listening is not None:
+            await asyncio.to_thread(self.listening.close)
+            self.listening = None
 
 
 def build(config: ServingConfig, requests: RequestLog) -> Server:
@@ -112,14 +122,16 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     commands = CommandHandlers(
         book=book, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
     )
-    gate = Gate(Access(Path(config.tokens) if config.tokens else None), Limits(config.limits))
+    registry = endpoint.new_registry()
+    access = Access(Path(config.tokens) if config.tokens else None)
+    gate = Gate(access, Limits(config.limits), CallMetrics(registry))
     server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
     checks = health.HealthServicer()
     state_pb2_grpc.add_StateServiceServicer_to_server(StateService(state), server)  # type: ignore[no-untyped-call]
     commands_pb2_grpc.add_CommandServiceServicer_to_server(CommandService(commands, state), server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflect.add_to(server, (STATE_SERVICE, COMMAND_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
-    return Server(
+    made = Server(
         config=config,
         plant=plant,
         values=values,
@@ -130,7 +142,10 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         streams=streams,
         health=checks,
         grpc=server,
+        metrics=registry,
     )
+    metrics.watch(made, registry)
+    return made
 
 
 def _credentials(config: ServingConfig) -> grpc.ServerCredentials:

@@ -58,10 +58,10 @@ class Analog:
         self.value = idle
 
     def target(self, load: float) -> float:
-        """Steady state at a load."""
+        """Where the signal settles."""
         return self._idle + self._swing * load
 
-    def start_at(self, load: float) -> None:
+    def settle(self, load: float) -> None:
         """Start as if the machine had been running like this for long."""
         self.value = self.target(load)
 

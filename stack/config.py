@@ -30,6 +30,8 @@ PREFIX = "MILLRACE_"
 # standard ports, so that a PostgreSQL of the distribution may go on living on 5432.
 _OFFSETS = {
     "serving": 51,
+    "serving_metrics": 52,
+    "maintenance_metrics": 53,
     "serving_http": 80,
     "flink_rest": 81,
     "kafka": 92,
@@ -58,6 +60,8 @@ class Ports:
 
     base: int = 29000
     serving: int = 0
+    serving_metrics: int = 0
+    maintenance_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
     kafka: int = 0

@@ -57,7 +57,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     write(simulator_file(config), _simulator(config))
     for index, gateway in enumerate(gateways):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
-    write(serving_file(config), {"listen": config.serving_address, "kafka": kafka, "postgres": database})
+    write(serving_file(config), _serving(config) | {"kafka": kafka, "postgres": database})
     for job in jobs:
         write(jobs_file(config, job), {"parallelism": config.parallelism.of(job), "kafka": kafka, "postgres": database})
     write(
@@ -67,6 +67,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
             "kafka": kafka,
             "postgres": database,
             "storage": {"timescaledb": config.timescaledb},
+            "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
         },
     )
 
@@ -87,6 +88,13 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
             f"MILLRACE_{table}_{name.upper()}": str(getattr(node, name)) for name in node.__dataclass_fields__
         }
     return variables
+
+
+def _serving(config: StackConfig) -> dict[str, Any]:
+    return {
+        "listen": config.serving_address,
+        "metrics": {"host": config.host, "port": config.ports.serving_metrics},
+    }
 
 
 def _simulator(config: StackConfig) -> dict[str, Any]:

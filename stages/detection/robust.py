@@ -25,11 +25,7 @@ _LARGEST = 1e100
 
 
 class RobustDetector:
-    """Detector of one device by decayed median and MAD of each tag.
-
-    `grace` and `memory` are in windows; `resolution` is the share of a tag's normal range below which no deviation counts.
-    Raises ValueError when `memory` is less than `grace`, or `grace` below 5.
-    """
+    """See the module."""
 
     version = 1
 
@@ -110,5 +106,5 @@ class RobustDetector:
 
 
 def robust(subject: Subject, **parameters: Any) -> RobustDetector:
-    """`robust`: decayed median and MAD. Parameters are those of RobustDetector."""
+    """`robust`: see the module."""
     return RobustDetector(subject, **parameters)

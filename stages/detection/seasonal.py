@@ -48,10 +48,7 @@ class _Looked(NamedTuple):
 
 
 class SeasonalDetector:
-    """Detector of one device by the rarity of each tag in its context, and of all tags in relation to one another.
-
-    `grace` and `memory` are in windows. Raises ValueError when `memory` is less than twice `grace`, or `grace` below 10.
-    """
+    """See the module."""
 
     version = 1
 
@@ -162,5 +159,5 @@ class SeasonalDetector:
 
 
 def seasonal(subject: Subject, **parameters: Any) -> SeasonalDetector:
-    """`seasonal`: rarity in the rhythm of day and week. Parameters are those of SeasonalDetector."""
+    """`seasonal`: see the module."""
     return SeasonalDetector(subject, **parameters)

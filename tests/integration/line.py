@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from prometheus_client.parser import text_string_to_metric_families
 
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
@@ -49,6 +50,16 @@ class Line:
         request = urllib.request.Request(url, data=data, method=method, headers={"content-type": "application/json"})
         with urllib.request.urlopen(request, timeout=30) as answer:
             return json.loads(answer.read() or b"null")
+
+    def metrics(self, port: int) -> dict[str, float]:
+        """What a service tells Prometheus: value by name and labels as they are written."""
+        with urllib.request.urlopen(f"http://{self.config.host}:{port}/metrics", timeout=10) as answer:
+            families = text_string_to_metric_families(answer.read().decode())
+        return {
+            f"{one.name}{{{','.join(f'{name}={value}' for name, value in sorted(one.labels.items()))}}}": one.value
+            for family in families
+            for one in family.samples
+        }
 
     @contextmanager
     def paused(self) -> Iterator[None]:

@@ -46,6 +46,48 @@ def line() -> Iterator[Line]:
         yield Line(running.config)
 
 
+# --- what Prometheus sees -----------------------------------------------------------------------------------------------
+
+
+def test_every_service_tells_prometheus_what_it_does(line: Line) -> None:
+    ports = line.config.ports
+
+    def gateway() -> dict[str, float]:
+        return line.metrics(ports.gateway_admin)
+
+    samples = "millrace_gateway_samples_total{gateway=gw-north-1,lane=0,stream=LIVE}"
+    before = eventually(lambda: gateway().get(samples), timeout_s=60, what="samples of the first gateway")
+    eventually(lambda: gateway()[samples] > before, timeout_s=20, what="more samples")
+    assert gateway()["millrace_gateway_healthy{gateway=gw-north-1}"] == 1
+    assert gateway()["millrace_gateway_connector_connected{connector=opcua,gateway=gw-north-1}"] == 1
+    assert gateway()["process_resident_memory_bytes{}"] > 0
+
+    def serving() -> dict[str, float]:
+        return line.metrics(ports.serving_metrics)
+
+    eventually(lambda: serving()["millrace_serving_ready{}"], timeout_s=60, what="serving is ready")
+    eventually(lambda: serving()["millrace_serving_tags{}"] == len(line.tags), timeout_s=60, what="all last values")
+
+    async def ask() -> None:
+        async with Client(Connection(address=line.config.serving_address)) as client:
+            assert [device async for device in client.devices()]
+
+    asyncio.run(ask())
+    calls = {
+        name: value for name, value in serving().items() if name.startswith("millrace_serving_calls_total{code=OK")
+    }
+    assert sum(calls.values()) >= 1
+
+    def maintenance() -> dict[str, float]:
+        return line.metrics(ports.maintenance_metrics)
+
+    assert maintenance()["millrace_maintenance_active{}"] == 1
+    runs = "millrace_maintenance_task_seconds_count{task=repair}"
+    eventually(lambda: maintenance().get(runs, 0) > 1, timeout_s=20, what="repairs run")
+    flink = line.metrics(ports.flink_metrics)
+    assert any(name.startswith("flink_jobmanager_") for name in flink)
+
+
 # --- what came out against the journal -----------------------------------------------------------------------------------
 
 

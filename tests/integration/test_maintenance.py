@@ -12,10 +12,12 @@ from typing import Any
 
 import psycopg
 import pytest
+from prometheus_client import CollectorRegistry
 
 from base.settings import StorageSettings
 from historian import maintenance, partitions
 from historian.maintenance import Maintenance, Task, run_tasks
+from historian.maintenance_metrics import MaintenanceMetrics
 from historian.repair import repair
 from historian.store import HistorianStore
 from schemas.frame import Stream
@@ -235,7 +237,8 @@ def _role(log: Path) -> str:
 def test_an_outage_is_waited_out(history: str, sql: Sql, caplog: pytest.LogCaptureFixture) -> None:
     stop, log = threading.Event(), caplog.at_level("INFO")
     with log:
-        thread = threading.Thread(target=maintenance.serve, args=(history, StorageSettings(), stop))
+        metrics = MaintenanceMetrics(CollectorRegistry())
+        thread = threading.Thread(target=maintenance.serve, args=(history, StorageSettings(), stop, metrics))
         thread.start()
         try:
             eventually(lambda: caplog.text.count("maintenance runs") == 1, timeout_s=30)

@@ -1,0 +1,58 @@
+"""The gRPC server's numbers for Prometheus: calls as they end, caches as they are at a scrape."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import grpc
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
+
+if TYPE_CHECKING:
+    from serving.server import Server
+
+# From a cache read to a command whose outcome is waited for.
+_SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 10.0, 60.0)
+
+
+class CallMetrics:
+    """Counts calls by method and status code. Streams count when they end; `method` is `Service/Method` without its package."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._calls = Counter(
+            "millrace_serving_calls", "Calls that ended, by status code", ("method", "code"), registry=registry
+        )
+        self._seconds = Histogram(
+            "millrace_serving_call_seconds",
+            "Duration of unary calls",
+            ("method",),
+            buckets=_SECONDS,
+            registry=registry,
+        )
+        self._messages = Counter(
+            "millrace_serving_messages", "Messages sent, those of streams too", ("method",), registry=registry
+        )
+
+    def ended(self, method: str, code: grpc.StatusCode, *, seconds: float, messages: int, streaming: bool) -> None:
+        """A call has ended."""
+        name = method.rpartition(".")[2]
+        self._calls.labels(name, code.name).inc()
+        self._messages.labels(name).inc(messages)
+        if not streaming:
+            self._seconds.labels(name).observe(seconds)
+
+
+def watch(server: Server, registry: CollectorRegistry) -> None:
+    """Gauges of a server's caches; they are read at each scrape."""
+    for name, text, read in (
+        (
+            "ready",
+            "1 when the caches of all services are current",
+            lambda: server.state.ready and server.commands.ready,
+        ),
+        ("streams", "Open streams", lambda: len(server.streams)),
+        ("tags", "Tags with a last value", lambda: len(server.values)),
+        ("commands", "Commands that are remembered", lambda: len(server.book)),
+        ("episodes", "Anomaly episodes that are remembered", lambda: len(server.episodes)),
+        ("registry_version", "Version of the registry in use", lambda: server.plant.version),
+    ):
+        Gauge(f"millrace_serving_{name}", text, registry=registry).set_function(read)
