@@ -2,7 +2,7 @@
 
 Enters: names or patterns of topics, and where to start in a partition. Leaves: batches of messages, in order per partition. No consumer
 groups and no commits: whoever must not read twice keeps positions with what they led to. `follow.Follower` is for asyncio;
-confluent-kafka's own `AIOConsumer` is not used, it pays a hop to a thread pool and back for each call (ADR 0019).
+confluent-kafka's own `AIOConsumer` is not used, it pays a hop to a thread pool and back for each call (ADR 0022).
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Sending with acknowledgements: many records from a thread that waits (`Outbox`, `send`), or from asyncio (`AsyncProducer`).
 
 A record counts as sent when every in-sync replica has it. confluent-kafka's own `AIOProducer` is not used: it serves delivery reports
-only with the next batch or on a timer of 0.1 s and more, so an awaited command would be confirmed up to a second late (ADR 0019).
+only with the next batch or on a timer of 0.1 s and more, so an awaited command would be confirmed up to a second late (ADR 0022).
 """
 
 from __future__ import annotations

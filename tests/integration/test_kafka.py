@@ -21,7 +21,7 @@ from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import cat
 from connectors.kafka import client as kafka
-from connectors.kafka.consume import from_now
+from connectors.kafka.consume import Marks, from_now
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas import definitions as registry
@@ -206,6 +206,43 @@ async def test_a_follower_finds_topics_that_come_later(settings: KafkaSettings, 
     await asyncio.to_thread(write, settings, f"late.{mark}.two", "first")
     await until(lambda: found == ["first"])
     await ended(task)
+
+
+async def test_a_coroutine_gets_one_batch_after_the_other_from_where_it_says(
+    settings: KafkaSettings, make_topic: MakeTopic
+) -> None:
+    topic = make_topic(partitions=1)
+    write(settings, topic, *map(str, range(10)))
+    found: list[str] = []
+    under_way = 0
+
+    async def take(batch: list[Message]) -> None:
+        nonlocal under_way
+        under_way += 1
+        await asyncio.sleep(0.01)
+        assert (under_way, len(batch) <= 2) == (1, True)
+        found.extend(texts(batch))
+        under_way -= 1
+
+    def start(_topic: str, marks: Marks) -> dict[int, int]:
+        assert marks == {0: (0, 10)}
+        return {0: 4}
+
+    follower = Follower(settings, (topic,), take, start=start, in_flight=1, batch=2)
+    task = asyncio.create_task(follower.run())
+    await until(lambda: len(found) >= 6)
+    assert (found, follower.problem) == ([str(i) for i in range(4, 10)], "")
+    await ended(task)
+
+
+async def test_a_renewed_producer_sends_on(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1)
+    producer = kafka.AsyncProducer(settings, linger_ms=0)
+    await producer.send(topic, b"k", b"before")
+    producer.renew()
+    await producer.send(topic, b"k", b"after")
+    await producer.abandon()
+    assert texts(list(kafka.read_to_end(settings, topic))) == ["before", "after"]
 
 
 async def test_a_follower_ends_with_the_error_of_its_reader(settings: KafkaSettings, make_topic: MakeTopic) -> None:
