@@ -24,7 +24,7 @@ from benchmarks.generate import Message
 from benchmarks.line import Line
 from benchmarks.workload import SITE, Dirt
 from connectors.kafka import client as kafka
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 from connectors.postgres.database import connect
 from historian.batch import Message as StoreMessage
 from historian.migrator import variant_of
@@ -125,7 +125,9 @@ def pack(messages: Sequence[Message]) -> NDArray[Any]:
         "quality": np.concatenate([one.quality for one in frames]).view(np.int16),
     }
     columns["verdict"] = np.zeros(len(columns["time"]), dtype=np.int16)
-    return packing.pack(packing.SAMPLE_COLUMNS, {name: column[:COPY_BATCH_ROWS] for name, column in columns.items()})
+    return binary_copy.pack(
+        binary_copy.SAMPLE_COLUMNS, {name: column[:COPY_BATCH_ROWS] for name, column in columns.items()}
+    )
 
 
 def _generator(line: Line, dirt: Dirt, start_us: int, seed: int, seconds: float) -> float:
@@ -256,9 +258,9 @@ def _copy_until(dsn: str, rows: NDArray[Any], end_s: float) -> int:
         connection.commit()
         while time.perf_counter() < end_s:
             low, high = int(rows["time"].min()), int(rows["time"].max())
-            partitions.ensure(connection, "samples", low + packing.EPOCH_2000_US, high + packing.EPOCH_2000_US)
-            with connection.transaction(), connection.cursor() as cursor, cursor.copy(packing.COPY_SAMPLES) as copy:
-                for part in packing.framed(packing.chunks(rows)):
+            partitions.ensure(connection, "samples", low + binary_copy.EPOCH_2000_US, high + binary_copy.EPOCH_2000_US)
+            with connection.transaction(), connection.cursor() as cursor, cursor.copy(binary_copy.COPY_SAMPLES) as copy:
+                for part in binary_copy.framed(binary_copy.chunks(rows)):
                     copy.write(part)
             copied += len(rows)
             rows["time"] += span  # the next batch is later, as in life

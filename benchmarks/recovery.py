@@ -23,8 +23,7 @@ from benchmarks.freshness import SERVICES
 from benchmarks.line import Line
 from benchmarks.pace import WATCHED, Sender
 from benchmarks.workload import Dirt
-from registry import command as registry
-from registry import edit as registry_edit
+from registry import command, edit
 from stack import jobs, lifecycle
 from stack.flink_rest import FlinkRest
 from stack.supervisor import Supervisor
@@ -78,7 +77,7 @@ class Killer:
         """One look."""
         self._lag.append((at_s, lag))
         if self._publish_at_s is not None and at_s >= self._publish_at_s:
-            registry.publish(self._line.dsn, self._line.kafka)
+            command.publish(self._line.dsn, self._line.kafka)
             self._publish_at_s = None
         current = self.kills[-1] if self.kills else None
         if current is not None and current.recovered_s is None:
@@ -103,7 +102,7 @@ class Killer:
             row = connection.execute("SELECT path FROM tag_definition WHERE tag_id = %s", (tag_id,)).fetchone()
             assert row is not None
             text = f"changed {self.registry_changes} times"
-            self._version = registry_edit.set_attributes(connection, row[0], {"description": text})
+            self._version = edit.set_attributes(connection, row[0], {"description": text})
         sender.set_registry_version(self._version)
         self.registry_changes += 1
         self._publish_at_s = at_s + _PUBLISH_AFTER_S

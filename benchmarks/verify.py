@@ -10,7 +10,7 @@ import psycopg
 from numpy.typing import NDArray
 
 from benchmarks.generate import Expected
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 from schemas import checksum
 
 
@@ -53,14 +53,14 @@ def _add(
     from_s = from_us // 1_000_000
     span = f"time >= to_timestamp({from_s}) AND time < to_timestamp({from_s + 60})"
     query = f"COPY (SELECT time, value, tag_id, quality, verdict FROM samples WHERE {span}) TO STDOUT (FORMAT binary)"
-    row = packing.row_dtype(packing.SAMPLE_COLUMNS).itemsize
+    row = binary_copy.row_dtype(binary_copy.SAMPLE_COLUMNS).itemsize
     pending = bytearray()
     started = False
     with connection.cursor().copy(query) as copy:
         for block in copy:
             pending += block
-            if not started and len(pending) >= len(packing.HEADER):
-                del pending[: len(packing.HEADER)]
+            if not started and len(pending) >= len(binary_copy.HEADER):
+                del pending[: len(binary_copy.HEADER)]
                 started = True
             if len(pending) > 32 << 20:
                 whole = len(pending) // row * row
@@ -70,8 +70,8 @@ def _add(
 
 
 def _fold(data: bytes, expected: Expected, count: NDArray[np.int64], sums: NDArray[np.uint64]) -> None:
-    rows = np.frombuffer(data, dtype=packing.row_dtype(packing.SAMPLE_COLUMNS))
-    time_us = rows["time"].astype(np.int64) + packing.EPOCH_2000_US
+    rows = np.frombuffer(data, dtype=binary_copy.row_dtype(binary_copy.SAMPLE_COLUMNS))
+    time_us = rows["time"].astype(np.int64) + binary_copy.EPOCH_2000_US
     tag_id = rows["tag_id"].astype(np.int32)
     quality = rows["quality"].astype(np.int16).view(np.uint16)
     cell = tag_id.astype(np.int64) * count.shape[1] + expected.minutes_of(time_us)

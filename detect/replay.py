@@ -128,7 +128,7 @@ class _Tap:
 def replay(
     history: History, detection: DetectionConfig, *, detector: str, window_s: int | None = None, keep: bool = False
 ) -> Replay:
-    """Send a history through the stages; see the module. Raises ConfigError for an unknown detector."""
+    """Send a history through the stages: a score, a threshold and an episode per row. Raises ConfigError for an unknown detector."""
     if detector not in (known := catalogue(detection.detectors)):
         msg = f"no detector is called {detector!r}; known: {', '.join(sorted(known))}"
         raise ConfigError(msg)

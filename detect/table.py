@@ -41,7 +41,7 @@ class History:
 
 
 def read_csv(path: Path, *, time_column: str = "", time_format: str = "", ignore: Sequence[str] = ()) -> History:
-    """The history in a file; see the module."""
+    """The history in a CSV file. Raises InvalidRequestError that names file, line and column."""
     lines, rows, delimiter = _rows(path)
     header = [name.strip() for name in rows[0]]
     twice = sorted({name for name in header if header.count(name) > 1})

@@ -1,20 +1,20 @@
 """The durable buffer: what the gateway has seen and Kafka has not yet confirmed, in segment files on disk.
 
 Enters: frames and events with the identity they keep for ever. Leaves: the same entries, to the uplink, until each is
-settled (confirmed by Kafka, or dropped with a gap event). Who calls: `edge.pipeline`, from one thread; nothing here locks.
+done (confirmed by Kafka, or dropped with a gap event). Who calls: `edge.pipeline`, from one thread; nothing here locks.
 
 What is promised
 - An entry counts as appended, and is in the produced totals, once `sync` has returned: written and fdatasynced.
-- kill -9 loses nothing appended. After a restart everything not known to be settled is read again under the same
+- kill -9 loses nothing appended. After a restart everything not known to be done is read again under the same
   identity, so duplicates are harmless. Recovery yields a prefix of each segment, never a wrong frame (CRC).
 - Totals per (epoch, lane, stream) are exact across restarts: every record carries the running totals, and every segment
   starts with a STATE record of all of them, so old segments can go.
 - A torn or corrupt tail, a missing segment or sequences that are not contiguous mean that something may be lost: the
   buffer cuts off what does not hold, names what is missing in gap events and starts a new epoch, so that no sequence can
   ever name two frames.
-- Bounded by bytes and by age: the oldest segment goes first, and what was not settled in it becomes exact gap events.
+- Bounded by bytes and by age: the oldest segment goes first, and what was not done in it becomes exact gap events.
   What the uplink holds in memory, and gap events themselves, are carried over instead of dropped.
-- A full disk: the segment in use and the next one are allocated beforehand and settled segments are used again, so while
+- A full disk: the segment in use and the next one are allocated beforehand and finished segments are used again, so while
   Kafka takes frames nothing is lost. With Kafka down as well, the oldest segment is given up for the newest data.
 
 LIVE and BACKFILL. A frame's stream is part of its identity, so it is decided when the frame is appended: LIVE while no
@@ -52,7 +52,7 @@ _OWN_GAP = 1
 
 
 class Buffer:
-    """See the module's docstring. One process at a time: a second one is refused."""
+    """Entries in segment files of one directory. One process at a time: a second one is refused."""
 
     def __init__(
         self,
@@ -85,7 +85,7 @@ class Buffer:
         self.counters: dict[StreamKey, Counter] = {}
         # The same as far as it is on disk: what a STATE record may say.
         self._written: dict[StreamKey, Counter] = {}
-        self._settled_us = 0
+        self._done_us = 0
         try:
             self.epoch = self._open(directory, on_recovered)
         except BaseException:
@@ -125,7 +125,7 @@ class Buffer:
         counter.next_sequence += 1
 
     def sync(self) -> list[Entry]:
-        """Make all that is staged durable, keep the bounds, remove settled segments; returns the entries now appended.
+        """Make all that is staged durable, keep the bounds, remove finished segments; returns the entries now appended.
 
         Raises BufferFailedError when the disk fails in a way that giving up old segments cannot mend.
         """
@@ -136,27 +136,27 @@ class Buffer:
         if self._dirty and (gone or now - self._state_written_us >= _STATE_PERIOD_US):
             self._write_state()
         if gone:
-            # Only now that the positions which settle them are durable.
+            # Only now that the positions which confirm them are durable.
             self._store.remove(gone)
             self._doomed = [segment for segment in self._doomed if segment not in gone]
         return appended
 
-    def settle(self, confirmed: Iterable[tuple[StreamKey, int, int]]) -> None:
+    def confirm(self, confirmed: Iterable[tuple[StreamKey, int, int]]) -> None:
         """Take note that (stream key, sequence, samples) were confirmed by Kafka; on disk within about a second."""
         for key, sequence, samples in confirmed:
-            self._dirty |= self._counter(key).settle(sequence, samples)
+            self._dirty |= self._counter(key).finish(sequence, samples)
         if all(one.floor >= one.next_sequence for one in self.counters.values()):
-            self._settled_us = self._clock()
+            self._done_us = self._clock()
 
     def give_up(self, entry: Entry, cause: str) -> None:
         """Drop one entry, with a gap event: Kafka will never take it."""
-        if not self._counter(entry.key).is_settled(entry.sequence):
+        if not self._counter(entry.key).is_done(entry.sequence):
             self._lose(entry.key, [entry], cause)
 
     # --- reading -----------------------------------------------------------------------------------------------------
 
     def read(self, cursor: Cursor, max_bytes: int) -> list[Entry]:
-        """Next entries of the cursor's stream that are neither settled nor outstanding, at least one if there is one."""
+        """Next entries of the cursor's stream that are neither done nor outstanding, at least one if there is one."""
         found: list[Entry] = []
         size = 0
         for segment in list(self._segments):
@@ -192,9 +192,9 @@ class Buffer:
 
     @property
     def oldest_us(self) -> int:
-        """About when the oldest unsettled entry was appended (never later); 0 when all is settled."""
-        held = (segment for segment in self._segments if not self._is_settled(segment))
-        return next((max(segment.first_appended_us, self._settled_us) for segment in held), 0)
+        """About when the oldest open entry was appended (never later); 0 when all is done."""
+        held = (segment for segment in self._segments if not self._is_done(segment))
+        return next((max(segment.first_appended_us, self._done_us) for segment in held), 0)
 
     def close(self) -> None:
         """Make what is staged durable, write the last positions and close."""
@@ -244,7 +244,7 @@ class Buffer:
     def _write_state(self, *, note: bool = False) -> None:
         for key, one in self._written.items():
             now = self.counters[key]
-            one.floor, one.dropped_samples, one.settled = now.floor, now.dropped_samples, now.settled
+            one.floor, one.dropped_samples, one.done = now.floor, now.dropped_samples, now.done
         body = pack_state(self._gateway_id, self._written, self._note() if note else None)
         entry = Entry(
             kind=RecordKind.STATE, epoch=self.epoch, lane=0, stream=Stream.LIVE, sequence=0,
@@ -267,7 +267,7 @@ class Buffer:
         """The disk is full and the file of this segment is needed for the next one."""
         if oldest in self._doomed:
             self._doomed.remove(oldest)
-        elif not self._is_settled(oldest):
+        elif not self._is_done(oldest):
             self._give_up(oldest, "disk full")
 
     # --- giving up ---------------------------------------------------------------------------------------------------
@@ -275,12 +275,12 @@ class Buffer:
     def _bound_age(self, now: int) -> None:
         limit_us = int(self._settings.max_age_s * 1e6)
         active = self._active
-        if active.first_appended_us < now - limit_us // 8 and not self._is_settled(active):
+        if active.first_appended_us < now - limit_us // 8 and not self._is_done(active):
             self._roll()  # so that it can age as a whole
         for segment in self._segments[:-1]:
             if segment.last_appended_us >= now - limit_us:
                 break
-            if segment not in self._doomed and not self._is_settled(segment):
+            if segment not in self._doomed and not self._is_done(segment):
                 self._give_up(segment, "older than the buffer keeps")
                 self._doomed.append(segment)
 
@@ -289,7 +289,7 @@ class Buffer:
         kept = [segment for segment in self._segments if segment not in self._doomed]
         while len(kept) > 1 and sum(segment.capacity for segment in kept) > room:
             oldest = kept.pop(0)
-            if not self._is_settled(oldest):
+            if not self._is_done(oldest):
                 self._give_up(oldest, "the buffer's size limit")
                 self._doomed.append(oldest)
 
@@ -305,7 +305,7 @@ class Buffer:
             counter = self._counter(key)
             lost: list[Entry | int] = []
             for sequence in range(max(first, counter.floor), last + 1):
-                if counter.is_settled(sequence):
+                if counter.is_done(sequence):
                     continue
                 found = entries.get((key, sequence))
                 if found is None:
@@ -329,7 +329,7 @@ class Buffer:
             assert gap.first_sequence is not None and gap.last_sequence is not None
             counter, samples = self._counter(key), max(gap.samples, 0)
             for sequence in range(gap.first_sequence, gap.last_sequence + 1):
-                counter.settle(sequence, 0)
+                counter.finish(sequence, 0)
             counter.buffered_samples -= samples
             counter.dropped_samples += samples
             self._dirty, self._state_written_us = True, 0
@@ -352,7 +352,7 @@ class Buffer:
     def _counter(self, key: StreamKey) -> Counter:
         return self.counters.setdefault(key, Counter())
 
-    def _is_settled(self, segment: Segment) -> bool:
+    def _is_done(self, segment: Segment) -> bool:
         return all(last < self._counter(key).floor for key, (_, last) in segment.spans.items())
 
     def _pending_in(self, segment: Segment, stream: Stream) -> bool:
@@ -362,14 +362,14 @@ class Buffer:
     def _wanted(self, entry: Entry, stream: Stream) -> bool:
         if entry.stream is not stream or entry.kind is RecordKind.STATE:
             return False
-        settled = self._counter(entry.key).is_settled(entry.sequence)
-        return not settled and not self._outstanding(entry.key, entry.sequence)
+        done = self._counter(entry.key).is_done(entry.sequence)
+        return not done and not self._outstanding(entry.key, entry.sequence)
 
     def _removable(self) -> list[Segment]:
         """Segments, oldest first, of which nothing is needed any more."""
         gone: list[Segment] = []
         for segment in self._segments[:-1]:
-            if segment not in self._doomed and not self._is_settled(segment):
+            if segment not in self._doomed and not self._is_done(segment):
                 break
             gone.append(segment)
         return gone
@@ -380,7 +380,7 @@ class Buffer:
         """Recover what is there; returns the epoch to go on with."""
         found = load(directory, gateway_id=self._gateway_id, now_us=self._clock(), on_recovered=on_recovered)
         self.counters = found.counters
-        self._written = {key: replace(one, settled=set()) for key, one in found.counters.items()}
+        self._written = {key: replace(one, done=set()) for key, one in found.counters.items()}
         self._store.segments += found.segments
         sound = bool(found.segments) and not found.gaps
         self.epoch = found.segments[-1].epoch if sound else uuid7(self._clock())

@@ -61,7 +61,7 @@ Position = tuple[str, int, int]
 
 
 class CommandJournal:
-    """See the module's docstring."""
+    """Commands and positions in one SQLite file. Methods raise sqlite3.Error when the disk refuses."""
 
     def __init__(self, path: Path, *, clock: Clock) -> None:
         """Open or make the journal; raises sqlite3.Error."""

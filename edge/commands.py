@@ -63,7 +63,7 @@ class Machines(Protocol):
 
 
 class Commands:
-    """See the module's docstring. `tell` sends an acknowledgement and calls back once Kafka has it."""
+    """Commands of a gateway's devices, from request to outcome. `tell` sends an acknowledgement and calls back once Kafka has it."""
 
     def __init__(
         self,
@@ -209,7 +209,7 @@ class Commands:
         if self._settings.require_synchronised_clock:
             status = self._machines.clock_status()
             if status is not ClockStatus.SYNCHRONISED:
-                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be judged"
+                return CommandState.REJECTED, f"the gateway's clock is {status.value}: expiry cannot be checked"
         return None
 
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:

@@ -96,7 +96,7 @@ class Events:
             one.last = refusal
             one.count += 1
 
-    def take_refused(self, tags: Mapping[int, TagDefinition]) -> Iterator[bytes]:
+    def drain_refused(self, tags: Mapping[int, TagDefinition]) -> Iterator[bytes]:
         """One event for each tag and reason since the last call."""
         gathered, self._refused = self._refused, {}
         for (tag_id, reason), one in gathered.items():

@@ -74,7 +74,7 @@ class Collector:
             return self._since_s
         return self._since_s + self._settings.max_age_ms / 1000
 
-    def take(self) -> Collected:
+    def drain(self) -> Collected:
         """All that was collected."""
         collected, self._collected, self._since_s = self._collected, Collected(), None
         return collected
@@ -95,7 +95,7 @@ def drafts(batch: Batch, table: TagTable, *, historical: bool, max_samples: int)
     """Drafts of a batch whose slots are `table`'s."""
     lanes = table.lane[batch.slot]
     for lane in np.unique(lanes).tolist():
-        mine = batch.take(lanes == lane)
+        mine = batch.select(lanes == lane)
         for part in _parts(mine, max_samples):
             yield Draft(
                 lane=lane,
@@ -120,8 +120,8 @@ def _by_time(batch: Batch) -> Iterator[Batch]:
         if near.all():
             yield batch
             return
-        yield batch.take(near)
-        batch = batch.take(~near)
+        yield batch.select(near)
+        batch = batch.select(~near)
 
 
 def build(

@@ -44,7 +44,7 @@ _CLOCK_S = 10.0
 
 
 class Gateway:
-    """See the module's docstring; make it in a running event loop. Implements `commands.Machines`."""
+    """All parts of one gateway process, from start to stop; make it in a running event loop. Implements `commands.Machines`."""
 
     def __init__(self, config: GatewayConfig, *, clock: Clock = now_us) -> None:
         """Open buffer and journal; raises BufferFailedError, sqlite3.Error."""
@@ -187,7 +187,7 @@ class Gateway:
         if buffer_works:
             await self._pipeline.finish(self._uplink)
             left = await self._uplink.flush(self._config.shutdown_s)
-            await self._pipeline.settle(self._uplink)
+            await self._pipeline.confirm_sent(self._uplink)
             self._uplink.send_health(await self._health())
             left = await self._uplink.flush(1.0)
             log.info("gateway stopped", extra={"unconfirmed": left, **await self._pipeline.status()})

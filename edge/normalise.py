@@ -89,7 +89,7 @@ def normalise(readings: Readings, table: TagTable) -> Normalised:
     for at in sorted({*odd, *misplaced}):
         keep[at] = False
         _explain(result, readings, at, foreign=bool(slot[at] < 0))
-    result.batch = result.batch.take(keep)
+    result.batch = result.batch.select(keep)
     return result
 
 

@@ -1,4 +1,4 @@
-"""The way of a reading through the gateway: collected, normalised, thinned, framed, appended, sent, settled.
+"""The way of a reading through the gateway: collected, normalised, thinned, framed, appended, sent, confirmed.
 
 Enters: readings and notices of connectors (this is their `Sink`). Leaves: frames and events to the uplink, after they are
 durable. One coroutine (`run`) drives it; disk work happens in a thread of its own, one call at a time, so that neither a
@@ -56,7 +56,7 @@ class UplinkLike(Protocol):
     def submit(self, entries: list[Entry]) -> None:
         """Send entries."""
 
-    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+    def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         """Confirmed entries, and hopeless ones."""
 
 
@@ -88,7 +88,7 @@ class _Work:
 
 
 class Pipeline:
-    """See the module's docstring."""
+    """From connectors to the uplink, in the order of the readings of each lane."""
 
     def __init__(
         self,
@@ -171,7 +171,7 @@ class Pipeline:
         """Append what was collected and submit it, after `run` has ended."""
         await self._turn(uplink, final=True)
 
-    async def settle(self, uplink: UplinkLike) -> None:
+    async def confirm_sent(self, uplink: UplinkLike) -> None:
         """Take the uplink's last reports in."""
         await self._turn(uplink, final=False, backlog=False)
 
@@ -224,7 +224,7 @@ class Pipeline:
         if final or (due is not None and self._now_s() >= due):
             self._close_frames(final=final)
         work, self._next = self._next, _Work()
-        work.confirmed, work.hopeless = uplink.take_reports()
+        work.confirmed, work.hopeless = uplink.drain_reports()
         live = uplink.is_live()
         # Also without work: the buffer writes positions and keeps its bounds.
         appended = await self._in_thread(lambda: self._append(work, live=live))
@@ -250,7 +250,7 @@ class Pipeline:
 
     def _close_frames(self, *, final: bool) -> None:
         """Collected readings -> drafts and events."""
-        collected: Collected = self._collector.take()
+        collected: Collected = self._collector.drain()
         work = self._next
         work.on_appended += collected.on_appended
         for readings in (collected.live, collected.historical):
@@ -268,7 +268,7 @@ class Pipeline:
         if held is not None:
             self.deadbanded -= len(held.slot)
             self._draft(work, held, historical=False)
-        work.events += self._events.take_refused(self._table.by_id)
+        work.events += self._events.drain_refused(self._table.by_id)
 
     def _draft(self, work: _Work, batch: Batch, *, historical: bool) -> None:
         limit = self._settings.max_samples
@@ -277,7 +277,7 @@ class Pipeline:
     def _append(self, work: _Work, *, live: bool) -> list[Entry]:
         """In the buffer's thread."""
         buffer, stream = self._buffer, Stream.LIVE if live else Stream.BACKFILL
-        buffer.settle(work.confirmed)
+        buffer.confirm(work.confirmed)
         for entry in work.hopeless:
             buffer.give_up(entry, "refused by Kafka")
         for draft in work.drafts:

@@ -34,7 +34,7 @@ def plan(request: CommandRequest, tags: Sequence[TagDefinition]) -> list[Write] 
 
 
 def skew_problem(request: CommandRequest, now_us: int, *, max_skew_us: int) -> str:
-    """Whether this clock can be trusted to judge the command's expiry; empty when it can.
+    """Whether this clock can be trusted with the command's expiry; empty when it can.
 
     A request from the future means that this clock is behind, so that an expired command would look valid. A clock that
     is ahead only makes commands expire early.
@@ -42,4 +42,4 @@ def skew_problem(request: CommandRequest, now_us: int, *, max_skew_us: int) -> s
     ahead_us = request.submitted_us - now_us
     if ahead_us <= max_skew_us:
         return ""
-    return f"the gateway's clock is {ahead_us / 1e6:.1f} s behind the submitter's: expiry cannot be judged"
+    return f"the gateway's clock is {ahead_us / 1e6:.1f} s behind the submitter's: expiry cannot be checked"

@@ -1,6 +1,6 @@
 """What a start of the gateway finds in its buffer: opens the segments, folds their records, names what is missing.
 
-Who calls: `edge.buffer`, once, before it writes anything. Sequences of a stream key that are neither settled nor in the log
+Who calls: `edge.buffer`, once, before it writes anything. Sequences of a stream key that are neither done nor in the log
 are lost; how many samples they held follows from the running totals on either side of them.
 """
 
@@ -21,7 +21,7 @@ from schemas.frame import Stream
 log = logging.getLogger(__name__)
 
 EPOCHS_KEPT = 16
-"""Epochs that are all settled stay in the counters, and so in the health events, until that many newer ones exist."""
+"""Epochs that are all done stay in the counters, and so in the health events, until that many newer ones exist."""
 
 
 class BufferFailedError(MillraceError):
@@ -30,7 +30,7 @@ class BufferFailedError(MillraceError):
 
 @dataclass(slots=True)
 class Counter:
-    """Cumulative numbers of one stream key. All sequences below `floor` are settled, and those in `settled` above it."""
+    """Cumulative numbers of one stream key. All sequences below `floor` are done, and those in `done` above it."""
 
     next_sequence: int = 0
     samples: int = 0
@@ -38,25 +38,25 @@ class Counter:
     floor: int = 0
     buffered_samples: int = 0
     dropped_samples: int = 0
-    settled: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
 
-    def is_settled(self, sequence: int) -> bool:
+    def is_done(self, sequence: int) -> bool:
         """Whether nothing more is to be done for that sequence."""
-        return sequence < self.floor or sequence in self.settled
+        return sequence < self.floor or sequence in self.done
 
-    def settle(self, sequence: int, samples: int) -> bool:
+    def finish(self, sequence: int, samples: int) -> bool:
         """Confirmed or dropped; False when it was before."""
-        if self.is_settled(sequence):
+        if self.is_done(sequence):
             return False
-        self.settled.add(sequence)
+        self.done.add(sequence)
         self.buffered_samples -= samples
         self.raise_floor()
         return True
 
     def raise_floor(self) -> None:
-        """Let the floor pass what is settled right above it."""
-        while self.floor in self.settled:
-            self.settled.remove(self.floor)
+        """Let the floor pass what is done right above it."""
+        while self.floor in self.done:
+            self.done.remove(self.floor)
             self.floor += 1
 
 
@@ -67,7 +67,7 @@ class _Known:
     found: dict[int, int] = field(default_factory=dict)
     before: dict[int, tuple[int, int]] = field(default_factory=dict)
     behind: dict[int, tuple[int, int, int]] = field(default_factory=dict)
-    settled: set[int] = field(default_factory=set)
+    done: set[int] = field(default_factory=set)
     floor: int = 0
     dropped: int = 0
 
@@ -120,7 +120,7 @@ def pack_state(gateway_id: str, counters: dict[StreamKey, Counter], note: bytes 
     """Body of a STATE record: counters as far as they are written in front of it."""
     rows = [
         [key.epoch.hex, key.lane, int(key.stream), one.next_sequence, one.samples, one.checksum, one.floor,
-         one.dropped_samples, sorted(one.settled)]
+         one.dropped_samples, sorted(one.done)]
         for key, one in counters.items()
     ]  # fmt: skip
     state = {"gateway": gateway_id, "counters": rows}
@@ -152,12 +152,12 @@ def _merge(
     if state["gateway"] != gateway_id:
         msg = f"the buffer belongs to gateway {state['gateway']}, not to {gateway_id}"
         raise BufferFailedError(msg)
-    for epoch, lane, stream, sequence, samples, checksum, floor, dropped, settled in state["counters"]:
+    for epoch, lane, stream, sequence, samples, checksum, floor, dropped, done in state["counters"]:
         one = known.setdefault(StreamKey(UUID(epoch), lane, Stream(stream)), _Known())
         one.before.setdefault(sequence, (samples, entry.appended_us))
         one.behind.setdefault(sequence, (samples, checksum, entry.appended_us))
         one.floor, one.dropped = max(one.floor, floor), max(one.dropped, dropped)
-        one.settled |= set(settled)
+        one.done |= set(done)
     if "note" in state:
         on_recovered(bytes.fromhex(state["note"]))
 
@@ -168,18 +168,18 @@ def _counter(one: _Known) -> Counter:
     counter = Counter(
         next_sequence=next_sequence, samples=samples, checksum=checksum, floor=one.floor, dropped_samples=one.dropped
     )
-    counter.settled = {sequence for sequence in one.settled if sequence >= one.floor}
+    counter.done = {sequence for sequence in one.done if sequence >= one.floor}
     counter.raise_floor()
-    counter.buffered_samples = sum(n for sequence, n in one.found.items() if not counter.is_settled(sequence))
+    counter.buffered_samples = sum(n for sequence, n in one.found.items() if not counter.is_done(sequence))
     return counter
 
 
 def _missing(key: StreamKey, one: _Known, counter: Counter, now_us: int) -> Iterator[Gap]:
-    """Gaps for sequences that nobody settled and that are not there; they are settled (dropped) by this."""
+    """Gaps for sequences that nobody done and that are not there; they are done (dropped) by this."""
     lost = [
         sequence
         for sequence in range(counter.floor, counter.next_sequence)
-        if sequence not in one.found and sequence not in counter.settled
+        if sequence not in one.found and sequence not in counter.done
     ]
     while lost:
         first = last = lost.pop(0)
@@ -188,7 +188,7 @@ def _missing(key: StreamKey, one: _Known, counter: Counter, now_us: int) -> Iter
         start, end = one.behind.get(first), one.before.get(last + 1)
         samples = end[0] - start[0] if start and end else UNKNOWN_SAMPLES
         counter.dropped_samples += max(samples, 0)
-        counter.settled |= set(range(first, last + 1))
+        counter.done |= set(range(first, last + 1))
         yield Gap(
             lane=key.lane, epoch=key.epoch, stream=key.stream, first_sequence=first, last_sequence=last,
             samples=samples, from_us=start[2] if start else now_us, to_us=end[1] if end else now_us,

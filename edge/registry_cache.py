@@ -49,7 +49,7 @@ class RegistryView:
 
 
 class RegistryCache:
-    """See the module's docstring. `on_view` is called in the event loop."""
+    """Follows the registry for one gateway. `on_view` is called in the event loop."""
 
     def __init__(self, path: Path, *, gateway_id: str, site: str, on_view: Callable[[RegistryView], None]) -> None:
         self.view = RegistryView()

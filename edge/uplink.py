@@ -48,7 +48,7 @@ class UplinkSettings:
 
 
 class Uplink:
-    """See the module's docstring. `on_reports` is called in the event loop when there is something to `take`."""
+    """Sends entries to Kafka and keeps what is under way. `on_reports` is called in the event loop when there is something to drain."""
 
     def __init__(
         self,
@@ -126,7 +126,7 @@ class Uplink:
             self._unconfirmed_health -= 1
             log.warning("health event not sent: the producer's queue is full")
 
-    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+    def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         """(stream key, sequence, samples) of confirmed entries, and entries that Kafka will never take."""
         self._announced = False
         confirmed: list[tuple[StreamKey, int, int]] = []

@@ -22,7 +22,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from base.settings import KafkaSettings
-from historian import accounting_sources as sources
+from historian import accounting_sources
 from historian.accounting_sources import Books, Counters, Flight, Ranges
 from schemas.checksum import to_signed
 from schemas.frame import SequenceKey, Stream
@@ -31,10 +31,10 @@ from schemas.frame import SequenceKey, Stream
 def measure(dsn: str, kafka: KafkaSettings) -> dict[str, Any]:
     """Measure an installation, wherever its database and broker are; up to a few seconds, never raises because a part is down."""
     not_measured: list[str] = []
-    books = sources.read_books(dsn, not_measured)
-    counters = sources.read_counters(kafka, books, not_measured)
+    books = accounting_sources.read_books(dsn, not_measured)
+    counters = accounting_sources.read_counters(kafka, books, not_measured)
     missing = {key: found for key, one in counters.items() if (found := books.missing(key, one.next_sequence))}
-    flight = sources.find_frames(kafka, missing, not_measured) if missing else {}
+    flight = accounting_sources.find_frames(kafka, missing, not_measured) if missing else {}
     return account(books, counters, missing, flight, not_measured)
 
 
@@ -55,7 +55,7 @@ class Account:
     missing_frames: int = 0
     checksums_compared: int = 0
     checksums_differing: int = 0
-    unsettled: list[str] = field(default_factory=list)
+    open_questions: list[str] = field(default_factory=list)
 
     @property
     def in_flight(self) -> int:
@@ -109,7 +109,7 @@ def account(
     for lane, samples in books.duplicates.items():
         lanes[lane].duplicates += samples
         total.duplicates += samples
-    problems = [*not_measured, *total.unsettled]
+    problems = [*not_measured, *total.open_questions]
     closed = None if problems else total.difference == 0 and not total.missing_frames and not total.checksums_differing
     return {
         "closed": closed,
@@ -143,11 +143,11 @@ def _sequence(
         result.rejected = -result.replayed
         return result
     if one is None:
-        result.unsettled.append(f"{_name(key)}: in the ledger, but its gateway has reported no counters")
+        result.open_questions.append(f"{_name(key)}: in the ledger, but its gateway has reported no counters")
         return result
     result.produced, result.dropped = one.produced, one.dropped
     if entry is not None and entry.end > one.next_sequence:
-        result.unsettled.append(f"{_name(key)}: the ledger is ahead of the newest counters of the gateway")
+        result.open_questions.append(f"{_name(key)}: the ledger is ahead of the newest counters of the gateway")
         return result
     held, gaps = books.held.get(key, {}), books.gaps.get(key, ())
     in_kafka = {
@@ -155,29 +155,31 @@ def _sequence(
     }
     result.held = sum(held[sequence] for sequence in held if _within(missing, sequence))
     result.in_kafka = sum(found.samples for found in in_kafka.values())
-    unsettled = settled_elsewhere = buffered = 0
+    undelivered = held_elsewhere = buffered = 0
     for low, high in missing:
         for sequence in range(low, high):
             if _within(gaps, sequence):
                 continue
             if sequence >= one.delivered_sequence:
-                unsettled += 1
+                undelivered += 1
                 if sequence in in_kafka or sequence in held:
-                    settled_elsewhere += in_kafka[sequence].samples if sequence in in_kafka else held[sequence]
+                    held_elsewhere += in_kafka[sequence].samples if sequence in in_kafka else held[sequence]
                 else:
                     buffered += 1
             elif sequence not in in_kafka and sequence not in held:
                 result.missing_frames += 1
     if buffered:
         # Frames the gateway still waits to hear of, less those that were found further on meanwhile.
-        result.in_gateway_buffers = one.buffered - settled_elsewhere
-        if one.next_sequence - one.delivered_sequence > unsettled:
-            result.unsettled.append(f"{_name(key)}: frames were confirmed while they were counted")
+        result.in_gateway_buffers = one.buffered - held_elsewhere
+        if one.next_sequence - one.delivered_sequence > undelivered:
+            result.open_questions.append(f"{_name(key)}: frames were confirmed while they were counted")
     _compare(result, entry, one, in_kafka)
     return result
 
 
-def _compare(result: Account, entry: sources.LedgerEntry | None, one: Counters, in_kafka: Mapping[int, Flight]) -> None:
+def _compare(
+    result: Account, entry: accounting_sources.LedgerEntry | None, one: Counters, in_kafka: Mapping[int, Flight]
+) -> None:
     """Compare checksums when every frame's is known: frames in Kafka carry theirs, those held, buffered or dropped do not show it."""
     if result.held or result.in_gateway_buffers or result.dropped or result.missing_frames:
         return

@@ -19,7 +19,7 @@ import numpy as np
 import psycopg
 from numpy.typing import NDArray
 
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 
 Cursor = psycopg.Cursor[Any]
 
@@ -78,7 +78,7 @@ def upsert(cursor: Cursor, windows: Windows, *, repaired: bool) -> UpsertResult:
     cursor.execute(_TEMPORARY)
     cursor.execute("DELETE FROM incoming_windows")  # of an earlier upsert in the same transaction
     with cursor.copy(_COPY) as copy:
-        for part in packing.framed(packing.chunks(packing.pack(COLUMNS, best))):
+        for part in binary_copy.framed(binary_copy.chunks(binary_copy.pack(COLUMNS, best))):
             copy.write(part)
     if repaired:
         written = cursor.execute(_UPSERT_REPAIRED).rowcount

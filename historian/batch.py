@@ -6,6 +6,7 @@ what no transaction could take. Pure: no database. Duplicates within the batch a
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -19,7 +20,10 @@ from schemas import codec, frame
 from schemas.frame import Frame, SequenceKey
 from schemas.verdicts import REJECT_FROM, VERDICT_MASK, RecordReject
 
+log = logging.getLogger(__name__)
+
 _MAX_SEQUENCE = 1 << 62
+_COUNTS = ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested")
 _RECORDS = frozenset(WRITERS) | {"AggregateBatch"}
 
 
@@ -89,9 +93,13 @@ class WriteResult:
     poisoned: list[Poisoned] = field(default_factory=list)
     seconds: float = 0.0
 
+    def counts(self) -> dict[str, int]:
+        """Numbers by name, and the duration in milliseconds, for metrics."""
+        return {name: getattr(self, name) for name in _COUNTS} | {"write_ms": round(self.seconds * 1000)}
+
     def add(self, other: WriteResult) -> None:
         """Count another part of the same batch in."""
-        for name in ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested"):
+        for name in _COUNTS:
             setattr(self, name, getattr(self, name) + getattr(other, name))
         for name, count in other.records.items():
             self.records[name] = self.records.get(name, 0) + count
@@ -163,6 +171,9 @@ def decode_batch(messages: Sequence[Message]) -> Batch:
             _poison(batch, message, RecordReject.UNKNOWN_SCHEMA, str(error))
         except (SchemaError, ValueError) as error:
             _poison(batch, message, RecordReject.UNDECODABLE, str(error))
+        except Exception as error:  # a defect of ours: it must not cost the other messages
+            log.exception("record cannot be decoded", extra={"topic": message.topic, "offset": message.offset})
+            _poison(batch, message, RecordReject.PROCESSING_FAILED, f"{type(error).__name__}: {error}")
     return batch
 
 
@@ -183,7 +194,7 @@ def _poison(batch: Batch, message: Message, reason: RecordReject, detail: str) -
 
 def _add_frame(batch: Batch, item: Frame, message: Message) -> None:
     if item.verdict is None:
-        msg = "the frame has no verdicts: it was not judged"
+        msg = "the frame has no verdicts: it was not validated"
         raise ValueError(msg)
     if not 0 <= item.sequence < _MAX_SEQUENCE or "\x00" in item.gateway_id:
         msg = f"no identity: gateway {item.gateway_id!r}, sequence {item.sequence}"

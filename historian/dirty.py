@@ -29,8 +29,8 @@ def mark(cursor: psycopg.Cursor[Any], ranges: Sequence[DirtyRange]) -> None:
     )  # fmt: skip
 
 
-def take(cursor: psycopg.Cursor[Any], *, limit: int, quiet_s: float) -> list[DirtyRange]:
-    """Take ranges whose windows the stream has done with, oldest first; they come back when the transaction is rolled back.
+def dequeue(cursor: psycopg.Cursor[Any], *, limit: int, quiet_s: float) -> list[DirtyRange]:
+    """Remove and return ranges whose windows the stream has done with, oldest first; they come back when the transaction is rolled back.
 
     A range is ready when LIVE data of its lane has passed the end of its longest window, or when it has waited for `quiet_s`.
     Before that the stream may still fold into the same windows, and a repair would have to be done again. And not before a

@@ -24,7 +24,7 @@ import psycopg
 from numpy.typing import NDArray
 from psycopg import sql
 
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 from historian import aggregates, dirty
 from historian.partitions import PartitionCache
 from historian.samples import DirtyRange
@@ -70,7 +70,7 @@ def repair(
     """Work off up to `limit` ranges that are ready; raises psycopg.Error, with the ranges still in the queue."""
     result = RepairResult()
     with connection.transaction(), connection.cursor() as cursor:
-        ranges = dirty.take(cursor, limit=limit, quiet_s=quiet_s)
+        ranges = dirty.dequeue(cursor, limit=limit, quiet_s=quiet_s)
         if not ranges:
             return result
         result.ranges = len(ranges)
@@ -124,7 +124,7 @@ def _repair_group(
     rows = _read(cursor, {item.tag_id for item in ranges}, from_us, to_us)
     if not len(rows):
         return 0
-    time_us = rows["time"].astype(np.int64) + packing.EPOCH_2000_US
+    time_us = rows["time"].astype(np.int64) + binary_copy.EPOCH_2000_US
     tag_id, value = rows["tag_id"].astype(np.int32), rows["value"].astype(np.float64)
     quality = rows["quality"].astype(np.int16).view(np.uint16)
     written = 0
@@ -164,4 +164,4 @@ def _read(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int], from_us: int, to_
         " TO STDOUT (FORMAT binary)"
     ).format(sql.Literal(from_us), sql.Literal(to_us), sql.Literal(list(tag_ids)))
     with cursor.copy(query) as copy:
-        return packing.unpack(b"".join(bytes(part) for part in copy), _COLUMNS)
+        return binary_copy.unpack(b"".join(bytes(part) for part in copy), _COLUMNS)

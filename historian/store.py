@@ -14,7 +14,6 @@ result, and costs the others nothing: the batch is split until it is alone.
 
 from __future__ import annotations
 
-import logging
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -22,19 +21,17 @@ from typing import Any
 import psycopg
 from numpy.typing import NDArray
 
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
 from historian import aggregates, dirty, ledger, records
 from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
 from historian.history_policy import HistoryPolicy
 from historian.migrator import MigrationError, variant_of
 from historian.partitions import PartitionCache
+from historian.poison import write_isolated
 from historian.samples import Columns, Fate, by_tag, columns_of, dirty_ranges
-from schemas.verdicts import RecordReject
 
 __all__ = ["HistorianStore", "Message", "Poisoned", "StoreUnavailable", "WriteResult"]
-
-log = logging.getLogger(__name__)
 
 
 class HistorianStore:
@@ -53,7 +50,7 @@ class HistorianStore:
         result = WriteResult()
         decoded = decode_batch(batch)
         result.poisoned += decoded.poisoned
-        self._write(decoded, result)
+        result.add(write_isolated(decoded, self._attempt))
         result.seconds = time.perf_counter() - started
         return result
 
@@ -63,35 +60,19 @@ class HistorianStore:
             self._connection.close()
             self._connection = None
 
-    def _write(self, batch: Batch, result: WriteResult) -> None:
-        """Write a decoded batch, in halves when its data is refused, down to the record that is to blame."""
-        for last_try in (False, True):
+    def _attempt(self, batch: Batch) -> WriteResult:
+        """One transaction; a second one when a partition had gone. Raises StoreUnavailable for what may pass, else the error."""
+        try:
             try:
-                part = self._transaction(batch)
-            except Exception as error:
-                self._reset(error)
-                if missing_partition(error) and not last_try:
-                    continue
-                if not blames_data(error):
-                    if isinstance(error, psycopg.Error):
-                        raise unavailable(error) from error
-                    if isinstance(error, MigrationError):
-                        raise StoreUnavailable(str(error)) from error
+                return self._transaction(batch)
+            except psycopg.Error as error:
+                if not missing_partition(error):
                     raise
-                self._isolate(batch, error, result)
-            else:
-                result.add(part)
-            return
-
-    def _isolate(self, batch: Batch, error: Exception, result: WriteResult) -> None:
-        if len(batch) > 1:
-            for half in batch.halves():
-                self._write(half, result)
-            return
-        (message,) = batch.messages()
-        detail = f"{type(error).__name__}: {error}".strip()
-        log.error("record cannot be stored", extra={"topic": message.topic, "offset": message.offset, "detail": detail})
-        result.poisoned.append(Poisoned(message=message, reason=RecordReject.PROCESSING_FAILED, detail=detail))
+                self._reset(error)
+            return self._transaction(batch)
+        except Exception as error:
+            self._reset(error)
+            raise _told_apart(error) from error
 
     def _reset(self, error: Exception) -> None:
         """Forget what a rolled back transaction or a lost connection may have taken away."""
@@ -170,6 +151,13 @@ class HistorianStore:
         order = by_tag(columns.tag_id)
         if result.stored < len(stored):
             order = order[stored[order]]
-        with cursor.copy(packing.COPY_SAMPLES) as copy:
-            for part in packing.framed(packing.pieces(packing.SAMPLE_COLUMNS, values, order)):
+        with cursor.copy(binary_copy.COPY_SAMPLES) as copy:
+            for part in binary_copy.framed(binary_copy.pieces(binary_copy.SAMPLE_COLUMNS, values, order)):
                 copy.write(part)
+
+
+def _told_apart(error: Exception) -> Exception:
+    """StoreUnavailable for an error that may pass, else the error itself."""
+    if isinstance(error, psycopg.Error) and not blames_data(error):
+        return unavailable(error)
+    return StoreUnavailable(str(error)) if isinstance(error, MigrationError) else error

@@ -93,7 +93,7 @@ class Buffer:
         return len(self._filling.messages) + (len(self._in_flight.messages) if self._in_flight else 0)
 
     def add(self, message: Message, now_us: int) -> int:
-        """Take a message; returns its generation."""
+        """Add a message; returns its generation."""
         filling = self._filling
         if not filling.messages:
             filling.first_us = now_us
@@ -108,8 +108,8 @@ class Buffer:
             return False
         return filling.size >= config.target_bytes or now_us - filling.first_us >= config.max_age_ms * 1000
 
-    def take(self) -> list[Message] | None:
-        """Start a batch, whether it is due or not; None while one is in flight or there is nothing to write."""
+    def start_batch(self) -> list[Message] | None:
+        """Put what is filled in flight, whether it is due or not; None while one is in flight or there is nothing to write."""
         if self._in_flight is not None or not self._filling.messages:
             return None
         self._in_flight, self._filling = self._filling, _Generation(self._filling.number + 1)
@@ -121,7 +121,7 @@ class Buffer:
         self._done, self._in_flight = self._in_flight.number, None
 
     def pause_s(self, message: Message) -> float:
-        """How long to hold back before taking `message`; 0 while there is room."""
+        """How long to hold back before adding `message`; 0 while there is room."""
         if self._in_flight is None or self._filling.size < self._config.bound_bytes:
             return 0.0
         return min(2.0, message.size / self._config.leak_bytes_per_s)

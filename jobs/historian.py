@@ -17,7 +17,7 @@ from jobs.flink.environment import JobEnvironment, environment
 from jobs.flink.historian import HistorianOperator, MakeWriter
 from jobs.flink.shards import shard_of_key
 from jobs.flink.types import key_type, output_type
-from jobs.store import WriterFactory
+from jobs.writer import WriterFactory
 from schemas import topics
 
 NAME = "millrace-historian"

@@ -1,8 +1,8 @@
-"""The telemetry job: frames in; judged frames, rejects, latest values, windows, anomalies and lane progress out.
+"""The telemetry job: frames in; validated frames, rejects, latest values, windows, anomalies and lane progress out.
 
 `flink run -py jobs/telemetry.py -pyfs millrace-jobs.zip --config FILE`. Reads `telemetry.frames.*` and
 `registry.tags`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
-partition; at-least-once, and a frame that comes twice is judged once.
+partition; at-least-once, and a frame that comes twice is validated once.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ def build(
 ) -> DataStream:
     """The job between its ends: rows of `jobs.flink.types.output_type`. `snapshot`: see TelemetryOperator."""
     definitions = sources.registry.broadcast(registry_descriptor())
-    judged = (
+    validated = (
         sources.frames.key_by(shard_of_lane, key_type())
         .connect(definitions)
         .process(TelemetryOperator(config.telemetry, clock=clock, snapshot=snapshot), output_type())
     )
-    return judged.uid("telemetry").name("telemetry")
+    return validated.uid("telemetry").name("telemetry")
 
 
 def wire(env: JobEnvironment, config: JobConfig) -> None:

@@ -1,12 +1,12 @@
 """Writes the historian's batches on a thread, one after the other, until each is in the database.
 
-Enters: a batch of messages. Leaves: the messages the database refused for good, when all others are committed. Who
-calls it: the historian's operator, from one thread. While the thread waits for PostgreSQL the operator goes on
-buffering: decoding, COPY and commit of one batch overlap with reading the next.
+Enters: a batch of messages. Leaves: the store's `WriteResult`, with the messages that cannot be stored for good, when
+all others are committed. Who calls it: the historian's operator, from one thread. While the thread waits for PostgreSQL
+the operator goes on buffering: decoding, COPY and commit of one batch overlap with reading the next.
 
-An unavailable database is tried again until it is back or the writer is closed. A batch that fails in any other way
-is split until the message that is to blame is alone; that one is given back, the rest is written. The store's
-transactions are idempotent, so a batch whose commit was not confirmed may simply be written again.
+The writer decides when, the store (`historian.store`) decides what: an unavailable database is tried again until it is
+back or the writer is closed; everything else is in the result. The store's transactions are idempotent, so a batch whose
+commit was not confirmed is simply written again.
 """
 
 from __future__ import annotations
@@ -14,57 +14,35 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
-from typing import NamedTuple, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
+from base.errors import ConfigError
+from historian.store import HistorianStore, StoreUnavailable, WriteResult
 from jobs.batching import BatchConfig, Message, retry_delay_s
 
 log = logging.getLogger(__name__)
 
 
-class Poisoned(NamedTuple):
-    """A message that cannot be stored, and why."""
-
-    message: Message
-    reason: str
-    detail: str
-
-
-@dataclass(kw_only=True, slots=True)
-class Written:
-    """What became of a batch: what was left out for good, and counts by name (`stored`, `rejected`, `write_ms`, ...)."""
-
-    poisoned: list[Poisoned] = field(default_factory=list)
-    counts: dict[str, int] = field(default_factory=dict)
-
-    def add(self, other: Written) -> None:
-        """Count another part of the same batch in."""
-        self.poisoned += other.poisoned
-        for name, count in other.counts.items():
-            self.counts[name] = self.counts.get(name, 0) + count
-
-
 class Store(Protocol):
-    """What the writer needs of the database. Raises `Unavailable` (the type given to the writer) when it is worth trying again."""
+    """What the writer needs of the database."""
 
-    def write(self, messages: Sequence[Message]) -> Written:
-        """One transaction."""
+    def write(self, batch: Sequence[Message]) -> WriteResult:
+        """Store a batch, each of its messages once. Raises StoreUnavailable when it is worth trying again."""
 
     def close(self) -> None:
         """Give the connection back."""
 
 
 class Writer:
-    """One batch at a time. `unavailable` are the exceptions that mean: try again."""
+    """One batch at a time. `open_store` is called on the thread."""
 
-    def __init__(
-        self, open_store: Callable[[], Store], unavailable: tuple[type[Exception], ...], config: BatchConfig
-    ) -> None:
-        self._open_store, self._unavailable, self._config = open_store, unavailable, config
+    def __init__(self, open_store: Callable[[], Store], config: BatchConfig) -> None:
+        self._open_store, self._config = open_store, config
         self._closing = threading.Event()
         self._wake = threading.Condition()
         self._batch: list[Message] | None = None
-        self._outcome: Written | None = None
+        self._outcome: WriteResult | None = None
         self._store: Store | None = None
         self._fatal: BaseException | None = None
         self.retries = 0
@@ -79,7 +57,7 @@ class Writer:
             self._batch = batch
             self._wake.notify_all()
 
-    def collect(self, wait_s: float = 0.0) -> Written | None:
+    def collect(self, wait_s: float = 0.0) -> WriteResult | None:
         """What became of the batch in flight; None when it is not written yet, after waiting up to `wait_s`."""
         with self._wake:
             if wait_s and self._outcome is None:
@@ -120,7 +98,7 @@ class Writer:
             self._wake.wait_for(lambda: self._closing.is_set() or (self._batch is not None and self._outcome is None))
             return None if self._closing.is_set() else self._batch
 
-    def _write(self, batch: Sequence[Message]) -> Written | None:
+    def _write(self, batch: Sequence[Message]) -> WriteResult | None:
         """None when the writer is closed before it succeeds."""
         attempt = 0
         while not self._closing.is_set():
@@ -128,11 +106,9 @@ class Writer:
                 if self._store is None:
                     self._store = self._open_store()
                 written = self._store.write(batch)
-            except self._unavailable as error:
+            except StoreUnavailable as error:
                 attempt += 1
                 self._unreachable(error, attempt, len(batch))
-            except Exception as error:
-                return self._isolate(batch, error)
             else:
                 if self.outage:
                     log.info("database is back", extra={"attempts": attempt})
@@ -150,16 +126,19 @@ class Writer:
         self.outage = True
         self._closing.wait(delay_s)
 
-    def _isolate(self, batch: Sequence[Message], error: Exception) -> Written | None:
-        if len(batch) == 1:
-            log.error(
-                "message cannot be stored", exc_info=error, extra={"topic": batch[0].topic, "offset": batch[0].offset}
-            )
-            return Written(poisoned=[Poisoned(batch[0], "PROCESSING_FAILED", f"{type(error).__name__}: {error}")])
-        middle = len(batch) // 2
-        first = self._write(batch[:middle])
-        second = None if first is None else self._write(batch[middle:])
-        if first is None or second is None:
-            return None
-        first.add(second)
-        return first
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class WriterFactory:
+    """Makes the writer of one subtask. It travels with the job's operators, so it holds values only."""
+
+    dsn: str
+    config: BatchConfig
+
+    def __post_init__(self) -> None:
+        if not self.dsn:
+            msg = "postgres.dsn is missing: the historian writes a database"
+            raise ConfigError(msg)
+
+    def __call__(self) -> Writer:
+        """A writer with a thread of its own; nothing is connected yet."""
+        return Writer(lambda: HistorianStore(self.dsn), self.config)

@@ -19,7 +19,7 @@ from base.errors import MillraceError, RegistryError
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
-from registry import edit as registry_edit
+from registry import edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import topics
@@ -43,21 +43,21 @@ def publish(dsn: str, settings: KafkaSettings, *, everything: bool = False) -> s
     """
     with connect(dsn, application="registry", autocommit=True) as connection:
         connection.execute("SELECT pg_advisory_lock(%s)", (_PUBLISH_LOCK,))
-        published = -1 if everything else registry_edit.published_version(connection)
-        changed, version = registry_edit.definitions(connection, newer_than=published)
+        published = -1 if everything else edit.published_version(connection)
+        changed, version = edit.definitions(connection, newer_than=published)
         if not changed and published >= version:
             return f"registry version {version} is published already"
         producer = kafka.producer(settings)
         kafka.send(producer, topics.TAGS.name, (encode_tag(tag) for tag in changed))
-        marker = encode_version(version, tags=registry_edit.tag_count(connection), time_us=ids.now_us())
+        marker = encode_version(version, tags=edit.tag_count(connection), time_us=ids.now_us())
         kafka.send(producer, topics.TAGS.name, [marker])
-        registry_edit.set_published(connection, version)
+        edit.set_published(connection, version)
     return f"registry version {version}: {len(changed)} definitions published"
 
 
 def _show(dsn: str, prefix: str) -> str:
     with connect(dsn, application="registry", autocommit=True) as connection:
-        found, version = registry_edit.definitions(connection)
+        found, version = edit.definitions(connection)
     tags = sorted((tag for tag in found if tag.path.startswith(prefix)), key=lambda tag: tag.path)
     if not tags:
         msg = f"nothing at {prefix!r}"
@@ -86,12 +86,12 @@ def _assignments(pairs: Sequence[str]) -> dict[str, str]:
 
 def _set(dsn: str, path: str, pairs: Sequence[str]) -> str:
     with connect(dsn, application="registry", autocommit=True) as connection:
-        return f"registry version {registry_edit.set_attributes(connection, path, _assignments(pairs))}; publish it for others to see"
+        return f"registry version {edit.set_attributes(connection, path, _assignments(pairs))}; publish it for others to see"
 
 
 def _move(dsn: str, device: str, parent: str) -> str:
     with connect(dsn, application="registry", autocommit=True) as connection:
-        return f"registry version {registry_edit.move(connection, device, parent)}; publish it for others to see"
+        return f"registry version {edit.move(connection, device, parent)}; publish it for others to see"
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -38,12 +38,26 @@ def sample_hashes(
 def checksum(
     tag_id: NDArray[np.int32], time_us: NDArray[np.int64], value: NDArray[np.float64], quality: NDArray[np.uint16]
 ) -> int:
-    """Sum modulo 2^64 of the samples' hashes, in [0, 2^64)."""
+    """Sum modulo 2^64 of the samples' hashes, in [0, 2^64).
+
+    Sums of parts add up to that of the whole, in any order:
+
+    >>> tag, time = np.array([1, 2, 3], np.int32), np.array([10, 20, 30])
+    >>> value, quality = np.array([0.5, -1.0, 7.0]), np.zeros(3, np.uint16)
+    >>> whole = checksum(tag, time, value, quality)
+    >>> parts = [checksum(tag[cut], time[cut], value[cut], quality[cut]) for cut in (slice(2, 3), slice(0, 2))]
+    >>> sum(parts) % MODULUS == whole
+    True
+    """
     return int(sample_hashes(tag_id, time_us, value, quality).sum(dtype=np.uint64))
 
 
 def to_signed(unsigned: int) -> int:
-    """Two's complement of a checksum, as Avro's and PostgreSQL's 64-bit integers carry it."""
+    """Two's complement of a checksum, as Avro's and PostgreSQL's 64-bit integers carry it.
+
+    >>> to_signed(1), to_signed(MODULUS - 1), to_unsigned(-1) == MODULUS - 1
+    (1, -1, True)
+    """
     unsigned %= MODULUS
     return unsigned - MODULUS if unsigned >= 1 << 63 else unsigned
 

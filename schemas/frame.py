@@ -130,6 +130,20 @@ def build(
 
     Raises FrameError when the times span more than 2^31 µs on either side of their median, which time_offset_us cannot
     hold: the caller splits.
+
+    >>> frame = build(
+    ...     gateway_id="gw-1", epoch=UUID("01890a5d-ac96-774b-bcce-b302099a8057"), lane=0, stream=Stream.LIVE, sequence=7,
+    ...     closed_time_us=1_767_225_600_200_000, clock_status=ClockStatus.SYNCHRONISED, registry_version=1,
+    ...     tag_id=np.array([11, 12, 11]), time_us=1_767_225_600_000_000 + np.array([0, 0, 100_000]),
+    ...     value=np.array([20.5, 1.0, 20.7]), quality=np.zeros(3, np.uint16),
+    ... )
+    >>> frame.lane_key, frame.samples, frame.tag_id.tolist()
+    ('gw-1/0', 3, [11, 12, 11])
+    >>> again = decode(encode(frame))
+    >>> again.value.tolist(), again.time_us.tolist() == frame.time_us.tolist()
+    ([20.5, 1.0, 20.7], True)
+    >>> again.computed_checksum() == again.checksum
+    True
     """
     samples = len(tag_id)
     if not 0 < samples <= MAX_SAMPLES or not samples == len(time_us) == len(value) == len(quality):

@@ -74,7 +74,7 @@ class Machine:
         # Cycles before scrap before energy: each looks at what the one before did in the same step.
         order = {Cycles: 0, Scrap: 1, Energy: 3}
         self._steps = sorted(self._signals.values(), key=lambda signal: order.get(type(signal), 2))
-        self._settle()
+        self._start_steady()
 
     def step(self, dt_s: float) -> None:
         """Let `dt_s` seconds pass."""
@@ -147,15 +147,15 @@ class Machine:
                 signal.value = int(value)
             elif isinstance(signal, Energy):
                 signal.value = float(value)
-        self._settle()
+        self._start_steady()
 
-    def _settle(self) -> None:
+    def _start_steady(self) -> None:
         condition = self.condition
         condition.speed = condition.setpoint if condition.state in MOVING else 0.0
         condition.load = condition.speed / condition.nominal
         for signal in self._signals.values():
             if isinstance(signal, Analog):
-                signal.settle(condition.load)
+                signal.start_at(condition.load)
 
     def _power(self, tag: Tag, name: str) -> Power:
         power = self._signals.get(name)

@@ -58,10 +58,10 @@ class Analog:
         self.value = idle
 
     def target(self, load: float) -> float:
-        """Where the signal settles."""
+        """Steady state at a load."""
         return self._idle + self._swing * load
 
-    def settle(self, load: float) -> None:
+    def start_at(self, load: float) -> None:
         """Start as if the machine had been running like this for long."""
         self.value = self.target(load)
 

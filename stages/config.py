@@ -40,7 +40,7 @@ class WindowConfig:
 class HoldConfig:
     """How much a lane may hold back while it waits for a registry version.
 
-    Beyond any of these the oldest frame is judged with what is known.
+    Beyond any of these the oldest frame is processed with what is known.
     """
 
     max_frames: int = 512
@@ -50,7 +50,7 @@ class HoldConfig:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CatchUpConfig:
-    """How a lane that is behind (`TelemetryConfig.behind_s`) judges several frames at a time.
+    """How a lane that is behind (`TelemetryConfig.behind_s`) processes several frames at a time.
 
     Its frames wait for a `share` of how far it is behind, until one of the bounds is reached. Small frames cost a
     fraction then; what comes out is the same.
@@ -58,11 +58,11 @@ class CatchUpConfig:
 
     share: float = 0.1
     max_wait_s: float = 8.0
-    """0: every frame is judged as it comes."""
+    """0: every frame is processed as it comes."""
     max_samples: int = 10_000
     max_frames: int = 64
     max_span_s: float = 8.0
-    """Frames closed further apart are not judged together: less than a window's lateness, beyond which one makes another's samples late."""
+    """Frames closed further apart do not go together: less than a window's lateness, beyond which one makes another's samples late."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -125,4 +125,4 @@ class TelemetryConfig:
     progress_interval_s: float = 1.0
     """At most one LaneProgress per lane in this time, when duplicates, conflicts or held frames changed."""
     progress_quiet_interval_s: float = 10.0
-    """The same, when only more frames were judged."""
+    """The same, when only more frames were processed."""

@@ -62,7 +62,7 @@ class _Item:
 
 
 class OpcUaConnector:
-    """See the module's docstring; implements `connectors.readings.Connector`."""
+    """One server's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
     def __init__(self, settings: OpcUaSettings, *, sink: Sink, clock: Clock) -> None:
         self.name = f"opcua{'@' if settings.name else ''}{settings.name}"
@@ -320,7 +320,7 @@ class OpcUaConnector:
         except ERRORS as error:
             status = WriteStatus.UNKNOWN if sent else WriteStatus.NOT_SENT
             return WriteResult(status=status, detail=f"{type(error).__name__}: {error}")
-        return _judge(writes, statuses, values)
+        return _write_result(writes, statuses, values)
 
     async def _variants(self, session: OpcUaSession, items: Sequence[_Item], writes: Sequence[Write]) -> list[Any]:
         """Values in the servers' own types, which the first notification showed."""
@@ -338,7 +338,7 @@ def _variant(variant_type: Any, value: float) -> Any:
     return ua.Variant(int(value) if variant_type in _WHOLE else float(value), variant_type)
 
 
-def _judge(writes: Sequence[Write], statuses: Sequence[Any], values: Sequence[Any]) -> WriteResult:
+def _write_result(writes: Sequence[Write], statuses: Sequence[Any], values: Sequence[Any]) -> WriteResult:
     readback: dict[str, float] = {}
     problems: list[str] = []
     unread: list[str] = []

@@ -61,7 +61,7 @@ class Monitored:
 
 
 class OpcUaSession:
-    """See the module's docstring. Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError."""
+    """One connection and its subscription, used once. Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError."""
 
     def __init__(self, settings: OpcUaSettings) -> None:
         self._settings = settings

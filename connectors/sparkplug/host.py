@@ -79,7 +79,7 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
 
 
 class SparkplugConnector:
-    """See the module's docstring; implements `connectors.readings.Connector`."""
+    """One broker's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
     def __init__(self, settings: SparkplugSettings, *, gateway_id: str, sink: Sink, clock: Clock) -> None:
         self.name = "spb"
@@ -256,10 +256,10 @@ class SparkplugConnector:
                     await pending.done.wait()
         finally:
             self._pending.remove(pending)
-        return _judge(writes, pending, timeout_s)
+        return _write_result(writes, pending, timeout_s)
 
 
-def _judge(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
+def _write_result(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
     readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
     if pending.done.is_set():
         return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)

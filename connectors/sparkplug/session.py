@@ -69,7 +69,10 @@ class _Node:
 
 
 class HostSession:
-    """See the module's docstring. `on_value` sees every (tag id, value) that arrives, for writes that wait for an answer."""
+    """State of all edge nodes that a host sees, of one connection after the other.
+
+    `on_value` sees every (tag id, value) that arrives, for writes that wait for an answer.
+    """
 
     def __init__(
         self,

@@ -31,7 +31,7 @@ _AGO = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smhd])")
 _SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _ABOUT = """\
 Samples that were refused are kept. Once what was wrong is put right, this sends them again on the REPLAY stream of their
-lane, corrected: they are judged like any others, stored, and counted as stored instead of rejected. What is refused again
+lane, corrected: they are validated like any others, stored, and counted as stored instead of rejected. What is refused again
 stays rejected, as a refusal of its own that can be replayed in turn. Running the same command twice, or after it was
 killed, stores nothing twice."""
 _EXAMPLES = """\

@@ -17,19 +17,19 @@ import psycopg
 
 from base.errors import FrameError, InvalidRequestError, PreconditionError, SchemaError
 from historian.replay import claims, selection
+from historian.replay.already_stored import AlreadyStored
 from historian.replay.claims import Standing, Totals
 from historian.replay.correction import Correction
-from historian.replay.doubts import Doubts
 from historian.replay.frames import WHOLE, Resent, resend
 from historian.replay.selection import RECORD_REASONS, Refusal, Selection
-from registry import edit as registry_edit
+from registry import edit
 from schemas.frame import SequenceKey, Stream
 
 Connection = psycopg.Connection[Any]
 Send = Callable[[str, Sequence[tuple[bytes, bytes]]], None]
 """Writes (key, value) records to a topic and returns when they are durable."""
 
-_JUDGED_TWICE = "because they are stored: their frames were judged twice, with the registry changed in between"
+_VALIDATED_TWICE = "because they are stored: their frames were validated twice, with the registry changed in between"
 _EXAMPLES = 3
 _POLL_S = 0.5
 
@@ -100,11 +100,11 @@ def replay(
         msg = f"a record that was refused whole ({whole[0]}) can only be sent as it is: use --as-is"
         raise InvalidRequestError(msg)
     version = _registry_version(writing)
-    report, doubts = Report(correction=correction), Doubts(writing)
+    report, already_stored = Report(correction=correction), AlreadyStored(writing)
     for batch in selection.read(reading, chosen):
         wanted = _wanted(batch, chosen, correction, version, report)
-        stored = doubts.stored(batch)
-        report.kept[_JUDGED_TWICE] += sum(one.samples for one in wanted if (one.refusal, one.tag_id) in stored)
+        stored = already_stored.among(batch)
+        report.kept[_VALIDATED_TWICE] += sum(one.samples for one in wanted if (one.refusal, one.tag_id) in stored)
         wanted = [one for one in wanted if (one.refusal, one.tag_id) not in stored]
         standings = claims.claim(writing, wanted, dry_run=dry_run)
         due = [one for one, standing in zip(wanted, standings, strict=True) if standing.to_send]
@@ -124,7 +124,7 @@ def replay(
 
 
 def _registry_version(connection: Connection) -> int:
-    published = registry_edit.published_version(connection)
+    published = edit.published_version(connection)
     row = connection.execute("SELECT version FROM registry_state").fetchone()
     if row is not None and row[0] > published:
         msg = f"registry version {row[0]} is not published, only {published}: run `python -m registry.command publish` first"

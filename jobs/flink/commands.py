@@ -52,7 +52,7 @@ def command_of(row: Any) -> str:
 
 
 class CommandsOperator(KeyedProcessFunction):
-    """See the module; `clock` gives microseconds UTC."""
+    """The correlation of commands behind Flink's interface; `clock` gives microseconds UTC."""
 
     def __init__(self, config: CommandConfig, *, clock: ids.Clock = ids.now_us) -> None:
         self._config, self._clock = config, clock

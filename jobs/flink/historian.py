@@ -18,15 +18,15 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext
 from pyflink.datastream.state import ListState, ListStateDescriptor
 
 from base import ids, logs
+from historian.store import Poisoned
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, shard_of_key
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
-from jobs.memory import Trimmer
-from jobs.writer import Poisoned, Writer
+from jobs.heap_trim import HeapTrimmer
+from jobs.writer import Writer
 from schemas import topics
-from schemas.verdicts import RecordReject
 from stages import rejects
 from stages.outputs import Origin
 
@@ -36,7 +36,10 @@ MakeWriter = Callable[[], Writer]
 
 
 class HistorianOperator(KeyedProcessFunction):
-    """See the module. `make_writer` is called on the worker: it opens the connection; `clock` gives microseconds UTC."""
+    """Buffers messages in keyed state and hands batches to a writer.
+
+    `make_writer` is called on the worker: it opens the connection; `clock` gives microseconds UTC.
+    """
 
     def __init__(self, config: BatchConfig, make_writer: MakeWriter, *, clock: ids.Clock = ids.now_us) -> None:
         self._config, self._make_writer, self._clock = config, make_writer, clock
@@ -47,7 +50,7 @@ class HistorianOperator(KeyedProcessFunction):
         logs.configure("historian")
         self._buffer = Buffer(self._config)
         self._writer = self._make_writer()
-        self._trimmer = Trimmer()
+        self._trimmer = HeapTrimmer()
         self._lists: tuple[ListState, ListState] = tuple(
             runtime_context.get_list_state(ListStateDescriptor(f"messages-{parity}", state_bytes_type()))
             for parity in (0, 1)
@@ -94,7 +97,7 @@ class HistorianOperator(KeyedProcessFunction):
         if max(held) >= 0:
             self._tick(shard, ctx)
         while timestamp == END_OF_INPUT_MS and self._buffer.messages:
-            if (batch := self._buffer.take()) is not None:
+            if (batch := self._buffer.start_batch()) is not None:
                 self._writer.start(batch)
             refused += self._collect(1.0)
         return list(self._rejections(refused))
@@ -127,7 +130,7 @@ class HistorianOperator(KeyedProcessFunction):
     def _advance(self) -> list[Poisoned]:
         """Collect a finished batch and start the next when it is due."""
         refused = self._collect(0.0)
-        if self._buffer.due(self._clock()) and (batch := self._buffer.take()) is not None:
+        if self._buffer.due(self._clock()) and (batch := self._buffer.start_batch()) is not None:
             self._metrics.count("batches")
             self._metrics.count("messages", len(batch))
             self._writer.start(batch)
@@ -138,7 +141,7 @@ class HistorianOperator(KeyedProcessFunction):
         if written is None:
             return []
         self._buffer.finished()
-        for name, count in written.counts.items():
+        for name, count in written.counts().items():
             self._metrics.count(name, count)
         return written.poisoned
 
@@ -153,6 +156,5 @@ class HistorianOperator(KeyedProcessFunction):
                 )
                 continue
             origin = Origin(message.topic, message.partition, message.offset)
-            reason = RecordReject(poisoned.reason)
-            output = rejects.whole(message.value, origin, self._clock(), reason, poisoned.detail)
+            output = rejects.whole(message.value, origin, self._clock(), poisoned.reason, poisoned.detail)
             yield Row(output.topic, message.key, output.value)

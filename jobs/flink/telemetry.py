@@ -23,7 +23,7 @@ from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
-from jobs.memory import Trimmer
+from jobs.heap_trim import HeapTrimmer
 from schemas import topics
 from stages import rejects
 from stages.config import TelemetryConfig
@@ -50,7 +50,7 @@ def no_snapshot() -> Iterable[bytes]:
 
 
 class TelemetryOperator(KeyedBroadcastProcessFunction):
-    """See the module. One per subtask; `clock` gives microseconds UTC.
+    """The telemetry logic behind Flink's interface, one per subtask; `clock` gives microseconds UTC.
 
     `snapshot` gives the messages of `registry.tags` there are when the operator opens; what is broadcast are the changes
     since. Without it a job that starts on a backlog would meet thousands of frames before the first definition, more
@@ -71,7 +71,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         """Nothing is restored yet: keyed state can be read only under a key."""
         logs.configure("telemetry")
         self._metrics = Metrics(runtime_context)
-        self._trimmer = Trimmer()
+        self._trimmer = HeapTrimmer()
         self._logic = self._make_logic(self._config)
         for message in self._snapshot():
             self._apply_registry("snapshot", message)

@@ -26,7 +26,10 @@ MAX_WAITING = 64
 
 
 class DeviceWatch:
-    """See the module. `detectors` has a subject and a detector per window length."""
+    """Detectors, mode and episodes of one device. `detectors` has a subject and a detector per window length in seconds.
+
+    `has_context`: the device has a mode; `every`: so many windows are merged to one before they are scored.
+    """
 
     def __init__(
         self,
@@ -173,17 +176,22 @@ class DeviceWatch:
         }
 
     def set_fields(self, fields: dict[str, Any]) -> None:
-        """Inverse of `fields`. A detector that was disabled is tried again."""
+        """Inverse of `fields`. A detector that was disabled is tried again; windows of other tags than now are left out."""
         self._mode, self._mode_since_us, self.fed_us = fields["mode"], fields["mode_since_us"], fields["fed_us"]
         self._last_start_us = {int(size): start for size, start in fields["last_start_us"].items()}
         tracker = self.tracker
         tracker.threshold.raised, tracker.threshold.since_us = fields["raised"], fields["since_us"]
         tracker.recent = {int(size): recent for size, recent in fields["recent"].items()}
         tracker.open = None if fields["open"] is None else Episode(**fields["open"])
-        self._waiting = deque(_from_fields(each) for each in fields["waiting"])
+        self._waiting = deque(found for found in map(_from_fields, fields["waiting"]) if self._fits(*found))
         for window_s, features in map(_from_fields, fields.get("merging", ())):
-            if (merger := self._merging.get(window_s)) is not None:
+            if (merger := self._merging.get(window_s)) is not None and self._fits(window_s, features):
                 merger.parts.append(features)
+
+    def _fits(self, window_s: int, features: Features) -> bool:
+        """Whether a window is of as many tags as are watched: the registry may have changed since it was written."""
+        found = self.detectors.get(window_s)
+        return found is not None and len(found[0].tag_id) == len(features.count)
 
 
 _VECTORS = ("mean", "variance", "low", "high", "trend")

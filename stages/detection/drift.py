@@ -22,7 +22,7 @@ LAYOUT = 1
 
 
 class DriftModel:
-    """See the module. `delta` is how unlikely a cut is while nothing changes."""
+    """An ADWIN window of levels per tag. `delta` is how unlikely a cut is while nothing changes, in (0, 1)."""
 
     def __init__(self, tags: int, *, delta: float = 0.002) -> None:
         self._windows = [Adwin(delta) for _ in range(tags)]
@@ -42,7 +42,7 @@ class DriftModel:
         return [-math.expm1(-math.log(2.0) * size) * fading for size in self._found]
 
     def learn(self, deviations: Deviations) -> None:
-        """See Model. A level that cannot be judged now says nothing."""
+        """See Model. A level that cannot be compared now says nothing."""
         self._age += 1
         for at, deviation in enumerate(deviations.level.tolist()):
             if not deviation:

@@ -25,12 +25,15 @@ _NAMESPACE = uuid5(NAMESPACE_URL, "urn:millrace:anomaly")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class EpisodeConfig:
-    """See the module."""
+    """When an episode ends, and when an open one is reported again. Scores are in [0, 1]."""
 
     exit_ratio: float = 0.7
+    """A score keeps an episode open from this share of the threshold it opened at."""
     hold_off_s: float = 60.0
     hold_off_windows: int = 3
+    """It ends when no score has kept it open for this long, and for this many windows."""
     update_s: float = 10.0
+    """An open episode is reported at most once in this time."""
     update_rise: float = 0.05
     """An open episode is reported again when its peak has risen by this much."""
 

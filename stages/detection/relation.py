@@ -6,7 +6,7 @@ its inverse P. Two statistics of a window z: the whole distance zᵀPz, and for 
 of it, (Pz)ⱼ / √Pⱼⱼ, which names the tag; both also of the fading mean of z, so that a small change of a relation that stays is
 seen. P is renewed every `_RENEW` windows, so a window costs two products of a matrix with a vector: about 15 µs for 5 tags.
 
-`RelationTails` judges by rarity (for `seasonal`), `RelationModel` makes a score of it (the registered `relation`, and a part of
+`RelationTails` scores by rarity (for `seasonal`), `RelationModel` makes a score of it (the registered `relation`, and a part of
 `default`). Blind while fewer than two tags deviate, and to relations that are not linear.
 """
 
@@ -27,7 +27,7 @@ _CLIP = 6.0
 _LEAST = 1.0
 """Usual deviations are taken to be this large at least: what is below a tag's resolution is not amplified."""
 _UNKNOWN = 0.05
-"""Mean square from which a tag that deviates by exactly nothing is one whose level cannot be judged now."""
+"""Mean square from which a tag that deviates by exactly nothing is one whose level cannot be compared now."""
 _RENEW = 32
 _RIDGE = 0.05
 _MEAN_OF = 8.0
@@ -99,7 +99,10 @@ class Relation:
 
 
 class RelationTails:
-    """See the module. Speaks after `grace` windows or three times the number of tags, whichever is more."""
+    """The two statistics of a window as rarities, in decades.
+
+    `memory` and `grace` are in windows. Speaks after `grace` of them, or three times the number of tags, whichever is more.
+    """
 
     def __init__(self, tags: int, *, memory: float, grace: int) -> None:
         self._tags = tags
@@ -165,7 +168,7 @@ class RelationTails:
 class RelationModel:
     """A model on deviations of level: how far the tag is that fits least with the others, calibrated like `GaussianModel`.
 
-    Says nothing before `grace` windows in which some tag's level could be judged.
+    Says nothing before `grace` windows in which some tag's level could be compared.
     """
 
     LAYOUT = 1
@@ -178,7 +181,7 @@ class RelationModel:
         self._measured: tuple[Deviations, Vector | None, Vector | None] | None = None
 
     def _known(self, deviations: Deviations) -> Vector | None:
-        """Deviations of level, shape (tags,); None while some tag's cannot be judged: it would seem not to follow the others."""
+        """Deviations of level, shape (tags,); None while some tag's cannot be compared: it would seem not to follow the others."""
         level = deviations.level
         missing = level == 0.0
         if self._tags < 2 or missing.all() or (missing & (self._relation.sizes > _UNKNOWN)).any():

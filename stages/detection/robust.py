@@ -25,7 +25,11 @@ _LARGEST = 1e100
 
 
 class RobustDetector:
-    """See the module."""
+    """Detector of one device by decayed median and MAD of each tag.
+
+    `grace` and `memory` are in windows; `resolution` is the share of a tag's normal range below which no deviation counts.
+    Raises ValueError when `memory` is less than `grace`, or `grace` below 5.
+    """
 
     version = 1
 
@@ -106,5 +110,5 @@ class RobustDetector:
 
 
 def robust(subject: Subject, **parameters: Any) -> RobustDetector:
-    """`robust`: see the module."""
+    """`robust`: decayed median and MAD. Parameters are those of RobustDetector."""
     return RobustDetector(subject, **parameters)

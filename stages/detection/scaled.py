@@ -44,15 +44,15 @@ class ScaledDetector:
     def score(self, features: Features) -> Score:
         """See Detector."""
         deviations = self._examine(features).deviations
-        doubt, part = 1.0, deviations.part
+        unexplained, part = 1.0, deviations.part
         if not deviations.grace:
             for model, weight in self._models.values():
                 score = weight * model.score(deviations)
-                doubt *= 1.0 - score
+                unexplained *= 1.0 - score
                 if score and (beyond := model.parts(deviations)):
                     part = np.maximum(part, beyond)
         return Score(
-            value=min(max(1.0 - doubt, 0.0), 1.0),
+            value=min(max(1.0 - unexplained, 0.0), 1.0),
             grace=deviations.grace,
             part=part,
             seen=deviations.seen,

@@ -25,7 +25,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
-from stages.detection import tag_scale as scale
+from stages.detection import tag_scale
 from stages.detection.protocol import Features, Subject
 from stages.detection.strength import strengths
 from stages.detection.tag_scale import CLIP, TagWindows, Vector
@@ -62,7 +62,7 @@ class Deviations:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Before:
+class Prior:
     """What a scaler knows before a window; `left` are the scales of a mode at the end of a stay in it, `scales` those of the window's."""
 
     goes_on: bool
@@ -114,12 +114,12 @@ class AdaptiveScaler:
         self._last_mode = ""
         self._last_settled_s = math.inf
 
-    def before(self, features: Features) -> Before:
+    def prior(self, features: Features) -> Prior:
         """What a window meets."""
         scales = self._modes.get(features.mode)
         goes_on = self._goes_on(features)
         courses, left = (self.courses, None) if goes_on else self._leave(features)
-        return Before(
+        return Prior(
             goes_on=goes_on,
             known=scales is not None,
             learns=features.settled_s >= self._settle_s,
@@ -147,7 +147,7 @@ class AdaptiveScaler:
         if not changed or scales is None or not 2.0 * _PROMPT_S <= stayed_s < math.inf:
             return courses, None
         left = scales.copy()
-        left[scale.PROMPT] = np.where(self.courses[LAGGED] > 0, 0.0, left[scale.PROMPT] + 1.0)
+        left[tag_scale.PROMPT] = np.where(self.courses[LAGGED] > 0, 0.0, left[tag_scale.PROMPT] + 1.0)
         return courses, left
 
     def commit(self, examined: Examined) -> None:
@@ -177,7 +177,7 @@ class AdaptiveScaler:
     def set_arrays(self, fields: dict[str, Any], arrays: list[NDArray[np.float64]]) -> None:
         """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
         shapes = [array.shape for array in arrays]
-        if shapes != [(self.tags, 4), *[(self.tags, scale.ROWS)] * len(fields["modes"])]:
+        if shapes != [(self.tags, 4), *[(self.tags, tag_scale.ROWS)] * len(fields["modes"])]:
             msg = f"snapshot of a scaler of {self.tags} tags has arrays of {sorted(set(shapes))}"
             raise packing.StateError(msg)
         self.courses, *scales = (np.ascontiguousarray(array.T) for array in arrays)
@@ -213,20 +213,23 @@ class _Examination:
             trend=np.concatenate([features.trend for features in each]),
         )
         self._good = self._tags.good > 0
-        before = self._before = [scaler.before(features) for scaler, features in windows]
-        self._goes_on = np.repeat([one.goes_on for one in before], sizes)
+        priors = self._priors = [scaler.prior(features) for scaler, features in windows]
+        self._goes_on = np.repeat([one.goes_on for one in priors], sizes)
         self._settled_s = np.repeat([features.settled_s for features in each], sizes)
-        self._courses = _side_by_side([one.courses for one in before])
+        self._courses = _side_by_side([one.courses for one in priors])
         self._scales = _side_by_side(
-            [scale.unseen(size) if one.scales is None else one.scales for one, size in zip(before, sizes, strict=True)]
+            [
+                tag_scale.unseen(size) if one.scales is None else one.scales
+                for one, size in zip(priors, sizes, strict=True)
+            ]
         )
-        self._floor = scale.floors(self._scales, resolution, span)
+        self._floor = tag_scale.floors(self._scales, resolution, span)
         self._in_time = self._settled_s >= level_settle_s
-        # A level can be judged long after a change of mode, or soon after it for a tag that is prompt.
-        prompt = (self._scales[scale.PROMPT] >= 1.0) & (self._settled_s >= _PROMPT_S)
+        # A level can be compared long after a change of mode, or soon after it for a tag that is prompt.
+        prompt = (self._scales[tag_scale.PROMPT] >= 1.0) & (self._settled_s >= _PROMPT_S)
         self._level_settled = self._in_time | prompt
-        alone = scale.spread_deviation(self._scales, self._tags, self._floor)
-        self._alone = np.where(self._scales[scale.SPREAD_N] >= self._grace, alone, 0.0)
+        alone = tag_scale.spread_deviation(self._scales, self._tags, self._floor)
+        self._alone = np.where(self._scales[tag_scale.SPREAD_N] >= self._grace, alone, 0.0)
         self._lasting = _lasting(self._courses[TREND], self._alone)
 
     def results(self) -> list[Examined]:
@@ -234,17 +237,17 @@ class _Examination:
         deviations = self._deviations()
         self._learn()
         found = []
-        for place, ((_, features), before) in enumerate(zip(self._windows, self._before, strict=True)):
+        for place, ((_, features), prior) in enumerate(zip(self._windows, self._priors, strict=True)):
             here = slice(self._bounds[place], self._bounds[place + 1])
             # Right after a change of mode nothing is learned, and the course is what was left of it.
-            courses = self._courses if before.learns else self._courses_before
+            courses = self._courses if prior.learns else self._courses_before
             found.append(
                 Examined(
                     features=features,
-                    deviations=deviations[place] if before.known and before.learns else _nothing(features),
+                    deviations=deviations[place] if prior.known and prior.learns else _nothing(features),
                     courses=courses[:, here].copy(),
-                    scales=self._scales[:, here].copy() if before.learns else None,
-                    left=before.left,
+                    scales=self._scales[:, here].copy() if prior.learns else None,
+                    left=prior.left,
                 )
             )
         return found
@@ -252,27 +255,27 @@ class _Examination:
     def _deviations(self) -> list[Deviations]:
         scales, tags, floor, grace, good = self._scales, self._tags, self._floor, self._grace, self._good
         heading = np.where(self._goes_on, self._courses[LAST] + self._courses[SLOPE], np.nan)
-        known = good & (scales[scale.LEVEL_N] >= grace) & self._level_settled
-        level = np.where(known, scale.level_deviation(scales, tags.mean, floor), 0.0)
+        known = good & (scales[tag_scale.LEVEL_N] >= grace) & self._level_settled
+        level = np.where(known, tag_scale.level_deviation(scales, tags.mean, floor), 0.0)
         # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
         beyond = np.fmax(tags.mean - self._high, 0.0) + np.fmin(tags.mean - self._low, 0.0)
-        outside = scale.bounded(np.where(good, beyond / floor, 0.0))
+        outside = tag_scale.bounded(np.where(good, beyond / floor, 0.0))
         level = np.where(np.abs(outside) > np.abs(level), outside, level)
-        stepped = good & (scales[scale.STEP_N] >= grace)
-        step = np.where(stepped, scale.step_deviation(scales, tags.mean, heading, floor), 0.0)
-        lasting = np.where(scales[scale.SPREAD_N] >= grace, self._lasting / _WEIGHT_SCALE, 0.0)
+        stepped = good & (scales[tag_scale.STEP_N] >= grace)
+        step = np.where(stepped, tag_scale.step_deviation(scales, tags.mean, heading, floor), 0.0)
+        lasting = np.where(scales[tag_scale.SPREAD_N] >= grace, self._lasting / _WEIGHT_SCALE, 0.0)
         spread = np.where(np.abs(lasting) > np.abs(self._alone), lasting, self._alone)
         largest = np.maximum(np.maximum(np.abs(level), np.abs(step)), np.abs(spread))
         # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
-        centre = np.where(np.abs(step) > np.abs(level), heading, scales[scale.LEVEL])
-        spread_var = np.maximum(scales[scale.SPREAD], 0.0) ** 3
-        reach = 3.0 * np.sqrt(spread_var + scales[scale.LEVEL_VAR] + floor * floor)
+        centre = np.where(np.abs(step) > np.abs(level), heading, scales[tag_scale.LEVEL])
+        spread_var = np.maximum(scales[tag_scale.SPREAD], 0.0) ** 3
+        reach = 3.0 * np.sqrt(spread_var + scales[tag_scale.LEVEL_VAR] + floor * floor)
         low, high = centre - reach, centre + reach
         top = np.concatenate([features.high for _, features in self._windows])
         bottom = np.concatenate([features.low for _, features in self._windows])
         seen = np.where(top - high > low - bottom, top, bottom)
         part = strengths(largest)
-        young = (scales[scale.SPREAD_N] < grace) & (scales[scale.LEVEL_N] < grace)
+        young = (scales[tag_scale.SPREAD_N] < grace) & (scales[tag_scale.LEVEL_N] < grace)
         peaks = np.maximum.reduceat(largest, self._starts).tolist()
         graces = np.logical_and.reduceat(young, self._starts).tolist()
         found = []
@@ -298,20 +301,20 @@ class _Examination:
         scales, tags, floor, good = self._scales, self._tags, self._floor, self._good
         self._courses_before = self._courses
         courses = self._courses = self._courses.copy()
-        scale.see(scales, tags.mean, good)
-        # Judged by the tag's own short-term noise: a temperature that is a little low is still on its way.
-        away = np.abs(tags.mean - scales[scale.LEVEL]) > CLIP * np.sqrt(scales[scale.STEP_VAR])
+        tag_scale.see(scales, tags.mean, good)
+        # Compared with the tag's own short-term noise: a temperature that is a little low is still on its way.
+        away = np.abs(tags.mean - scales[tag_scale.LEVEL]) > CLIP * np.sqrt(scales[tag_scale.STEP_VAR])
         on_its_way = good & (self._settled_s >= _PROMPT_S) & ~self._in_time & away
         courses[LAGGED] = np.where(on_its_way, 1.0, courses[LAGGED])
         # A young mode learns its level from what there is; a known one only from windows that are scored.
-        follows = good & ((scales[scale.LEVEL_N] < self._grace) | self._level_settled)
-        scale.learn_level(scales, tags.mean, floor, self._memory, follows)
-        scale.learn_spread(scales, tags, self._memory, good)
+        follows = good & ((scales[tag_scale.LEVEL_N] < self._grace) | self._level_settled)
+        tag_scale.learn_level(scales, tags.mean, floor, self._memory, follows)
+        tag_scale.learn_spread(scales, tags, self._memory, good)
         last, slope = self._courses_before[LAST], self._courses_before[SLOPE]
         heading = last + slope
-        scale.learn_step(scales, tags.mean - heading, floor, self._memory, good & ~np.isnan(heading))
+        tag_scale.learn_step(scales, tags.mean - heading, floor, self._memory, good & ~np.isnan(heading))
         moved = tags.mean - last
-        turned = slope + _WEIGHT * scale.clipped(moved - slope, scales[scale.STEP_VAR], floor)
+        turned = slope + _WEIGHT * tag_scale.clipped(moved - slope, scales[tag_scale.STEP_VAR], floor)
         courses[SLOPE] = np.where(good, np.where(np.isnan(slope), moved, turned), np.nan)
         courses[LAST] = np.where(good, tags.mean, np.nan)
         courses[TREND] = self._lasting

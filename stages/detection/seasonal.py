@@ -48,7 +48,10 @@ class _Looked(NamedTuple):
 
 
 class SeasonalDetector:
-    """See the module."""
+    """Detector of one device by the rarity of each tag in its context, and of all tags in relation to one another.
+
+    `grace` and `memory` are in windows. Raises ValueError when `memory` is less than twice `grace`, or `grace` below 10.
+    """
 
     version = 1
 
@@ -159,5 +162,5 @@ class SeasonalDetector:
 
 
 def seasonal(subject: Subject, **parameters: Any) -> SeasonalDetector:
-    """`seasonal`: see the module."""
+    """`seasonal`: rarity in the rhythm of day and week. Parameters are those of SeasonalDetector."""
     return SeasonalDetector(subject, **parameters)

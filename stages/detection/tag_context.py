@@ -87,7 +87,7 @@ _COURSE = tuple(_Course.__slots__)
 
 
 class TagContext:
-    """See the module."""
+    """What one tag usually does, by level, time of day and time of week. `memory` and `grace` are in windows."""
 
     def __init__(self, *, window_s: int, memory: float, grace: int) -> None:
         self._day = Rhythm(period_s=DAY_S, bins=48, window_s=window_s)

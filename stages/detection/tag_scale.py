@@ -1,7 +1,7 @@
 """What is usual for tags in a mode: scales for their levels, steps and spreads, as rows of numbers, all tags at once.
 
 A table of scales has shape (11, n), a row per name below and a column per tag; the tags may be those of one device or of a
-whole lane, the cost is nearly the same. `stages.detection.scaling` owns the tables and says when a window may be judged or
+whole lane, the cost is nearly the same. `stages.detection.scaling` owns the tables and says when a window may be scored or
 learned. Rows are exponentially weighted means and variances with the numbers of windows behind them. `PROMPT`: stays in this
 mode in a row after which the tag was soon back at its level. `SPREAD` is the cube root of the variance, which is nearly normal
 whatever the number of samples (Wilson and Hilferty, 1931).
@@ -72,11 +72,11 @@ def spread_deviation(scales: Vector, windows: TagWindows, floor: Vector) -> Vect
     """Deviation of the variances about the windows' trends.
 
     A trend is known from two noisy samples, so the variance about it lies somewhere in an interval; what counts is how far
-    the usual one is outside. More spread has to be visible in the tag's range; less is judged against what was usual alone.
+    the usual one is outside. More spread has to be visible in the tag's range; less is compared with what was usual alone.
     """
     trend, usual = windows.trend_variance, scales[SPREAD]
-    doubt = 3.0 * np.sqrt(2.0 * usual * usual * usual * trend / 3.0)
-    outside = np.cbrt(np.maximum(windows.variance - trend - doubt, 0.0)) - usual
+    tolerance = 3.0 * np.sqrt(2.0 * usual * usual * usual * trend / 3.0)
+    outside = np.cbrt(np.maximum(windows.variance - trend - tolerance, 0.0)) - usual
     small = 0.02 * usual + 1e-12
     more = outside > 0.0
     small = np.where(more, small + np.cbrt(0.01 * floor * floor), small)

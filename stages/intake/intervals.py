@@ -14,7 +14,16 @@ _PAIR = struct.Struct("<qq")
 
 
 class IntervalSet:
-    """Set of non-negative integers as sorted, disjoint, non-adjacent ranges, each inclusive at both ends."""
+    """Set of non-negative integers as sorted, disjoint, non-adjacent ranges, each inclusive at both ends.
+
+    >>> seen = IntervalSet()
+    >>> [seen.add(number) for number in (0, 1, 2, 5, 5)]
+    [True, True, True, True, False]
+    >>> seen, list(seen.holes())
+    (IntervalSet(((0, 2), (5, 5))), [(3, 4)])
+    >>> 3 in seen, len(seen)
+    (False, 4)
+    """
 
     __slots__ = ("_ends", "_starts")
 

@@ -29,7 +29,7 @@ class Batch(NamedTuple):
     value: NDArray[np.float64]
     quality: NDArray[np.uint16]
 
-    def take(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Batch:
+    def select(self, chosen: NDArray[np.bool_] | NDArray[np.intp]) -> Batch:
         """Chosen rows."""
         return Batch(self.slot[chosen], self.time_us[chosen], self.value[chosen], self.quality[chosen])
 
@@ -47,7 +47,15 @@ def rounds(slot: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
 
 
 class AbsoluteDeadband:
-    """Keeps a sample that differs from the last kept one of its tag by more than the tag's band."""
+    """Keeps a sample that differs from the last kept one of its tag by more than the tag's band.
+
+    >>> import numpy as np
+    >>> deadband = AbsoluteDeadband(np.array([0.5]))
+    >>> value = np.array([20.0, 20.3, 20.4, 20.6, 20.7])
+    >>> batch = Batch(np.zeros(5, np.intp), np.arange(5) * 100_000, value, np.zeros(5, np.uint16))
+    >>> deadband.apply(batch).value.tolist()
+    [20.0, 20.6]
+    """
 
     def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
         """`band` of each slot, in the tag's unit, shape (slots,)."""
@@ -65,7 +73,7 @@ class AbsoluteDeadband:
         keep = np.ones(len(batch.slot), dtype=np.bool_)
         for chosen in rounds(batch.slot[banded]):
             at = banded[chosen]
-            slot, time_us, value, quality = batch.take(at)
+            slot, time_us, value, quality = batch.select(at)
             age_us = time_us - self._time_us[slot]
             # A comparison with NaN is false: values that are not finite, and the first ones, count as changed.
             within = np.abs(value - self._value[slot]) <= self._band[slot]
@@ -73,7 +81,7 @@ class AbsoluteDeadband:
             keep[at] = ~drop
             kept = slot[~drop]
             self._time_us[kept], self._value[kept], self._quality[kept] = time_us[~drop], value[~drop], quality[~drop]
-        return batch.take(keep)
+        return batch.select(keep)
 
     def flush(self, before_us: int) -> Batch | None:
         """Nothing is held back here."""
@@ -100,6 +108,13 @@ class SwingingDoor:
 
     The newest sample of a tag is held back until a later one shows whether it is a corner (Bristol, US patent 4,669,097,
     in the variant that checks the line to the new sample itself, so that the band is a true bound of the error).
+
+    >>> import numpy as np
+    >>> door = SwingingDoor(np.array([0.1]))
+    >>> value = np.array([0.0, 1.0, 2.0, 3.0, 2.0, 1.0])  # up, then down: the corner at 3 is kept
+    >>> batch = Batch(np.zeros(6, np.intp), np.arange(6) * 100_000, value, np.zeros(6, np.uint16))
+    >>> door.apply(batch).value.tolist(), door.flush(before_us=10_000_000).value.tolist()
+    ([0.0, 3.0], [1.0])
     """
 
     def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
@@ -118,10 +133,10 @@ class SwingingDoor:
         banded = self._band[batch.slot] > 0
         if not banded.any():
             return batch
-        kept = [batch.take(~banded)]
-        rest = batch.take(banded)
+        kept = [batch.select(~banded)]
+        rest = batch.select(banded)
         for chosen in rounds(rest.slot):
-            kept += self._round(rest.take(chosen))
+            kept += self._round(rest.select(chosen))
         return _concatenate(kept)
 
     def flush(self, before_us: int) -> Batch | None:
@@ -148,9 +163,9 @@ class SwingingDoor:
         kept = [self._release(corner)] if len(corner) else []
         direct = ~plain | (inside & overdue)
         if direct.any():
-            kept.append(new.take(direct))
-            self._pivot(new.take(direct))
-        held = new.take(~direct)
+            kept.append(new.select(direct))
+            self._pivot(new.select(direct))
+        held = new.select(~direct)
         if len(held.slot):
             self._hold(held)
         return kept

@@ -5,6 +5,18 @@ associative and commutative (within 1e-9 relative for mean and m2, exactly for t
 how samples were split into frames or in which order those came. Mean and m2 by Chan, Golub and LeVeque (1979). Ties in
 time are broken by rank: sequence, then position in the frame.
 
+>>> import numpy as np
+>>> def partial(*values, at_us):
+...     n = len(values)
+...     times = at_us + np.arange(n) * 100_000
+...     runs = Runs(starts=np.array([0]), counts=np.array([n]), time_us=times, value=np.array(values), rank=np.arange(n), good=None)
+...     return summarise(runs)
+>>> window = empty(1)
+>>> merge(window, partial(1.0, 3.0, at_us=0))
+>>> merge(window, partial(8.0, at_us=500_000))
+>>> window[COUNT].tolist(), window.view(np.float64)[[MEAN, M2, MIN, MAX, LAST], 0].tolist(), window[MAX_T].tolist()
+([3], [4.0, 26.0, 1.0, 8.0, 8.0], [500000])
+
 Rows of a block or a partial, int64 of shape (14, p); rows marked f8 hold the bits of a double. All but COUNT are of
 good samples.
 """

@@ -106,6 +106,16 @@ def test_nothing_of_one_machine_is_named(path: Path) -> None:
     assert re.findall(r"(?<!\w)/(?:work|root|home)/", path.read_text()) == []
 
 
+HOUSE_WORDS = re.compile(r"\b(?:judg(?:e|es|ed|ing)|settles?|settled|guests?|doubts|the news)\b", re.IGNORECASE)
+"""Words that only the code's authors understood; the field's are validate, confirm, reconcile, micro-batch."""
+
+
+@pytest.mark.parametrize("path", [path for path in DOCUMENTS if "adr" not in path.parts], ids=name_of)
+def test_words_are_the_fields(path: Path) -> None:
+    text = re.sub(r"\]\([^)]*\)|`[^`\n]*`", "", FENCE.sub("", path.read_text()))
+    assert HOUSE_WORDS.findall(text) == []
+
+
 def table(document: Path, heading: str) -> Iterator[tuple[str, ...]]:
     """Rows of the tables under a heading, first column without code marks."""
     text = document.read_text()

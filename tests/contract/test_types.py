@@ -8,8 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, commands, events, frame, verdicts
-from schemas import definitions as registry
+from schemas import codec, commands, definitions, events, frame, verdicts
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from tests.contract import examples, golden_files
 
@@ -39,8 +38,8 @@ def enum_symbols(schema: Any, name: str) -> list[str] | None:
         ("CommandState", "State", commands.CommandState),
         ("CommandAck", "AckState", commands.CommandState),
         ("CommandControl", "Action", commands.ControlAction),
-        ("TagDefinition", "DataType", registry.DataType),
-        ("TagDefinition", "Historise", registry.Historise),
+        ("TagDefinition", "DataType", definitions.DataType),
+        ("TagDefinition", "Historise", definitions.Historise),
     ],
 )
 def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum]) -> None:
@@ -51,7 +50,7 @@ def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum])
     ("name", "python"),
     [
         ("TelemetryFrame", frame.Frame),
-        ("TagDefinition", registry.TagDefinition),
+        ("TagDefinition", definitions.TagDefinition),
         ("CommandRequest", commands.CommandRequest),
         ("CommandControl", commands.CommandControl),
         ("CommandAck", commands.CommandAck),
@@ -115,13 +114,13 @@ def test_device_events_come_back_as_they_went() -> None:
 
 
 def test_a_registry_is_complete_once_its_marker_came() -> None:
-    definition = registry.tag_from_record(examples.records()["TagDefinition"])
-    known = registry.Registry()
-    key, value = registry.encode_tag(definition)
+    definition = definitions.tag_from_record(examples.records()["TagDefinition"])
+    known = definitions.Registry()
+    key, value = definitions.encode_tag(definition)
     assert key == b"101"
     assert known.apply(value) is False
     assert (known.version, known.tags) == (0, {101: definition})
-    key, value = registry.encode_version(7, tags=1, time_us=0)
+    key, value = definitions.encode_version(7, tags=1, time_us=0)
     assert known.apply(value) is True
     assert known.apply(value) is False
     assert known.version == 7

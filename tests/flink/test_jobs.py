@@ -16,12 +16,13 @@ from pyflink.common.typeinfo import Types
 from pyflink.datastream import DataStream
 
 from base.settings import KafkaSettings
+from historian.store import StoreUnavailable, WriteResult
 from jobs import commands, historian, telemetry
 from jobs.batching import BatchConfig, Message
 from jobs.config import JobConfig
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import key_type, record_type
-from jobs.writer import Store, Writer, Written
+from jobs.writer import Store, Writer
 from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.definitions import TagDefinition
@@ -146,14 +147,14 @@ class FileStore:
     def __init__(self, path: str) -> None:
         self._path, self._outages = Path(path), 2
 
-    def write(self, messages: Iterable[Message]) -> Written:
+    def write(self, batch: Iterable[Message]) -> WriteResult:
         if self._outages:
             self._outages -= 1
             msg = "starting up"
-            raise ConnectionError(msg)
+            raise StoreUnavailable(msg)
         with self._path.open("a") as file:
-            file.writelines(f"{message.topic} {message.offset} {message.value.decode()}\n" for message in messages)
-        return Written()
+            file.writelines(f"{message.topic} {message.offset} {message.value.decode()}\n" for message in batch)
+        return WriteResult()
 
     def close(self) -> None:
         pass
@@ -166,7 +167,7 @@ class FileWriterFactory:
         self.path = str(path)
 
     def __call__(self) -> Writer:
-        return Writer(self._open, (ConnectionError,), CONFIG.historian)
+        return Writer(self._open, CONFIG.historian)
 
     def _open(self) -> Store:
         return FileStore(self.path)

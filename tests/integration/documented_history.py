@@ -16,7 +16,7 @@ from historian.replay.correction import Correction
 from historian.replay.run import replay
 from historian.replay.selection import Selection
 from historian.store import HistorianStore
-from registry import edit as registry_edit
+from registry import edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import frame
@@ -48,8 +48,8 @@ def fill(dsn: str, store: HistorianStore) -> None:
     result = store.write(list(_records(tags, device_id, gateway_id, lane, now_us())))
     assert not result.poisoned
     with psycopg.connect(dsn, autocommit=True) as reading, psycopg.connect(dsn, autocommit=True) as writing:
-        _, version = registry_edit.definitions(writing)
-        registry_edit.set_published(writing, version)
+        _, version = edit.definitions(writing)
+        edit.set_published(writing, version)
         chosen = Selection(reasons=(Verdict.OUT_OF_RANGE.name,))
         replay(reading, writing, chosen, Correction(scale=0.1), send=lambda _topic, _records: None)
 

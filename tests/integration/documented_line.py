@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+import sys
 
 from stack import render
 from stack.config import ROOT, StackConfig
@@ -19,7 +20,7 @@ def blocks() -> list[Block]:
 
 def wait_until_up(config: StackConfig) -> None:
     """What a reader has before the first block: a line that is up."""
-    command = ["python", "-m", "stack", "status", "--wait", str(TIMEOUT_S)]
+    command = [sys.executable, "-m", "stack", "status", "--wait", str(TIMEOUT_S)]
     environment = os.environ | render.instance_environment(config)
     done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr

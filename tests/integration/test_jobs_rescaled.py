@@ -23,8 +23,7 @@ from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as kafka
 from historian.records import reject_identity
-from schemas import codec, frame, topics
-from schemas import definitions as registry
+from schemas import codec, definitions, frame, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import lane_key
 from stack import instance, jobs, render
@@ -132,8 +131,8 @@ class Cluster:
 
     def publish(self, tags: Sequence[TagDefinition], version: int) -> None:
         """Definitions and the marker behind them."""
-        marker = registry.encode_version(version, tags=len(tags), time_us=ids.now_us())
-        for key, value in [*map(registry.encode_tag, tags), marker]:
+        marker = definitions.encode_version(version, tags=len(tags), time_us=ids.now_us())
+        for key, value in [*map(definitions.encode_tag, tags), marker]:
             self.producer.produce(topics.TAGS.name, key=key, value=value)
         self.producer.flush()
 

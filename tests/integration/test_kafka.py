@@ -23,8 +23,7 @@ from connectors.kafka import cat
 from connectors.kafka import client as kafka
 from connectors.kafka.consume import Marks, from_now
 from connectors.kafka.follow import Follower
-from schemas import codec, topics
-from schemas import definitions as registry
+from schemas import codec, definitions, topics
 from tests.contract import examples
 from tests.integration.polling import eventually
 
@@ -304,8 +303,10 @@ def test_cat_names_tags_from_the_registry(
     settings: KafkaSettings, platform: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     kafka_admin.apply(settings, ("clitest",))
-    tag = registry.tag_from_record(examples.records()["TagDefinition"] | {"tag_id": 70_000, "path": "acme/clitest/x/y"})
-    kafka.send(kafka.producer(settings), topics.TAGS.name, [registry.encode_tag(tag)])
+    tag = definitions.tag_from_record(
+        examples.records()["TagDefinition"] | {"tag_id": 70_000, "path": "acme/clitest/x/y"}
+    )
+    kafka.send(kafka.producer(settings), topics.TAGS.name, [definitions.encode_tag(tag)])
     frame = codec.encode("TelemetryFrame", examples.records()["TelemetryFrame"])
     topic = topics.FRAMES.for_site("clitest")
     kafka.send(kafka.producer(settings), topic, [(b"gw-north-1/1", frame)])

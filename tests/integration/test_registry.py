@@ -13,8 +13,7 @@ import yaml
 from base.errors import RegistryError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
-from registry import command as registry
-from registry import edit as registry_edit
+from registry import command, edit
 from registry.load import LoadReport, load_plant
 from registry.plant_file import parse_plant
 from schemas import topics
@@ -115,13 +114,13 @@ def test_manual_changes_survive_an_unchanged_file_and_yield_to_a_changed_one(sql
     data = plant()
     load(sql, data)
     path = f"{CELL}/cell-1/press-01/power"
-    assert registry_edit.set_attributes(sql, path, {"limit_high": "250", "max_rate": ""}) == 2
-    assert registry_edit.move(sql, f"{CELL}/cell-1/press-01", f"{CELL}/cell-2") == 3
+    assert edit.set_attributes(sql, path, {"limit_high": "250", "max_rate": ""}) == 2
+    assert edit.move(sql, f"{CELL}/cell-1/press-01", f"{CELL}/cell-2") == 3
     assert load(sql, data).version == 3
-    (found,), version = registry_edit.definitions(sql)
+    (found,), version = edit.definitions(sql)
     assert (found.limit_high, found.max_rate, found.path, version) == (250.0, None, f"{CELL}/cell-2/press-01/power", 3)
     load(sql, plant(power=tag(limits=[-10, 260])))
-    (found,), version = registry_edit.definitions(sql)
+    (found,), version = edit.definitions(sql)
     assert (found.limit_high, found.path, version) == (260.0, f"{CELL}/cell-2/press-01/power", 4)
 
 
@@ -140,8 +139,8 @@ def test_manual_changes_survive_an_unchanged_file_and_yield_to_a_changed_one(sql
 def test_wrong_attributes_are_refused_and_change_nothing(sql: Sql, values: dict[str, str], message: str) -> None:
     load(sql, plant())
     with pytest.raises(RegistryError, match=message):
-        registry_edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", values)
-    assert registry_edit.definitions(sql)[1] == 1
+        edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", values)
+    assert edit.definitions(sql)[1] == 1
 
 
 def test_moves_to_nowhere_or_another_site_are_refused(sql: Sql) -> None:
@@ -153,12 +152,12 @@ def test_moves_to_nowhere_or_another_site_are_refused(sql: Sql) -> None:
     load(sql, data)
     device = f"{CELL}/cell-1/press-01"
     with pytest.raises(RegistryError, match=r"no cell acme/moon; known: acme/north/forming/line-1/cell-1, "):
-        registry_edit.move(sql, device, "acme/moon")
+        edit.move(sql, device, "acme/moon")
     with pytest.raises(RegistryError, match="belongs to gateway gw at site north"):
-        registry_edit.move(sql, device, "acme/south/forming/line-1/cell-2")
+        edit.move(sql, device, "acme/south/forming/line-1/cell-2")
     with pytest.raises(RegistryError, match="no device at acme/north/x"):
-        registry_edit.move(sql, "acme/north/x", f"{CELL}/cell-2")
-    assert registry_edit.move(sql, device, f"{CELL}/cell-1") == 1, "it stands there already"
+        edit.move(sql, "acme/north/x", f"{CELL}/cell-2")
+    assert edit.move(sql, device, f"{CELL}/cell-1") == 1, "it stands there already"
 
 
 def test_a_gateway_does_not_change_its_site(sql: Sql) -> None:
@@ -184,18 +183,18 @@ def read_topic(settings: KafkaSettings) -> list[bytes]:
 
 def test_publish_writes_what_changed_and_then_the_marker(history: str, sql: Sql, kafka_topic: KafkaSettings) -> None:
     load(sql, plant(power=tag(), speed=tag()))
-    assert registry.publish(history, kafka_topic) == "registry version 1: 2 definitions published"
-    assert registry.publish(history, kafka_topic) == "registry version 1 is published already"
-    registry_edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"description": "Shaft power"})
-    assert registry.publish(history, kafka_topic) == "registry version 2: 1 definitions published"
+    assert command.publish(history, kafka_topic) == "registry version 1: 2 definitions published"
+    assert command.publish(history, kafka_topic) == "registry version 1 is published already"
+    edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"description": "Shaft power"})
+    assert command.publish(history, kafka_topic) == "registry version 2: 1 definitions published"
     folded, versions = Registry(), []
     for message in read_topic(kafka_topic):
         if folded.apply(message):
             versions.append((folded.version, len(folded.tags)))
     assert versions == [(1, 2), (2, 2)]
-    found, _ = registry_edit.definitions(sql)
+    found, _ = edit.definitions(sql)
     assert sorted(folded.tags.values(), key=lambda one: one.tag_id) == found
-    assert registry.publish(history, kafka_topic, everything=True) == "registry version 2: 2 definitions published"
+    assert command.publish(history, kafka_topic, everything=True) == "registry version 2: 2 definitions published"
 
 
 @pytest.fixture
@@ -221,7 +220,7 @@ def test_the_tool(history: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     tail = ["--config", str(config)]
 
     def run(*arguments: str) -> tuple[int, str, str]:
-        code = registry.main([*arguments, *tail])
+        code = command.main([*arguments, *tail])
         out = capsys.readouterr()
         return code, out.out, out.err
 

@@ -28,7 +28,7 @@ from historian.replay.correction import Correction
 from historian.replay.run import Report, replay, wait
 from historian.replay.selection import Selection, resolve_tags
 from historian.store import HistorianStore
-from registry import edit as registry_edit
+from registry import edit
 from schemas import checksum, codec, frame
 from schemas.definitions import encode_tag, encode_version
 from schemas.frame import ClockStatus, Frame, SequenceKey, Stream
@@ -57,8 +57,8 @@ class Bench:
 
     def learn(self) -> None:
         """Publish the registry, and let the stages follow."""
-        tags, version = registry_edit.definitions(self.sql)
-        registry_edit.set_published(self.sql, version)
+        tags, version = edit.definitions(self.sql)
+        edit.set_published(self.sql, version)
         for each in tags:
             self.logic.apply_registry(encode_tag(each)[1])
         self.logic.apply_registry(encode_version(version, tags=len(tags), time_us=T0_US)[1])
@@ -66,9 +66,7 @@ class Bench:
 
     def set(self, tag_name: str, **values: Any) -> None:
         """Change a tag in the registry, and publish it."""
-        registry_edit.set_attributes(
-            self.sql, f"{DEVICE}/{tag_name}", {name: str(value) for name, value in values.items()}
-        )
+        edit.set_attributes(self.sql, f"{DEVICE}/{tag_name}", {name: str(value) for name, value in values.items()})
         self.learn()
 
     def frame(self, samples: Samples, sequence: int, *, gateway_id: str = "gw", closed_s: float = 60.0) -> Frame:
@@ -260,11 +258,11 @@ def test_a_registry_that_was_wrong(bench: Bench, ids: dict[str, int]) -> None:
     too_early = bench.replay()
     assert wait(bench.sql, too_early, timeout_s=0).rejected == 2
     assert bench.balance() == (2, 0, 2)
-    registry_edit.set_attributes(bench.sql, f"{DEVICE}/power", {"limit_high": "400"})
+    edit.set_attributes(bench.sql, f"{DEVICE}/power", {"limit_high": "400"})
     with pytest.raises(PreconditionError, match="is not published"):
         bench.replay()
-    _, version = registry_edit.definitions(bench.sql)
-    registry_edit.set_published(bench.sql, version)
+    _, version = edit.definitions(bench.sql)
+    edit.set_published(bench.sql, version)
     early = bench.replay()
     assert wait(bench.sql, early, timeout_s=0).missing_frames == 1, "the job waits until it knows the new limits"
     assert bench.balance() == (2, 0, 2)
@@ -311,14 +309,14 @@ def test_a_record_whose_schema_is_known_by_now(bench: Bench, ids: dict[str, int]
     assert codec.schema_of(message).name == "TelemetryFrame"
 
 
-def test_a_frame_that_was_judged_twice(bench: Bench, ids: dict[str, int]) -> None:
-    """After a crash it is judged by a newer registry: what one judgement stored, the other one's refusal does not send again."""
+def test_a_frame_that_was_validated_twice(bench: Bench, ids: dict[str, int]) -> None:
+    """After a crash it is validated by a newer registry: what one validation stored, the other one's refusal does not send again."""
     power, speed = ids["power"], ids["speed"]
     bench.produce([(power, 0.5, 300.0)], 0)
     given = bench.frame([(power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)], 1)
     bench.count(given)
     other = TelemetryLogic()
-    tags, version = registry_edit.definitions(bench.sql)
+    tags, version = edit.definitions(bench.sql)
     for each in tags:
         wider = dataclasses.replace(each, limit_high=400.0) if each.tag_id == power else each
         other.apply_registry(encode_tag(wider)[1])
@@ -328,7 +326,7 @@ def test_a_frame_that_was_judged_twice(bench: Bench, ids: dict[str, int]) -> Non
     assert bench.balance() == (4, 3, 1)
     report = bench.replay(how=Correction(scale=0.1))
     assert (report.sent_samples, +report.kept) == (1, Counter({next(iter(report.kept)): 1}))
-    assert "judged twice" in next(iter(report.kept))
+    assert "validated twice" in next(iter(report.kept))
     assert bench.balance() == (4, 4, 0)
     assert bench.rows() == [(power, 0.5, 30.0), (power, 1.0, 300.0), (power, 1.1, 9.0), (speed, 1.0, 900.0)]
 

@@ -29,8 +29,7 @@ from base.settings import KafkaSettings
 from client import Client, Connection
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as helpers
-from schemas import codec, topics
-from schemas import definitions as registry
+from schemas import codec, definitions, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
 from schemas.proto.millrace.v1 import commands_pb2
 from serving import access
@@ -50,7 +49,7 @@ def settings(kafka: str) -> KafkaSettings:
     """A broker with the topics, the registry of one device, and values of its tags."""
     found = KafkaSettings(bootstrap_servers=kafka)
     kafka_admin.apply(found, (SITE,))
-    base = registry.tag_from_record(examples.records()["TagDefinition"])
+    base = definitions.tag_from_record(examples.records()["TagDefinition"])
     shared: dict[str, Any] = {"device_id": DEVICE_ID, "site": SITE, "gateway_id": "gw-servingtest-1"}
     tags = [
         dataclasses.replace(
@@ -58,8 +57,8 @@ def settings(kafka: str) -> KafkaSettings:
         )
         for tag_id, name in TAGS.items()
     ]
-    marker = registry.encode_version(1, tags=len(tags), time_us=now_us())
-    helpers.send(helpers.producer(found), topics.TAGS.name, [*map(registry.encode_tag, tags), marker])
+    marker = definitions.encode_version(1, tags=len(tags), time_us=now_us())
+    helpers.send(helpers.producer(found), topics.TAGS.name, [*map(definitions.encode_tag, tags), marker])
     return found
 
 

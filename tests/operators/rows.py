@@ -8,8 +8,7 @@ from uuid import UUID
 import numpy as np
 from pyflink.common import Row
 
-from schemas import definitions as registry
-from schemas import frame, topics
+from schemas import definitions, frame, topics
 from schemas.definitions import DataType, Historise, TagDefinition
 
 EPOCH = UUID("01900000-0000-7000-8000-0000000000aa")
@@ -96,5 +95,8 @@ def tag(tag_id: int, *, gateway_id: str = "gw-1", lane: int = 0, windows_s: tupl
 
 def registry_rows(*tags: TagDefinition, version: int = 1) -> list[Row]:
     """`registry.tags` with these definitions, complete at `version`."""
-    messages = [*map(registry.encode_tag, tags), registry.encode_version(version, tags=len(tags), time_us=START_US)]
+    messages = [
+        *map(definitions.encode_tag, tags),
+        definitions.encode_version(version, tags=len(tags), time_us=START_US),
+    ]
     return [row(topics.TAGS.name, key, value) for key, value in messages]

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from historian.store import Poisoned, WriteResult
 from jobs.batching import BatchConfig, Message
 from jobs.flink.historian import HistorianOperator
 from jobs.flink.shards import shard_of_key
-from jobs.writer import Poisoned, Written
 from schemas import codec, topics
+from schemas.verdicts import RecordReject
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, row
 
@@ -19,7 +20,7 @@ class ManualWriter:
     def __init__(self) -> None:
         self.started: list[list[Message]] = []
         self.waits: list[float] = []
-        self.outcome: Written | None = None
+        self.outcome: WriteResult | None = None
         self.outage = False
         self.retries = 0
         self.automatic = False
@@ -31,10 +32,10 @@ class ManualWriter:
         self.in_flight = True
         self.started.append(batch)
 
-    def collect(self, wait_s: float = 0.0) -> Written | None:
+    def collect(self, wait_s: float = 0.0) -> WriteResult | None:
         if wait_s:
             self.waits.append(wait_s)
-        outcome, self.outcome = Written() if self.automatic and self.in_flight else self.outcome, None
+        outcome, self.outcome = WriteResult() if self.automatic and self.in_flight else self.outcome, None
         self.in_flight = self.in_flight and outcome is None
         return outcome
 
@@ -97,7 +98,7 @@ def test_what_comes_during_a_write_is_the_next_batch() -> None:
         bench.element(message(number))
         bench.advance(300)
     assert len(writer.started) == 1
-    writer.outcome = Written()
+    writer.outcome = WriteResult()
     bench.advance(300)
     assert [len(batch) for batch in writer.started] == [1, 5]
 
@@ -109,7 +110,7 @@ def test_state_is_held_until_the_commit_and_cleared_by_every_shard_after_it() ->
         bench.element(message(number))
     bench.advance(300)
     assert stored(bench) == 40
-    writer.outcome = Written()
+    writer.outcome = WriteResult()
     bench.advance(2 * CONFIG.max_age_ms)  # a round of all shards and the rest of the one before
     assert stored(bench) == 0
     assert bench.gauge("held_messages") == 0
@@ -137,10 +138,10 @@ def test_after_a_failure_everything_uncommitted_is_written_again() -> None:
     bench._make = harness(second)._make
     other = bench.restored()
     other.advance(600)
-    second.outcome = Written()
+    second.outcome = WriteResult()
     other.advance(600)
     assert sorted(second.written()) == sorted(value[4] for value in map(message, range(20)))
-    second.outcome = Written()
+    second.outcome = WriteResult()
     other.advance(600)
     assert stored(other) == 0
 
@@ -157,7 +158,7 @@ def test_messages_that_come_after_a_restore_are_not_cleared_with_older_ones() ->
     other.element(message(80))
     other.advance(600)
     other.element(message(120))
-    second.outcome = Written()
+    second.outcome = WriteResult()
     other.advance(50)
     assert stored(other) >= 1
     last = ManualWriter()
@@ -187,7 +188,9 @@ def test_what_the_database_refuses_goes_to_rejected_whole() -> None:
     poison = message(1)
     bench.element(poison)
     bench.advance(300)
-    writer.outcome = Written(poisoned=[Poisoned(writer.started[0][0], "UNDECODABLE", "torn")])
+    writer.outcome = WriteResult(
+        poisoned=[Poisoned(message=writer.started[0][0], reason=RecordReject.UNDECODABLE, detail="torn")]
+    )
     ((topic, key, value),) = bench.advance(100)
     _, record = codec.decode(value, "Rejected")
     assert (topic, key) == (topics.REJECTED.name, poison[3])
@@ -200,7 +203,9 @@ def test_a_refused_rejected_record_does_not_go_round_in_circles() -> None:
     bench = harness(writer)
     bench.element(message(1, topic=topics.REJECTED.name))
     bench.advance(300)
-    writer.outcome = Written(poisoned=[Poisoned(writer.started[0][0], "UNDECODABLE", "torn")])
+    writer.outcome = WriteResult(
+        poisoned=[Poisoned(message=writer.started[0][0], reason=RecordReject.UNDECODABLE, detail="torn")]
+    )
     assert bench.advance(100) == []
     assert bench.count("refused_messages") == 1
 

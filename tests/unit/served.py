@@ -16,8 +16,7 @@ from base.errors import MillraceError
 from base.ids import now_us
 from base.settings import KafkaSettings
 from client import Client, Connection
-from schemas import codec
-from schemas import definitions as registry
+from schemas import codec, definitions
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import DataType, TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2_grpc, state_pb2_grpc
@@ -36,7 +35,7 @@ _TAGS = (
 
 def definition(**fields: Any) -> TagDefinition:
     """A tag definition."""
-    return dataclasses.replace(registry.tag_from_record(examples.records()["TagDefinition"]), **fields)
+    return dataclasses.replace(definitions.tag_from_record(examples.records()["TagDefinition"]), **fields)
 
 
 def presses(count: int = 3) -> list[TagDefinition]:
@@ -107,8 +106,8 @@ class Served:
     def know(self, tags: list[TagDefinition], version: int = 8) -> None:
         """Publish a registry version."""
         for tag in tags:
-            self.server.plant.apply(registry.encode_tag(tag)[1])
-        self.server.plant.apply(registry.encode_version(version, tags=len(tags), time_us=now_us())[1])
+            self.server.plant.apply(definitions.encode_tag(tag)[1])
+        self.server.plant.apply(definitions.encode_version(version, tags=len(tags), time_us=now_us())[1])
 
     def record(self, request: CommandRequest, state: CommandState, version: int, **fields: Any) -> None:
         """Publish a command's record."""

@@ -1,4 +1,4 @@
-"""When the historian writes, and the thread that does: generations, retries, poison, closing."""
+"""When the historian writes, and the thread that does: generations, retries, closing."""
 
 from __future__ import annotations
 
@@ -7,8 +7,10 @@ from collections.abc import Sequence
 
 import pytest
 
+from historian.store import Poisoned, StoreUnavailable, WriteResult
 from jobs.batching import BatchConfig, Buffer, Message, retry_delay_s
-from jobs.writer import Poisoned, Writer, Written
+from jobs.writer import Writer
+from schemas.verdicts import RecordReject
 
 CONFIG = BatchConfig(
     max_age_ms=200, target_bytes=1_000, bound_bytes=2_000, leak_bytes_per_s=1_000, retry_first_ms=1, retry_max_ms=2
@@ -23,9 +25,9 @@ def message(value: bytes = b"x") -> Message:
 def test_generations_follow_one_another() -> None:
     buffer = Buffer(CONFIG)
     assert buffer.add(message(), 0) == 0
-    assert buffer.take() == [message()]
+    assert buffer.start_batch() == [message()]
     assert buffer.add(message(), 0) == 1
-    assert buffer.take() is None, "one in flight at a time"
+    assert buffer.start_batch() is None, "one in flight at a time"
     assert buffer.done == -1
     buffer.finished()
     assert buffer.done == 0
@@ -40,7 +42,7 @@ def test_a_batch_is_due_by_age_or_size_and_never_during_a_write() -> None:
     assert buffer.due(200_000)
     buffer.add(message(bytes(1000)), 0)
     assert buffer.due(0)
-    buffer.take()
+    buffer.start_batch()
     buffer.add(message(bytes(1000)), 0)
     assert not buffer.due(10**9)
 
@@ -49,7 +51,7 @@ def test_beyond_the_bound_messages_trickle() -> None:
     buffer = Buffer(CONFIG)
     buffer.add(message(bytes(3000)), 0)
     assert buffer.pause_s(message()) == 0, "nothing in flight: it can be written"
-    buffer.take()
+    buffer.start_batch()
     buffer.add(message(bytes(3000)), 0)
     assert buffer.pause_s(message(bytes(397))) == 0.5
     assert buffer.pause_s(message(bytes(10**6))) == 2.0
@@ -67,49 +69,47 @@ def test_settings_are_checked() -> None:
 
 
 class FakeStore:
-    """Fails as told: `outages` times, and on messages whose value is in `poison`."""
+    """Unavailable `outages` times."""
 
-    def __init__(self, *, outages: int = 0, poison: Sequence[bytes] = ()) -> None:
-        self.outages, self.poison = outages, poison
+    def __init__(self, *, outages: int = 0) -> None:
+        self.outages = outages
         self.stored: list[bytes] = []
-        self.transactions = 0
         self.closed = threading.Event()
         self.tried = threading.Event()
         self.hold = threading.Event()
         self.hold.set()
 
-    def write(self, messages: Sequence[Message]) -> Written:
+    def write(self, batch: Sequence[Message]) -> WriteResult:
         assert self.hold.wait(DEADLINE_S)
-        self.transactions += 1
         self.tried.set()
         if self.outages:
             self.outages -= 1
             msg = "no route to host"
-            raise ConnectionError(msg)
-        if any(m.value in self.poison for m in messages):
-            msg = "column of the wrong length"
-            raise ValueError(msg)
-        self.stored += [m.value for m in messages]
-        poisoned = [Poisoned(m, "UNDECODABLE", "torn") for m in messages if m.value == b"torn"]
-        return Written(poisoned=poisoned, counts={"messages": len(messages)})
+            raise StoreUnavailable(msg)
+        self.stored += [m.value for m in batch]
+        return WriteResult(poisoned=[torn(m) for m in batch if m.value == b"torn"], frames=len(batch))
 
     def close(self) -> None:
         self.closed.set()
 
 
+def torn(message: Message) -> Poisoned:
+    return Poisoned(message=message, reason=RecordReject.UNDECODABLE, detail="torn")
+
+
 def writer(store: FakeStore) -> Writer:
-    return Writer(lambda: store, (ConnectionError,), CONFIG)
+    return Writer(lambda: store, CONFIG)
 
 
 def test_a_batch_is_written_and_collected_once() -> None:
     store = FakeStore()
     thread = writer(store)
     thread.start([message(b"1"), message(b"torn")])
-    expected = Written(poisoned=[Poisoned(message(b"torn"), "UNDECODABLE", "torn")], counts={"messages": 2})
+    expected = WriteResult(poisoned=[torn(message(b"torn"))], frames=2)
     assert thread.collect(DEADLINE_S) == expected
     assert thread.collect() is None
     thread.start([message(b"2")])
-    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
+    assert thread.collect(DEADLINE_S) == WriteResult(frames=1)
     thread.close()
     assert store.stored == [b"1", b"torn", b"2"]
     assert store.closed.is_set()
@@ -123,7 +123,7 @@ def test_the_caller_does_not_wait_for_the_database() -> None:
     assert thread.collect() is None
     assert thread.collect(0.01) is None
     store.hold.set()
-    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
+    assert thread.collect(DEADLINE_S) == WriteResult(frames=1)
     thread.close()
 
 
@@ -131,7 +131,7 @@ def test_an_outage_is_waited_out() -> None:
     store = FakeStore(outages=5)
     thread = writer(store)
     thread.start([message(b"1")])
-    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
+    assert thread.collect(DEADLINE_S) == WriteResult(frames=1)
     assert (store.stored, thread.retries, thread.outage) == ([b"1"], 5, False)
     thread.close()
 
@@ -143,12 +143,12 @@ def test_a_store_that_cannot_be_opened_is_an_outage_too() -> None:
         attempts.append(1)
         if len(attempts) < 3:
             msg = "refused"
-            raise ConnectionError(msg)
+            raise StoreUnavailable(msg)
         return FakeStore()
 
-    thread = Writer(open_store, (ConnectionError,), CONFIG)
+    thread = Writer(open_store, CONFIG)
     thread.start([message()])
-    assert thread.collect(DEADLINE_S) == Written(counts={"messages": 1})
+    assert thread.collect(DEADLINE_S) == WriteResult(frames=1)
     assert len(attempts) == 3
     thread.close()
 
@@ -163,26 +163,9 @@ def test_closing_ends_an_outage_without_an_outcome() -> None:
     assert store.closed.is_set()
 
 
-def test_what_makes_a_batch_fail_is_found_and_the_rest_is_stored() -> None:
-    store = FakeStore(poison=[b"37", b"38", b"90"])
-    thread = writer(store)
-    batch = [message(b"%d" % number) for number in range(100)]
-    thread.start(batch)
-    written = thread.collect(DEADLINE_S)
-    assert written is not None
-    assert written.counts == {"messages": 97}
-    poisoned = written.poisoned
-    assert [p.message.value for p in poisoned] == [b"37", b"38", b"90"]
-    assert {p.reason for p in poisoned} == {"PROCESSING_FAILED"}
-    assert poisoned[0].detail == "ValueError: column of the wrong length"
-    assert sorted(store.stored) == sorted(m.value for m in batch if m.value not in store.poison)
-    assert store.transactions < 50
-    thread.close()
-
-
 def test_a_dead_thread_is_heard_of() -> None:
     class DyingStore(FakeStore):
-        def write(self, messages: Sequence[Message]) -> Written:
+        def write(self, batch: Sequence[Message]) -> WriteResult:
             raise SystemExit
 
     thread = writer(DyingStore())

@@ -82,7 +82,7 @@ class Harness:
         return entries
 
     def pending(self, *streams: Stream) -> list[Entry]:
-        """All unsettled entries, read from the beginning."""
+        """All open entries, read from the beginning."""
         found: list[Entry] = []
         for stream in streams or (Stream.LIVE, Stream.BACKFILL):
             cursor = Cursor(stream)
@@ -90,8 +90,8 @@ class Harness:
                 found += batch
         return found
 
-    def settle(self, entries: list[Entry]) -> None:
-        self.buffer.settle((entry.key, entry.sequence, entry.samples) for entry in entries)
+    def confirm(self, entries: list[Entry]) -> None:
+        self.buffer.confirm((entry.key, entry.sequence, entry.samples) for entry in entries)
 
     def gaps(self) -> list[Gap]:
         events = [entry for entry in self.pending(Stream.BACKFILL) if entry.kind is RecordKind.EVENT]
@@ -136,9 +136,9 @@ def test_nothing_counts_before_sync(harness: Harness) -> None:
     assert harness.pending() == []
 
 
-def test_reopening_gives_everything_unsettled_under_the_same_identity(harness: Harness) -> None:
+def test_reopening_gives_everything_unconfirmed_under_the_same_identity(harness: Harness) -> None:
     live, backlog = harness.append(5), harness.append(5, stream=Stream.BACKFILL)
-    harness.settle(live[:2])
+    harness.confirm(live[:2])
     epoch, before = harness.buffer.epoch, totals(harness.buffer)
     harness.now_us += 2_000_000
     harness.sync()
@@ -150,7 +150,7 @@ def test_reopening_gives_everything_unsettled_under_the_same_identity(harness: H
 
 def test_positions_lost_in_a_crash_only_make_duplicates(harness: Harness) -> None:
     live = harness.append(5)
-    harness.settle(live)  # confirmed, and not yet written
+    harness.confirm(live)  # confirmed, and not yet written
     harness.reopen()
     assert harness.pending() == live
     assert harness.buffer.counters[live[0].key].buffered_samples == 15
@@ -158,7 +158,7 @@ def test_positions_lost_in_a_crash_only_make_duplicates(harness: Harness) -> Non
 
 def test_totals_survive_the_removal_of_segments(harness: Harness) -> None:
     for _ in range(40):
-        harness.settle(harness.append(20))
+        harness.confirm(harness.append(20))
     before = totals(harness.buffer)
     harness.sync()
     assert len(list(harness.directory.glob("segment-*.log"))) <= 2
@@ -169,9 +169,9 @@ def test_totals_survive_the_removal_of_segments(harness: Harness) -> None:
     assert before[key][:2] == (800, 2400)
 
 
-def test_confirmations_out_of_order_settle_each_entry_once(harness: Harness) -> None:
+def test_confirmations_out_of_order_confirm_each_entry_once(harness: Harness) -> None:
     live = harness.append(6)
-    harness.settle([live[4], live[1], live[4], live[0]])
+    harness.confirm([live[4], live[1], live[4], live[0]])
     counter = harness.buffer.counters[live[0].key]
     assert (counter.floor, counter.buffered_samples) == (2, 9)
     assert harness.pending() == [live[2], live[3], live[5]]
@@ -270,7 +270,7 @@ class Disk:
 def test_full_disk_loses_nothing_while_kafka_takes_frames(tmp_path: Path) -> None:
     with Harness(tmp_path, allocate=Disk(2)) as harness:
         for _ in range(100):
-            harness.settle(harness.append(10))
+            harness.confirm(harness.append(10))
         assert harness.gaps() == []
         assert harness.buffer.disk_full
 
@@ -435,7 +435,7 @@ while True:
     appended = buffer.sync()
     sys.stdout.write("".join(f"{e.epoch} {e.sequence} {e.body[:len(str(number - 1))].decode()}\\n" for e in appended))
     sys.stdout.flush()
-    buffer.settle((e.key, e.sequence, e.samples) for e in appended if e.sequence % 50 < 45)
+    buffer.confirm((e.key, e.sequence, e.samples) for e in appended if e.sequence % 50 < 45)
 """
 
 
@@ -474,7 +474,7 @@ class Histories(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.folder = tempfile.TemporaryDirectory()
-        self.settled: set[tuple[StreamKey, int]] = set()
+        self.confirmed: set[tuple[StreamKey, int]] = set()
         self.known: set[tuple[StreamKey, int]] = set()
 
     @initialize()
@@ -493,13 +493,13 @@ class Histories(RuleBasedStateMachine):
         self.harness.append(count, lane=lane, stream=stream, size=size)
 
     @rule(data=st.data())
-    def settle(self, data: st.DataObject) -> None:
+    def confirm(self, data: st.DataObject) -> None:
         pending = self.harness.pending()
         if pending:
             share = data.draw(st.floats(0, 1))
             chosen = pending[: int(len(pending) * share) + 1]
-            self.harness.settle(chosen)
-            self.settled |= {(entry.key, entry.sequence) for entry in chosen}
+            self.harness.confirm(chosen)
+            self.confirmed |= {(entry.key, entry.sequence) for entry in chosen}
 
     @rule(passed_us=st.integers(0, 3_000_000))
     def sync(self, passed_us: int) -> None:
@@ -521,13 +521,13 @@ class Histories(RuleBasedStateMachine):
             appended[identity] == entry
             for identity, entry in zip([(e.key, e.sequence) for e in pending], pending, strict=True)
         )
-        assert set(appended) - self.settled <= identities
+        assert set(appended) - self.confirmed <= identities
         for key, (sequence, samples, checksum) in totals(self.harness.buffer).items():
             mine = [entry for (k, _), entry in appended.items() if k == key]
             assert (len(mine), sum(e.samples for e in mine)) == (sequence, samples)
             assert sum(e.checksum for e in mine) % MODULUS == checksum
-            unsettled = sum(e.samples for e in pending if e.key == key)
-            assert self.harness.buffer.counters[key].buffered_samples == unsettled
+            open_samples = sum(e.samples for e in pending if e.key == key)
+            assert self.harness.buffer.counters[key].buffered_samples == open_samples
 
     def teardown(self) -> None:
         self.harness.buffer._store.close()

@@ -9,8 +9,11 @@ from base.errors import ConfigError
 from schemas import topics
 from stages.config import DetectionConfig, DetectorSpec
 from stages.detection.cadence import Merger, merge
-from stages.detection.kinds import catalogue
-from stages.detection.protocol import Features
+from stages.detection.device import DeviceWatch
+from stages.detection.episodes import EpisodeConfig, EpisodeTracker
+from stages.detection.kinds import catalogue, make
+from stages.detection.protocol import Features, Subject
+from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
 from tests.golden.support import Driver, records
 from tests.unit.test_detection import LANE_TAGS, config, feed
 
@@ -101,3 +104,25 @@ def test_the_alarm_rule_is_the_detectors_own() -> None:
 def test_numbers_that_make_no_sense_are_named(changes: dict[str, float]) -> None:
     with pytest.raises(ConfigError, match=f"detector x: {next(iter(changes))}"):
         catalogue([DetectorSpec(name="x", kind="gaussian", **changes)])  # type: ignore[arg-type]
+
+
+def watch_of(tags: int) -> DeviceWatch:
+    unknown = np.full(tags, np.nan)
+    ids = np.arange(tags, dtype=np.int32)
+    subject = Subject(device_id=1, window_s=1, tag_id=ids, normal_low=unknown, normal_high=unknown, seed=1)
+    tracker = EpisodeTracker(1, "default", 1, EpisodeConfig(), AdaptiveThreshold(ThresholdConfig()))
+    detector = make(DetectorSpec(name="default", kind="ensemble"), subject)
+    return DeviceWatch(1, {1: (subject, detector)}, tracker, has_context=True)
+
+
+def test_waiting_windows_of_other_tags_than_now_are_left_out() -> None:
+    """The registry changed between the state and the restart: the windows would fail, and disable the device."""
+    before = watch_of(2)
+    before.put(1, of_samples(0, [[1.0], [2.0]]), 0)
+    same, fewer = watch_of(2), watch_of(1)
+    for watch in (same, fewer):
+        watch.set_fields(before.fields())
+    found = same.next(None)
+    assert found is not None
+    assert found[1].mean.tolist() == [1.0, 2.0]
+    assert fewer.next(None) is None

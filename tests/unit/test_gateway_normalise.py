@@ -82,11 +82,11 @@ def test_every_value_is_exact_or_refused(values: list[Value]) -> None:
 def test_refusals_of_a_tag_are_one_event_with_a_count() -> None:
     made = Events("gw1", lambda: 1)
     made.refuse(normalise(readings(2**53 + 1, 2**53 + 3), TABLE).refusals)
-    ((key, value),) = [unpack(body) for body in made.take_refused(TABLE.by_id)]
+    ((key, value),) = [unpack(body) for body in made.drain_refused(TABLE.by_id)]
     event = events.decode(value)
     assert (key, event.kind) == (b"1", EventKind.REFUSED)
     assert (event.attributes["count"], event.attributes["tag"]) == ("2", "acme/north/a/l/c/d1/t5")
-    assert not list(made.take_refused(TABLE.by_id))
+    assert not list(made.drain_refused(TABLE.by_id))
 
 
 # --- framing -----------------------------------------------------------------------------------------------------------
@@ -130,7 +130,7 @@ def test_samples_of_one_span_stay_in_order_of_arrival() -> None:
 
 def test_frames_close_by_age_or_size() -> None:
     collector = Collector(FramingSettings(max_age_ms=200, max_samples=3))
-    assert (collector.due_s, len(collector.take())) == (None, 0)
+    assert (collector.due_s, len(collector.drain())) == (None, 0)
     assert collector.add(readings(1.0), None, 10.0)
     assert collector.due_s == 10.2
     assert not collector.add(readings(1.0), None, 10.1)
@@ -140,9 +140,9 @@ def test_frames_close_by_age_or_size() -> None:
     historical = readings(7.0)
     historical.historical = True
     collector.add(historical, None, 10.2)
-    taken = collector.take()
+    taken = collector.drain()
     assert (len(taken.live), len(taken.historical)) == (3, 1)
-    assert not collector.take()
+    assert not collector.drain()
 
 
 def test_last_seen_survives_as_note_and_frames() -> None:

@@ -51,7 +51,7 @@ class MemoryUplink:
     def submit(self, entries: list[Entry]) -> None:
         self.sent += entries
 
-    def take_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
+    def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         hopeless, self.hopeless = self.hopeless, []
         if not self.live or self.hold:
             return [], hopeless
@@ -90,7 +90,7 @@ async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]
         pipeline.stop()
         await task
         await pipeline.finish(uplink)
-        await pipeline.settle(uplink)
+        await pipeline.confirm_sent(uplink)
         await pipeline.close()
 
 

@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import NotFoundError
-from schemas import definitions as registry
+from schemas import definitions
 from schemas.definitions import TagDefinition
 from serving.plant import Plant, under
 from tests.unit.served import LINE, definition, presses
@@ -18,8 +18,8 @@ PATHS = sorted(["a", "a/b", "a/b/c", "a/b-c", "a/b0", "ab/c"])
 def plant_of(tags: list[TagDefinition], version: int = 1) -> Plant:
     plant = Plant()
     for tag in tags:
-        plant.apply(registry.encode_tag(tag)[1])
-    plant.apply(registry.encode_version(version, tags=len(tags), time_us=0)[1])
+        plant.apply(definitions.encode_tag(tag)[1])
+    plant.apply(definitions.encode_version(version, tags=len(tags), time_us=0)[1])
     return plant
 
 
@@ -73,7 +73,7 @@ def test_a_tag_that_moved_is_known_at_its_new_path_only() -> None:
     plant = plant_of(presses(1))
     for tag in presses(1):
         moved = definition(tag_id=tag.tag_id, device_id=10, path=tag.path.replace("line1", "line2"), name=tag.name)
-        plant.apply(registry.encode_tag(moved)[1])
+        plant.apply(definitions.encode_tag(moved)[1])
     with pytest.raises(NotFoundError):
         plant.device_at(f"{LINE}/press00")
     assert plant.device(10).path == f"{LINE.replace('line1', 'line2')}/press00"
@@ -92,9 +92,9 @@ def test_an_unknown_path_is_answered_with_what_there_is() -> None:
 def test_listeners_hear_of_complete_versions_only() -> None:
     plant, heard = plant_of(presses(1)), []
     stop = plant.on_version(lambda: heard.append(plant.version))
-    plant.apply(registry.encode_tag(definition(tag_id=1))[1])
+    plant.apply(definitions.encode_tag(definition(tag_id=1))[1])
     assert heard == []
-    plant.apply(registry.encode_version(2, tags=1, time_us=0)[1])
+    plant.apply(definitions.encode_version(2, tags=1, time_us=0)[1])
     stop()
-    plant.apply(registry.encode_version(3, tags=1, time_us=0)[1])
+    plant.apply(definitions.encode_version(3, tags=1, time_us=0)[1])
     assert heard == [2]

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from connectors.postgres import binary_copy as packing
+from connectors.postgres import binary_copy
 
 COLUMNS = (("time", "timestamptz"), ("value", "float8"), ("tag_id", "int4"), ("quality", "int2"))
 
@@ -23,10 +23,10 @@ def values(rows: int) -> dict[str, NDArray[Any]]:
 
 
 def test_a_row_is_what_postgresql_documents() -> None:
-    packed = packing.pack(
+    packed = binary_copy.pack(
         COLUMNS,
         {
-            "time": np.array([packing.EPOCH_2000_US + 7]),
+            "time": np.array([binary_copy.EPOCH_2000_US + 7]),
             "value": np.array([1.5]),
             "tag_id": np.array([3]),
             "quality": np.array([-1]),
@@ -37,22 +37,22 @@ def test_a_row_is_what_postgresql_documents() -> None:
 
 def test_unpack_is_the_inverse() -> None:
     given = values(5_000)
-    packed = packing.pack(COLUMNS, given)
-    data = packing.HEADER + b"".join(packing.chunks(packed)) + packing.TRAILER
-    rows = packing.unpack(data, COLUMNS)
-    assert (rows["time"] + packing.EPOCH_2000_US).tolist() == given["time"].tolist()
+    packed = binary_copy.pack(COLUMNS, given)
+    data = binary_copy.HEADER + b"".join(binary_copy.chunks(packed)) + binary_copy.TRAILER
+    rows = binary_copy.unpack(data, COLUMNS)
+    assert (rows["time"] + binary_copy.EPOCH_2000_US).tolist() == given["time"].tolist()
     for name in ("value", "tag_id", "quality"):
         assert rows[name].tolist() == given[name].tolist()
 
 
 def test_chunks_are_bounded_and_complete() -> None:
-    packed = packing.pack(COLUMNS, values(60_000))
-    pieces = packing.chunks(packed)
-    assert max(map(len, pieces)) <= packing.CHUNK_BYTES
+    packed = binary_copy.pack(COLUMNS, values(60_000))
+    pieces = binary_copy.chunks(packed)
+    assert max(map(len, pieces)) <= binary_copy.CHUNK_BYTES
     assert b"".join(pieces) == packed.tobytes()
 
 
-@pytest.mark.parametrize("data", [b"", packing.HEADER, b"x" * 40])
+@pytest.mark.parametrize("data", [b"", binary_copy.HEADER, b"x" * 40])
 def test_torn_data_is_refused(data: bytes) -> None:
     with pytest.raises(ValueError, match="no complete binary COPY"):
-        packing.unpack(data, COLUMNS)
+        binary_copy.unpack(data, COLUMNS)

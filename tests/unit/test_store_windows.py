@@ -1,4 +1,4 @@
-"""Windows of stored samples equal the obvious loop, and what the stream's window code makes of the same samples."""
+"""Windows of stored samples equal the obvious loop, and what the stream merges of the same samples frame by frame."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from historian.windows import windows_of
-from stages.windows import algebra as stream
+from stages.windows import algebra
 
 QUALITIES = [0, 0x0001, 0x4000, 0x8000]
 samples = st.lists(
@@ -59,31 +59,46 @@ def test_windows_equal_a_loop(rows: list[tuple[int, int, float, int]], window_s:
         assert (windows["last_time"][n], windows["last"][n]) == good[-1]
 
 
-@given(samples)
-def test_windows_equal_the_streams(rows: list[tuple[int, int, float, int]]) -> None:
-    windows = windows_of(*columns(rows), 10)
-    tag, time, value, quality = columns(rows)
-    order = np.lexsort((time, tag))
-    tag, time, value, quality = tag[order], time[order], value[order], quality[order]
-    group = np.stack([tag, time // 10_000_000])
-    starts = np.flatnonzero(np.append(True, np.any(group[:, 1:] != group[:, :-1], axis=0)))
-    runs = stream.Runs(
-        starts=starts, counts=np.diff(np.append(starts, len(tag))), time_us=time, value=value,
-        rank=np.arange(len(tag)), good=(quality & 0xC000) == 0,
-    )  # fmt: skip
-    rows_of_stream = stream.summarise(runs)
-    real = rows_of_stream.view(np.float64)
-    good = windows["good"] > 0
-    for name, row in (("count", stream.COUNT), ("good", stream.GOOD)):
-        assert windows[name].tolist() == rows_of_stream[row].tolist()
-    for name, row in (("min", stream.MIN), ("max", stream.MAX), ("first", stream.FIRST), ("last", stream.LAST)):
+@given(samples, st.lists(st.integers(0, 3), min_size=80, max_size=80), st.sampled_from([1, 10]))
+def test_windows_equal_those_the_stream_merges_frame_by_frame(
+    rows: list[tuple[int, int, float, int]], frame_of: list[int], window_s: int
+) -> None:
+    """Samples spread over frames in any way: partials of each frame, merged in the order of frames."""
+    windows = windows_of(*columns(rows), window_s)
+    keys = list(zip(windows["tag_id"].tolist(), windows["start"].tolist(), strict=True))
+    folded = algebra.empty(len(keys))
+    for frame in sorted(set(frame_of[: len(rows)])):
+        own = [row for row, of in zip(rows, frame_of, strict=False) if of == frame]
+        for key, part in partials(own, window_s):
+            slot = keys.index(key)
+            algebra.merge(folded[:, slot : slot + 1], part)
+    real, good = folded.view(np.float64), windows["good"] > 0
+    for name, row in (("count", algebra.COUNT), ("good", algebra.GOOD)):
+        assert windows[name].tolist() == folded[row].tolist()
+    for name, row in (("min", algebra.MIN), ("max", algebra.MAX), ("first", algebra.FIRST), ("last", algebra.LAST)):
         assert windows[name][good].tolist() == real[row][good].tolist()
     for name, row in (
-        ("min_time", stream.MIN_T),
-        ("max_time", stream.MAX_T),
-        ("first_time", stream.FIRST_T),
-        ("last_time", stream.LAST_T),
+        ("min_time", algebra.MIN_T),
+        ("max_time", algebra.MAX_T),
+        ("first_time", algebra.FIRST_T),
+        ("last_time", algebra.LAST_T),
     ):
-        assert windows[name][good].tolist() == rows_of_stream[row][good].tolist()
-    np.testing.assert_allclose(windows["mean"][good], real[stream.MEAN][good], rtol=1e-9)
-    np.testing.assert_allclose(windows["m2"][good], real[stream.M2][good], rtol=1e-9, atol=1e-9)
+        assert windows[name][good].tolist() == folded[row][good].tolist()
+    np.testing.assert_allclose(windows["mean"][good], real[algebra.MEAN][good], rtol=1e-9, atol=1e-9)
+    np.testing.assert_allclose(windows["m2"][good], real[algebra.M2][good], rtol=1e-9, atol=1e-3)
+
+
+def partials(rows: list[tuple[int, int, float, int]], window_s: int) -> list[tuple[tuple[int, int], Any]]:
+    """Partial of each (tag, window start) of one frame, as the stream makes them."""
+    found = []
+    window_us = window_s * 1_000_000
+    for key in sorted({(tag, time // window_us * window_us) for tag, time, _, _ in rows}):
+        tag, time, value, quality = columns(
+            sorted(row for row in rows if (row[0], row[1] // window_us * window_us) == key)
+        )
+        runs = algebra.Runs(
+            starts=np.zeros(1, dtype=np.intp), counts=np.array([len(tag)]), time_us=time, value=value,
+            rank=np.arange(len(tag)), good=(quality & 0xC000) == 0,
+        )  # fmt: skip
+        found.append((key, algebra.summarise(runs)))
+    return found

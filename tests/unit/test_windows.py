@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from schemas import quality, topics
 from schemas.frame import Frame
 from stages.config import DetectionConfig, TelemetryConfig, WindowConfig
-from stages.windows import algebra as aggregates
+from stages.windows import algebra
 from stages.windows.algebra import Runs, empty, merge, summarise
 from tests.golden.support import (
     Driver,
@@ -75,10 +75,10 @@ def merged(*parts: NDArray[np.int64]) -> NDArray[np.int64]:
 
 
 def same(left: NDArray[np.int64], right: NDArray[np.int64], scale: float) -> None:
-    inexact = [aggregates.MEAN, aggregates.M2]
-    exact = [row for row in range(aggregates.ROWS) if row not in inexact]
+    inexact = [algebra.MEAN, algebra.M2]
+    exact = [row for row in range(algebra.ROWS) if row not in inexact]
     assert left[exact].tolist() == right[exact].tolist()
-    tolerance = np.array([scale, scale * scale * left[aggregates.COUNT, 0]]) * 1e-9
+    tolerance = np.array([scale, scale * scale * left[algebra.COUNT, 0]]) * 1e-9
     assert (np.abs(left.view(np.float64)[inexact, 0] - right.view(np.float64)[inexact, 0]) <= tolerance).all()
 
 
@@ -113,7 +113,7 @@ def test_merging_nothing_changes_nothing() -> None:
 def test_variance_is_stable_far_from_zero() -> None:
     rows = [(at, 1e9 + at % 2, at) for at in range(1000)]
     into = merged(*(part(rows[start : start + 7]) for start in range(0, 1000, 7)))
-    assert into.view(np.float64)[aggregates.M2, 0] == pytest.approx(250.0, rel=1e-6)
+    assert into.view(np.float64)[algebra.M2, 0] == pytest.approx(250.0, rel=1e-6)
 
 
 # --- against the oracle ---------------------------------------------------------------------------------------------------

@@ -12,7 +12,7 @@ PERIOD_US = 30_000_000
 _trim = getattr(ctypes.CDLL(None), "malloc_trim", None)
 
 
-class Trimmer:
+class HeapTrimmer:
     """Gives back what is free, every `period_us` at most."""
 
     def __init__(self, period_us: int = PERIOD_US) -> None:

@@ -1,8 +1,8 @@
-"""Refusals that may not count: their frame was judged twice, and its samples were stored all the same.
+"""Refusals that do not count: their frame was validated twice, and its samples were stored all the same.
 
 Enters: refusals. Leaves: the (refusal, tag) pairs of which a sample is stored as it was sent. Who calls:
-`historian.replay.run`. After a crash the telemetry job judges the frames since its last checkpoint again, and the first
-verdict that reaches the ledger is the verdict. When the registry changed in between, the other judgement may have left a
+`historian.replay.run`. After a crash the telemetry job validates the frames since its last checkpoint again, and the first
+verdict that reaches the ledger is the verdict. When the registry changed in between, the other validation may have left a
 record of what it refused. It shows: more samples stand among the rejects of a sequence than the ledger has refused. Only
 then are the samples themselves looked for, which costs a scan of their range of time.
 """
@@ -20,19 +20,19 @@ from schemas.frame import SequenceKey
 Connection = psycopg.Connection[Any]
 
 
-class Doubts:
-    """What is known of each sequence, for one run."""
+class AlreadyStored:
+    """Finds them among refusals, for one run; what is known of each sequence is kept."""
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
         self._surplus: dict[SequenceKey, bool] = {}
 
-    def stored(self, batch: Sequence[Refusal]) -> set[tuple[str, int]]:
+    def among(self, batch: Sequence[Refusal]) -> set[tuple[str, int]]:
         """Refusal and tag of what is stored although it was refused once."""
-        doubtful = [each for each in batch if each.samples is not None and self._has_surplus(each.samples.key)]
+        suspects = [each for each in batch if each.samples is not None and self._has_surplus(each.samples.key)]
         rows = [
             (each.identity, tag_id, time_us, value)
-            for each in doubtful
+            for each in suspects
             if each.samples is not None
             for tag_id, time_us, value in zip(
                 each.samples.tag_id.tolist(),

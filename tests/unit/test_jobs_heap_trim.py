@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jobs.memory import Trimmer
+from jobs.heap_trim import HeapTrimmer
 
 MB = 1 << 20
 
@@ -25,11 +25,11 @@ def test_what_a_burst_took_is_given_back() -> None:
     kept = burst[::100]
     del burst
     before = resident()
-    assert Trimmer().tick(now_us=0)
+    assert HeapTrimmer().tick(now_us=0)
     assert resident() < before - 30 * MB
     assert all(array.sum() == 8_000 for array in kept)
 
 
 def test_not_more_often_than_its_period() -> None:
-    trimmer = Trimmer(period_us=1_000)
+    trimmer = HeapTrimmer(period_us=1_000)
     assert [now_us for now_us in range(0, 3_000, 250) if trimmer.tick(now_us)] == [0, 1_000, 2_000]
