@@ -2,7 +2,8 @@
 
 Enters: calls from the event loop, which only append to lists. Leaves: rows, written by a thread in one transaction every `interval_s`.
 Order: rows appear in the order of the calls. Delivery: `flush` returns when everything called before it is committed; a killed process
-loses at most the last interval. `seq` counts emitted samples over restarts, without holes.
+loses at most the last interval. What was done to a machine is different: it is committed before `actuated` returns, so it is in the journal
+before anybody is told. `seq` counts emitted samples over restarts, without holes.
 
 When the file would grow beyond `keep` samples the oldest are deleted and counted in `tags.trimmed`.
 """
@@ -37,6 +38,8 @@ _TRIM_COUNT = (
     " (SELECT tag_no, count(*) AS n FROM samples WHERE seq <= ? GROUP BY tag_no) AS c WHERE c.tag_no = tags.tag_no"
 )
 _TRIM = "DELETE FROM samples WHERE seq <= ?"
+_BUSY_S = 60.0
+"""How long a write waits for a transaction of samples, the deletion of a million of them at worst."""
 
 Row = tuple[Any, ...]
 
@@ -46,7 +49,7 @@ class JournalError(MillraceError):
 
 
 class Journal:
-    """Writer. Open it with the plant's devices; all methods but `flush` and `close` return at once."""
+    """Writer. Open it with the plant's devices; all methods but `actuated`, `flush` and `close` return at once."""
 
     def __init__(
         self, path: Path, devices: Iterable[Device], *, keep: int = 10_000_000, interval_s: float = 0.2
@@ -66,6 +69,8 @@ class Journal:
         try:
             self._db = sqlite3.connect(path, check_same_thread=False, isolation_level=None)
             self._db.executescript(f"PRAGMA journal_mode = WAL; PRAGMA synchronous = NORMAL; {SCHEMA}")
+            self._direct = sqlite3.connect(path, check_same_thread=False, isolation_level=None, timeout=_BUSY_S)
+            self._direct.execute("PRAGMA synchronous = NORMAL")
             self._tag_no = self._register(devices)
             self.seq = int(self._db.execute("SELECT coalesce(max(seq), 0) FROM samples").fetchone()[0])
             self._first_seq = int(self._db.execute("SELECT coalesce(min(seq), 1) FROM samples").fetchone()[0])
@@ -95,8 +100,12 @@ class Journal:
         self._other(_MARK_SENT, (seq,))
 
     def actuated(self, time_us: int, tag: Tag, value: float, via: str) -> None:
-        """A write was carried out."""
-        self._other(_INSERT_ACTUATED, (time_us, tag.device, tag.name, float(value), via))
+        """A write was carried out; in the file when this returns, after 0.1 ms or a transaction of samples. Raises JournalError."""
+        try:
+            self._direct.execute(_INSERT_ACTUATED, (time_us, tag.device, tag.name, float(value), via))
+        except sqlite3.Error as error:
+            self._failure = error
+            self.check()
 
     def not_actuated(self, time_us: int, tag: Tag, value: float | None, via: str, reason: str) -> None:
         """A write was refused or, by a fault, ignored."""
@@ -156,6 +165,7 @@ class Journal:
         self._closing.set()
         self._wanted.set()
         self._thread.join()
+        self._direct.close()
         self._db.close()
         self.check()
 

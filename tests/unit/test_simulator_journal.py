@@ -5,7 +5,10 @@ from __future__ import annotations
 import math
 import sqlite3
 import struct
+import subprocess
+import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -56,6 +59,18 @@ def test_bits_survive(journal: Journal, path: Path) -> None:
     real = [row[0] for row in sqlite3.connect(path).execute("SELECT value FROM emitted ORDER BY seq")]
     assert real[:2] == [1.5, 0.1]
     assert real[6] is None
+
+
+def test_what_was_done_to_a_machine_outlives_a_kill(path: Path) -> None:
+    """Another process reads it while the writer still runs and has flushed nothing."""
+    journal = Journal(path, DEVICES, interval_s=3600)
+    journal.record(sample(START_US, 1.5), sent=True)
+    journal.actuated(START_US, FORCE, 21.0, "opcua")
+    read = "import sqlite3, sys; print(sqlite3.connect(sys.argv[1]).execute('SELECT device, tag, value FROM actuated').fetchall())"
+    seen = subprocess.run([sys.executable, "-c", read, path], capture_output=True, text=True, check=True).stdout
+    with ThreadPoolExecutor(1) as other:  # the service closes it from another thread
+        other.submit(journal.close).result()
+    assert seen.strip() == str([(FORCE.device, "force", 21.0)])
 
 
 def test_totals_are_those_of_the_contract(journal: Journal, path: Path) -> None:
