@@ -90,7 +90,7 @@ def machine() -> dict[str, Any]:
 
 def versions() -> dict[str, str]:
     """Of what did the work."""
-    found = {"millrace": _commit(), "python": platform.python_version()}
+    found = {"millrace": commit(), "python": platform.python_version()}
     for package in _PACKAGES:
         try:
             found[package] = importlib.metadata.version(package)
@@ -104,7 +104,7 @@ _DOCUMENTS = (":!*.md", ":!benchmarks/results")
 """Files whose change changes no figure."""
 
 
-def _commit() -> str:
+def commit() -> str:
     """The checkout's commit, with a plus sign when code differs from it; empty without git."""
     git = shutil.which("git")
     if git is None or not (ROOT / ".git").exists():

@@ -28,6 +28,7 @@ from benchmarks import (
     throughput,
     workload,
 )
+from benchmarks.faults import campaign
 from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
@@ -272,6 +273,16 @@ def _commands_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--commands", type=int, default=200, help="round trips")
 
 
+def _faults_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same schedule")
+    parser.add_argument("--rounds", type=int, default=1, help="how often the table of faults is gone through")
+    parser.add_argument("--only", default="", metavar="FAULT,..", help="services or groups of services")
+    parser.add_argument("--kinds", default="", metavar="KIND,..", help="of suites/faults.yaml")
+    parser.add_argument("--minutes", type=float, default=0, help="begin no fault later than this; 0: all of them")
+    parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="auto: where installed")
+    parser.add_argument("--merge", nargs="+", metavar="RESULT.json", help="break nothing, join these results")
+
+
 _SMOKE = {"workload": "smoke", "seconds": 10.0}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -328,6 +339,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=_commands,
         arguments=_commands_arguments,
         smoke={"commands": 5},
+    ),
+    "faults": Scenario(
+        doc="every service of the example plant killed and paused, commands under way: seconds until the line is back, accounting, journal",
+        run=campaign.run,
+        arguments=_faults_arguments,
+        smoke={"only": "maintenance", "kinds": "kill"},
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",

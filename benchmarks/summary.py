@@ -82,6 +82,18 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("wrong_cells", "wrong checksums", _COUNT),
         ("wrong_windows", "wrong windows", _COUNT),
     ),
+    "faults": (
+        ("faults_done", "faults", _COUNT),
+        ("healed", "healed without a person", _COUNT),
+        ("samples_kill_p95_s", "samples again after a kill, p95", _S),
+        ("samples_kill_max_s", "longest", _S),
+        ("samples_pause_p95_s", "after a pause, p95", _S),
+        ("samples_pause_max_s", "longest", _S),
+        ("accounting_exact", "accounting exact", _COUNT),
+        ("commands", "commands", _COUNT),
+        ("commands_unknown", "unknown", _COUNT),
+        ("commands_wrong", "wrong", _COUNT),
+    ),
     "soak": (
         ("slope_max_mb_per_min", "steepest memory", _SLOPE),
         ("slope_max_process", "of", _COUNT),

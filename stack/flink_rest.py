@@ -162,6 +162,11 @@ class FlinkRest:
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
         return max(int(one["status-duration"]["RUNNING"]) for one in subtasks) / 1000
 
+    def newest_checkpoint_ms(self, job_id: str) -> int:
+        """When the job's newest checkpoint was complete, milliseconds since 1970; 0 when it has none."""
+        newest = self._call(f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
+        return int(newest["latest_ack_timestamp"]) if newest else 0
+
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
         found: set[str] = set()
