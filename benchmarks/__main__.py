@@ -17,6 +17,7 @@ from benchmarks import conditions, recorded, report, summary
 from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
 from stack.config import ROOT
+from stack.errors import StackError
 from stack.lifecycle import Progress
 
 
@@ -35,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
                 setattr(options, name, value)
         load_before = os.getloadavg()[0]
         result = scenario.run(options, Progress(sink=lambda line: print(line, file=sys.stderr, flush=True)))
-    except (MillraceError, TimeoutError) as error:
+    except (MillraceError, StackError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
