@@ -177,6 +177,11 @@ def restore_path(config: StackConfig, job: str) -> str:
     return point.restored_from
 
 
+def go_on_from(config: StackConfig, job: str, savepoint: str) -> None:
+    """Make a savepoint (a URI) the restore point of a job that does not run. Call it with the lock held."""
+    _remember(config, job, RestorePoint(job_id="", restored_from=savepoint))
+
+
 def interrupted(config: StackConfig) -> tuple[str, ...]:
     """Jobs that ran and were not stopped on purpose, in submission order."""
     points = _read(config)

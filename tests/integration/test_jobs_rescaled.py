@@ -155,7 +155,7 @@ class Cluster:
         """End the job without a savepoint; the next start goes back to this one, whatever checkpoints there are since."""
         with jobs.lock(self.config):
             jobs.cancel(self.config, "telemetry")
-            jobs._remember(self.config, "telemetry", jobs.RestorePoint(job_id="", restored_from=savepoint))
+            jobs.go_on_from(self.config, "telemetry", savepoint)
 
     def written(self, *rows: topics.Topic) -> list[Output]:
         """What the job has written so far, in the order of time."""

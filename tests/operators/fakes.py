@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import copy
 import pickle
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 END_OF_INPUT_MS = (1 << 63) - 1
@@ -170,11 +170,22 @@ class FakeContext:
 
 
 class Harness:
-    """One subtask. `key_of` is the job's key selector; `now_us` is every clock."""
+    """One subtask. `key_of` is the job's key selector; `now_us` is every clock.
 
-    def __init__(self, operator: Callable[[Harness], Any], key_of: Callable[[Any], str], *, now_us: int) -> None:
-        self.backend, self.now_us = FakeBackend(), now_us
-        self.timers: set[tuple[int, str]] = set()
+    `backend` and `timers` are those of an earlier subtask, kept elsewhere.
+    """
+
+    def __init__(
+        self,
+        operator: Callable[[Harness], Any],
+        key_of: Callable[[Any], str],
+        *,
+        now_us: int,
+        backend: FakeBackend | None = None,
+        timers: Iterable[tuple[int, str]] = (),
+    ) -> None:
+        self.backend, self.now_us = backend or FakeBackend(), now_us
+        self.timers = set(timers)
         self.event_timers: set[tuple[int, str]] = set()
         self.out: list[tuple[str, bytes, bytes]] = []
         self._make, self._key_of = operator, key_of
