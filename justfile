@@ -32,7 +32,7 @@ setup:
 @service *args:
     python -m stack service "$@"
 
-# Upgrade a running job: stop with savepoint, fresh TaskManager, resubmit (telemetry, historian, commands)
+# Upgrade all jobs to the code of the checkout: savepoints, fresh TaskManagers, submission; back again when they make no progress
 [no-exit-message]
 @deploy *args:
     python -m stack deploy "$@"

@@ -18,7 +18,7 @@ from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
 from stack.config import ROOT
 from stack.errors import StackError
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 
 
 def main(arguments: list[str] | None = None) -> int:

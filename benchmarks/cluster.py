@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping
-from pathlib import Path
 
 import yaml
 from confluent_kafka import KafkaException
@@ -15,7 +14,7 @@ from confluent_kafka.admin import AdminClient
 
 from stack import flink, jobs, lifecycle
 from stack.config import ROOT, StackConfig
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.services import select
 
 PLACE = "telemetry"
@@ -37,8 +36,8 @@ def submit(
     config: StackConfig, progress: Progress, *, script: str = "", arguments: tuple[str, ...] | None = None
 ) -> str:
     """Submit the telemetry job, or a script of `benchmarks/flink` under its name; returns the job id once all tasks run."""
-    path: Path = ROOT / "benchmarks" / "flink" / script if script else ROOT / "jobs" / f"{PLACE}.py"
-    with progress.step(f"job {path.name}") as details:
+    path = ROOT / "benchmarks" / "flink" / script if script else None
+    with progress.step(f"job {script or PLACE}") as details:
         with jobs.lock(config):
             job_id = jobs.submit(config, PLACE, script=path, arguments=arguments)
         details.append(job_id)

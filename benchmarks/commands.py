@@ -22,7 +22,7 @@ from client.client import is_final
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from stack import instance, lifecycle, postgres, status
 from stack.config import TOOLS, StackConfig
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 
 _TAG = "speed_setpoint"
 _SETTLE_S = 20.0

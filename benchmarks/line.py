@@ -29,7 +29,7 @@ from connectors.kafka import client as kafka
 from schemas import topics
 from stack import instance, lifecycle, postgres
 from stack.config import TOOLS, Memory, Parallelism, StackConfig
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 
 log = logging.getLogger(__name__)
 

@@ -35,7 +35,7 @@ from benchmarks.nab import run as nab
 from benchmarks.peers import run as peers
 from benchmarks.workload import Dirt, Workload
 from stack.config import Parallelism
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 
 Result = dict[str, Any]
 

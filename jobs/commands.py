@@ -1,6 +1,6 @@
 """The commands job: requests, controls and acknowledgements in; the record of every command out.
 
-`flink run -py jobs/commands.py -pyfs millrace-jobs.zip --config FILE`. Reads `command.requests.*` and
+`flink run -pym jobs.commands --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `command.requests.*` and
 `command.acks.*`, writes `command.states`, and `command.requests.<site>` where an undelivered request is sent again.
 Keyed by command id; any order of requests and acks; at-least-once. A person waits for it: nothing on its way is
 batched.

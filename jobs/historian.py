@@ -1,7 +1,7 @@
 """The historian job: everything worth keeping into PostgreSQL, each batch in one transaction.
 
-`flink run -py jobs/historian.py -pyfs millrace-jobs.zip --config FILE`. Reads the topics below, writes the
-database, and `telemetry.rejected` for what the database refuses for good. Keyed by shards of the Kafka keys;
+`flink run -pym jobs.historian --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads the topics below,
+writes the database, and `telemetry.rejected` for what the database refuses for good. Keyed by shards of the Kafka keys;
 at-least-once, made exact by the ledger. An unavailable database holds the job back, nothing else.
 """
 

@@ -1,6 +1,6 @@
 """The telemetry job: frames in; validated frames, rejects, latest values, windows, anomalies and lane progress out.
 
-`flink run -py jobs/telemetry.py -pyfs millrace-jobs.zip --config FILE`. Reads `telemetry.frames.*` and
+`flink run -pym jobs.telemetry --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `telemetry.frames.*` and
 `registry.tags`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
 partition; at-least-once, and a frame that comes twice is validated once.
 """

@@ -11,10 +11,10 @@ import sys
 
 from base.errors import ConfigError
 from stack import config as configuration
-from stack import deploy, jobs, lifecycle, line, postgres, status
+from stack import deploy, lifecycle, line, postgres, status
 from stack.config import StackConfig
 from stack.errors import StackError
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor, log_file
 
@@ -87,8 +87,12 @@ def _service(config: StackConfig, options: argparse.Namespace) -> int:
     return 0
 
 
-def _deploy(config: StackConfig, options: argparse.Namespace) -> int:
-    deploy.deploy(config, options.job or jobs.JOBS, Progress(sink=_say))
+def _deploy(config: StackConfig, _: argparse.Namespace) -> int:
+    try:
+        deploy.deploy(config, Progress(sink=_say))
+    except KeyboardInterrupt:
+        _say("interrupted: the job keeper finishes the deployment, or takes it back when no new code has run yet")
+        raise
     return 0
 
 
@@ -163,8 +167,9 @@ def _parser() -> argparse.ArgumentParser:
     service.add_argument("service")
     service.set_defaults(run=_service)
 
-    upgrade = commands.add_parser("deploy", help="upgrade jobs: savepoint, fresh TaskManager, resubmit")
-    upgrade.add_argument("job", nargs="*", choices=[[], *jobs.JOBS], help="all of them when none is named")
+    upgrade = commands.add_parser(
+        "deploy", help="upgrade all jobs: savepoints, new code root, fresh TaskManagers; back when no progress"
+    )
     upgrade.set_defaults(run=_deploy)
 
     psql = commands.add_parser("psql", help="SQL shell; every argument goes to psql", add_help=False, prefix_chars="\0")

@@ -109,8 +109,8 @@ class Parallelism:
     historian: int = 1
 
     def of(self, job: str) -> int:
-        """Slots of the job of that name."""
-        return int(getattr(self, job))
+        """Slots of the job of that name; others than the platform's have one."""
+        return int(getattr(self, job, 1))
 
     @property
     def total(self) -> int:
@@ -133,6 +133,8 @@ class StackConfig:
     # 0 means: as many as the jobs need.
     taskmanagers: int = 0
     min_free_disk_gb: int = 5
+    # `deploy` goes back when a job has not shown progress on the new code after so long.
+    progress_timeout_s: int = 120
     ports: Ports = field(default_factory=Ports)
     memory: Memory = field(default_factory=Memory)
     parallelism: Parallelism = field(default_factory=Parallelism)

@@ -15,5 +15,9 @@ class NotReadyError(StackError):
     """A service did not become ready in time; the message names its log."""
 
 
+class UnreachableError(StackError):
+    """Something that had to be asked does not answer; nothing is known about what it would have said."""
+
+
 class StepError(StackError):
     """A one-shot step (topics, migrations, registry, job submission) failed."""

@@ -18,7 +18,7 @@ from typing import Any
 
 import yaml
 
-from stack import java
+from stack import java, roots
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import PreflightError
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
@@ -29,6 +29,8 @@ _CONF = ROOT / "flink-conf"
 _LIB = TOOLS / "flink-lib"
 # Beats come every half second; one that is older than ten seconds makes Flink forget the TaskManager.
 _HEARTBEAT_MAX_AGE_S = 6.0
+# The link is resolved once: a process keeps its root, whatever the link says later.
+_WITH_ROOT = 'PYTHONPATH=$(readlink -e "$0") && export PYTHONPATH && exec "$@"'
 
 
 @cache
@@ -92,13 +94,16 @@ def taskmanager_id(index: int) -> str:
 
 
 def taskmanager_command(config: StackConfig, index: int) -> tuple[str, ...]:
-    """A TaskManager in the foreground."""
+    """A TaskManager in the foreground, on the code root that is active when it starts."""
     options = {
         "taskmanager.resource-id": taskmanager_id(index),
         "metrics.reporter.prom.port": config.ports.flink_metrics + index,
     }
     dynamic = [part for key, value in options.items() for part in ("-D", f"{key}={value}")]
-    return ("bash", str(home() / "bin" / "taskmanager.sh"), "start-foreground", *dynamic)
+    return (
+        *("bash", "-c", _WITH_ROOT, str(roots.link(config))),
+        *("bash", str(home() / "bin" / "taskmanager.sh"), "start-foreground", *dynamic),
+    )
 
 
 def environment(config: StackConfig, process: str) -> dict[str, str]:

@@ -14,15 +14,19 @@ import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
 
-from stack.errors import StackError
+from stack.errors import StackError, UnreachableError
 from stack.progress import Reading, SourceCount
 
 # States in which a job holds or will get its slot again.
 _LIVE = frozenset({"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "RECONCILING"})
 
 
-class FlinkUnavailableError(StackError):
+class FlinkUnavailableError(UnreachableError):
     """The JobManager does not answer."""
+
+
+class FlinkUnknownError(StackError):
+    """The JobManager does not know what was asked about: one that was restarted has forgotten its jobs."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +118,7 @@ class FlinkRest:
         """How often the job's tasks were started again; at once, unlike the metric of that name, which lags by ten seconds."""
         vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
-        return max(int(one["attempt"]) for one in subtasks)
+        return max((int(one["attempt"]) for one in subtasks), default=0)
 
     def reading(self, job_id: str) -> Reading:
         """Counters of checkpoints and sources now, to be compared with a later reading (`stack.progress.compare`)."""
@@ -160,7 +164,7 @@ class FlinkRest:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
         vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
-        return max(int(one["status-duration"]["RUNNING"]) for one in subtasks) / 1000
+        return max((int(one["status-duration"]["RUNNING"]) for one in subtasks), default=0) / 1000
 
     def newest_checkpoint_ms(self, job_id: str) -> int:
         """When the job's newest checkpoint was complete, milliseconds since 1970; 0 when it has none."""
@@ -208,6 +212,8 @@ class FlinkRest:
             msg = f"Flink answered {error.code} to {path}: {error.read().decode(errors='replace')[:500]}"
             if error.code == 503:  # the dispatcher is still starting
                 raise FlinkUnavailableError(msg) from error
+            if error.code == 404:
+                raise FlinkUnknownError(msg) from error
             raise StackError(msg) from error
         except (OSError, ValueError) as error:
             msg = f"Flink's JobManager does not answer on {self._url}: {error}"

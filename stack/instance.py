@@ -20,7 +20,7 @@ from typing import Any
 from stack import lifecycle, preflight
 from stack.config import TOOLS, Memory, Ports, StackConfig
 from stack.errors import StackError
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.services import select
 
 _log = logging.getLogger("stack.instance")

@@ -12,11 +12,12 @@ import time
 from collections.abc import Callable
 
 from base import heartbeat, logs
-from stack import jobs
+from stack import deploy, deployment, jobs, priority, restore_points
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
 from stack.health.watch import Watch
+from stack.reporting import Progress
 from stack.services import HEALTH_WATCH, all_services
 
 _PERIOD_S = 2.0
@@ -29,12 +30,23 @@ def check_once(config: StackConfig, submit: Callable[[StackConfig, str], str] = 
     """Resubmit what is missing; names of the jobs that were submitted."""
     submitted = []
     with jobs.lock(config):
-        live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
-        for name in jobs.interrupted(config):
-            if jobs.flink_name(name) not in live:
+        if (found := deployment.pending(config)) is not None:
+            _log.warning(
+                "going on with a deployment that was interrupted", extra={"root": found.root, "phase": found.phase}
+            )
+            deploy.resume(config, Progress(sink=_log.info), submit)
+            return list(found.jobs)
+        live = {job.name: job.id for job in FlinkRest(config.flink_url).jobs() if job.live}
+        interrupted = jobs.interrupted(config)
+        for name in jobs.JOBS:
+            if jobs.flink_name(name) in live:
+                jobs.adopt(config, name, live[jobs.flink_name(name)])
+            elif name in interrupted:
                 job_id = submit(config, name)
                 _log.warning("resubmitted a job that Flink had forgotten", extra={"job": name, "job_id": job_id})
                 submitted.append(name)
+        if submitted:
+            restore_points.prune(config, live=[job.id for job in FlinkRest(config.flink_url).jobs() if job.live])
     return submitted
 
 
@@ -49,6 +61,7 @@ def main() -> None:
         watch.round()
         try:
             check_once(config)
+            priority.apply(config)
         except FlinkUnavailableError as error:
             _log.info("waiting for the JobManager", extra={"detail": str(error)})
         except StackError:

@@ -6,43 +6,32 @@ processes that stayed behind.
 
 from __future__ import annotations
 
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass, field
+from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from stack import flink, jobs, kafka, mosquitto, postgres, preflight, processes, render, steps
+from stack import (
+    deployment,
+    flink,
+    jobs,
+    kafka,
+    mosquitto,
+    postgres,
+    preflight,
+    processes,
+    render,
+    restore_points,
+    roots,
+    steps,
+)
 from stack.config import StackConfig
-from stack.errors import NotReadyError, StackError
+from stack.errors import StackError
 from stack.flink_rest import FlinkRest
+from stack.programs import program
+from stack.readiness import wait_ready
+from stack.reporting import Progress
 from stack.services import FLINK, Service, all_services, select
-from stack.supervisor import Supervisor, log_file, restarts
-
-_POLL_S = 0.1
-# A service that ends this often while `up` waits for it will not come.
-_MAX_ENDS = 4
-
-
-@dataclass(kw_only=True)
-class Progress:
-    """Lines of progress; `sink` takes finished lines."""
-
-    sink: Callable[[str], None]
-    started: float = field(default_factory=time.monotonic)
-
-    @contextmanager
-    def step(self, title: str) -> Iterator[list[str]]:
-        """Report a step when it is done, with its duration and what was appended to the yielded list."""
-        begin, details = time.monotonic(), list[str]()
-        try:
-            yield details
-        except BaseException:
-            self.sink(f"[{time.monotonic() - self.started:5.1f} s] {title}: FAILED")
-            raise
-        took = time.monotonic() - begin
-        self.sink(f"[{time.monotonic() - self.started:5.1f} s] {title}: {', '.join(details) or 'done'} ({took:.1f} s)")
+from stack.supervisor import Supervisor
 
 
 def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
@@ -54,10 +43,7 @@ def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) 
     for step in steps.PREPARATION:
         _run(config, progress, step, with_infrastructure)
     start(config, progress, (s for s in chosen if s.stage == 2), wait=False)
-    for step in steps.COMMANDS_JOB:
-        _run(config, progress, step, with_infrastructure)
-    start(config, progress, (s for s in chosen if s.stage == 3), wait=False)
-    for step in steps.OTHER_JOBS:
+    for step in steps.JOBS:
         _run(config, progress, step, with_infrastructure)
     start(config, progress, (s for s in chosen if s.stage >= 2))
     for step in steps.PROOF:
@@ -85,6 +71,9 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
         ):
             if name in selected:
                 action(config)
+    if uses_flink:
+        with progress.step("code root") as details:
+            details.append(_code_root(config, supervisor))
     with progress.step("supervisor"):
         supervisor.ensure(all_services(config))
 
@@ -98,20 +87,6 @@ def start(config: StackConfig, progress: Progress, services: Iterable[Service], 
         with progress.step(service.name) as details:
             wait_ready(config, service)
             details.append(f"ready on {service.address}" if service.address else "ready")
-
-
-def wait_ready(config: StackConfig, service: Service) -> None:
-    """Return when the service is ready; NotReadyError with the end of its log when its time is over, or when it ends again and again."""
-    begin, ends = time.monotonic(), restarts(config).get(service.name, 0)
-    while not service.ready(config):
-        waited, fresh_ends = time.monotonic() - begin, restarts(config).get(service.name, 0) - ends
-        if waited > service.ready_timeout_s or fresh_ends >= _MAX_ENDS:
-            log = log_file(config, service.name)
-            tail = "\n".join(log.read_text(errors="replace").splitlines()[-15:]) if log.exists() else "(empty)"
-            why = f"ended {fresh_ends} times" if fresh_ends else f"was not ready after {waited:.0f} s"
-            msg = f"{service.name} {why}; end of {log}:\n{tail}"
-            raise NotReadyError(msg)
-        time.sleep(_POLL_S)
 
 
 def down(config: StackConfig, progress: Progress) -> None:
@@ -149,6 +124,28 @@ def stop_order(config: StackConfig) -> list[Service]:
     return sorted(all_services(config), key=lambda service: service.stop_stage)
 
 
+def _code_root(config: StackConfig, supervisor: Supervisor) -> str:
+    """The root that TaskManagers start on: made of today's code while nothing of Flink runs, and left alone while something does."""
+    states = supervisor.states()
+    runs = any(
+        states[s.name].pid for s in all_services(config) if s.stop_stage in (FLINK, FLINK + 1) and s.name in states
+    )
+    source = program(config, "jobs").directory
+    found = deployment.pending(config)
+    if found is not None:
+        return f"{roots.active(config).name}, in a deployment that was interrupted"
+    if runs and roots.link(config).exists():
+        name = roots.active(config).name
+        return (
+            name
+            if name == roots.name_of(source)
+            else f"{name} goes on; the code has changed, `deploy` upgrades the jobs"
+        )
+    name = roots.build(config, source)
+    roots.activate(config, name)
+    return name
+
+
 def _stop_services(supervisor: Supervisor, progress: Progress, services: list[Service]) -> None:
     for _, stage in groupby(services, key=lambda service: service.stop_stage):
         together = list(stage)
@@ -176,6 +173,8 @@ def _stop_jobs(config: StackConfig, progress: Progress) -> None:
                     details.append(
                         f"no savepoint ({str(error).splitlines()[0][:200]}); goes on from its newest checkpoint"
                     )
+        if deployment.pending(config) is None:  # it may go back to what looks old now
+            restore_points.prune(config, live=())
 
 
 def _run(config: StackConfig, progress: Progress, step: steps.Step, selected: set[str]) -> None:

@@ -81,6 +81,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_TIMESCALEDB": config.timescaledb,
         "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
         "MILLRACE_INSTALLED": config.installed,
+        "MILLRACE_PROGRESS_TIMEOUT_S": str(config.progress_timeout_s),
         "MILLRACE_OWNER_PID": str(config.owner_pid),
     }
     for table, node in (("PORTS", config.ports), ("MEMORY", config.memory), ("PARALLELISM", config.parallelism)):

@@ -22,7 +22,8 @@ from stack.health.answer import Answer, Health
 from stack.plant import read_gateways
 from stack.programs import program
 
-# Politeness of everything that may be late for a moment; the broker and the commands job's TaskManager stay at 0.
+# Politeness of everything that may be late for a moment; the broker stays at 0. TaskManagers start at 0, and those that do not run the
+# commands job become polite (stack/priority.py).
 _POLITE = 5
 # Who writes stops before what it writes to; the job keeper first of all (0), or it would bring the jobs back.
 _WRITERS, FLINK, _STORES = 1, 4, 6
@@ -144,19 +145,16 @@ def _flink(config: StackConfig) -> tuple[Service, ...]:
         doc="Flink JobManager",
         address=config.flink_url,
     )
-    reserved = config.parallelism.commands
     taskmanagers = tuple(
         Service(
             name=flink.taskmanager_id(index),
-            # The commands job is submitted while only its own TaskManagers are there, so it gets them.
-            stage=1 if index <= reserved else 3,
+            stage=1,
             stop_stage=FLINK,
             command=flink.taskmanager_command(config, index),
             health=partial(flink.taskmanager_health, index=index),
             grace_s=_LONG_S,
             environment=flink.environment(config, flink.taskmanager_id(index)),
-            nice=0 if index <= reserved else _POLITE,
-            doc="Flink TaskManager" + (" (commands)" if index <= reserved else ""),
+            doc="Flink TaskManager",
             directory=flink.tmp_dir(config),
             ready_timeout_s=180,
         )

@@ -8,7 +8,7 @@ from typing import Any
 
 from base.settings import KafkaSettings
 from historian import accounting
-from stack import jobs, line, postgres
+from stack import deployment, jobs, line, postgres, roots
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
@@ -50,6 +50,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "healing": _healing(config),
         "services": rows,
         "jobs": _jobs(config) if states else [],
+        "code": _code(config),
         "accounting": _accounting(config, up=bool(states)),
     }
 
@@ -98,6 +99,13 @@ def text(status: dict[str, Any]) -> str:
         for row in status["jobs"]:
             on = ",".join(row["on"])
             lines.append(f"{row['name']:<24}{row['state']:<12}{row['progress']:<12}{on:<18}{row['id']}")
+    code = status["code"]
+    if code["root"]:
+        under_way = f"; a deployment of {code['deploying']} is {code['phase']}" if code["phase"] else ""
+        lines += ["", f"code root {code['root']}{under_way}"]
+    if code["last"].get("reason"):
+        last = code["last"]
+        lines.append(f"  {last['ended']}: {last['new_root']} {last['outcome']}: {last['reason'].splitlines()[0]}")
     accounting = status["accounting"]
     if accounting:
         lines += ["", "accounting"] + [
@@ -152,6 +160,17 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
         rows.append({"name": job.name, "state": job.state, "progress": condition, "id": job.id, "on": on})
     order = list(names)
     return sorted(rows, key=lambda row: (order.index(row["name"]) if row["name"] in order else len(order), row["name"]))
+
+
+def _code(config: StackConfig) -> dict[str, Any]:
+    """Active root, the deployment that is under way (`phase` is empty without one), and the last one that ended."""
+    under_way, link = deployment.pending(config), roots.link(config)
+    return {
+        "root": link.resolve().name if link.exists() else "",
+        "phase": under_way.phase.value if under_way else "",
+        "deploying": under_way.new_root if under_way else "",
+        "last": deployment.last(config) or {},
+    }
 
 
 def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:

@@ -14,11 +14,11 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import flink, jobs, line, postgres, render
+from stack import deploy, jobs, line, postgres, priority, render
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
-from stack.flink_rest import FlinkRest
 from stack.programs import program
+from stack.reporting import Progress
 from stack.services import HEALTH_WATCH, JOB_KEEPER
 
 _FRESH_S = 10
@@ -26,7 +26,6 @@ _PROOF_TIMEOUT_S = 120
 _LINE_TIMEOUT_S = 60
 _TOOL_TIMEOUT_S = 900
 """A plant of 400,000 tags takes minutes to load."""
-_SLOT_TIMEOUT_S = 60
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,26 +71,20 @@ def _job(name: str) -> Callable[[StackConfig], str]:
     return action
 
 
-def _commands_job(config: StackConfig) -> str:
-    """Submit and wait only until it has taken its slots: from then on other TaskManagers may come."""
-    job_id, submitted = jobs.ensure(config, "commands", wait=False)
-    rest, reserved = FlinkRest(config.flink_url), config.parallelism.commands
-    deadline = time.monotonic() + _SLOT_TIMEOUT_S
-    while not {flink.taskmanager_id(i) for i in range(1, reserved + 1)} <= {
-        tm for tm, free in rest.taskmanagers().items() if not free
-    }:
-        if time.monotonic() > deadline:
-            msg = (
-                f"job commands ({job_id}) has no slot after {_SLOT_TIMEOUT_S} s: {rest.root_exception(job_id)[-3000:]}"
-            )
-            raise StepError(msg)
-        time.sleep(0.05)
-    return f"{'submitted' if submitted else 'runs'} as {job_id}"
+def _interrupted_deployment(config: StackConfig) -> str:
+    lines: list[str] = []
+    with jobs.lock(config):
+        try:
+            deploy.resume(config, Progress(sink=lines.append))
+        except deploy.RolledBackError as error:
+            return str(error)
+    return "finished" if lines else "none"
 
 
 def _all_jobs_run(config: StackConfig) -> str:
     for name in jobs.JOBS:
         jobs.ensure(config, name)
+    priority.apply(config)
     return "all tasks run"
 
 
@@ -137,12 +130,9 @@ PREPARATION = (
     Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
 )
 
-# While only the TaskManagers with CPU priority are there: the job gets one of them.
-COMMANDS_JOB = (Step(title="job commands", needs=_FLINK, action=_commands_job),)
-
-OTHER_JOBS = (
-    Step(title="job historian", needs=_FLINK, action=_job("historian")),
-    Step(title="job telemetry", needs=_FLINK, action=_job("telemetry")),
+JOBS = (
+    Step(title="interrupted deployment", needs=_FLINK, action=_interrupted_deployment),
+    *(Step(title=f"job {name}", needs=_FLINK, action=_job(name)) for name in jobs.JOBS),
     Step(title="jobs", needs=_FLINK, action=_all_jobs_run),
 )
 

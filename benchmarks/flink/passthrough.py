@@ -1,6 +1,6 @@
 """A job that does nothing: frames from Kafka to Kafka, between the ends and over the keyed exchange of the telemetry job.
 
-`flink run -py benchmarks/flink/passthrough.py -pyfs millrace-jobs.zip --config FILE`, with the telemetry job's configuration and name,
+`flink run -py benchmarks/flink/passthrough.py --config FILE`, with the telemetry job's configuration and name,
 whose place it takes. What it costs is what Kafka, Flink and a Python operator cost before any of our work.
 """
 

@@ -25,7 +25,7 @@ from benchmarks.nab.onsets import onsets
 from detect.command import DEFAULT_DETECTOR, load_detection
 from detect.replay import Replay, replay
 from detect.table import History
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stages.config import DetectionConfig
 from stages.detection.kinds import catalogue, make
 from stages.detection.protocol import Subject

@@ -1,30 +1,26 @@
-"""The zip that is shipped with a job, alone in a clean directory: nothing of the checkout is near it.
+"""A code root, alone in a clean directory: nothing of the checkout is near it.
 
 Our top-level names are generic (`jobs`, `schemas`); on a developer's machine the checkout would hide what is missing.
-Flink unpacks a zip of `python.files` on the client and on every TaskManager and puts the folder on the path; so does
-the test.
+TaskManagers and submitting clients have the root on PYTHONPATH; so does the test.
 """
 
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
-import zipfile
 from pathlib import Path
 
 import pytest
 
-from stack import jobs
-from stack.config import StackConfig
+from stack import roots
+from stack.config import ROOT, StackConfig
 
 PROGRAM = """
 import importlib, json, pkgutil, sys
-sys.path.insert(0, sys.argv[1])
 found = {}
-for package in ("base", "schemas", "stages", "connectors", "registry", "historian", "jobs"):
-    found[package] = importlib.import_module(package).__file__
-for name in sys.argv[2:]:
+for name in sys.argv[1:]:
     module = importlib.import_module(name)
     found[name] = module.__file__
 from schemas import codec
@@ -39,35 +35,25 @@ print(json.dumps(found))
 
 
 @pytest.fixture(scope="module")
-def unpacked(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("shipped")
-    config = StackConfig(state=folder / "state")
-    config.run.mkdir(parents=True)
-    with zipfile.ZipFile(jobs.build_zip(config)) as archive:
-        assert not [name for name in archive.namelist() if "__pycache__" in name]
-        archive.extractall(folder / "code")
-    return folder / "code"
+def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    config = StackConfig(state=tmp_path_factory.mktemp("rooted") / "state")
+    return roots.path(config, roots.build(config, ROOT))
 
 
-def test_the_jobs_can_be_imported_from_the_zip_alone(unpacked: Path, tmp_path: Path) -> None:
-    modules = ("jobs.telemetry", "jobs.historian", "jobs.commands")
-    # -I: neither the working directory nor PYTHONPATH, only the installed packages.
-    command = [sys.executable, "-I", "-W", "ignore", "-c", PROGRAM, str(unpacked), *modules]
-    result = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False, timeout=120)
+def test_the_jobs_can_be_imported_from_the_root_alone(root: Path, tmp_path: Path) -> None:
+    modules = (*roots.packages(), "jobs.telemetry", "jobs.historian", "jobs.commands")
+    # -P: not the working directory; only PYTHONPATH and the installed packages.
+    command = [sys.executable, "-P", "-W", "ignore", "-c", PROGRAM, *modules]
+    environment = os.environ | {"PYTHONPATH": str(root)}
+    result = subprocess.run(
+        command, cwd=tmp_path, env=environment, capture_output=True, text=True, check=False, timeout=120
+    )
     assert result.returncode == 0, result.stderr
     found = json.loads(result.stdout.splitlines()[-1])
     assert "TelemetryFrame" in found.pop("records")
-    assert all(path.startswith(str(unpacked)) for path in found.values()), found
+    assert all(path.startswith(str(root)) for path in found.values()), found
 
 
-def test_the_zip_holds_our_packages_and_their_data_and_nothing_else(unpacked: Path) -> None:
-    assert {path.name for path in unpacked.iterdir()} == {
-        "base",
-        "schemas",
-        "stages",
-        "connectors",
-        "registry",
-        "historian",
-        "jobs",
-    }
-    assert list((unpacked / "schemas" / "avro").glob("*.avsc"))
+def test_the_root_holds_our_packages_and_their_data_and_nothing_else(root: Path) -> None:
+    assert {path.name for path in root.iterdir()} == set(roots.packages())
+    assert list((root / "schemas" / "avro").glob("*.avsc"))

@@ -26,7 +26,7 @@ from schemas.events import EventKind
 from schemas.frame import Stream, lane_key
 from stack import lifecycle
 from stack.instance import Instance
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor
 from tests.integration.conftest import Address

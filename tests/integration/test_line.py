@@ -27,7 +27,7 @@ from schemas.frame import ClockStatus, Stream
 from schemas.verdicts import Verdict
 from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from tests.docs.blocks import Block
 from tests.integration import documented_line
 from tests.integration.line import Line

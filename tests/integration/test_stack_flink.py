@@ -11,10 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import deploy, instance, jobs, keeper, processes, status
+from stack import deploy, instance, jobs, keeper, processes, restore_points, status
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.supervisor import Supervisor
 from tests.integration.polling import eventually
 
@@ -69,7 +69,7 @@ def test_job_runs_in_the_process_of_the_taskmanager(cluster: Cluster) -> None:
 def test_state_survives_stop_with_savepoint_and_a_second_job_in_between(cluster: Cluster) -> None:
     before = cluster.counted("commands", 20)["count"]
     savepoint = jobs.stop(cluster.config, "commands")
-    assert savepoint and jobs.restore_path(cluster.config, "commands") == savepoint
+    assert savepoint and restore_points.newest(cluster.config, "commands") == savepoint
     pid = cluster.taskmanager_pid()
 
     cluster.submit("historian")  # another job in the process where the first one has loaded pemja
@@ -88,7 +88,7 @@ def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> 
     job = rest.live_job(jobs.flink_name("commands"))
     assert job is not None
     checkpoint = eventually(
-        lambda: "/chk-" in jobs.restore_path(cluster.config, "commands"), timeout_s=60, what="a checkpoint"
+        lambda: "/chk-" in restore_points.newest(cluster.config, "commands"), timeout_s=60, what="a checkpoint"
     )
     assert checkpoint
     killed = cluster.taskmanager_pid()
@@ -103,10 +103,10 @@ def test_killed_taskmanager_comes_back_and_the_job_goes_on(cluster: Cluster) -> 
 def test_upgrade_keeps_state_and_takes_a_fresh_process(cluster: Cluster) -> None:
     lines: list[str] = []
     pid, before = cluster.taskmanager_pid(), cluster.report("commands")["count"]
-    deploy.deploy(cluster.config, ["commands"], Progress(sink=lines.append), submit=cluster.run)
+    deploy.deploy(cluster.config, Progress(sink=lines.append), names=("commands",), submit=cluster.run)
     report = cluster.counted("commands", before)
     assert report["pid"] == cluster.taskmanager_pid() != pid
-    assert len(lines) == 3 and "savepoint-" in lines[0]
+    assert "savepoint-" in lines[1]
 
 
 def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster) -> None:

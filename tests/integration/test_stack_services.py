@@ -23,9 +23,9 @@ from stack.errors import NotReadyError, PreflightError
 from stack.health.answer import Answer
 from stack.health.watch import Watch
 from stack.instance import Instance
-from stack.lifecycle import Progress
 from stack.line_state import State
 from stack.render import instance_environment
+from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor
 from tests.integration.polling import eventually

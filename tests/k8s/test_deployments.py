@@ -106,8 +106,8 @@ def test_the_job_can_read_its_configuration_and_runs_at_its_parallelism(job: str
     assert config.parallelism in SUPPORTED_PARALLELISM
     arguments = spec["args"]
     assert arguments[arguments.index("--config") + 1] == f"/etc/millrace/{job}.toml"
-    script = arguments[arguments.index("-py") + 1]
-    assert (ROOT / Path(script).relative_to("/opt/millrace/app")).exists()
+    module = arguments[arguments.index("-pym") + 1]
+    assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists()
 
 
 def test_the_image_is_the_one_the_container_file_describes() -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from stack import jobs, lifecycle, status
+from stack import lifecycle, status
 from stack.config import ROOT, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.services import all_services, select
@@ -22,17 +22,18 @@ def names(services: object) -> list[str]:
     return [service.name for service in services]  # type: ignore[attr-defined]
 
 
-def test_stores_and_commands_taskmanager_come_first(config: StackConfig) -> None:
+def test_stores_and_flink_come_first(config: StackConfig) -> None:
     order = names(all_services(config))
-    assert set(order[:5]) == {"kafka", "postgres", "mosquitto", "jobmanager", "taskmanager-1"}
+    taskmanagers = {f"taskmanager-{index}" for index in range(1, 5)}
+    assert set(order[:8]) == {"kafka", "postgres", "mosquitto", "jobmanager", *taskmanagers}
     assert order[-2:] == ["job-keeper", "health-watch"]
     assert "taskmanager-4" in order and "taskmanager-5" not in order
 
 
-def test_broker_and_commands_taskmanager_have_cpu_priority(config: StackConfig) -> None:
+def test_broker_has_cpu_priority_and_every_taskmanager_starts_with_it(config: StackConfig) -> None:
     nice = {service.name: service.nice for service in all_services(config)}
-    assert nice["kafka"] == nice["taskmanager-1"] == 0
-    assert nice["taskmanager-2"] > 0 and nice["jobmanager"] > 0
+    assert nice["kafka"] == nice["taskmanager-1"] == nice["taskmanager-4"] == 0
+    assert nice["jobmanager"] > 0
 
 
 def test_selection_by_name_and_group(config: StackConfig) -> None:
@@ -73,21 +74,6 @@ def test_status_of_a_stopped_stack_is_readable(config: StackConfig) -> None:
     found = status.collect(config)
     assert not found["running"]
     assert "kafka" in status.text(found)
-
-
-def test_restore_point_is_the_newest_complete_checkpoint(config: StackConfig) -> None:
-    folder = config.data / "flink"
-    for number, complete in ((9, True), (10, True), (11, False)):
-        checkpoint = folder / "checkpoints" / "abc" / f"chk-{number}"
-        checkpoint.mkdir(parents=True)
-        if complete:
-            (checkpoint / "_metadata").touch()
-    assert jobs.restore_path(config, "telemetry") == ""
-    (folder / "jobs.json").write_text('{"telemetry": {"job_id": "abc", "restored_from": "file:///savepoint"}}')
-    assert jobs.restore_path(config, "telemetry").endswith("/abc/chk-10")
-    (folder / "jobs.json").write_text('{"telemetry": {"job_id": "def", "restored_from": "file:///savepoint"}}')
-    assert jobs.restore_path(config, "telemetry") == "file:///savepoint"
-    assert jobs.interrupted(config) == ("telemetry",)
 
 
 def test_the_documented_graces_are_those_of_the_table(config: StackConfig) -> None:

@@ -1,0 +1,55 @@
+"""CPU priority of TaskManagers: the one that runs the commands job, for which people wait, goes before the others.
+
+Jobs move: after a failure any job may run on any TaskManager. So priority follows the job. Every TaskManager starts at nice 0; one that
+runs other jobs only becomes polite, one that runs nothing stays as it is. Called by the job keeper, which looks again and again.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Mapping
+
+from stack import jobs
+from stack.config import StackConfig
+from stack.flink_rest import FlinkRest
+from stack.supervisor import Supervisor
+
+FIRST = "commands"
+POLITE = 5
+_log = logging.getLogger(__name__)
+
+
+def wanted(hosts: Mapping[str, set[str]]) -> dict[str, int]:
+    """Niceness by TaskManager, from the TaskManagers by job; those that run no job are not named."""
+    favoured = hosts.get(FIRST, set())
+    return {host: 0 if host in favoured else POLITE for host in set[str]().union(*hosts.values())}
+
+
+def apply(config: StackConfig) -> dict[str, int]:
+    """Give TaskManagers their priority; the changed ones with their new niceness. FlinkUnavailableError when Flink cannot be asked.
+
+    To take politeness back needs a right (CAP_SYS_NICE) that ordinary users and containers lack. Without it the TaskManager is started
+    again, which costs the commands job the ten seconds of one more failure; a new process is at nice 0.
+    """
+    rest, supervisor = FlinkRest(config.flink_url), Supervisor(config)
+    live = {job.name: job.id for job in rest.jobs() if job.live}
+    ids = {name: live[jobs.flink_name(name)] for name in jobs.JOBS if jobs.flink_name(name) in live}
+    hosts = {name: rest.hosts_of(job_id) for name, job_id in ids.items() if rest.running(job_id)}
+    states, changed = supervisor.states(), {}
+    for name, nice in wanted(hosts).items():
+        pid = states[name].pid if name in states else 0
+        try:
+            if not pid or os.getpriority(os.PRIO_PGRP, pid) == nice:
+                continue
+            # The whole group: niceness belongs to threads, and a JVM has many. Every service is a process group of its own.
+            os.setpriority(os.PRIO_PGRP, pid, nice)
+            _log.info("priority follows the job", extra={"taskmanager": name, "nice": nice})
+        except ProcessLookupError:
+            continue  # it died meanwhile; the next look sees the new one
+        except PermissionError:
+            _log.warning("niceness cannot be lowered here; starting again", extra={"taskmanager": name, "first": FIRST})
+            supervisor.stop(name)
+            supervisor.start(name)
+        changed[name] = nice
+    return changed
