@@ -21,7 +21,7 @@ from benchmarks.figures import rounded
 from stack import instance, lifecycle
 from stack.config import TOOLS
 from stack.errors import StackError
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.services import all_services
 
 Result = dict[str, Any]

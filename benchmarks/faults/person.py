@@ -10,7 +10,7 @@ from benchmarks.faults.table import Fault
 from stack import lifecycle, status
 from stack.config import TOOLS, StackConfig
 from stack.errors import StackError
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 
 _LOGS = TOOLS / "bench-faults"
 

@@ -23,7 +23,7 @@ from benchmarks.faults.signals import Broken
 from benchmarks.faults.table import Fault, Suite
 from benchmarks.faults.verdict import Verdict
 from stack.config import StackConfig
-from stack.lifecycle import Progress
+from stack.reporting import Progress
 from stack.supervisor import restarts
 
 BOUND_S = 180.0
