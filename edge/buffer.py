@@ -22,6 +22,8 @@ LIVE frame has waited for Kafka longer than a few seconds (`Uplink.is_live`), BA
 hiccup stay LIVE and in order; those of an outage are BACKFILL from its first seconds on. After it the few LIVE frames go
 first, the next ones appended are LIVE again, and the backlog follows behind, oldest first, paced so that it never queues
 in front of live data. Events follow the same rule with a sequence of their own (EVENT_LANE).
+
+One module, although a long one: appending, confirming and giving up keep one invariant, in what order things are durable.
 """
 
 from __future__ import annotations
@@ -36,6 +38,7 @@ from uuid import UUID
 from base.ids import Clock, now_us, uuid7
 from edge import segment as files
 from edge.gaps import gaps_of
+from edge.losses import OWN_GAP, StreamCounters, contents_given_up
 from edge.recovery import BufferFailedError, Counter, load, pack_state
 from edge.segment import Cursor, Entry, RecordKind, Segment, StreamKey
 from edge.segment_store import Allocate, BufferSettings, SegmentStore
@@ -47,8 +50,6 @@ log = logging.getLogger(__name__)
 
 EVENT_LANE = -1
 _STATE_PERIOD_US = 1_000_000
-# Marks, in the checksum of an event, the gap events made here: they outlive the segment they are in.
-_OWN_GAP = 1
 
 
 class Buffer:
@@ -82,7 +83,7 @@ class Buffer:
         self._drops: list[tuple[StreamKey, Gap]] = []
         self._dirty = False
         self._state_written_us = 0
-        self.counters: dict[StreamKey, Counter] = {}
+        self.counters = StreamCounters()
         # The same as far as it is on disk: what a STATE record may say.
         self._written: dict[StreamKey, Counter] = {}
         self._done_us = 0
@@ -96,7 +97,7 @@ class Buffer:
 
     def next_sequence(self, lane: int, stream: Stream) -> int:
         """Sequence that the next entry of that lane and stream gets, in the current epoch."""
-        return self._counter(StreamKey(self.epoch, lane, stream)).next_sequence
+        return self.counters[StreamKey(self.epoch, lane, stream)].next_sequence
 
     def append(
         self,
@@ -111,7 +112,7 @@ class Buffer:
         to_us: int = 0,
     ) -> None:
         """Stage an entry under `next_sequence`; durable after `sync`. `checksum` is unsigned."""
-        counter = self._counter(StreamKey(self.epoch, lane, stream))
+        counter = self.counters[StreamKey(self.epoch, lane, stream)]
         counter.samples += samples
         counter.buffered_samples += samples
         counter.checksum = (counter.checksum + checksum) % MODULUS
@@ -144,13 +145,13 @@ class Buffer:
     def confirm(self, confirmed: Iterable[tuple[StreamKey, int, int]]) -> None:
         """Take note that (stream key, sequence, samples) were confirmed by Kafka; on disk within about a second."""
         for key, sequence, samples in confirmed:
-            self._dirty |= self._counter(key).finish(sequence, samples)
+            self._dirty |= self.counters[key].finish(sequence, samples)
         if all(one.floor >= one.next_sequence for one in self.counters.values()):
             self._done_us = self._clock()
 
     def give_up(self, entry: Entry, cause: str) -> None:
         """Drop one entry, with a gap event: Kafka will never take it."""
-        if not self._counter(entry.key).is_done(entry.sequence):
+        if not self.counters[entry.key].is_done(entry.sequence):
             self._lose(entry.key, [entry], cause)
 
     # --- reading -----------------------------------------------------------------------------------------------------
@@ -164,7 +165,7 @@ class Buffer:
                 continue
             if segment.number > cursor.number:
                 cursor.number, cursor.offset = segment.number, files.HEADER.size
-            if not self._pending_in(segment, cursor.stream):
+            if not self.counters.pending_in(segment, cursor.stream):
                 cursor.offset = segment.used
                 continue
             for behind, entry in segment.read(cursor.offset, segment.used):
@@ -193,7 +194,7 @@ class Buffer:
     @property
     def oldest_us(self) -> int:
         """About when the oldest open entry was appended (never later); 0 when all is done."""
-        held = (segment for segment in self._segments if not self._is_done(segment))
+        held = (segment for segment in self._segments if not self.counters.done_with(segment))
         return next((max(segment.first_appended_us, self._done_us) for segment in held), 0)
 
     def close(self) -> None:
@@ -267,7 +268,7 @@ class Buffer:
         """The disk is full and the file of this segment is needed for the next one."""
         if oldest in self._doomed:
             self._doomed.remove(oldest)
-        elif not self._is_done(oldest):
+        elif not self.counters.done_with(oldest):
             self._give_up(oldest, "disk full")
 
     # --- giving up ---------------------------------------------------------------------------------------------------
@@ -275,12 +276,12 @@ class Buffer:
     def _bound_age(self, now: int) -> None:
         limit_us = int(self._settings.max_age_s * 1e6)
         active = self._active
-        if active.first_appended_us < now - limit_us // 8 and not self._is_done(active):
+        if active.first_appended_us < now - limit_us // 8 and not self.counters.done_with(active):
             self._roll()  # so that it can age as a whole
         for segment in self._segments[:-1]:
             if segment.last_appended_us >= now - limit_us:
                 break
-            if segment not in self._doomed and not self._is_done(segment):
+            if segment not in self._doomed and not self.counters.done_with(segment):
                 self._give_up(segment, "older than the buffer keeps")
                 self._doomed.append(segment)
 
@@ -289,32 +290,14 @@ class Buffer:
         kept = [segment for segment in self._segments if segment not in self._doomed]
         while len(kept) > 1 and sum(segment.capacity for segment in kept) > room:
             oldest = kept.pop(0)
-            if not self._is_done(oldest):
+            if not self.counters.done_with(oldest):
                 self._give_up(oldest, "the buffer's size limit")
                 self._doomed.append(oldest)
 
     def _give_up(self, segment: Segment, cause: str) -> None:
-        """Settle everything in a segment: gap events for what is lost, a new copy of what the uplink still holds."""
-        entries: dict[tuple[StreamKey, int], Entry] = {}
-        readable = files.HEADER.size
-        for behind, entry in segment.read(end=segment.used):
-            readable = behind
-            if entry.kind is not RecordKind.STATE:
-                entries[entry.key, entry.sequence] = entry
-        for key, (first, last) in sorted(segment.spans.items()):
-            counter = self._counter(key)
-            lost: list[Entry | int] = []
-            for sequence in range(max(first, counter.floor), last + 1):
-                if counter.is_done(sequence):
-                    continue
-                found = entries.get((key, sequence))
-                if found is None:
-                    # Unreadable, unless the whole segment is readable: then it is a carried-over span's hole.
-                    lost += [sequence] if readable < segment.used else []
-                elif self._outstanding(key, sequence) or _is_gap_event(found):
-                    self._staged.append(found)
-                else:
-                    lost.append(found)
+        """Finish everything in a segment: gap events for what is lost, a new copy of what the uplink still holds."""
+        for key, carried, lost in contents_given_up(segment, self.counters, self._outstanding):
+            self._staged += carried
             self._lose(key, lost, cause)
 
     def _lose(self, key: StreamKey, lost: list[Entry | int], cause: str) -> None:
@@ -323,11 +306,11 @@ class Buffer:
             self._drops.append((key, gap))
 
     def _apply_drops(self) -> None:
-        """Settle what was given up, now that the gap events that tell of it are durable."""
+        """Finish what was given up, now that the gap events that tell of it are durable."""
         for key, gap in self._drops:
             log.error("dropped from the buffer", extra={"gap": gap})
             assert gap.first_sequence is not None and gap.last_sequence is not None
-            counter, samples = self._counter(key), max(gap.samples, 0)
+            counter, samples = self.counters[key], max(gap.samples, 0)
             for sequence in range(gap.first_sequence, gap.last_sequence + 1):
                 counter.finish(sequence, 0)
             counter.buffered_samples -= samples
@@ -337,7 +320,7 @@ class Buffer:
 
     def _tell(self, gap: Gap) -> None:
         body = self._gap_event(gap)
-        self.append(kind=RecordKind.EVENT, lane=EVENT_LANE, stream=Stream.BACKFILL, body=body, checksum=_OWN_GAP)
+        self.append(kind=RecordKind.EVENT, lane=EVENT_LANE, stream=Stream.BACKFILL, body=body, checksum=OWN_GAP)
 
     # --- segments ----------------------------------------------------------------------------------------------------
 
@@ -349,27 +332,17 @@ class Buffer:
     def _active(self) -> Segment:
         return self._segments[-1]
 
-    def _counter(self, key: StreamKey) -> Counter:
-        return self.counters.setdefault(key, Counter())
-
-    def _is_done(self, segment: Segment) -> bool:
-        return all(last < self._counter(key).floor for key, (_, last) in segment.spans.items())
-
-    def _pending_in(self, segment: Segment, stream: Stream) -> bool:
-        spans = segment.spans.items()
-        return any(key.stream is stream and last >= self._counter(key).floor for key, (_, last) in spans)
-
     def _wanted(self, entry: Entry, stream: Stream) -> bool:
         if entry.stream is not stream or entry.kind is RecordKind.STATE:
             return False
-        done = self._counter(entry.key).is_done(entry.sequence)
+        done = self.counters[entry.key].is_done(entry.sequence)
         return not done and not self._outstanding(entry.key, entry.sequence)
 
     def _removable(self) -> list[Segment]:
         """Segments, oldest first, of which nothing is needed any more."""
         gone: list[Segment] = []
         for segment in self._segments[:-1]:
-            if segment not in self._doomed and not self._is_done(segment):
+            if segment not in self._doomed and not self.counters.done_with(segment):
                 break
             gone.append(segment)
         return gone
@@ -379,7 +352,7 @@ class Buffer:
     def _open(self, directory: Path, on_recovered: Callable[[bytes | Entry], None]) -> UUID:
         """Recover what is there; returns the epoch to go on with."""
         found = load(directory, gateway_id=self._gateway_id, now_us=self._clock(), on_recovered=on_recovered)
-        self.counters = found.counters
+        self.counters = StreamCounters(found.counters)
         self._written = {key: replace(one, done=set()) for key, one in found.counters.items()}
         self._store.segments += found.segments
         sound = bool(found.segments) and not found.gaps
@@ -394,7 +367,3 @@ class Buffer:
         self._dirty = True
         self.sync()
         return self.epoch
-
-
-def _is_gap_event(entry: Entry) -> bool:
-    return entry.kind is RecordKind.EVENT and entry.checksum == _OWN_GAP

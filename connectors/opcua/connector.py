@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,9 +24,10 @@ from asyncua import ua
 from base.ids import Clock
 from connectors.gap_tracker import GapTracker
 from connectors.opcua.session import Monitored, OpcUaSession, OpcUaSettings, raise_if_cancelled
+from connectors.opcua.writes import VARIANTS, result_of, variant
 from connectors.readings import Notice, Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
-from schemas.definitions import DataType, TagDefinition
+from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 
 log = logging.getLogger(__name__)
@@ -38,14 +38,6 @@ _US = timedelta(microseconds=1)
 # OPC 10000-4, 7.39.1: InfoType DataValue (bits 10-11 = 01) with the Overflow bit (7).
 _INFO_MASK, _OVERFLOW = 0x0C80, 0x0480
 _RETRY_REFUSED_S = 30.0
-_VARIANTS = {
-    DataType.DOUBLE: ua.VariantType.Double,
-    DataType.INTEGER: ua.VariantType.Int64,
-    DataType.BOOLEAN: ua.VariantType.Boolean,
-}
-_WHOLE = frozenset(
-    getattr(ua.VariantType, name) for name in ("SByte", "Byte", "Int16", "UInt16", "Int32", "UInt32", "Int64", "UInt64")
-)
 
 
 @dataclass(slots=True)
@@ -320,7 +312,7 @@ class OpcUaConnector:
         except ERRORS as error:
             status = WriteStatus.UNKNOWN if sent else WriteStatus.NOT_SENT
             return WriteResult(status=status, detail=f"{type(error).__name__}: {error}")
-        return _write_result(writes, statuses, values)
+        return result_of(writes, statuses, values)
 
     async def _variants(self, session: OpcUaSession, items: Sequence[_Item], writes: Sequence[Write]) -> list[Any]:
         """Values in the servers' own types, which the first notification showed."""
@@ -328,33 +320,5 @@ class OpcUaConnector:
         if unknown:
             for item, value in zip(unknown, await session.read([item.node_id for item in unknown]), strict=True):
                 known = value.Value is not None and value.Value.VariantType != ua.VariantType.Null
-                item.variant_type = value.Value.VariantType if known else _VARIANTS[item.tag.data_type]
-        return [_variant(item.variant_type, write.value) for item, write in zip(items, writes, strict=True)]
-
-
-def _variant(variant_type: Any, value: float) -> Any:
-    if variant_type == ua.VariantType.Boolean:
-        return ua.Variant(bool(value), variant_type)
-    return ua.Variant(int(value) if variant_type in _WHOLE else float(value), variant_type)
-
-
-def _write_result(writes: Sequence[Write], statuses: Sequence[Any], values: Sequence[Any]) -> WriteResult:
-    readback: dict[str, float] = {}
-    problems: list[str] = []
-    unread: list[str] = []
-    for write, status, value in zip(writes, statuses, values, strict=True):
-        name = write.tag.name
-        raw = value.Value.Value if value.Value is not None else None
-        if isinstance(raw, int | float):
-            readback[name] = float(raw)
-        if not status.is_good():
-            problems.append(f"{name}: {status.name}")
-        elif name not in readback:
-            unread.append(f"{name}: written, read back {value.StatusCode.name if value.StatusCode else 'nothing'}")
-        elif not math.isclose(readback[name], write.value, rel_tol=1e-6, abs_tol=1e-12):
-            problems.append(f"{name}: wrote {write.value:g}, read back {readback[name]:g}")
-    if problems:
-        return WriteResult(status=WriteStatus.REFUSED, detail="; ".join(problems), readback=readback)
-    if unread:
-        return WriteResult(status=WriteStatus.UNKNOWN, detail="; ".join(unread), readback=readback)
-    return WriteResult(status=WriteStatus.DONE, detail="written and read back", readback=readback)
+                item.variant_type = value.Value.VariantType if known else VARIANTS[item.tag.data_type]
+        return [variant(item.variant_type, write.value) for item, write in zip(items, writes, strict=True)]

@@ -26,7 +26,7 @@ from base.ids import Clock
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.payload import DataType, Payload
-from connectors.sparkplug.session import HostSession, parse_address
+from connectors.sparkplug.session import HostSession
 from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
@@ -103,7 +103,7 @@ class SparkplugConnector:
         """Whether an address of the registry is of this broker's groups."""
         if not address.startswith("spb:") or address.count("/") < 3:
             return False
-        return self._settings.group_id in {"", parse_address(address)[0]}
+        return self._settings.group_id in {"", names.parse_address(address)[0]}
 
     def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
         """Take over the tags by address."""

@@ -74,3 +74,9 @@ def decode_state(payload: bytes) -> tuple[bool, int]:
     except (ValueError, KeyError, TypeError) as error:
         msg = f"not a STATE message: {payload[:80]!r}"
         raise UndecodableError(msg) from error
+
+
+def parse_address(address: str) -> tuple[str, str, str, str]:
+    """Group, edge node, device and metric of an address; metric names may contain slashes."""
+    group, node, device, metric = address.partition(":")[2].split("/", 3)
+    return group, node, device, metric

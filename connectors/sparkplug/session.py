@@ -15,14 +15,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
 
 from base.errors import UndecodableError
 from base.ids import Clock
 from connectors.gap_tracker import GapTracker
 from connectors.readings import Notice, Readings, Sink
 from connectors.sparkplug import names, payload
-from connectors.sparkplug.names import MessageType, Topic
+from connectors.sparkplug.names import MessageType, Topic, parse_address
+from connectors.sparkplug.nodes import Device, KnownMetric, Node
 from connectors.sparkplug.payload import DataType, Metric, Payload
 from schemas import quality
 from schemas.definitions import TagDefinition
@@ -36,36 +36,6 @@ _CONTROL = "Node Control/"
 _PROPOSALS_KEPT = 100_000
 # A node's devices are born right behind it.
 _DEVICE_BIRTH_US = 10_000_000
-
-
-@dataclass(slots=True)
-class _Known:
-    """A metric as its birth declared it. `tag` is None when the registry does not give it to this gateway."""
-
-    address: str
-    name: str
-    data_type: DataType
-    tag: TagDefinition | None = None
-
-
-@dataclass(slots=True)
-class _Device:
-    """A device of a node (or the node itself, under the empty name)."""
-
-    online: bool = False
-    metrics: dict[int | str, _Known] = field(default_factory=dict)
-    types: dict[int | str, DataType] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Node:
-    online: bool = False
-    bdseq: int | None = None
-    seq: int | None = None
-    born_us: int = 0
-    asked_us: int = 0
-    asks: int = 0
-    devices: dict[str, _Device] = field(default_factory=dict)
 
 
 class HostSession:
@@ -91,7 +61,7 @@ class HostSession:
         self._foreign: frozenset[str] = frozenset()
         self._last_us: dict[int, int] = {}
         self._proposed: set[str] = set()
-        self._nodes: dict[NodeName, _Node] = {}
+        self._nodes: dict[NodeName, Node] = {}
         self._dead: set[int] = set()
         self._gaps = GapTracker(self._gap)
         self.messages = self.undecodable = self.repeats = self.rebirths_requested = 0
@@ -125,7 +95,7 @@ class HostSession:
         """Look after what should be there and is not heard; about once a second."""
         expected = {parse_address(address)[:3]: tag.device_id for address, tag in self._tags.items()}
         for name in {(group, node_name) for group, node_name, _ in expected}:
-            node = self._nodes.setdefault(name, _Node())
+            node = self._nodes.setdefault(name, Node())
             if not node.online:
                 self._ask_for_birth(name, node, backoff=True)
         for (group, node_name, device_name), device_id in expected.items():
@@ -144,8 +114,8 @@ class HostSession:
             if topic.type in {MessageType.NCMD, MessageType.DCMD}:
                 return
             name = (topic.group, topic.node)
-            node = self._nodes.setdefault(name, _Node())
-            device = node.devices.setdefault(topic.device, _Device())
+            node = self._nodes.setdefault(name, Node())
+            device = node.devices.setdefault(topic.device, Device())
             message = payload.decode(data, device.types)
         except UndecodableError as error:
             self.undecodable += 1
@@ -153,7 +123,7 @@ class HostSession:
             return
         self._handle(topic, name, node, device, message)
 
-    def _handle(self, topic: Topic, name: NodeName, node: _Node, device: _Device, message: Payload) -> None:
+    def _handle(self, topic: Topic, name: NodeName, node: Node, device: Device, message: Payload) -> None:
         if topic.type is MessageType.NDEATH:
             self._node_death(name, node, message)
             return
@@ -175,15 +145,15 @@ class HostSession:
         else:
             self._ask_for_birth(name, node)
 
-    def _node_birth(self, name: NodeName, node: _Node, message: Payload) -> None:
+    def _node_birth(self, name: NodeName, node: Node, message: Payload) -> None:
         bdseq = message.find(payload.BDSEQ_METRIC)
         value = bdseq.value if bdseq is not None else None
         node.bdseq = value if isinstance(value, int) else None
         node.online, node.seq, node.asks, node.born_us = True, message.seq, 0, self._clock()
-        node.devices = {device: _Device() for device in {"", *node.devices}}
+        node.devices = {device: Device() for device in {"", *node.devices}}
         log.info("edge node born", extra={"node": "/".join(name), "bdseq": node.bdseq})
 
-    def _node_death(self, name: NodeName, node: _Node, message: Payload) -> None:
+    def _node_death(self, name: NodeName, node: Node, message: Payload) -> None:
         bdseq = message.find(payload.BDSEQ_METRIC)
         if node.online and bdseq is not None and node.bdseq is not None and bdseq.value != node.bdseq:
             log.info("death of an earlier session", extra={"node": "/".join(name), "bdseq": bdseq.value})
@@ -193,7 +163,7 @@ class HostSession:
             device.online = False
         self._all_dead(name, "the edge node has died")
 
-    def _check_sequence(self, name: NodeName, node: _Node, message: Payload) -> None:
+    def _check_sequence(self, name: NodeName, node: Node, message: Payload) -> None:
         expected = None if node.seq is None else (node.seq + 1) % payload.SEQ_MODULUS
         node.seq = message.seq
         if expected is None or message.seq == expected:
@@ -204,7 +174,7 @@ class HostSession:
             self._gaps.begin(device_id, self._newest(device_id), cause)
         self._ask_for_birth(name, node)
 
-    def _birth(self, topic: Topic, device: _Device, message: Payload) -> None:
+    def _birth(self, topic: Topic, device: Device, message: Payload) -> None:
         prefix = f"{self._connector}:{topic.group}/{topic.node}/{topic.device}/"
         device.online = True
         device.metrics, device.types = {}, {}
@@ -213,20 +183,20 @@ class HostSession:
             if not metric.name or metric.name == payload.BDSEQ_METRIC or metric.name.startswith(_CONTROL):
                 continue
             address = prefix + metric.name
-            known = _Known(address, metric.name, metric.data_type, self._tags.get(address))
+            known = KnownMetric(address, metric.name, metric.data_type, self._tags.get(address))
             for key in (metric.alias, metric.name):
                 if key is not None:
                     device.metrics[key], device.types[key] = known, metric.data_type
             if known.tag is None:
                 self._propose(known, metric)
             else:
-                self._take(fresh, known.tag, metric, message, birth=True)
+                self._collect(fresh, known.tag, metric, message, birth=True)
         for device_id in {known.tag.device_id for known in device.metrics.values() if known.tag is not None}:
             self._dead.discard(device_id)
             self._notice(EventKind.BIRTH, device_id, f"{topic.node}/{topic.device} is born")
         self._hand_over(fresh)
 
-    def _data(self, name: NodeName, node: _Node, device: _Device, message: Payload) -> None:
+    def _data(self, name: NodeName, node: Node, device: Device, message: Payload) -> None:
         live, historical = Readings(), Readings(historical=True)
         for metric in message.metrics:
             known = device.metrics.get(metric.name if metric.alias is None else metric.alias)
@@ -236,12 +206,12 @@ class HostSession:
                 )
                 self._ask_for_birth(name, node)
             elif known.tag is not None:
-                self._take(historical if metric.historical else live, known.tag, metric, message)
+                self._collect(historical if metric.historical else live, known.tag, metric, message)
         self._hand_over(live)
         if len(historical):
             self._sink.readings(historical)
 
-    def _take(
+    def _collect(
         self, readings: Readings, tag: TagDefinition, metric: Metric, message: Payload, *, birth: bool = False
     ) -> None:
         time_us = (message.time_ms if metric.time_ms is None else metric.time_ms) * 1000
@@ -264,7 +234,7 @@ class HostSession:
 
     # --- asking, telling -------------------------------------------------------------------------------------------------
 
-    def _ask_for_birth(self, name: NodeName, node: _Node, *, backoff: bool = False) -> None:
+    def _ask_for_birth(self, name: NodeName, node: Node, *, backoff: bool = False) -> None:
         now = self._clock()
         interval_us = self._rebirth_interval_us * (min(2**node.asks, 16) if backoff else 1)
         if node.asked_us and now - node.asked_us < interval_us:
@@ -275,7 +245,7 @@ class HostSession:
         message = payload.encode(Payload(time_ms=now // 1000, metrics=(metric,)))
         self._publish(str(Topic(name[0], MessageType.NCMD, name[1])), message)
 
-    def _propose(self, known: _Known, metric: Metric) -> None:
+    def _propose(self, known: KnownMetric, metric: Metric) -> None:
         """Once per unknown metric, as soon as there is a registry to be unknown to."""
         if known.address in self._foreign or known.address in self._proposed or not (self._tags or self._foreign):
             return
@@ -344,9 +314,3 @@ class HostSession:
     def _newest(self, device_id: int) -> int:
         mine = (self._last_us.get(tag.tag_id, 0) for tag in self._tags.values() if tag.device_id == device_id)
         return max(mine, default=0)
-
-
-def parse_address(address: str) -> tuple[str, str, str, str]:
-    """Group, edge node, device and metric of an address; metric names may contain slashes."""
-    group, node, device, metric = address.partition(":")[2].split("/", 3)
-    return group, node, device, metric

@@ -13,7 +13,7 @@ import numpy as np
 
 from stages import packing
 from stages.detection.adwin import Adwin
-from stages.detection.scaling import Deviations
+from stages.detection.deviations import Deviations
 
 _CLIP = 6.0
 _HELD = 3

@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 
 from stages import packing
+from stages.detection.deviations import Deviations
 from stages.detection.running_gaussian import RunningGaussian
-from stages.detection.scaling import Deviations
 from stages.detection.strength import strength
 
 

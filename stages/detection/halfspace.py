@@ -12,8 +12,8 @@ import numpy as np
 from river import anomaly
 
 from stages import packing
+from stages.detection.deviations import Deviations
 from stages.detection.running_gaussian import RunningGaussian
-from stages.detection.scaling import Deviations
 
 
 class HalfSpaceModel:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-from stages.detection.scaling import Deviations
+from stages.detection.deviations import Deviations
 
 
 class Model(Protocol):

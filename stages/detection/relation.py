@@ -18,9 +18,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
+from stages.detection.deviations import Deviations
 from stages.detection.gaussian import GaussianModel
 from stages.detection.rarity import FIELDS, Rarity
-from stages.detection.scaling import Deviations
 from stages.detection.strength import strengths
 
 _CLIP = 6.0

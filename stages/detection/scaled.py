@@ -8,12 +8,14 @@ from typing import Any
 import numpy as np
 
 from stages import packing
+from stages.detection.deviations import Examined
 from stages.detection.drift import DriftModel
+from stages.detection.examination import examine
 from stages.detection.gaussian import GaussianModel
 from stages.detection.model import Model
 from stages.detection.protocol import Features, Score, Subject
 from stages.detection.relation import RelationModel
-from stages.detection.scaling import AdaptiveScaler, Examined, examine
+from stages.detection.scaling import AdaptiveScaler
 
 LAYOUT = 1
 

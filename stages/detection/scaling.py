@@ -10,15 +10,12 @@ level of a tag not for `level_settle_s`, unless it has shown that it is soon bac
 machine that warms up after a break is not broken. A deviation smaller than `resolution` of the tag's normal range is
 never worth an alarm, so it is the floor of every scale.
 
-`examine` looks at one window of each of many devices at once, which costs little more than one device does: some hundred
-small numpy operations. It changes nothing: what learning will make of the window is in the answer, and `commit` puts it in.
+`stages.detection.examination` looks at windows, of many devices at once; `commit` takes one in.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -26,63 +23,16 @@ from numpy.typing import NDArray
 
 from stages import packing
 from stages.detection import tag_scale
+from stages.detection.deviations import Examined, Prior
 from stages.detection.protocol import Features, Subject
-from stages.detection.strength import strengths
-from stages.detection.tag_scale import CLIP, TagWindows, Vector
+from stages.detection.tag_scale import Vector
 
 MODES = 6
 LAST, SLOPE, TREND, LAGGED = range(4)
 """Rows of a course, what is remembered of a tag from window to window: its last mean and where it is heading, the weighted mean of
 its spread deviations, and whether it was not soon back at its level after the last change of mode."""
-_PROMPT_S = 60.0
-_WEIGHT = 0.3
-_WEIGHT_SCALE = (_WEIGHT / (2.0 - _WEIGHT)) ** 0.5
-"""Standard deviation of a weighted mean of independent deviations of 1."""
-_LASTING_BOUND = 6.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Deviations:
-    """Deviations in standard deviations, one per tag, shape (k,), 0 where nothing can be said.
-
-    `grace` when the mode is not known well enough. `largest` is the largest absolute one of each tag, `peak` that of all
-    tags, `part` what it scores; `seen` is the sample that was furthest out.
-    """
-
-    level: Vector
-    step: Vector
-    spread: Vector
-    largest: Vector
-    peak: float
-    part: Vector
-    seen: Vector
-    expected_low: Vector
-    expected_high: Vector
-    grace: bool
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Prior:
-    """What a scaler knows before a window; `left` are the scales of a mode at the end of a stay in it, `scales` those of the window's."""
-
-    goes_on: bool
-    known: bool
-    learns: bool
-    courses: Vector
-    scales: Vector | None
-    left: Vector | None
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class Examined:
-    """A window of a device: its deviations, and what is known when it has been learned. `scales` None: the mode learns nothing."""
-
-    features: Features
-    deviations: Deviations
-    courses: Vector
-    scales: Vector | None
-    left: Vector | None
-    """Scales of the mode that was left, when the window shows which tags were soon back in it."""
+PROMPT_S = 60.0
+"""A tag that is back at its level so soon after a change of mode is prompt."""
 
 
 class AdaptiveScaler:
@@ -144,7 +94,7 @@ class AdaptiveScaler:
         courses = _no_course(self.tags)
         if not changed:
             courses[LAGGED] = self.courses[LAGGED]
-        if not changed or scales is None or not 2.0 * _PROMPT_S <= stayed_s < math.inf:
+        if not changed or scales is None or not 2.0 * PROMPT_S <= stayed_s < math.inf:
             return courses, None
         left = scales.copy()
         left[tag_scale.PROMPT] = np.where(self.courses[LAGGED] > 0, 0.0, left[tag_scale.PROMPT] + 1.0)
@@ -186,167 +136,7 @@ class AdaptiveScaler:
         self._last_settled_s = float(fields["last_settled_s"])
 
 
-def examine(windows: Sequence[tuple[AdaptiveScaler, Features]]) -> list[Examined]:
-    """Look at a window of each of several scalers, each once; changes nothing."""
-    if not windows:
-        return []
-    with np.errstate(all="ignore"):  # NaN where there is no sample, and values near the end of the double range
-        return _Examination(windows).results()
-
-
-class _Examination:
-    """Columns of all tags of all windows side by side, shape (n,)."""
-
-    def __init__(self, windows: Sequence[tuple[AdaptiveScaler, Features]]) -> None:
-        self._windows = windows
-        sizes = [scaler.tags for scaler, _ in windows]
-        bounds = np.cumsum([0, *sizes])
-        self._starts, self._bounds = bounds[:-1], bounds.tolist()
-        self._low, self._high, span, self._memory, self._grace, level_settle_s, resolution = _side_by_side(
-            [scaler.rules for scaler, _ in windows]
-        )
-        each = [features for _, features in windows]
-        self._tags = TagWindows(
-            good=np.concatenate([features.count for features in each]),
-            mean=np.concatenate([features.mean for features in each]),
-            variance=np.concatenate([features.variance for features in each]),
-            trend=np.concatenate([features.trend for features in each]),
-        )
-        self._good = self._tags.good > 0
-        priors = self._priors = [scaler.prior(features) for scaler, features in windows]
-        self._goes_on = np.repeat([one.goes_on for one in priors], sizes)
-        self._settled_s = np.repeat([features.settled_s for features in each], sizes)
-        self._courses = _side_by_side([one.courses for one in priors])
-        self._scales = _side_by_side(
-            [
-                tag_scale.unseen(size) if one.scales is None else one.scales
-                for one, size in zip(priors, sizes, strict=True)
-            ]
-        )
-        self._floor = tag_scale.floors(self._scales, resolution, span)
-        self._in_time = self._settled_s >= level_settle_s
-        # A level can be compared long after a change of mode, or soon after it for a tag that is prompt.
-        prompt = (self._scales[tag_scale.PROMPT] >= 1.0) & (self._settled_s >= _PROMPT_S)
-        self._level_settled = self._in_time | prompt
-        alone = tag_scale.spread_deviation(self._scales, self._tags, self._floor)
-        self._alone = np.where(self._scales[tag_scale.SPREAD_N] >= self._grace, alone, 0.0)
-        self._lasting = _lasting(self._courses[TREND], self._alone)
-
-    def results(self) -> list[Examined]:
-        """One for each window."""
-        deviations = self._deviations()
-        self._learn()
-        found = []
-        for place, ((_, features), prior) in enumerate(zip(self._windows, self._priors, strict=True)):
-            here = slice(self._bounds[place], self._bounds[place + 1])
-            # Right after a change of mode nothing is learned, and the course is what was left of it.
-            courses = self._courses if prior.learns else self._courses_before
-            found.append(
-                Examined(
-                    features=features,
-                    deviations=deviations[place] if prior.known and prior.learns else _nothing(features),
-                    courses=courses[:, here].copy(),
-                    scales=self._scales[:, here].copy() if prior.learns else None,
-                    left=prior.left,
-                )
-            )
-        return found
-
-    def _deviations(self) -> list[Deviations]:
-        scales, tags, floor, grace, good = self._scales, self._tags, self._floor, self._grace, self._good
-        heading = np.where(self._goes_on, self._courses[LAST] + self._courses[SLOPE], np.nan)
-        known = good & (scales[tag_scale.LEVEL_N] >= grace) & self._level_settled
-        level = np.where(known, tag_scale.level_deviation(scales, tags.mean, floor), 0.0)
-        # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
-        beyond = np.fmax(tags.mean - self._high, 0.0) + np.fmin(tags.mean - self._low, 0.0)
-        outside = tag_scale.bounded(np.where(good, beyond / floor, 0.0))
-        level = np.where(np.abs(outside) > np.abs(level), outside, level)
-        stepped = good & (scales[tag_scale.STEP_N] >= grace)
-        step = np.where(stepped, tag_scale.step_deviation(scales, tags.mean, heading, floor), 0.0)
-        lasting = np.where(scales[tag_scale.SPREAD_N] >= grace, self._lasting / _WEIGHT_SCALE, 0.0)
-        spread = np.where(np.abs(lasting) > np.abs(self._alone), lasting, self._alone)
-        largest = np.maximum(np.maximum(np.abs(level), np.abs(step)), np.abs(spread))
-        # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
-        centre = np.where(np.abs(step) > np.abs(level), heading, scales[tag_scale.LEVEL])
-        spread_var = np.maximum(scales[tag_scale.SPREAD], 0.0) ** 3
-        reach = 3.0 * np.sqrt(spread_var + scales[tag_scale.LEVEL_VAR] + floor * floor)
-        low, high = centre - reach, centre + reach
-        top = np.concatenate([features.high for _, features in self._windows])
-        bottom = np.concatenate([features.low for _, features in self._windows])
-        seen = np.where(top - high > low - bottom, top, bottom)
-        part = strengths(largest)
-        young = (scales[tag_scale.SPREAD_N] < grace) & (scales[tag_scale.LEVEL_N] < grace)
-        peaks = np.maximum.reduceat(largest, self._starts).tolist()
-        graces = np.logical_and.reduceat(young, self._starts).tolist()
-        found = []
-        for place, (peak, all_young) in enumerate(zip(peaks, graces, strict=True)):
-            here = slice(self._bounds[place], self._bounds[place + 1])
-            found.append(
-                Deviations(
-                    level=level[here],
-                    step=step[here],
-                    spread=spread[here],
-                    largest=largest[here],
-                    peak=peak,
-                    part=part[here],
-                    seen=seen[here],
-                    expected_low=low[here],
-                    expected_high=high[here],
-                    grace=all_young,
-                )
-            )
-        return found
-
-    def _learn(self) -> None:
-        scales, tags, floor, good = self._scales, self._tags, self._floor, self._good
-        self._courses_before = self._courses
-        courses = self._courses = self._courses.copy()
-        tag_scale.see(scales, tags.mean, good)
-        # Compared with the tag's own short-term noise: a temperature that is a little low is still on its way.
-        away = np.abs(tags.mean - scales[tag_scale.LEVEL]) > CLIP * np.sqrt(scales[tag_scale.STEP_VAR])
-        on_its_way = good & (self._settled_s >= _PROMPT_S) & ~self._in_time & away
-        courses[LAGGED] = np.where(on_its_way, 1.0, courses[LAGGED])
-        # A young mode learns its level from what there is; a known one only from windows that are scored.
-        follows = good & ((scales[tag_scale.LEVEL_N] < self._grace) | self._level_settled)
-        tag_scale.learn_level(scales, tags.mean, floor, self._memory, follows)
-        tag_scale.learn_spread(scales, tags, self._memory, good)
-        last, slope = self._courses_before[LAST], self._courses_before[SLOPE]
-        heading = last + slope
-        tag_scale.learn_step(scales, tags.mean - heading, floor, self._memory, good & ~np.isnan(heading))
-        moved = tags.mean - last
-        turned = slope + _WEIGHT * tag_scale.clipped(moved - slope, scales[tag_scale.STEP_VAR], floor)
-        courses[SLOPE] = np.where(good, np.where(np.isnan(slope), moved, turned), np.nan)
-        courses[LAST] = np.where(good, tags.mean, np.nan)
-        courses[TREND] = self._lasting
-
-
-def _side_by_side(tables: list[Vector]) -> Vector:
-    return np.concatenate(tables, axis=1)
-
-
 def _no_course(tags: int) -> Vector:
     courses = np.zeros((4, tags))
     courses[LAST] = courses[SLOPE] = np.nan
     return courses
-
-
-def _nothing(features: Features) -> Deviations:
-    """Of a mode that is not known, or has only just begun."""
-    zeros, unknown = np.zeros(len(features.low)), np.full(len(features.low), np.nan)
-    return Deviations(
-        level=zeros,
-        step=zeros,
-        spread=zeros,
-        largest=zeros,
-        peak=0.0,
-        part=zeros,
-        seen=features.low,
-        expected_low=unknown,
-        expected_high=unknown,
-        grace=True,
-    )
-
-
-def _lasting(trend: Vector, alone: Vector) -> Vector:
-    """Weighted means of spread deviations with these: a small change that stays is a change."""
-    return trend + _WEIGHT * (np.minimum(np.maximum(alone, -_LASTING_BOUND), _LASTING_BOUND) - trend)

@@ -32,10 +32,11 @@ from stages.windows.event_windows import LaneWindows
 
 
 class FramePath:
-    """The stages of one lane in their order. It has no state of its own: that is the stages'."""
+    """The stages of one lane in their order; `key` is the Kafka key of its records. It has no state of its own: that is the stages'."""
 
     def __init__(
         self,
+        key: bytes,
         config: ValidationConfig,
         registry: Registry,
         publisher: LanePublisher,
@@ -47,7 +48,7 @@ class FramePath:
         windows: LaneWindows,
         detection: LaneDetection,
     ) -> None:
-        self._config, self._registry, self._publisher = config, registry, publisher
+        self._key, self._config, self._registry, self._publisher = key, config, registry, publisher
         self._dedup, self._counters, self._histories = dedup, counters, histories
         self._latest, self._windows, self._detection = latest, windows, detection
 
@@ -97,7 +98,7 @@ class FramePath:
             self._counters.count(each.frame)
         first = batch.first
         value = frame.bundle(first.gateway_id, first.lane, frames)
-        return [Output(topics.VALIDATED.name, first.lane_key.encode(), value), *rejected]
+        return [Output(topics.VALIDATED.name, self._key, value), *rejected]
 
 
 def _repaired(

@@ -60,6 +60,7 @@ class Lane:
         key = self.lane_key.encode()
         self._publisher = LanePublisher(gateway_id, lane, key, config, self.counters, self.held, self.latest)
         self._path = FramePath(
+            key,
             config.validation,
             registry,
             self._publisher,

@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
+from stages.detection.examination import examine
 from stages.detection.protocol import Features, Subject
 from stages.detection.scaled import ScaledDetector, ensemble
-from stages.detection.scaling import AdaptiveScaler, examine
+from stages.detection.scaling import AdaptiveScaler
 
 WINDOW_US = 10_000_000
 SIZES = (1, 2, 5, 9)
