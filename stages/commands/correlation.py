@@ -44,9 +44,8 @@ class CommandLogic:
             step.notes.append(Note.CONFLICTING_REQUEST)
         else:
             if request.attempt <= known.attempt:
-                step.notes += (
-                    [] if request.attempt > 1 else [Note.DUPLICATE_REQUEST]
-                )  # higher attempts are this side's own, read back
+                # Higher attempts are this side's own, read back.
+                step.notes += [] if request.attempt > 1 else [Note.DUPLICATE_REQUEST]
             known.attempt = max(known.attempt, request.attempt)
         return self._finish(step)
 

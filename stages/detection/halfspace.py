@@ -56,9 +56,8 @@ class HalfSpaceModel:
         if self._usual.count < self._grace:
             return 0.0
         deviation = max(raw - self._usual.mean, 0.0) / max(self._usual.sigma, 0.01)
-        return float(
-            -math.expm1(-math.log(2.0) * (deviation / 5.0) ** 2)
-        )  # raw scores end at 1, so never many standard deviations
+        # Raw scores end at 1, so they never are many standard deviations.
+        return float(-math.expm1(-math.log(2.0) * (deviation / 5.0) ** 2))
 
     def parts(self, deviations: Deviations) -> list[float]:
         """See Model."""

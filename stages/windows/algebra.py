@@ -137,9 +137,8 @@ def merge(into: NDArray[np.int64], part: NDArray[np.int64]) -> None:
     weight = added / np.maximum(total, 1)
     delta = part_real[MEAN] - real[MEAN]
     shift = delta * weight
-    real[M2] += part_real[M2] + shift * (
-        delta * before
-    )  # grouped so that an identity on either side adds 0, not 0 times infinity
+    # Grouped so that an identity on either side adds 0, not 0 times infinity.
+    real[M2] += part_real[M2] + shift * (delta * before)
     real[MEAN] += shift
     into[GOOD] = total
     for extreme, at, beats in ((MIN, MIN_T, np.less), (MAX, MAX_T, np.greater)):
