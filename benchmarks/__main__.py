@@ -23,7 +23,7 @@ from stack.reporting import Progress
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one scenario; its result on standard output or in a file, progress on standard error. Or render results."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         if options.scenario in _RENDERS:
             return _RENDERS[options.scenario](options)
@@ -42,7 +42,7 @@ def main(arguments: list[str] | None = None) -> int:
     except KeyboardInterrupt:
         print("bench: interrupted", file=sys.stderr)
         return 130
-    command = conditions.command_of(options, _parser().parse_args([options.scenario]))
+    command = conditions.command_of(options, parser().parse_args([options.scenario]))
     result = conditions.collect(options, command=command, load_before=load_before) | rounded(result)
     text = recorded.dumps(result)
     if options.json:
@@ -77,11 +77,12 @@ def _table(options: argparse.Namespace) -> int:
 _RENDERS = {"report": _report, "table": _table}
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(
         prog="millrace bench", description="Measure the line; benchmarks/README.md says what is not measured."
     )
-    scenarios = parser.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
+    scenarios = made.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", metavar="FILE", help="write the result to this file as well")
     common.add_argument(
@@ -98,7 +99,7 @@ def _parser() -> argparse.ArgumentParser:
     page.add_argument("--out", default="report.html", help="file to write")
     table = scenarios.add_parser("table", help="the table of docs/benchmarks.md, of the results that are kept")
     table.add_argument("--write", action="store_true", help="put it into docs/benchmarks.md instead of printing it")
-    return parser
+    return made
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter):

@@ -1,7 +1,10 @@
-"""Entry point: `python -m client`."""
+"""Entry point: `python -m client`, and the front door's verbs of the client."""
 
 import sys
 
-from client.cli import main
+from client.cli import main, parser
 
-sys.exit(main())
+__all__ = ["main", "parser"]
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -182,7 +182,8 @@ def _parameter(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(msg) from None
 
 
-def _parser() -> argparse.ArgumentParser:
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="one JSON object a line")
     shared.add_argument("--address", default="", help="host:port (default: MILLRACE_GRPC, then the local stack)")
@@ -193,8 +194,8 @@ def _parser() -> argparse.ArgumentParser:
     shared.add_argument("--key", default="", help="own key in PEM (default: MILLRACE_GRPC_KEY)")
     shared.add_argument("--as", dest="as_name", default="", help="name of the caller, on a server without tokens")
     shared.add_argument("--deadline-s", type=float, default=10.0, help="deadline of each call (default 10)")
-    parser = argparse.ArgumentParser(prog="python -m client", description="State and commands of the plant.")
-    verbs = parser.add_subparsers(required=True, metavar="VERB")
+    made = argparse.ArgumentParser(prog="millrace", description="State and commands of the plant.")
+    verbs = made.add_subparsers(required=True, metavar="VERB")
 
     def verb(
         name: str, run: Callable[[Client, argparse.Namespace], Awaitable[int]], text: str
@@ -236,7 +237,7 @@ def _parser() -> argparse.ArgumentParser:
         control = verb(name, run, text)
         control.add_argument("id", type=UUID, metavar="ID")
         control.add_argument("--reason", default="")
-    return parser
+    return made
 
 
 async def _run(args: argparse.Namespace) -> int:
@@ -247,7 +248,7 @@ async def _run(args: argparse.Namespace) -> int:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run one verb; the exit code says how it went."""
-    args = _parser().parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         return asyncio.run(_run(args))
     except (InvalidRequestError, NotFoundError, ConfigError) as error:

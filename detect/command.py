@@ -7,8 +7,10 @@ A file has a timestamp and one column per tag. For each, the output folder gets 
 from __future__ import annotations
 
 import argparse
+import json
 import sys
 from pathlib import Path
+from typing import Any
 
 from base import settings
 from base.errors import MillraceError
@@ -22,7 +24,7 @@ DEFAULT_DETECTOR = "seasonal"
 
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line; 1 when any file failed."""
-    options = _arguments(arguments)
+    options = parser().parse_args(arguments)
     failures = 0
     try:
         detection = load_detection(options.config)
@@ -38,7 +40,8 @@ def main(arguments: list[str] | None = None) -> int:
             while stem in stems:
                 stem += "_"
             stems.add(stem)
-            sys.stdout.write(_one(Path(name), out / stem, detection, options) + "\n")
+            document, line = _one(Path(name), out / stem, detection, options)
+            sys.stdout.write((json.dumps(document) if options.json else line) + "\n")
         except MillraceError as error:
             failures += 1
             sys.stderr.write(f"detect: {error}\n")
@@ -53,7 +56,7 @@ def load_detection(path: str) -> DetectionConfig:
     return settings.parse(DetectionConfig, table, where=f"{path}: telemetry.detection")
 
 
-def _one(path: Path, stem: Path, detection: DetectionConfig, options: argparse.Namespace) -> str:
+def _one(path: Path, stem: Path, detection: DetectionConfig, options: argparse.Namespace) -> tuple[dict[str, Any], str]:
     history = read_csv(path, time_column=options.time_column, time_format=options.time_format, ignore=options.ignore)
     result = replay(history, detection, detector=options.detector, window_s=options.window)
     report.write_scores(stem.with_name(f"{stem.name}.scores.csv"), history, result)
@@ -63,32 +66,32 @@ def _one(path: Path, stem: Path, detection: DetectionConfig, options: argparse.N
         stem.with_name(f"{stem.name}.svg").write_text(picture.draw(history, result))
     irregular = f", {result.irregular:.0%} of intervals irregular" if result.irregular >= 0.005 else ""
     left_out = f"; left out: {', '.join(history.left_out)}" if history.left_out else ""
-    return (
+    return document, (
         f"{history.name}: {len(history.stamps)} rows, {len(history.tags)} tags, one every {result.period_s:g} s{irregular}"
         f"; windows of {result.window_s} s, detector {options.detector}: {len(result.episodes)} episodes, "
         f"{(result.episode > 0).mean():.1%} of rows, {result.line_us_per_row:.0f} µs a row{left_out}"
     )
 
 
-def _arguments(arguments: list[str] | None) -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(
         prog="millrace detect",
         description="Run the anomaly detectors over CSV files with a timestamp and one column per tag.",
         epilog="Columns named anomaly, changepoint, label, fault or attack are taken for labels and left out. "
         "Missing values are allowed; times without a zone are UTC. docs/detection.md explains the output.",
     )
-    parser.add_argument("csv", nargs="+", metavar="CSV", help="file to read")
-    parser.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made when it is not there")
-    parser.add_argument("--detector", default=DEFAULT_DETECTOR, help="name as in a device class (default: %(default)s)")
-    parser.add_argument("--config", default="", metavar="FILE", help="the jobs' TOML file; its detectors are used")
-    parser.add_argument(
-        "--time-column", default="", metavar="NAME", help="when it is not called timestamp, time, date…"
-    )
-    parser.add_argument("--time-format", default="", metavar="FORMAT", help="of strptime, when it is not recognised")
-    parser.add_argument("--ignore", action="append", default=[], metavar="NAME", help="column that is no tag (repeat)")
-    parser.add_argument("--window", type=_seconds, metavar="S", help="window length; default: the nominal period")
-    parser.add_argument("--no-picture", action="store_true", help="write no SVG")
-    return parser.parse_args(arguments)
+    made.add_argument("csv", nargs="+", metavar="CSV", help="file to read")
+    made.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made when it is not there")
+    made.add_argument("--detector", default=DEFAULT_DETECTOR, help="name as in a device class (default: %(default)s)")
+    made.add_argument("--config", default="", metavar="FILE", help="the jobs' TOML file; its detectors are used")
+    made.add_argument("--time-column", default="", metavar="NAME", help="when it is not called timestamp, time, date…")
+    made.add_argument("--time-format", default="", metavar="FORMAT", help="of strptime, when it is not recognised")
+    made.add_argument("--ignore", action="append", default=[], metavar="NAME", help="column that is no tag (repeat)")
+    made.add_argument("--window", type=_seconds, metavar="S", help="window length; default: the nominal period")
+    made.add_argument("--json", action="store_true", help="a JSON object per file, the same as its .episodes.json")
+    made.add_argument("--no-picture", action="store_true", help="write no SVG")
+    return made
 
 
 def _seconds(text: str) -> int:

@@ -15,13 +15,16 @@ from base.settings import PlatformSettings, load, local_config
 from historian.migrator import migrate
 
 
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace migrate", description="Bring the database to the newest schema.")
+    made.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
+    return made
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    parser = argparse.ArgumentParser(
-        prog="python -m historian.migrate", description="Bring the database to the newest schema."
-    )
-    parser.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
-    args = parser.parse_args(arguments)
+    args = parser().parse_args(arguments)
     logs.configure("migrate")
     try:
         platform = load(PlatformSettings, args.config)

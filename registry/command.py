@@ -1,4 +1,4 @@
-"""The registry's tool: `python -m registry.command load|publish|set|move|show --config platform.toml`.
+"""The registry's tool: `./millrace registry load|publish|set|move|show`, or `python -m registry.command` where there is no front door.
 
 `load PLANT.yaml` makes the database say what the file says; `publish` copies definitions to the compacted topic
 `registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:
@@ -8,6 +8,8 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
+import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -55,13 +57,16 @@ def publish(dsn: str, settings: KafkaSettings, *, everything: bool = False) -> s
     return f"registry version {version}: {len(changed)} definitions published"
 
 
-def _show(dsn: str, prefix: str) -> str:
+def _show(dsn: str, prefix: str, *, as_json: bool) -> str:
     with connect(dsn, application="registry", autocommit=True) as connection:
         found, version = edit.definitions(connection)
     tags = sorted((tag for tag in found if tag.path.startswith(prefix)), key=lambda tag: tag.path)
     if not tags:
         msg = f"nothing at {prefix!r}"
         raise RegistryError(msg)
+    if as_json:
+        sys.stdout.writelines(json.dumps(dataclasses.asdict(tag)) + "\n" for tag in tags)
+        return ""
     sys.stdout.writelines(_line(tag) + "\n" for tag in tags)
     return f"registry version {version}: {len(tags)} tags"
 
@@ -94,13 +99,12 @@ def _move(dsn: str, device: str, parent: str) -> str:
         return f"registry version {edit.move(connection, device, parent)}; publish it for others to see"
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m registry.command", description="Load, change, show and publish the registry."
-    )
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace registry", description="Load, change, show and publish the registry.")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
-    commands = parser.add_subparsers(dest="command", required=True)
+    commands = made.add_subparsers(dest="command", required=True)
     add: Callable[..., argparse.ArgumentParser] = commands.add_parser
     add("load", parents=[common], help="make the registry say what a plant file says").add_argument("plant", type=Path)
     publishing = add("publish", parents=[common], help="write changed definitions to registry.tags")
@@ -111,15 +115,15 @@ def _parser() -> argparse.ArgumentParser:
     moving = add("move", parents=[common], help="let a device stand in another cell; its ids stay")
     moving.add_argument("device", help="present path of the device")
     moving.add_argument("parent", help="path of the cell")
-    add("show", parents=[common], help="list tags").add_argument(
-        "prefix", nargs="?", default="", help="path to begin with"
-    )
-    return parser
+    showing = add("show", parents=[common], help="list tags")
+    showing.add_argument("prefix", nargs="?", default="", help="path to begin with")
+    showing.add_argument("--json", action="store_true", help="one JSON object a line")
+    return made
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     logs.configure("registry")
     try:
         platform = load(PlatformSettings, args.config)
@@ -129,7 +133,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "publish": lambda: publish(dsn, platform.kafka, everything=args.everything),
             "set": lambda: _set(dsn, args.path, args.pairs),
             "move": lambda: _move(dsn, args.device, args.parent),
-            "show": lambda: _show(dsn, args.prefix),
+            "show": lambda: _show(dsn, args.prefix, as_json=args.json),
         }
         result = actions[args.command]()
     except psycopg.Error as error:
@@ -138,7 +142,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except MillraceError as error:
         sys.stderr.write(f"{error}\n")
         return 1
-    sys.stdout.write(result + "\n")
+    if result:
+        sys.stdout.write(result + "\n")
     return 0
 
 

@@ -19,7 +19,7 @@ from registry.plant import PERIODS_PER_WINDOW, DeviceSpec, GatewaySpec, Plant, T
 from registry.plant_errors import at, describe
 from registry.plant_model import Cell, Device, DeviceClass, PlantFile, Tag
 
-# libyaml's parser takes a fifth of the time; PyYAML's own wheels have it.
+# libyaml's parser takes a sixth of the time; PyYAML's own wheels have it.
 _Loader = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NO_BOUNDS = (None, None)
 

@@ -31,16 +31,21 @@ async def simulate(config: SimulatorConfig) -> None:
     await service.run()
 
 
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace", description=__doc__)
+    made.add_argument("--config", type=Path, help="TOML file")
+    cli.add_commands(made.add_subparsers(dest="command"))
+    return made
+
+
 def main(arguments: list[str] | None = None) -> int:
     """Exit code: 0 stopped as asked, 1 wrong configuration, 2 failed."""
-    parser = argparse.ArgumentParser(prog="python -m simulator", description=__doc__)
-    parser.add_argument("--config", type=Path, help="TOML file")
-    cli.add_commands(parser.add_subparsers(dest="command"))
-    chosen = parser.parse_args(arguments)
+    chosen = parser().parse_args(arguments)
     if chosen.command:
         return cli.run(chosen)
     if chosen.config is None:
-        parser.error("--config is missing")
+        parser().error("--config is missing")
     logs.configure("simulator")
     for name, level in _LIBRARY_LEVELS.items():
         logging.getLogger(name).setLevel(level)

@@ -1,6 +1,7 @@
-"""Command line over the admin interface: `python -m simulator fault add north.press-01 ram_force drift --config F`.
+"""Command line over the admin interface: `./millrace fault add north.press-01 ram_force drift`.
 
-Finds the interface by `--url`, or by the `[admin]` table of `--config`. Prints the JSON it gets.
+Finds the interface by `--url`, or by the `[admin]` table of `--config`, which is the local stack's when neither is given. Prints the JSON
+it gets. Exit status: 0 done, 1 refused, 3 no answer.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from base import settings
+from base.errors import ConfigError
 from simulator.config import SimulatorConfig
 from simulator.fault_kinds import PARAMETERS, FaultKind
 
@@ -39,12 +41,16 @@ def add_commands(commands: Any) -> None:
     _command(actions, "clear", "take all faults off")
     _command(commands, "pause", "stop emitting samples")
     _command(commands, "resume", "emit samples again")
-    _command(commands, "status", "counts, devices, servers")
+    _command(commands, "status", "counts, devices, servers", prog="millrace machines")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Carry an admin command out; returns the exit code."""
-    url = arguments.url or _url(arguments.config)
+    try:
+        url = arguments.url or _url(arguments.config or settings.local_config("simulator.toml"))
+    except ConfigError as error:
+        sys.stderr.write(f"{error}; is the stack up?\n")
+        return 1
     match arguments.command, getattr(arguments, "action", ""):
         case "fault", "add":
             return _call(url, "POST", "/faults", _fault(arguments))
@@ -60,11 +66,12 @@ def run(arguments: argparse.Namespace) -> int:
             return _call(url, "POST", f"/{command}")
 
 
-def _command(parent: Any, name: str, text: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = parent.add_parser(name, help=text)
-    where = parser.add_mutually_exclusive_group(required=True)
-    where.add_argument("--config", type=Path, help="configuration file of the simulator")
+def _command(parent: Any, name: str, text: str, *, prog: str | None = None) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = parent.add_parser(name, help=text, **({"prog": prog} if prog else {}))
+    where = parser.add_mutually_exclusive_group()
+    where.add_argument("--config", type=Path, help="configuration file of the simulator (default: the local stack's)")
     where.add_argument("--url", help="admin interface, http://host:port")
+    parser.add_argument("--json", action="store_true", help="as always: the answer is JSON")
     return parser
 
 
@@ -100,6 +107,6 @@ def _call(url: str, method: str, path: str, body: Any = None) -> int:
     except urllib.error.HTTPError as error:
         answer, code = json.load(error), 1
     except OSError as error:
-        answer, code = {"error": f"no answer from {url}: {error}"}, 2
+        answer, code = {"error": f"no answer from {url}: {error}"}, 3
     sys.stdout.write(json.dumps(answer, indent=2) + "\n")
     return code

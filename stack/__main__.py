@@ -1,4 +1,4 @@
-"""Command line of the stack: `python -m stack COMMAND`, behind most recipes of the justfile."""
+"""Commands of the stack, as the front door (`cli`) mounts them: `./millrace up`, or `python -m stack up`."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _WAIT_S = 300.0
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status says whether it worked."""
-    options = _parser().parse_args(arguments)
+    options = parser().parse_args(arguments)
     try:
         return int(options.run(configuration.load(), options))
     except (StackError, ConfigError) as error:
@@ -102,8 +102,14 @@ def _psql(config: StackConfig, options: argparse.Namespace) -> int:
     os.execve(program, [program, postgres.dsn(config, with_password=False), *options.arguments], environment)
 
 
-def _settings(config: StackConfig, _: argparse.Namespace) -> int:
-    for key, value, origin in configuration.origins(config):
+def _settings(config: StackConfig, options: argparse.Namespace) -> int:
+    found = configuration.origins(config)
+    if options.json:
+        print(
+            json.dumps({key: {"value": value, "from": origin} for key, value, origin in found}, indent=2, default=str)
+        )
+        return 0
+    for key, value, origin in found:
         print(f"{key:<36}{value!s:<44}{origin}")
     return 0
 
@@ -129,9 +135,10 @@ def _say(line: str) -> None:
     print(line, flush=True)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="millrace", description="Run Millrace's components on this machine.")
-    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace", description="Run Millrace's components on this machine.")
+    commands = made.add_subparsers(required=True, metavar="COMMAND")
 
     up = commands.add_parser("up", help="start the platform and wait for data at the far end")
     up.add_argument("services", nargs="*", help="only these services or groups (kafka, postgres, flink, gateway, ...)")
@@ -177,12 +184,13 @@ def _parser() -> argparse.ArgumentParser:
     psql.set_defaults(run=_psql)
 
     shown = commands.add_parser("settings", help="settings in force")
+    shown.add_argument("--json", action="store_true", help="for programs")
     shown.set_defaults(run=_settings)
 
     reset = commands.add_parser("reset", help="delete all data")
     reset.add_argument("--yes", action="store_true", help="do not ask")
     reset.set_defaults(run=_reset)
-    return parser
+    return made
 
 
 if __name__ == "__main__":

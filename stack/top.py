@@ -21,20 +21,29 @@ from stack.top_sources import Sources, rates
 from stack.top_view import view
 
 
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace top", description="Rates, lag and load of the running stack.")
+    made.add_argument("--once", action="store_true", help="print one snapshot, with the rates over one interval")
+    made.add_argument("--json", action="store_true", help="one snapshot, for programs")
+    made.add_argument("--interval-s", type=float, default=1.0, help="time between snapshots (default 1)")
+    return made
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 when nothing of the stack answers."""
-    parser = argparse.ArgumentParser(prog="millrace top", description="Rates, lag and load of the running stack.")
-    parser.add_argument("--once", action="store_true", help="print one snapshot, with the rates over one interval")
-    parser.add_argument("--json", action="store_true", help="with --once: for programs")
-    parser.add_argument("--interval-s", type=float, default=1.0, help="time between snapshots (default 1)")
-    args = parser.parse_args(argv)
+    args = parser().parse_args(argv)
     try:
         sources = Sources(configuration.load())
     except ConfigError as error:
         print(f"millrace: {error}", file=sys.stderr)
         return 1
     try:
-        return _once(sources, args.interval_s, as_json=args.json) if args.once else _live(sources, args.interval_s)
+        return (
+            _once(sources, args.interval_s, as_json=args.json)
+            if args.once or args.json
+            else _live(sources, args.interval_s)
+        )
     except KeyboardInterrupt:
         return 0
     finally:

@@ -155,21 +155,24 @@ def _wait(futures: dict) -> None:  # type: ignore[type-arg]
         future.result(_TIMEOUT_S)
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
-    parser = argparse.ArgumentParser(
-        prog="python -m connectors.kafka.admin", description="Make Millrace's Kafka topics."
-    )
-    parser.add_argument("--config", type=Path, default=None, help="platform.toml (default: the local stack's)")
-    parser.add_argument(
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace topics", description="Make Millrace's Kafka topics.")
+    made.add_argument("--config", type=Path, default=None, help="platform.toml (default: the local stack's)")
+    made.add_argument(
         "--add-partitions",
         action="store_true",
         help="raise partitions where the table has more (moves keys between partitions)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--replication", type=int, default=-1, help="replication factor of new topics (default: the broker's)"
     )
-    args = parser.parse_args(argv)
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    args = parser().parse_args(argv)
     logs.configure("kafka_admin")
     try:
         platform = load(PlatformSettings, args.config or local_config("platform.toml"))
@@ -178,7 +181,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         )
     except MillraceError as error:
         log.error("topics were not made", extra={"cause": str(error)})
-        return 2
+        return 1
     for change in changes:
         level = logging.INFO if change.applied else logging.WARNING
         log.log(level, change.what, extra={"topic": change.topic, "applied": change.applied})

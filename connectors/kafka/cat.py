@@ -82,25 +82,30 @@ def _selected(message: Message, key: str | None) -> bool:
     return key is None or message.key() == key.encode()
 
 
-def main(argv: Sequence[str] | None = None) -> int:
-    """Entry point."""
-    parser = argparse.ArgumentParser(prog="millrace cat", description="Print the records of a topic for people.")
-    parser.add_argument("topic", help="topic name, for example telemetry.frames.north, or `topics` for the list")
-    parser.add_argument("--follow", "-f", action="store_true", help="go on with new records")
-    where = parser.add_mutually_exclusive_group()
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace cat", description="Print the records of a topic for people.")
+    made.add_argument("topic", help="topic name, for example telemetry.frames.north, or `topics` for the list")
+    made.add_argument("--follow", "-f", action="store_true", help="go on with new records")
+    where = made.add_mutually_exclusive_group()
     where.add_argument("--from-beginning", action="store_true", help="all records")
     where.add_argument(
         "-n", type=int, default=None, metavar="N", help="the last N records (default 10; 0 with --follow)"
     )
-    parser.add_argument(
+    made.add_argument(
         "--key", help="only records with this key: a lane such as gw-north-1/0, a device id, a command id"
     )
-    parser.add_argument(
+    made.add_argument(
         "--samples", type=int, default=10, metavar="N", help="rows shown of a frame or batch; 0 for all (default 10)"
     )
-    parser.add_argument("--json", action="store_true", help="one JSON object a line, complete")
-    parser.add_argument("--config", type=Path, default=None, help="platform.toml (default: the local stack's)")
-    args = parser.parse_args(argv)
+    made.add_argument("--json", action="store_true", help="one JSON object a line, complete")
+    made.add_argument("--config", type=Path, default=None, help="platform.toml (default: the local stack's)")
+    return made
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Entry point."""
+    args = parser().parse_args(argv)
     try:
         settings = load(PlatformSettings, args.config or local_config("platform.toml")).kafka
         if args.topic == "topics":

@@ -55,14 +55,15 @@ def moment(given: str, now: datetime) -> datetime:
     return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(
         prog="millrace replay-rejected",
         description=_ABOUT,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = parser.add_argument_group("what to replay")
+    what = made.add_argument_group("what to replay")
     what.add_argument(
         "--reason",
         action="append",
@@ -86,30 +87,30 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="only this tag: its path, the end of it, or its number",
     )
-    how = parser.add_argument_group("how to correct it")
+    how = made.add_argument_group("how to correct it")
     how.add_argument("--scale", type=float, metavar="FACTOR", help="multiply values by this")
     how.add_argument("--offset", type=float, metavar="X", help="then add this, in the tag's unit")
     how.add_argument("--shift-seconds", type=float, metavar="S", help="add this to the source times")
     how.add_argument("--as-is", action="store_true", help="change nothing: the registry or the configuration was wrong")
-    parser.add_argument("--dry-run", action="store_true", help="show counts and examples, send nothing")
-    parser.add_argument(
+    made.add_argument("--dry-run", action="store_true", help="show counts and examples, send nothing")
+    made.add_argument(
         "--rate",
         type=float,
         default=200.0,
         metavar="N",
         help="frames a second at most, so that live data stays fresh (default 200)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--wait-s",
         type=float,
         default=60.0,
         metavar="S",
         help="wait this long for the samples to arrive; 0: do not (default 60)",
     )
-    parser.add_argument(
+    made.add_argument(
         "--config", type=Path, default=None, metavar="FILE", help="platform.toml (default: the local stack's)"
     )
-    return parser
+    return made
 
 
 def pacer(
@@ -129,7 +130,7 @@ def pacer(
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit status."""
-    args = _parser().parse_args(arguments)
+    args = parser().parse_args(arguments)
     logs.configure("replay")
     try:
         return _run(args)

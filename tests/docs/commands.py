@@ -19,23 +19,11 @@ import warnings
 from collections.abc import Iterator
 from pathlib import Path
 
-from stack.config import ROOT
+from cli.tree import COMMANDS, COMPLETION
 
 # What follows these goes to another program: psql, pytest, uv.
 PASSED_ON = {"psql", "test", "lock"}
-_RECIPE = re.compile(r"^@?([a-z][a-z-]*)[^:=\n]*:(?!=)[^\n]*\n((?:    [^\n]*\n?)+)", re.MULTILINE)
-_PROGRAM = re.compile(r"python -m (?P<module>[\w.]+)(?P<words>[^\n\"]*)\"\$@\"")
 _ENDS = re.compile(r"[|;&>]+")
-
-
-@functools.cache
-def recipes() -> dict[str, list[str] | None]:
-    """Recipes of the justfile: the module and first arguments of each, None where no program of ours reads the rest."""
-    found: dict[str, list[str] | None] = {}
-    for name, body in _RECIPE.findall((ROOT / "justfile").read_text()):
-        program = _PROGRAM.search(body)
-        found[name] = [program["module"], *program["words"].split()] if program else None
-    return found
 
 
 def calls(text: str) -> Iterator[list[str]]:
@@ -65,12 +53,14 @@ def problem(words: list[str]) -> str:
     if len(words) < 2 or words[1].startswith("-"):
         return ""
     name, rest = words[1], words[2:]
-    if name not in recipes():
+    command = COMMANDS.get(name)
+    if name == COMPLETION or name.isupper():  # the latter stands for any command
+        return ""
+    if command is None:
         return f"there is no ./millrace {name}"
-    program = recipes()[name]
-    if program is None or name in PASSED_ON:
+    if command.recipe or name in PASSED_ON:
         return "" if name in PASSED_ON or not rest else f"./millrace {name} takes no arguments"
-    return _unknown(program[0], [*program[1:], *rest])
+    return _unknown(command.module.removesuffix(".__main__"), [*command.before, *rest])
 
 
 def _unknown(module: str, rest: list[str]) -> str:

@@ -10,7 +10,7 @@ import pytest
 
 from base.errors import ConfigError
 from benchmarks import conditions, recorded, summary
-from benchmarks.__main__ import _parser
+from benchmarks.__main__ import parser
 
 
 def result(**figures: Any) -> dict[str, Any]:
@@ -93,7 +93,7 @@ def test_the_table_is_put_between_its_marks() -> None:
 )
 def test_the_command_of_a_result_is_what_was_asked(words: list[str]) -> None:
     def parsed(given: list[str]) -> argparse.Namespace:
-        return _parser().parse_args(given)
+        return parser().parse_args(given)
 
     command = conditions.command_of(parsed([*words, "--json", "x.json", "--record"]), parsed(words[:1]))
     assert vars(parsed(command.split()[2:])) == vars(parsed(words))

@@ -175,7 +175,7 @@ async def test_command_line(port: int, tmp_path: Path, capsys: pytest.CaptureFix
 
 
 def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
-    assert main(["status", "--url", "http://127.0.0.1:1"]) == 2
+    assert main(["status", "--url", "http://127.0.0.1:1"]) == 3
     assert "no answer" in capsys.readouterr().out
 
 

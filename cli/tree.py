@@ -1,0 +1,103 @@
+"""The tree of commands: what each is called, in one line, and which program answers.
+
+Standard library alone, so that `./millrace --help` works before anything is installed and is quick afterwards: run as a script, this prints
+the help. A program is a module with `main(arguments) -> exit status` and `parser() -> ArgumentParser`: it is a deployable's own tool too,
+installed where there is no front door, so its options are defined there and nowhere else.
+"""
+
+from __future__ import annotations
+
+import sys
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Command:
+    """`module` is imported to run it; `before` goes in front of the arguments. A `recipe` of the justfile has no module."""
+
+    text: str
+    module: str = ""
+    before: tuple[str, ...] = ()
+    recipe: bool = False
+
+
+def _stack(name: str, text: str) -> tuple[str, Command]:
+    return name, Command(text, "stack.__main__", (name,))
+
+
+def _client(name: str, text: str) -> tuple[str, Command]:
+    return name, Command(text, "client.__main__", (name,))
+
+
+def _recipe(name: str, text: str) -> tuple[str, Command]:
+    return name, Command(text, recipe=True)
+
+
+SECTIONS: dict[str, dict[str, Command]] = {
+    "The platform on this machine": dict((
+        _stack("up", "Start the whole platform and wait until data has arrived at the far end"),
+        _stack("down", "Stop everything `up` started, in reverse order"),
+        _stack("status", "Services with state, pid, uptime and restarts, and the accounting (--json for programs)"),
+        ("top", Command("Rates, lag and load of the running stack, refreshed every second", "stack.top")),
+        _stack("logs", "Show the log of a service, or of all of them (-f to follow)"),
+        _stack("service", "Stop or start one service: `service stop gateway-x`, `service restart gateway-x`"),
+        _stack("deploy", "Upgrade all jobs to the code of the checkout; back again when they make no progress"),
+        _stack("settings", "Print the settings in force and where each came from"),
+        _stack("reset", "Delete all data of the stack (asks, unless --yes)"),
+    )),
+    "State, commands and history": dict((
+        _client("watch", "Follow live values of devices or tags through the gRPC server"),
+        _client("tags", "List tags with their last values"),
+        _client("devices", "List devices"),
+        _client("anomalies", "Follow anomaly episodes"),
+        _client("command", "Send a command to a device and wait for its outcome"),
+        _client("get", "Show a command"),
+        _client("cancel", "Cancel a command"),
+        _client("approve", "Approve a command that waits for it"),
+        _stack("psql", "Open psql on the stack's database"),
+        ("cat", Command("Print the records of a topic for people", "connectors.kafka.cat")),
+        ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),
+    )),
+    "Plant and machines": dict((
+        ("registry", Command("Load, change, show and publish the plant: `registry show acme/north`", "registry.command")),
+        ("fault", Command("Put faults on simulated machines, list them, take them off", "simulator.__main__", ("fault",))),
+        ("pause", Command("Stop the simulated machines emitting samples", "simulator.__main__", ("pause",))),
+        ("resume", Command("Let the simulated machines emit samples again", "simulator.__main__", ("resume",))),
+        ("machines", Command("What the simulated machines do: counts, states, servers", "simulator.__main__", ("status",))),
+    )),
+    "An installation": dict((
+        ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
+        ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),
+    )),
+    "Measuring": dict((
+        ("bench", Command("Run benchmarks (generate, run, report)", "benchmarks.__main__")),
+        ("detect", Command("Run the anomaly detectors over CSV files of your own", "detect.command")),
+    )),
+    "Development": dict((
+        _recipe("setup", "Make or update the environment only: Python packages, system packages, jars"),
+        _recipe("test", "Run the tests, all rungs, with coverage; arguments go to pytest"),
+        _recipe("lint", "Check style, types and the lock file"),
+        _recipe("format", "Apply the formatter and the safe fixes"),
+        _recipe("lock", "Resolve the dependencies again after an edit of pyproject.toml"),
+        _recipe("proto", "Generate the Python code of the .proto files"),
+    )),
+}  # fmt: skip
+COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}
+COMPLETION = "completion"
+
+
+def help_text() -> str:
+    """The whole help."""
+    lines = ["usage: ./millrace COMMAND [ARGUMENTS]"]
+    for title, section in SECTIONS.items():
+        lines += ["", f"{title}:", *(f"  {name:<18}{command.text}" for name, command in section.items())]
+    lines += [
+        "",
+        "`./millrace COMMAND --help` shows a command's arguments; `./millrace completion bash` (zsh, fish) prints a completion script.",
+        "Settings: millrace.toml beside this script or MILLRACE_... in the environment; `./millrace settings` prints them.",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+if __name__ == "__main__":
+    sys.stdout.write(help_text())
