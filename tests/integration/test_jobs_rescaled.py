@@ -26,9 +26,8 @@ from historian.records import reject_identity
 from schemas import codec, definitions, frame, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import lane_key
-from stack import instance, jobs, render, restore_points
+from stack import instance, jobs, render
 from stack.config import Parallelism, StackConfig
-from stack.restore_points import RestorePoint
 from stages.config import CatchUpConfig, TelemetryConfig
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
 from tests.golden.runner import case_names
