@@ -1,7 +1,7 @@
 """CPU priority of TaskManagers: the one that runs the commands job, for which people wait, goes before the others.
 
-Jobs move: after a failure any job may run on any TaskManager. So priority follows the job. Every TaskManager starts at nice 0; one that
-runs other jobs only becomes polite, one that runs nothing stays as it is. Called by the job keeper, which looks again and again.
+Jobs move: after a failure any job may run on any TaskManager. So priority follows the job. Every TaskManager starts with supervisord's
+niceness; one that runs other jobs only becomes polite, one that runs nothing stays as it is. Called by the job keeper, again and again.
 """
 
 from __future__ import annotations
@@ -17,27 +17,30 @@ from stack.supervisor import Supervisor
 
 FIRST = "commands"
 POLITE = 5
+"""Added to supervisord's niceness, as `nice` does for the other services."""
 _log = logging.getLogger(__name__)
 
 
-def wanted(hosts: Mapping[str, set[str]]) -> dict[str, int]:
-    """Niceness by TaskManager, from the TaskManagers by job; those that run no job are not named."""
+def wanted(hosts: Mapping[str, set[str]], base: int) -> dict[str, int]:
+    """Niceness by TaskManager, from the TaskManagers by job and what they start with; those that run no job are not named."""
     favoured = hosts.get(FIRST, set())
-    return {host: 0 if host in favoured else POLITE for host in set[str]().union(*hosts.values())}
+    return {host: base if host in favoured else base + POLITE for host in set[str]().union(*hosts.values())}
 
 
 def apply(config: StackConfig) -> dict[str, int]:
     """Give TaskManagers their priority; the changed ones with their new niceness. FlinkUnavailableError when Flink cannot be asked.
 
     To take politeness back needs a right (CAP_SYS_NICE) that ordinary users and containers lack. Without it the TaskManager is started
-    again, which costs the commands job the ten seconds of one more failure; a new process is at nice 0.
+    again, which costs the commands job the ten seconds of one more failure; a new process is not polite.
     """
     rest, supervisor = FlinkRest(config.flink_url), Supervisor(config)
     live = {job.name: job.id for job in rest.jobs() if job.live}
     ids = {name: live[jobs.flink_name(name)] for name in jobs.JOBS if jobs.flink_name(name) in live}
     hosts = {name: rest.hosts_of(job_id) for name, job_id in ids.items() if rest.running(job_id)}
+    if not hosts:
+        return {}
     states, changed = supervisor.states(), {}
-    for name, nice in wanted(hosts).items():
+    for name, nice in wanted(hosts, os.getpriority(os.PRIO_PROCESS, supervisor.pid())).items():
         pid = states[name].pid if name in states else 0
         try:
             if not pid or os.getpriority(os.PRIO_PGRP, pid) == nice:

@@ -87,7 +87,7 @@ def assert_every_job_advances(line: Line) -> None:
 
 
 def assert_commands_come_first(line: Line) -> None:
-    """Every thread of the TaskManager of the commands job at nice 0, the others polite."""
+    """Every thread of the TaskManager of the commands job at supervisord's niceness, the others polite."""
 
     def niceness() -> dict[str, set[int]]:
         states, found = Supervisor(line.config).states(), {}
@@ -96,7 +96,8 @@ def assert_commands_come_first(line: Line) -> None:
             found[job] = {os.getpriority(os.PRIO_PROCESS, thread.id) for thread in psutil.Process(pid).threads()}
         return found
 
-    wanted = {job: {0 if job == "commands" else priority.POLITE} for job in jobs.JOBS}
+    base = os.getpriority(os.PRIO_PROCESS, Supervisor(line.config).pid())
+    wanted = {job: {base if job == "commands" else base + priority.POLITE} for job in jobs.JOBS}
     eventually(lambda: niceness() == wanted, timeout_s=60, period_s=0.5, what="priority follows the commands job")
 
 

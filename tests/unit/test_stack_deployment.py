@@ -67,7 +67,7 @@ def test_finishing_twice_lists_once(config: StackConfig) -> None:
 
 def test_priority_is_where_the_commands_job_is() -> None:
     hosts = {"commands": {"tm-2"}, "historian": {"tm-1"}, "telemetry": {"tm-3", "tm-2"}}
-    assert wanted(hosts) == {"tm-1": POLITE, "tm-2": 0, "tm-3": POLITE}
+    assert wanted(hosts, -2) == {"tm-1": POLITE - 2, "tm-2": -2, "tm-3": POLITE - 2}
 
 
 @pytest.mark.parametrize(
