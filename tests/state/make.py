@@ -49,6 +49,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         )
     kinds = args.only.split(",")
     folder = stored.ROOT / args.version
+    made_by = folder / "manifest.json"
+    if made_by.exists() and (known := json.loads(made_by.read_text())["commit"]) != commit():
+        parser.error(
+            f"the state of {args.version} was made by commit {known}: what is missing is made there, or it proves nothing"
+        )
     folder.mkdir(exist_ok=True)
     telemetry, first = keyed.make_telemetry()
     _, second = keyed.resume_telemetry(telemetry)
@@ -66,19 +71,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
             store_gateway(folder, name)
     if "savepoints" in kinds:
         store_savepoints(folder, messages)
-    if not (folder / "manifest.json").exists():
-        (folder / "manifest.json").write_text(json.dumps(manifest(args.version), indent=1) + "\n")
+    if not made_by.exists():
+        made_by.write_text(json.dumps(manifest(args.version), indent=1) + "\n")
     return 0
+
+
+def commit() -> str:
+    """The commit that is checked out."""
+    command = ["git", "rev-parse", "HEAD"]
+    return subprocess.run(command, cwd=REPOSITORY, capture_output=True, text=True, check=True).stdout.strip()
 
 
 def manifest(version: str) -> dict[str, Any]:
     """What made the fixtures, and the golden message of every schema version that it knew."""
-    commit = subprocess.run(
-        ["git", "rev-parse", "HEAD"], cwd=REPOSITORY, capture_output=True, text=True, check=True
-    ).stdout.strip()
     schemas = [schema for versions in codec.all_schemas().values() for schema in versions]
     golden = {f"{s.name}.v{s.version}": sha256(golden_files.load_message(s)).hexdigest() for s in schemas}
-    return {"version": version, "commit": commit, "golden_messages": golden}
+    return {"version": version, "commit": commit(), "golden_messages": golden}
 
 
 def store_keyed(folder: Path, name: str, value: dict[str, Any]) -> None:

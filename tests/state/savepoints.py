@@ -21,6 +21,7 @@ from pathlib import Path
 from typing import Any
 
 from base import ids
+from connectors.kafka.client import DeliveryError
 from connectors.kafka.offsets import OffsetReader
 from historian.migrator import migrate
 from jobs import commands, historian, telemetry
@@ -163,7 +164,10 @@ def _wait_read(cluster: Cluster, job: str) -> None:
 
         def read() -> bool:
             ends = {place: end for place, end in reader.ends().items() if place[0] in names and end}
-            committed = reader.committed(ends)[group]
+            try:
+                committed = reader.committed(ends)[group]
+            except DeliveryError:  # a broker that has just started moves the group's coordinator once
+                return False
             return bool(ends) and all(committed.get(place, 0) >= end for place, end in ends.items())
 
         eventually(read, timeout_s=120, period_s=0.5, what=f"{job} has read everything")

@@ -14,20 +14,23 @@ from tests.state import gateway, keyed, savepoints, stored
 from tests.state.outcome import differences
 
 MAX_BYTES = 400_000
-OURS = ("base", "schemas", "stages", "connectors", "jobs", "stack", "edge")
-"""Packages whose names are no words of the topics and operators."""
+OURS = ("schemas", "stages", "connectors", "jobs", "stack", "edge")
+"""Packages whose names are no words of topics and operators, nor (as `base`) of Flink's own classes."""
 
 
+SAVEPOINTS = tuple(f"savepoint-{job}" for job in savepoints.NAMES)
 VERSIONS = pytest.mark.parametrize("version", stored.versions(), ids=lambda folder: folder.name)
 
 
 @VERSIONS
 def test_every_state_has_its_outcome_and_there_is_nothing_else(version: Path) -> None:
+    """A savepoint may be stored before its outcome: it is not restored by a test until it has one."""
     names = {path.name.removesuffix(".expected.json") for path in version.glob("*.expected.json")}
-    assert names <= {*keyed.NAMES, *gateway.MAKE, *(f"savepoint-{job}" for job in savepoints.NAMES)}
+    assert names <= {*keyed.NAMES, *gateway.MAKE, *SAVEPOINTS}
     states = {f"{name}.json.xz" if name in keyed.NAMES else f"{name}.tar.xz" for name in names}
     outcomes = {stored.expected_file(version, name).name for name in names}
-    assert {path.name for path in version.iterdir()} == {"manifest.json"} | states | outcomes
+    waiting = {f"{name}.tar.xz" for name in SAVEPOINTS if (version / f"{name}.tar.xz").exists()}
+    assert {path.name for path in version.iterdir()} == {"manifest.json"} | states | outcomes | waiting
     assert all(path.stat().st_size < MAX_BYTES for path in version.iterdir())
 
 
@@ -41,9 +44,12 @@ def test_golden_messages_of_a_version_are_what_they_were(version: Path) -> None:
     assert now == manifest["golden_messages"]
 
 
-@pytest.mark.parametrize(("version", "name"), stored.of(*(f"savepoint-{job}" for job in savepoints.NAMES)))
+@pytest.mark.parametrize("name", SAVEPOINTS)
+@VERSIONS
 def test_a_savepoint_names_no_module_of_ours(version: Path, name: str, tmp_path: Path) -> None:
     """A pickled class of ours would tie it to the name of its module."""
+    if not (version / f"{name}.tar.xz").exists():
+        pytest.skip("the state of this job was reset since")
     stored.unpack(version / f"{name}.tar.xz", tmp_path)
     files = list((tmp_path / "savepoint").iterdir())
     assert any(path.name == "_metadata" for path in files)
