@@ -62,7 +62,7 @@ def _measure(config: StackConfig, commands: int, progress: Progress) -> dict[str
     found = status.measure_accounting(config)
     return {
         "commands": len(trips),
-        "succeeded": int(len(final)),
+        "succeeded": len(final),
         "warm_up_commands": _WARM_UP,
         "actuated": _actuated(config),
         **_percentiles("", final),

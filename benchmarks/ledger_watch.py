@@ -99,7 +99,7 @@ class LedgerWatch:
                 connection.execute("SET plan_cache_mode = force_generic_plan")
                 while not self._done.wait(self._poll_s):
                     self._look(connection)
-        except Exception as error:  # raised by `samples`, which every scenario asks
+        except Exception as error:  # noqa: BLE001 - raised by `samples`, which every scenario asks
             self._failure = error
 
     def _look(self, connection: psycopg.Connection[tuple[object, ...]]) -> None:

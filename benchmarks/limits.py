@@ -235,7 +235,7 @@ def _copy(dsn: str, rows: NDArray[Any], seconds: float, connections: int) -> tup
     def write(place: int) -> None:
         try:
             done[place] = _copy_until(dsn, rows.copy(), end_s)
-        except Exception as error:  # raised below, in the thread that asked
+        except Exception as error:  # noqa: BLE001 - raised below, in the thread that asked
             failures.append(error)
 
     threads = [threading.Thread(target=write, args=(place,)) for place in range(connections)]

@@ -134,7 +134,7 @@ class Sender:
 def _main(plan: Plan, settings: KafkaSettings, start_us: int, samples: Any, version: Any, results: Any) -> None:
     try:
         results.put(_send(plan, settings, start_us, samples, version))
-    except Exception:  # carried over to the process that asked
+    except Exception:  # noqa: BLE001 - carried over to the process that asked
         results.put(traceback.format_exc())
 
 

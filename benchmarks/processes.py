@@ -102,7 +102,7 @@ def watching(config: StackConfig, period_s: float = _PERIOD_S) -> Iterator[Watch
                 seen.readings.append((time.monotonic() - began, usage(config)))
                 if done.wait(period_s):
                     return
-        except Exception as error:  # raised where the scenario ends
+        except Exception as error:  # noqa: BLE001 - raised where the scenario ends
             failures.append(error)
 
     thread = threading.Thread(target=watch, name="usage")

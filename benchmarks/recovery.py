@@ -119,7 +119,7 @@ def settle(kill: Kill, at_s: float, lag: int) -> bool:
     """Note a look after a kill; True when the lag is back for good."""
     kill.peak = max(kill.peak, lag)
     # The first moments after a kill look as before: what was in flight still arrives.
-    if lag > kill.level or kill.peak <= kill.level and at_s - kill.at_s < LEVEL_S:
+    if lag > kill.level or (kill.peak <= kill.level and at_s - kill.at_s < LEVEL_S):
         kill.back_since_s = None
         return False
     if kill.back_since_s is None:

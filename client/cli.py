@@ -175,7 +175,7 @@ def _parameter(text: str) -> tuple[str, float]:
     words = {"true": 1.0, "on": 1.0, "false": 0.0, "off": 0.0}
     try:
         if not separator or not name:
-            raise ValueError  # noqa: TRY301
+            raise ValueError
         return name, words[value.lower()] if value.lower() in words else float(value)
     except ValueError:
         msg = f"{text!r} is not name=number (or name=true, name=false)"

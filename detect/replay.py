@@ -106,7 +106,7 @@ class _Tap:
         self.by_start: dict[int, tuple[float, float, str]] = {}
         self.first_us: int | None = None
 
-    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:
+    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:  # noqa: ARG002
         if self.keep:
             self.scored.append((device_id, features))
         if score.grace:

@@ -36,7 +36,7 @@ def main(arguments: list[str] | None = None) -> int:
         config = settings.load(GatewayConfig, options.config, service="gateway")
         asyncio.run(serve(config))
     except (MillraceError, OSError) as error:
-        log.critical("gateway ended", extra={"cause": str(error)})  # noqa: TRY400 - said where it happened
+        log.critical("gateway ended", extra={"cause": str(error)})
         return 1
     return 0
 

@@ -309,7 +309,8 @@ class Buffer:
         """Finish what was given up, now that the gap events that tell of it are durable."""
         for key, gap in self._drops:
             log.error("dropped from the buffer", extra={"gap": gap})
-            assert gap.first_sequence is not None and gap.last_sequence is not None
+            assert gap.first_sequence is not None
+            assert gap.last_sequence is not None
             counter, samples = self.counters[key], max(gap.samples, 0)
             for sequence in range(gap.first_sequence, gap.last_sequence + 1):
                 counter.finish(sequence, 0)

@@ -84,7 +84,8 @@ class CommandFeed:
         positions: dict[int, Position] = {}
         for message in batch:
             partition, offset = message.partition(), message.offset()
-            assert partition is not None and offset is not None
+            assert partition is not None
+            assert offset is not None
             positions[partition] = (self._topic, partition, offset + 1)
             if decoded := _decode(message):
                 found.append(decoded)

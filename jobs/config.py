@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from base import settings
 from base.settings import KafkaSettings, PostgresSettings
@@ -22,11 +22,11 @@ class JobConfig:
     """Everything a job can be told."""
 
     kafka: KafkaSettings
-    postgres: PostgresSettings = PostgresSettings(dsn="")
+    postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     parallelism: int = 1
-    telemetry: TelemetryConfig = TelemetryConfig()
-    historian: BatchConfig = BatchConfig()
-    commands: CommandConfig = CommandConfig()
+    telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
+    historian: BatchConfig = field(default_factory=BatchConfig)
+    commands: CommandConfig = field(default_factory=CommandConfig)
 
 
 def from_arguments(job: str, arguments: Sequence[str] | None = None) -> JobConfig:

@@ -88,7 +88,7 @@ class Writer:
                     self._wake.notify_all()
             if self._store is not None:
                 self._store.close()
-        except BaseException as error:  # the operator's thread must hear of it: `collect` raises, the job restarts
+        except BaseException as error:  # noqa: BLE001 - the operator's thread must hear of it: `collect` raises, the job restarts
             with self._wake:
                 self._fatal = error
                 self._wake.notify_all()

@@ -27,7 +27,7 @@ _NO_BOUNDS = (None, None)
 def read_plant(path: Path) -> Plant:
     """Plant of the file at `path`; raises RegistryError."""
     try:
-        data = yaml.load(path.read_text(), Loader=_Loader)  # noqa: S506 - a safe loader, both
+        data = yaml.load(path.read_text(), Loader=_Loader)
     except OSError as error:
         msg = f"plant file {path} cannot be read: {error.strerror}"
         raise RegistryError(msg) from error

@@ -19,7 +19,7 @@ EXACT_INTEGERS = 1 << 53
 """Largest magnitude up to which f8, the widest float column there is, holds every integer."""
 
 
-def read_column(data: bytes, writer_schema: Any, reader_schema: Any = None) -> NDArray[Any]:
+def read_column(data: bytes, writer_schema: Any, reader_schema: Any = None) -> NDArray[Any]:  # noqa: ARG001
     """View `data` as an array of the writer's dtype; no copy, read-only. Raises ValueError when the length does not fit."""
     return np.frombuffer(data, dtype=writer_schema["dtype"])
 

@@ -24,7 +24,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         self._handlers = handlers
         self._state = state
 
-    async def SubmitCommand(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:  # noqa: N802
+    async def SubmitCommand(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:
         """Hand a command in."""
         metadata = dict(context.invocation_metadata() or ())
         submission = Submission(
@@ -39,13 +39,13 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         )
         return self._pack(await self._handlers.submit(submission))
 
-    async def GetCommand(self, request: commands_pb2.GetCommandRequest, context: Context) -> commands_pb2.Command:  # noqa: N802
+    async def GetCommand(self, request: commands_pb2.GetCommandRequest, context: Context) -> commands_pb2.Command:
         """A command as it stands."""
         return self._pack(await self._handlers.get(translate.command_id(request.command_id)))
 
     async def WatchCommand(
         self, request: commands_pb2.WatchCommandRequest, context: Context
-    ) -> AsyncGenerator[commands_pb2.Command, None]:  # noqa: N802
+    ) -> AsyncGenerator[commands_pb2.Command, None]:
         """A command until its outcome."""
         async with aclosing(self._handlers.watch(translate.command_id(request.command_id))) as views:
             async for view in views:
@@ -53,7 +53,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     async def CancelCommand(
         self, request: commands_pb2.ControlCommandRequest, context: Context
-    ) -> commands_pb2.Command:  # noqa: N802
+    ) -> commands_pb2.Command:
         """Withdraw a command."""
         by = access.current.get().name
         command_id = translate.command_id(request.command_id)
@@ -61,7 +61,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     async def ApproveCommand(
         self, request: commands_pb2.ControlCommandRequest, context: Context
-    ) -> commands_pb2.Command:  # noqa: N802
+    ) -> commands_pb2.Command:
         """Release a command."""
         by = access.current.get().name
         command_id = translate.command_id(request.command_id)

@@ -25,31 +25,31 @@ class StateService(state_pb2_grpc.StateServiceServicer):
 
     async def ListDevices(
         self, request: state_pb2.ListDevicesRequest, context: Context
-    ) -> state_pb2.ListDevicesResponse:  # noqa: N802
+    ) -> state_pb2.ListDevicesResponse:
         """Devices in pages."""
         page = await self._handlers.list_devices(request.prefix, request.page_size, request.page_token)
         devices = [translate.device(found, [], self._clock()) for found in page.items]
         return state_pb2.ListDevicesResponse(devices=devices, next_page_token=page.next_token)
 
-    async def GetDevice(self, request: state_pb2.GetDeviceRequest, context: Context) -> state_pb2.Device:  # noqa: N802
+    async def GetDevice(self, request: state_pb2.GetDeviceRequest, context: Context) -> state_pb2.Device:
         """One device with its tags."""
         found, tags = await self._handlers.get_device(device_id=request.device_id, path=request.path)
         return translate.device(found, tags, self._clock())
 
-    async def ListTags(self, request: state_pb2.ListTagsRequest, context: Context) -> state_pb2.ListTagsResponse:  # noqa: N802
+    async def ListTags(self, request: state_pb2.ListTagsRequest, context: Context) -> state_pb2.ListTagsResponse:
         """Tags in pages."""
         page = await self._handlers.list_tags(request.prefix, request.page_size, request.page_token)
         tags = [translate.tag(state, self._clock()) for state in page.items]
         return state_pb2.ListTagsResponse(tags=tags, next_page_token=page.next_token)
 
-    async def GetTag(self, request: state_pb2.GetTagRequest, context: Context) -> state_pb2.Tag:  # noqa: N802
+    async def GetTag(self, request: state_pb2.GetTagRequest, context: Context) -> state_pb2.Tag:
         """One tag."""
         state = await self._handlers.get_tag(tag_id=request.tag_id, path=request.path)
         return translate.tag(state, self._clock())
 
     async def WatchTags(
         self, request: state_pb2.WatchTagsRequest, context: Context
-    ) -> AsyncGenerator[state_pb2.TagUpdate, None]:  # noqa: N802
+    ) -> AsyncGenerator[state_pb2.TagUpdate, None]:
         """Values as they change."""
         plant = self._handlers.plant
         async with aclosing(self._handlers.watch_tags(request.prefixes, request.max_rate_hz)) as updates:
@@ -59,7 +59,7 @@ class StateService(state_pb2_grpc.StateServiceServicer):
 
     async def WatchAnomalies(
         self, request: state_pb2.WatchAnomaliesRequest, context: Context
-    ) -> AsyncGenerator[state_pb2.Anomaly, None]:  # noqa: N802
+    ) -> AsyncGenerator[state_pb2.Anomaly, None]:
         """Episodes as they open, change and close."""
         async with aclosing(self._handlers.watch_anomalies(request.prefix)) as steps:
             async for step in steps:

@@ -158,7 +158,7 @@ class OpcUaServer:
     def _unpublished(self) -> int:
         # asyncua has no public view of it, and drops it when it stops.
         subscriptions = self._server.iserver.subscription_service.subscriptions.values()
-        return sum(len(queue) for s in subscriptions for queue in s._triggered_datachanges.values())
+        return sum(len(queue) for s in subscriptions for queue in s._triggered_datachanges.values())  # noqa: SLF001
 
     async def emit(self, samples: Iterable[Sample]) -> None:
         """Give nodes new values and notify their monitored items."""

@@ -8,6 +8,7 @@ device is fresh, or the gateways' last word stands.
 from __future__ import annotations
 
 import http.client
+import itertools
 import json
 import threading
 import time
@@ -73,9 +74,7 @@ def measure(looks: Sequence[Look], *, broken_s: float, over_s: float, level: int
     that has seen it to the next that has seen none.
     """
     after = [one for one in looks if one.at_s >= broken_s]
-    silent_s = sum(
-        later.at_s - one.at_s for one, later in zip(after, after[1:], strict=False) if one.silent or later.silent
-    )
+    silent_s = sum(later.at_s - one.at_s for one, later in itertools.pairwise(after) if one.silent or later.silent)
     return Flow(
         samples_s=_back([(one.at_s, one.silent == 0) for one in after], over_s),
         lag_s=_back([(one.at_s, one.lag <= level) for one in after], over_s),
@@ -139,7 +138,7 @@ class FlowWatch:
     def _run(self, work: Callable[[], None]) -> None:
         try:
             work()
-        except Exception as error:  # raised by `looks`, which every round asks
+        except Exception as error:  # noqa: BLE001 - raised by `looks`, which every round asks
             self._failure = error
 
     def _watch(self) -> None:

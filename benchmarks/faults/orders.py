@@ -172,7 +172,7 @@ class Caller:
     def _run(self) -> None:
         try:
             asyncio.run(self._submit_all())
-        except Exception as error:  # raised by `join`
+        except Exception as error:  # noqa: BLE001 - raised by `join`
             self._failure = error
 
     async def _submit_all(self) -> None:

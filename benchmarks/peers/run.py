@@ -181,7 +181,8 @@ def _counted(line: Line, before: dict[int, int]) -> int:
     best: dict[tuple[int, int], int] = {}
     for message in kafka.read_to_end(line.kafka, topics.AGGREGATES.name):
         partition, offset = message.partition(), message.offset()
-        assert partition is not None and offset is not None
+        assert partition is not None
+        assert offset is not None
         if offset < before.get(partition, 0):
             continue
         record: dict[str, Any] = codec.decode(message.value() or b"", "AggregateBatch")[1]

@@ -194,7 +194,8 @@ def read_to_end(
     for batch in reader.batches(threading.Event()):
         for message in batch:
             partition, offset = message.partition(), message.offset()
-            assert partition is not None and offset is not None  # only produced messages lack them
+            assert partition is not None
+            assert offset is not None
             if offset < reader.ends[topic, partition]:
                 yield message
         if not reader.pending:

@@ -79,7 +79,7 @@ class OpcUaConnector:
         """Whether an address of the registry belongs to this server."""
         return address.startswith(self._prefix)
 
-    def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
+    def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:  # noqa: ARG002
         """Take over the tags by address; a running subscription follows."""
         self._wanted = {address: tag for address, tag in tags.items() if self.serves(address)}
         self._changed.set()

@@ -35,11 +35,11 @@ class ArrayDumper(Dumper):
         super().__init__(cls, context)
         self.oid, self._element, self._sent = kind
 
-    def get_key(self, obj: NDArray[Any], format: PyFormat) -> Any:  # noqa: A002 - psycopg's name
+    def get_key(self, obj: NDArray[Any], format: PyFormat) -> Any:  # noqa: A002, ARG002 - psycopg's name
         """One dumper per dtype."""
         return (self.cls, obj.dtype)
 
-    def upgrade(self, obj: NDArray[Any], format: PyFormat) -> ArrayDumper:  # noqa: A002
+    def upgrade(self, obj: NDArray[Any], format: PyFormat) -> ArrayDumper:  # noqa: A002, ARG002
         """The dumper of this array's dtype; raises psycopg.DataError when there is none."""
         kind = _KINDS.get(obj.dtype.newbyteorder("="))
         if kind is None or obj.ndim != 1:

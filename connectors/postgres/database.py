@@ -21,7 +21,7 @@ CONNECT_TIMEOUT_S = 5
 _DATA_CLASSES = frozenset({"22", "23"})
 
 
-class StoreUnavailable(UnavailableError):  # noqa: N818 - the name the interface gives it
+class StoreUnavailable(UnavailableError):
     """The database cannot take the batch now. Nothing of it is stored; keep it and try again."""
 
 

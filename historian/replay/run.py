@@ -88,7 +88,7 @@ def replay(
     send: Send,
     *,
     dry_run: bool = False,
-    pace: Callable[[int], None] = lambda frames: None,
+    pace: Callable[[int], None] = lambda frames: None,  # noqa: ARG005
 ) -> Report:
     """Replay what is chosen. `reading` is used by a snapshot of its own until the end; both in autocommit.
 

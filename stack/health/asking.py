@@ -62,9 +62,8 @@ class _Question:
     def _run(self) -> None:
         try:
             self._health = self._service.health(self._config)
-        except (
-            Exception
-        ) as error:  # a check that fails by itself says nothing about the service, and must not end the others
+        # A check that fails by itself says nothing about the service, and must not end the others
+        except Exception as error:  # noqa: BLE001
             _log.exception("health check failed", extra={"checked": self._service.name})
             self._health = unknown(f"its check failed: {error!r}")
         self._answered.set()

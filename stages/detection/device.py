@@ -113,7 +113,7 @@ class DeviceWatch:
                 threshold = self.tracker.threshold.at(features.end_us)
                 self._on_score(self.device_id, window_s, features, score, threshold)
             return self.tracker.on_score(subject, features.start_us, features.end_us, score)
-        except Exception as error:  # a detector must not cost more than itself
+        except Exception as error:  # noqa: BLE001 - a detector must not cost more than itself
             return self.disable(error)
 
     def _in_mode(self, features: Features) -> Features:
@@ -142,7 +142,7 @@ class DeviceWatch:
             return None
         try:
             return self.detectors[window_s][1].snapshot()
-        except Exception as error:  # as above; an episode it had open is closed by time
+        except Exception as error:  # noqa: BLE001 - as above; an episode it had open is closed by time
             self.disable(error)
             return None
 
@@ -155,7 +155,7 @@ class DeviceWatch:
             found[1].restore(data)
         except packing.StateError as error:
             _log.warning("detector starts anew", extra={"device_id": self.device_id, "reason": str(error)})
-        except Exception as error:
+        except Exception as error:  # noqa: BLE001
             self.disable(error)
 
     def fields(self) -> dict[str, Any]:

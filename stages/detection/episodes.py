@@ -76,7 +76,7 @@ class EpisodeTracker:
         messages = self.on_time(start_us)
         threshold = self.threshold.at(end_us)
         reached = score.value >= threshold and not score.grace
-        recent = (self.recent.get(subject.window_s, []) + [start_us if reached else None])[-3:]
+        recent = ([*self.recent.get(subject.window_s, []), start_us if reached else None])[-3:]
         self.recent[subject.window_s] = recent
         if self.open is not None:
             return messages + self._go_on(subject, end_us, score) + self.on_time(end_us)

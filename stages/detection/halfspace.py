@@ -37,7 +37,7 @@ class HalfSpaceModel:
 
     def _features(self, deviations: Deviations) -> dict[str, float]:
         largest = deviations.largest.tolist()
-        most = (sorted(largest, reverse=True) + [0.0, 0.0, 0.0])[:3]
+        most = ([*sorted(largest, reverse=True), 0.0, 0.0, 0.0])[:3]
         kinds = [float(np.abs(kind).max()) for kind in (deviations.level, deviations.step, deviations.spread)]
         square = math.sqrt(math.fsum(each * each for each in largest) / len(largest))
         sizes = (-math.expm1(-size / 4.0) for size in (*kinds, *most, square))
@@ -74,7 +74,7 @@ class HalfSpaceModel:
     def snapshot(self) -> bytes:
         """See Model."""
         masses = [(node.l_mass, node.r_mass) for tree in self._trees.trees for node in tree.iter_dfs()]
-        fields = {"counter": self._trees.counter, "first": self._trees._first_window}
+        fields = {"counter": self._trees.counter, "first": self._trees._first_window}  # noqa: SLF001
         return packing.pack(self.LAYOUT, fields, self._usual.moments(), np.array(masses, dtype=np.int32).reshape(-1, 2))
 
     def restore(self, data: bytes) -> None:
@@ -96,5 +96,5 @@ class HalfSpaceModel:
             raise packing.StateError(msg)
         for node, (l_mass, r_mass) in zip(nodes, masses.tolist(), strict=True):
             node.l_mass, node.r_mass = l_mass, r_mass
-        fresh.counter, fresh._first_window = fields["counter"], fields["first"]
+        fresh.counter, fresh._first_window = fields["counter"], fields["first"]  # noqa: SLF001
         self._trees = fresh

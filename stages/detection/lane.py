@@ -260,7 +260,7 @@ def _examine_together(due: Sequence[tuple[DeviceWatch, int, Features]]) -> None:
         return
     try:
         ScaledDetector.prepare(windows)
-    except Exception:  # each looks at its own then, and the one to blame is disabled
+    except Exception:  # noqa: BLE001 - each looks at its own then, and the one to blame is disabled
         _log.exception("windows could not be examined together", extra={"windows": len(windows)})
 
 

@@ -50,7 +50,7 @@ class Rhythm:
 
     def knows(self, at: int, visits: float) -> bool:
         """Whether a bin was visited as often as that."""
-        return self._visits[at] >= visits and self._mean[at] == self._mean[at]  # noqa: PLR0124  # not NaN
+        return self._visits[at] >= visits and self._mean[at] == self._mean[at]  # not NaN
 
     def interval(self, at: int) -> tuple[float, float]:
         """Lowest and highest value expected in a bin."""
@@ -72,7 +72,7 @@ class Rhythm:
     def learn(self, at: int, value: float, off: float | None, usual: float) -> None:
         """Take a value in; `off` is its distance from what was expected, None when nothing was."""
         per_visit = self._per_visit
-        if self._mean[at] != self._mean[at]:  # noqa: PLR0124  # NaN
+        if self._mean[at] != self._mean[at]:  # NaN
             self._mean[at] = value
         visits = self._visits[at] = self._visits[at] + 1.0 / per_visit
         most = _MEMORY * per_visit

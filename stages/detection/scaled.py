@@ -33,9 +33,9 @@ class ScaledDetector:
     @staticmethod
     def prepare(windows: Sequence[tuple[ScaledDetector, Features]]) -> None:
         """Examine the next window of each of several detectors in one go; scoring and learning them costs little then."""
-        examined = examine([(detector._scaler, features) for detector, features in windows])
+        examined = examine([(detector._scaler, features) for detector, features in windows])  # noqa: SLF001
         for (detector, _), found in zip(windows, examined, strict=True):
-            detector._examined = found
+            detector._examined = found  # noqa: SLF001
 
     def _examine(self, features: Features) -> Examined:
         """What is known of a window: it is scored, then learned, and may have been prepared."""

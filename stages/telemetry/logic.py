@@ -248,9 +248,8 @@ class TelemetryLogic:
     def _process_alone(self, lane: Lane, arrived: Arrived, now_us: int) -> list[Output]:
         try:
             return self._process(lane, [arrived], now_us)
-        except (
-            Exception
-        ) as error:  # a defect of ours; the caller cannot tell which frame it was, and would try for ever
+        # A defect of ours; the caller cannot tell which frame it was, and would try for ever
+        except Exception as error:  # noqa: BLE001
             self.counters["failures"] += 1
             _log.error("held frame could not be processed", extra=arrived.origin._asdict(), exc_info=error)
             return [rejects.processing_failed(arrived.message, arrived.origin, now_us, error, arrived.frame)]

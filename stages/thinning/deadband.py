@@ -83,7 +83,7 @@ class AbsoluteDeadband:
             self._time_us[kept], self._value[kept], self._quality[kept] = time_us[~drop], value[~drop], quality[~drop]
         return batch.select(keep)
 
-    def flush(self, before_us: int) -> Batch | None:
+    def flush(self, before_us: int) -> Batch | None:  # noqa: ARG002
         """Nothing is held back here."""
         return None
 

@@ -180,7 +180,7 @@ def records() -> dict[str, dict[str, Any]]:
                 updated_us=T0_US + 41_000,
                 readback={"speed_setpoint": 12.5},
                 duplicate_acks=1,
-            )  # fmt: skip
+            )
         ),
         "DeviceEvent": _event(),
         "FrameBundle": {

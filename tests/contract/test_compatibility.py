@@ -99,7 +99,8 @@ def test_times_say_their_unit_and_columns_their_dtype(version: SchemaVersion) ->
             if isinstance(branch, dict) and branch.get("logicalType") == "column":
                 assert branch["type"] == "bytes", path
                 dtype = np.dtype(branch["dtype"])
-                assert branch["dtype"][0] == "<" and dtype.str.lstrip("<|") == branch["dtype"][1:], path
+                assert branch["dtype"][0] == "<", path
+                assert dtype.str.lstrip("<|") == branch["dtype"][1:], path
         if "time" in field["name"]:
             assert field["name"].endswith("_us"), path
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from pathlib import Path
 
@@ -21,7 +22,7 @@ def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)
 def test_every_method_is_documented(path: Path) -> None:
     lines = path.read_text().splitlines()
-    for before, line in zip(lines, lines[1:], strict=False):
+    for before, line in itertools.pairwise(lines):
         if match := re.match(r"\s*rpc (\w+)", line):
             assert before.strip().startswith("//"), match[1]
 

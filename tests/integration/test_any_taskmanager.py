@@ -192,7 +192,8 @@ def test_a_deployment_that_was_killed_goes_on_by_itself_and_nothing_is_lost(line
     assert deployment.pending(line.config) is not None
     eventually(lambda: deployment.pending(line.config) is None, timeout_s=300, period_s=0.5, what="it comes to its end")
     last = deployment.last(line.config)
-    assert last is not None and last["outcome"] == "deployed", last
+    assert last is not None
+    assert last["outcome"] == "deployed", last
     assert_on_root(line, roots.name_of(ROOT))
     assert_every_job_advances(line)
     with line.paused():

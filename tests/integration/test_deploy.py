@@ -243,7 +243,8 @@ def test_the_next_deployment_finishes_one_that_was_killed(cluster: Cluster, runn
     assert "an earlier deployment was interrupted; it comes first" in lines
     cluster.assert_goes_on(second, before=before)
     last = deployment.last(cluster.config)
-    assert last is not None and last["old_root"] == cluster.root(first)
+    assert last is not None
+    assert last["old_root"] == cluster.root(first)
     running.tree = second
 
 

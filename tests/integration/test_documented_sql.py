@@ -55,14 +55,15 @@ def test_every_query_finds_what_it_says(answers: dict[str, list[dict[str, Any]]]
     assert {row["reason"] for row in one(answers, "FROM dirty_ranges")} == {"BACKFILL"}
     (anomaly,) = one(answers, "FROM anomaly")
     assert anomaly["contributors"] == [f"{documented_history.DEVICE}/power"]
-    assert 0 < max(row["oee"] for row in one(answers, "FROM oee\n") if row["oee"] is not None)
+    assert max(row["oee"] for row in one(answers, "FROM oee\n") if row["oee"] is not None) > 0
 
 
 def test_every_view_of_the_document_is_there_with_a_comment(history: str, sql: Sql) -> None:
     views = re.findall(r"^\| (`[^|]+`) \|", TEXT, re.MULTILINE)
     for name in re.findall(r"`(\w+)`", " ".join(views)):
         row = sql.execute("SELECT obj_description(%s::regclass)", [name]).fetchone()
-        assert row is not None and row[0], name
+        assert row is not None, name
+        assert row[0], name
 
 
 def test_people_can_read_all_of_it_and_change_nothing(history: str, sql: Sql) -> None:

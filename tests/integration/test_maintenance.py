@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import signal
 import subprocess
 import sys
@@ -152,7 +153,7 @@ def test_partitions_of_another_length_fit_beside_the_old(store: HistorianStore, 
         assert row is not None
         assert row[0] <= at < row[1]
     bounds = sql.execute("SELECT from_time, to_time FROM partitions ORDER BY 1").fetchall()
-    assert all(one[1] <= after[0] for one, after in zip(bounds, bounds[1:], strict=False))
+    assert all(one[1] <= after[0] for one, after in itertools.pairwise(bounds))
 
 
 def test_retention_drops_what_is_old_and_writers_go_on(history: str, store: HistorianStore, sql: Sql) -> None:
@@ -198,7 +199,7 @@ def test_tasks_run_at_their_period_until_stopped() -> None:
     run_tasks(tasks, stop, clock=lambda: now[0])
     slow = [at for name, at in ran if name == "slow"]
     assert len(slow) >= 2
-    assert all(later - earlier >= 2.4 for earlier, later in zip(slow, slow[1:], strict=False))
+    assert all(later - earlier >= 2.4 for earlier, later in itertools.pairwise(slow))
 
 
 def test_the_service_repairs_and_stops_on_sigterm(

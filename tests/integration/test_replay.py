@@ -5,6 +5,7 @@ Stages, store and accounting are the real ones, without Kafka and Flink between 
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import random
 from collections import Counter
@@ -411,10 +412,8 @@ def test_whatever_is_replayed_however_often_every_sample_is_in_one_place(
             bench.set("power", limit_high=chance.choice([250, 400, 3_000]))
         if chance.random() < 0.7:
             how = chance.choice([Correction(), Correction(scale=0.1), Correction(offset=-100.0)])
-            try:
+            with contextlib.suppress(UnavailableError):
                 bench.replay(how=how, send=unreliable, tags=chance.choice([None, frozenset({power})]))
-            except UnavailableError:
-                pass
         if sent_so_far and chance.random() < 0.3:
             bench.take(chance.sample(sent_so_far, len(sent_so_far) // 2))
         found = bench.balance()

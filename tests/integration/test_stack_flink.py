@@ -69,7 +69,8 @@ def test_job_runs_in_the_process_of_the_taskmanager(cluster: Cluster) -> None:
 def test_state_survives_stop_with_savepoint_and_a_second_job_in_between(cluster: Cluster) -> None:
     before = cluster.counted("commands", 20)["count"]
     savepoint = jobs.stop(cluster.config, "commands")
-    assert savepoint and restore_points.newest(cluster.config, "commands") == savepoint
+    assert savepoint
+    assert restore_points.newest(cluster.config, "commands") == savepoint
     pid = cluster.taskmanager_pid()
 
     cluster.submit("historian")  # another job in the process where the first one has loaded pemja

@@ -179,7 +179,7 @@ def test_service_that_cannot_start_is_reported_with_its_log(tmp_path: Path) -> N
         lifecycle.prepare(config, progress, names=("mosquitto",))
         mosquitto.config_file(config).write_text("no_such_setting true\n")
         try:
-            with pytest.raises(NotReadyError, match="(?s)mosquitto ended 4 times.*no_such_setting"):
+            with pytest.raises(NotReadyError, match=r"(?s)mosquitto ended 4 times.*no_such_setting"):
                 lifecycle.start(config, progress, select(config, ("mosquitto",)))
         finally:
             lifecycle.down(config, progress)

@@ -174,7 +174,7 @@ def test_two_writers_of_the_same_frames_store_each_once(history: str, sql: Sql) 
             barrier.wait()
             for start in range(0, len(order), 10):
                 store.write([messages[i] for i in order[start : start + 10]])
-        except BaseException as error:
+        except BaseException as error:  # noqa: BLE001
             failures.append(error)
         finally:
             store.close()

@@ -89,7 +89,8 @@ class Cluster:
         for name in (row.for_site(SITE) for row in rows):
             for message in kafka.read_to_end(self.settings, name):
                 partition, offset = message.partition(), message.offset()
-                assert partition is not None and offset is not None
+                assert partition is not None
+                assert offset is not None
                 if offset >= after.get((name, partition), 0):
                     output = Output(name, message.key() or b"", message.value() or b"")
                     found.append((message.timestamp()[1], output))

@@ -75,7 +75,8 @@ def test_the_expectation_is_what_the_frames_hold(small: Workload, *, staggered: 
     assert rejected == expected.rejected_samples > 0
     assert len(seen) == expected.frames
     assert len(messages) == expected.messages == expected.frames + expected.duplicate_frames
-    assert expected.duplicate_frames > 0 and expected.late_frames > 0
+    assert expected.duplicate_frames > 0
+    assert expected.late_frames > 0
 
 
 def test_sequences_are_contiguous_and_late_frames_come_behind(small: Workload) -> None:
@@ -113,7 +114,9 @@ def test_frames_close_at_their_size(small: Workload) -> None:
 def test_stages_left_out_are_left_out_of_the_plant(small: Workload) -> None:
     chosen, dirt = switches.apply(small, DIRTY, ["checks", "copy"])
     tag = workload.plant(chosen)["device_classes"]["bench"]["tags"]["tag-00"]
-    assert "limits" not in tag and tag["historise"] == "NONE" and dirt.out_of_range == 0
+    assert "limits" not in tag
+    assert tag["historise"] == "NONE"
+    assert dirt.out_of_range == 0
     assert "limits" in workload.plant(small)["device_classes"]["bench"]["tags"]["tag-00"]
     with pytest.raises(ConfigError, match="no stage 'nothing'"):
         switches.apply(small, DIRTY, ["nothing"])
@@ -129,7 +132,8 @@ def test_a_row_of_what_was_sent_names_times_that_can_be_compared(small: Workload
         assert (gateway, sequence, closed_us, sent_us, late) == (
             number, message.frame.sequence, message.frame.closed_time_us, 42, int(message.late),
         )  # fmt: skip
-        assert sorted(source_us) == source_us and source_us[-1] <= closed_us
+        assert sorted(source_us) == source_us
+        assert source_us[-1] <= closed_us
         if watched_us:
             mine = message.frame.tag_id == tags[message.frame.gateway_id][WATCHED]
             assert watched_us in message.frame.time_us[mine]

@@ -207,8 +207,10 @@ def _assert_dropped_exactly(harness: Harness, cause: str) -> None:
     assert {gap.cause for gap in gaps} == {cause}
     lost: set[tuple[StreamKey, int]] = set()
     for gap in gaps:
-        assert gap.epoch is not None and gap.stream is not None
-        assert gap.first_sequence is not None and gap.last_sequence is not None
+        assert gap.epoch is not None
+        assert gap.stream is not None
+        assert gap.first_sequence is not None
+        assert gap.last_sequence is not None
         key = StreamKey(gap.epoch, gap.lane, gap.stream)
         run = [harness.appended[key, n] for n in range(gap.first_sequence, gap.last_sequence + 1)]
         assert gap.samples == sum(entry.samples for entry in run)
@@ -291,14 +293,13 @@ def test_no_room_for_the_first_two_segments_is_an_error(tmp_path: Path) -> None:
 
 
 def test_a_real_full_disk(tmp_path: Path) -> None:
-    with _tiny_disk(tmp_path, 8 << 14) as directory:
-        with Harness(directory / "buffer") as harness:
-            for _ in range(100):
-                harness.append(10)
-            assert harness.buffer.disk_full
-            _assert_dropped_exactly(harness, "disk full")
-            harness.reopen()
-            _assert_dropped_exactly(harness, "disk full")
+    with _tiny_disk(tmp_path, 8 << 14) as directory, Harness(directory / "buffer") as harness:
+        for _ in range(100):
+            harness.append(10)
+        assert harness.buffer.disk_full
+        _assert_dropped_exactly(harness, "disk full")
+        harness.reopen()
+        _assert_dropped_exactly(harness, "disk full")
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from uuid import UUID
 
 import pytest
@@ -33,7 +34,7 @@ def test_it_is_a_set(given_numbers: list[int]) -> None:
     holes = {number for start, end in found.holes() for number in range(start, end + 1)}
     assert holes == set(range(max(expected, default=-1) + 1)) - expected
     pairs = list(found.ranges())
-    assert all(before[1] + 1 < after[0] for before, after in zip(pairs, pairs[1:], strict=False))
+    assert all(before[1] + 1 < after[0] for before, after in itertools.pairwise(pairs))
 
 
 @given(numbers, numbers)

@@ -38,7 +38,7 @@ def test_a_token_names_its_principal_and_its_rights(tmp_path: Path) -> None:
     known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read", "command"]), bob=("t2", ["read"])))
     assert known.principal(bearer("t1"), SUBMIT).name == "alice"
     assert known.principal(bearer("t2"), GET).name == "bob"
-    with pytest.raises(PermissionDeniedError, match="bob may not command; .* allows: read"):
+    with pytest.raises(PermissionDeniedError, match=r"bob may not command; .* allows: read"):
         known.principal(bearer("t2"), SUBMIT)
     with pytest.raises(PermissionDeniedError, match="alice may not approve"):
         known.principal(bearer("t1"), APPROVE)
@@ -78,7 +78,7 @@ def test_a_half_written_file_locks_nobody_out(tmp_path: Path) -> None:
 def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
     path.write_text('[principals.alice]\nsha256 = "x"\nallow = ["fly"]\n')
-    with pytest.raises(ConfigError, match="tokens.toml.*fly"):
+    with pytest.raises(ConfigError, match=r"tokens.toml.*fly"):
         Access(path)
 
 

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
+import operator
 import time
 from contextlib import aclosing
 from pathlib import Path
@@ -60,7 +62,7 @@ async def test_devices_and_tags_come_in_pages() -> None:
             if not (token := page.next_page_token):
                 break
         assert [len(page) for page in pages] == [5, 5, 2]
-        assert sum(pages, []) == sorted(tag.path for tag in presses())
+        assert functools.reduce(operator.iadd, pages, []) == sorted(tag.path for tag in presses())
         assert [device.path async for device in running.client.devices()] == [f"{LINE}/press0{i}" for i in range(3)]
 
 

@@ -182,12 +182,12 @@ def test_nobody_there(capsys: pytest.CaptureFixture[str]) -> None:
 def test_configuration_is_checked() -> None:
     with pytest.raises(ValueError, match="anybody there could move the machines"):
         OpcUaSettings(url="opc.tcp://0.0.0.0:4840")
-    with pytest.raises(ValueError, match="not opc.tcp"):
+    with pytest.raises(ValueError, match=r"not opc.tcp"):
         OpcUaSettings(url="http://127.0.0.1:4840")
     with pytest.raises(ValueError, match="certificate"):
         OpcUaSettings(url="opc.tcp://10.0.0.1:4840", security=("Basic256Sha256_SignAndEncrypt",))
     with pytest.raises(ValueError, match="loopback"):
-        AdminSettings(host="0.0.0.0", port=1)  # noqa: S104
+        AdminSettings(host="0.0.0.0", port=1)
 
 
 def test_schedule_of_faults_in_the_file(tmp_path: Path) -> None:

@@ -214,7 +214,7 @@ def test_every_fault_of_a_tag_shows_or_is_refused_by_name(kind: FaultKind, name:
     try:
         plant.faults.add(FaultRequest(device=device.key, tag=name, kind=kind), START_US)
     except InvalidRequestError as error:
-        assert tag_of(device, name).data_type is not DataType.DOUBLE or kind in {
+        assert tag_of(device, name).data_type is not DataType.DOUBLE or kind in {  # noqa: PT017
             FaultKind.NOT_REPRESENTABLE, FaultKind.BEYOND_F8,
         }, error  # fmt: skip
         return

@@ -15,7 +15,7 @@ WAITING = set(State) - set(COMPLETIONS) - {State.EXECUTE}
 
 def test_every_acting_state_ends_and_only_those() -> None:
     assert set(ACTING_S) == set(COMPLETIONS)
-    assert WAITING == {State.STOPPED, State.IDLE, State.SUSPENDED, State.ABORTED, State.HELD, State.COMPLETE}
+    assert {State.STOPPED, State.IDLE, State.SUSPENDED, State.ABORTED, State.HELD, State.COMPLETE} == WAITING
     assert set(COMPLETIONS.values()) == WAITING | {State.EXECUTE}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 
 from simulator.packml import Command, State
@@ -28,7 +29,7 @@ def test_every_tag_is_sampled_once_a_period_at_its_own_instants() -> None:
     assert counts == {tag: 60 * S // tag.period_us for device in DEVICES for tag in device.tags}
     for tag in counts:
         times = [sample.time_us for sample in found if sample.tag is tag]
-        assert {b - a for a, b in zip(times, times[1:], strict=False)} == {tag.period_us}
+        assert {b - a for a, b in itertools.pairwise(times)} == {tag.period_us}
     power = {sample.time_us % 100_000 for sample in found if sample.tag.name == "power"}
     assert len(power) == 2
 
