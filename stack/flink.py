@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import importlib.util
 import os
-import sys
 import time
 from contextlib import suppress
 from functools import cache
@@ -24,6 +23,7 @@ from stack.errors import PreflightError
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
 from stack.health import probes
 from stack.health.answer import READY, Health, silent, unknown
+from stack.programs import program
 
 _CONF = ROOT / "flink-conf"
 _LIB = TOOLS / "flink-lib"
@@ -41,6 +41,11 @@ def home() -> Path:
         msg = "apache-flink is not installed in this environment; `./millrace setup` installs it"
         raise PreflightError(msg)
     return Path(spec.origin).parent
+
+
+def python(config: StackConfig) -> str:
+    """The interpreter of the jobs: this environment's, or the installed deployable's."""
+    return program(config, "jobs").python
 
 
 def conf_dir(config: StackConfig) -> Path:
@@ -118,7 +123,7 @@ def environment(config: StackConfig, process: str) -> dict[str, str]:
         "FLINK_IDENT_STRING": "millrace",
         "JAVA_HOME": str(java.home()),
         # Thread mode runs the first `python` of PATH to find its libraries.
-        "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}",
+        "PATH": f"{Path(python(config)).parent}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}",
         "TMPDIR": str(tmp_dir(config)),
         # Two arenas: glibc otherwise reserves eight per core in a JVM with many threads.
         "MALLOC_ARENA_MAX": "2",
@@ -159,10 +164,9 @@ def taskmanager_health(config: StackConfig, index: int) -> Health:
 
 
 def _machine_settings(config: StackConfig) -> dict[str, Any]:
-    python = sys.executable
     return {
-        "python.executable": python,
-        "python.client.executable": python,
+        "python.executable": python(config),
+        "python.client.executable": python(config),
         "jobmanager.rpc.address": config.host,
         "jobmanager.rpc.port": config.ports.flink_rpc,
         "jobmanager.bind-host": config.host,

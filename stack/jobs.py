@@ -11,7 +11,6 @@ import fcntl
 import os
 import re
 import subprocess
-import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -80,9 +79,9 @@ def submit(
     command += [
         *program,
         "-pyexec",
-        sys.executable,
+        flink.python(config),
         "-pyclientexec",
-        sys.executable,
+        flink.python(config),
         *arguments,
     ]
     environment = os.environ | flink.environment(config, "client") | {"PYTHONPATH": str(root)}

@@ -29,7 +29,7 @@ from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
 from stack.reporting import Progress
 from tests.docs.blocks import Block
-from tests.integration import documented_line
+from tests.integration import deployables, documented_line
 from tests.integration.line import Line
 from tests.integration.polling import eventually
 
@@ -40,8 +40,12 @@ FRESH_S = 2.0
 
 
 @pytest.fixture(scope="module")
-def line() -> Iterator[Line]:
-    with instance.temporary() as running:
+def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+    # Gateways, jobs, serving, maintenance and the one-shot steps run from what their images hold, not from the checkout.
+    installed = tmp_path_factory.mktemp("installed")
+    for name in deployables.NAMES:
+        deployables.install(name, installed)
+    with instance.temporary(installed=str(installed)) as running:
         lifecycle.up(running.config, Progress(sink=log.info))
         yield Line(running.config)
 
