@@ -48,6 +48,20 @@ def lock(config: StackConfig) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def try_lock(config: StackConfig) -> Iterator[bool]:
+    """The same without waiting: False when somebody else holds it."""
+    config.run.mkdir(parents=True, exist_ok=True)
+    with (config.run / "jobs.lock").open("w") as file:
+        os.set_inheritable(file.fileno(), True)
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            yield False
+        else:
+            yield True
+
+
 def submit(
     config: StackConfig,
     job: str,

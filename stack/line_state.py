@@ -113,8 +113,11 @@ def _job_reason(job: JobView) -> str:
 
 
 def last_line(stacktrace: str) -> str:
-    """What a person wants to see of a Java stack trace: the innermost cause, without the frames; a Python exception is its own line."""
+    """What a person wants to see of a trace.
+
+    Of Java's the innermost cause, without the frames; of Python's the exception, which is its last line; of other text the last line.
+    """
     lines = [line.strip() for line in stacktrace.splitlines()]
     said = [line for line in lines if line and not line.startswith(("at ", "... ", "Suppressed:"))]
     causes = [line.removeprefix("Caused by: ") for line in said if line.startswith("Caused by: ")]
-    return (causes or said or [""])[-1 if causes else 0][:500]
+    return (causes or said or [""])[-1][:500]

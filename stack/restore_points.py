@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -18,6 +19,7 @@ from stack import flink
 from stack.config import StackConfig
 
 _KEPT_SAVEPOINTS = 3
+_writing = threading.Lock()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -37,18 +39,20 @@ def read(config: StackConfig) -> dict[str, RestorePoint]:
 
 
 def remember(config: StackConfig, job: str, point: RestorePoint) -> None:
-    """Write a job's last run down."""
-    rows = {name: asdict(known) for name, known in (read(config) | {job: point}).items()}
-    scratch = _file(config).with_suffix(".new")
-    scratch.write_text(json.dumps(rows, indent=2))
-    scratch.replace(_file(config))
+    """Write a job's last run down. Several threads may, of the one process that has the right to submit."""
+    with _writing:
+        rows = {name: asdict(known) for name, known in (read(config) | {job: point}).items()}
+        scratch = _file(config).with_suffix(".new")
+        scratch.write_text(json.dumps(rows, indent=2))
+        scratch.replace(_file(config))
 
 
 def candidates(config: StackConfig, job: str) -> tuple[str, ...]:
     """Addresses that the job can go on from, best first; empty when it has to begin anew.
 
-    First what its last run left, newest first; then what that run was restored from; then older savepoints of the job. When nothing of
-    that is on the disk, what was written down stays: a submission that fails is better than a job that forgot everything.
+    First what its last run left, newest first; then what that run was restored from, and what lies beside that; then older savepoints of
+    the job. When nothing of that is on the disk, what was written down stays: a submission that fails is better than a job that
+    forgot everything.
     """
     point = read(config).get(job)
     if point is None:
@@ -61,6 +65,8 @@ def candidates(config: StackConfig, job: str) -> tuple[str, ...]:
     found = [path.as_uri() for path in _newest_first(own if point.job_id else [])]
     if point.restored_from and _complete(_path(point.restored_from)):
         found.append(point.restored_from)
+    if point.restored_from:
+        found += [path.as_uri() for path in _newest_first(_path(point.restored_from).parent.glob("chk-*"))]
     found += [path.as_uri() for path in _newest_first(savepoints.glob("*/savepoint-*"))]
     return tuple(dict.fromkeys(found)) or tuple(filter(None, [point.restored_from]))
 

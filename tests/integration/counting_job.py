@@ -1,8 +1,9 @@
 """A small thread-mode job for tests of the stack: counts generated rows in keyed state and reports to a file.
 
-`flink run -py counting_job.py --name NAME --report FILE [--behaviour MODULE]`; the report is a line of JSON with the process id of the
-operator (equal to the TaskManager's in thread mode) and the highest count. A behaviour is a module of the code root, imported by client and
-TaskManager: the report has its `VERSION`, and its `before(count)` is called with every row.
+`flink run -py counting_job.py --name NAME --report FILE [--behaviour MODULE] [--poison FILE]`; the report is a line of JSON with the
+process id of the operator (equal to the TaskManager's in thread mode) and the highest count. A behaviour is a module of the code
+root, imported by client and TaskManager: the report has its `VERSION`, and its `before(count)` is called with every row. A process
+whose id is in the poison file fails at every row, for as long as it lives.
 """
 
 from __future__ import annotations
@@ -24,8 +25,9 @@ from pyflink.table import StreamTableEnvironment
 class Count(KeyedProcessFunction):
     """Counts the rows of a key."""
 
-    def __init__(self, report: str, behaviour: str) -> None:
+    def __init__(self, report: str, behaviour: str, poison: str) -> None:
         self._report = Path(report)
+        self._poison = Path(poison) if poison else None
         self._module = behaviour
 
     def open(self, runtime_context: RuntimeContext) -> None:
@@ -33,6 +35,9 @@ class Count(KeyedProcessFunction):
         self._count = runtime_context.get_state(ValueStateDescriptor("count", Types.LONG()))
 
     def process_element(self, value: Any, ctx: KeyedProcessFunction.Context) -> Iterator[int]:
+        if self._poison and self._poison.exists() and self._poison.read_text() == str(os.getpid()):
+            msg = "this process is poisoned"
+            raise RuntimeError(msg)
         count = (self._count.value() or 0) + 1
         if self._behaviour:
             self._behaviour.before(count)
@@ -50,6 +55,7 @@ def main() -> None:
     parser.add_argument("--name", required=True)
     parser.add_argument("--report", required=True)
     parser.add_argument("--behaviour", default="")
+    parser.add_argument("--poison", default="")
     options = parser.parse_args()
     if options.behaviour:
         importlib.import_module(options.behaviour)
@@ -59,7 +65,7 @@ def main() -> None:
     tables.execute_sql("CREATE TABLE ticks (n BIGINT) WITH ('connector' = 'datagen', 'rows-per-second' = '50')")
     rows = tables.to_data_stream(tables.from_path("ticks"))
     counted = rows.map(lambda row: 0, Types.INT()).key_by(lambda key: key, Types.INT())
-    counts = counted.process(Count(options.report, options.behaviour), Types.LONG()).uid("count")
+    counts = counted.process(Count(options.report, options.behaviour, options.poison), Types.LONG()).uid("count")
     tables.create_temporary_view("counts", tables.from_data_stream(counts))
     tables.execute_sql("CREATE TABLE nowhere (n BIGINT) WITH ('connector' = 'blackhole')")
     statements = tables.create_statement_set()

@@ -11,9 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from stack import deploy, instance, jobs, keeper, processes, restore_points, status
+from stack import deploy, instance, jobs, processes, restore_points, status
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest
+from stack.keeper import Keeper
 from stack.reporting import Progress
 from stack.supervisor import Supervisor
 from tests.integration.polling import eventually
@@ -29,10 +30,10 @@ class Cluster:
     config: StackConfig
     reports: Path
 
-    def run(self, config: StackConfig, name: str) -> str:
+    def run(self, config: StackConfig, name: str, /, *, restore: str | None = None) -> str:
         """What `jobs.submit` is to the real jobs."""
         arguments = ("--name", jobs.flink_name(name), "--report", str(self.reports / name))
-        return jobs.submit(config, name, script=JOB, arguments=arguments)
+        return jobs.submit(config, name, script=JOB, arguments=arguments, restore=restore)
 
     def submit(self, name: str) -> str:
         job_id = self.run(self.config, name)
@@ -120,8 +121,11 @@ def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster) -> None:
         what="JobManager and TaskManager meet again",
     )
     assert rest.live_job(jobs.flink_name("commands")) is None
-    assert keeper.check_once(cluster.config, cluster.run) == ["commands"]
+    keeper = Keeper(cluster.config, submit=cluster.run, needs={})
+    assert [(step.job, step.step) for step in keeper.round()] == [
+        ("commands", "resubmission from the newest restore point")
+    ]
     assert cluster.counted("commands", before)["count"] > before
-    assert keeper.check_once(cluster.config, cluster.run) == []
+    assert keeper.round() == []
     rows = {row["name"]: row for row in status.collect(cluster.config)["services"]}
     assert rows["jobmanager"]["restarts"] == 1

@@ -117,6 +117,11 @@ def test_what_stops_the_line_is_named_first() -> None:
             "Caused by: java.io.FileNotFoundException: chk-7/_metadata\n\tat g.h(I.java:3)\n\t... 9 more\n",
             "java.io.FileNotFoundException: chk-7/_metadata",
         ),
+        (
+            'flink run of historian failed:\nTraceback (most recent call last):\n  File "x.py", line 1, in <module>\n'
+            "    import y\nModuleNotFoundError: No module named 'y'\n",
+            "ModuleNotFoundError: No module named 'y'",
+        ),
     ],
 )
 def test_the_last_line_of_a_trace_is_its_cause(trace: str, line: str) -> None:
