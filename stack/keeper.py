@@ -121,9 +121,9 @@ class Keeper:
         kept.looked_s = now_s
         reading = None if job is None else self._reading(job)
         before = self._record.jobs.get(name)
-        if kept.record is None and reading is not None and before is not None:
-            if before.job_id == reading.job_id and before.condition == Condition.ADVANCING:
-                kept.assessment.trust(reading)  # this keeper is new, the job is not
+        known_id = before.job_id if before is not None and before.condition == Condition.ADVANCING else ""
+        if kept.record is None and reading is not None and reading.job_id == known_id:
+            kept.assessment.trust(reading)  # this keeper is new, the job is not
         condition = kept.assessment.look(now_s, reading)
         step = kept.ladder.due(now_s, condition)
         held = self._held_by(name) if step is not None and condition is not Condition.ABSENT else ""
