@@ -16,6 +16,7 @@ from base.errors import ConfigError, MillraceError
 from benchmarks import conditions, recorded, report, summary
 from benchmarks.figures import rounded
 from benchmarks.scenarios import SCENARIOS
+from millrace_client import MillraceError as ClientError
 from stack.config import ROOT
 from stack.errors import StackError
 from stack.reporting import Progress
@@ -36,7 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
                 setattr(options, name, value)
         load_before = os.getloadavg()[0]
         result = scenario.run(options, Progress(sink=lambda line: print(line, file=sys.stderr, flush=True)))
-    except (MillraceError, StackError, TimeoutError) as error:
+    except (MillraceError, ClientError, StackError, TimeoutError) as error:
         print(f"bench: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

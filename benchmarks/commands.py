@@ -11,15 +11,12 @@ import asyncio
 import sqlite3
 import time
 from typing import Any
-from uuid import UUID
 
 import numpy as np
 import psycopg
 
 from benchmarks import processes
-from client import Client, Connection
-from client.client import is_final
-from schemas.proto.millrace.v1 import commands_pb2, state_pb2
+from millrace_client import AsyncClient, CommandState, Tag
 from stack import instance, lifecycle, postgres, status
 from stack.config import TOOLS, StackConfig
 from stack.reporting import Progress
@@ -82,7 +79,7 @@ def _measure(config: StackConfig, commands: int, progress: Progress) -> dict[str
 async def _round_trips(config: StackConfig, commands: int) -> list[tuple[float, float, bool]]:
     """Per command: seconds to the provisional and to the recorded outcome, and whether it succeeded."""
     trips = []
-    async with Client(Connection(address=config.serving_address)) as client:
+    async with AsyncClient(config.serving_address) as client:
         tags = [tag async for tag in client.tags() if tag.name == _TAG]
         for number in range(_WARM_UP + commands):
             due = time.monotonic() + _PERIOD_S
@@ -91,18 +88,20 @@ async def _round_trips(config: StackConfig, commands: int) -> list[tuple[float, 
     return trips
 
 
-async def _round_trip(client: Client, tag: state_pb2.Tag, number: int) -> tuple[float, float, bool]:
+async def _round_trip(client: AsyncClient, tag: Tag, number: int) -> tuple[float, float, bool]:
     # Distinct values, so that a read-back or report of an old one is never taken for the new one.
+    assert tag.eu_low is not None
+    assert tag.eu_high is not None
     value = tag.eu_low + (tag.eu_high - tag.eu_low) * (0.5 + 0.3 * (number + 1) / (number + 2))
     began, provisional = time.perf_counter(), 0.0
     command = await client.submit(tag.path.rpartition("/")[0], "write", {_TAG: round(value, 3)})
     async with asyncio.timeout(60):
-        async for state in client.watch_command(UUID(command.command_id)):
+        async for state in client.watch_command(command):
             now = time.perf_counter() - began
-            if state.state == commands_pb2.COMMAND_STATE_SUCCEEDED and not provisional:
+            if state.state is CommandState.SUCCEEDED and not provisional:
                 provisional = now
-            if is_final(state):
-                return provisional, now, state.state == commands_pb2.COMMAND_STATE_SUCCEEDED
+            if state.final:
+                return provisional, now, state.succeeded
     return provisional, float("nan"), False
 
 

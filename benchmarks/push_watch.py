@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from typing import Self
 
 from base import ids
-from client import Client, Connection
+from millrace_client import AsyncClient
 
 _MAX_RATE_HZ = 100.0
 """The server's highest, so that the stream conflates nothing that the job has published."""
@@ -64,8 +64,8 @@ class PushWatch:
             task.result()
 
     async def _watch(self) -> None:
-        async with Client(Connection(address=self._address)) as client:
-            async for update in client.watch(self._paths, max_rate_hz=_MAX_RATE_HZ):
+        async with AsyncClient(self._address) as client, client.watch(self._paths, max_rate_hz=_MAX_RATE_HZ) as updates:
+            async for update in updates:
                 self.pushed[update.tag_id].append((ids.now_us(), update.value.time_us))
 
 

@@ -26,7 +26,7 @@ def _stack(name: str, text: str) -> tuple[str, Command]:
 
 
 def _client(name: str, text: str) -> tuple[str, Command]:
-    return name, Command(text, "client.__main__", (name,))
+    return name, Command(text, "stack.client", (name,))
 
 
 def _recipe(name: str, text: str) -> tuple[str, Command]:

@@ -22,11 +22,9 @@ from uuid import UUID
 import psycopg
 
 from base import ids
-from base.errors import MillraceError
 from benchmarks.faults.table import Fault, Suite
-from client import Client, Connection
+from millrace_client import AsyncClient, Client, MillraceError
 from schemas.commands import CommandState
-from schemas.proto.millrace.v1 import commands_pb2
 from stack import postgres
 from stack.config import StackConfig
 
@@ -176,12 +174,12 @@ class Caller:
             self._failure = error
 
     async def _submit_all(self) -> None:
-        connection = Connection(address=self._config.serving_address)
-        async with Client(connection, deadline_s=_DEADLINE_S) as client, asyncio.TaskGroup() as group:
+        address = self._config.serving_address
+        async with AsyncClient(address, deadline_s=_DEADLINE_S) as client, asyncio.TaskGroup() as group:
             for order in self._orders:
                 group.create_task(self._submit(client, order))
 
-    async def _submit(self, client: Client, order: Order) -> None:
+    async def _submit(self, client: AsyncClient, order: Order) -> None:
         await asyncio.sleep(max(0.0, self._fault_s + order.at_s - time.monotonic()))
         until_s = time.monotonic() + _GIVE_UP_S
         while not order.acknowledged and time.monotonic() < until_s:
@@ -202,33 +200,24 @@ class Caller:
                 await asyncio.sleep(_RETRY_S)
 
 
-async def _targets(config: StackConfig) -> list[Target]:
-    async with Client(Connection(address=config.serving_address)) as client:
-        return [
-            Target(device=tag.path.rpartition("/")[0], low=tag.eu_low, high=tag.eu_high)
-            async for tag in client.tags()
-            if tag.name == _TAG
-        ]
-
-
 def targets(config: StackConfig) -> list[Target]:
     """Every machine that takes a setpoint."""
-    return asyncio.run(_targets(config))
-
-
-async def _served(config: StackConfig, orders: Sequence[Order]) -> dict[UUID, str]:
-    found = {}
-    async with Client(Connection(address=config.serving_address), deadline_s=_DEADLINE_S) as client:
-        for one in orders:
-            command = await client.command(one.command_id)
-            state = commands_pb2.CommandState.Name(command.state).removeprefix("COMMAND_STATE_")
-            found[one.command_id] = f"{state} (provisional)" if command.provisional else state
-    return found
+    with Client(config.serving_address) as client:
+        return [
+            Target(device=tag.path.rpartition("/")[0], low=tag.eu_low, high=tag.eu_high)
+            for tag in client.tags()
+            if tag.name == _TAG and tag.eu_low is not None and tag.eu_high is not None
+        ]
 
 
 def served(config: StackConfig, orders: Sequence[Order]) -> dict[UUID, str]:
     """What callers are told of the commands."""
-    return asyncio.run(_served(config, orders))
+    found = {}
+    with Client(config.serving_address, deadline_s=_DEADLINE_S) as client:
+        for one in orders:
+            command = client.command(one.command_id)
+            found[one.command_id] = f"{command.state} (provisional)" if command.provisional else str(command.state)
+    return found
 
 
 def recorded(config: StackConfig, orders: Sequence[Order]) -> dict[UUID, str]:

@@ -5,7 +5,6 @@ One instance for the module, in the order of the file. What is counted is compar
 
 from __future__ import annotations
 
-import asyncio
 import dataclasses
 import logging
 import math
@@ -19,8 +18,8 @@ import numpy as np
 import pytest
 
 from base import ids
-from client import Client, Connection
 from connectors.kafka import client as kafka
+from millrace_client import Client
 from schemas import checksum, codec, frame, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus, Stream
@@ -72,11 +71,8 @@ def test_every_service_tells_prometheus_what_it_does(line: Line) -> None:
     eventually(lambda: serving()["millrace_serving_ready{}"], timeout_s=60, what="serving is ready")
     eventually(lambda: serving()["millrace_serving_tags{}"] == len(line.tags), timeout_s=60, what="all last values")
 
-    async def ask() -> None:
-        async with Client(Connection(address=line.config.serving_address)) as client:
-            assert [device async for device in client.devices()]
-
-    asyncio.run(ask())
+    with Client(line.config.serving_address) as client:
+        assert list(client.devices())
     calls = {
         name: value for name, value in serving().items() if name.startswith("millrace_serving_calls_total{code=OK")
     }
@@ -135,20 +131,13 @@ def test_data_arrives_fresh_in_sql_and_grpc(line: Line) -> None:
 
     eventually(lambda: age_s() < FRESH_S, timeout_s=60, what="rows younger than two seconds")
 
-    async def first_updates() -> tuple[int, int]:
-        async with Client(Connection(address=line.config.serving_address)) as client:
-            devices = [device async for device in client.devices()]
-            seen = set()
-            async with asyncio.timeout(30):
-                async for update in client.watch([devices[0].path]):
-                    seen.add(update.tag_id)
-                    if len(seen) >= 5:
-                        break
-            return len(devices), len(seen)
-
-    devices, seen = asyncio.run(first_updates())
-    assert devices == len({tag.device_id for tag in line.tags.values()})
-    assert seen >= 5
+    with Client(line.config.serving_address) as client:
+        devices = list(client.devices())
+        assert len(devices) == len({tag.device_id for tag in line.tags.values()})
+        with client.watch(devices[0].path, deadline_s=30) as updates:
+            seen: set[int] = set()
+            while len(seen) < 5:
+                seen.add(next(updates).tag_id)
 
 
 def test_clean_run_closes_against_the_journal(line: Line) -> None:
@@ -265,19 +254,13 @@ def test_command_reaches_the_machine_once_and_is_seen_in_the_telemetry(line: Lin
     setpoint = line.tag(f"{device}/speed_setpoint")
     wanted = 21.0
 
-    async def submit() -> tuple[str, dict[str, float]]:
-        async with Client(Connection(address=line.config.serving_address)) as client:
-            command_id = ids.uuid7()
-            for _ in range(2):  # the same command twice is one command
-                await client.submit(device, "write", {"speed_setpoint": wanted}, command_id=command_id)
-            async with asyncio.timeout(30):
-                async for state in client.watch_command(command_id):
-                    last = state
-            return str(last.state), dict(last.readback)
-
-    state, readback = asyncio.run(submit())
-    assert state == "5", f"not SUCCEEDED: {state}"
-    assert readback == {"speed_setpoint": wanted}
+    with Client(line.config.serving_address) as client:
+        command_id = ids.uuid7()
+        for _ in range(2):  # the same command twice is one command
+            client.submit(device, "write", {"speed_setpoint": wanted}, command_id=command_id)
+        outcome = client.outcome(command_id, deadline_s=30)
+    assert outcome.succeeded, outcome
+    assert outcome.readback == {"speed_setpoint": wanted}
     query = "SELECT count(*) FROM samples WHERE tag_id = %s AND value = %s"
     eventually(lambda: line.sql(query, setpoint.tag_id, wanted)[0][0], timeout_s=30, what="the change in the telemetry")
     name = ".".join((device.split("/")[1], device.rsplit("/", maxsplit=1)[-1]))

@@ -23,15 +23,14 @@ import trustme
 from confluent_kafka import Producer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
-from base.errors import PermissionDeniedError, UnavailableError
 from base.ids import now_us
 from base.settings import KafkaSettings
-from client import Client, Connection
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as helpers
+from millrace_client import AsyncClient, Connection, PermissionDeniedError, UnavailableError
+from millrace_client import CommandState as Seen
 from schemas import codec, definitions, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
-from schemas.proto.millrace.v1 import commands_pb2
 from serving import access
 from tests.contract import examples
 from tests.integration.polling import eventually
@@ -111,6 +110,14 @@ def _port(log: Path, process: subprocess.Popen[bytes]) -> int | None:
     return int(listening[0]["port"]) if listening else None
 
 
+def channel_of(connection: Connection) -> grpc.aio.Channel:
+    """A plain channel, for what the client does not call."""
+    credentials = connection.credentials()
+    if credentials is None:
+        return grpc.aio.insecure_channel(connection.address)
+    return grpc.aio.secure_channel(connection.address, credentials)
+
+
 async def ready(channel: grpc.aio.Channel) -> None:
     """Wait until the server says that its caches are current."""
     stub = health_pb2_grpc.HealthStub(channel)
@@ -143,8 +150,8 @@ async def test_values_reach_a_watch_within_a_second(
 ) -> None:
     publish_values(producer, 1.0, 2.0)
     with serving(tmp_path, settings) as (port, _):
-        connection = Connection(address=f"127.0.0.1:{port}")
-        async with Client(connection) as client, connection.channel() as channel:
+        connection = Connection(f"127.0.0.1:{port}")
+        async with AsyncClient(connection) as client, channel_of(connection) as channel:
             await ready(channel)
             async with aclosing(client.watch([DEVICE], max_rate_hz=100)) as updates:
                 snapshot = {update.path: update.value.value for update in [await anext(updates), await anext(updates)]}
@@ -165,11 +172,11 @@ async def test_a_command_goes_out_and_its_states_come_back(
     tmp_path: Path, settings: KafkaSettings, producer: Producer
 ) -> None:
     with serving(tmp_path, settings) as (port, _):
-        connection = Connection(address=f"127.0.0.1:{port}")
-        async with Client(connection) as client, connection.channel() as channel:
+        connection = Connection(f"127.0.0.1:{port}")
+        async with AsyncClient(connection) as client, channel_of(connection) as channel:
             await ready(channel)
             command = await client.submit(DEVICE, "write", {"speed_setpoint": 42.5})
-            command_id = UUID(command.command_id)
+            command_id = command.command_id
             request = await asyncio.to_thread(request_on_the_topic, settings, command_id)
             assert request is not None
             assert (request.parameters, request.gateway_id) == ({"speed_setpoint": 42.5}, "gw-servingtest-1")
@@ -187,12 +194,12 @@ async def test_a_command_goes_out_and_its_states_come_back(
                     helpers.send, producer, topics.ACKS.for_site(SITE), [(str(command_id).encode(), ack.encode())]
                 )
                 pushed = await anext(states)
-                assert (pushed.state, pushed.provisional) == (commands_pb2.COMMAND_STATE_SUCCEEDED, True)
+                assert (pushed.state, pushed.provisional) == (Seen.SUCCEEDED, True)
                 final = state_of(request, CommandState.SUCCEEDED, 4, readback={"speed_setpoint": 42.5})
                 await asyncio.to_thread(helpers.send, producer, topics.STATES.name, [final])
                 rest = [state async for state in states]
                 assert (rest[-1].state, rest[-1].provisional, rest[-1].version) == (
-                    commands_pb2.COMMAND_STATE_SUCCEEDED,
+                    Seen.SUCCEEDED,
                     False,
                     4,
                 )
@@ -202,8 +209,8 @@ async def test_a_restarted_server_knows_commands_and_their_ids(tmp_path: Path, s
     ids = []
     for _ in range(2):
         with serving(tmp_path, settings) as (port, _process):
-            connection = Connection(address=f"127.0.0.1:{port}")
-            async with Client(connection) as client, connection.channel() as channel:
+            connection = Connection(f"127.0.0.1:{port}")
+            async with AsyncClient(connection) as client, channel_of(connection) as channel:
                 await ready(channel)
                 command = await client.submit(
                     DEVICE, "write", {"speed_setpoint": 30.0}, command_id=UUID(int=(7 << 76) | (2 << 62) | os.getpid())
@@ -216,8 +223,12 @@ async def test_a_reader_that_does_not_read_delays_nobody(
     tmp_path: Path, settings: KafkaSettings, producer: Producer
 ) -> None:
     with serving(tmp_path, settings) as (port, _):
-        connection = Connection(address=f"127.0.0.1:{port}")
-        async with Client(connection) as stuck, Client(connection) as client, connection.channel() as channel:
+        connection = Connection(f"127.0.0.1:{port}")
+        async with (
+            AsyncClient(connection) as stuck,
+            AsyncClient(connection) as client,
+            channel_of(connection) as channel,
+        ):
             await ready(channel)
             asleep = [stuck.watch([DEVICE], max_rate_hz=100) for _ in range(20)]
             await asyncio.to_thread(publish_values, producer, 0.0, 0.0)
@@ -261,28 +272,28 @@ async def test_tls_with_client_certificates_and_tokens(tmp_path: Path, settings:
     extra = f'tokens = "{tokens}"\ntls = {{cert = "{files["server"]}", key = "{files["server_key"]}", client_ca = "{files["ca"]}"}}'
     with serving(tmp_path, settings, listen="0.0.0.0:0", extra=extra) as (port, _):
         right = Connection(
-            address=f"127.0.0.1:{port}",
+            f"127.0.0.1:{port}",
             ca=files["ca"],
             cert=files["analyst"],
             key=files["analyst_key"],
             token="secret",
         )
-        async with Client(right) as client, right.channel() as channel:
+        async with AsyncClient(right) as client, channel_of(right) as channel:
             await ready(channel)
             assert (await client.tag(f"{DEVICE}/temperature")).tag_id == TAG_ID
             with pytest.raises(PermissionDeniedError, match="ann may not command"):
                 await client.submit(DEVICE, "write", {"speed_setpoint": 31.0})
-        async with Client(dataclasses.replace(right, token="wrong")) as client:
+        async with AsyncClient(dataclasses.replace(right, token="wrong")) as client:
             with pytest.raises(PermissionDeniedError, match="token is not known"):
                 await client.tag(TAG_ID)
         wrong = [
-            Connection(address=right.address),
+            Connection(right.address),
             dataclasses.replace(right, cert="", key=""),
             dataclasses.replace(right, cert=files["stranger"], key=files["stranger_key"]),
             dataclasses.replace(right, ca=files["other_ca"]),
         ]
         for connection in wrong:
-            async with Client(connection, deadline_s=3) as client:
+            async with AsyncClient(connection, deadline_s=3) as client:
                 with pytest.raises(UnavailableError):
                     await client.tag(TAG_ID)
 

@@ -1,4 +1,4 @@
-"""A real gRPC server on a free port, fed by hand: what the serving and client tests share."""
+"""A real gRPC server on a free port, fed by hand: what the tests of serving and of the client share."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ import numpy as np
 from base.errors import MillraceError
 from base.ids import now_us
 from base.settings import KafkaSettings
-from client import Client, Connection
+from millrace_client import AsyncClient, Connection
 from schemas import codec, definitions
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import DataType, TagDefinition
@@ -96,7 +96,7 @@ class Served:
 
     server: Server
     requests: RequestList
-    client: Client
+    client: AsyncClient
 
     @property
     def address(self) -> str:
@@ -136,9 +136,15 @@ class Served:
 
 @asynccontextmanager
 async def served(
-    *, ready: bool = True, name: str = "", limits: LimitSettings | None = None, **settings: Any
+    *,
+    ready: bool = True,
+    name: str = "",
+    limits: LimitSettings | None = None,
+    ca: str = "",
+    token: str = "",
+    **settings: Any,
 ) -> AsyncIterator[Served]:
-    """A server with three presses, and a client of it; both end with the block."""
+    """A server with three presses, and a client of it, called `name`; both end with the block. `ca` and `token` are the client's."""
     config = ServingConfig(
         listen="127.0.0.1:0",
         kafka=KafkaSettings(bootstrap_servers="unused"),
@@ -148,7 +154,8 @@ async def served(
     requests = RequestList()
     server = build(config, requests)
     await server.start()
-    async with Client(Connection(address=f"127.0.0.1:{server.port}", name=name), deadline_s=5.0) as client:
+    connection = Connection(f"127.0.0.1:{server.port}", name=name, ca=ca, token=token)
+    async with AsyncClient(connection, deadline_s=5.0) as client:
         running = Served(server, requests, client)
         running.know(presses())
         if ready:
@@ -157,7 +164,7 @@ async def served(
         try:
             yield running
         finally:
-            await server.stop()
+            await running.server.stop()  # a test may have put another in its place
 
 
 def state_stub(channel: grpc.aio.Channel) -> Any:

@@ -44,7 +44,17 @@ def test_help_imports_no_program() -> None:
     code = "import sys\nfrom cli.__main__ import main\ntry:\n main(['--help'])\nexcept SystemExit: pass\nprint(*sys.modules)"
     shown = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True).stdout
     assert shown.startswith(help_text())
-    ours = {"base", "stack", "connectors", "historian", "registry", "simulator", "client", "benchmarks", "detect"}
+    ours = {
+        "base",
+        "stack",
+        "connectors",
+        "historian",
+        "registry",
+        "simulator",
+        "millrace_client",
+        "benchmarks",
+        "detect",
+    }
     assert not ours & {name.split(".")[0] for name in shown.splitlines()[-1].split()}
 
 

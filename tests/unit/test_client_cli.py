@@ -8,7 +8,8 @@ import re
 
 import pytest
 
-from client import cli
+from millrace_client import cli
+from millrace_client.cli import commands
 from schemas.commands import CommandState
 from tests.contract import examples
 from tests.unit.served import LINE, Served, batch, eventually, served
@@ -95,7 +96,7 @@ async def test_a_command_need_not_be_waited_for(capsys: pytest.CaptureFixture[st
         command = json.loads(capsys.readouterr().out)
         assert (command["command_id"], command["state"], command["submitted_by"]) == (
             str(examples.COMMAND),
-            "COMMAND_STATE_PENDING_APPROVAL",
+            "PENDING_APPROVAL",
             "local:ann",
         )
         assert await run(running, "approve", str(examples.COMMAND), "--as", "bob") == 0
@@ -128,4 +129,4 @@ def test_a_server_that_is_not_there_is_named(capsys: pytest.CaptureFixture[str])
     [("a=1.5", ("a", 1.5)), ("a=true", ("a", 1.0)), ("a=OFF", ("a", 0.0)), ("a=-2e3", ("a", -2000.0))],
 )
 def test_parameters_are_numbers_or_truths(text: str, expected: tuple[str, float]) -> None:
-    assert cli._parameter(text) == expected
+    assert commands._parameter(text) == expected

@@ -10,16 +10,23 @@ import time
 from contextlib import aclosing
 from pathlib import Path
 from typing import Any
-from uuid import UUID
 
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2
 
-from base.errors import ConfigError, NotFoundError, PermissionDeniedError, PreconditionError, UnavailableError
+from base.errors import ConfigError, UnavailableError
 from base.settings import KafkaSettings
-from client import Client, Connection
+from millrace_client import (
+    AnomalyPhase,
+    AsyncClient,
+    Connection,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+    Quality,
+)
 from schemas.commands import CommandState
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from serving import access
@@ -73,14 +80,15 @@ async def test_a_device_shows_its_tags_with_values_and_their_age() -> None:
         device = await running.client.device(f"{LINE}/press00")
         tags = {tag.name: tag for tag in device.tags}
         last = tags["temperature"].last
+        assert last is not None
         assert (last.value, last.time_us, last.quality, last.quality_code) == (
             71.25,
             at_us,
-            state_pb2.QUALITY_UNCERTAIN,
+            Quality.UNCERTAIN,
             0x4090,
         )
         assert 60_000_000 <= last.age_us < 70_000_000
-        assert not tags["speed_setpoint"].HasField("last")
+        assert tags["speed_setpoint"].last is None
         assert (await running.client.device(10)).path == device.path
         assert (await running.client.tag(100)).unit == "Cel"
 
@@ -164,10 +172,10 @@ async def test_anomalies_carry_paths_and_can_be_narrowed() -> None:
             found = await anext(steps)
             assert found.device_path == f"{LINE}/press01"
             assert found.contributors[0].path == f"{LINE}/press01/temperature"
-            assert not found.HasField("end_us")
+            assert found.end_us is None
             running.server.episodes.apply(anomaly | {"revision": 4, "phase": "CLOSE", "end_us": 99})
             found = await anext(steps)
-            assert (found.phase, found.end_us) == (state_pb2.ANOMALY_PHASE_CLOSE, 99)
+            assert (found.phase, found.end_us) == (AnomalyPhase.CLOSE, 99)
 
 
 # --- commands --------------------------------------------------------------------------------------------------------
@@ -185,7 +193,7 @@ async def test_a_command_is_returned_once_it_is_durable() -> None:
             {"speed_setpoint": 12.5},
         )
         assert request.expires_us - request.submitted_us == 30_000_000
-        assert (command.state, command.provisional, command.version) == (commands_pb2.COMMAND_STATE_ACCEPTED, True, 0)
+        assert (command.state, command.provisional, command.version) == ("ACCEPTED", True, 0)
         assert command.device_path == f"{LINE}/press01"
 
 
@@ -193,17 +201,17 @@ async def test_the_same_id_is_the_same_command_and_never_another() -> None:
     async with served() as running:
         device = f"{LINE}/press01"
         first = await running.client.submit(device, "write", {"speed_setpoint": 1.0})
-        command_id = UUID(first.command_id)
+        command_id = first.command_id
         again = await asyncio.gather(
             *(running.client.submit(device, "write", {"speed_setpoint": 1.0}, command_id=command_id) for _ in range(3))
         )
         assert {one.command_id for one in again} == {first.command_id}
         assert len(running.requests.records) == 1
-        stub = command_stub(running.client._channel)
         other = commands_pb2.SubmitCommandRequest(
-            command_id=first.command_id, path=device, name="write", parameters={"speed_setpoint": 2.0}
+            command_id=str(command_id), path=device, name="write", parameters={"speed_setpoint": 2.0}
         )
-        error = await failure(stub.SubmitCommand(other))
+        async with grpc.aio.insecure_channel(running.address) as channel:
+            error = await failure(command_stub(channel).SubmitCommand(other))
         assert error.code() is grpc.StatusCode.ALREADY_EXISTS
         assert "other parameters" in (error.details() or "")
 
@@ -226,9 +234,9 @@ async def test_two_submits_of_one_new_id_at_once_write_it_once() -> None:
 
 
 async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembered() -> None:
-    async with served() as running:
+    async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         running.requests.failure = UnavailableError("the broker is away")
-        stub = command_stub(running.client._channel)
+        stub = command_stub(channel)
         request = commands_pb2.SubmitCommandRequest(command_id=str(examples.COMMAND), device_id=11, name="start")
         error = await failure(stub.SubmitCommand(request))
         assert (error.code(), error.details()) == (grpc.StatusCode.UNAVAILABLE, "the broker is away")
@@ -257,8 +265,8 @@ async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembere
 async def test_a_command_that_cannot_be_right_is_refused_by_name(
     name: str, parameters: dict[str, float], complaint: str
 ) -> None:
-    async with served() as running:
-        stub = command_stub(running.client._channel)
+    async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
+        stub = command_stub(channel)
         error = await failure(
             stub.SubmitCommand(commands_pb2.SubmitCommandRequest(device_id=11, name=name, parameters=parameters))
         )
@@ -277,24 +285,19 @@ async def test_a_watched_command_ends_with_the_outcome_of_the_record() -> None:
         seen.append((await anext(states)).state)
         running.record(request, CommandState.SUCCEEDED, 3, readback={"packml_command": 2.0})
         rest = [state async for state in states]
-        assert [*seen, *(state.state for state in rest)] == [
-            commands_pb2.COMMAND_STATE_ACCEPTED,
-            commands_pb2.COMMAND_STATE_EXECUTING,
-            commands_pb2.COMMAND_STATE_SUCCEEDED,
-        ]
+        assert [str(state) for state in [*seen, *(one.state for one in rest)]] == ["ACCEPTED", "EXECUTING", "SUCCEEDED"]
         assert dict(rest[-1].readback) == {"packml_command": 2.0}
-        assert (await running.client.command(UUID(command.command_id))).version == 3
+        assert (await running.client.command(command)).version == 3
 
 
 async def test_approval_is_somebody_elses() -> None:
-    async with served(name="ann") as running, Client(Connection(address=running.address, name="bob")) as bob:
+    async with served(name="ann") as running, AsyncClient(Connection(running.address, name="bob")) as bob:
         command = await running.client.submit(11, "start", requires_approval=True)
-        command_id = UUID(command.command_id)
-        assert command.state == commands_pb2.COMMAND_STATE_PENDING_APPROVAL
+        assert command.state == "PENDING_APPROVAL"
         assert command.submitted_by == "local:ann"
         with pytest.raises(PermissionDeniedError, match="somebody else has to approve"):
-            await running.client.approve(command_id)
-        await bob.approve(command_id, "looks right")
+            await running.client.approve(command)
+        await bob.approve(command, "looks right")
         name, control = running.requests.decoded[-1]
         assert (name, control["action"], control["by"], control["reason"]) == (
             "CommandControl",
@@ -305,7 +308,7 @@ async def test_approval_is_somebody_elses() -> None:
         assert running.requests.records[0][:2] == running.requests.records[1][:2]
         other = await running.client.submit(11, "stop")
         with pytest.raises(PreconditionError, match="does not wait for approval"):
-            await bob.approve(UUID(other.command_id))
+            await bob.approve(other)
 
 
 async def test_only_what_was_not_carried_out_can_be_cancelled() -> None:

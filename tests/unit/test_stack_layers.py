@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import subprocess
 import sys
+from collections.abc import Iterable
 from pathlib import Path
 
 import pytest
@@ -22,9 +23,10 @@ ALLOWED = {
     "simulator": {"base", "schemas", "connectors", "registry"},
     "jobs": {"base", "schemas", "stages", "connectors", "historian"},
     "serving": {"base", "schemas", "stages", "connectors"},
-    "client": {"base", "schemas"},
+    # A distribution of its own, which knows nothing of the rest.
+    "millrace_client": set(),
     "detect": {"base", "schemas", "stages"},
-    "stack": {"base", "schemas", "connectors", "registry", "historian"},
+    "stack": {"base", "schemas", "connectors", "registry", "historian", "millrace_client"},
     # The front door names the programs of all packages, and imports one to run it.
     "cli": set(),
 }
@@ -39,8 +41,15 @@ INSIDE = {
     # Of the protocols the simulator uses what is on the wire.
     "simulator": {"connectors.sparkplug.payload", "connectors.sparkplug.names"},
 }
-# Pure stream logic: third-party packages that stages may use.
+FOLDERS = {"millrace_client": ROOT / "client" / "src" / "millrace_client"}
+# Third-party packages: what pure stream logic may use, and what a user of the client gets with it (rich with its command line).
 STAGES_LIBRARIES = {"numpy", "river"}
+CLIENT_LIBRARIES = {"google", "grpc", "rich"}
+
+
+def sources(package: str) -> Iterable[Path]:
+    """Modules of a package."""
+    return FOLDERS.get(package, ROOT / package).rglob("*.py")
 
 
 def modules_of(path: Path) -> set[str]:
@@ -64,7 +73,7 @@ def imports_of(path: Path) -> set[str]:
 
 @pytest.mark.parametrize("package", sorted(ALLOWED))
 def test_package_imports_only_what_lies_below_it(package: str) -> None:
-    for path in (ROOT / package).rglob("*.py"):
+    for path in sources(package):
         forbidden = (imports_of(path) & OURS) - ALLOWED[package] - {package}
         assert not forbidden, f"{path.relative_to(ROOT)} imports {forbidden}"
 
@@ -83,15 +92,21 @@ def test_stages_use_no_library_but_their_own_two() -> None:
         assert not foreign, f"{path.relative_to(ROOT)} imports {foreign}"
 
 
+def test_the_client_uses_no_library_but_those_it_declares() -> None:
+    for path in sources("millrace_client"):
+        used = imports_of(path) - sys.stdlib_module_names - {"millrace_client"}
+        assert not (foreign := {name for name in used if not name.startswith("_")} - CLIENT_LIBRARIES), (path, foreign)
+
+
 def test_only_jobs_import_pyflink() -> None:
     for package in OURS - {"jobs", "benchmarks"}:
-        for path in (ROOT / package).rglob("*.py"):
+        for path in sources(package):
             assert "pyflink" not in imports_of(path), path.relative_to(ROOT)
 
 
 def test_every_package_has_a_rule() -> None:
     packages = {path.parent.name for path in ROOT.glob("*/__init__.py")} - {"tests"}
-    assert packages == OURS
+    assert packages | set(FOLDERS) == OURS
 
 
 @pytest.mark.parametrize("module", ["registry.plant_file", "registry.plant", "simulator.plant", "stack.plant"])

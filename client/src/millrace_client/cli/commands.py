@@ -1,35 +1,40 @@
-"""Command line of the client: `python -m client watch|tags|devices|anomalies|command|get|cancel|approve`.
+"""The verbs: `millrace-client watch|tags|devices|anomalies|command|get|cancel|approve`.
 
 Exit codes: 0 done, and for a command: SUCCEEDED; 1 the command ended otherwise, or a check failed; 2 wrong arguments; 3
 the server or a right is missing; 4 no outcome in time. Errors go to standard error and name cause and fix. `--json`
-prints one message a line.
+prints one result a line.
 """
 
 from __future__ import annotations
 
 import argparse
-import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Sequence
-from contextlib import aclosing
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from uuid import UUID
 
 from rich.live import Live
 from rich.text import Text
 
-from base.errors import ConfigError, InvalidRequestError, MillraceError, NotFoundError
-from client import render
-from client.address import local_connection
-from client.client import Client, is_final
-from client.find import find_device, find_paths
-from schemas.proto.millrace.v1 import commands_pb2, state_pb2
+from millrace_client.cli import render
+from millrace_client.cli.find import find_device, find_paths
+from millrace_client.client import Client
+from millrace_client.connection import Connection
+from millrace_client.errors import (
+    ConfigError,
+    DeadlineExceededError,
+    InvalidRequestError,
+    MillraceError,
+    NotFoundError,
+)
+from millrace_client.results import Command, TagUpdate
 
 _OK, _FAILED, _USAGE, _UNAVAILABLE, _NO_OUTCOME = range(5)
 _WAIT_BEYOND_EXPIRY_S = 30.0
 
 
-async def _devices(client: Client, args: argparse.Namespace) -> int:
-    found = [device async for device in client.devices(args.prefix)]
+def _devices(client: Client, args: argparse.Namespace) -> int:
+    found = list(client.devices(args.prefix))
     if args.json:
         for device in found:
             print(render.as_json(device))
@@ -38,9 +43,9 @@ async def _devices(client: Client, args: argparse.Namespace) -> int:
     return _OK if found else _nothing(args.prefix)
 
 
-async def _tags(client: Client, args: argparse.Namespace) -> int:
-    paths = await find_paths(client, args.paths)
-    found = [tag for path in paths or [""] async for tag in client.tags(path)]
+def _tags(client: Client, args: argparse.Namespace) -> int:
+    paths = find_paths(client, args.paths)
+    found = [tag for path in paths or [""] for tag in client.tags(path)]
     if args.json:
         for tag in found:
             print(render.as_json(tag))
@@ -49,47 +54,34 @@ async def _tags(client: Client, args: argparse.Namespace) -> int:
     return _OK if found else _nothing(" ".join(args.paths))
 
 
-async def _watch(client: Client, args: argparse.Namespace) -> int:
-    paths = await find_paths(client, args.paths)
+def _watch(client: Client, args: argparse.Namespace) -> int:
+    paths = find_paths(client, args.paths)
     out = render.console()
     units: dict[int, str] = {}
     if not args.json:
-        async for tag in _tags_under(client, paths):
-            units[tag.tag_id] = "" if tag.unit == "1" else tag.unit
-    latest: dict[str, state_pb2.TagUpdate] = {}
+        units = {tag.tag_id: "" if tag.unit == "1" else tag.unit for path in paths or [""] for tag in client.tags(path)}
+    latest: dict[str, TagUpdate] = {}
     left = args.count
     live = Live(console=out, refresh_per_second=8) if out.is_terminal and not args.json and not args.count else None
-    async with aclosing(client.watch(paths, max_rate_hz=args.rate)) as updates:
-        if live:
-            live.start()
-        try:
-            async for update in updates:
-                if live:
-                    latest[update.path] = update
-                    live.update(render.updates_table(latest, units, rows=max(1, out.height - 3)))
-                elif args.json:
-                    print(render.as_json(update), flush=True)
-                else:
-                    out.print(render.update_line(update, units.get(update.tag_id, "")))
-                left -= 1
-                if left == 0:
-                    break
-        finally:
+    with client.watch(paths, max_rate_hz=args.rate) as updates, live or nullcontext():
+        for update in updates:
             if live:
-                live.stop()
+                latest[update.path] = update
+                live.update(render.updates_table(latest, units, rows=max(1, out.height - 3)))
+            elif args.json:
+                print(render.as_json(update), flush=True)
+            else:
+                out.print(render.update_line(update, units.get(update.tag_id, "")))
+            left -= 1
+            if left == 0:
+                break
     return _OK
 
 
-async def _tags_under(client: Client, paths: list[str]) -> AsyncGenerator[state_pb2.Tag, None]:
-    for path in paths or [""]:
-        async for tag in client.tags(path):
-            yield tag
-
-
-async def _anomalies(client: Client, args: argparse.Namespace) -> int:
+def _anomalies(client: Client, args: argparse.Namespace) -> int:
     out, left = render.console(), args.count
-    async with aclosing(client.anomalies(args.prefix)) as steps:
-        async for step in steps:
+    with client.anomalies(args.prefix) as steps:
+        for step in steps:
             if args.json:
                 print(render.as_json(step), flush=True)
             else:
@@ -100,10 +92,9 @@ async def _anomalies(client: Client, args: argparse.Namespace) -> int:
     return _OK
 
 
-async def _command(client: Client, args: argparse.Namespace) -> int:
-    device = await find_device(client, args.device)
-    command = await client.submit(
-        device,
+def _command(client: Client, args: argparse.Namespace) -> int:
+    command = client.submit(
+        find_device(client, args.device),
         args.name,
         dict(args.parameters),
         command_id=args.id,
@@ -116,45 +107,45 @@ async def _command(client: Client, args: argparse.Namespace) -> int:
         _show(command, args)
         return _OK
     left_s = (command.expires_us - command.submitted_us) / 1e6 + _WAIT_BEYOND_EXPIRY_S
-    return await _until_outcome(client, UUID(command.command_id), args, left_s)
+    return _until_outcome(client, command, args, left_s)
 
 
-async def _until_outcome(client: Client, command_id: UUID, args: argparse.Namespace, left_s: float) -> int:
+def _until_outcome(client: Client, command: Command, args: argparse.Namespace, left_s: float) -> int:
+    shown: Text | None = None
     try:
-        async with asyncio.timeout(left_s), aclosing(client.watch_command(command_id)) as states:
-            shown: Text | None = None
-            async for command in states:
+        with client.watch_command(command, deadline_s=left_s) as states:
+            for state in states:
                 # The record catches up with what was shown ahead of it: people need that only when it says something new.
-                line = render.command_line(command)
+                line = render.command_line(state)
                 if args.json or line != shown:
-                    _show(command, args)
+                    _show(state, args)
                 shown = line
-                if is_final(command):
-                    return _OK if command.state == commands_pb2.COMMAND_STATE_SUCCEEDED else _FAILED
-    except TimeoutError:
-        _complain(f"no outcome within {left_s:.0f} s; the command goes on: python -m client get {command_id}")
+                if state.final:
+                    return _OK if state.succeeded else _FAILED
+    except DeadlineExceededError:
+        _complain(f"no outcome within {left_s:.0f} s; the command goes on: see `get {command.command_id}`")
     return _NO_OUTCOME
 
 
-async def _get(client: Client, args: argparse.Namespace) -> int:
-    command = await client.command(args.id)
+def _get(client: Client, args: argparse.Namespace) -> int:
+    command = client.command(args.id)
     if not args.json:
         render.console().print(render.command_head(command))
     _show(command, args)
     return _OK
 
 
-async def _cancel(client: Client, args: argparse.Namespace) -> int:
-    _show(await client.cancel(args.id, args.reason), args)
+def _cancel(client: Client, args: argparse.Namespace) -> int:
+    _show(client.cancel(args.id, args.reason), args)
     return _OK
 
 
-async def _approve(client: Client, args: argparse.Namespace) -> int:
-    _show(await client.approve(args.id, args.reason), args)
+def _approve(client: Client, args: argparse.Namespace) -> int:
+    _show(client.approve(args.id, args.reason), args)
     return _OK
 
 
-def _show(command: commands_pb2.Command, args: argparse.Namespace) -> None:
+def _show(command: Command, args: argparse.Namespace) -> None:
     if args.json:
         print(render.as_json(command), flush=True)
     else:
@@ -167,7 +158,7 @@ def _nothing(what: str) -> int:
 
 
 def _complain(text: str) -> None:
-    print(f"millrace: {text}", file=sys.stderr)
+    print(f"millrace-client: {text}", file=sys.stderr)
 
 
 def _parameter(text: str) -> tuple[str, float]:
@@ -182,24 +173,25 @@ def _parameter(text: str) -> tuple[str, float]:
         raise argparse.ArgumentTypeError(msg) from None
 
 
-def parser() -> argparse.ArgumentParser:
-    """Arguments of the program."""
+def parser(prog: str = "millrace-client") -> argparse.ArgumentParser:
+    """Arguments of the program, under the name by which it was called."""
     shared = argparse.ArgumentParser(add_help=False)
     shared.add_argument("--json", action="store_true", help="one JSON object a line")
-    shared.add_argument("--address", default="", help="host:port (default: MILLRACE_GRPC, then the local stack)")
+    shared.add_argument("--address", default="", help="host:port (default: MILLRACE_GRPC)")
     shared.add_argument(
         "--ca", default="", help="server's CA in PEM; its presence means TLS (default: MILLRACE_GRPC_CA)"
     )
+    shared.add_argument("--tls", action="store_true", default=None, help="TLS, trusting well-known CAs")
     shared.add_argument("--cert", default="", help="own certificate in PEM (default: MILLRACE_GRPC_CERT)")
     shared.add_argument("--key", default="", help="own key in PEM (default: MILLRACE_GRPC_KEY)")
     shared.add_argument("--as", dest="as_name", default="", help="name of the caller, on a server without tokens")
-    shared.add_argument("--deadline-s", type=float, default=10.0, help="deadline of each call (default 10)")
-    made = argparse.ArgumentParser(prog="millrace", description="State and commands of the plant.")
+    shared.add_argument(
+        "--deadline-s", type=float, default=10.0, help="deadline of each call, retries included (default 10)"
+    )
+    made = argparse.ArgumentParser(prog=prog, description="State and commands of the plant.")
     verbs = made.add_subparsers(required=True, metavar="VERB")
 
-    def verb(
-        name: str, run: Callable[[Client, argparse.Namespace], Awaitable[int]], text: str
-    ) -> argparse.ArgumentParser:
+    def verb(name: str, run: Callable[[Client, argparse.Namespace], int], text: str) -> argparse.ArgumentParser:
         found = verbs.add_parser(name, parents=[shared], help=text, description=text)
         found.set_defaults(run=run)
         return found
@@ -240,17 +232,15 @@ def parser() -> argparse.ArgumentParser:
     return made
 
 
-async def _run(args: argparse.Namespace) -> int:
-    connection = local_connection(address=args.address, ca=args.ca, cert=args.cert, key=args.key, name=args.as_name)
-    async with Client(connection, deadline_s=args.deadline_s) as client:
-        return int(await args.run(client, args))
-
-
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: Sequence[str] | None = None, *, prog: str = "millrace-client") -> int:
     """Run one verb; the exit code says how it went."""
-    args = parser().parse_args(argv)
+    args = parser(prog).parse_args(argv)
     try:
-        return asyncio.run(_run(args))
+        connection = Connection.from_environment(
+            address=args.address, tls=args.tls, ca=args.ca, cert=args.cert, key=args.key, name=args.as_name
+        )
+        with Client(connection, deadline_s=args.deadline_s) as client:
+            return int(args.run(client, args))
     except (InvalidRequestError, NotFoundError, ConfigError) as error:
         _complain(str(error))
         return _USAGE

@@ -1,33 +1,50 @@
-"""Protobuf messages as text for a terminal and as JSON for programs."""
+"""Results as text for a terminal and as JSON for programs."""
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import math
-from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
 
-from google.protobuf.json_format import MessageToDict
-from google.protobuf.message import Message
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from schemas.proto.millrace.v1 import commands_pb2, state_pb2
+from millrace_client.results import Anomaly, Command, CommandState, Device, Quality, Tag, TagUpdate, Value, utc
 
-_QUALITY_STYLE = {state_pb2.QUALITY_GOOD: "green", state_pb2.QUALITY_UNCERTAIN: "yellow", state_pb2.QUALITY_BAD: "red"}
-_STATE_STYLE = {"SUCCEEDED": "green", "FAILED": "red", "REJECTED": "red", "EXPIRED": "yellow", "UNKNOWN": "magenta"}
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
+
+_QUALITY_STYLE = {Quality.GOOD: "green", Quality.UNCERTAIN: "yellow", Quality.BAD: "red"}
+_STATE_STYLE = {
+    CommandState.SUCCEEDED: "green",
+    CommandState.FAILED: "red",
+    CommandState.REJECTED: "red",
+    CommandState.EXPIRED: "yellow",
+    CommandState.UNKNOWN: "magenta",
+}
+_PHASE_STYLE = {"OPEN": "bold red", "UPDATE": "yellow", "CLOSE": "green"}
 
 
-def as_json(message: Message) -> str:
-    """One line with the field names of the .proto files. Integers of 64 bits are strings, as in all JSON of protobuf."""
-    return json.dumps(
-        MessageToDict(message, preserving_proto_field_name=True, always_print_fields_with_no_presence=True)
-    )
+def as_json(result: DataclassInstance) -> str:
+    """One line with the names of the result's fields. What JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
+    return json.dumps(_plain(dataclasses.asdict(result)), allow_nan=False, default=str)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
+    if isinstance(value, float) and not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "Infinity" if value > 0 else "-Infinity"
+    return value
 
 
 def time_text(time_us: int) -> str:
     """UTC with milliseconds."""
-    return datetime.fromtimestamp(time_us / 1e6, UTC).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
+    return utc(time_us).strftime("%Y-%m-%d %H:%M:%S.%f")[:-3] + "Z"
 
 
 def age_text(age_us: int) -> str:
@@ -44,14 +61,14 @@ def number(value: float) -> str:
     return f"{value:.7g}" if math.isfinite(value) else str(value)
 
 
-def quality_text(value: state_pb2.Value) -> Text:
+def quality_text(value: Value) -> Text:
     """Name, with the sub-code when it says more."""
-    name = state_pb2.Quality.Name(value.quality).removeprefix("QUALITY_").lower()
+    name = value.quality.lower()
     code = f" 0x{value.quality_code:04X}" if value.quality_code & 0x3FFF else ""
     return Text(name + code, style=_QUALITY_STYLE.get(value.quality, ""))
 
 
-def devices_table(devices: list[state_pb2.Device]) -> Table:
+def devices_table(devices: list[Device]) -> Table:
     """Devices."""
     table = Table("id", "path", "class", "gateway", box=None, header_style="bold")
     for device in devices:
@@ -59,14 +76,14 @@ def devices_table(devices: list[state_pb2.Device]) -> Table:
     return table
 
 
-def tags_table(tags: list[state_pb2.Tag]) -> Table:
+def tags_table(tags: list[Tag]) -> Table:
     """Tags with their last values."""
     table = Table("id", "path", box=None, header_style="bold")
     table.add_column("value", justify="right")
     for name in ("unit", "quality", "age", "", "description"):
         table.add_column(name)
     for tag in tags:
-        last = tag.last if tag.HasField("last") else None
+        last = tag.last
         table.add_row(
             str(tag.tag_id),
             tag.path,
@@ -80,7 +97,7 @@ def tags_table(tags: list[state_pb2.Tag]) -> Table:
     return table
 
 
-def updates_table(updates: dict[str, state_pb2.TagUpdate], units: dict[int, str], *, rows: int) -> Table:
+def updates_table(updates: dict[str, TagUpdate], units: dict[int, str], *, rows: int) -> Table:
     """Live values, by path; at most `rows`."""
     table = Table("path", box=None, header_style="bold")
     table.add_column("value", justify="right")
@@ -98,7 +115,7 @@ def updates_table(updates: dict[str, state_pb2.TagUpdate], units: dict[int, str]
     return table
 
 
-def update_line(update: state_pb2.TagUpdate, unit: str) -> Text:
+def update_line(update: TagUpdate, unit: str) -> Text:
     """One change."""
     value = update.value
     return Text.assemble(
@@ -113,31 +130,28 @@ def update_line(update: state_pb2.TagUpdate, unit: str) -> Text:
     )
 
 
-def anomaly_lines(anomaly: state_pb2.Anomaly) -> Text:
+def anomaly_lines(anomaly: Anomaly) -> Text:
     """One step of an episode, and who contributed."""
-    phase = state_pb2.AnomalyPhase.Name(anomaly.phase).removeprefix("ANOMALY_PHASE_")
-    style = {"OPEN": "bold red", "UPDATE": "yellow", "CLOSE": "green"}.get(phase, "")
-    until = f" to {time_text(anomaly.end_us)}" if anomaly.HasField("end_us") else ""
+    until = "" if anomaly.end_us is None else f" to {time_text(anomaly.end_us)}"
     scores = f"score {anomaly.score:.2f}, peak {anomaly.peak_score:.2f}, threshold {anomaly.threshold:.2f}"
     text = Text.assemble(
-        (f"{phase:6}", style),
+        (f"{anomaly.phase:6}", _PHASE_STYLE.get(anomaly.phase, "")),
         f"  {anomaly.device_path or anomaly.device_id}  since {time_text(anomaly.start_us)}{until}  {scores}",
     )
     for part in anomaly.contributors:
-        low = number(part.expected_low) if part.HasField("expected_low") else "..."
-        high = number(part.expected_high) if part.HasField("expected_high") else "..."
+        low = "..." if part.expected_low is None else number(part.expected_low)
+        high = "..." if part.expected_high is None else number(part.expected_high)
         name = part.path.rpartition("/")[2] or str(part.tag_id)
         text.append(f"\n          {name} is {number(part.value)}, expected {low} to {high} (weight {part.score:.2f})")
     return text
 
 
-def command_line(command: commands_pb2.Command) -> Text:
+def command_line(command: Command) -> Text:
     """One state of a command."""
-    state = commands_pb2.CommandState.Name(command.state).removeprefix("COMMAND_STATE_")
     parts: list[str | tuple[str, str]] = [
         time_text(command.updated_us),
         "  ",
-        (state, f"bold {_STATE_STYLE.get(state, '')}".strip()),
+        (command.state, f"bold {_STATE_STYLE.get(command.state, '')}".strip()),
     ]
     if command.provisional:
         parts.append(("  provisional", "dim"))
@@ -150,12 +164,12 @@ def command_line(command: commands_pb2.Command) -> Text:
     return Text.assemble(*parts)
 
 
-def command_head(command: commands_pb2.Command) -> Text:
+def command_head(command: Command) -> Text:
     """What a command is."""
     given = " ".join(f"{name}={number(value)}" for name, value in sorted(command.parameters.items()))
     by = f"by {command.submitted_by}, expires {time_text(command.expires_us)}"
     return Text.assemble(
-        (command.command_id, "bold"), f"  {command.name} {given}".rstrip(), f" on {command.device_path}  ({by})"
+        (str(command.command_id), "bold"), f"  {command.name} {given}".rstrip(), f" on {command.device_path}  ({by})"
     )
 
 

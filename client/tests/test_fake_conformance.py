@@ -1,0 +1,86 @@
+"""The fake plant, held to the conformance suite; nothing but the client is needed for it."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Collection
+from typing import Any
+from uuid import UUID
+
+import pytest
+
+import client_conformance as suite
+from millrace_client import Anomaly, CommandState
+from millrace_client.fake import FakePlant
+
+
+class FakeRun:
+    """A fake plant as the suite wants it: presses, and commands that are moved on by hand."""
+
+    def __init__(self, *, threads: bool) -> None:
+        self.fake = FakePlant(machine=None)
+        self.clients: list[Any] = []
+        self._threads = threads
+        for number, press in enumerate(suite.PRESSES):
+            for place, (name, kind, writable) in enumerate(suite.TAGS):
+                self.fake.define(
+                    f"{press}/{name}",
+                    tag_id=100 + 10 * number + place,
+                    device_id=10 + number,
+                    device_class="press",
+                    unit="Cel",
+                    data_type=kind,
+                    writable=writable,
+                    eu_low=0.0,
+                    eu_high=150.0,
+                )
+
+    def client(self, name: str = "", *, allow: Collection[str] = suite.EVERYTHING, **options: Any) -> Any:
+        make = self.fake.client if self._threads else self.fake.async_client
+        self.clients.append(suite.face(make(name, allow=allow, **options)))
+        return self.clients[-1]
+
+    def define(self, path: str, *, tag_id: int, device_id: int) -> object:
+        return self.fake.define(path, tag_id=tag_id, device_id=device_id)
+
+    def set(self, tag_id: int, value: float, *, code: int = 0, time_us: int | None = None) -> None:
+        self.fake.set(tag_id, value, code=code, time_us=time_us)
+
+    def publish(self, step: Anomaly) -> None:
+        self.fake.publish(step)
+
+    def advance(self, command_id: UUID, state: CommandState, *, provisional: bool = False, **more: Any) -> None:
+        self.fake.advance(command_id, state, provisional=provisional, **more)
+
+    @property
+    def submitted(self) -> list[UUID]:
+        return [command.command_id for command in self.fake.commands]
+
+    @property
+    def controls(self) -> list[tuple[str, UUID, str, str]]:
+        return [(one.action, one.command_id, one.by, one.reason) for one in self.fake.controls]
+
+    async def stop(self) -> None:
+        self.fake.stop()
+
+    async def start(self) -> None:
+        self.fake.start()
+
+
+@pytest.fixture(params=["threads", "asyncio"])
+async def plant(request: pytest.FixtureRequest) -> AsyncIterator[suite.Plant]:
+    run = FakeRun(threads=request.param == "threads")
+    yield run
+    for client in run.clients:
+        await client.close()
+
+
+class TestFakeState(suite.StateCases): ...
+
+
+class TestFakeCommands(suite.CommandCases): ...
+
+
+class TestFakeRestarts(suite.RestartCases): ...
+
+
+class TestFakeAccess(suite.AccessCases): ...
