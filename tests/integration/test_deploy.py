@@ -155,6 +155,7 @@ def test_the_same_code_takes_a_fresh_process_too(cluster: Cluster, running: Runn
     [(FAILS, "the new code is wrong"), (STANDS, "0 checkpoints completed"), (NO_PYTHON, "SyntaxError")],
     ids=["fails", "stands", "no Python"],
 )
+@pytest.mark.campaign
 def test_code_without_progress_is_taken_back(cluster: Cluster, running: Running, behaviour: str, reason: str) -> None:
     before, broken = cluster.count(), cluster.tree(behaviour)
     with pytest.raises(deploy.RolledBackError, match="the jobs run on root") as raised:
@@ -168,6 +169,7 @@ def test_code_without_progress_is_taken_back(cluster: Cluster, running: Running,
     assert reason in last["reason"]
 
 
+@pytest.mark.campaign
 def test_jobs_of_others_are_not_taken_along(cluster: Cluster, running: Running) -> None:
     with pytest.raises(StackError, match=f"{jobs.flink_name(JOB)} .* would lose its TaskManager"):
         deploy.deploy(cluster.config, Progress(sink=print), names=("telemetry",), source=cluster.tree(GOOD))
@@ -197,6 +199,7 @@ FORWARD = (
 
 
 @pytest.mark.parametrize(("step", "with_client", "new"), FORWARD)
+@pytest.mark.campaign
 def test_a_deployment_that_was_killed_comes_to_its_end(
     cluster: Cluster, running: Running, step: str, with_client: bool, new: bool
 ) -> None:
@@ -223,6 +226,7 @@ BACKWARD = (
 
 
 @pytest.mark.parametrize(("step", "with_client", "occurrence"), BACKWARD)
+@pytest.mark.campaign
 def test_a_deployment_that_was_killed_on_its_way_back_comes_to_its_end(
     cluster: Cluster, running: Running, step: str, with_client: bool, occurrence: int
 ) -> None:
@@ -235,6 +239,7 @@ def test_a_deployment_that_was_killed_on_its_way_back_comes_to_its_end(
     cluster.assert_goes_on(running.tree, before=before)
 
 
+@pytest.mark.campaign
 def test_the_next_deployment_finishes_one_that_was_killed(cluster: Cluster, running: Running) -> None:
     before, first, second = cluster.count(), cluster.tree(GOOD), cluster.tree(GOOD)
     kill_at(cluster, first, f"job {JOB}: submit", with_client=False, occurrence=1)
@@ -248,6 +253,7 @@ def test_the_next_deployment_finishes_one_that_was_killed(cluster: Cluster, runn
     running.tree = second
 
 
+@pytest.mark.campaign
 def test_few_roots_and_savepoints_are_kept(cluster: Cluster, running: Running) -> None:
     kept = {path.name for path in roots.folder(cluster.config).iterdir() if path.is_dir() and not path.is_symlink()}
     assert cluster.root(running.tree) in kept
@@ -256,6 +262,7 @@ def test_few_roots_and_savepoints_are_kept(cluster: Cluster, running: Running) -
     assert 0 < len(savepoints) <= 4
 
 
+@pytest.mark.campaign
 def test_flink_gets_no_code_with_a_job(cluster: Cluster, running: Running) -> None:
     """Nothing of ours among what Flink keeps and hands out with jobs."""
     blobs = Path(cluster.config.state / "tmp").rglob("blob_*")
