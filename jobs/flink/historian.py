@@ -60,10 +60,10 @@ class HistorianOperator(KeyedProcessFunction):
         self._ticking: set[str] = set()
         """Shards whose next tick is registered: to register it again costs several calls of Flink a message."""
         self._metrics = metrics = Metrics(runtime_context)
-        metrics.gauge("held_bytes", lambda: self._buffer.size)
-        metrics.gauge("held_messages", lambda: self._buffer.messages)
-        metrics.gauge("database_outage", lambda: int(self._writer.outage))
-        metrics.gauge("database_retries", lambda: self._writer.retries)
+        metrics.level("held_bytes", lambda: self._buffer.size)
+        metrics.level("held_messages", lambda: self._buffer.messages)
+        metrics.level("database_outage", lambda: int(self._writer.outage))
+        metrics.level("database_retries", lambda: self._writer.retries)
 
     def close(self) -> None:
         """What is not written stays in the state of the last checkpoint."""
@@ -92,6 +92,7 @@ class HistorianOperator(KeyedProcessFunction):
         held = self._touch(shard, ctx)
         refused = self._advance()
         self._trimmer.tick(self._clock())
+        self._metrics.refresh()
         if timestamp != END_OF_INPUT_MS:
             self._ticking.discard(shard)
         if max(held) >= 0:

@@ -1,6 +1,8 @@
 """Metrics of an operator, in the group `millrace` of Flink's own.
 
-Counters of PyFlink's thread mode are Java objects behind a call; here they are made once per name and kept.
+Counters of PyFlink's thread mode are Java objects behind a call; here they are made once per name and kept. Gauges of PyFlink are not
+used: Flink reads them on threads of its own, at every question for a metric, and Python called from there beside the operator ends
+the process (SIGSEGV in the interpreter's loop). A level is a counter that the operator moves.
 """
 
 from __future__ import annotations
@@ -11,11 +13,13 @@ from pyflink.datastream import RuntimeContext
 
 
 class Metrics:
-    """Counters and gauges by name. Made in `open`."""
+    """Counters and levels by name. Made in `open`, used by the operator's own thread."""
 
     def __init__(self, context: RuntimeContext) -> None:
         self._group = context.get_metrics_group().add_group("millrace")
         self._counters: dict[str, object] = {}
+        self._levels: dict[str, Callable[[], int]] = {}
+        self._told: dict[str, int] = {}
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to the counter `name`."""
@@ -24,6 +28,14 @@ class Metrics:
             counter = self._counters[name] = self._group.counter(name)
         counter.inc(n)  # type: ignore[attr-defined]
 
-    def gauge(self, name: str, value: Callable[[], int]) -> None:
-        """Register a gauge; `value` is called from Flink's reporter threads, so it must only read."""
-        self._group.gauge(name, value)
+    def level(self, name: str, value: Callable[[], int]) -> None:
+        """Something that rises and falls; `value` is asked at every `refresh`."""
+        self._levels[name] = value
+
+    def refresh(self) -> None:
+        """Tell Flink the present levels."""
+        for name, value in self._levels.items():
+            now = value()
+            if change := now - self._told.get(name, 0):
+                self.count(name, change)
+                self._told[name] = now

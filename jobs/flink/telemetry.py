@@ -85,9 +85,9 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._kept: Any = None
         self._lanes: dict[str, set[str]] = {}
         self._failed_ticks: dict[str, int] = {}
-        self._metrics.gauge("lanes", lambda: sum(map(len, self._lanes.values())))
+        self._metrics.level("lanes", lambda: sum(map(len, self._lanes.values())))
         for name in self._logic.counters:
-            self._metrics.gauge(name, partial(self._logic.counters.__getitem__, name))
+            self._metrics.level(name, partial(self._logic.counters.__getitem__, name))
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One frame."""
@@ -137,6 +137,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             _register_tick(shard, ctx)
             now_us = self._clock()
             self._trimmer.tick(now_us)
+            self._metrics.refresh()
             for lane in sorted(lanes):
                 if self._logic.due(lane, now_us):
                     outputs += self._tick(lane, now_us)

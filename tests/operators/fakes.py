@@ -103,7 +103,6 @@ class FakeCounter:
 class FakeMetricGroup:
     def __init__(self) -> None:
         self.counters: dict[str, FakeCounter] = {}
-        self.gauges: dict[str, Callable[[], int]] = {}
 
     def add_group(self, name: str) -> FakeMetricGroup:
         return self
@@ -111,9 +110,6 @@ class FakeMetricGroup:
     def counter(self, name: str) -> FakeCounter:
         assert name not in self.counters, f"counter {name} registered twice"
         return self.counters.setdefault(name, FakeCounter())
-
-    def gauge(self, name: str, value: Callable[[], int]) -> None:
-        self.gauges[name] = value
 
 
 class FakeRuntimeContext:
@@ -207,9 +203,10 @@ class Harness:
         counter = self.context.metrics.counters.get(name)
         return counter.value if counter else 0
 
-    def gauge(self, name: str) -> int:
-        """Value of a gauge."""
-        return self.context.metrics.gauges[name]()
+    def level(self, name: str) -> int:
+        """Value of a level, as Flink is told it now."""
+        self.operator._metrics.refresh()
+        return self.count(name)
 
     def element(self, row: Any) -> list[tuple[str, bytes, bytes]]:
         """A record of the keyed input."""

@@ -113,7 +113,7 @@ def test_state_is_held_until_the_commit_and_cleared_by_every_shard_after_it() ->
     writer.outcome = WriteResult()
     bench.advance(2 * CONFIG.max_age_ms)  # a round of all shards and the rest of the one before
     assert stored(bench) == 0
-    assert bench.gauge("held_messages") == 0
+    assert bench.level("held_messages") == 0
 
 
 def test_an_idle_operator_has_no_timers() -> None:
@@ -179,7 +179,7 @@ def test_an_outage_bounds_what_is_taken_and_loses_nothing() -> None:
     writer.automatic = True
     bench.advance(2000)
     assert len(writer.written()) == 400
-    assert bench.gauge("held_bytes") == 0
+    assert bench.level("held_bytes") == 0
 
 
 def test_what_the_database_refuses_goes_to_rejected_whole() -> None:

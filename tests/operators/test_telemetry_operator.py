@@ -127,7 +127,7 @@ def test_lanes_have_their_own_state_and_their_shards_tick() -> None:
     assert sorted(key for topic, key, _ in outputs if topic == topics.LANES.name) == sorted(
         f"gw-{gateway}/0".encode() for gateway in range(30)
     )
-    assert bench.gauge("lanes") == 30
+    assert bench.level("lanes") == 30
 
 
 def test_the_registry_reaches_the_logic_before_and_after_a_restore() -> None:
@@ -196,7 +196,7 @@ def test_garbage_leaves_no_lane_behind() -> None:
     for number in range(50):
         bench.element(row("telemetry.frames.north", b"\xff%d" % number, b"garbage"))
     bench.element(row("telemetry.frames.north", None, None))
-    assert bench.gauge("lanes") == 0
+    assert bench.level("lanes") == 0
     assert bench.backend.cells == {}
 
 
