@@ -1,78 +1,96 @@
-"""Gaps in a device's data that begin when its connection breaks and end when all its tags have been heard again.
+"""Gaps in tags' data: opened where samples may be missing, closed by the first new sample of the same tag.
 
 Used by the machine connectors. How many samples are missing cannot be known (`samples` -1): they were lost before they
-reached the gateway. A new connection begins with the current value of every tag, and that of a slow tag may be as old as
-its period: samples of a faster tag may be missing behind it. So a gap ends with the latest of the tags' first new
-samples, looked for during the first seconds of the connection. A silence of at most one and a half sampling periods of
-the device's fastest tag is no gap.
+reached the gateway. A gap has the bounds of each tag: from its last sample before the loss to its first one after it.
+
+A silence of at most one and a half sampling periods of the tag is no gap, unless the loss is `proven` (a sequence number, an
+overflow bit, a notification that did not arrive): then it is a gap, however short.
+
+Nothing here has to survive a restart. A gap is reported before the readings that close it are handed over, so it is
+durable with them at the latest; until then `Sink.last_seen_us` still says where it begins.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
 
 from connectors.readings import Readings
 from schemas.definitions import TagDefinition
-from schemas.events import Gap
+from schemas.events import Gap, GapItem
 
-SETTLING_US = 2_000_000
-"""Source time after the first new sample in which other tags are still waited for."""
+_PERIODS_US = 1500
+"""One and a half periods, in microseconds for each millisecond of the period."""
 
 
 @dataclass(slots=True)
 class _Open:
     from_us: int
     cause: str
-    lane: int = 0
-    since_us: int = 0
-    newest_us: int = 0
-    first_us: dict[int, int] = field(default_factory=dict)
-    """Per tag: source time of the first sample on the new connection; of a repeat, the beginning of the gap."""
+    proven: bool
 
 
 class GapTracker:
-    """`report` is called with (device id, gap) when a gap has ended."""
+    """`report` is called with (device id, gap): one gap for each device and cause, with the bounds of each tag in `items`."""
 
     def __init__(self, report: Callable[[int, Gap], None]) -> None:
         self._report = report
         self._open: dict[int, _Open] = {}
 
-    def begin(self, device_id: int, from_us: int, cause: str) -> None:
-        """The device's last sample before its connection broke; an open gap keeps its beginning."""
-        gap = self._open.setdefault(device_id, _Open(from_us, cause))
-        gap.since_us = gap.newest_us = 0
-        gap.first_us.clear()
+    def __len__(self) -> int:
+        """Tags with an open gap."""
+        return len(self._open)
 
-    def advance(self, device_id: int, from_us: int) -> None:
-        """An open gap of the device begins no earlier than this."""
-        if (gap := self._open.get(device_id)) is not None:
-            gap.from_us = max(gap.from_us, from_us)
+    def open(self, tag: TagDefinition, from_us: int, cause: str, *, proven: bool = False) -> None:
+        """Samples of the tag after `from_us` may be missing; 0 says that it had none yet, so that nothing is missing.
+
+        A gap that is open keeps its beginning. A proven cause takes the place of one that is not.
+        """
+        gap = self._open.get(tag.tag_id)
+        if gap is None:
+            self._open[tag.tag_id] = _Open(from_us, cause, proven)
+        elif proven and not gap.proven:
+            gap.cause, gap.proven = cause, True
 
     def repeated(self, tag: TagDefinition) -> None:
-        """The new connection began with a value of the tag that was seen before: none of its samples is missing."""
-        if (gap := self._open.get(tag.device_id)) is not None:
-            gap.first_us.setdefault(tag.tag_id, gap.from_us)
+        """The tag's value is the one that was seen before: none of its samples is missing."""
+        self._open.pop(tag.tag_id, None)
 
-    def end(self, readings: Readings, tags: Mapping[int, TagDefinition]) -> None:
-        """Note the new readings of devices with an open gap; close those that are heard in full. `tags` by tag id."""
-        if not self._open:
+    def forget(self, tag: TagDefinition) -> None:
+        """The tag is no longer read."""
+        self._open.pop(tag.tag_id, None)
+
+    def heard(self, readings: Readings, tags: Mapping[int, TagDefinition]) -> None:
+        """Close and report the gaps that end with these readings; call it before they are handed over. `tags` by tag id."""
+        if self._open.keys().isdisjoint(readings.tag_id):
             return
+        closed: defaultdict[str, list[tuple[TagDefinition, int, int]]] = defaultdict(list)
         for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
+            gap = self._open.pop(tag_id, None)
             tag = tags.get(tag_id)
-            gap = None if tag is None else self._open.get(tag.device_id)
-            if tag is not None and gap is not None:
-                gap.lane = tag.lane
-                gap.since_us = gap.since_us or time_us
-                gap.newest_us = max(gap.newest_us, time_us)
-                gap.first_us.setdefault(tag_id, time_us)
-        for device_id, gap in [(device_id, gap) for device_id, gap in self._open.items() if gap.first_us]:
-            mine = [tag for tag in tags.values() if tag.device_id == device_id]
-            if len(gap.first_us) >= len(mine) or gap.newest_us - gap.since_us >= SETTLING_US:
-                self._close(device_id, min(tag.period_ms for tag in mine))
+            if gap is None or tag is None or not gap.from_us:
+                continue
+            if gap.proven or time_us - gap.from_us > _PERIODS_US * tag.period_ms:
+                closed[gap.cause].append((tag, gap.from_us, time_us))
+        for cause, spans in closed.items():
+            self.lost(spans, cause)
 
-    def _close(self, device_id: int, fastest_ms: int) -> None:
-        gap = self._open.pop(device_id)
-        to_us = max(gap.first_us.values())
-        if gap.from_us and to_us - gap.from_us > 1500 * fastest_ms:
-            self._report(device_id, Gap(lane=gap.lane, from_us=gap.from_us, to_us=to_us, cause=gap.cause))
+    def lost(self, spans: Iterable[tuple[TagDefinition, int, int]], cause: str) -> None:
+        """Report a loss whose bounds are known: (tag, last time before it, first time after it), in microseconds."""
+        devices: defaultdict[int, list[tuple[TagDefinition, int, int]]] = defaultdict(list)
+        for span in spans:
+            devices[span[0].device_id].append(span)
+        for device_id, mine in devices.items():
+            items = tuple(
+                GapItem(tag_id=tag.tag_id, from_us=min(from_us or to_us, to_us), to_us=max(from_us, to_us))
+                for tag, from_us, to_us in sorted(mine, key=lambda span: span[0].tag_id)
+            )
+            gap = Gap(
+                lane=mine[0][0].lane,
+                from_us=min(item.from_us for item in items),
+                to_us=max(item.to_us for item in items),
+                cause=cause,
+                items=items,
+            )
+            self._report(device_id, gap)

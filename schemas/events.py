@@ -42,8 +42,20 @@ class EventKind(StrEnum):
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class GapItem:
+    """What is missing of one tag: between its last sample before the loss and its first one after it."""
+
+    tag_id: int
+    from_us: int
+    to_us: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Gap:
-    """What is missing. `epoch`, `stream` and sequences are set when frames were lost after append."""
+    """What is missing. `epoch`, `stream` and sequences are set when frames were lost after append.
+
+    `items` has the bounds of each tag concerned; without items it is all of the device's tags, or all of the lane's.
+    """
 
     lane: int
     epoch: UUID | None = None
@@ -54,6 +66,7 @@ class Gap:
     from_us: int
     to_us: int
     cause: str
+    items: tuple[GapItem, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -108,15 +121,21 @@ def decode(message: bytes) -> DeviceEvent:
         **{
             **record,
             "kind": EventKind(record["kind"]),
-            "gap": None
-            if gap is None
-            else Gap(**{**gap, "stream": None if gap["stream"] is None else Stream[gap["stream"]]}),
+            "gap": None if gap is None else _gap(gap),
             "lanes": tuple(LaneHealth(**{**lane, "stream": Stream[lane["stream"]]}) for lane in record["lanes"]),
         }
     )
 
 
+def _gap(record: dict[str, Any]) -> Gap:
+    stream = record["stream"]
+    items = tuple(GapItem(**item) for item in record["items"])
+    return Gap(**{**record, "stream": None if stream is None else Stream[stream], "items": items})
+
+
 def _plain(item: Gap | LaneHealth) -> dict[str, Any]:
     record = {f.name: getattr(item, f.name) for f in dataclasses.fields(item)}
     record["stream"] = None if item.stream is None else item.stream.name
+    if isinstance(item, Gap):
+        record["items"] = [dataclasses.asdict(one) for one in item.items]
     return record

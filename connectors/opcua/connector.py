@@ -187,8 +187,7 @@ class OpcUaConnector:
         else:
             self._by_handle[item.handle] = item
         if not self._alive.get(tag.device_id):
-            self._gaps.begin(tag.device_id, last_us, self._gap_cause)
-            self._gaps.advance(tag.device_id, last_us)
+            self._gaps.open(tag, last_us, self._gap_cause)
         return item
 
     def _has_refused(self) -> bool:
@@ -231,21 +230,23 @@ class OpcUaConnector:
             self._lost_notifications(number)
         self._sequence = number
         readings = Readings()
-        overflowed: list[tuple[_Item, int]] = []
+        overflowed: list[tuple[_Item, int, int]] = []
         for notification in message.NotificationData:
             if isinstance(notification, ua.DataChangeNotification):
                 self._data_change(notification.MonitoredItems, readings, overflowed)
             elif isinstance(notification, ua.StatusChangeNotification):
                 # The subscription is gone (timeout, transfer): a new session makes a new one.
                 raise ua.UaStatusCodeError(notification.Status.value)
-        self._gaps.end(readings, self._by_tag)
+        self._gaps.heard(readings, self._by_tag)
         self._overflows(overflowed)
         if len(readings):
             self._sink.readings(readings, lambda: session.acknowledge(number))
         else:
             session.acknowledge(number)
 
-    def _data_change(self, notified: Iterable[Any], readings: Readings, overflowed: list[tuple[_Item, int]]) -> None:
+    def _data_change(
+        self, notified: Iterable[Any], readings: Readings, overflowed: list[tuple[_Item, int, int]]
+    ) -> None:
         """The hot loop: about 2 µs a sample beside asyncua's decoding."""
         by_handle = self._by_handle
         tag_ids, times, values, qualities = readings.tag_id, readings.time_us, readings.value, readings.quality
@@ -265,7 +266,7 @@ class OpcUaConnector:
                     self._gaps.repeated(item.tag)
                     continue
             if status & _INFO_MASK == _OVERFLOW:
-                overflowed.append((item, item.last_us))
+                overflowed.append((item, item.last_us, time_us))
             item.last_us = time_us
             tag_ids.append(item.tag.tag_id)
             times.append(time_us)
@@ -273,22 +274,16 @@ class OpcUaConnector:
             qualities.append((status >> 16) & 0xFFFF)
         self._notifications += len(tag_ids)
 
-    def _overflows(self, overflowed: Iterable[tuple[_Item, int]]) -> None:
-        spans: dict[int, tuple[int, int, TagDefinition]] = {}
-        for item, before_us in overflowed:
-            device_id = item.tag.device_id
-            start, end, _ = spans.get(device_id, (before_us, item.last_us, item.tag))
-            spans[device_id] = (min(start, before_us), max(end, item.last_us), item.tag)
-        for device_id, (start, end, tag) in spans.items():
-            cause = f"the queue of {tag.name} at the server overflowed"
-            self._gap(device_id, Gap(lane=tag.lane, from_us=start or end, to_us=end, cause=cause))
+    def _overflows(self, overflowed: Iterable[tuple[_Item, int, int]]) -> None:
+        self._gaps.lost(
+            ((item.tag, before_us, after_us) for item, before_us, after_us in overflowed),
+            "the queue of the item at the server overflowed",
+        )
 
     def _lost_notifications(self, number: int) -> None:
         cause = f"notifications {self._sequence + 1} to {number - 1} of the server did not arrive"
-        devices = {item.tag.device_id: item for item in self._items.values()}
-        for device_id, item in devices.items():
-            newest = max(i.last_us for i in self._items.values() if i.tag.device_id == device_id)
-            self._gap(device_id, Gap(lane=item.tag.lane, from_us=newest, to_us=self._clock(), cause=cause))
+        for item in self._items.values():
+            self._gaps.open(item.tag, item.last_us, cause, proven=True)
 
     def _gap(self, device_id: int, gap: Gap) -> None:
         self._notice(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap)

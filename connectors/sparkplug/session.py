@@ -76,8 +76,7 @@ class HostSession:
             if tag.tag_id not in self._last_us:
                 seen = self._sink.last_seen_us(tag.tag_id)
                 self._last_us[tag.tag_id] = seen
-                self._gaps.begin(tag.device_id, seen, "the gateway was not running")
-                self._gaps.advance(tag.device_id, seen)
+                self._gaps.open(tag, seen, "the gateway was not running")
         for node in self._nodes.values():
             for device in node.devices.values():
                 for known in device.metrics.values():
@@ -171,7 +170,7 @@ class HostSession:
         cause = f"messages of {'/'.join(name)} did not arrive: sequence {message.seq} instead of {expected}"
         log.warning("messages lost", extra={"node": "/".join(name), "cause": cause})
         for device_id in self._device_ids(name):
-            self._gaps.begin(device_id, self._newest(device_id), cause)
+            self._open_gaps(device_id, cause, proven=True)
         self._ask_for_birth(name, node)
 
     def _birth(self, topic: Topic, device: Device, message: Payload) -> None:
@@ -229,7 +228,7 @@ class HostSession:
 
     def _hand_over(self, readings: Readings) -> None:
         if len(readings):
-            self._gaps.end(readings, self._by_id)
+            self._gaps.heard(readings, self._by_id)
             self._sink.readings(readings)
 
     # --- asking, telling -------------------------------------------------------------------------------------------------
@@ -261,7 +260,7 @@ class HostSession:
             self._device_dead(device_id, cause)
 
     def _device_dead(self, device_id: int, cause: str) -> None:
-        self._gaps.begin(device_id, self._newest(device_id), cause)
+        self._open_gaps(device_id, cause)
         if device_id in self._dead:
             return
         self._dead.add(device_id)
@@ -311,6 +310,7 @@ class HostSession:
         prefix = f"{self._connector}:{name[0]}/{name[1]}/" + ("" if device is None else f"{device}/")
         return {tag.device_id for address, tag in self._tags.items() if address.startswith(prefix)}
 
-    def _newest(self, device_id: int) -> int:
-        mine = (self._last_us.get(tag.tag_id, 0) for tag in self._tags.values() if tag.device_id == device_id)
-        return max(mine, default=0)
+    def _open_gaps(self, device_id: int, cause: str, *, proven: bool = False) -> None:
+        for tag in self._by_id.values():
+            if tag.device_id == device_id:
+                self._gaps.open(tag, self._last_us.get(tag.tag_id, 0), cause, proven=proven)

@@ -96,6 +96,10 @@ def _event() -> dict[str, Any]:
         "gap": {
             "lane": 1, "epoch": EPOCH, "stream": "BACKFILL", "first_sequence": 5, "last_sequence": 9, "samples": 4_321,
             "from_us": T0_US - 60_000_000, "to_us": T0_US, "cause": "FULL",
+            "items": [
+                {"tag_id": 101, "from_us": T0_US - 60_000_000, "to_us": T0_US - 1},
+                {"tag_id": 102, "from_us": T0_US - 59_000_000, "to_us": T0_US},
+            ],
         },
         "lanes": [{
             "lane": 1, "epoch": EPOCH, "stream": "LIVE", "next_sequence": 43, "produced_samples": 430_000,

@@ -16,7 +16,7 @@ from connectors.opcua.connector import OpcUaConnector
 from connectors.opcua.session import OpcUaSettings
 from connectors.readings import Notice, Write, WriteStatus
 from schemas.definitions import DataType, TagDefinition
-from schemas.events import EventKind
+from schemas.events import EventKind, GapItem
 from tests.integration.gateway_support import MemorySink, free_port, tag, until
 
 INITIAL = {
@@ -144,7 +144,8 @@ async def test_a_restarted_server_makes_a_gap_and_repeats_are_not_new(machine: M
     gaps = [notice.gap for notice in sink.of(EventKind.GAP)]
     gap = gaps[0]
     assert gap is not None
-    assert (gap.from_us, gap.to_us, gap.samples) == (max(last_us, last_b_us), new_us, -1)
+    assert gap.items == (GapItem(tag_id=1, from_us=last_us, to_us=new_us),)
+    assert (gap.from_us, gap.to_us, gap.samples) == (last_us, new_us, -1)
     assert "was lost" in gap.cause
     assert [row for row in sink.rows if row[1] == last_b_us] == [(2, last_b_us, 2.0, 0)]
     assert sink.of(EventKind.DEATH)[0].attributes["quality"] == "0x8031"
@@ -160,7 +161,7 @@ async def test_a_restarted_gateway_knows_what_it_has_seen(machine: Machine) -> N
     assert sink.rows == [(2, T0_US + 90_000_000, 2.0, 0)]
     gap = sink.of(EventKind.GAP)[0].gap
     assert gap is not None
-    assert (gap.from_us, gap.to_us) == (max(a_us, T0_US + 10_000), T0_US + 90_000_000)
+    assert gap.items == (GapItem(tag_id=2, from_us=T0_US + 10_000, to_us=T0_US + 90_000_000),)
     assert gap.cause == "the gateway was not running"
 
 

@@ -1,8 +1,8 @@
-"""Gaps end when every tag of a device was heard again, not with the first stale value."""
+"""Gaps are kept per tag: each has its own bounds, and a proven loss is a gap however short it was."""
 
 from __future__ import annotations
 
-from connectors.gap_tracker import SETTLING_US, GapTracker
+from connectors.gap_tracker import GapTracker
 from connectors.readings import Readings
 from schemas.definitions import TagDefinition
 from schemas.events import Gap
@@ -12,74 +12,122 @@ SECOND_US = 1_000_000
 LAST = 100 * SECOND_US
 
 
-def tags(*periods_ms: int) -> dict[int, TagDefinition]:
+def tags(*periods_ms: int, device_id: int = 7) -> dict[int, TagDefinition]:
     return {
-        number: definition(tag_id=number, device_id=7, lane=1, period_ms=period)
+        number: definition(tag_id=number, device_id=device_id, lane=1, period_ms=period)
         for number, period in enumerate(periods_ms, start=1)
     }
+
+
+def at(seconds: float) -> int:
+    return LAST + round(seconds * SECOND_US)
 
 
 def readings(*samples: tuple[int, float]) -> Readings:
     found = Readings()
     for tag_id, seconds in samples:
-        found.tag_id.append(tag_id)
-        found.time_us.append(LAST + round(seconds * SECOND_US))
-        found.value.append(0.0)
-        found.quality.append(0)
+        found.add(tag_id, at(seconds), 0.0, 0)
     return found
 
 
-def reported() -> tuple[GapTracker, list[Gap]]:
-    gaps: list[Gap] = []
-    tracker = GapTracker(lambda device_id, gap: gaps.append(gap))
-    tracker.begin(7, LAST, "cut")
-    return tracker, gaps
+def bounds(gap: Gap) -> list[tuple[int, int, int]]:
+    return [(item.tag_id, item.from_us, item.to_us) for item in gap.items]
 
 
-def test_stale_value_of_a_slow_tag_does_not_end_the_gap() -> None:
-    tracker, gaps = reported()
-    known = tags(100, 1000)
-    tracker.end(readings((2, 0.6)), known)
-    assert gaps == []
-    tracker.end(readings((1, 1.9), (1, 2.0)), known)
-    assert [(gap.from_us, gap.to_us, gap.lane) for gap in gaps] == [(LAST, LAST + 1_900_000, 1)]
+class Kept:
+    """A tracker of tags that were last heard at LAST, and what it reported."""
+
+    def __init__(self, known: dict[int, TagDefinition], *, proven: bool = False) -> None:
+        self.gaps: list[tuple[int, Gap]] = []
+        self.known = known
+        self.tracker = GapTracker(lambda device_id, gap: self.gaps.append((device_id, gap)))
+        for tag in known.values():
+            self.tracker.open(tag, LAST, "cut", proven=proven)
+
+    def hear(self, *samples: tuple[int, float]) -> None:
+        self.tracker.heard(readings(*samples), self.known)
 
 
-def test_tag_that_stays_silent_does_not_keep_the_gap_open() -> None:
-    tracker, gaps = reported()
-    known = tags(100, 60_000)
-    tracker.end(readings((1, 1.0)), known)
-    tracker.end(readings((1, 1.0 + SETTLING_US / SECOND_US)), known)
-    assert [gap.to_us for gap in gaps] == [LAST + SECOND_US]
+def test_each_tag_has_its_own_bounds_in_one_event() -> None:
+    kept = Kept(tags(100, 1000))
+    kept.tracker.open(kept.known[1], LAST - SECOND_US, "later")  # an open gap keeps its beginning
+    kept.hear((2, 5.6), (1, 1.9), (1, 2.0))
+    ((device_id, gap),) = kept.gaps
+    assert (device_id, gap.lane, gap.cause, gap.samples) == (7, 1, "cut", -1)
+    assert bounds(gap) == [(1, LAST, at(1.9)), (2, LAST, at(5.6))]
+    assert (gap.from_us, gap.to_us) == (LAST, at(5.6))
 
 
-def test_connection_that_breaks_again_keeps_the_beginning() -> None:
-    tracker, gaps = reported()
-    known = tags(100, 1000)
-    tracker.end(readings((2, 0.6)), known)
-    tracker.begin(7, LAST + SECOND_US, "cut again")
-    tracker.end(readings((1, 5.0), (2, 5.0)), known)
-    assert [(gap.from_us, gap.to_us, gap.cause) for gap in gaps] == [(LAST, LAST + 5 * SECOND_US, "cut")]
+def test_a_gap_is_reported_with_the_readings_that_close_it() -> None:
+    kept = Kept(tags(100, 100))
+    kept.hear((1, 1.0))
+    assert [bounds(gap) for _, gap in kept.gaps] == [[(1, LAST, at(1.0))]]
+    kept.hear((1, 20.0), (2, 20.0))
+    assert [bounds(gap) for _, gap in kept.gaps[1:]] == [[(2, LAST, at(20.0))]]
+    assert len(kept.tracker) == 0
 
 
-def test_silence_of_a_period_is_no_gap() -> None:
-    tracker, gaps = reported()
-    tracker.end(readings((1, 0.1)), tags(100))
-    assert gaps == []
+def test_silence_of_a_period_is_no_gap_unless_the_loss_is_proven() -> None:
+    kept = Kept(tags(100, 60_000))
+    kept.hear((1, 0.1), (2, 80.0))
+    assert kept.gaps == []
+    proven = Kept(tags(100), proven=True)
+    proven.hear((1, 0.001))
+    assert [bounds(gap) for _, gap in proven.gaps] == [[(1, LAST, at(0.001))]]
 
 
-def test_repeated_value_counts_as_heard() -> None:
-    tracker, gaps = reported()
-    known = tags(100, 60_000)
-    tracker.repeated(known[2])
-    tracker.end(readings((1, 1.0)), known)
-    assert [gap.to_us for gap in gaps] == [LAST + SECOND_US]
+def test_proof_comes_after_the_suspicion() -> None:
+    kept = Kept(tags(100))
+    kept.tracker.open(kept.known[1], LAST + 1, "notification 7 did not arrive", proven=True)
+    kept.hear((1, 0.1))
+    ((_, gap),) = kept.gaps
+    assert (bounds(gap), gap.cause) == ([(1, LAST, at(0.1))], "notification 7 did not arrive")
 
 
-def test_nothing_but_repeats_is_no_gap() -> None:
-    tracker, gaps = reported()
+def test_repeated_value_closes_without_a_gap() -> None:
+    kept = Kept(tags(100, 100), proven=True)
+    kept.tracker.repeated(kept.known[1])
+    kept.hear((1, 30.0), (2, 30.0))
+    assert [bounds(gap) for _, gap in kept.gaps] == [[(2, LAST, at(30.0))]]
+
+
+def test_a_tag_without_samples_so_far_misses_none() -> None:
     known = tags(100)
-    tracker.repeated(known[1])
-    tracker.end(readings(), known)
-    tracker.end(readings((1, 30.0)), known)
-    assert gaps == []
+    kept = Kept({})
+    kept.tracker.open(known[1], 0, "cut")
+    kept.tracker.heard(readings((1, 30.0)), known)
+    assert kept.gaps == []
+
+
+def test_a_tag_that_is_no_longer_read_is_forgotten() -> None:
+    kept = Kept(tags(100))
+    kept.tracker.forget(kept.known[1])
+    kept.hear((1, 30.0))
+    assert kept.gaps == []
+
+
+def test_causes_and_devices_are_events_of_their_own() -> None:
+    one, other = tags(100), {2: definition(tag_id=2, device_id=8, lane=3, period_ms=100)}
+    third = {3: definition(tag_id=3, device_id=7, lane=1, period_ms=100)}
+    kept = Kept(one | other)
+    kept.tracker.open(third[3], LAST, "deleted")
+    kept.tracker.heard(readings((3, 9.0), (2, 9.0), (1, 9.0)), one | other | third)
+    assert [(device_id, gap.cause, gap.lane) for device_id, gap in kept.gaps] == [
+        (7, "deleted", 1),
+        (8, "cut", 3),
+        (7, "cut", 1),
+    ]
+
+
+def test_a_clock_that_was_set_back_gives_ordered_bounds() -> None:
+    kept = Kept(tags(100), proven=True)
+    kept.hear((1, -5.0))
+    assert [bounds(gap) for _, gap in kept.gaps] == [[(1, at(-5.0), LAST)]]
+
+
+def test_loss_with_known_bounds_is_reported_at_once() -> None:
+    kept = Kept({})
+    known = tags(100, 100)
+    kept.tracker.lost([(known[2], LAST, at(1.0)), (known[1], 0, at(2.0))], "overflow")
+    ((_, gap),) = kept.gaps
+    assert bounds(gap) == [(1, at(2.0), at(2.0)), (2, LAST, at(1.0))]

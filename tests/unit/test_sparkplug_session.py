@@ -11,7 +11,7 @@ from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
 from connectors.sparkplug.session import HostSession
-from schemas.events import EventKind, Gap
+from schemas.events import EventKind, Gap, GapItem
 from tests.integration.gateway_support import MemorySink, tag
 
 pytestmark = pytest.mark.unit
@@ -142,11 +142,11 @@ def test_a_jump_of_the_sequence_asks_for_rebirth_and_becomes_a_gap(plant: Plant)
     plant.seq += 3
     plant.data(10, 2.0, 5000)
     assert plant.rebirths() == 1
-    # What arrives is used; another tag of the device may still be heard for the first time.
+    # What arrives is used, and ends the gap of its tag; the other tag waits for the birth.
     assert plant.sink.rows[-1] == (1, 5_000_000, 2.0, 0)
-    assert plant.gaps() == []
     plant.data(10, 2.0, 7000)
     ((device_id, gap),) = plant.gaps()
+    assert [item.tag_id for item in gap.items] == [1]
     assert device_id == 1
     assert (gap.from_us, gap.to_us, gap.samples) == (1_000_000, 5_000_000, -1)
     assert "sequence 5 instead of 2" in gap.cause
@@ -243,14 +243,20 @@ def test_a_restarted_gateway_knows_what_it_has_seen() -> None:
     plant = Plant(sink=MemorySink(seen={1: 1_000_000, 2: 400_000}))
     plant.birth(at_ms=1000)
     assert plant.sink.rows == [(2, 1_000_000, -3, 0)]
-    assert plant.gaps() == []  # the birth repeats the newest sample: nothing of the device is missing
+    # The birth repeats the newest sample of tag 1: nothing of it is missing. Tag 2 has moved on.
+    ((_, gap),) = plant.gaps()
+    assert gap.items == (GapItem(tag_id=2, from_us=400_000, to_us=1_000_000),)
 
 
 def test_a_birth_with_newer_values_ends_the_gap_of_a_restarted_gateway() -> None:
     plant = Plant(sink=MemorySink(seen={1: 1_000_000, 2: 400_000}))
     plant.birth(at_ms=9000)
     ((_, gap),) = plant.gaps()
-    assert (gap.from_us, gap.to_us, gap.cause) == (1_000_000, 9_000_000, "the gateway was not running")
+    assert gap.cause == "the gateway was not running"
+    assert gap.items == (
+        GapItem(tag_id=1, from_us=1_000_000, to_us=9_000_000),
+        GapItem(tag_id=2, from_us=400_000, to_us=9_000_000),
+    )
 
 
 def test_rubbish_is_counted_and_survived(plant: Plant) -> None:
