@@ -15,11 +15,22 @@ import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from base.errors import ConfigError
 
 T = TypeVar("T")
+
+
+class FromTable:
+    """A class whose tables have keys that only itself can tell: `load` leaves the table to it."""
+
+    __slots__ = ()
+
+    @classmethod
+    def from_table(cls, table: Mapping[str, Any], *, where: str) -> Self:
+        """Instance of a table; raises ConfigError that names the key."""
+        raise NotImplementedError
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -154,6 +165,8 @@ def _nested(hint: Any, value: Any, *, key: str, prefix: str, environ: Mapping[st
         if not isinstance(value, Mapping):
             msg = f"{key} must be a table"
             raise ConfigError(msg)
+        if issubclass(hint, FromTable):
+            return hint.from_table(value, where=key)
         return parse(hint, value, where=key, prefix=prefix, environ=environ)
     if typing.get_origin(hint) is tuple and isinstance(value, list):
         item = typing.get_args(hint)[0]

@@ -96,6 +96,12 @@ def _entry(file: str, name: str) -> dict[str, object]:
     return entry
 
 
+# Named for the registry's sake: frames are generated, no gateway connects.
+_CONNECTION = {
+    "name": "opcua", "protocol": "opcua", "endpoint": "opc.tcp://127.0.0.1:4840", "address": "ns=2;s={site}.{device}.{tag}",
+}  # fmt: skip
+
+
 def plant(workload: Workload) -> dict[str, Any]:
     """The workload's plant in the format of plant files, one site, one cell per gateway."""
     tag: dict[str, Any] = {
@@ -116,7 +122,12 @@ def plant(workload: Workload) -> dict[str, Any]:
         {
             "name": f"cell-{number:04d}",
             "devices": [
-                {"name": f"device-{number:04d}-{device:03d}", "class": "bench", "gateway": gateway, "protocol": "opcua"}
+                {
+                    "name": f"device-{number:04d}-{device:03d}",
+                    "class": "bench",
+                    "gateway": gateway,
+                    "connection": "opcua",
+                }
                 for device in range(workload.devices)
             ],
         }
@@ -131,7 +142,7 @@ def plant(workload: Workload) -> dict[str, Any]:
         "sites": [
             {
                 "name": SITE,
-                "gateways": [{"id": gateway, "lanes": 1} for gateway in gateways],
+                "gateways": [{"id": gateway, "lanes": 1, "connections": [_CONNECTION]} for gateway in gateways],
                 "areas": [{"name": "area", "lines": [{"name": "line", "cells": cells}]}],
             }
         ],

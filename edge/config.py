@@ -5,14 +5,13 @@
     state_dir = "/var/lib/millrace/gw-north"
     [kafka]
     bootstrap_servers = "kafka:9092"
-    [[opcua]]
-    url = "opc.tcp://line1:4840"
-    [[sparkplug]]
-    host = "mqtt"
-    group_id = "north"
+    [[connections]]
+    name = "line1"
+    protocol = "opcua"
+    endpoint = "opc.tcp://line1:4840"
 
-Everything else has a default. `[admin]`, `[framing]`, `[buffer]`, `[uplink]`, `[thinning]`, `[commands]` and `[clock]` are
-the tables of the dataclasses named here.
+Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`). `[admin]`, `[framing]`,
+`[buffer]`, `[uplink]`, `[thinning]`, `[commands]` and `[clock]` are the tables of the dataclasses named here.
 """
 
 from __future__ import annotations
@@ -22,8 +21,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from base.settings import KafkaSettings
-from connectors.opcua.session import OpcUaSettings
-from connectors.sparkplug.host import SparkplugSettings
+from connectors.catalogue import Connection
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
@@ -63,8 +61,7 @@ class GatewayConfig:
     site: str
     state_dir: Path
     kafka: KafkaSettings
-    opcua: tuple[OpcUaSettings, ...] = ()
-    sparkplug: tuple[SparkplugSettings, ...] = ()
+    connections: tuple[Connection, ...] = ()
     admin: AdminSettings = field(default_factory=AdminSettings)
     framing: FramingSettings = field(default_factory=FramingSettings)
     buffer: BufferSettings = field(default_factory=BufferSettings)
@@ -79,7 +76,7 @@ class GatewayConfig:
             if not _NAME.fullmatch(getattr(self, key)):
                 msg = f"{key} is {getattr(self, key)!r}, not made of letters, digits, '_' and '-'"
                 raise ValueError(msg)
-        names = [server.name for server in self.opcua]
+        names = [one.name for one in self.connections]
         if len(set(names)) != len(names):
-            msg = "opcua: several servers have the same name; addresses could not tell them apart"
+            msg = f"connections: {next(one for one in names if names.count(one) > 1)} is there twice; addresses could not tell them apart"
             raise ValueError(msg)

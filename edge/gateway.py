@@ -19,9 +19,8 @@ from typing import Any
 from base import endpoint
 from base.endpoint import Answer
 from base.ids import Clock, now_us
-from connectors.opcua.connector import OpcUaConnector
+from connectors.protocol import Context
 from connectors.readings import Connector, Write, WriteResult, WriteStatus
-from connectors.sparkplug.host import SparkplugConnector
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
@@ -147,12 +146,17 @@ class Gateway:
 
     def _make_connectors(self) -> list[Connector]:
         config = self._config
-        opcua = [OpcUaConnector(one, sink=self._pipeline, clock=self._clock) for one in config.opcua]
-        sparkplug = [
-            SparkplugConnector(one, gateway_id=config.gateway_id, sink=self._pipeline, clock=self._clock)
-            for one in config.sparkplug
+        return [
+            one.make(
+                Context(
+                    gateway_id=config.gateway_id,
+                    sink=self._pipeline,
+                    clock=self._clock,
+                    state_dir=config.state_dir / "connections" / one.name,
+                )
+            )
+            for one in config.connections
         ]
-        return [*opcua, *sparkplug]
 
     def _use(self, view: RegistryView) -> None:
         """A new version of the registry."""

@@ -89,7 +89,6 @@ class _Load:
             tags.setdefault(row["device_id"], {})[row["name"]] = row
         load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"])
         lanes = {gateway.id: gateway.lanes for gateway in self._plant.gateways}
-        # Devices that leave make room before others come: an address may pass from one to another.
         named = {(device.site, device.name) for device in self._plant.devices}
         for key, row in devices.items():
             if key not in named and not row["retired"]:
@@ -99,6 +98,8 @@ class _Load:
             lane = _lane(device, known, lanes[device.gateway_id], load_of_lane)
             device_id = self._device(device, known, lane)
             self._tags(device, device_id, tags.get(device_id, {}))
+        if self.touched:
+            check_addresses(self._connection)
 
     def _places(self) -> None:
         plant, run = self._plant, self._connection.execute
@@ -126,7 +127,8 @@ class _Load:
     def _device(self, device: DeviceSpec, row: Row | None, lane: int) -> int:
         digest = device.digest()
         values = (
-            device.device_class, device.detector, device.planned_run_time_s, device.gateway_id, lane, device.protocol, digest,
+            device.device_class, device.detector, device.planned_run_time_s, device.gateway_id, lane, device.connection,
+            device.protocol, digest,
         )  # fmt: skip
         if row is None:
             inserted = self._connection.execute(_INSERT_DEVICE, (device.site, device.name, *values)).fetchone()
@@ -140,7 +142,8 @@ class _Load:
             self.touched = True
             return device_id
         device_id = int(row["device_id"])
-        if row["source_digest"] == digest and not row["retired"] and row["lane"] == lane:
+        same_place = (row["lane"], row["connection"], row["protocol"]) == (lane, device.connection, device.protocol)
+        if row["source_digest"] == digest and not row["retired"] and same_place:
             return device_id
         self._connection.execute(_UPDATE_DEVICE, (*values, device_id))
         if place_device(
@@ -209,6 +212,14 @@ def _lane(device: DeviceSpec, row: Row | None, lanes: int, load_of_lane: Counter
     return lane
 
 
+def check_addresses(connection: Connection) -> None:
+    """Raise RegistryError when two tags of one gateway have one address: nobody could tell whose sample it is."""
+    row = connection.execute(_SHARED_ADDRESS).fetchone()
+    if row is not None:
+        msg = f"gateway {row[0]}: the address {row[1][:200]} belongs to {' and '.join(row[2][:4])}; each tag needs its own"
+        raise RegistryError(msg)
+
+
 def ensure_cell(connection: Connection, path: str) -> int:
     """Id of the cell `enterprise/site/area/line/cell`, made with its line and area when missing."""
     _, site, area, line, cell = path.split("/")
@@ -259,12 +270,15 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-_DEVICES = "SELECT device_id, site, name, gateway_id, lane, retired, source_digest FROM devices WHERE site = ANY (%s)"
+_DEVICES = "SELECT device_id, site, name, gateway_id, lane, connection, protocol, retired, source_digest FROM devices WHERE site = ANY (%s)"
+_SHARED_ADDRESS = """
+SELECT gateway_id, address, array_agg(path ORDER BY path) FROM tag_definition WHERE NOT retired
+GROUP BY gateway_id, address HAVING count(*) > 1 LIMIT 1"""
 _INSERT_DEVICE = """
-INSERT INTO devices (site, name, device_class, detector, planned_run_time_s, gateway_id, lane, protocol, source_digest)
-VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING device_id"""
+INSERT INTO devices (site, name, device_class, detector, planned_run_time_s, gateway_id, lane, connection, protocol, source_digest)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING device_id"""
 _UPDATE_DEVICE = """
-UPDATE devices SET device_class = %s, detector = %s, planned_run_time_s = %s, gateway_id = %s, lane = %s, protocol = %s,
+UPDATE devices SET device_class = %s, detector = %s, planned_run_time_s = %s, gateway_id = %s, lane = %s, connection = %s, protocol = %s,
                    source_digest = %s, retired = false
 WHERE device_id = %s"""
 _UPSERT_TAG = f"""

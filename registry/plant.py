@@ -10,20 +10,12 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import StrEnum
 from typing import Any
 
 from schemas.definitions import DataType, Historise
 
 PERIODS_PER_WINDOW = 10
 """A window spans at least this many nominal periods of its tags."""
-
-
-class Protocol(StrEnum):
-    """How a gateway reaches a device."""
-
-    OPCUA = "opcua"
-    SPARKPLUG = "sparkplug"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,7 +52,10 @@ REGISTERED = tuple(name for name in TagSpec.__slots__ if name not in {"simulate"
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class DeviceSpec:
-    """A device of the file. `lane` is None when the registry shall choose; `where` is its place in the file."""
+    """A device of the file. `lane` is None when the registry shall choose; `where` is its place in the file.
+
+    `protocol` and `simulated` are its connection's; `addresses` are within the protocol, by tag name.
+    """
 
     name: str
     site: str
@@ -70,15 +65,16 @@ class DeviceSpec:
     planned_run_time_s: float | None
     gateway_id: str
     lane: int | None
-    protocol: Protocol
+    connection: str
+    protocol: str
+    simulated: bool
     tags: tuple[TagSpec, ...]
+    addresses: Mapping[str, str]
     where: str
 
     def address(self, tag: str) -> str:
-        """Where the gateway finds a tag."""
-        if self.protocol is Protocol.OPCUA:
-            return f"opcua:ns=2;s={self.site}.{self.name}.{tag}"
-        return f"spb:{self.site}/sim-{self.site}/{self.name}/{tag}"
+        """Where the gateway finds a tag: `<connection>:<address within the protocol>`."""
+        return f"{self.connection}:{self.addresses[tag]}"
 
     def digest(self) -> str:
         """Changes with anything the file says of the device itself, its tags apart."""
@@ -90,6 +86,7 @@ class DeviceSpec:
                 self.planned_run_time_s,
                 self.gateway_id,
                 self.lane,
+                # A device named its protocol once: stored digests stay what they are, and `load` compares connections.
                 self.protocol,
             ]
         )
@@ -100,12 +97,26 @@ class DeviceSpec:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ConnectionSpec:
+    """A connection of a gateway. `settings` are the keys that the file gives for its protocol, `endpoint` among them, as plain values.
+
+    `simulated`: the simulator of the local stack plays the machines behind it, at an endpoint of the stack's own.
+    """
+
+    name: str
+    protocol: str
+    settings: Mapping[str, Any]
+    simulated: bool
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GatewaySpec:
     """A gateway of the file."""
 
     id: str
     site: str
     lanes: int
+    connections: tuple[ConnectionSpec, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

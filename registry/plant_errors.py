@@ -44,12 +44,24 @@ def at(where: str, text: str) -> str:
     return f"{where}: {text}" if where else text
 
 
+def _without_protocol(steps: tuple[str | int, ...]) -> tuple[str | int, ...]:
+    """Pydantic puts the chosen model's name behind a connection's index; the file has no such step."""
+    if len(steps) > 6 and steps[4] == "connections":
+        return steps[:6] + steps[7:]
+    return steps
+
+
 def describe(error: ValidationError) -> str:
     """Words for the first error found."""
     first = error.errors(include_url=False)[0]
     steps, kind = first["loc"], first["type"]
     if steps and steps[-1] == _KEY_OF_MAPPING:
         steps = steps[:-2]
+    if kind in {"union_tag_invalid", "union_tag_not_found"}:
+        found = first["ctx"].get("tag")
+        known = ", ".join(_QUOTED.findall(first["ctx"].get("expected_tags", "")))
+        return at(place(steps), f"protocol is {found!r}; known: {known}" if found else "protocol is missing")
+    steps = _without_protocol(steps)
     if kind in {_ENTRY, _NAME}:
         return at(place(steps), first["msg"])
     if kind == "dict_type":

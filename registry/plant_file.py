@@ -15,7 +15,9 @@ import yaml
 from pydantic import ValidationError
 
 from base.errors import RegistryError
-from registry.plant import PERIODS_PER_WINDOW, DeviceSpec, GatewaySpec, Plant, TagSpec
+from connectors.catalogue import PROTOCOLS
+from registry.plant import PERIODS_PER_WINDOW, ConnectionSpec, DeviceSpec, GatewaySpec, Plant, TagSpec
+from registry.plant_address import pattern
 from registry.plant_errors import at, describe
 from registry.plant_model import Cell, Device, DeviceClass, PlantFile, Tag
 
@@ -49,19 +51,33 @@ def parse_plant(data: Any) -> Plant:
         raise RegistryError(describe(error)) from error
     tags = {name: _tags(name, given, file) for name, given in file.device_classes.items()}
     gateways = tuple(
-        GatewaySpec(id=gateway.id, site=site.name, lanes=gateway.lanes)
+        GatewaySpec(
+            id=gateway.id,
+            site=site.name,
+            lanes=gateway.lanes,
+            connections=tuple(connection.spec() for connection in gateway.connections),
+        )
         for site in file.sites
         for gateway in site.gateways
     )
     _refuse_twice("gateway", [(gateway.id, f"site {gateway.site}") for gateway in gateways])
+    for gateway in gateways:
+        _refuse_twice("connection", [(one.name, f"gateway {gateway.id}") for one in gateway.connections])
     owners = {gateway.id: gateway for gateway in gateways}
+    patterns = {
+        (gateway.id, connection.name): connection.address
+        for site in file.sites
+        for gateway in site.gateways
+        for connection in gateway.connections
+    }
     cells = list(_cells(file))
     devices = tuple(
-        _device(device, site, path, f"{where}.devices[{index}]", owners, file.device_classes, tags)
+        _device(device, site, path, f"{where}.devices[{index}]", owners, patterns, file.device_classes, tags)
         for where, site, path, cell in cells
         for index, device in enumerate(cell.devices)
     )
     _refuse_second_owner(devices)
+    _refuse_shared_address(devices)
     _refuse_twice("cell", [(path, "cells") for _, _, path, _ in cells])
     _refuse_twice("site", [(site.name, "sites") for site in file.sites])
     return Plant(
@@ -128,6 +144,7 @@ def _device(
     cell_path: str,
     where: str,
     gateways: Mapping[str, GatewaySpec],
+    patterns: Mapping[tuple[str, str], str],
     classes: Mapping[str, DeviceClass],
     tags: Mapping[str, tuple[TagSpec, ...]],
 ) -> DeviceSpec:
@@ -138,6 +155,19 @@ def _device(
         _refuse(where, f"gateway {gateway.id} stands at site {gateway.site}, the device at {site}")
     if device.lane is not None and not 0 <= device.lane < gateway.lanes:
         _refuse(where, f"lane is {device.lane}, but {gateway.id} has lanes 0 to {gateway.lanes - 1}")
+    connections = {one.name: one for one in gateway.connections}
+    if device.connection not in connections:
+        known = ", ".join(connections) or f"none, gateway {gateway.id} has no connections"
+        _refuse(where, f"connection is {device.connection!r}; known: {known}")
+    connection = connections[device.connection]
+    if strange := [name for name in device.addresses if name not in given.tags]:
+        _refuse(where, f"addresses names {strange[0]!r}, which is no tag of class {device.device_class}")
+    _, _, area, line, cell = cell_path.split("/")
+    places = {"site": site, "area": area, "line": line, "cell": cell, "device": device.name}
+    addresses = {}
+    for name, tag in given.tags.items():
+        general = tag.address or given.address or patterns[gateway.id, device.connection]
+        addresses[name] = _address(where, name, device.addresses.get(name), general, connection, places)
     return DeviceSpec(
         name=device.name,
         site=site,
@@ -147,10 +177,30 @@ def _device(
         planned_run_time_s=given.planned_run_time_s,
         gateway_id=gateway.id,
         lane=device.lane,
-        protocol=device.protocol,
+        connection=connection.name,
+        protocol=connection.protocol,
+        simulated=connection.simulated,
         tags=tags[device.device_class],
+        addresses=addresses,
         where=where,
     )
+
+
+def _address(
+    where: str, tag: str, own: str | None, general: str, connection: ConnectionSpec, places: Mapping[str, str]
+) -> str:
+    """Address of a tag within the protocol: its device's own, else the pattern filled in."""
+    try:
+        if own is None and not general:
+            _refuse(
+                where,
+                f"tag {tag} has no address: give the tag, its class or the connection an address pattern, or the device addresses",
+            )
+        address = own if own is not None else pattern(general).fill({**places, "tag": tag})
+        PROTOCOLS[connection.protocol].check_address(address)
+    except ValueError as error:
+        _refuse(where, f"address of tag {tag}: {error}")
+    return address
 
 
 def _known(where: str, key: str, value: str, known: Mapping[str, Any]) -> None:
@@ -179,6 +229,16 @@ def _refuse_second_owner(devices: tuple[DeviceSpec, ...]) -> None:
             f"device {device.name} of site {device.site} is already at {other.where} (owners: {owners}); "
             "one gateway owns a device",
         )
+
+
+def _refuse_shared_address(devices: tuple[DeviceSpec, ...]) -> None:
+    """Two tags of one gateway with one address: nobody could tell whose sample it is."""
+    seen: dict[tuple[str, str, str], str] = {}
+    for device in devices:
+        for tag, address in device.addresses.items():
+            other = seen.setdefault((device.gateway_id, device.connection, address), f"{device.name}/{tag}")
+            if other != f"{device.name}/{tag}":
+                _refuse(device.where, f"tag {tag} has the address {address[:200]} of {other}; each tag needs its own")
 
 
 def _refuse_twice(what: str, names: list[tuple[str, str]]) -> None:

@@ -6,33 +6,17 @@ Enters: parsed YAML. Leaves: a `PlantFile`, or pydantic's ValidationError, which
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any, Self
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationInfo, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
-from registry.plant import Protocol
-from registry.plant_errors import refuse_entry, refuse_name, refuse_value
+from registry.plant_connection import Connection
+from registry.plant_entry import Entry, Name, Text
+from registry.plant_errors import refuse_entry, refuse_value
 from schemas.definitions import DataType, Historise
 
-_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 _HOUR_S = 3600
 _MINUTE_S = 60
-
-
-def _name(value: Any) -> str:
-    """A name as paths, topics and addresses can carry it."""
-    if not isinstance(value, str) or not _NAME.fullmatch(value):
-        refuse_name(value)
-    return value
-
-
-def _text(value: str, info: ValidationInfo) -> str:
-    if "\x00" in value:
-        refuse_value(f"{info.field_name} contains a NUL character")
-    return value
 
 
 def _whole(value: int, info: ValidationInfo) -> int:
@@ -63,43 +47,19 @@ def _windows(value: list[int]) -> list[int]:
 
 
 Bounds = tuple[float | None, float | None]
-Name = Annotated[str, BeforeValidator(_name)]
-Text = Annotated[str, AfterValidator(_text)]
 Whole = Annotated[int, AfterValidator(_whole)]
 Positive = Annotated[float, Field(gt=0)]
 Range = Annotated[Annotated[Bounds, Field(strict=False), AfterValidator(_ordered)] | None, BeforeValidator(_pair)]
 
 
-class _Entry(BaseModel):
-    """A mapping of the file: keys that mean nothing are refused, most are misspelt; nothing is converted."""
-
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            refuse_entry(f"a mapping is expected, not {type(data).__name__}")
-        known = _keys(cls)
-        unknown = next((key for key in data if key not in known), None)
-        if unknown is not None:
-            refuse_entry(f"unknown key {unknown!r}; known: {', '.join(known)}")
-        return data
-
-
-@cache
-def _keys(entry: type[_Entry]) -> tuple[str, ...]:
-    return tuple(spec.alias or name for name, spec in entry.model_fields.items())
-
-
-class TagClass(_Entry):
+class TagClass(Entry):
     """Windows of the tags of a class, in seconds, ascending."""
 
     windows_s: Annotated[list[int], AfterValidator(_windows)]
 
 
-class Tag(_Entry):
-    """What a device class measures under one name. `eu` is what is normal, `limits` what is believable."""
+class Tag(Entry):
+    """What a device class measures under one name. `eu` is what is normal, `limits` what is believable, `address` a pattern."""
 
     tag_class: str
     data_type: Annotated[DataType, Field(strict=False)]
@@ -113,6 +73,7 @@ class Tag(_Entry):
     deadband: Annotated[float, Field(ge=0)] = 0.0
     historise: Annotated[Historise, Field(strict=False)] = Historise.ALL
     writable: bool = False
+    address: Text = ""
     simulate: dict[str, Any] | None = None
 
     @model_validator(mode="after")
@@ -123,10 +84,14 @@ class Tag(_Entry):
         refuse_entry(f"eu [{eu_low:g}, {eu_high:g}] does not lie within limits [{low:g}, {high:g}]")
 
 
-class DeviceClass(_Entry):
-    """What the machines of a class have in common. `planned_run_time_s` is PRI of ISO 22400-2."""
+class DeviceClass(Entry):
+    """What the machines of a class have in common. `planned_run_time_s` is PRI of ISO 22400-2.
+
+    `address` is the pattern of the tags that have none of their own.
+    """
 
     detector: Text = ""
+    address: Text = ""
     planned_run_time_s: Positive | None = None
     tags: dict[Name, Tag]
 
@@ -137,45 +102,47 @@ class DeviceClass(_Entry):
         return self
 
 
-class Device(_Entry):
-    """A machine, where it stands."""
+class Device(Entry):
+    """A machine, where it stands. `addresses` are of single tags, as they are: no patterns."""
 
     name: Name
     device_class: Annotated[str, Field(alias="class")]
     gateway: str
-    protocol: Annotated[Protocol, Field(strict=False)]
+    connection: str
+    addresses: dict[str, Text] = Field(default_factory=dict)
     lane: Whole | None = None
 
 
-class Cell(_Entry):
+class Cell(Entry):
     """ISA-95 work cell."""
 
     name: Name
     devices: list[Device]
 
 
-class Line(_Entry):
+class Line(Entry):
     """ISA-95 production line."""
 
     name: Name
     cells: list[Cell]
 
 
-class Area(_Entry):
+class Area(Entry):
     """ISA-95 area."""
 
     name: Name
     lines: list[Line]
 
 
-class Gateway(_Entry):
-    """A gateway process and over how many lanes its devices are spread."""
+class Gateway(Entry):
+    """A gateway process, its connections, and over how many lanes its devices are spread."""
 
     id: Name
     lanes: Annotated[Whole, Field(gt=0)] = 1
+    connections: list[Connection] = Field(default_factory=list)
 
 
-class Site(_Entry):
+class Site(Entry):
     """ISA-95 site with its gateways."""
 
     name: Name
@@ -183,7 +150,7 @@ class Site(_Entry):
     areas: list[Area]
 
 
-class PlantFile(_Entry):
+class PlantFile(Entry):
     """The file."""
 
     enterprise: Name

@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, NamedTuple
 
-from registry.plant import Protocol
 from schemas import quality
 from schemas.definitions import DataType
 from simulator.fault_kinds import FaultKind, FaultRequest
-from simulator.plant import Device, Tag
+from simulator.plant import Device, Protocol, Tag
 
 SECOND_US = 1_000_000
 BEYOND_F8 = 2**53 + 1

@@ -1,21 +1,31 @@
 """The simulator's view of a plant: devices, their tags, and what each tag simulates.
 
 Enters: the registry's `Plant`, so a file that the registry refuses is refused here with the same words. Leaves: `Device` and `Tag`, in the
-file's order, with the addresses that gateways use. The registry allocates ids; here a tag is known by its path alone.
+file's order. Devices on connections that are not `simulated` are real machines, and left alone. The registry allocates ids; here a tag is
+known by its path alone. Node ids and metric names follow a rule of the simulator's own (`opcua_space`, `sparkplug_node`), which the address
+patterns of a simulated connection have to match.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from itertools import count
 from pathlib import Path
 from typing import Any
 
 from base.errors import RegistryError
 from registry import plant_file
-from registry.plant import DeviceSpec, Plant, Protocol, TagSpec
+from registry.plant import DeviceSpec, Plant, TagSpec
 from schemas.definitions import DataType
+
+
+class Protocol(StrEnum):
+    """What the simulator speaks."""
+
+    OPCUA = "opcua"
+    SPARKPLUG = "sparkplug"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -77,11 +87,15 @@ def parse_devices(data: Any) -> tuple[Device, ...]:
 def simulated(plant: Plant) -> tuple[Device, ...]:
     """Devices of a plant; raises RegistryError when a tag says nothing that could be simulated."""
     indices = count()
-    return tuple(_device(device, indices) for device in plant.devices)
+    return tuple(_device(device, indices) for device in plant.devices if device.simulated)
 
 
 def _device(given: DeviceSpec, indices: count[int]) -> Device:
     key, path = f"{given.site}.{given.name}", f"{given.cell_path}/{given.name}"
+    if given.protocol not in set(Protocol):
+        msg = f"{given.where}: connection {given.connection} speaks {given.protocol}; simulated can be {', '.join(Protocol)}"
+        raise RegistryError(msg)
+    protocol = Protocol(given.protocol)
     return Device(
         key=key,
         site=given.site,
@@ -90,8 +104,8 @@ def _device(given: DeviceSpec, indices: count[int]) -> Device:
         gateway=given.gateway_id,
         line=given.cell_path.rpartition("/")[0],
         path=path,
-        protocol=given.protocol,
-        tags=tuple(_tag(key, path, given.protocol, tag, index=next(indices)) for tag in given.tags),
+        protocol=protocol,
+        tags=tuple(_tag(key, path, protocol, tag, index=next(indices)) for tag in given.tags),
     )
 
 

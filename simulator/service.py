@@ -14,7 +14,6 @@ from typing import Any
 
 from base.ids import Clock, now_us
 from connectors.sparkplug.payload import SEQ_MODULUS
-from registry.plant import Protocol
 from simulator import admin_http
 from simulator.config import SimulatorConfig
 from simulator.control import Control, fault_request
@@ -23,7 +22,7 @@ from simulator.fault_kinds import FaultRequest
 from simulator.journal import Journal, JournalError
 from simulator.opcua_server import OpcUaServer
 from simulator.packml import State
-from simulator.plant import Device, Tag, read_devices
+from simulator.plant import Device, Protocol, Tag, read_devices
 from simulator.simulation import Sample, Simulation, Step, WriteOutcome
 from simulator.sparkplug_node import SparkplugNode
 

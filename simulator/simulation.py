@@ -17,14 +17,13 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from registry.plant import Protocol
 from schemas import quality
 from simulator.fault_effects import Reading, reported
 from simulator.fault_kinds import FaultKind
 from simulator.faults import Faults
 from simulator.machines import Machine, WriteRefusedError
 from simulator.packml import Command
-from simulator.plant import Device, Tag
+from simulator.plant import Device, Protocol, Tag
 from simulator.rhythm import Operator, Rhythm
 
 QUANTUM_US = {Protocol.OPCUA: 1, Protocol.SPARKPLUG: 1000}

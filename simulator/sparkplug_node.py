@@ -63,7 +63,7 @@ class SparkplugNode:
         next_bdseq: Callable[[], int],
     ) -> None:
         self.site = site
-        self.node = f"sim-{site}"
+        self.node = node_name(site)
         self.devices = tuple(devices)
         self.born = False
         self.births = 0
@@ -319,6 +319,11 @@ class SparkplugNode:
             self._client.publish(str(topic), payload.encode(message), qos=0, retain=False)
         except SchemaError:
             logger.exception("a value does not fit its Sparkplug type", extra={"topic": str(topic)})
+
+
+def node_name(site: str) -> str:
+    """Name of a site's edge node; its group is the site."""
+    return f"sim-{site}"
 
 
 def _primary_host(settings: SparkplugSettings, devices: Sequence[Device]) -> str:

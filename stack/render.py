@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from registry.plant import GatewaySpec
+from registry.plant import ConnectionSpec, GatewaySpec
 from stack import postgres
 from stack.config import StackConfig
 from stack.plant import read_gateways, sites
@@ -116,10 +116,21 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "site": gateway.site,
         "state_dir": str(config.data / "gateways" / gateway.id),
         "kafka": {"bootstrap_servers": config.bootstrap_servers},
-        "opcua": [{"url": f"opc.tcp://{config.host}:{config.ports.opcua}"}],
-        "sparkplug": [{"host": config.host, "port": config.ports.mosquitto, "group_id": gateway.site}],
+        "connections": [_connection(config, connection) for connection in gateway.connections],
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
+
+
+def _connection(config: StackConfig, connection: ConnectionSpec) -> dict[str, Any]:
+    """As the plant file has it; simulated machines are at the stack's own endpoints."""
+    played = {
+        "opcua": f"opc.tcp://{config.host}:{config.ports.opcua}",
+        "sparkplug": f"mqtt://{config.host}:{config.ports.mosquitto}",
+    }
+    settings = dict(connection.settings)
+    if connection.simulated:
+        settings["endpoint"] = played.get(connection.protocol, settings["endpoint"])
+    return {"name": connection.name, "protocol": connection.protocol, **settings}
 
 
 def write(path: Path, values: Mapping[str, Any]) -> None:

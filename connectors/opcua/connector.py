@@ -1,6 +1,6 @@
 """OPC UA connector of the gateway: all of a gateway's tags at one server in one subscription, and writes with read-back.
 
-Enters: the registry's tags by address (`opcua:ns=2;s=<id>`, or `opcua@<server>:...`), notifications of the server, writes.
+Enters: the registry's tags by address (`<connection>:<node id>`), notifications of the server, writes.
 Leaves, to a `Sink`: every sample with its source time and status; BIRTH when a device's tags are subscribed, DEATH when the
 connection is lost; GAP where samples are known to be missing: after a reconnect (from the last sample seen to the first new
 one, number unknown), at an overflow of the server's queue, when notifications were lost on the way.
@@ -21,9 +21,11 @@ from typing import Any
 
 from asyncua import ua
 
+from base.errors import ConfigError
 from base.ids import Clock
 from connectors.gap_tracker import GapTracker
-from connectors.opcua.session import Monitored, OpcUaSession, OpcUaSettings, raise_if_cancelled
+from connectors.opcua.session import Monitored, OpcUaSession, raise_if_cancelled
+from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.writes import VARIANTS, result_of, variant
 from connectors.readings import Notice, Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
@@ -32,7 +34,7 @@ from schemas.events import EventKind, Gap
 
 log = logging.getLogger(__name__)
 
-ERRORS = (OSError, TimeoutError, ua.UaError)
+ERRORS = (OSError, TimeoutError, ua.UaError, ConfigError)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _US = timedelta(microseconds=1)
 # OPC 10000-4, 7.39.1: InfoType DataValue (bits 10-11 = 01) with the Overflow bit (7).
@@ -56,10 +58,10 @@ class _Item:
 class OpcUaConnector:
     """One server's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
-    def __init__(self, settings: OpcUaSettings, *, sink: Sink, clock: Clock) -> None:
-        self.name = f"opcua{'@' if settings.name else ''}{settings.name}"
+    def __init__(self, settings: OpcUaSettings, *, name: str, sink: Sink, clock: Clock) -> None:
+        self.name = name
         self._settings, self._sink, self._clock = settings, sink, clock
-        self._prefix = f"{self.name}:"
+        self._prefix = f"{name}:"
         self._wanted: dict[str, TagDefinition] = {}
         self._items: dict[str, _Item] = {}
         self._by_handle: dict[int, _Item] = {}
@@ -89,7 +91,7 @@ class OpcUaConnector:
         refused = {address: item.refused for address, item in self._items.items() if item.refused}
         return {
             "kind": "opcua",
-            "url": self._settings.url,
+            "url": self._settings.endpoint,
             "connected": self._session is not None,
             "problem": self._problem,
             "tags": len(self._wanted),
@@ -130,7 +132,7 @@ class OpcUaConnector:
         self._session = session
         self._connects += 1
         self._problem = ""
-        log.info("connected", extra={"url": self._settings.url})
+        log.info("connected", extra={"url": self._settings.endpoint})
         publishing = asyncio.create_task(session.run(self._on_result))
         following = asyncio.create_task(self._follow(session))
         try:
@@ -169,7 +171,7 @@ class OpcUaConnector:
         for handle, status in (await session.monitor(nodes)).items():
             self._by_handle.pop(handle).refused = status
         if refused := [item for item in added if item.refused]:
-            extra = {"url": self._settings.url, "items": {i.tag.address: i.refused for i in refused[:10]}}
+            extra = {"url": self._settings.endpoint, "items": {i.tag.address: i.refused for i in refused[:10]}}
             log.warning("%d addresses cannot be subscribed", len(refused), extra=extra)
         self._births({item.tag.device_id: item.tag for item in added if not item.refused})
 
@@ -202,9 +204,9 @@ class OpcUaConnector:
     def _down(self, error: Exception) -> None:
         problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
         if problem != self._problem:
-            log.warning("no connection", extra={"url": self._settings.url, "cause": problem})
+            log.warning("no connection", extra={"url": self._settings.endpoint, "cause": problem})
         if self._session is not None:
-            self._gap_cause = f"connection to {self._settings.url} was lost"
+            self._gap_cause = f"connection to {self._settings.endpoint} was lost"
         self._problem = problem
         for tag in {tag.device_id: tag for tag in self._wanted.values()}.values():
             if self._alive.get(tag.device_id, True):
@@ -212,7 +214,7 @@ class OpcUaConnector:
                 self._notice(EventKind.DEATH, tag.device_id, f"{tag.device_path} cannot be reached: {problem}")
 
     def _notice(self, kind: EventKind, device_id: int, text: str, gap: Gap | None = None) -> None:
-        attributes = {"connector": self.name, "url": self._settings.url}
+        attributes = {"connector": self.name, "url": self._settings.endpoint}
         if kind is EventKind.DEATH:
             attributes["quality"] = f"0x{quality.BAD_NO_COMMUNICATION:04x}"
         self._sink.notice(

@@ -16,6 +16,9 @@ from typing import Any
 
 from asyncua import Client, ua
 
+from base import secrets
+from connectors.opcua.settings import OpcUaSettings
+
 log = logging.getLogger(__name__)
 
 _CHUNK = 1000
@@ -25,31 +28,6 @@ _WATCHDOG_S = 5.0
 
 # asyncua formats every notification for its INFO log, and warns of what is said here in other words.
 logging.getLogger("asyncua").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class OpcUaSettings:
-    """One server. `name` tells servers of one gateway apart: its addresses start with `opcua@<name>:`."""
-
-    url: str
-    name: str = ""
-    publishing_interval_ms: int = 100
-    queue_size: int = 1000
-    request_timeout_s: float = 10.0
-    reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 10.0
-    username: str = ""
-    password: str = ""
-    security: str = ""
-    """asyncua's security string: `Policy,Mode,certificate,private_key[,server_certificate]`; empty is none."""
-
-    def __post_init__(self) -> None:
-        if not 0 < self.publishing_interval_ms <= 1000:
-            msg = f"publishing_interval_ms is {self.publishing_interval_ms}, not between 1 and 1000"
-            raise ValueError(msg)
-        if self.queue_size < 2:
-            msg = f"queue_size is {self.queue_size}: a queue of one loses samples"
-            raise ValueError(msg)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +43,7 @@ class OpcUaSession:
 
     def __init__(self, settings: OpcUaSettings) -> None:
         self._settings = settings
-        self._client = Client(settings.url, timeout=settings.request_timeout_s, watchdog_intervall=_WATCHDOG_S)
+        self._client = Client(settings.endpoint, timeout=settings.request_timeout_s, watchdog_intervall=_WATCHDOG_S)
         self._client.name = self._client.description = "millrace gateway"
         self._client.connection_lost_callback = self._lost
         self._acknowledged: list[Any] = []
@@ -79,7 +57,7 @@ class OpcUaSession:
         """Connect and create the subscription."""
         if self._settings.username:
             self._client.set_user(self._settings.username)
-            self._client.set_password(self._settings.password)
+            self._client.set_password(secrets.resolve(self._settings.password))
         if self._settings.security:
             await self._client.set_security_string(self._settings.security)
         try:
@@ -111,7 +89,7 @@ class OpcUaSession:
             async with asyncio.timeout(self._settings.request_timeout_s):
                 await self._client.disconnect()
         except (OSError, TimeoutError, ua.UaError) as error:
-            log.debug("closing the session failed", extra={"url": self._settings.url, "cause": str(error)})
+            log.debug("closing the session failed", extra={"url": self._settings.endpoint, "cause": str(error)})
 
     async def monitor(self, nodes: Sequence[Monitored]) -> dict[int, str]:
         """Add nodes to the subscription; returns the status names of those the server refused, by handle."""

@@ -21,40 +21,25 @@ import gmqtt
 from gmqtt.mqtt.constants import MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 
-from base.errors import SchemaError, UndecodableError
+from base import secrets
+from base.errors import ConfigError, SchemaError, UndecodableError
 from base.ids import Clock
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.payload import DataType, Payload
 from connectors.sparkplug.session import HostSession
+from connectors.sparkplug.settings import SparkplugSettings
 from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
 
-_ERRORS = (OSError, TimeoutError, MQTTConnectError)
+_ERRORS = (OSError, TimeoutError, MQTTConnectError, ConfigError)
 # gmqtt tells of every packet.
 logging.getLogger("gmqtt").setLevel(logging.WARNING)
 _CONNECT_TIMEOUT_S = 10.0
 _TICK_S = 1.0
 # Nodes that follow the STATE message are born by themselves; only then ask the others.
 _PATIENCE_S = 2.0
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class SparkplugSettings:
-    """One MQTT broker. An empty `group_id` is every group; an empty `host_id` is `millrace-<gateway>`."""
-
-    host: str
-    port: int = 1883
-    group_id: str = ""
-    host_id: str = ""
-    username: str = ""
-    password: str = ""
-    tls: bool = False
-    keepalive_s: int = 30
-    reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 10.0
-    rebirth_interval_s: float = 5.0
 
 
 @dataclass(slots=True)
@@ -81,8 +66,9 @@ class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
 class SparkplugConnector:
     """One broker's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
-    def __init__(self, settings: SparkplugSettings, *, gateway_id: str, sink: Sink, clock: Clock) -> None:
-        self.name = "spb"
+    def __init__(self, settings: SparkplugSettings, *, name: str, gateway_id: str, sink: Sink, clock: Clock) -> None:
+        self.name = name
+        self._prefix = f"{name}:"
         self._settings, self._clock = settings, clock
         self._host_id = settings.host_id or f"millrace-{gateway_id}"
         self._client: Any = None
@@ -96,14 +82,13 @@ class SparkplugConnector:
             clock=clock,
             publish=self._publish,
             on_value=self._on_value,
+            connector=name,
             rebirth_interval_s=settings.rebirth_interval_s,
         )
 
     def serves(self, address: str) -> bool:
-        """Whether an address of the registry is of this broker's groups."""
-        if not address.startswith("spb:") or address.count("/") < 3:
-            return False
-        return self._settings.group_id in {"", names.parse_address(address)[0]}
+        """Whether an address of the registry belongs to this connection."""
+        return address.startswith(self._prefix) and address.count("/") >= 3
 
     def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
         """Take over the tags by address."""
@@ -165,7 +150,7 @@ class SparkplugConnector:
     async def _connect(self, client: Any, state: str, ended: asyncio.Event) -> None:
         settings, subscribed = self._settings, asyncio.Event()
         if settings.username:
-            client.set_auth_credentials(settings.username, settings.password)
+            client.set_auth_credentials(settings.username, secrets.resolve(settings.password))
         client.on_message = self._on_message
         client.on_disconnect = lambda *_: ended.set()
         client.on_subscribe = lambda *_: subscribed.set()

@@ -76,6 +76,14 @@ def decode_state(payload: bytes) -> tuple[bool, int]:
         raise UndecodableError(msg) from error
 
 
+def check_address(text: str) -> None:
+    """Raise ValueError unless the text is `<group>/<edge node>/<device>/<metric>`; the device is empty for a metric of the node itself."""
+    group, node, device, metric = ([*text.split("/", 3), "", "", "", ""])[:4]
+    if not group or not node or not metric or any(set(level) & set("+#") for level in (group, node, device)):
+        msg = f"{text[:200]!r} is not <group>/<edge node>/<device>/<metric> (an empty device for a metric of the node itself)"
+        raise ValueError(msg)
+
+
 def parse_address(address: str) -> tuple[str, str, str, str]:
     """Group, edge node, device and metric of an address; metric names may contain slashes."""
     group, node, device, metric = address.partition(":")[2].split("/", 3)

@@ -31,6 +31,11 @@ class Record(NamedTuple):
     value: bytes
 
 
+CONNECTIONS = [
+    {"name": "opcua", "protocol": "opcua", "endpoint": "opc.tcp://plc:4840", "address": "ns=2;s={site}.{device}.{tag}"}
+]
+
+
 def tag(**changes: Any) -> dict[str, Any]:
     return {
         "tag_class": "fast", "data_type": "DOUBLE", "unit": "kW", "description": "Power", "eu": [0, 100], "limits": [-10, 200],
@@ -40,7 +45,7 @@ def tag(**changes: Any) -> dict[str, Any]:
 
 def plant(**tags: dict[str, Any]) -> dict[str, Any]:
     """A plant of one site, one gateway and one device with these tags."""
-    device = {"name": "press-01", "class": "press", "gateway": "gw", "protocol": "opcua"}
+    device = {"name": "press-01", "class": "press", "gateway": "gw", "connection": "opcua"}
     cells = [{"name": "cell-1", "devices": [device]}, {"name": "cell-2", "devices": []}]
     return {
         "enterprise": "acme",
@@ -51,7 +56,7 @@ def plant(**tags: dict[str, Any]) -> dict[str, Any]:
         "sites": [
             {
                 "name": "north",
-                "gateways": [{"id": "gw", "lanes": 2}],
+                "gateways": [{"id": "gw", "lanes": 2, "connections": CONNECTIONS}],
                 "areas": [{"name": "forming", "lines": [{"name": "line-1", "cells": cells}]}],
             }
         ],

@@ -26,10 +26,9 @@ from gmqtt.mqtt.constants import UNLIMITED_RECONNECTS, MQTTv311
 
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType
-from registry.plant import Protocol
 from schemas import quality
 from simulator.journal_reader import Emitted, JournalReader
-from simulator.plant import Device, parse_devices
+from simulator.plant import Device, Protocol, parse_devices
 
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 Seen = tuple[int, int, int]

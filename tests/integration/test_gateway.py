@@ -58,8 +58,9 @@ def opcua_tag(gateway: GatewayProcess, number: int, name: str, **changes: Any) -
     return tag(gateway.first_tag + number, f"opcua:ns=2;s={name}", **(own | changes))
 
 
-def serve_opcua(machine: Machine) -> dict[str, object]:
-    return {"opcua": [{"url": machine.url, "publishing_interval_ms": 20, "reconnect_max_s": 1.0}]}
+def serve_opcua(machine: Machine) -> dict[str, list[dict[str, object]]]:
+    own = {"endpoint": machine.url, "publishing_interval_ms": 20, "reconnect_max_s": 1.0}
+    return {"connections": [{"name": "opcua", "protocol": "opcua", **own}]}
 
 
 class Counting:
@@ -89,8 +90,9 @@ async def test_from_machines_to_kafka_with_exact_totals(
     node = Node(mosquitto)
     node.group = gateway.site
     await node.start()
-    sparkplug = {"host": mosquitto.host, "port": mosquitto.port, "group_id": gateway.site}
-    gateway.changes = serve_opcua(machine) | {"sparkplug": [sparkplug]}
+    endpoint = f"mqtt://{mosquitto.host}:{mosquitto.port}"
+    sparkplug = {"name": "spb", "protocol": "sparkplug", "endpoint": endpoint, "group_id": gateway.site}
+    gateway.changes = {"connections": [*serve_opcua(machine)["connections"], sparkplug]}
     own: dict[str, Any] = {"site": gateway.site, "gateway_id": gateway.gateway_id}
     tags = [
         opcua_tag(gateway, 0, "d1.a"),

@@ -13,7 +13,7 @@ from asyncua import Server, ua
 
 from base.ids import now_us
 from connectors.opcua.connector import OpcUaConnector
-from connectors.opcua.session import OpcUaSettings
+from connectors.opcua.settings import OpcUaSettings
 from connectors.readings import Notice, Write, WriteStatus
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind, GapItem
@@ -74,8 +74,8 @@ async def machine() -> AsyncIterator[Machine]:
 
 
 def connector_of(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> OpcUaConnector:
-    settings = OpcUaSettings(url=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
-    connector = OpcUaConnector(settings, sink=sink, clock=now_us)
+    settings = OpcUaSettings(endpoint=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
+    connector = OpcUaConnector(settings, name="opcua", sink=sink, clock=now_us)
     connector.update({one.address: one for one in tags}, frozenset())
     return connector
 

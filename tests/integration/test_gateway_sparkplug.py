@@ -15,9 +15,10 @@ from gmqtt.mqtt.constants import MQTTv311
 from base.ids import now_us
 from connectors.readings import Write, WriteStatus
 from connectors.sparkplug import names, payload
-from connectors.sparkplug.host import SparkplugConnector, SparkplugSettings
+from connectors.sparkplug.host import SparkplugConnector
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
+from connectors.sparkplug.settings import SparkplugSettings
 from schemas.definitions import DataType as TagType
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
@@ -114,9 +115,9 @@ async def node(mosquitto: Address) -> AsyncIterator[Node]:
 @contextlib.asynccontextmanager
 async def connected(address: Address, sink: MemorySink, *tags: TagDefinition) -> AsyncIterator[SparkplugConnector]:
     settings = SparkplugSettings(
-        host=address.host, port=address.port, group_id="north", reconnect_min_s=0.1, rebirth_interval_s=0.2
+        endpoint=f"mqtt://{address.host}:{address.port}", group_id="north", reconnect_min_s=0.1, rebirth_interval_s=0.2
     )
-    connector = SparkplugConnector(settings, gateway_id="gw1", sink=sink, clock=now_us)
+    connector = SparkplugConnector(settings, name="spb", gateway_id="gw1", sink=sink, clock=now_us)
     connector.update({one.address: one for one in tags}, frozenset())
     task = asyncio.create_task(connector.run())
     try:

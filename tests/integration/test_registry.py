@@ -19,7 +19,7 @@ from registry.plant_file import parse_plant
 from schemas import topics
 from schemas.definitions import Registry
 from tests.integration.fix_history import history_template, plain_history, sql
-from tests.integration.history import plant, tag
+from tests.integration.history import CONNECTIONS, plant, tag
 
 __all__ = ["history_template", "plain_history", "sql"]
 
@@ -68,7 +68,7 @@ def test_devices_are_spread_over_lanes_and_stay_there(sql: Sql) -> None:
     assert abs(lanes[0][2] - lanes[1][2]) <= 1
     before = sql.execute("SELECT name, lane FROM devices WHERE site = 'north' ORDER BY 1").fetchall()
     data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"].insert(
-        0, {"name": "press-99", "class": "press", "gateway": "gw-north-1", "protocol": "opcua"}
+        0, {"name": "press-99", "class": "press", "gateway": "gw-north-1", "connection": "opcua"}
     )
     load(sql, data)
     assert (
@@ -146,7 +146,7 @@ def test_wrong_attributes_are_refused_and_change_nothing(sql: Sql, values: dict[
 def test_moves_to_nowhere_or_another_site_are_refused(sql: Sql) -> None:
     data = plant()
     other = copy.deepcopy(data["sites"][0])
-    other |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1}]}
+    other |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1, "connections": CONNECTIONS}]}
     other["areas"][0]["lines"][0]["cells"][0]["devices"][0]["gateway"] = "gw-s"
     data["sites"].append(other)
     load(sql, data)
@@ -171,7 +171,7 @@ def test_a_gateway_does_not_change_its_site(sql: Sql) -> None:
 def test_only_the_sites_of_the_file_are_looked_at(sql: Sql) -> None:
     load(sql, plant())
     data = plant()
-    data["sites"][0] |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1}]}
+    data["sites"][0] |= {"name": "south", "gateways": [{"id": "gw-s", "lanes": 1, "connections": CONNECTIONS}]}
     data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"][0]["gateway"] = "gw-s"
     assert load(sql, data).retired_devices == 0
     assert [row[3] for row in tags(sql).values()] == [False, False]

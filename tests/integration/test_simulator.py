@@ -18,11 +18,11 @@ from asyncua import Client, ua
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from connectors.sparkplug.names import MessageType
-from registry.plant import Protocol
 from schemas import quality
 from simulator.fault_effects import BEYOND_F8
 from simulator.opcua_server import APPLICATION_URI
 from simulator.packml import Command, State
+from simulator.plant import Protocol
 from stack.config import ROOT
 from tests.integration.simulator_process import (
     OpcUaSubscriber,

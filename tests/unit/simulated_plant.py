@@ -37,6 +37,18 @@ CLASSES: dict[str, Any] = {
 }
 
 
+CONNECTIONS: list[dict[str, Any]] = [
+    {
+        "name": "opcua", "protocol": "opcua", "endpoint": "opc.tcp://127.0.0.1:4840", "simulated": True,
+        "address": "ns=2;s={site}.{device}.{tag}",
+    },
+    {
+        "name": "sparkplug", "protocol": "sparkplug", "endpoint": "mqtt://127.0.0.1", "simulated": True,
+        "address": "{site}/sim-{site}/{device}/{tag}",
+    },
+]  # fmt: skip
+
+
 def plant(devices: dict[str, str] | None = None) -> dict[str, Any]:
     """Plant file with devices of class press: name to protocol, at site north (names that begin with s: south)."""
     devices = devices or {"press-01": "opcua", "press-02": "sparkplug"}
@@ -44,7 +56,7 @@ def plant(devices: dict[str, str] | None = None) -> dict[str, Any]:
     for name, protocol in devices.items():
         site = "south" if name.startswith("s") else "north"
         sites.setdefault(site, []).append(
-            {"name": name, "class": "press", "gateway": f"gw-{site}", "protocol": protocol}
+            {"name": name, "class": "press", "gateway": f"gw-{site}", "connection": protocol}
         )
     return {
         "enterprise": "acme",
@@ -53,7 +65,7 @@ def plant(devices: dict[str, str] | None = None) -> dict[str, Any]:
         "sites": [
             {
                 "name": site,
-                "gateways": [{"id": f"gw-{site}"}],
+                "gateways": [{"id": f"gw-{site}", "connections": CONNECTIONS}],
                 "areas": [{"name": "a", "lines": [{"name": "l", "cells": [{"name": "c", "devices": those}]}]}],
             }
             for site, those in sites.items()

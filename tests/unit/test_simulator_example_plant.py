@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import copy
 from random import Random
 from typing import Any
 
 import pytest
 import yaml
 
-from simulator.plant import parse_devices
+from registry.plant_file import parse_plant
+from simulator.opcua_space import node_id
+from simulator.plant import parse_devices, simulated
 from simulator.rhythm import Rhythm
 from simulator.simulation import Simulation
+from simulator.sparkplug_node import node_name
 from stack.config import ROOT
 from tests.unit.simulated_plant import START_US
 
@@ -52,6 +56,26 @@ def test_no_sample_beyond_limits_or_rates_or_stuck(simulation: Simulation) -> No
             last[index] = time_us, value
     assert wrong == []
     assert samples > 130_000
+
+
+def test_the_address_patterns_match_the_names_that_the_simulator_gives() -> None:
+    plant = parse_plant(PLANT)
+    by_path = {tag.path: tag for device in simulated(plant) for tag in device.tags}
+    assert len(by_path) == sum(len(device.tags) for device in plant.devices)
+    for device in plant.devices:
+        for tag in device.tags:
+            played = by_path[f"{device.cell_path}/{device.name}/{tag.name}"]
+            rule = {
+                "opcua": f"opcua:{node_id(played).to_string()}",
+                "sparkplug": f"spb:{device.site}/{node_name(device.site)}/{device.name}/{tag.name}",
+            }
+            assert device.address(tag.name) == rule[device.protocol]
+
+
+def test_devices_on_real_connections_are_left_alone() -> None:
+    data = copy.deepcopy(PLANT)
+    data["sites"][0]["gateways"][0]["connections"][0]["simulated"] = False
+    assert {device.protocol for device in parse_devices(data) if device.site == "north"} == {"sparkplug"}
 
 
 def test_tags_cover_both_protocols_and_every_address_is_distinct(simulation: Simulation) -> None:

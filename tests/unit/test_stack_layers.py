@@ -34,8 +34,13 @@ OURS = {*ALLOWED, "benchmarks"}
 # Rules for a part of a package, which the package as a whole may break.
 INSIDE = {
     # Protocols know nothing of each other, nor of the stores; the broker's and the database's clients nothing of the machines.
-    "connectors/opcua": {"connectors.opcua", "connectors.readings", "connectors.gap_tracker"},
-    "connectors/sparkplug": {"connectors.sparkplug", "connectors.readings", "connectors.gap_tracker"},
+    "connectors/opcua": {"connectors.opcua", "connectors.readings", "connectors.protocol", "connectors.gap_tracker"},
+    "connectors/sparkplug": {
+        "connectors.sparkplug",
+        "connectors.readings",
+        "connectors.protocol",
+        "connectors.gap_tracker",
+    },
     "connectors/kafka": {"connectors.kafka"},
     "connectors/postgres": {"connectors.postgres"},
     # Of the protocols the simulator uses what is on the wire.
@@ -109,8 +114,10 @@ def test_every_package_has_a_rule() -> None:
     assert packages | set(FOLDERS) == OURS
 
 
-@pytest.mark.parametrize("module", ["registry.plant_file", "registry.plant", "simulator.plant", "stack.plant"])
-def test_the_plant_file_is_read_without_database_or_broker(module: str) -> None:
+@pytest.mark.parametrize(
+    "module", ["registry.plant_file", "registry.plant", "simulator.plant", "stack.plant", "connectors.catalogue"]
+)
+def test_plant_file_and_catalogue_are_read_without_database_broker_or_protocol_library(module: str) -> None:
     code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert not {"psycopg", "confluent_kafka", "pyflink"} & set(loaded.stdout.split())
+    assert not {"psycopg", "confluent_kafka", "pyflink", "asyncua", "gmqtt"} & set(loaded.stdout.split())

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from base.settings import PlatformSettings, load
+from edge.config import GatewayConfig
 from stack import render
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -23,10 +24,16 @@ tag_classes: {}
 device_classes: {}
 sites:
   - name: north
-    gateways: [{id: gw-1, lanes: 2}, {id: gw-2}]
+    gateways:
+      - id: gw-1
+        lanes: 2
+        connections:
+          - {name: line1, protocol: opcua, endpoint: 'opc.tcp://line1:4840', queue_size: 50}
+          - {name: played, protocol: opcua, endpoint: 'opc.tcp://line2:4840', simulated: true}
+      - {id: gw-2}
     areas: []
   - name: south
-    gateways: [{id: gw-3}]
+    gateways: [{id: gw-3, connections: [{name: spb, protocol: sparkplug, endpoint: 'mqtt://x', group_id: south, simulated: true}]}]
     areas: []
 """
 
@@ -62,8 +69,17 @@ def test_each_gateway_has_its_own_file_folder_and_port(config: StackConfig) -> N
     files = [tomllib.loads(render.gateway_file(config, name).read_text()) for name in ("gw-1", "gw-2", "gw-3")]
     assert [file["site"] for file in files] == ["north", "north", "south"]
     assert len({file["state_dir"] for file in files}) == len({file["admin"]["port"] for file in files}) == 3
-    assert files[2]["sparkplug"][0]["group_id"] == "south"
-    assert files[0]["opcua"][0]["url"].startswith("opc.tcp://127.0.0.1:")
+
+
+def test_connections_are_the_plant_files_and_simulated_ones_have_the_stacks_endpoints(config: StackConfig) -> None:
+    files = [load(GatewayConfig, render.gateway_file(config, name), environ={}) for name in ("gw-1", "gw-2", "gw-3")]
+    line1, played = files[0].connections
+    assert (line1.name, line1.settings.endpoint, line1.settings.queue_size) == ("line1", "opc.tcp://line1:4840", 50)
+    assert played.settings.endpoint == f"opc.tcp://{config.host}:{config.ports.opcua}"
+    assert files[1].connections == ()
+    (spb,) = files[2].connections
+    assert (spb.protocol.name, spb.settings.group_id) == ("sparkplug", "south")
+    assert spb.settings.endpoint == f"mqtt://{config.host}:{config.ports.mosquitto}"
 
 
 def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:

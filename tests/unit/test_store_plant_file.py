@@ -10,9 +10,10 @@ from typing import Any
 import pytest
 
 from base.errors import RegistryError
+from connectors.catalogue import PROTOCOLS
 from registry.plant_file import parse_plant, read_plant
 from schemas.definitions import Historise
-from tests.integration.history import plant, tag
+from tests.integration.history import CONNECTIONS, plant, tag
 
 EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
 
@@ -44,11 +45,28 @@ def test_the_example_plant_is_what_the_documentation_says() -> None:
         assert names["speed_setpoint"].writable
 
 
-def test_addresses_follow_the_protocol() -> None:
+def test_addresses_of_the_example_come_from_its_connections() -> None:
     example = read_plant(EXAMPLE)
     by_name = {(device.site, device.name): device for device in example.devices}
     assert by_name["north", "press-01"].address("power") == "opcua:ns=2;s=north.press-01.power"
     assert by_name["south", "mill-01"].address("power") == "spb:south/sim-south/mill-01/power"
+
+
+def test_an_address_is_the_devices_own_or_the_most_special_pattern() -> None:
+    data = plant(power=tag(), speed=tag(), force=tag(address="i=7"), heat=tag())
+    (device,) = parse_plant(data).devices
+    assert device.address("power") == "opcua:ns=2;s=north.press-01.power"
+    data["device_classes"]["press"]["address"] = "nsu=urn:p;s={area}/{line}/{cell}/{{x}}/{device}.{tag}"
+    data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"][0]["addresses"] = {"speed": "ns=4;s={speed}"}
+    (device,) = parse_plant(data).devices
+    assert device.address("power") == "opcua:nsu=urn:p;s=forming/line-1/cell-1/{x}/press-01.power"
+    assert device.address("speed") == "opcua:ns=4;s={speed}"
+    assert device.address("force") == "opcua:i=7"
+
+
+def test_two_tags_of_a_gateway_with_one_address_are_refused() -> None:
+    with pytest.raises(RegistryError, match=r"devices\[0\]: tag speed has the address i=7 of press-01/power"):
+        parse_plant(plant(power=tag(address="i=7"), speed=tag(address="i=7")))
 
 
 def _change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
@@ -61,6 +79,7 @@ def _change(path: list[Any], value: Any) -> Callable[[dict[str, Any]], None]:
 
 
 CELL = ["sites", 0, "areas", 0, "lines", 0, "cells"]
+CONNECTION = ["sites", 0, "gateways", 0, "connections", 0]
 TAG = ["device_classes", "press", "tags", "power"]
 ERRORS = [
     (_change(["enterprise"], "a/b"), "enterprise: 'a/b' is no name"),
@@ -88,7 +107,25 @@ ERRORS = [
     ),
     (_change([*CELL, 0, "devices", 0, "gateway"], "gw9"), "gateway is 'gw9'; known: gw"),
     (_change([*CELL, 0, "devices", 0, "lane"], 2), "lane is 2, but gw has lanes 0 to 1"),
-    (_change([*CELL, 0, "devices", 0, "protocol"], "modbus"), "protocol is 'modbus'; known: opcua, sparkplug"),
+    (_change([*CELL, 0, "devices", 0, "connection"], "plc2"), "devices[0]: connection is 'plc2'; known: opcua"),
+    (
+        _change([*CONNECTION, "protocol"], "profinet"),
+        f"sites[0].gateways[0].connections[0]: protocol is 'profinet'; known: {', '.join(PROTOCOLS)}",
+    ),
+    (_change([*CONNECTION, "queue_size"], "big"), "connections[0]: queue_size is 'big', not a whole number"),
+    (_change([*CONNECTION, "endpoint"], "plc"), "connections[0]: endpoint is 'plc', not opc.tcp://host:port"),
+    (_change([*CONNECTION, "password"], "hunter2"), "connections[0]: password is not a reference: write file:PATH"),
+    (_change([*CONNECTION, "colour"], 1), "connections[0]: unknown key 'colour'; known: name"),
+    (_change([*CONNECTION, "name"], "a:b"), "connections[0].name: 'a:b' is no name"),
+    (_change([*CONNECTION, "address"], ""), "tag power has no address: give the tag, its class or the connection"),
+    (_change([*CONNECTION, "address"], "x{tag}"), "address of tag power: 'xpower' is no node id"),
+    (_change([*CONNECTION, "address"], "s={plc}"), "names {plc}; known: {site}, {area}"),
+    (_change([*TAG, "address"], "s={"), "address of tag power: 's={' is no pattern"),
+    (_change(["device_classes", "press", "address"], "i={tag}"), "address of tag power: i=power is not a number"),
+    (
+        _change([*CELL, 0, "devices", 0, "addresses"], {"pwoer": "i=1"}),
+        "addresses names 'pwoer', which is no tag of class press",
+    ),
     (_change([*CELL, 0, "devices"], None), "devices is None, not a list"),
     (_change(["sites"], "north"), "sites is 'north', not a list"),
     (_change(["sites", 0, "name"], 7), "sites[0].name: 7 is no name"),
@@ -128,7 +165,7 @@ def test_errors_name_the_place(change: Callable[[dict[str, Any]], None], message
 
 def test_a_second_owner_is_refused() -> None:
     data = plant()
-    data["sites"][0]["gateways"].append({"id": "gw2", "lanes": 1})
+    data["sites"][0]["gateways"].append({"id": "gw2", "lanes": 1, "connections": CONNECTIONS})
     cells = data["sites"][0]["areas"][0]["lines"][0]["cells"]
     cells[1]["devices"] = [{**cells[0]["devices"][0], "gateway": "gw2"}]
     with pytest.raises(

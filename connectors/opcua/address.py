@@ -1,0 +1,86 @@
+"""Addresses of OPC UA nodes as text: `nsu=<namespace URI>;<id>`, `ns=<index>;<id>`, or `<id>` alone for namespace 0.
+
+An id is `s=` (text), `i=` (number), `g=` (GUID) or `b=` (bytes in base64), as in OPC 10000-6, 5.3.1.10. The namespace URI is the identity;
+an index is a place in a list that a server may order anew at every start. Needs no OPC UA library.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import NamedTuple
+from uuid import UUID
+
+_LONGEST_ID = 4096
+_ADDRESS = re.compile(r"(?:nsu=(?P<uri>[^;]+);|ns=(?P<index>[0-9]+);)?(?P<kind>[sigb])=(?P<id>.*)", re.DOTALL)
+
+
+class NodeAddress(NamedTuple):
+    """A parsed address; `namespace` is the index, and `uri` empty, when the namespace is not given by URI, `kind` is one of `sigb`."""
+
+    uri: str
+    namespace: int
+    kind: str
+    identifier: str
+
+
+def parse(text: str) -> NodeAddress:
+    """Parts of an address; raises ValueError with the cause."""
+    found = _ADDRESS.fullmatch(text)
+    if found is None:
+        msg = (
+            f"{text[:200]!r} is no node id: write nsu=<namespace URI>;s=<text> (or i=, g=, b=), or ns=<index>;s=<text>"
+        )
+        raise ValueError(msg)
+    kind, identifier = found["kind"], found["id"]
+    if not identifier or len(identifier) > _LONGEST_ID:
+        msg = f"the id of {text[:200]!r} is empty or longer than {_LONGEST_ID}"
+        raise ValueError(msg)
+    _CHECKS[kind](identifier)
+    # A URI's semicolons and percent signs are escaped (OPC 10000-6, 5.1.12).
+    uri = (found["uri"] or "").replace("%3B", ";").replace("%25", "%")
+    index = int(found["index"] or 0)
+    if index > 0xFFFF:
+        msg = f"namespace index {index} is above 65535"
+        raise ValueError(msg)
+    return NodeAddress(uri, index, kind, identifier)
+
+
+def check(text: str) -> None:
+    """Raise ValueError with the cause unless the text is an address."""
+    parse(text)
+
+
+def warning(text: str) -> str:
+    """What is unwise about an address."""
+    if text.startswith("ns=") and not text.startswith("ns=0;"):
+        return (
+            f"{text.partition(';')[0]} is an index that the server may change at a restart; nsu=<namespace URI> stays"
+        )
+    return ""
+
+
+def _number(text: str) -> None:
+    if not text.isascii() or not text.isdigit() or int(text) > 0xFFFF_FFFF:
+        msg = f"i={text[:40]} is not a number between 0 and 4294967295"
+        raise ValueError(msg)
+
+
+def _guid(text: str) -> None:
+    try:
+        UUID(text)
+    except ValueError:
+        msg = f"g={text[:60]} is not a GUID"
+        raise ValueError(msg) from None
+
+
+def _bytes(text: str) -> None:
+    try:
+        base64.b64decode(text, validate=True)
+    except (binascii.Error, ValueError):
+        msg = f"b={text[:60]} is not base64"
+        raise ValueError(msg) from None
+
+
+_CHECKS = {"s": lambda _text: None, "i": _number, "g": _guid, "b": _bytes}
