@@ -12,6 +12,8 @@ from typing import Any, Self
 
 from base import settings as base_settings
 from base.errors import ConfigError
+from connectors.modbus.protocol import MODBUS
+from connectors.mqtt.protocol import MQTT
 from connectors.opcua.protocol import OPCUA
 from connectors.protocol import Context, MachineProtocol
 from connectors.readings import Connector
@@ -19,7 +21,7 @@ from connectors.sparkplug.protocol import SPARKPLUG
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
-PROTOCOLS: dict[str, MachineProtocol] = {one.name: one for one in (OPCUA, SPARKPLUG)}
+PROTOCOLS: dict[str, MachineProtocol] = {one.name: one for one in (OPCUA, SPARKPLUG, MODBUS, MQTT)}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -10,6 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from connectors.catalogue import PROTOCOLS
+
 ROOT = Path(__file__).resolve().parents[2]
 ALLOWED = {
     "base": set(),
@@ -31,16 +33,19 @@ ALLOWED = {
     "cli": set(),
 }
 OURS = {*ALLOWED, "benchmarks"}
+OF_EVERY_PROTOCOL = {
+    "connectors.readings",
+    "connectors.protocol",
+    "connectors.gap_tracker",
+    "connectors.device_notices",
+    "connectors.awaited_report",
+    "connectors.mqtt_transport",
+}
 # Rules for a part of a package, which the package as a whole may break.
 INSIDE = {
     # Protocols know nothing of each other, nor of the stores; the broker's and the database's clients nothing of the machines.
-    "connectors/opcua": {"connectors.opcua", "connectors.readings", "connectors.protocol", "connectors.gap_tracker"},
-    "connectors/sparkplug": {
-        "connectors.sparkplug",
-        "connectors.readings",
-        "connectors.protocol",
-        "connectors.gap_tracker",
-    },
+    **{f"connectors/{name}": {f"connectors.{name}", *OF_EVERY_PROTOCOL} for name in PROTOCOLS},
+    "connectors/mqtt_transport": {"connectors.mqtt_transport"},
     "connectors/kafka": {"connectors.kafka"},
     "connectors/postgres": {"connectors.postgres"},
     # Of the protocols the simulator uses what is on the wire.
@@ -120,4 +125,4 @@ def test_every_package_has_a_rule() -> None:
 def test_plant_file_and_catalogue_are_read_without_database_broker_or_protocol_library(module: str) -> None:
     code = f"import {module}, sys; print(*sorted({{name.split('.')[0] for name in sys.modules}}))"
     loaded = subprocess.run([sys.executable, "-c", code], cwd=ROOT, check=True, capture_output=True, text=True)
-    assert not {"psycopg", "confluent_kafka", "pyflink", "asyncua", "gmqtt"} & set(loaded.stdout.split())
+    assert not {"psycopg", "confluent_kafka", "pyflink", "asyncua", "gmqtt", "pymodbus"} & set(loaded.stdout.split())

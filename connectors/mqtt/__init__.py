@@ -1,0 +1,1 @@
+"""Plain MQTT: JSON on topics of any name, as in a unified namespace."""
