@@ -82,7 +82,7 @@ class CommandsOperator(KeyedProcessFunction):
 
     def on_timer(self, timestamp: int, ctx: Any) -> list[Row]:
         """What is due of the current command, unless the silence may have been this job's own."""
-        silent_until_us = self._opened_us + self._config.settle_ms * 1000
+        silent_until_us = self._opened_us + self._config.startup_grace_ms * 1000
         if self._clock() < silent_until_us:
             ctx.timer_service().register_processing_time_timer(-(-silent_until_us // 1000))
             return []

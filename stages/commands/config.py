@@ -22,7 +22,7 @@ class CommandConfig:
     """How long an ack waits for its request."""
     retention_ms: int = 7 * 24 * 3_600_000
     """How long an ended command is remembered; a later ack is an orphan."""
-    settle_ms: int = 10_000
+    startup_grace_ms: int = 10_000
     """After a start nothing is concluded from silence for this long: what was said meanwhile is still to be read."""
 
     def __post_init__(self) -> None:

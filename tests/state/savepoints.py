@@ -43,6 +43,8 @@ FILLER = b"read before the savepoint was taken"
 NO_DATABASE = "host=127.0.0.1 port=1 dbname=away"
 NEVER_S = 1e9
 _NEVER_MS = 1_000_000_000_000
+_RENAMED = {"settle_ms": "startup_grace_ms"}
+"""Settings that have another name than the stored configuration of an older version has."""
 _PATIENCE_S, _QUIET_S = 90.0, 15.0
 _READS = {
     "telemetry": (telemetry.NAME, (topics.FRAMES, topics.TAGS)),
@@ -65,7 +67,7 @@ def config_of(job: str) -> dict[str, Any]:
         return tables
     if job == "commands":
         names = ("resend_after_ms", "outcome_timeout_ms", "orphan_after_ms", "retention_ms")
-        return {"commands": dict.fromkeys(names, _NEVER_MS) | {"settle_ms": 1000, "expiry_grace_ms": 1000}}
+        return {"commands": dict.fromkeys(names, _NEVER_MS) | {"startup_grace_ms": 1000, "expiry_grace_ms": 1000}}
     return {}
 
 
@@ -207,7 +209,8 @@ class Restored:
 def resume(folder: Path) -> dict[str, dict[str, Any]]:
     """Outcome of going on from each savepoint in `folder`, by the name of its file, all on one cluster.
 
-    Waits for the stored outcome, in vain when it does not come; where none is stored, until nothing more happens.
+    A job is restored when the one before it has read what follows: the historian reads what the others write as well. At the end the
+    stored outcome of each is waited for, in vain when it does not come; where none is stored, a job is given time until nothing more happens.
     """
     names = {job: f"savepoint-{job}" for job in NAMES if (folder / f"savepoint-{job}.tar.xz").exists()}
     with instance.temporary(taskmanagers=len(NAMES)) as running, tempfile.TemporaryDirectory() as scratch:
@@ -219,8 +222,13 @@ def resume(folder: Path) -> dict[str, dict[str, Any]]:
         restored = []
         for each in stored:
             restored.append(go_on(cluster, each))
-            known = expected_file(folder, names[each.job]).exists()
-            _wait(restored[-1], read_expected(folder, names[each.job]) if known else None)
+            if expected_file(folder, names[each.job]).exists():
+                _wait_read(cluster, each.job)
+            else:
+                _wait(restored[-1], None)
+        for one in restored:
+            if expected_file(folder, names[one.stored.job]).exists():
+                _wait(one, read_expected(folder, names[one.stored.job]))
         for each in stored:
             if each.job != "historian":  # its outcome is in the database, and is there once it is complete
                 cluster.stop(each.job)
@@ -241,9 +249,17 @@ def go_on(cluster: Cluster, stored: Stored) -> Restored:
     with jobs.lock(cluster.config):
         jobs.go_on_from(cluster.config, job, target.as_uri())
     restored = Restored(cluster, stored, cluster.ends(), dsn)
-    cluster.submit(job, stored.config, dsn=dsn)
+    cluster.submit(job, _present(stored.config), dsn=dsn)
     cluster.send(stored.follow)
     return restored
+
+
+def _present(tables: dict[str, Any]) -> dict[str, Any]:
+    """A stored configuration with the names that settings have now."""
+    return {
+        _RENAMED.get(name, name): _present(value) if isinstance(value, dict) else value
+        for name, value in tables.items()
+    }
 
 
 def _wait(restored: Restored, expected: dict[str, Any] | None) -> None:
