@@ -91,12 +91,16 @@ class HistorianOperator(KeyedProcessFunction):
         shard = ctx.get_current_key()
         held = self._touch(shard, ctx)
         refused = self._advance()
-        self._trimmer.tick(self._clock())
-        self._metrics.refresh()
+        now_us = self._clock()
+        self._trimmer.tick(now_us)
         if timestamp != END_OF_INPUT_MS:
             self._ticking.discard(shard)
         if max(held) >= 0:
             self._tick(shard, ctx)
+        if self._ticking:
+            self._metrics.tick(now_us)
+        else:  # nothing ticks until the next message
+            self._metrics.refresh()
         while timestamp == END_OF_INPUT_MS and self._buffer.messages:
             if (batch := self._buffer.start_batch()) is not None:
                 self._writer.start(batch)

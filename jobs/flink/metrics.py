@@ -11,6 +11,9 @@ from collections.abc import Callable
 
 from pyflink.datastream import RuntimeContext
 
+PERIOD_US = 1_000_000
+"""Levels are asked this often: a shard ticks many times a second, and each question is a call of Python and often one of Java."""
+
 
 class Metrics:
     """Counters and levels by name. Made in `open`, used by the operator's own thread."""
@@ -20,6 +23,7 @@ class Metrics:
         self._counters: dict[str, object] = {}
         self._levels: dict[str, Callable[[], int]] = {}
         self._told: dict[str, int] = {}
+        self._asked_us: int | None = None
 
     def count(self, name: str, n: int = 1) -> None:
         """Add to the counter `name`."""
@@ -29,11 +33,17 @@ class Metrics:
         counter.inc(n)  # type: ignore[attr-defined]
 
     def level(self, name: str, value: Callable[[], int]) -> None:
-        """Something that rises and falls; `value` is asked at every `refresh`."""
+        """Something that rises and falls; `value` is asked once a second (`tick`)."""
         self._levels[name] = value
 
+    def tick(self, now_us: int) -> None:
+        """Tell Flink the levels if that is a second ago, or if the clock was set back."""
+        if self._asked_us is None or not 0 <= now_us - self._asked_us < PERIOD_US:
+            self._asked_us = now_us
+            self.refresh()
+
     def refresh(self) -> None:
-        """Tell Flink the present levels."""
+        """Tell Flink the present levels, whenever that was last done: nothing may tick after this."""
         for name, value in self._levels.items():
             now = value()
             if change := now - self._told.get(name, 0):

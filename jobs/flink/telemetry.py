@@ -137,7 +137,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             _register_tick(shard, ctx)
             now_us = self._clock()
             self._trimmer.tick(now_us)
-            self._metrics.refresh()
+            self._metrics.tick(now_us)
             for lane in sorted(lanes):
                 if self._logic.due(lane, now_us):
                     outputs += self._tick(lane, now_us)

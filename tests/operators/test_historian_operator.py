@@ -116,6 +116,27 @@ def test_state_is_held_until_the_commit_and_cleared_by_every_shard_after_it() ->
     assert bench.level("held_messages") == 0
 
 
+def test_levels_are_told_once_a_second_and_when_all_is_quiet() -> None:
+    writer = ManualWriter()
+    bench = harness(writer)
+    asked: list[int] = []
+
+    def level() -> int:
+        asked.append(bench.now_us)
+        return 0
+
+    bench.operator._metrics.level("asked", level)
+    for number in range(40):
+        bench.element(message(number))
+    bench.advance(3_000)  # the write takes that long, and every shard ticks many times
+    assert 2 <= len(asked) <= 4
+    assert bench.count("held_messages") == 40
+    writer.outcome = WriteResult()
+    bench.advance(900)
+    assert bench.count("held_messages") == 0, "it was the last tick"
+    assert not bench.timers
+
+
 def test_an_idle_operator_has_no_timers() -> None:
     writer = ManualWriter()
     writer.automatic = True

@@ -210,7 +210,7 @@ def resume(folder: Path) -> dict[str, dict[str, Any]]:
     """Outcome of going on from each savepoint in `folder`, by the name of its file, all on one cluster.
 
     A job is restored when the one before it has read what follows: the historian reads what the others write as well. At the end the
-    stored outcome of each is waited for, in vain when it does not come; where none is stored, a job is given time until nothing more happens.
+    stored outcome of each is waited for, in vain when it does not come; without one, a job is given time until nothing more happens.
     """
     names = {job: f"savepoint-{job}" for job in NAMES if (folder / f"savepoint-{job}.tar.xz").exists()}
     with instance.temporary(taskmanagers=len(NAMES)) as running, tempfile.TemporaryDirectory() as scratch:
