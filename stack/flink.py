@@ -1,8 +1,8 @@
 """The standalone Flink cluster of the stack: configuration, private lib folder, process command lines.
 
 Leaves: a configuration folder (`flink-conf/config.yaml` merged with what depends on the machine), a lib folder with the wheel's
-jars, flink-python and the connectors (one class path for JobManager, TaskManagers and client), and the environment in which the
-wheel's scripts must run.
+jars, flink-python and the connectors (one class path for JobManager, TaskManagers and client), and the environment in which they
+must run. `stack.flink_jvm` has the options of `java`.
 """
 
 from __future__ import annotations
@@ -17,9 +17,10 @@ from typing import Any
 
 import yaml
 
-from stack import java, roots
+from stack import flink_jvm, java, roots
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import PreflightError
+from stack.flink_jvm import Role
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
 from stack.health import probes
 from stack.health.answer import READY, Health, silent, unknown
@@ -83,13 +84,8 @@ def savepoint_dir(config: StackConfig) -> Path:
 
 def jobmanager_command(config: StackConfig) -> tuple[str, ...]:
     """The JobManager in the foreground."""
-    port = config.ports.flink_metrics
-    return (
-        "bash",
-        str(home() / "bin" / "jobmanager.sh"),
-        "start-foreground",
-        "-D",
-        f"metrics.reporter.prom.port={port}",
+    return flink_jvm.command(
+        conf_dir(config), Role.JOBMANAGER, *_dynamic({"metrics.reporter.prom.port": config.ports.flink_metrics})
     )
 
 
@@ -104,23 +100,26 @@ def taskmanager_command(config: StackConfig, index: int) -> tuple[str, ...]:
         "taskmanager.resource-id": taskmanager_id(index),
         "metrics.reporter.prom.port": config.ports.flink_metrics + index,
     }
-    dynamic = [part for key, value in options.items() for part in ("-D", f"{key}={value}")]
-    return (
-        *("bash", "-c", _WITH_ROOT, str(roots.link(config))),
-        *("bash", str(home() / "bin" / "taskmanager.sh"), "start-foreground", *dynamic),
-    )
+    started = flink_jvm.command(conf_dir(config), Role.TASKMANAGER, *_dynamic(options))
+    return ("sh", "-c", _WITH_ROOT, str(roots.link(config)), *started)
 
 
-def environment(config: StackConfig, process: str) -> dict[str, str]:
-    """Environment of a script of the wheel; `process` names its folder for pid files."""
-    pid_dir = config.run / "flink" / process
-    pid_dir.mkdir(parents=True, exist_ok=True)
+def client_command(config: StackConfig, *arguments: str) -> tuple[str, ...]:
+    """Flink's command line, as `bin/flink` runs it."""
+    return flink_jvm.command(conf_dir(config), Role.CLIENT, *arguments)
+
+
+def _dynamic(settings: dict[str, Any]) -> list[str]:
+    return [part for key, value in settings.items() for part in ("-D", f"{key}={value}")]
+
+
+def environment(config: StackConfig) -> dict[str, str]:
+    """Environment of a Java process of Flink."""
     return {
         "FLINK_CONF_DIR": str(conf_dir(config)),
         "FLINK_LIB_DIR": str(lib_dir()),
-        "FLINK_LOG_DIR": str(config.logs),
-        "FLINK_PID_DIR": str(pid_dir),
-        "FLINK_IDENT_STRING": "millrace",
+        "FLINK_OPT_DIR": str(home() / "opt"),
+        "FLINK_PLUGINS_DIR": str(home() / "plugins"),
         "JAVA_HOME": str(java.home()),
         # Thread mode runs the first `python` of PATH to find its libraries.
         "PATH": f"{Path(python(config)).parent}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}",
@@ -136,7 +135,7 @@ def tmp_dir(config: StackConfig) -> Path:
 
 
 def prepare(config: StackConfig) -> None:
-    """Write the configuration folder."""
+    """Write the configuration folder, the argument files of `java` included."""
     for folder in (checkpoint_dir(config), savepoint_dir(config), tmp_dir(config), conf_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
     merged = yaml.safe_load((_CONF / "config.yaml").read_text()) | _machine_settings(config)
@@ -144,6 +143,7 @@ def prepare(config: StackConfig) -> None:
     (conf_dir(config) / "config.yaml").write_text(header + yaml.safe_dump(merged, width=10_000))
     for source in _CONF.glob("log4j*.properties"):
         (conf_dir(config) / source.name).write_text(source.read_text())
+    flink_jvm.prepare(conf_dir(config), merged, home=home(), lib_dir=lib_dir())
 
 
 def jobmanager_health(config: StackConfig) -> Health:

@@ -81,25 +81,13 @@ def submit(
     arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
     restore = restore_points.newest(config, job) if restore is None else restore
     options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
-    command = [
-        "bash",
-        str(flink.home() / "bin" / "flink"),
-        "run",
-        "-d",
-        *options,
-        "-p",
-        str(config.parallelism.of(job)),
-    ]
-    command += [
-        *program,
-        "-pyexec",
-        flink.python(config),
-        "-pyclientexec",
-        flink.python(config),
-        *arguments,
-    ]
-    environment = os.environ | flink.environment(config, "client") | {"PYTHONPATH": str(root)}
-    environment["JVM_ARGS"] = f"-Xmx384m -XX:TieredStopAtLevel=1 -Djava.io.tmpdir={flink.tmp_dir(config)}"
+    interpreter = flink.python(config)
+    command = flink.client_command(
+        config,
+        *("run", "-d", *options, "-p", str(config.parallelism.of(job)), *program),
+        *("-pyexec", interpreter, "-pyclientexec", interpreter, *arguments),
+    )
+    environment = os.environ | flink.environment(config) | {"PYTHONPATH": str(root)}
     result = subprocess.run(
         command,
         env=environment,

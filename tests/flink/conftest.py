@@ -60,7 +60,7 @@ def minicluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[MiniCluste
     state: Path = tmp_path_factory.mktemp("minicluster")
     config = StackConfig(state=state)
     flink.prepare(config)
-    variables = flink.environment(config, "minicluster") | {"FLINK_HOME": str(flink.home()), "PYTHONPATH": str(ROOT)}
+    variables = flink.environment(config) | {"FLINK_HOME": str(flink.home()), "PYTHONPATH": str(ROOT)}
     before = dict(os.environ)
     os.environ.update(variables)
     try:
