@@ -32,6 +32,8 @@ _OFFSETS = {
     "serving": 51,
     "serving_metrics": 52,
     "maintenance_metrics": 53,
+    "keeper_metrics": 54,
+    "watch_metrics": 55,
     "serving_http": 80,
     "flink_rest": 81,
     "kafka": 92,
@@ -62,6 +64,8 @@ class Ports:
     serving: int = 0
     serving_metrics: int = 0
     maintenance_metrics: int = 0
+    keeper_metrics: int = 0
+    watch_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
     kafka: int = 0
@@ -153,7 +157,7 @@ class StackConfig:
             msg = "taskmanagers is below 1"
             raise ValueError(msg)
         if " " in f"{self.state}{ROOT}":
-            msg = f"state is {self.state}: Flink's start scripts do not work in folders with blanks in their name"
+            msg = f"state is {self.state}: the stack does not work in folders with blanks in their name"
             raise ValueError(msg)
 
     @cached_property

@@ -128,12 +128,14 @@ class FlinkRest:
         for vertex in job["vertices"]:
             if vertex["id"] not in fed:
                 sources |= self._source_counts(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics")
+        checkpoints = self._call(f"/jobs/{job_id}/checkpoints")
         return Reading(
             job_id=job_id,
             state=str(job["state"]),
             attempt=self.restarts(job_id),
-            completed=int(self._call(f"/jobs/{job_id}/checkpoints")["counts"]["completed"]),
+            completed=int(checkpoints["counts"]["completed"]),
             sources=sources,
+            checkpoint_ms=_newest_ms(checkpoints),
         )
 
     def _source_counts(self, path: str) -> dict[str, SourceCount]:
@@ -168,8 +170,7 @@ class FlinkRest:
 
     def newest_checkpoint_ms(self, job_id: str) -> int:
         """When the job's newest checkpoint was complete, milliseconds since 1970; 0 when it has none."""
-        newest = self._call(f"/jobs/{job_id}/checkpoints")["latest"]["completed"]
-        return int(newest["latest_ack_timestamp"]) if newest else 0
+        return _newest_ms(self._call(f"/jobs/{job_id}/checkpoints"))
 
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
@@ -218,3 +219,8 @@ class FlinkRest:
         except (OSError, ValueError) as error:
             msg = f"Flink's JobManager does not answer on {self._url}: {error}"
             raise FlinkUnavailableError(msg) from error
+
+
+def _newest_ms(checkpoints: dict[str, Any]) -> int:
+    newest = checkpoints["latest"]["completed"]
+    return int(newest["latest_ack_timestamp"]) if newest else 0

@@ -18,14 +18,17 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 
-from base import heartbeat, logs
-from stack import deploy, deployment, jobs, priority, restore_points
+from prometheus_client import CollectorRegistry
+
+from base import endpoint, heartbeat, logs
+from stack import deploy, deployment, jobs, priority, prometheus, restore_points
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
 from stack.healing import actions, record
 from stack.healing.assessment import Assessment, Condition
 from stack.healing.ladder import Ladder, Step
+from stack.healing.metrics import JobNumbers, KeeperMetrics
 from stack.healing.record import JobRecord, StepRecord
 from stack.health.answer import Answer
 from stack.health.watch import Watch
@@ -47,6 +50,7 @@ _LOOK_S = 5.0
 _WATCH_PERIOD_S = 3.0
 # A deployment that is finished here, or steps for all jobs, take minutes.
 _PATIENCE_S = 1800.0
+_FAILED = "failed: "
 _log = logging.getLogger("stack.keeper")
 
 
@@ -57,11 +61,12 @@ class _Kept:
     assessment: Assessment = field(default_factory=Assessment)
     ladder: Ladder = field(default_factory=Ladder)
     looked_s: float = float("-inf")
+    checkpoint_s: float = 0.0
     record: JobRecord | None = None
 
 
 class Keeper:
-    """All jobs of an instance. `clock` is monotonic seconds; `needs` as `NEEDS`."""
+    """All jobs of an instance. `clock` is monotonic seconds; `needs` as `NEEDS`; without `metrics` nobody sees its numbers."""
 
     def __init__(
         self,
@@ -70,8 +75,10 @@ class Keeper:
         submit: actions.Submit = jobs.submit,
         clock: Callable[[], float] = time.monotonic,
         needs: Mapping[str, tuple[str, ...]] = NEEDS,
+        metrics: KeeperMetrics | None = None,
     ) -> None:
         self._config, self._submit, self._clock, self._needs = config, submit, clock, needs
+        self._metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._rest = FlinkRest(config.flink_url)
         self._record = record.read(config)
         self._kept: dict[str, _Kept] = {}
@@ -120,6 +127,8 @@ class Keeper:
             return None
         kept.looked_s = now_s
         reading = None if job is None else self._reading(job)
+        if reading is not None and reading.checkpoint_ms:
+            kept.checkpoint_s = reading.checkpoint_ms / 1000
         before = self._record.jobs.get(name)
         known_id = before.job_id if before is not None and before.condition == Condition.ADVANCING else ""
         if kept.record is None and reading is not None and reading.job_id == known_id:
@@ -141,12 +150,13 @@ class Keeper:
             if not self._rest.alive():
                 _log.warning("the JobManager went away during a step", extra={"job": name, "step": str(step)})
                 return ""
-            return f"failed: {last_line(str(error))}"
+            return f"{_FAILED}{last_line(str(error))}"
 
     def _took(self, name: str, step: Step, outcome: str) -> StepRecord:
         kept = self._kept[name]
         assert kept.record is not None
         kept.ladder.took(self._clock(), step)
+        self._metrics.took(name, step, failed=outcome.startswith(_FAILED))
         kept.assessment.forgive()
         kept.looked_s = float("-inf")
         done = StepRecord(at=_text(datetime.now(UTC)), job=name, step=str(step), outcome=outcome)
@@ -213,6 +223,7 @@ class Keeper:
             return ""
 
     def _write(self, taken: list[StepRecord]) -> None:
+        self._metrics.show({name: _numbers(kept, kept.record) for name, kept in self._kept.items() if kept.record})
         found = record.Record(
             jobs={name: kept.record for name, kept in self._kept.items() if kept.record is not None},
             steps=(*self._record.steps, *taken)[-record.KEPT_STEPS :],
@@ -220,6 +231,15 @@ class Keeper:
         if found != self._record:
             record.write(self._config, found)
             self._record = found
+
+
+def _numbers(kept: _Kept, shown: JobRecord) -> JobNumbers:
+    return JobNumbers(
+        condition=Condition(shown.condition),
+        ladder_step=kept.ladder.taken,
+        held=bool(shown.held),
+        checkpoint_s=kept.checkpoint_s,
+    )
 
 
 def _text(at: datetime) -> str:
@@ -231,7 +251,9 @@ def main() -> None:
     logs.configure(JOB_KEEPER)
     config = load()
     beat = heartbeat.from_environment(patience_s=_PATIENCE_S)
-    keeper = Keeper(config)
+    registry = endpoint.new_registry()
+    keeper = Keeper(config, metrics=KeeperMetrics(registry))
+    prometheus.listen(config, config.ports.keeper_metrics, registry)
     watch = Watch(config, (service for service in all_services(config) if service.name == HEALTH_WATCH))
     watched_s, waits = float("-inf"), ""
     while True:

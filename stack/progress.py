@@ -24,7 +24,8 @@ class Reading:
     """Counters of one job at one moment.
 
     `completed` counts checkpoints and savepoints of this submission of the job. `attempt` rises with every restart of a task, and the
-    sources' counters begin at zero again with it. Flink's counters of records lag by `metrics.fetcher.update-interval`.
+    sources' counters begin at zero again with it. Flink's counters of records lag by `metrics.fetcher.update-interval`. `checkpoint_ms`
+    is when the newest checkpoint was complete, milliseconds since 1970, 0 without one.
     """
 
     job_id: str
@@ -32,6 +33,7 @@ class Reading:
     attempt: int
     completed: int
     sources: Mapping[str, SourceCount] = field(default_factory=dict)
+    checkpoint_ms: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -13,17 +13,19 @@ import logging
 import time
 from collections.abc import Callable, Iterable
 from datetime import UTC, datetime
+from functools import partial
 
-from base import heartbeat, logs
-from stack import line, processes
+from base import endpoint, heartbeat, logs
+from stack import line, processes, prometheus
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.health import record
 from stack.health.answer import Health
 from stack.health.asking import Asker
+from stack.health.metrics import WatchMetrics
 from stack.health.patience import Asked, Grace, Patience
 from stack.services import HEALTH_WATCH, Service, all_services
-from stack.supervisor import ProcessState, Supervisor
+from stack.supervisor import ProcessState, Supervisor, restarts
 
 PERIOD_S = 3.0
 _SUPERVISOR_TIMEOUT_S = 10.0
@@ -78,13 +80,18 @@ def main() -> None:
     beat = heartbeat.from_environment(patience_s=60.0)
     watch = Watch(config, (service for service in all_services(config) if service.name != HEALTH_WATCH))
     known = record.read(config)
+    registry = endpoint.new_registry()
+    metrics = WatchMetrics(registry, partial(restarts, config))
+    prometheus.listen(config, config.ports.watch_metrics, registry)
     while True:
         began_s = time.monotonic()
         beat.tick()
         restarted = watch.round()
+        metrics.restarted(restarted)
         try:
             found = line.find(config, states=watch.states, answers=watch.answers)
             known = record.take(known, now=datetime.now(UTC), line=found, answers=watch.answers, restarts=restarted)
+            metrics.show(known)
             record.write(config, known)
         except (OSError, StackError):  # a full disk, an error of Flink's: services are watched all the same
             _log.exception("the state of the line was not written down")

@@ -84,6 +84,15 @@ def test_every_service_tells_prometheus_what_it_does(line: Line) -> None:
     assert maintenance()["millrace_maintenance_active{}"] == 1
     runs = "millrace_maintenance_task_seconds_count{task=repair}"
     eventually(lambda: maintenance().get(runs, 0) > 1, timeout_s=20, what="repairs run")
+
+    def keepers() -> dict[str, float]:
+        return line.metrics(ports.keeper_metrics) | line.metrics(ports.watch_metrics)
+
+    age = "millrace_keeper_checkpoint_age_seconds{job=telemetry}"
+    eventually(lambda: keepers().get(age, 1e9) < 60, timeout_s=60, what="a checkpoint that is not old")
+    eventually(lambda: keepers().get("millrace_watch_line_state{state=up}"), timeout_s=60, what="the line is up")
+    assert keepers()["millrace_keeper_ladder_step{job=telemetry}"] == 0
+    assert keepers()["millrace_watch_service_ready{service=kafka}"] == 1
     flink = line.metrics(ports.flink_metrics)
     assert any(name.startswith("flink_jobmanager_") for name in flink)
 
