@@ -55,9 +55,9 @@ class Metric(_message.Message):
     boolean_value: bool
     string_value: str
     bytes_value: bytes
-    dataset_value: bytes
-    template_value: bytes
-    def __init__(self, name: _Optional[str] = ..., alias: _Optional[int] = ..., timestamp: _Optional[int] = ..., datatype: _Optional[int] = ..., is_historical: bool = ..., is_transient: bool = ..., is_null: bool = ..., metadata: _Optional[_Union[MetaData, _Mapping]] = ..., properties: _Optional[_Union[PropertySet, _Mapping]] = ..., int_value: _Optional[int] = ..., long_value: _Optional[int] = ..., float_value: _Optional[float] = ..., double_value: _Optional[float] = ..., boolean_value: bool = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., dataset_value: _Optional[bytes] = ..., template_value: _Optional[bytes] = ...) -> None: ...
+    dataset_value: DataSet
+    template_value: Template
+    def __init__(self, name: _Optional[str] = ..., alias: _Optional[int] = ..., timestamp: _Optional[int] = ..., datatype: _Optional[int] = ..., is_historical: bool = ..., is_transient: bool = ..., is_null: bool = ..., metadata: _Optional[_Union[MetaData, _Mapping]] = ..., properties: _Optional[_Union[PropertySet, _Mapping]] = ..., int_value: _Optional[int] = ..., long_value: _Optional[int] = ..., float_value: _Optional[float] = ..., double_value: _Optional[float] = ..., boolean_value: bool = ..., string_value: _Optional[str] = ..., bytes_value: _Optional[bytes] = ..., dataset_value: _Optional[_Union[DataSet, _Mapping]] = ..., template_value: _Optional[_Union[Template, _Mapping]] = ...) -> None: ...
 
 class MetaData(_message.Message):
     __slots__ = ("is_multi_part", "content_type", "size", "seq", "file_name", "file_type", "md5", "description")
@@ -116,3 +116,68 @@ class PropertySetList(_message.Message):
     PROPERTYSET_FIELD_NUMBER: _ClassVar[int]
     propertyset: _containers.RepeatedCompositeFieldContainer[PropertySet]
     def __init__(self, propertyset: _Optional[_Iterable[_Union[PropertySet, _Mapping]]] = ...) -> None: ...
+
+class DataSet(_message.Message):
+    __slots__ = ("num_of_columns", "columns", "types", "rows")
+    class Row(_message.Message):
+        __slots__ = ("elements",)
+        ELEMENTS_FIELD_NUMBER: _ClassVar[int]
+        elements: _containers.RepeatedCompositeFieldContainer[DataSet.DataSetValue]
+        def __init__(self, elements: _Optional[_Iterable[_Union[DataSet.DataSetValue, _Mapping]]] = ...) -> None: ...
+    class DataSetValue(_message.Message):
+        __slots__ = ("int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
+        INT_VALUE_FIELD_NUMBER: _ClassVar[int]
+        LONG_VALUE_FIELD_NUMBER: _ClassVar[int]
+        FLOAT_VALUE_FIELD_NUMBER: _ClassVar[int]
+        DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
+        BOOLEAN_VALUE_FIELD_NUMBER: _ClassVar[int]
+        STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+        int_value: int
+        long_value: int
+        float_value: float
+        double_value: float
+        boolean_value: bool
+        string_value: str
+        def __init__(self, int_value: _Optional[int] = ..., long_value: _Optional[int] = ..., float_value: _Optional[float] = ..., double_value: _Optional[float] = ..., boolean_value: bool = ..., string_value: _Optional[str] = ...) -> None: ...
+    NUM_OF_COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    COLUMNS_FIELD_NUMBER: _ClassVar[int]
+    TYPES_FIELD_NUMBER: _ClassVar[int]
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    num_of_columns: int
+    columns: _containers.RepeatedScalarFieldContainer[str]
+    types: _containers.RepeatedScalarFieldContainer[int]
+    rows: _containers.RepeatedCompositeFieldContainer[DataSet.Row]
+    def __init__(self, num_of_columns: _Optional[int] = ..., columns: _Optional[_Iterable[str]] = ..., types: _Optional[_Iterable[int]] = ..., rows: _Optional[_Iterable[_Union[DataSet.Row, _Mapping]]] = ...) -> None: ...
+
+class Template(_message.Message):
+    __slots__ = ("version", "metrics", "parameters", "template_ref", "is_definition")
+    class Parameter(_message.Message):
+        __slots__ = ("name", "type", "int_value", "long_value", "float_value", "double_value", "boolean_value", "string_value")
+        NAME_FIELD_NUMBER: _ClassVar[int]
+        TYPE_FIELD_NUMBER: _ClassVar[int]
+        INT_VALUE_FIELD_NUMBER: _ClassVar[int]
+        LONG_VALUE_FIELD_NUMBER: _ClassVar[int]
+        FLOAT_VALUE_FIELD_NUMBER: _ClassVar[int]
+        DOUBLE_VALUE_FIELD_NUMBER: _ClassVar[int]
+        BOOLEAN_VALUE_FIELD_NUMBER: _ClassVar[int]
+        STRING_VALUE_FIELD_NUMBER: _ClassVar[int]
+        name: str
+        type: int
+        int_value: int
+        long_value: int
+        float_value: float
+        double_value: float
+        boolean_value: bool
+        string_value: str
+        def __init__(self, name: _Optional[str] = ..., type: _Optional[int] = ..., int_value: _Optional[int] = ..., long_value: _Optional[int] = ..., float_value: _Optional[float] = ..., double_value: _Optional[float] = ..., boolean_value: bool = ..., string_value: _Optional[str] = ...) -> None: ...
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    METRICS_FIELD_NUMBER: _ClassVar[int]
+    PARAMETERS_FIELD_NUMBER: _ClassVar[int]
+    TEMPLATE_REF_FIELD_NUMBER: _ClassVar[int]
+    IS_DEFINITION_FIELD_NUMBER: _ClassVar[int]
+    version: str
+    metrics: _containers.RepeatedCompositeFieldContainer[Metric]
+    parameters: _containers.RepeatedCompositeFieldContainer[Template.Parameter]
+    template_ref: str
+    is_definition: bool
+    def __init__(self, version: _Optional[str] = ..., metrics: _Optional[_Iterable[_Union[Metric, _Mapping]]] = ..., parameters: _Optional[_Iterable[_Union[Template.Parameter, _Mapping]]] = ..., template_ref: _Optional[str] = ..., is_definition: bool = ...) -> None: ...

@@ -90,11 +90,12 @@ def test_other_bytes_are_undecodable(data: bytes) -> None:
         payload.decode(data)
 
 
-def test_array_and_later_types_are_carried_without_value() -> None:
+@pytest.mark.parametrize(("number", "cause"), [(0x1E, "an array (data type 30)"), (0x40, "an unknown data type (64)")])
+def test_array_and_later_types_are_refused_by_name(number: int, cause: str) -> None:
     message = Payload(time_ms=1, metrics=(Metric(name="a", data_type=DataType.BYTES, value=b"12"),))
-    data = payload.encode(message).replace(b"\x20\x11", b"\x20\x1e")
+    data = payload.encode(message).replace(b"\x20\x11", bytes((0x20, number)))
     metric = payload.decode(data).metrics[0]
-    assert (metric.data_type, metric.value) == (DataType.UNKNOWN, b"12")
+    assert (metric.name, metric.data_type, metric.value, metric.refused) == ("a", DataType.UNKNOWN, None, cause)
 
 
 def test_quality_property() -> None:
