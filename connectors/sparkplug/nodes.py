@@ -1,40 +1,101 @@
-"""What a host knows of edge nodes and their devices, as their births declared them."""
+"""What a host knows of edge nodes and their devices, as their births declared them; and when it may ask for a birth."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
+from connectors.sparkplug.names import Topic
 from connectors.sparkplug.payload import DataType
+from connectors.sparkplug.sequence import Sequence
 from schemas.definitions import TagDefinition
 
 
 @dataclass(slots=True)
 class KnownMetric:
-    """A metric as its birth declared it. `tag` is None when the registry does not give it to this gateway."""
+    """A metric as its birth declared it. `tag` is None when the registry does not give it to this gateway.
+
+    `part`: a field of a structure, which a command cannot address.
+    """
 
     address: str
     name: str
     data_type: DataType
+    part: bool = False
     tag: TagDefinition | None = None
 
 
 @dataclass(slots=True)
 class Device:
-    """A device of a node (or the node itself, under the empty name)."""
+    """A device of a node (or the node itself, under the empty name). Metrics by name; `names` by alias."""
 
     online: bool = False
-    metrics: dict[int | str, KnownMetric] = field(default_factory=dict)
+    metrics: dict[str, KnownMetric] = field(default_factory=dict)
+    names: dict[int, str] = field(default_factory=dict)
     types: dict[int | str, DataType] = field(default_factory=dict)
+    ambiguous: frozenset[int] = frozenset()
+    """Aliases that the birth gave to several metrics: they stand for none."""
+    unplaced: bool = False
+    """Data came that no birth explains; its tags have a gap until the next birth."""
+
+
+@dataclass(slots=True)
+class RebirthRequests:
+    """When a node may be asked for its birth: at once, then with growing pauses while that does not help.
+
+    A request that falls into a pause is postponed to its end. A birth makes a request that waits needless. Times in
+    microseconds.
+    """
+
+    first_us: int
+    max_us: int
+    sent_us: int = 0
+    count: int = 0
+    waiting: bool = False
+
+    def pause_us(self) -> int:
+        """From the last request to the next one."""
+        return min(self.first_us << min(self.count - 1, 20), self.max_us) if self.count else 0
+
+    def ask(self, now_us: int) -> bool:
+        """Whether to send a request now; otherwise it waits for `due`."""
+        if self.count and now_us - self.sent_us > 2 * self.pause_us():
+            self.count = 0  # the last one helped for a while
+        self.waiting = True
+        return self.due(now_us)
+
+    def due(self, now_us: int) -> bool:
+        """Whether a request that waits is to be sent now; it counts as sent then."""
+        if not self.waiting or (self.count and now_us - self.sent_us < self.pause_us()):
+            return False
+        self.waiting, self.sent_us = False, now_us
+        self.count += 1
+        return True
+
+    def born(self) -> None:
+        """The node was born."""
+        self.waiting = False
 
 
 @dataclass(slots=True)
 class Node:
-    """An edge node. `asks`: requests for a birth since it was last born."""
+    """An edge node. The sequence holds messages as they came, with their topic, and their size beside them."""
 
+    rebirth: RebirthRequests
     online: bool = False
     bdseq: int | None = None
-    seq: int | None = None
     born_us: int = 0
-    asked_us: int = 0
-    asks: int = 0
+    sequence: Sequence[tuple[Topic, bytes]] = field(default_factory=Sequence)
+    held_bytes: int = 0
+    unnumbered: bool = False
     devices: dict[str, Device] = field(default_factory=dict)
+
+    def state(self) -> dict[str, Any]:
+        """For people."""
+        return {
+            "online": self.online,
+            "bdseq": self.bdseq,
+            "devices": sum(device.online for device in self.devices.values()),
+            "held": len(self.sequence.held),
+            "births_asked": self.rebirth.count,
+        }

@@ -47,7 +47,7 @@ class Metric:
     """One metric of a message.
 
     Births carry name, alias and type; data may carry the alias alone (type UNKNOWN: as in the birth). `refused` says why
-    the value cannot be carried.
+    the value cannot be carried. `part` is a field of a structure.
     """
 
     name: str = ""
@@ -59,6 +59,7 @@ class Metric:
     transient: bool = False
     properties: Mapping[str, Value] = field(default_factory=dict)
     refused: str = ""
+    part: bool = False
 
     @property
     def quality(self) -> int:
@@ -71,13 +72,15 @@ class Metric:
 class Payload:
     """One message. `seq` is None in commands and node deaths; `time_ms` is 0 where the message has none.
 
-    `unread` says what beside the metrics is of an unknown encoding.
+    `unread` says what beside the metrics is of an unknown encoding; `structures` has the name of each structure that has
+    an alias: only its fields are metrics.
     """
 
     time_ms: int
     seq: int | None = None
     metrics: tuple[Metric, ...] = ()
     unread: str = ""
+    structures: Mapping[int, str] = field(default_factory=dict)
 
     def find(self, name: str) -> Metric | None:
         """First metric of that name."""
@@ -156,7 +159,9 @@ def _read(message: pb.Payload, seq: int | None, reader: _Reader) -> Payload:
         except UndecodableError as error:
             msg = f"metric {at + 1} of {len(message.metrics)}: {error}"
             raise UndecodableError(msg) from error
-    return Payload(time_ms=message.timestamp, seq=seq, metrics=tuple(metrics), unread=unread)
+    return Payload(
+        time_ms=message.timestamp, seq=seq, metrics=tuple(metrics), unread=unread, structures=reader.structures
+    )
 
 
 class _Reader:
@@ -165,6 +170,7 @@ class _Reader:
     def __init__(self, types: Mapping[int | str, DataType], names: Mapping[int, str]) -> None:
         self._types, self._names = types, names
         self._count = 0
+        self.structures: dict[int, str] = {}
 
     def metric(self, source: pb.Metric, outer: Metric | None = None, depth: int = 0) -> Iterator[Metric]:
         """The metric, or the fields of a structure; `outer` is the structure that a member belongs to."""
@@ -197,7 +203,10 @@ class _Reader:
             transient=source.is_transient or (outer is not None and outer.transient),
             properties=properties or (outer.properties if outer is not None else {}),
             refused=refused,
+            part=outer is not None,
         )
+        if structured and name and alias is not None:
+            self.structures[alias] = name
         if not structured:
             yield found
         elif source.HasField("template_value"):
@@ -234,6 +243,7 @@ class _Reader:
                 data_type=kind,
                 value=value,
                 refused=refused,
+                part=True,
             )
 
 

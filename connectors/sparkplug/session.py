@@ -1,41 +1,45 @@
 """A Sparkplug host's view of its edge nodes: births, aliases, sequence numbers, deaths. No MQTT in here.
 
 Enters: messages as (topic, payload), in the order they came; the registry's tags by address
-`spb:<group>/<edge node>/<device>/<metric>` (the device is empty for a metric of the node itself). Leaves, to a `Sink`:
-samples, and notices of births, deaths, gaps and unknown metrics; through `publish`, requests for rebirth.
+`<connection>:<group>/<edge node>/<device>/<metric>` (the device is empty for a metric of the node itself). Leaves, to a
+`Sink`: samples, and notices of births, deaths, gaps, unknown metrics and refusals; through `publish`, requests for rebirth.
 
-Data is QoS 0: what is lost on the way shows as a jump of the sequence number, and becomes a GAP event from the last sample
-seen to the first new one, and a request for rebirth, at most one per node and interval. Data of a node whose birth was not
-seen cannot be read (aliases), so it asks for a rebirth as well. A death makes no samples: the DEATH event says that the
-values are stale. Births repeat current values: a (tag, time) seen before is not a new sample. Historical metrics are
-handed over apart, for the BACKFILL stream.
+Data is QoS 0: what is lost on the way shows as a jump of the sequence number. Messages behind a jump are held for the
+reorder timeout; then the loss is proven, and becomes a GAP of every tag of the node, from its last sample to its next one,
+and a request for rebirth. A message applies whole or not at all; what cannot be read is a REFUSED event, a gap of the
+tags it may have held, and for a birth a request for another. Retained messages say what was, not what is: they apply not
+at all. A death makes no samples: the DEATH event says that the values are stale. Births repeat current values: the same
+value with the same time is not a new sample. Historical metrics are handed over apart, for the BACKFILL stream.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
+from typing import Any
 
 from base.errors import UndecodableError
 from base.ids import Clock
-from connectors.gap_tracker import GapTracker
-from connectors.readings import Notice, Readings, Sink
-from connectors.sparkplug import names, payload
+from connectors.readings import Sink
+from connectors.sparkplug import births, names, payload
+from connectors.sparkplug.expected import Expected, NodeName
 from connectors.sparkplug.names import MessageType, Topic, parse_address
-from connectors.sparkplug.nodes import Device, KnownMetric, Node
-from connectors.sparkplug.payload import DataType, Metric, Payload
-from schemas import quality
+from connectors.sparkplug.nodes import Device, Node, RebirthRequests
+from connectors.sparkplug.notices import Notices
+from connectors.sparkplug.payload import DataType, Metric, Payload, RefusedPayloadError
+from connectors.sparkplug.samples import Samples
 from schemas.definitions import TagDefinition
-from schemas.events import EventKind, Gap
 
 log = logging.getLogger(__name__)
 
-NodeName = tuple[str, str]
 Publish = Callable[[str, bytes], None]
-_CONTROL = "Node Control/"
-_PROPOSALS_KEPT = 100_000
+_NODES_KEPT = 10_000
+_DEVICES_KEPT = 10_000
+_HELD_BYTES = payload.MAX_BYTES
 # A node's devices are born right behind it.
 _DEVICE_BIRTH_US = 10_000_000
+# A node that was asked so often without an answer is dead.
+_ASKED_IN_VAIN = 3
 
 
 class HostSession:
@@ -53,264 +57,297 @@ class HostSession:
         on_value: Callable[[int, payload.Value], None] = lambda _tag_id, _value: None,
         connector: str = "spb",
         rebirth_interval_s: float = 5.0,
+        rebirth_max_s: float = 300.0,
+        reorder_timeout_ms: int = 1000,
     ) -> None:
-        self._sink, self._clock, self._publish, self._on_value = sink, clock, publish, on_value
-        self._connector, self._rebirth_interval_us = connector, int(rebirth_interval_s * 1e6)
-        self._tags: dict[str, TagDefinition] = {}
-        self._by_id: dict[int, TagDefinition] = {}
-        self._foreign: frozenset[str] = frozenset()
-        self._last_us: dict[int, int] = {}
-        self._proposed: set[str] = set()
+        self._clock, self._publish = clock, publish
+        self._reorder_us = reorder_timeout_ms * 1000
+        self._rebirth_us = (int(rebirth_interval_s * 1e6), int(rebirth_max_s * 1e6))
+        self._expected = Expected(connector)
         self._nodes: dict[NodeName, Node] = {}
-        self._dead: set[int] = set()
-        self._gaps = GapTracker(self._gap)
-        self.messages = self.undecodable = self.repeats = self.rebirths_requested = 0
+        self._notices = Notices(sink, clock, connector)
+        self._samples = Samples(sink, clock, self._notices, on_value)
+        self.messages = self.undecodable = self.lost = self.retained = self.rebirths_requested = 0
+
+    @property
+    def refused(self) -> int:
+        """What was not read: messages, and metrics by name."""
+        return self._notices.refused
+
+    @property
+    def repeats(self) -> int:
+        """Values of births that were seen before."""
+        return self._samples.repeats
 
     # --- from the registry and the connection -----------------------------------------------------------------------
 
     def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:
         """Take over the registry's tags by address."""
-        self._tags, self._foreign = dict(tags), foreign
-        self._by_id = {tag.tag_id: tag for tag in tags.values()}
-        for tag in tags.values():
-            if tag.tag_id not in self._last_us:
-                seen = self._sink.last_seen_us(tag.tag_id)
-                self._last_us[tag.tag_id] = seen
-                self._gaps.open(tag, seen, "the gateway was not running")
-        for node in self._nodes.values():
-            for device in node.devices.values():
-                for known in device.metrics.values():
-                    known.tag = self._tags.get(known.address)
+        self._expected.update(tags, foreign)
+        self._samples.update(tags)
+        for one in self._nodes.values():
+            for born in one.devices.values():
+                for known in born.metrics.values():
+                    known.tag = tags.get(known.address)
 
     def disconnected(self, cause: str) -> None:
         """The connection to the broker is gone: nobody can be heard, births must be seen again."""
         for name, node in self._nodes.items():
-            node.online, node.seq = False, None
-            self._all_dead(name, cause)
-        for tag in self._tags.values():
-            self._device_dead(tag.device_id, cause)
+            self._give_up(name, node)
+            node.online, node.rebirth = False, RebirthRequests(*self._rebirth_us)
+        for name in self._expected.nodes:
+            self._dead(name, cause)
 
     def tick(self) -> None:
-        """Look after what should be there and is not heard; about once a second."""
-        expected = {parse_address(address)[:3]: tag.device_id for address, tag in self._tags.items()}
-        for name in {(group, node_name) for group, node_name, _ in expected}:
-            node = self._nodes.setdefault(name, Node())
-            if not node.online:
-                self._ask_for_birth(name, node, backoff=True)
-        for (group, node_name, device_name), device_id in expected.items():
-            node = self._nodes[group, node_name]
-            device = node.devices.get(device_name)
-            if node.online and not (device and device.online) and self._clock() - node.born_us > _DEVICE_BIRTH_US:
-                self._device_dead(device_id, f"{node_name} is there without {device_name}")
+        """Look after what should be there and is not heard; some times a second."""
+        now = self._clock()
+        for name in self._expected.nodes:
+            if name not in self._nodes:
+                self._nodes[name] = self._new_node()
+        for name, node in self._nodes.items():
+            if node.sequence.since_us and now - node.sequence.since_us >= self._reorder_us:
+                self._give_up(name, node)
+            if not node.online and name in self._expected.nodes:
+                self._ask_for_birth(name, node)
+                if node.rebirth.count > _ASKED_IN_VAIN:
+                    self._dead(name, f"edge node {'/'.join(name)} does not answer requests for its birth")
+            elif node.rebirth.due(now):
+                self._request_birth(name)
+        for name, devices in self._expected.nodes.items():
+            node = self._nodes[name]
+            if node.online and now - node.born_us > _DEVICE_BIRTH_US:
+                for device_name in devices:
+                    if not ((device := node.devices.get(device_name)) and device.online):
+                        self._dead(name, f"{name[1]} is there without {device_name}", device=device_name)
 
     # --- messages ------------------------------------------------------------------------------------------------------
 
-    def on_message(self, topic_name: str, data: bytes) -> None:
-        """One MQTT message; never raises for what is in it."""
+    def on_message(self, topic_name: str, data: bytes, *, retained: bool = False) -> None:
+        """One MQTT message; never raises for what is in it. `retained`: the broker had kept it from before."""
         self.messages += 1
         try:
             topic = names.parse(topic_name)
-            if topic.type in {MessageType.NCMD, MessageType.DCMD}:
-                return
-            name = (topic.group, topic.node)
-            node = self._nodes.setdefault(name, Node())
-            device = node.devices.setdefault(topic.device, Device())
-            message = payload.decode(data, device.types)
         except UndecodableError as error:
-            self.undecodable += 1
-            log.warning("message cannot be read", extra={"topic": topic_name, "cause": str(error)})
+            self._refuse(topic_name, str(error))
             return
-        self._handle(topic, name, node, device, message)
-
-    def _handle(self, topic: Topic, name: NodeName, node: Node, device: Device, message: Payload) -> None:
-        if topic.type is MessageType.NDEATH:
-            self._node_death(name, node, message)
+        if topic.type in {MessageType.NCMD, MessageType.DCMD}:
             return
-        if topic.type is MessageType.NBIRTH:
-            self._node_birth(name, node, message)
-            self._birth(topic, node.devices[""], message)
-            return
-        if not node.online:
+        name = (topic.group, topic.node)
+        node = self._nodes.get(name)
+        if node is None:
+            if len(self._nodes) >= _NODES_KEPT:
+                self._refuse(topic_name, f"more than {_NODES_KEPT} edge nodes")
+                return
+            node = self._nodes[name] = self._new_node()
+        if retained:
+            self.retained += 1
+            self._notices.refuse(topic_name, "retained: it says what was, not what is", self._expected.device_id(topic))
+        elif topic.type is MessageType.NBIRTH:
+            self._node_birth(topic, name, node, data)
+        elif topic.type is MessageType.NDEATH:
+            self._node_death(topic, name, node, data)
+        elif not node.online:
+            self._decode(topic, Device(), data)  # tells what cannot be read at all
             self._ask_for_birth(name, node)
-            return
-        self._check_sequence(name, node, message)
-        if topic.type is MessageType.DBIRTH:
-            self._birth(topic, device, message)
-        elif topic.type is MessageType.DDEATH:
-            device.online = False
-            self._all_dead(name, f"device {topic.device} has died", only=topic.device)
-        elif device.online or not topic.device:
-            self._data(name, node, device, message)
         else:
-            self._ask_for_birth(name, node)
+            self._in_order(topic, name, node, data)
 
-    def _node_birth(self, name: NodeName, node: Node, message: Payload) -> None:
+    def _node_birth(self, topic: Topic, name: NodeName, node: Node, data: bytes) -> None:
+        self._give_up(name, node)
+        message = self._decode(topic, Device(), data)
+        node.devices = {device: Device() for device in {"", *node.devices}}
+        node.online = isinstance(message, Payload)
+        node.sequence.restart(message.seq)
+        node.unnumbered = message.seq is None
+        if not isinstance(message, Payload):
+            self._dead(name, f"the birth of {topic.node} cannot be read: {message}")
+            self._ask_for_birth(name, node)
+            return
         bdseq = message.find(payload.BDSEQ_METRIC)
         value = bdseq.value if bdseq is not None else None
         node.bdseq = value if isinstance(value, int) else None
-        node.online, node.seq, node.asks, node.born_us = True, message.seq, 0, self._clock()
-        node.devices = {device: Device() for device in {"", *node.devices}}
+        node.born_us = self._clock()
+        node.rebirth.born()
         log.info("edge node born", extra={"node": "/".join(name), "bdseq": node.bdseq})
+        self._birth(topic, node, message)
 
-    def _node_death(self, name: NodeName, node: Node, message: Payload) -> None:
+    def _node_death(self, topic: Topic, name: NodeName, node: Node, data: bytes) -> None:
+        message = self._decode(topic, Device(), data)
+        if not isinstance(message, Payload):
+            if node.online:
+                self._ask_for_birth(name, node)  # a node that is alive answers
+            return
         bdseq = message.find(payload.BDSEQ_METRIC)
         if node.online and bdseq is not None and node.bdseq is not None and bdseq.value != node.bdseq:
             log.info("death of an earlier session", extra={"node": "/".join(name), "bdseq": bdseq.value})
             return
-        node.online, node.seq = False, None
+        self._give_up(name, node)
+        node.online = False
         for device in node.devices.values():
             device.online = False
-        self._all_dead(name, "the edge node has died")
+        self._dead(name, "the edge node has died")
 
-    def _check_sequence(self, name: NodeName, node: Node, message: Payload) -> None:
-        expected = None if node.seq is None else (node.seq + 1) % payload.SEQ_MODULUS
-        node.seq = message.seq
-        if expected is None or message.seq == expected:
-            return
-        cause = f"messages of {'/'.join(name)} did not arrive: sequence {message.seq} instead of {expected}"
-        log.warning("messages lost", extra={"node": "/".join(name), "cause": cause})
-        for device_id in self._device_ids(name):
-            self._open_gaps(device_id, cause, proven=True)
-        self._ask_for_birth(name, node)
-
-    def _birth(self, topic: Topic, device: Device, message: Payload) -> None:
-        prefix = f"{self._connector}:{topic.group}/{topic.node}/{topic.device}/"
-        device.online = True
-        device.metrics, device.types = {}, {}
-        fresh = Readings()
-        for metric in message.metrics:
-            if not metric.name or metric.name == payload.BDSEQ_METRIC or metric.name.startswith(_CONTROL):
-                continue
-            address = prefix + metric.name
-            known = KnownMetric(address, metric.name, metric.data_type, self._tags.get(address))
-            for key in (metric.alias, metric.name):
-                if key is not None:
-                    device.metrics[key], device.types[key] = known, metric.data_type
-            if known.tag is None:
-                self._propose(known, metric)
-            else:
-                self._collect(fresh, known.tag, metric, message, birth=True)
-        for device_id in {known.tag.device_id for known in device.metrics.values() if known.tag is not None}:
-            self._dead.discard(device_id)
-            self._notice(EventKind.BIRTH, device_id, f"{topic.node}/{topic.device} is born")
-        self._hand_over(fresh)
-
-    def _data(self, name: NodeName, node: Node, device: Device, message: Payload) -> None:
-        live, historical = Readings(), Readings(historical=True)
-        for metric in message.metrics:
-            known = device.metrics.get(metric.name if metric.alias is None else metric.alias)
-            if known is None:
-                log.warning(
-                    "metric was in no birth", extra={"node": "/".join(name), "metric": metric.name or metric.alias}
+    def _in_order(self, topic: Topic, name: NodeName, node: Node, data: bytes) -> None:
+        """Apply a message when it is its turn, and those that waited for it."""
+        message = self._decode(topic, node.devices.get(topic.device, Device()), data)
+        if message.seq is None:
+            if isinstance(message, Payload) and not node.unnumbered:
+                node.unnumbered = True
+                self._notices.refuse(
+                    str(topic), "no sequence number: losses cannot be seen", self._expected.device_id(topic)
                 )
-                self._ask_for_birth(name, node)
-            elif known.tag is not None:
-                self._collect(historical if metric.historical else live, known.tag, metric, message)
-        self._hand_over(live)
-        if len(historical):
-            self._sink.readings(historical)
-
-    def _collect(
-        self, readings: Readings, tag: TagDefinition, metric: Metric, message: Payload, *, birth: bool = False
-    ) -> None:
-        time_us = (message.time_ms if metric.time_ms is None else metric.time_ms) * 1000
-        if birth and time_us == self._last_us.get(tag.tag_id):
-            self.repeats += 1
-            self._gaps.repeated(tag)
+            self._apply(topic, name, node, message)
             return
-        code = quality.from_sparkplug(metric.quality)
-        if metric.value is None and code == quality.GOOD:
-            code = quality.BAD
-        readings.add(tag.tag_id, time_us, metric.value, code)
-        if not readings.historical:
-            self._last_us[tag.tag_id] = time_us
-            self._on_value(tag.tag_id, metric.value)
+        if node.sequence.is_full(message.seq):
+            self._give_up(name, node)
+        ready = node.sequence.take(message.seq, (topic, data), self._clock())
+        for at, (one, held) in enumerate(ready):
+            # A message that waited is read now: a birth before it may have given its aliases.
+            again = self._decode(one, node.devices.get(one.device, Device()), held) if at else message
+            self._apply(one, name, node, again)
+        node.held_bytes = sum(len(held) for _, held in node.sequence.held.values()) if node.sequence.held else 0
+        if node.sequence.held and (not self._reorder_us or node.held_bytes > _HELD_BYTES):
+            self._give_up(name, node)
 
-    def _hand_over(self, readings: Readings) -> None:
-        if len(readings):
-            self._gaps.heard(readings, self._by_id)
-            self._sink.readings(readings)
+    def _give_up(self, name: NodeName, node: Node) -> None:
+        """What is missing before the messages that are held did not arrive."""
+        for (topic, data), lost in node.sequence.give_up():
+            if lost:
+                cause = f"messages of {'/'.join(name)} did not arrive: {lost}"
+                log.warning("messages lost", extra={"node": "/".join(name), "cause": cause})
+                self.lost += 1
+                self._open_gaps(name, cause, proven=True)
+                self._ask_for_birth(name, node)
+            device = node.devices.get(topic.device, Device())
+            self._apply(topic, name, node, self._decode(topic, device, data))
+
+    def _apply(self, topic: Topic, name: NodeName, node: Node, message: Payload | RefusedPayloadError) -> None:
+        device = node.devices.get(topic.device)
+        if topic.type is MessageType.DDEATH:
+            if device is not None:
+                device.online = False
+            time_us = message.time_ms * 1000 if isinstance(message, Payload) and message.time_ms else None
+            self._dead(name, f"device {topic.device} has died", device=topic.device, time_us=time_us)
+        elif not isinstance(message, Payload):
+            self._unreadable(topic, name, node, message)
+        elif topic.type is MessageType.DBIRTH:
+            if device is None and len(node.devices) >= _DEVICES_KEPT:
+                self._refuse(str(topic), f"more than {_DEVICES_KEPT} devices of one edge node")
+                return
+            self._birth(topic, node, message)
+        elif device is not None and (device.online or not topic.device):
+            self._data(topic, name, node, device, message)
+        else:
+            self._ask_for_birth(name, node)
+
+    def _unreadable(self, topic: Topic, name: NodeName, node: Node, error: RefusedPayloadError) -> None:
+        cause = f"a message of {topic.node}/{topic.device} cannot be read: {error}"
+        self._open_gaps(name, cause, device=topic.device, proven=True)
+        if topic.type is MessageType.DBIRTH:
+            node.devices[topic.device] = Device()
+            self._dead(name, cause, device=topic.device)
+            self._ask_for_birth(name, node)
+
+    def _birth(self, topic: Topic, node: Node, message: Payload) -> None:
+        prefix = self._expected.prefix(topic)
+        device = node.devices[topic.device] = births.declared(message, prefix, self._expected.tags)
+        expected = self._expected.of(topic)
+        device_id = self._expected.device_id(topic)
+        for alias in sorted(device.ambiguous)[:10]:
+            self._notices.refuse(str(topic), f"alias {alias} stands for several metrics", device_id)
+        if missing := [tag.address for tag in expected if tag.address.removeprefix(prefix) not in device.metrics]:
+            cause = f"the birth lacks {len(missing)} of {len(expected)} tags, the first is {missing[0]}"
+            self._notices.refuse(str(topic), cause, device_id)
+        for metric in message.metrics:
+            if metric.name in device.metrics and self._expected.is_new(prefix + metric.name):
+                self._notices.proposal(prefix + metric.name, metric)
+        for born in sorted({known.tag.device_id for known in device.metrics.values() if known.tag is not None}):
+            self._notices.birth(born, f"{topic.node}/{topic.device} is born")
+        self._take(topic, prefix, device, message, birth=True)
+
+    def _data(self, topic: Topic, name: NodeName, node: Node, device: Device, message: Payload) -> None:
+        if not all(self._is_declared(topic, device, metric) for metric in message.metrics):
+            self._ask_for_birth(name, node)
+        self._take(topic, self._expected.prefix(topic), device, message)
+
+    def _take(self, topic: Topic, prefix: str, device: Device, message: Payload, *, birth: bool = False) -> None:
+        if message.unread:
+            self._notices.refuse(str(topic), message.unread, self._expected.device_id(topic))
+        self._samples.take(topic, prefix, device, message, birth=birth)
+
+    def _is_declared(self, topic: Topic, device: Device, metric: Metric) -> bool:
+        """Whether the birth has the metric as the data has it; what cannot be placed is told, and is a gap."""
+        if metric.name in device.metrics:
+            return metric.alias is None or metric.part or device.names.get(metric.alias, metric.name) == metric.name
+        if metric.alias is not None and not metric.name:
+            ambiguous = metric.alias in device.ambiguous
+            cause = f"alias {metric.alias} stands for {'several metrics' if ambiguous else 'nothing that was born'}"
+            self._notices.refuse(str(topic), cause, self._expected.device_id(topic))
+            if not device.unplaced:
+                device.unplaced = True
+                self._open_gaps((topic.group, topic.node), cause, device=topic.device, proven=True)
+            return ambiguous
+        return not births.is_own(metric)
 
     # --- asking, telling -------------------------------------------------------------------------------------------------
 
-    def _ask_for_birth(self, name: NodeName, node: Node, *, backoff: bool = False) -> None:
-        now = self._clock()
-        interval_us = self._rebirth_interval_us * (min(2**node.asks, 16) if backoff else 1)
-        if node.asked_us and now - node.asked_us < interval_us:
-            return
-        node.asked_us, node.asks = now, node.asks + 1
+    def _ask_for_birth(self, name: NodeName, node: Node) -> None:
+        if node.rebirth.ask(self._clock()):
+            self._request_birth(name)
+
+    def _request_birth(self, name: NodeName) -> None:
         self.rebirths_requested += 1
-        metric = Metric(name=payload.REBIRTH_METRIC, time_ms=now // 1000, data_type=DataType.BOOLEAN, value=True)
-        message = payload.encode(Payload(time_ms=now // 1000, metrics=(metric,)))
+        now_ms = self._clock() // 1000
+        metric = Metric(name=payload.REBIRTH_METRIC, time_ms=now_ms, data_type=DataType.BOOLEAN, value=True)
+        message = payload.encode(Payload(time_ms=now_ms, metrics=(metric,)))
         self._publish(str(Topic(name[0], MessageType.NCMD, name[1])), message)
 
-    def _propose(self, known: KnownMetric, metric: Metric) -> None:
-        """Once per unknown metric, as soon as there is a registry to be unknown to."""
-        if known.address in self._foreign or known.address in self._proposed or not (self._tags or self._foreign):
-            return
-        if len(self._proposed) >= _PROPOSALS_KEPT:
-            return
-        self._proposed.add(known.address)
-        attributes = {"address": known.address, "name": known.name, "data_type": metric.data_type.name}
-        attributes |= {key: str(value) for key, value in metric.properties.items()}
-        self._notice(EventKind.PROPOSAL, 0, f"{known.address} is not in the registry", attributes)
+    def _dead(self, name: NodeName, cause: str, *, device: str | None = None, time_us: int | None = None) -> None:
+        self._open_gaps(name, cause, device=device)
+        for device_id in dict.fromkeys(tag.device_id for tag in self._expected.tags_of(name, device)):
+            self._notices.death(device_id, cause, time_us)
 
-    def _all_dead(self, name: NodeName, cause: str, only: str | None = None) -> None:
-        for device_id in self._device_ids(name, only):
-            self._device_dead(device_id, cause)
+    def _open_gaps(self, name: NodeName, cause: str, *, device: str | None = None, proven: bool = False) -> None:
+        self._samples.lost(self._expected.tags_of(name, device), cause, proven=proven)
 
-    def _device_dead(self, device_id: int, cause: str) -> None:
-        self._open_gaps(device_id, cause)
-        if device_id in self._dead:
-            return
-        self._dead.add(device_id)
-        attributes = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
-        self._notice(EventKind.DEATH, device_id, f"values are stale: {cause}", attributes)
-
-    def _gap(self, device_id: int, gap: Gap) -> None:
-        self._notice(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap=gap)
-
-    def _notice(
-        self,
-        kind: EventKind,
-        device_id: int,
-        text: str,
-        attributes: Mapping[str, str] | None = None,
-        gap: Gap | None = None,
-    ) -> None:
-        self._sink.notice(
-            Notice(
-                kind=kind,
-                device_id=device_id,
-                time_us=self._clock(),
-                text=text,
-                attributes={"connector": self._connector, **(attributes or {})},
-                gap=gap,
-            )
-        )
+    def _refuse(self, topic: str, cause: str) -> None:
+        self.undecodable += 1
+        self._notices.refuse(topic, cause)
 
     # --- looking up ------------------------------------------------------------------------------------------------------
 
-    def metric_of(self, tag: TagDefinition) -> tuple[str, Metric] | None:
-        """DCMD (or NCMD) topic and metric without value for a tag; None while its device is not born."""
+    def metric_of(self, tag: TagDefinition) -> tuple[str, Metric] | str:
+        """DCMD (or NCMD) topic and metric without value for a tag; or why it cannot be written now."""
         group, node_name, device_name, metric_name = parse_address(tag.address)
         node = self._nodes.get((group, node_name))
         device = node.devices.get(device_name) if node is not None and node.online else None
-        known = device.metrics.get(metric_name) if device is not None and device.online else None
+        if device is None or not device.online:
+            return "the device is not born"
+        known = device.metrics.get(metric_name)
         if known is None:
-            return None
+            return f"{tag.name}: the device was born without {metric_name}"
+        if known.part:
+            return f"{tag.name}: a field of a structure cannot be written alone"
         kind = MessageType.DCMD if device_name else MessageType.NCMD
         return str(Topic(group, kind, node_name, device_name)), Metric(name=metric_name, data_type=known.data_type)
 
-    def nodes(self) -> dict[str, bool]:
-        """Which nodes are online."""
-        return {"/".join(name): node.online for name, node in self._nodes.items()}
+    def nodes(self) -> dict[str, dict[str, Any]]:
+        """State of each node, for people."""
+        return {"/".join(name): node.state() for name, node in self._nodes.items()}
 
-    def _device_ids(self, name: NodeName, device: str | None = None) -> Iterable[int]:
-        prefix = f"{self._connector}:{name[0]}/{name[1]}/" + ("" if device is None else f"{device}/")
-        return {tag.device_id for address, tag in self._tags.items() if address.startswith(prefix)}
+    def silent(self) -> list[str]:
+        """Nodes with tags that were asked for their birth again and again."""
+        mine = ((name, self._nodes[name]) for name in self._expected.nodes if name in self._nodes)
+        return ["/".join(name) for name, node in mine if not node.online and node.rebirth.count > _ASKED_IN_VAIN]
 
-    def _open_gaps(self, device_id: int, cause: str, *, proven: bool = False) -> None:
-        for tag in self._by_id.values():
-            if tag.device_id == device_id:
-                self._gaps.open(tag, self._last_us.get(tag.tag_id, 0), cause, proven=proven)
+    def _new_node(self) -> Node:
+        return Node(RebirthRequests(*self._rebirth_us))
+
+    def _decode(self, topic: Topic, device: Device, data: bytes) -> Payload | RefusedPayloadError:
+        fresh = topic.type in {MessageType.NBIRTH, MessageType.DBIRTH}
+        try:
+            return payload.decode(data, *(() if fresh else (device.types, device.names)))
+        except RefusedPayloadError as error:
+            self.undecodable += 1
+            self._notices.refuse(str(topic), str(error), self._expected.device_id(topic))
+            return error

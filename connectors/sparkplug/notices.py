@@ -1,0 +1,104 @@
+"""What a Sparkplug host tells the gateway besides values: births, deaths, gaps, proposals, and what it refuses.
+
+Refusals are told at once, and again at most once a minute for the same topic and cause, with how many there were: a node
+that sends something unreadable every second says so once a minute. What is kept for that is bounded.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from base.ids import Clock
+from connectors.readings import Notice, Sink
+from connectors.sparkplug.payload import Metric
+from schemas import quality
+from schemas.events import EventKind, Gap
+
+log = logging.getLogger(__name__)
+
+_REFUSALS_EVERY_US = 60_000_000
+_REFUSALS_KEPT = 1000
+_TEXT = 200
+_OTHERS = ("other topics", "too many to name")
+
+
+@dataclass(slots=True)
+class _Told:
+    at_us: int
+    untold: int = 0
+
+
+class Notices:
+    """Makes notices of one connector."""
+
+    def __init__(self, sink: Sink, clock: Clock, connector: str) -> None:
+        self._sink, self._clock, self._connector = sink, clock, connector
+        self._told: dict[tuple[str, str], _Told] = {}
+        self._dead: set[int] = set()
+        self.refused = 0
+
+    def birth(self, device_id: int, text: str) -> None:
+        """The device is there, and its values are current."""
+        self._dead.discard(device_id)
+        self._tell(EventKind.BIRTH, device_id, text)
+
+    def death(self, device_id: int, cause: str, time_us: int | None = None) -> None:
+        """The device's values are stale; told once until it is born."""
+        if device_id not in self._dead:
+            self._dead.add(device_id)
+            attributes = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
+            self._tell(EventKind.DEATH, device_id, f"values are stale: {cause}", attributes, time_us=time_us)
+
+    def gap(self, device_id: int, gap: Gap) -> None:
+        """Samples may be missing."""
+        self._tell(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap=gap)
+
+    def proposal(self, address: str, metric: Metric) -> None:
+        """A birth named a metric that the registry does not know."""
+        attributes = {"address": address, "name": metric.name, "data_type": metric.data_type.name}
+        attributes |= {"refused": metric.refused} if metric.refused else {}
+        attributes |= {key: str(value) for key, value in metric.properties.items() if value is not None}
+        self._tell(EventKind.PROPOSAL, 0, f"{address} is not in the registry", attributes)
+
+    def refuse(self, topic: str, cause: str, device_id: int = 0) -> None:
+        """Something of a topic is not read."""
+        self.refused += 1
+        topic, cause = topic[:_TEXT], cause[:_TEXT]
+        now = self._clock()
+        told = self._told.get((topic, cause))
+        if told is None and len(self._told) >= _REFUSALS_KEPT:
+            self._told = {key: one for key, one in self._told.items() if now - one.at_us < _REFUSALS_EVERY_US}
+            if len(self._told) >= _REFUSALS_KEPT:
+                topic, cause = _OTHERS
+                told = self._told.get(_OTHERS)
+        if told is not None and now - told.at_us < _REFUSALS_EVERY_US:
+            told.untold += 1
+            return
+        count = 1 + (told.untold if told is not None else 0)
+        self._told[topic, cause] = _Told(now)
+        log.warning("not read", extra={"topic": topic, "cause": cause, "count": count})
+        attributes = {"topic": topic, "cause": cause, "count": str(count)}
+        self._tell(EventKind.REFUSED, device_id, f"{topic}: {cause}", attributes)
+
+    def _tell(
+        self,
+        kind: EventKind,
+        device_id: int,
+        text: str,
+        attributes: Mapping[str, str] | None = None,
+        *,
+        gap: Gap | None = None,
+        time_us: int | None = None,
+    ) -> None:
+        self._sink.notice(
+            Notice(
+                kind=kind,
+                device_id=device_id,
+                time_us=self._clock() if time_us is None else time_us,
+                text=text,
+                attributes={"connector": self._connector, **(attributes or {})},
+                gap=gap,
+            )
+        )
