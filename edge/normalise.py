@@ -5,7 +5,8 @@ text values (STRING events) or as refusals by name (REFUSED events), never silen
 frame, so the cost is numpy's: 4,000 readings take about 0.4 ms while all are numbers.
 
 Booleans become 0 and 1. Integers that a float64 cannot hold exactly are refused. A reading without a value (bad quality,
-null) is carried as NaN with its quality. Whether a value suits its tag's type is for validation to say.
+null) is carried as NaN with its quality, which is bad when the machine calls it good or uncertain: one rule for all
+protocols. Whether a value suits its tag's type is for validation to say.
 """
 
 from __future__ import annotations
@@ -19,6 +20,7 @@ from numpy.typing import NDArray
 from connectors.readings import Readings, Value
 from schemas.column import EXACT_INTEGERS
 from schemas.definitions import TagDefinition
+from schemas.quality import BAD, SEVERITY_MASK
 from stages.thinning.deadband import Batch
 
 MAX_TIME_US = 253_402_300_799_999_999
@@ -81,6 +83,9 @@ def normalise(readings: Readings, table: TagTable) -> Normalised:
     slot = table.slots(np.array(readings.tag_id, dtype=np.int32))
     time_us = _times(readings.time_us)
     quality = np.array(readings.quality, dtype=np.uint16)
+    if None in readings.value:
+        absent = np.array([one is None for one in readings.value])
+        quality[absent & ((quality & SEVERITY_MASK) != BAD)] = BAD
     result = Normalised(Batch(slot, time_us, value, quality))
     misplaced = np.flatnonzero((slot < 0) | (time_us < 0) | (time_us > MAX_TIME_US)).tolist()
     if not odd and not misplaced:

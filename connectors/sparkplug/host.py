@@ -11,10 +11,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import math
 import random
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, replace
 from typing import Any
 
 import gmqtt
@@ -22,13 +20,13 @@ from gmqtt.mqtt.constants import MQTTv311
 from gmqtt.mqtt.handler import MQTTConnectError
 
 from base import secrets
-from base.errors import ConfigError, SchemaError, UndecodableError
+from base.errors import ConfigError, UndecodableError
 from base.ids import Clock
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
-from connectors.sparkplug.payload import DataType, Payload
 from connectors.sparkplug.session import HostSession
 from connectors.sparkplug.settings import SparkplugSettings
+from connectors.sparkplug.writes import Writes
 from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
@@ -37,23 +35,9 @@ _ERRORS = (OSError, TimeoutError, MQTTConnectError, ConfigError)
 # gmqtt tells of every packet.
 logging.getLogger("gmqtt").setLevel(logging.WARNING)
 _CONNECT_TIMEOUT_S = 10.0
-_TICK_S = 1.0
+_TICK_S = 0.25
 # Nodes that follow the STATE message are born by themselves; only then ask the others.
 _PATIENCE_S = 2.0
-
-
-@dataclass(slots=True)
-class _Pending:
-    """A write waiting for the device's answer: what was asked for, and what was reported since."""
-
-    wanted: dict[int, float]
-    reported: dict[int, float] = field(default_factory=dict)
-    done: asyncio.Event = field(default_factory=asyncio.Event)
-
-    def on_value(self, tag_id: int, value: float) -> None:
-        self.reported[tag_id] = value
-        if all(one in self.reported and _same(self.reported[one], wanted) for one, wanted in self.wanted.items()):
-            self.done.set()
 
 
 class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
@@ -73,15 +57,15 @@ class SparkplugConnector:
         self._host_id = settings.host_id or f"millrace-{gateway_id}"
         self._client: Any = None
         self._ended = asyncio.Event()
-        self._pending: list[_Pending] = []
         self._connects = 0
         self._online_ms = 0
         self._problem = "not yet connected"
-        self._session = HostSession(
+        self._writes = Writes(self._metric_of, self._publish, clock)
+        self._session: HostSession = HostSession(
             sink=sink,
             clock=clock,
             publish=self._publish,
-            on_value=self._on_value,
+            on_value=self._writes.on_value,
             connector=name,
             rebirth_interval_s=settings.rebirth_interval_s,
         )
@@ -108,6 +92,10 @@ class SparkplugConnector:
             "connects": self._connects,
             "messages": session.messages,
             "undecodable": session.undecodable,
+            "refused": session.refused,
+            "retained": session.retained,
+            "lost": session.lost,
+            "silent_nodes": session.silent()[:20],
             "repeats": session.repeats,
             "rebirths_requested": session.rebirths_requested,
         }
@@ -188,15 +176,20 @@ class SparkplugConnector:
         online = names.encode_state(online=True, time_ms=self._online_ms)
         self._client.publish(names.state_topic(self._host_id), online, qos=1, retain=True)
 
-    def _publish(self, topic: str, data: bytes) -> None:
-        if self._client is not None and self._client.is_connected:
-            self._client.publish(topic, data, qos=0)
+    def _metric_of(self, tag: TagDefinition) -> tuple[str, payload.Metric] | str:
+        return self._session.metric_of(tag)
 
-    def _on_message(self, _client: Any, topic: str, data: bytes, _qos: int, _properties: Any) -> int:
+    def _publish(self, topic: str, data: bytes) -> bool:
+        connected = self._client is not None and bool(self._client.is_connected)
+        if connected:
+            self._client.publish(topic, data, qos=0)
+        return connected
+
+    def _on_message(self, _client: Any, topic: str, data: bytes, _qos: int, properties: Any) -> int:
         if topic == names.state_topic(self._host_id):
             self._on_state(data)
         elif not topic.startswith(f"{names.NAMESPACE}/STATE/"):
-            self._session.on_message(topic, data)
+            self._session.on_message(topic, data, retained=bool(properties.get("retain")))
         return 0
 
     def _on_state(self, data: bytes) -> None:
@@ -208,62 +201,8 @@ class SparkplugConnector:
         if not online and self._client is not None:
             self._say_online()
 
-    # --- writes --------------------------------------------------------------------------------------------------------
-
-    def _on_value(self, tag_id: int, value: payload.Value) -> None:
-        if self._pending and isinstance(value, int | float):
-            for pending in self._pending:
-                if tag_id in pending.wanted:
-                    pending.on_value(tag_id, float(value))
-
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Send a DCMD and wait until the device reports the values."""
-        found = [self._session.metric_of(write.tag) for write in writes]
-        topics = {one[0] for one in found if one is not None}
-        if self._client is None or not self._client.is_connected or None in found or len(topics) != 1:
-            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem or "the device is not born")
-        now_ms = self._clock() // 1000
-        metrics = [
-            replace(one[1], time_ms=now_ms, value=_typed(one[1].data_type, write.value))
-            for one, write in zip(found, writes, strict=True)
-            if one is not None
-        ]
-        try:
-            data = payload.encode(Payload(time_ms=now_ms, metrics=tuple(metrics)))
-        except SchemaError as error:
-            return WriteResult(status=WriteStatus.REFUSED, detail=str(error))
-        pending = _Pending({write.tag.tag_id: write.value for write in writes})
-        self._pending.append(pending)
-        try:
-            self._publish(topics.pop(), data)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(timeout_s):
-                    await pending.done.wait()
-        finally:
-            self._pending.remove(pending)
-        return _write_result(writes, pending, timeout_s)
-
-
-def _write_result(writes: Sequence[Write], pending: _Pending, timeout_s: float) -> WriteResult:
-    readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
-    if pending.done.is_set():
-        return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)
-    differing = [
-        f"{write.tag.name}: wrote {write.value:g}, device reports {readback[write.tag.name]:g}"
-        for write in writes
-        if write.tag.name in readback and not _same(readback[write.tag.name], write.value)
-    ]
-    if differing:
-        return WriteResult(status=WriteStatus.REFUSED, detail="; ".join(differing), readback=readback)
-    detail = f"the device reported nothing for {timeout_s:g} s after the command"
-    return WriteResult(status=WriteStatus.UNKNOWN, detail=detail, readback=readback)
-
-
-def _same(reported: float, wanted: float) -> bool:
-    return math.isclose(reported, wanted, rel_tol=1e-6, abs_tol=1e-12)
-
-
-def _typed(data_type: DataType, value: float) -> payload.Value:
-    if data_type is DataType.BOOLEAN:
-        return bool(value)
-    return float(value) if data_type in {DataType.FLOAT, DataType.DOUBLE, DataType.UNKNOWN} else int(value)
+        if self._client is None:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem)
+        return await self._writes.write(writes, timeout_s)

@@ -38,6 +38,10 @@ class Device:
     unplaced: bool = False
     """Data came that no birth explains; its tags have a gap until the next birth."""
 
+    def stands_for(self, alias: int, name: str) -> bool:
+        """Whether the birth gave the alias to this metric, or to several."""
+        return alias in self.ambiguous or self.names.get(alias) == name
+
 
 @dataclass(slots=True)
 class RebirthRequests:

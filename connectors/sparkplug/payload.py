@@ -191,12 +191,15 @@ class _Reader:
         refused = data_types.unreadable(source.datatype)
         if not structured and kind in {DataType.TEMPLATE, DataType.DATA_SET}:
             refused = f"a {kind.name} without content"
+        time_ms = source.timestamp if source.HasField("timestamp") else None
+        if time_ms is None and outer is not None:
+            time_ms = outer.time_ms
         value = None if structured or refused or source.is_null else data_types.read(source, kind)
         properties = _read_properties(source.properties) if source.HasField("properties") else {}
         found = Metric(
             name=name,
             alias=alias,
-            time_ms=source.timestamp if source.HasField("timestamp") else outer and outer.time_ms,
+            time_ms=time_ms,
             data_type=kind,
             value=value,
             historical=source.is_historical or (outer is not None and outer.historical),

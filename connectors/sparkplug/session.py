@@ -32,7 +32,7 @@ from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
 
-Publish = Callable[[str, bytes], None]
+Publish = Callable[[str, bytes], object]
 _NODES_KEPT = 10_000
 _DEVICES_KEPT = 10_000
 _HELD_BYTES = payload.MAX_BYTES
@@ -128,7 +128,8 @@ class HostSession:
         try:
             topic = names.parse(topic_name)
         except UndecodableError as error:
-            self._refuse(topic_name, str(error))
+            self.undecodable += 1
+            self._notices.refuse(topic_name, str(error))
             return
         if topic.type in {MessageType.NCMD, MessageType.DCMD}:
             return
@@ -136,7 +137,7 @@ class HostSession:
         node = self._nodes.get(name)
         if node is None:
             if len(self._nodes) >= _NODES_KEPT:
-                self._refuse(topic_name, f"more than {_NODES_KEPT} edge nodes")
+                self._notices.refuse(topic_name, f"more than {_NODES_KEPT} edge nodes")
                 return
             node = self._nodes[name] = self._new_node()
         if retained:
@@ -232,7 +233,7 @@ class HostSession:
             self._unreadable(topic, name, node, message)
         elif topic.type is MessageType.DBIRTH:
             if device is None and len(node.devices) >= _DEVICES_KEPT:
-                self._refuse(str(topic), f"more than {_DEVICES_KEPT} devices of one edge node")
+                self._notices.refuse(str(topic), f"more than {_DEVICES_KEPT} devices of one edge node")
                 return
             self._birth(topic, node, message)
         elif device is not None and (device.online or not topic.device):
@@ -278,7 +279,7 @@ class HostSession:
     def _is_declared(self, topic: Topic, device: Device, metric: Metric) -> bool:
         """Whether the birth has the metric as the data has it; what cannot be placed is told, and is a gap."""
         if metric.name in device.metrics:
-            return metric.alias is None or metric.part or device.names.get(metric.alias, metric.name) == metric.name
+            return metric.part or metric.alias is None or device.stands_for(metric.alias, metric.name)
         if metric.alias is not None and not metric.name:
             ambiguous = metric.alias in device.ambiguous
             cause = f"alias {metric.alias} stands for {'several metrics' if ambiguous else 'nothing that was born'}"
@@ -309,10 +310,6 @@ class HostSession:
 
     def _open_gaps(self, name: NodeName, cause: str, *, device: str | None = None, proven: bool = False) -> None:
         self._samples.lost(self._expected.tags_of(name, device), cause, proven=proven)
-
-    def _refuse(self, topic: str, cause: str) -> None:
-        self.undecodable += 1
-        self._notices.refuse(topic, cause)
 
     # --- looking up ------------------------------------------------------------------------------------------------------
 

@@ -16,7 +16,7 @@ from edge.events import Events, unpack
 from edge.framing import Collector, FramingSettings
 from edge.normalise import TagTable, is_exact, normalise
 from edge.seen import LastSeen
-from schemas import events, frame
+from schemas import events, frame, quality
 from schemas.events import EventKind
 from schemas.frame import ClockStatus, Frame, Stream
 from stages.thinning.deadband import Batch
@@ -41,6 +41,17 @@ def test_numbers_become_float64() -> None:
     assert TABLE.tag_id[result.batch.slot].tolist() == [5] * 5
     assert not result.refusals
     assert not result.texts
+
+
+def test_a_value_that_is_absent_is_bad_whatever_the_machine_calls_it() -> None:
+    made = Readings()
+    for at, code in enumerate((quality.GOOD, quality.UNCERTAIN_LAST_USABLE, quality.BAD_SENSOR_FAILURE)):
+        made.add(5, 1_000_000 + at, None, code)
+        made.add(5, 1_000_000 + at, 1.5, code)
+    batch = normalise(made, TABLE).batch
+    assert batch.quality[::2].tolist() == [quality.BAD, quality.BAD, quality.BAD_SENSOR_FAILURE]
+    assert np.isnan(batch.value[::2]).all()
+    assert batch.quality[1::2].tolist() == [0, quality.UNCERTAIN_LAST_USABLE, quality.BAD_SENSOR_FAILURE]
 
 
 def test_what_no_column_can_carry_is_told_by_name() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import zlib
 from collections.abc import Callable
@@ -180,20 +181,16 @@ def test_structures_that_are_too_deep_are_refused() -> None:
 
 @given(st.binary(max_size=200))
 def test_any_bytes_are_read_or_refused(data: bytes) -> None:
-    try:
+    with contextlib.suppress(UndecodableError):
         assert isinstance(payload.decode(data), Payload)
-    except UndecodableError:
-        pass
 
 
 @given(st.integers(0, 400), st.integers(0, 255))
 def test_any_flipped_byte_is_read_or_refused(at: int, value: int) -> None:
     data = bytearray(TEXTS["member"]("m").SerializeToString() + INSIDE)
     data[at % len(data)] = value
-    try:
+    with contextlib.suppress(UndecodableError):
         payload.decode(bytes(data))
-    except UndecodableError:
-        pass
 
 
 # --- structures --------------------------------------------------------------------------------------------------------
