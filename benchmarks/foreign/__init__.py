@@ -1,0 +1,1 @@
+"""OPC UA servers and Sparkplug nodes of other makers, and the campaign that drives the connectors against them."""

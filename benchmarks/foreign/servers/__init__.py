@@ -1,0 +1,1 @@
+"""Programs of the foreign machines: each runs as a process of its own and imports nothing of Millrace."""
