@@ -1,0 +1,230 @@
+"""`./millrace browse`: what a server or broker has, for people and as a plant file's skeleton. Reads only; writes nothing but FILE.
+
+`browse opc.tcp://HOST:PORT` lists endpoints and walks the address space; exit statuses are in docs/command-line.md.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import dataclasses
+import json
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from base.errors import MillraceError
+from connectors.opcua import discovery
+from connectors.opcua.space import Endpoint, Found, Space
+from connectors.opcua.walk import Bounds
+from registry import found_units, skeleton, skeleton_text
+from registry.machines import companion_of, kind_of, machines
+
+UNREACHABLE = 3
+_PROGRESS_S = 1.0
+_SHOWN_VALUE = 40
+_LEVELS = ("enterprise", "site", "area", "line", "cell")
+
+
+class BrowseError(MillraceError):
+    """What was asked for cannot be browsed."""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(
+        prog="millrace browse", description="List what a server has, and write a plant file's skeleton of it."
+    )
+    made.add_argument("url", help="opc.tcp://HOST:PORT")
+    made.add_argument("--json", action="store_true", help="one JSON object instead of text")
+    made.add_argument("--write", type=Path, metavar="FILE", help="write a plant file's skeleton; FILE must not exist")
+    made.add_argument(
+        "--at", default="enterprise/site/area/line/cell", metavar="PATH", help="where the machines stand, for --write"
+    )
+    made.add_argument("--gateway", default="gateway-1", metavar="ID", help="who reads them, for --write")
+    made.add_argument("--connection", default="server", metavar="NAME", help="name of the connection, for --write")
+    made.add_argument(
+        "--root", default="i=85", metavar="NODE", help="node id to begin at (ns=2;s=Line1); default: Objects"
+    )
+    made.add_argument("--max-nodes", type=_positive, default=20_000, metavar="N", help="stop after so many nodes")
+    made.add_argument("--max-depth", type=_positive, default=20, metavar="N", help="stop so many steps from the root")
+    made.add_argument("--username", default="", metavar="NAME")
+    made.add_argument("--password", default="", metavar="REFERENCE", help="file:PATH or env:NAME")
+    made.add_argument("--security", default="", help="Policy,Mode,certificate,private_key[,server_certificate]")
+    made.add_argument("--timeout-s", type=float, default=20.0, metavar="S", help="for each request")
+    return made
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Entry point; returns the exit code."""
+    options = parser().parse_args(arguments)
+    try:
+        return asyncio.run(_browse(options))
+    except MillraceError as error:
+        sys.stderr.write(f"{error}\n")
+        return 1
+    except discovery.ERRORS as error:
+        sys.stderr.write(f"{options.url}: {_cause(error)}\n")
+        return UNREACHABLE
+
+
+async def _browse(options: argparse.Namespace) -> int:
+    if urlsplit(options.url).scheme != "opc.tcp":
+        msg = f"{options.url!r} is not opc.tcp://HOST:PORT"
+        raise BrowseError(msg)
+    place = _place(options)
+    if options.write and options.write.exists():
+        msg = f"{options.write} exists already; give --write another name"
+        raise BrowseError(msg)
+    offered = await discovery.endpoints(options.url, options.timeout_s)
+    access = discovery.Access(
+        url=options.url, username=options.username, password=options.password, security=options.security,
+        timeout_s=options.timeout_s,
+    )  # fmt: skip
+    if not options.json:
+        _say(endpoint_lines(options.url, offered))
+    bounds = Bounds(max_nodes=options.max_nodes, max_depth=options.max_depth)
+    try:
+        space = await discovery.walk(access, options.root, bounds, _progress())
+    except discovery.ERRORS as error:
+        msg = f"{options.url}: no session: {_cause(error)}{_advice(access, offered)}"
+        raise BrowseError(msg) from error
+    if options.json:
+        sys.stdout.write(json.dumps(_as_json(options.url, offered, space), ensure_ascii=False, default=str) + "\n")
+    else:
+        _say(space_lines(space))
+    if options.write:
+        made = skeleton.build(skeleton.of_space(space, found_units.ucum), place)
+        options.write.write_text(skeleton_text.render(made, options.url))
+        tags = sum(len(one["tags"]) for one in made.file["device_classes"].values())
+        sys.stderr.write(
+            f"{options.write}: {len(made.file['device_classes'])} device classes with {tags} tags; "
+            f"{len(made.left_out)} variables left out, listed at its end\n"
+        )
+    return 0
+
+
+def endpoint_lines(url: str, offered: Sequence[Endpoint]) -> Iterator[str]:
+    """Endpoints for people."""
+    yield f"{url} offers"
+    for one in offered:
+        yield f"  {one.policy:<22}{one.mode:<16}{', '.join(one.user_tokens)}"
+    yield ""
+
+
+def space_lines(space: Space) -> Iterator[str]:
+    """Machines with their variables, for people."""
+    for machine in machines(space):
+        node = space.nodes[machine.index] if machine.index >= 0 else None
+        named = kind_of(node) if node is not None else ""
+        kind = f"  ({named})" if named else ""
+        companion = f"  {machine.companion}" if machine.companion else ""
+        yield f"{'/'.join(space.path(machine.index)) or 'Objects'}{kind}{companion}"
+        rows = [_row("/".join(names), space.nodes[index]) for index, names in machine.variables]
+        widths = [min(max(len(row[column]) for row in rows), 48) for column in range(len(rows[0]) - 1)]
+        for row in rows:
+            cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
+            yield f"  {'  '.join([*cells, row[-1]])}".rstrip()
+        yield ""
+    found = len(space.nodes)
+    yield f"{found} nodes, {sum(len(machine.variables) for machine in machines(space))} variables"
+    if space.cut:
+        yield f"not everything was looked at: {space.cut}"
+    yield from (f"refused: {problem}" for problem in space.problems)
+
+
+def _row(name: str, node: Found) -> tuple[str, ...]:
+    kind = node.data_type_name or node.data_type or "?"
+    value = _shown(node)
+    unit = node.unit.text if node.unit is not None else ""
+    eu = f"[{node.eu_range[0]:g}, {node.eu_range[1]:g}]" if node.eu_range is not None else ""
+    access = ("r" if node.readable else "-") + ("w" if node.writable else "-")
+    return name, f"{kind}[]" if node.array else kind, access, f"{value} {unit}".rstrip(), eu, node.id, node.description
+
+
+def _shown(node: Found) -> str:
+    if node.status != "Good":
+        return node.status
+    if node.data_type == "Structure":
+        return "(structure)"
+    text = f"{node.value:g}" if isinstance(node.value, float) else str(node.value)
+    text = "".join(one if one.isprintable() else "?" for one in text)
+    return text if len(text) <= _SHOWN_VALUE else f"{text[: _SHOWN_VALUE - 1]}…"
+
+
+def _as_json(url: str, offered: Sequence[Endpoint], space: Space) -> dict[str, Any]:
+    return {
+        "url": url,
+        "endpoints": [dataclasses.asdict(one) for one in offered],
+        "namespaces": space.namespaces,
+        "nodes": [dataclasses.asdict(node) | {"companion": companion_of(node)} for node in space.nodes],
+        "machines": [
+            {
+                "path": space.path(machine.index),
+                "companion": machine.companion,
+                "variables": [i for i, _ in machine.variables],
+            }
+            for machine in machines(space)
+        ],
+        "cut": space.cut,
+        "problems": space.problems,
+    }
+
+
+def _place(options: argparse.Namespace) -> skeleton.Place:
+    names = options.at.split("/")
+    if len(names) != len(_LEVELS):
+        msg = f"--at is {options.at!r}, not {'/'.join(_LEVELS)}"
+        raise BrowseError(msg)
+    settings: dict[str, Any] = {"protocol": "opcua", "endpoint": options.url}
+    settings |= {key: value for key in ("username", "password", "security") if (value := getattr(options, key))}
+    levels = dict(zip(_LEVELS, names, strict=True))
+    return skeleton.Place(**levels, gateway=options.gateway, connection=options.connection, settings=settings)
+
+
+def _advice(access: discovery.Access, offered: Sequence[Endpoint]) -> str:
+    if not access.security and offered and all(one.policy != "None" for one in offered):
+        return "; the server offers no endpoint without security: give --security"
+    anonymous = any("Anonymous" in one.user_tokens for one in offered)
+    return (
+        ""
+        if access.username or anonymous or not offered
+        else "; the server wants a user: give --username and --password"
+    )
+
+
+def _cause(error: BaseException) -> str:
+    return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+
+
+def _say(lines: Iterator[str]) -> None:
+    sys.stdout.writelines(f"{line}\n" for line in lines)
+    sys.stdout.flush()
+
+
+def _progress() -> Callable[[int, int], None]:
+    """Says on standard error, at most once a second, how far a walk has come."""
+    said = time.monotonic()
+
+    def progress(found: int, ahead: int) -> None:
+        nonlocal said
+        if time.monotonic() - said >= _PROGRESS_S:
+            said = time.monotonic()
+            sys.stderr.write(f"{found} nodes found, {ahead} to look at\n")
+
+    return progress
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        msg = f"{text} is below 1"
+        raise argparse.ArgumentTypeError(msg)
+    return number
+
+
+if __name__ == "__main__":
+    sys.exit(main())
