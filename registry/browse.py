@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+from base import secrets
 from base.errors import MillraceError
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, Space
@@ -76,12 +77,16 @@ async def _browse(options: argparse.Namespace) -> int:
         msg = f"{options.url!r} is not opc.tcp://HOST:PORT"
         raise BrowseError(msg)
     place = _place(options)
+    try:
+        secrets.check_reference("--password", options.password)
+    except ValueError as error:
+        raise BrowseError(str(error)) from error
     if options.write and options.write.exists():
         msg = f"{options.write} exists already; give --write another name"
         raise BrowseError(msg)
     offered = await discovery.endpoints(options.url, options.timeout_s)
     access = discovery.Access(
-        url=options.url, username=options.username, password=options.password, security=options.security,
+        url=options.url, username=options.username, password=secrets.resolve(options.password), security=options.security,
         timeout_s=options.timeout_s,
     )  # fmt: skip
     if not options.json:

@@ -28,8 +28,8 @@ _CLASSES = {
 _MASK = ua.NodeClass.Object | ua.NodeClass.Variable | ua.NodeClass.Method
 _HIERARCHICAL = ua.NodeId(ua.ObjectIds.HierarchicalReferences)
 _SUBTYPE = ua.NodeId(ua.ObjectIds.HasSubtype)
-# The server itself, its diagnostics and its aggregates: no plant's.
-_NOT_WALKED = frozenset({"i=2253", "i=93", "i=11715", "i=31915"})
+# The server itself, its diagnostics, aliases and locations: no plant's.
+_NOT_WALKED = frozenset({"i=2253", "i=93", "i=11715", "i=23470", "i=31915"})
 _TOO_LARGE = frozenset({
     ua.StatusCodes.BadTooManyOperations, ua.StatusCodes.BadResponseTooLarge, ua.StatusCodes.BadRequestTooLarge,
     ua.StatusCodes.BadEncodingLimitsExceeded, ua.StatusCodes.BadTcpMessageTooLarge,

@@ -15,6 +15,7 @@ from connectors.opcua.space import Endpoint, Found, NodeClass, Space, Unit
 from connectors.opcua.walk import Bounds
 from registry import browse, found_units, skeleton, skeleton_text
 from registry.machines import MACHINERY, PACKML, machines
+from registry.plant_file import parse_plant
 
 CEFACT = "http://www.opcfoundation.org/UA/units/un/cefact"
 LINE = "urn:plant:line;1"
@@ -157,10 +158,15 @@ def test_the_skeleton_has_classes_devices_and_addresses(space: Space) -> None:
     }  # fmt: skip
 
 
-def test_the_text_is_the_file(space: Space) -> None:
+def test_the_text_is_a_plant_file(space: Space) -> None:
     made = skeleton_of(space)
     text = skeleton_text.render(made, "opc.tcp://plc:4840")
     assert yaml.safe_load(text) == made.file
+    plant = parse_plant(yaml.safe_load(text))
+    press = next(device for device in plant.devices if device.name == "Press_Kuhlung")
+    assert press.addresses["Motor_Speed"] == "nsu=urn:plant:line%3B1;i=77"
+    ovens = [device.addresses["Temperature"] for device in plant.devices if device.device_class == "OvenType"]
+    assert ovens == [f"nsu=urn:plant:line%3B1;s=oven-{number}.{{temp}}" for number in (1, 2)]
     assert "# Motor_Curve" not in text
     assert "# Press_Kuhlung/Motor_Curve: it is an array" in text
 

@@ -1,0 +1,145 @@
+"""Compares what was stored with what a server's journal says it set. Pure.
+
+For each item: a stored sample is in the journal with this value (else *wrong*) and is there once (else *doubled*). A run of
+journal entries that was not stored, between two that were, is a loss: *exact* when a gap event of the item runs from the last sample
+before it to the first one after it, *inexact* when gap events cover it otherwise, *unnamed* when one does not. Entries before an
+item's first sample are no loss: nobody listened. Entries after the last one are: the item is *silent* when there are several.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from benchmarks.foreign.recorder import GapRow, Row
+
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_KEPT = 10
+_BAD = 0x8000
+
+
+@dataclass(kw_only=True, slots=True)
+class Verdict:
+    """Counts over all items; `examples` are the first few of what is not right, in words."""
+
+    stored: int = 0
+    wrong: int = 0
+    doubled: int = 0
+    lost: int = 0
+    exact: int = 0
+    inexact: int = 0
+    unnamed: int = 0
+    silent: int = 0
+    needless: int = 0
+    """Gap events in which nothing was lost."""
+    examples: list[str] = field(default_factory=list)
+
+    @property
+    def good(self) -> bool:
+        """Nothing wrong, doubled, unnamed or silent; every loss exactly named."""
+        return not (self.wrong or self.doubled or self.inexact or self.unnamed or self.silent)
+
+    def note(self, text: str) -> None:
+        """Keep an example, the first few."""
+        if len(self.examples) < _KEPT:
+            self.examples.append(text)
+
+
+Journal = Mapping[int, Mapping[int, Any]]
+"""By item: values by time in microseconds."""
+
+
+def read_journal(lines: Iterable[str]) -> dict[int, dict[int, Any]]:
+    """Journal of its lines; a line that a kill tore is left out."""
+    found: dict[int, dict[int, Any]] = {}
+    for line in lines:
+        try:
+            entry = json.loads(line)
+        except ValueError:
+            continue
+        for key, value in entry.get("v", ()) or entry.get("w", ()):
+            found.setdefault(key, {})[entry["t"] * 1000] = value
+    return found
+
+
+def judge(journal: Journal, rows: Mapping[int, list[Row]], gaps: Mapping[int, list[GapRow]]) -> Verdict:
+    """Verdict over the items of `rows`, which have the journal's keys."""
+    verdict = Verdict()
+    for key, stored in rows.items():
+        _item(key, journal.get(key, {}), stored, gaps.get(key, []), verdict)
+    return verdict
+
+
+def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRow], verdict: Verdict) -> None:
+    verdict.stored += len(stored)
+    times: set[int] = set()
+    for row in stored:
+        if row.time_us in times:
+            verdict.doubled += 1
+            verdict.note(f"item {key}: {row.time_us} is there twice")
+        times.add(row.time_us)
+        if row.time_us not in said or not same(said[row.time_us], row):
+            verdict.wrong += 1
+            verdict.note(f"item {key} at {row.time_us}: stored {row.value!r}, set {said.get(row.time_us, 'nothing')!r}")
+    entries = sorted(said)
+    if not times:
+        if entries:
+            verdict.silent += 1
+            verdict.note(f"item {key}: nothing stored")
+        return
+    used = _losses(key, [at for at in entries if at >= min(times)], times, gaps, verdict)
+    verdict.needless += len(gaps) - len(used)
+
+
+def _losses(key: int, entries: list[int], times: set[int], gaps: list[GapRow], verdict: Verdict) -> set[GapRow]:
+    """Judge each run of entries that are not stored; returns the gaps that name one."""
+    used: set[GapRow] = set()
+    before, run = 0, 0
+    for at in entries:
+        if at not in times:
+            run += 1
+            continue
+        if run:
+            verdict.lost += run
+            covering = {gap for gap in gaps if gap.from_us <= before and gap.to_us >= at}
+            overlapping = {gap for gap in gaps if gap.from_us < at and gap.to_us > before}
+            used |= overlapping
+            if any((gap.from_us, gap.to_us) == (before, at) for gap in gaps):
+                verdict.exact += 1
+            elif covering or overlapping:
+                verdict.inexact += 1
+                named = [(gap.from_us - before, gap.to_us - at) for gap in overlapping]
+                verdict.note(f"item {key}: {run} lost between {before} and {at}; gaps are off by {named} us")
+            else:
+                verdict.unnamed += 1
+                verdict.note(f"item {key}: {run} lost between {before} and {at} without a gap")
+        before, run = at, 0
+    # The last one may still be under way when the end is taken.
+    if run > 1:
+        verdict.lost += run
+        verdict.silent += 1
+        verdict.note(f"item {key}: silent, {run} values since {before}")
+    return used
+
+
+def same(said: Any, row: Row) -> bool:
+    """Whether a stored sample has the journal's value; null is a bad one."""
+    if said is None:
+        return row.value is None and row.quality >= _BAD
+    return row.quality < _BAD and _plain(row.value, said) == said
+
+
+def _plain(value: Any, said: Any) -> Any:
+    """A value of the connector as the journal would have it."""
+    if isinstance(said, dict):
+        # Structures arrive as the library has them; that they arrive is what is compared.
+        return said if value is not None else None
+    if isinstance(value, datetime):
+        moment = value if value.tzinfo else value.replace(tzinfo=UTC)
+        return (moment - _EPOCH) // timedelta(milliseconds=1)
+    if isinstance(value, list | tuple):
+        return list(value)
+    return value

@@ -1,0 +1,68 @@
+"""The comparison of what was stored with a foreign server's journal."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+import pytest
+
+from benchmarks.foreign.recorder import GapRow, Row
+from benchmarks.foreign.verdict import Verdict, judge, read_journal, same
+
+MS = 1000
+
+
+def verdict(set_ms: list[int], stored_ms: list[int], *gaps: tuple[int, int]) -> Verdict:
+    journal = {1: {at * MS: at for at in set_ms}}
+    rows = {1: [Row(at * MS, at, 0) for at in stored_ms]}
+    return judge(journal, rows, {1: [GapRow(start * MS, end * MS, "") for start, end in gaps]})
+
+
+def test_all_stored_is_good() -> None:
+    found = verdict([1, 2, 3], [1, 2, 3])
+    assert (found.good, found.stored, found.lost) == (True, 3, 0)
+
+
+def test_a_loss_is_exact_only_with_a_gap_from_the_last_to_the_next() -> None:
+    found = verdict([1, 2, 3, 4, 5], [1, 4, 5], (1, 4))
+    assert (found.good, found.lost, found.exact) == (True, 2, 1)
+    wide = verdict([1, 2, 3, 4, 5], [1, 4, 5], (0, 5))
+    assert (wide.good, wide.inexact) == (False, 1)
+    none = verdict([1, 2, 3, 4, 5], [1, 4, 5])
+    assert (none.good, none.unnamed) == (False, 1)
+    assert "without a gap" in none.examples[0]
+
+
+def test_a_gap_in_which_nothing_was_lost_is_needless_not_wrong() -> None:
+    found = verdict([1, 5], [1, 5], (1, 5))
+    assert (found.good, found.needless) == (True, 1)
+
+
+def test_what_nobody_set_and_what_came_twice() -> None:
+    assert verdict([1, 2], [1, 2, 3]).wrong == 1
+    assert verdict([1, 2], [1, 2, 2]).doubled == 1
+
+
+def test_before_the_first_sample_nobody_listened_but_the_end_must_be_heard() -> None:
+    assert verdict([1, 2, 3], [3]).good
+    assert verdict([1, 2, 3, 4], [1, 2]).silent == 1
+    assert verdict([1, 2, 3], []).silent == 1
+
+
+@pytest.mark.parametrize(
+    ("said", "value", "quality", "equal"),
+    [
+        (1.5, 1.5, 0, True), (1.5, 1.25, 0, False), (True, True, 0, True), (None, None, 0x808C, True), (None, 1.0, 0x808C, False),
+        (1.5, 1.5, 0x808C, False), ([1, 2], (1, 2), 0, True), (5000, datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC), 0, True),
+        ({"Number": 1}, b"body", 0, True), ({"Number": 1}, None, 0, False), ("a", "a", 0, True),
+    ],
+)  # fmt: skip
+def test_values_are_compared_as_the_journal_has_them(said: Any, value: Any, quality: int, equal: bool) -> None:
+    assert same(said, Row(0, value, quality)) is equal
+
+
+def test_a_torn_line_of_the_journal_is_left_out() -> None:
+    lines = [json.dumps({"t": 1, "v": [[7, 1.5]]}), json.dumps({"t": 2, "w": [[7, 2.5]]}), '{"t": 3, "v": [[7, 3.']
+    assert read_journal(lines) == {7: {1000: 1.5, 2000: 2.5}}
