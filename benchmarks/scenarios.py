@@ -29,6 +29,7 @@ from benchmarks import (
     workload,
 )
 from benchmarks.faults import campaign
+from benchmarks.foreign import campaign as foreign
 from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
@@ -345,6 +346,20 @@ SCENARIOS: dict[str, Scenario] = {
         run=campaign.run,
         arguments=_faults_arguments,
         smoke={"only": "maintenance", "kinds": "kill"},
+    ),
+    "foreign": Scenario(
+        doc="the OPC UA connector at servers of other makers: restarts, cuts, half-open links, limits; by the servers' journal",
+        run=foreign.run,
+        arguments=foreign.arguments,
+        smoke={
+            "items": 100,
+            "restarts": 1,
+            "cuts": 1,
+            "half_open": 0,
+            "spacing": 1.0,
+            "limits": False,
+            "server": "asyncua",
+        },
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",

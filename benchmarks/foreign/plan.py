@@ -75,6 +75,9 @@ class Limits:
     sampling_ms: int | None = None
 
 
+NO_LIMITS = Limits()
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Security:
     """SignAndEncrypt with a user name. `policy` is a policy's short name; the files are the server's own."""
@@ -82,7 +85,6 @@ class Security:
     policy: str
     certificate: str
     private_key: str
-    client_certificate: str
     username: str
     password: str = field(repr=False)
 
@@ -95,7 +97,7 @@ class ServerPlan:
     journal: str
     items: tuple[Item, ...]
     namespaces: tuple[str, ...] = NAMESPACES
-    limits: Limits = Limits()
+    limits: Limits = NO_LIMITS
     security: Security | None = None
     period_ms: int = 1000
     tick_ms: int = 100

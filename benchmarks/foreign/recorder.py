@@ -41,10 +41,11 @@ class Recorder:
     def readings(self, readings: Readings, on_appended: Callable[[], None] | None = None) -> None:
         """Keep all of them."""
         now = time.monotonic()
-        for tag_id, *row in zip(readings.tag_id, readings.time_us, readings.value, readings.quality, strict=True):
-            self.rows[tag_id].append(Row(*row))
+        rows = map(Row, readings.time_us, readings.value, readings.quality)
+        for tag_id, row in zip(readings.tag_id, rows, strict=True):
+            self.rows[tag_id].append(row)
             self._heard[tag_id] = now
-            self._last_us[tag_id] = max(self._last_us.get(tag_id, 0), row[0])
+            self._last_us[tag_id] = max(self._last_us.get(tag_id, 0), row.time_us)
         if on_appended is not None:
             on_appended()
 

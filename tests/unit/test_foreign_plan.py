@@ -39,7 +39,6 @@ def test_what_the_server_is_told_keeps_its_password_out_of_repr() -> None:
         policy="Basic256Sha256",
         certificate="c",
         private_key="k",
-        client_certificate="d",
         username="u",
         password="hidden",
     )
