@@ -21,7 +21,7 @@ from base.errors import MillraceError
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, Space
 from connectors.opcua.walk import Bounds
-from registry import found_units, skeleton, skeleton_text
+from registry import skeleton, skeleton_text
 from registry.machines import companion_of, kind_of, machines
 
 UNREACHABLE = 3
@@ -102,7 +102,7 @@ async def _browse(options: argparse.Namespace) -> int:
     else:
         _say(space_lines(space))
     if options.write:
-        made = skeleton.build(skeleton.of_space(space, found_units.ucum), place)
+        made = skeleton.build(skeleton.of_space(space), place)
         options.write.write_text(skeleton_text.render(made, options.url))
         tags = sum(len(one["tags"]) for one in made.file["device_classes"].values())
         sys.stderr.write(

@@ -9,12 +9,13 @@ from __future__ import annotations
 import math
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from connectors.opcua.space import Found, Space, Unit
 from registry.machines import Machine, kind_of, machines
+from schemas import units
 
 DATA_TYPES = {
     "Boolean": "BOOLEAN", "Float": "DOUBLE", "Double": "DOUBLE", "Enumeration": "INTEGER",
@@ -78,14 +79,14 @@ class Skeleton:
     """By device class: what was recognised."""
 
 
-def of_space(space: Space, ucum: Callable[[Unit], str]) -> list[DeviceCandidate]:
-    """Devices of an address space; `ucum` gives a unit's UCUM code, '1' where there is none."""
+def of_space(space: Space) -> list[DeviceCandidate]:
+    """Devices of an address space."""
     used: set[str] = set()
     found = []
     for machine in machines(space):
         node = space.nodes[machine.index] if machine.index >= 0 else None
         name = _unique(_name(node.name if node else "objects"), used)
-        tags = _tags(space, machine, ucum)
+        tags = _tags(space, machine)
         note = f"{machine.companion} machine" if machine.companion else ""
         found.append(DeviceCandidate(name=name, kind=kind_of(node) if node else "", tags=tags, note=note))
     return found
@@ -128,17 +129,17 @@ def build(devices: Iterable[DeviceCandidate], place: Place) -> Skeleton:
     return Skeleton(file=file, left_out=tuple(left_out), notes=notes)
 
 
-def _tags(space: Space, machine: Machine, ucum: Callable[[Unit], str]) -> tuple[Candidate, ...]:
+def _tags(space: Space, machine: Machine) -> tuple[Candidate, ...]:
     used: set[str] = set()
     found = []
     for index, names in machine.variables:
         node = space.nodes[index]
         name = _unique(_name("_".join(names)), used)
-        found.append(_candidate(node, name, ucum))
+        found.append(_candidate(node, name))
     return tuple(found)
 
 
-def _candidate(node: Found, name: str, ucum: Callable[[Unit], str]) -> Candidate:
+def _candidate(node: Found, name: str) -> Candidate:
     data_type = DATA_TYPES.get(node.data_type, "")
     refused = ""
     if not node.readable:
@@ -153,12 +154,22 @@ def _candidate(node: Found, name: str, ucum: Callable[[Unit], str]) -> Candidate
     ranged = node.eu_range
     sane = ranged is not None and all(map(math.isfinite, ranged)) and ranged[0] < ranged[1]
     states = ", ".join(f"{number} {state}" for number, state in enumerate(node.states) if state)
-    description = ". ".join(part for part in (node.description or " ".join(node.name.split()), states) if part)
+    unit, strange = _unit(node.unit)
+    description = ". ".join(part for part in (node.description or " ".join(node.name.split()), states, strange) if part)
     return Candidate(
-        name=name, address=node.id, data_type=data_type or "DOUBLE", unit=ucum(node.unit) if node.unit else "1",
+        name=name, address=node.id, data_type=data_type or "DOUBLE", unit=unit,
         description=description[:_LONGEST_TEXT], eu=ranged if sane else None, period_ms=period, writable=node.writable,
         refused=refused,
     )  # fmt: skip
+
+
+def _unit(unit: Unit | None) -> tuple[str, str]:
+    """UCUM code of a unit, and what to say of one that has none."""
+    if unit is None:
+        return units.NO_UNIT, ""
+    if code := units.of_opcua(unit.uri, unit.unit_id, unit.text):
+        return code, ""
+    return units.NO_UNIT, f"Unit at the server: {unit.text or unit.unit_id}"
 
 
 def _kept(device: DeviceCandidate) -> list[Candidate]:

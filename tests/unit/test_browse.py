@@ -13,7 +13,7 @@ from asyncua import Server, ua
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, NodeClass, Space, Unit
 from connectors.opcua.walk import Bounds
-from registry import browse, found_units, skeleton, skeleton_text
+from registry import browse, skeleton, skeleton_text
 from registry.machines import MACHINERY, PACKML, machines
 from registry.plant_file import parse_plant
 
@@ -135,7 +135,7 @@ def test_a_walk_ends_at_its_bounds_and_says_so(walked: tuple[list[Endpoint], lis
 
 def skeleton_of(space: Space) -> skeleton.Skeleton:
     place = skeleton.Place(settings={"protocol": "opcua", "endpoint": "opc.tcp://plc:4840"})
-    return skeleton.build(skeleton.of_space(space, found_units.ucum), place)
+    return skeleton.build(skeleton.of_space(space), place)
 
 
 def test_the_skeleton_has_classes_devices_and_addresses(space: Space) -> None:
@@ -195,7 +195,7 @@ def test_names_that_no_file_can_carry_are_made_to_fit_and_stay_apart() -> None:
         variable("压力", id="nsu=urn:x;i=2"),
         variable("a b", id="nsu=urn:x;i=3"),
     ]
-    (device,) = skeleton.of_space(Space(nodes=nodes), found_units.ucum)
+    (device,) = skeleton.of_space(Space(nodes=nodes))
     assert [tag.name for tag in device.tags] == ["unnamed", "unnamed-2", "a_b"]
     assert all(tag.description for tag in device.tags)
 
@@ -220,14 +220,7 @@ def test_a_line_break_in_a_name_stays_in_its_comment() -> None:
     assert yaml.safe_load(text)["sites"][0]["name"] == "site"
 
 
-@pytest.mark.parametrize(
-    ("unit", "code"),
-    [
-        (Unit(unit_id=4408652, text="°C", uri=CEFACT), "Cel"),
-        (Unit(unit_id=-1, text="mm/s", uri="http://unitsofmeasure.org"), "mm/s"),
-        (Unit(unit_id=0, text="widgets"), "1"),
-        (Unit(unit_id=1 << 40, text="?"), "1"),
-    ],
-)
-def test_units_become_ucum_codes(unit: Unit, code: str) -> None:
-    assert found_units.ucum(unit) == code
+def test_a_unit_that_ucum_does_not_have_is_kept_in_words() -> None:
+    space = Space(nodes=[variable("a", unit=Unit(unit_id=0, text="widgets"))])
+    tag = skeleton_of(space).file["device_classes"]["objects"]["tags"]["a"]
+    assert (tag["unit"], tag["description"]) == ("1", "a. Unit at the server: widgets")
