@@ -8,7 +8,6 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 
-import yaml
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
@@ -27,8 +26,7 @@ def start(config: StackConfig, progress: Progress, settings: Mapping[str, str] |
     names = ("owner-watch", "kafka", "postgres", "flink")
     lifecycle.prepare(config, progress, names=names)
     if settings:
-        path = flink.conf_dir(config) / "config.yaml"
-        path.write_text(yaml.safe_dump(yaml.safe_load(path.read_text()) | dict(settings), width=10_000))
+        flink.prepare(config, settings)
     lifecycle.start(config, progress, (service for service in select(config, ("flink",))))
 
 

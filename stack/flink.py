@@ -10,6 +10,7 @@ from __future__ import annotations
 import importlib.util
 import os
 import time
+from collections.abc import Mapping
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -134,11 +135,11 @@ def tmp_dir(config: StackConfig) -> Path:
     return config.state / "tmp"
 
 
-def prepare(config: StackConfig) -> None:
-    """Write the configuration folder, the argument files of `java` included."""
+def prepare(config: StackConfig, settings: Mapping[str, Any] | None = None) -> None:
+    """Write the configuration folder, the argument files of `java` included; `settings` are beside those of flink-conf, for benchmarks."""
     for folder in (checkpoint_dir(config), savepoint_dir(config), tmp_dir(config), conf_dir(config)):
         folder.mkdir(parents=True, exist_ok=True)
-    merged = yaml.safe_load((_CONF / "config.yaml").read_text()) | _machine_settings(config)
+    merged = yaml.safe_load((_CONF / "config.yaml").read_text()) | _machine_settings(config) | dict(settings or {})
     header = "# Rendered by `python -m stack` from flink-conf/config.yaml; edits are overwritten.\n"
     (conf_dir(config) / "config.yaml").write_text(header + yaml.safe_dump(merged, width=10_000))
     for source in _CONF.glob("log4j*.properties"):
