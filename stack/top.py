@@ -1,6 +1,7 @@
 """`python -m stack.top`: rates, lag and load of the running stack, refreshed every second; `--once` prints it once.
 
-Enters: supervisord, Flink's REST interface, Kafka's offsets, SQL. Leaves: a live table, or one snapshot as text or JSON for docs and tests.
+Enters: supervisord, Flink's REST interface, Kafka's offsets, SQL. Leaves: a live table, or one snapshot as text,
+as JSON, or as a picture for documents.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import json
 import sys
 import time
 from collections.abc import Sequence
+from pathlib import Path
 
 from rich.console import Console
 from rich.live import Live
 
 from base.errors import ConfigError
 from stack import config as configuration
+from stack import top_svg
 from stack.top_sources import Sources, rates
 from stack.top_view import view
 
@@ -26,6 +29,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(prog="millrace top", description="Rates, lag and load of the running stack.")
     made.add_argument("--once", action="store_true", help="print one snapshot, with the rates over one interval")
     made.add_argument("--json", action="store_true", help="one snapshot, for programs")
+    made.add_argument("--svg", type=Path, metavar="FILE", help="one snapshot, as a picture")
     made.add_argument("--interval-s", type=float, default=1.0, help="time between snapshots (default 1)")
     return made
 
@@ -40,8 +44,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     try:
         return (
-            _once(sources, args.interval_s, as_json=args.json)
-            if args.once or args.json
+            _once(sources, args.interval_s, as_json=args.json, picture=args.svg)
+            if args.once or args.json or args.svg
             else _live(sources, args.interval_s)
         )
     except KeyboardInterrupt:
@@ -50,12 +54,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         sources.close()
 
 
-def _once(sources: Sources, interval_s: float, *, as_json: bool) -> int:
+def _once(sources: Sources, interval_s: float, *, as_json: bool, picture: Path | None) -> int:
     before = sources.snapshot()
     time.sleep(interval_s)
     now = sources.snapshot()
     if as_json:
         print(json.dumps(dataclasses.asdict(now) | {"rates": rates(before, now)}, default=str))
+    elif picture is not None:
+        picture.write_text(top_svg.svg(view(now, rates(before, now)), "./millrace top"))
     else:
         console = Console()
         (console if console.is_terminal else Console(width=160)).print(view(now, rates(before, now)))

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import io
+import re
+from xml.etree import ElementTree as ET
 
 import pytest
 from rich.console import Console
 
+from stack import top_svg
 from stack.top_sources import Snapshot, rates, stage_of
 from stack.top_view import view
 
@@ -20,6 +23,7 @@ SQL = {
     "late": 0,
     "newest_age_ms": 1250,
 }
+MORE = {"open_anomalies": 3, "commands": {"SUCCEEDED": 4, "FAILED": 1}}
 
 
 def shown(now: Snapshot, found: dict[str, float]) -> str:
@@ -49,7 +53,7 @@ def test_the_view_shows_every_part() -> None:
         jobs=[{"name": "telemetry", "state": "ABSENT"}],
         records={"telemetry.frames": 12345},
         lag={"millrace-historian": {"telemetry.validated": 7}, "millrace-commands": {}},
-        sql=SQL | {"open_anomalies": 3, "commands": {"SUCCEEDED": 4, "FAILED": 1}},
+        sql=SQL | MORE,
         accounting={"total": {"in_flight": 500, "lanes": {}}},
     )
     text = shown(now, {"telemetry.frames": 5.0, "stored": 100_000.0})
@@ -84,3 +88,20 @@ def test_what_is_down_is_named_and_the_rest_is_shown() -> None:
     text = shown(Snapshot(at_s=1.0, services=[SERVICE], problems={"sql": "connection refused"}), {})
     assert "sql: connection refused" in text
     assert "kafka" in text
+
+
+def test_the_picture_has_every_word_of_the_view_at_its_place() -> None:
+    now = Snapshot(at_s=1.0, services=[SERVICE | {"name": "a<b"}], records={"telemetry.frames": 12345}, sql=SQL | MORE)
+    picture = top_svg.svg(view(now, {"stored": 100_000.0}), "./millrace top")
+    texts = [found for found in ET.fromstring(picture).iter() if found.tag.endswith("text")]
+    words = [found.text or "" for found in texts]
+    assert words[0] == "./millrace top"
+    for part in ("a<b", "RUNNING", "telemetry.frames records", "12,345", "100,000"):
+        assert part in words
+    running = next(found for found in texts if found.text == "RUNNING")
+    assert running.get("class") == "green"
+    name = next(found for found in texts if found.text == "a<b")
+    assert name.get("y") == running.get("y")
+    assert float(name.get("x", "")) < float(running.get("x", ""))
+    width = float(re.findall(r'viewBox="0 0 (\d+)', picture)[0])
+    assert all(float(one.get("x", "")) + float(one.get("textLength", "0")) <= width for one in texts)
