@@ -59,7 +59,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),
     )),
     "Plant and machines": dict((
-        ("registry", Command("Load, change, show and publish the plant: `registry show acme/north`", "registry.command")),
+        ("plant", Command("Check, load, change, show and export the plant: `plant check plant.yaml`", "registry.command")),
         ("browse", Command("List what an OPC UA server has, and write a plant file's skeleton of it", "registry.browse")),
         ("fault", Command("Put faults on simulated machines, list them, take them off", "simulator.__main__", ("fault",))),
         ("pause", Command("Stop the simulated machines emitting samples", "simulator.__main__", ("pause",))),

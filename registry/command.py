@@ -1,7 +1,7 @@
-"""The registry's tool: `./millrace registry load|publish|set|move|show`, or `python -m registry.command` where there is no front door.
+"""The plant's tool: `./millrace plant check|diff|load|export|set|...`, or `python -m registry.command` where there is no front door.
 
-`load PLANT.yaml` makes the database say what the file says; `publish` copies definitions to the compacted topic
-`registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:
+`check FILE` says what is wrong with a plant file; `load FILE` makes the database say what the file says. Definitions go to the
+compacted topic `registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:
 `stack`, people.
 """
 
@@ -21,7 +21,7 @@ from base.errors import MillraceError, RegistryError
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
-from registry import edit
+from registry import check, edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import topics
@@ -101,11 +101,17 @@ def _move(dsn: str, device: str, parent: str) -> str:
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the program."""
-    made = argparse.ArgumentParser(prog="millrace registry", description="Load, change, show and publish the registry.")
+    made = argparse.ArgumentParser(
+        prog="millrace plant", description="Check, load, change, show and publish the plant."
+    )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
     commands = made.add_subparsers(dest="command", required=True)
     add: Callable[..., argparse.ArgumentParser] = commands.add_parser
+    checking = add("check", help="say what is wrong or unwise in a plant file, all of it, with line and column")
+    checking.add_argument("plant", type=Path)
+    checking.add_argument("--strict", action="store_true", help="warnings count as errors")
+    add("schema", help="print the JSON Schema of plant files, for editors")
     add("load", parents=[common], help="make the registry say what a plant file says").add_argument("plant", type=Path)
     publishing = add("publish", parents=[common], help="write changed definitions to registry.tags")
     publishing.add_argument("--all", action="store_true", dest="everything", help="all definitions, changed or not")
@@ -126,6 +132,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     logs.configure("registry")
     try:
+        if args.command == "check":
+            return check.check(args.plant, strict=args.strict)
+        if args.command == "schema":
+            sys.stdout.write(check.schema())
+            return 0
         platform = load(PlatformSettings, args.config)
         dsn = platform.postgres.dsn
         actions: dict[str, Callable[[], str]] = {

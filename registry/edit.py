@@ -126,7 +126,7 @@ def _device(connection: Connection, path: str, *, what: str = "device") -> int:
         "SELECT device_id FROM device_paths WHERE path = %s AND valid_to = 'infinity'", (path,)
     ).fetchone()
     if row is None:
-        msg = f"no {what} at {path}; `registry show` lists them"
+        msg = f"no {what} at {path}; `plant show` lists them"
         raise RegistryError(msg)
     return int(row[0])
 

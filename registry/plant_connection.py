@@ -27,8 +27,11 @@ class _Connection(Entry):
     """
 
     name: Name
+    """Name, unique within the gateway: addresses begin with it."""
     address: Text = ""
+    """Pattern of the addresses of tags that neither their class nor their device gives one."""
     simulated: bool = False
+    """Played by the simulator of the local stack."""
 
     @model_validator(mode="after")
     def _as_the_protocol_wants(self) -> Self:

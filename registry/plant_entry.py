@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
-from functools import cache
 from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, ValidationInfo
 
-from registry.plant_errors import refuse_entry, refuse_name, refuse_value
+from registry.plant_errors import refuse_name, refuse_value
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]{0,62}")
 
@@ -34,20 +32,6 @@ Text = Annotated[str, AfterValidator(_text)]
 class Entry(BaseModel):
     """A mapping of the file: keys that mean nothing are refused, most are misspelt; nothing is converted."""
 
-    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
-
-    @model_validator(mode="before")
-    @classmethod
-    def _known_keys(cls, data: Any) -> Any:
-        if not isinstance(data, Mapping):
-            refuse_entry(f"a mapping is expected, not {type(data).__name__}")
-        known = _keys(cls)
-        unknown = next((key for key in data if key not in known), None)
-        if unknown is not None:
-            refuse_entry(f"unknown key {unknown!r}; known: {', '.join(known)}")
-        return data
-
-
-@cache
-def _keys(entry: type[Entry]) -> tuple[str, ...]:
-    return tuple(spec.alias or name for name, spec in entry.model_fields.items())
+    model_config = ConfigDict(
+        frozen=True, strict=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=True
+    )

@@ -56,25 +56,40 @@ class TagClass(Entry):
     """Windows of the tags of a class, in seconds, ascending."""
 
     windows_s: Annotated[list[int], AfterValidator(_windows)]
+    """Window lengths in seconds; each divides an hour, exactly one is a minute or longer."""
 
 
 class Tag(Entry):
     """What a device class measures under one name. `eu` is what is normal, `limits` what is believable, `address` a pattern."""
 
     tag_class: str
+    """Class of the tag, which gives its windows."""
     data_type: Annotated[DataType, Field(strict=False)]
+    """Type at the machine; every value is stored as double precision."""
     unit: Text
+    """UCUM code, as `kW.h` or `Cel`; `1` for none."""
     description: Text
+    """For people."""
     eu: Range = None
+    """What is normal: [low, high], the EURange of OPC UA."""
     limits: Range = None
+    """What is believable: [low, high]; a sample beyond is refused, a command too."""
     max_rate: Positive | None = None
+    """Largest believable change per second, in the unit."""
     stuck_after_s: Positive | None = None
+    """Longest believable time without any change, seconds."""
     period_ms: Annotated[Whole, Field(gt=0)]
+    """Nominal sampling period, milliseconds; the shortest window spans at least ten."""
     deadband: Annotated[float, Field(ge=0)] = 0.0
+    """Absolute deadband at the gateway, in the unit; 0 for none."""
     historise: Annotated[Historise, Field(strict=False)] = Historise.ALL
+    """What is stored: ALL, ON_CHANGE or NONE."""
     writable: bool = False
+    """Whether commands may write it."""
     address: Text = ""
+    """Pattern of its address, with {site} {area} {line} {cell} {device} {tag}."""
     simulate: dict[str, Any] | None = None
+    """What the simulator plays; of no meaning elsewhere."""
 
     @model_validator(mode="after")
     def _normal_is_believable(self) -> Self:
@@ -91,9 +106,13 @@ class DeviceClass(Entry):
     """
 
     detector: Text = ""
+    """Detector class; empty for none."""
     address: Text = ""
+    """Pattern of the addresses of tags that have none of their own."""
     planned_run_time_s: Positive | None = None
+    """Planned run time per item in seconds, PRI of ISO 22400-2; none when nothing is made."""
     tags: dict[Name, Tag]
+    """What is measured or set, by name."""
 
     @model_validator(mode="after")
     def _measures_something(self) -> Self:
@@ -103,14 +122,29 @@ class DeviceClass(Entry):
 
 
 class Device(Entry):
-    """A machine, where it stands. `addresses` are of single tags, as they are: no patterns."""
+    """A machine, where it stands; `addresses` are of single tags, as they are: no patterns.
+
+    `detector`, `planned_run_time_s` and `tags` say what is different at this one from its class: `tags: {power: {limits: [0, 90]}}`.
+    """
 
     name: Name
+    """Unique within the site: with it the registry recognises the device when it moves."""
     device_class: Annotated[str, Field(alias="class")]
+    """Class, which gives the tags."""
     gateway: str
+    """The one gateway that owns it."""
     connection: str
+    """Connection of that gateway through which it is reached."""
     addresses: dict[str, Text] = Field(default_factory=dict)
+    """Addresses of single tags, by tag name, as they are: no patterns."""
+    detector: Text | None = None
+    """Detector class, when another than the class's."""
+    planned_run_time_s: Positive | None = None
+    """Planned run time per item, when another than the class's."""
+    tags: dict[str, dict[str, Any]] = Field(default_factory=dict)
+    """What is different from the class, by tag name: `{power: {limits: [0, 90]}}`."""
     lane: Whole | None = None
+    """Lane of the gateway; the registry chooses when it is left out."""
 
 
 class Cell(Entry):

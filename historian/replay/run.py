@@ -127,7 +127,7 @@ def _registry_version(connection: Connection) -> int:
     published = edit.published_version(connection)
     row = connection.execute("SELECT version FROM registry_state").fetchone()
     if row is not None and row[0] > published:
-        msg = f"registry version {row[0]} is not published, only {published}: run `python -m registry.command publish` first"
+        msg = f"registry version {row[0]} is not published, only {published}: run `./millrace plant publish` first"
         raise PreconditionError(msg)
     return published
 

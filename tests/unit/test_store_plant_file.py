@@ -118,10 +118,19 @@ ERRORS = [
     (_change([*CONNECTION, "colour"], 1), "connections[0]: unknown key 'colour'; known: name"),
     (_change([*CONNECTION, "name"], "a:b"), "connections[0].name: 'a:b' is no name"),
     (_change([*CONNECTION, "address"], ""), "tag power has no address: give the tag, its class or the connection"),
-    (_change([*CONNECTION, "address"], "x{tag}"), "address of tag power: 'xpower' is no node id"),
+    (
+        _change([*CONNECTION, "address"], "x{tag}"),
+        "connections[0]: address of tag power of device press-01: 'xpower' is no node id",
+    ),
     (_change([*CONNECTION, "address"], "s={plc}"), "names {plc}; known: {site}, {area}"),
-    (_change([*TAG, "address"], "s={"), "address of tag power: 's={' is no pattern"),
-    (_change(["device_classes", "press", "address"], "i={tag}"), "address of tag power: i=power is not a number"),
+    (
+        _change([*TAG, "address"], "s={"),
+        "device_classes.press.tags.power: address of tag power of device press-01: 's={' is no pattern",
+    ),
+    (
+        _change(["device_classes", "press", "address"], "i={tag}"),
+        "device_classes.press: address of tag power of device press-01: i=power is not a number",
+    ),
     (
         _change([*CELL, 0, "devices", 0, "addresses"], {"pwoer": "i=1"}),
         "addresses names 'pwoer', which is no tag of class press",

@@ -1,0 +1,165 @@
+"""`plant check`: every error and warning of a file, each where it stands."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+import yaml
+
+from base.errors import RegistryError
+from connectors.catalogue import PROTOCOLS
+from registry import command
+from registry.plant_file import check_plant, read_plant
+from tests.integration.history import plant, tag
+
+EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
+FILE = """\
+enterprise: acme
+tag_classes:
+  process: {windows_s: [10, 60]}
+device_classes:
+  press:
+    tags:
+      power: &power {tag_class: process, data_type: DOUBLE, unit: kW, description: Power, period_ms: 1000}
+      heat: {<<: *power, unit: degC}
+      force:
+        <<: *power
+        perod_ms: 5
+        writable: yes please
+      speed: {<<: *power, tag_class: procss}
+sites:
+  - name: north
+    gateways:
+      - id: gw
+        connections:
+          - {name: plc, protocol: opcua, endpoint: 'opc.tcp://plc', address: 'ns=2;s={tag}'}
+          - {name: mqtt, protocol: mqqt, endpoint: 'mqtt://x'}
+    areas:
+      - name: a
+        lines:
+          - name: l
+            cells:
+              - name: c
+                devices:
+                  - {name: p1, class: press, gateway: gw, connection: plc, lane: 3}
+                  - {name: p2, class: press, gateway: gw, connection: mqtt}
+                  - {name: p3, class: prss, gateway: gw, connection: plc}
+                  - {name: p/4, class: press, gateway: gw, connection: plc}
+                  - {name: p5, class: press, gateway: gw, connection: profinet}
+"""
+
+
+def check(path: Path, capsys: pytest.CaptureFixture[str], *options: str) -> tuple[int, list[str]]:
+    code = command.main(["check", str(path), *options])
+    out = capsys.readouterr().out.replace(str(path), "F")
+    return code, out.splitlines()
+
+
+def test_one_check_finds_all_errors_each_with_line_column_and_place(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(FILE)
+    code, lines = check(path, capsys)
+    cell = "sites[0].areas[0].lines[0].cells[0]"
+    assert (code, lines[-1]) == (1, "8 errors, 0 warnings")
+    found = [line.partition(": error: ") for line in lines[:-1]]
+    assert [(where, what.split(";")[0]) for where, _, what in found] == [
+        ("F:11:9", "device_classes.press.tags.force: unknown key 'perod_ms'"),
+        ("F:12:9", "device_classes.press.tags.force: writable is 'yes please', not true or false"),
+        ("F:13:27", "device_classes.press.tags.speed: tag_class is 'procss'"),
+        ("F:20:26", "sites[0].gateways[0].connections[1]: protocol is 'mqqt'"),
+        ("F:28:76", f"{cell}.devices[0]: lane is 3, but gw has lanes 0 to 0"),
+        ("F:30:32", f"{cell}.devices[2]: class is 'prss'"),
+        ("F:31:22", f"{cell}.devices[3].name: 'p/4' is no name: letters, digits, '-' and '_', up to 63, beginning with a letter or digit"),
+        ("F:32:59", f"{cell}.devices[4]: connection is 'profinet'"),
+    ]  # fmt: skip
+    # p2 is on a connection that is wrong: that is said once, at the connection.
+    with pytest.raises(RegistryError, match=r"plant.yaml:11:9: .* \(and 7 more: `./millrace plant check` shows all\)"):
+        read_plant(path)
+
+
+def test_what_is_allowed_and_unwise_is_a_warning(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    data = plant(
+        heat=tag(unit="°C"),
+        power=tag(writable=True, limits=[None, 9], eu=None),
+        flow=tag(unit="gallons", stuck_after_s=0.5),
+    )
+    data["device_classes"]["mill"] = data["device_classes"]["press"]
+    path = tmp_path / "plant.yaml"
+    path.write_text(yaml.safe_dump(data, sort_keys=False))
+    code, lines = check(path, capsys)
+    warnings = {line.partition(": warning: ")[2] for line in lines[:-1]}
+    press = "device_classes.press.tags"
+    assert warnings >= {
+        f"{press}.heat: unit '°C' is no UCUM code; write 'Cel'",
+        f"{press}.flow: unit 'gallons' is no UCUM code",
+        f"{press}.power: writable without both limits: a command may write any value",
+        f"{press}.flow: stuck_after_s is 0.5, fewer than 10 periods: a value may stay the same that long",
+        "device_classes: mill is used by nothing",
+        "tag_classes: slow is used by nothing",
+        "sites[0].gateways[0].connections[0]: address of tag heat of device press-01: ns=2 is an index that the server may change at a"
+        " restart; nsu=<namespace URI> stays",
+    }
+    assert sum("is an index" in line for line in warnings) == 1, "once for a pattern, not for each tag"
+    assert (code, lines[-1].partition("; ")[0]) == (0, "1 site, 1 gateway, 1 connection, 1 device, 3 tags")
+    assert check(path, capsys, "--strict")[0] == 1
+
+
+def test_a_key_that_is_there_twice_is_an_error(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(
+        "enterprise: acme\ntag_classes:\n  a: {windows_s: [60]}\n  a: {windows_s: [300]}\ndevice_classes: {}\nsites: []\n"
+    )
+    assert check(path, capsys) == (1, ["F:4:3: error: tag_classes: a is there twice", "F:4:3: warning: tag_classes: a is used by nothing",
+                                       "1 error, 1 warning"])  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("&a {enterprise: *a}", "an anchor contains itself"),
+        ("[" * 60 + "]" * 60, "nested deeper than 40"),
+        ("a: &a [x, x]\n" + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
+         "aliases make more than"),
+    ],
+)  # fmt: skip
+def test_a_file_that_would_be_huge_is_not_looked_at(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(text)
+    plant, findings = check_plant(path)
+    assert plant is None
+    assert message in str(findings[0].problem)
+
+
+def test_a_device_says_what_is_different_at_it(tmp_path: Path) -> None:
+    data = plant(power=tag(), speed=tag())
+    device = data["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"][0]
+    device |= {"tags": {"power": {"limits": [-10, 90], "eu": [0, 80]}}, "planned_run_time_s": None, "detector": ""}
+    path = tmp_path / "plant.yaml"
+    path.write_text(yaml.safe_dump(data))
+    (found,) = read_plant(path).devices
+    assert [(one.name, one.limit_high) for one in found.tags] == [("power", 90), ("speed", 200)]
+    assert (found.planned_run_time_s, found.detector) == (None, "")
+    device["tags"]["power"]["limits"] = [-10, 20]
+    path.write_text(yaml.safe_dump(data))
+    with pytest.raises(RegistryError, match=r"devices\[0\].tags.power: eu \[0, 80\] does not lie within limits"):
+        read_plant(path)
+
+
+def test_the_example_plant_is_checked() -> None:
+    plant, findings = check_plant(EXAMPLE)
+    assert plant is not None
+    assert {str(one.problem) for one in findings if "is an index" not in str(one.problem)} == set()
+
+
+def test_the_schema_knows_every_protocol_and_every_key(capsys: pytest.CaptureFixture[str]) -> None:
+    assert command.main(["schema"]) == 0
+    schema = json.loads(capsys.readouterr().out)
+    assert set(schema["properties"]) == {"enterprise", "tag_classes", "device_classes", "sites"}
+    connection = schema["$defs"]["Gateway"]["properties"]["connections"]["items"]
+    assert set(connection["discriminator"]["mapping"]) == set(PROTOCOLS)
+    assert "class" in schema["$defs"]["Device"]["properties"]
+    assert schema["$defs"]["Tag"]["properties"]["period_ms"]["description"]
