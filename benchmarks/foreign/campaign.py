@@ -63,6 +63,7 @@ class Trial:
     verdict: dict[str, Any] = field(default_factory=dict)
     good: bool = False
     events: dict[str, int] = field(default_factory=dict)
+    crashes: list[str] = field(default_factory=list)
     failure: str = ""
 
     def took(self, what: str, seconds: float) -> None:
@@ -89,7 +90,7 @@ async def trial(name: str, setting: Setting, steps: Steps, *, seed: int, folder:
     except ForeignError as error:
         found.failure = str(error)
         say(f"{name}: {error}")
-    found.events = meeting.counts()
+    found.events, found.crashes = meeting.counts(), meeting.crashes[:10]
     return found
 
 

@@ -29,7 +29,6 @@ from schemas.events import EventKind
 log = logging.getLogger(__name__)
 
 CONNECTION = "foreign"
-CLIENT_URI = "urn:example.org:FreeOpcUa:opcua-asyncio"
 _POLL_S = 0.02
 _RESTART_PAUSE_S = 0.5
 _QUIET_S = 1.0
@@ -66,12 +65,20 @@ class Meeting:
         self.crashes: list[str] = []
 
     async def __aenter__(self) -> Self:
+        asyncio.get_running_loop().set_exception_handler(self._unheeded)
+        try:
+            await self._begin()
+        except BaseException:
+            await self.__aexit__()
+            raise
+        return self
+
+    async def _begin(self) -> None:
         await self._foreign.start(self._plan().dumps())
         await self._link.start()
         self.connector = self._make()
         self.connector.update({tag.address: tag for tag in self._tags.values()}, frozenset())
         self._running = asyncio.create_task(self._supervise(self.connector))
-        return self
 
     async def __aexit__(self, *_: object) -> None:
         if self._running is not None:
@@ -79,6 +86,12 @@ class Meeting:
             await asyncio.gather(self._running, return_exceptions=True)
         await self._link.stop()
         await self._foreign.kill()
+        asyncio.get_running_loop().set_exception_handler(None)
+
+    @property
+    def url(self) -> str:
+        """The server's endpoint, past the link."""
+        return f"opc.tcp://127.0.0.1:{self._port}"
 
     # --- what is done ------------------------------------------------------------------------------------------------------
 
@@ -161,6 +174,10 @@ class Meeting:
         context = Context(gateway_id="gw1", sink=self.recorder, clock=now_us, state_dir=self._folder / "state")
         return Connection.from_table(table, where="connections").make(context)
 
+    def _unheeded(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        """An exception that nobody waited for counts as a crash."""
+        self.crashes.append(f"{context['message']}: {context.get('exception')!r}"[:500])
+
     async def _supervise(self, connector: Connector) -> None:
         while True:
             try:
@@ -172,12 +189,13 @@ class Meeting:
 
 
 def secured(security: Security, folder: Path) -> dict[str, Any]:
-    """Keys of a connection that signs and encrypts, with a user name."""
+    """Keys of a connection that signs and encrypts, with a user name, and accepts this server only."""
     password = folder / "password"
     password.write_text(security.password)
-    certificate, key = certificates.make(folder, "client", CLIENT_URI)
     return {
-        "security": f"{security.policy},SignAndEncrypt,{certificate},{key}",
+        "security_policy": security.policy,
+        "security_mode": "SignAndEncrypt",
+        "server_certificate": security.certificate,
         "username": security.username,
         "password": f"file:{password}",
     }

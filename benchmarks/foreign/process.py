@@ -13,8 +13,9 @@ from typing import Any
 from base.errors import MillraceError
 from benchmarks.foreign import toolchain
 
-ASYNCUA, NODE_OPCUA = "asyncua", "node-opcua"
+ASYNCUA, NODE_OPCUA, SPARKPLUG = "asyncua", "node-opcua", "sparkplug"
 KINDS = (NODE_OPCUA, ASYNCUA)
+"""The OPC UA servers."""
 _READY_TIMEOUT_S = 120.0
 _ORDER_TIMEOUT_S = 60.0
 _SAID = 2000
@@ -32,7 +33,7 @@ def command_of(kind: str, state: Path | None = None) -> list[str]:
     return [str(toolchain.node()), str(toolchain.programs(state) / f"{_PROGRAMS[kind]}.mjs")]
 
 
-_PROGRAMS = {NODE_OPCUA: "opcua_server", "sparkplug": "sparkplug_node"}
+_PROGRAMS = {NODE_OPCUA: "opcua_server", SPARKPLUG: "sparkplug_node"}
 
 
 class Foreign:
@@ -73,15 +74,15 @@ class Foreign:
         """An orderly end."""
         if self._process is not None:
             await self.order("stop")
-            await self._process.wait()
-            self._process = None
+            process, self._process = self._process, None
+            await _ended(process)
 
     async def kill(self) -> None:
         """A sudden end; nothing when it does not run."""
         process, self._process = self._process, None
         if process is not None and process.returncode is None:
             process.kill()
-            await process.wait()
+            await _ended(process)
 
     def _running(self) -> Process:
         if self._process is None:
@@ -110,3 +111,12 @@ class Foreign:
 
     def _said(self) -> str:
         return self._log().read_text(errors="replace")[-_SAID:].strip() or "it said nothing"
+
+
+async def _ended(process: Process) -> None:
+    """Wait for the end and close the pipes."""
+    if process.stdin is not None:
+        process.stdin.close()
+    if process.stdout is not None:
+        await process.stdout.read()
+    await process.wait()

@@ -23,12 +23,14 @@ from asyncua.common.callback import CallbackType
 from asyncua.common.utils import ServiceError
 from asyncua.crypto.permission_rules import User
 from asyncua.server.internal_session import InternalSession
+from asyncua.server.internal_subscription import InternalSubscription
 from asyncua.server.monitored_item_service import MonitoredItemService
 from asyncua.server.uaprocessor import UaProcessor
 from asyncua.server.user_managers import UserManager, UserRole
 
 TYPES_URI = "urn:foreign:types"
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_OVERFLOW = 0x0480
 _CEFACT = "http://www.opcfoundation.org/UA/units/un/cefact"
 
 
@@ -290,6 +292,18 @@ def _limit(limits: dict[str, Any]) -> None:
         revised = int(revise(self, requested))
         return min(revised, limits["queue_size"]) if limits["queue_size"] else revised
 
+    enqueue = InternalSubscription._enqueue_event
+
+    async def overflowing(self: Any, mid: int, event: Any, size: int, queue: dict[int, list[Any]]) -> None:
+        # OPC 10000-4, 5.13.1.5: the value behind the discarded one says that one is missing; asyncua forgets to.
+        full = size > 1 and len(queue.get(mid, ())) >= size
+        await enqueue(self, mid, event, size, queue)
+        if full and isinstance(first := queue[mid][0], ua.MonitoredItemNotification):
+            value, status = first.Value, ua.StatusCode(first.Value.StatusCode.value | _OVERFLOW)
+            flagged = ua.DataValue(value.Value, status, value.SourceTimestamp, value.ServerTimestamp)
+            queue[mid][0] = ua.MonitoredItemNotification(first.ClientHandle, flagged)
+
+    InternalSubscription._enqueue_event = overflowing
     MonitoredItemService.create_monitored_items = bounded_items
     MonitoredItemService._revise_queue_size = bounded_queue
 
