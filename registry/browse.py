@@ -1,6 +1,7 @@
 """`./millrace browse`: what a server or broker has, for people and as a plant file's skeleton. Reads only; writes nothing but FILE.
 
-`browse opc.tcp://HOST:PORT` lists endpoints and walks the address space; exit statuses are in docs/command-line.md.
+`browse opc.tcp://HOST:PORT` lists endpoints and walks the address space, `browse mqtt://HOST:PORT` listens for some seconds. Exit
+statuses are in docs/command-line.md.
 """
 
 from __future__ import annotations
@@ -21,7 +22,8 @@ from base.errors import MillraceError
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, Space
 from connectors.opcua.walk import Bounds
-from registry import skeleton, skeleton_text
+from registry import browse_mqtt, skeleton, skeleton_text
+from registry.listen import ListenError
 from registry.machines import companion_of, kind_of, machines
 
 UNREACHABLE = 3
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     made = argparse.ArgumentParser(
         prog="millrace browse", description="List what a server has, and write a plant file's skeleton of it."
     )
-    made.add_argument("url", help="opc.tcp://HOST:PORT")
+    made.add_argument("url", help="opc.tcp://HOST:PORT, mqtt://HOST:PORT or mqtts://HOST:PORT")
     made.add_argument("--json", action="store_true", help="one JSON object instead of text")
     made.add_argument("--write", type=Path, metavar="FILE", help="write a plant file's skeleton; FILE must not exist")
     made.add_argument(
@@ -55,6 +57,11 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--username", default="", metavar="NAME")
     made.add_argument("--password", default="", metavar="REFERENCE", help="file:PATH or env:NAME")
     made.add_argument("--security", default="", help="Policy,Mode,certificate,private_key[,server_certificate]")
+    made.add_argument("--seconds", type=float, default=10.0, metavar="S", help="MQTT: how long to listen")
+    made.add_argument("--topics", default="#", metavar="FILTER", help="MQTT: what to listen to")
+    made.add_argument(
+        "--rebirth", action="store_true", help="MQTT: ask Sparkplug nodes for their births; nothing else is ever sent"
+    )
     made.add_argument("--timeout-s", type=float, default=20.0, metavar="S", help="for each request")
     return made
 
@@ -66,24 +73,36 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return asyncio.run(_browse(options))
     except MillraceError as error:
         sys.stderr.write(f"{error}\n")
-        return 1
+        return UNREACHABLE if isinstance(error, ListenError) else 1
     except discovery.ERRORS as error:
         sys.stderr.write(f"{options.url}: {_cause(error)}\n")
         return UNREACHABLE
 
 
 async def _browse(options: argparse.Namespace) -> int:
-    if urlsplit(options.url).scheme != "opc.tcp":
-        msg = f"{options.url!r} is not opc.tcp://HOST:PORT"
+    scheme = urlsplit(options.url).scheme
+    if scheme not in {"opc.tcp", "mqtt", "mqtts"}:
+        msg = f"{options.url!r} is not opc.tcp://HOST:PORT, mqtt://HOST:PORT or mqtts://HOST:PORT"
         raise BrowseError(msg)
     place = _place(options)
     try:
         secrets.check_reference("--password", options.password)
+        if options.write and options.write.exists():
+            msg = f"{options.write} exists already; give --write another name"
+            raise BrowseError(msg)
+        if scheme == "opc.tcp":
+            settings, devices = await _opcua(options)
+        else:
+            settings, devices = await browse_mqtt.run(options, _progress("messages heard", "s to go"))
     except ValueError as error:
         raise BrowseError(str(error)) from error
-    if options.write and options.write.exists():
-        msg = f"{options.write} exists already; give --write another name"
-        raise BrowseError(msg)
+    if options.write:
+        _write(options, skeleton.build(devices, dataclasses.replace(place, settings=settings)))
+    return 0
+
+
+async def _opcua(options: argparse.Namespace) -> tuple[dict[str, Any], list[skeleton.DeviceCandidate]]:
+    """Print what a server has; the keys of a connection and the devices for a plant file."""
     offered = await discovery.endpoints(options.url, options.timeout_s)
     access = discovery.Access(
         url=options.url, username=options.username, password=secrets.resolve(options.password), security=options.security,
@@ -93,7 +112,7 @@ async def _browse(options: argparse.Namespace) -> int:
         _say(endpoint_lines(options.url, offered))
     bounds = Bounds(max_nodes=options.max_nodes, max_depth=options.max_depth)
     try:
-        space = await discovery.walk(access, options.root, bounds, _progress())
+        space = await discovery.walk(access, options.root, bounds, _progress("nodes found", "to look at"))
     except discovery.ERRORS as error:
         msg = f"{options.url}: no session: {_cause(error)}{_advice(access, offered)}"
         raise BrowseError(msg) from error
@@ -101,15 +120,18 @@ async def _browse(options: argparse.Namespace) -> int:
         sys.stdout.write(json.dumps(_as_json(options.url, offered, space), ensure_ascii=False, default=str) + "\n")
     else:
         _say(space_lines(space))
-    if options.write:
-        made = skeleton.build(skeleton.of_space(space), place)
-        options.write.write_text(skeleton_text.render(made, options.url))
-        tags = sum(len(one["tags"]) for one in made.file["device_classes"].values())
-        sys.stderr.write(
-            f"{options.write}: {len(made.file['device_classes'])} device classes with {tags} tags; "
-            f"{len(made.left_out)} variables left out, listed at its end\n"
-        )
-    return 0
+    settings: dict[str, Any] = {"protocol": "opcua", "endpoint": options.url}
+    settings |= {key: value for key in ("username", "password", "security") if (value := getattr(options, key))}
+    return settings, skeleton.of_space(space)
+
+
+def _write(options: argparse.Namespace, made: skeleton.Skeleton) -> None:
+    with options.write.open("x") as file:
+        file.write(skeleton_text.render(made, options.url))
+    classes = made.file["device_classes"]
+    tags = sum(len(one["tags"]) for one in classes.values())
+    left_out = f"; {len(made.left_out)} values left out, listed at its end" if made.left_out else ""
+    sys.stderr.write(f"{options.write}: {len(classes)} device classes with {tags} tags{left_out}\n")
 
 
 def endpoint_lines(url: str, offered: Sequence[Endpoint]) -> Iterator[str]:
@@ -184,10 +206,8 @@ def _place(options: argparse.Namespace) -> skeleton.Place:
     if len(names) != len(_LEVELS):
         msg = f"--at is {options.at!r}, not {'/'.join(_LEVELS)}"
         raise BrowseError(msg)
-    settings: dict[str, Any] = {"protocol": "opcua", "endpoint": options.url}
-    settings |= {key: value for key in ("username", "password", "security") if (value := getattr(options, key))}
     levels = dict(zip(_LEVELS, names, strict=True))
-    return skeleton.Place(**levels, gateway=options.gateway, connection=options.connection, settings=settings)
+    return skeleton.Place(**levels, gateway=options.gateway, connection=options.connection)
 
 
 def _advice(access: discovery.Access, offered: Sequence[Endpoint]) -> str:
@@ -210,15 +230,15 @@ def _say(lines: Iterator[str]) -> None:
     sys.stdout.flush()
 
 
-def _progress() -> Callable[[int, int], None]:
-    """Says on standard error, at most once a second, how far a walk has come."""
+def _progress(done: str, ahead_is: str) -> Callable[[int, int], None]:
+    """Says on standard error, at most once a second, how far it has come."""
     said = time.monotonic()
 
     def progress(found: int, ahead: int) -> None:
         nonlocal said
         if time.monotonic() - said >= _PROGRESS_S:
             said = time.monotonic()
-            sys.stderr.write(f"{found} nodes found, {ahead} to look at\n")
+            sys.stderr.write(f"{found} {done}, {ahead} {ahead_is}\n")
 
     return progress
 

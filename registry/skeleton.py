@@ -85,7 +85,7 @@ def of_space(space: Space) -> list[DeviceCandidate]:
     found = []
     for machine in machines(space):
         node = space.nodes[machine.index] if machine.index >= 0 else None
-        name = _unique(_name(node.name if node else "objects"), used)
+        name = unique_name(plain_name(node.name if node else "objects"), used)
         tags = _tags(space, machine)
         note = f"{machine.companion} machine" if machine.companion else ""
         found.append(DeviceCandidate(name=name, kind=kind_of(node) if node else "", tags=tags, note=note))
@@ -103,7 +103,7 @@ def build(devices: Iterable[DeviceCandidate], place: Place) -> Skeleton:
             continue
         key = (device.kind, *((tag.name, tag.data_type, tag.unit, tag.eu, tag.period_ms, tag.writable) for tag in tags))
         if key not in classes:
-            classes[key] = (_unique(_name(device.kind or device.name), names), [])
+            classes[key] = (unique_name(plain_name(device.kind or device.name), names), [])
         classes[key][1].append(device)
     periods = {_period(tag.period_ms) for _, members in classes.values() for device in members for tag in _kept(device)}
     cell = {
@@ -134,7 +134,7 @@ def _tags(space: Space, machine: Machine) -> tuple[Candidate, ...]:
     found = []
     for index, names in machine.variables:
         node = space.nodes[index]
-        name = _unique(_name("_".join(names)), used)
+        name = unique_name(plain_name("_".join(names)), used)
         found.append(_candidate(node, name))
     return tuple(found)
 
@@ -223,14 +223,14 @@ def _period(period_ms: int) -> tuple[str, int]:
     return next((name, longest) for longest, name, _ in _PERIODS if period_ms <= longest)
 
 
-def _name(text: str) -> str:
+def plain_name(text: str) -> str:
     """A name as the plant file can carry it: letters, digits, '-' and '_'."""
     plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")[:_LONGEST_NAME]
     return name or "unnamed"
 
 
-def _unique(name: str, used: set[str]) -> str:
+def unique_name(name: str, used: set[str]) -> str:
     """The name, with a number behind it when it is taken; notes it as used."""
     found, number = name, 1
     while found in used:

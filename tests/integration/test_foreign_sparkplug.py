@@ -15,8 +15,10 @@ from benchmarks.foreign import verdict
 from benchmarks.foreign.process import SPARKPLUG, Foreign
 from benchmarks.foreign.recorder import Recorder
 from connectors.catalogue import Connection
+from connectors.mqtt_transport.settings import MqttSettings
 from connectors.protocol import Context
 from connectors.readings import Connector, Write, WriteStatus
+from registry.listen import listen
 from schemas.events import EventKind
 from tests.integration.conftest import Address
 from tests.integration.gateway_support import tag, until
@@ -87,6 +89,10 @@ async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
             await heard(recorder)
             done = await connector.write([Write(TAGS[10], 7.5)], 5.0)
             assert done.status is WriteStatus.DONE, done
+            settings = MqttSettings(endpoint=f"mqtt://{mosquitto.host}:{mosquitto.port}")
+            found = await listen(settings, f"spBv1.0/{GROUP}/#", 2.0, rebirth=True, progress=lambda *_: None)
+            candidates = {one.address: one for device in found.sparkplug() for one in device.tags}
+            assert set(candidates) == {one.address.removeprefix("spb:") for one in TAGS.values()}
             deaths = recorder.of(EventKind.DEATH)
             await node.kill()
             await until(lambda: recorder.of(EventKind.DEATH) > deaths, what="the will is the node's death")
@@ -100,7 +106,7 @@ async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
         finally:
             await node.kill()
     with journal.open() as lines:
-        found = verdict.judge(verdict.read_journal(lines), recorder.rows, recorder.gaps)
-    assert found.examples == []
-    assert found.good
-    assert found.exact >= len(TAGS)
+        judged = verdict.judge(verdict.read_journal(lines), recorder.rows, recorder.gaps)
+    assert judged.examples == []
+    assert judged.good
+    assert judged.exact >= len(TAGS)
