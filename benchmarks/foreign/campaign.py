@@ -2,7 +2,7 @@
 
 For each program (node-opcua, asyncua), without security and with SignAndEncrypt and a user name: restarts with the namespaces in
 another order, cut links, half-open links, a node that is bad, one that is deleted and made again, a burst beyond the server's queue.
-Then each limit alone. Seeds decide the order. What is reported and what must hold is in docs/benchmarks.md.
+Then each limit alone. Seeds decide the order. What must hold is in `verdict`; how long a return takes is only reported.
 """
 
 from __future__ import annotations
