@@ -57,7 +57,7 @@ class Meeting:
         self._journal = folder / "journal.jsonl"
         self._order: tuple[str, ...] = NAMESPACES
         self._absent: set[int] = {item.key for item in setting.items if item.absent}
-        self._port = _free_port()
+        self._port = free_port()
         self._link = Link(self._port)
         self._security = _security(folder) if setting.secured else None
         self._running: asyncio.Task[None] | None = None
@@ -221,7 +221,8 @@ def _tag(item: Item, period_ms: int) -> TagDefinition:
     )  # fmt: skip
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port nobody listens on now."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return int(probe.getsockname()[1])
