@@ -12,7 +12,7 @@ from registry.skeleton import Skeleton
 _WIDTH = 1 << 16
 _LISTED = 200
 _HEAD = """\
-# A skeleton of what {source} showed. Complete it, then: ./millrace registry load THIS_FILE
+# A skeleton of what {source} showed. Complete it, check and load it: ./millrace plant check THIS_FILE
 #
 # - Names of site, area, line and cell; names of devices and tags are kept for ever, so choose them now.
 # - `limits` (what is believable) and `max_rate` are not known to a server: leave them out until you have seen the signal for a day.
