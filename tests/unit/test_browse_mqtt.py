@@ -7,13 +7,13 @@ import json
 import yaml
 
 from connectors.sparkplug import payload
-from connectors.sparkplug.data_types import DataType
+from connectors.sparkplug.data_types import DataType, Value
 from connectors.sparkplug.payload import Metric, Payload
 from registry import browse_mqtt, skeleton, skeleton_text
 from registry.heard import Heard
 from registry.plant_file import parse_plant
 
-PROPERTIES = {"engUnit": "°C", "engLow": 0.0, "engHigh": 90.0, "documentation": "Oil of the press"}
+PROPERTIES: dict[str, Value] = {"engUnit": "°C", "engLow": 0.0, "engHigh": 90.0, "documentation": "Oil of the press"}
 
 
 def heard() -> Heard:
