@@ -1,7 +1,9 @@
 """A write whose only confirmation is that the machine reports the values: what is waited for, and what it came to.
 
-For protocols without an answer to a write (Sparkplug commands, plain MQTT). Reports of any other value are noted: a machine
-that goes on with another value has refused; one that says nothing leaves the outcome unknown.
+For protocols without an answer to a write (Sparkplug commands, plain MQTT). A tag is written when the machine reports the value.
+A report of another value proves nothing: a machine that is slow, or cut off for a moment, goes on with its old value and acts
+afterwards. So the outcome of what was not confirmed is unknown, with what was reported instead; it is never a failure that may hide
+an effect.
 """
 
 from __future__ import annotations
@@ -16,17 +18,30 @@ from connectors.readings import Write, WriteResult, WriteStatus
 
 
 @dataclass(slots=True)
-class _Pending:
+class Pending:
+    """A write that waits: what was asked for, and what was reported since, by tag id."""
+
     wanted: dict[int, float]
     reported: dict[int, float] = field(default_factory=dict)
     done: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def on_value(self, tag_id: int, value: float) -> None:
+        """A report; one that confirmed the value stays: it may change afterwards, a pulse falls back."""
+        if not self.is_confirmed(tag_id):
+            self.reported[tag_id] = value
+        if all(map(self.is_confirmed, self.wanted)):
+            self.done.set()
+
+    def is_confirmed(self, tag_id: int) -> bool:
+        """Whether the machine reported what was asked for."""
+        return tag_id in self.reported and _same(self.reported[tag_id], self.wanted[tag_id])
 
 
 class AwaitedReports:
     """The writes of one connection that wait. `on_value` sees every value that is reported."""
 
     def __init__(self) -> None:
-        self._pending: list[_Pending] = []
+        self._pending: list[Pending] = []
 
     def on_value(self, tag_id: int, value: object) -> None:
         """A machine reported a value; costs nothing while no write waits."""
@@ -34,17 +49,12 @@ class AwaitedReports:
             return
         for pending in self._pending:
             if tag_id in pending.wanted:
-                pending.reported[tag_id] = float(value)
-                if all(
-                    one in pending.reported and _same(pending.reported[one], wanted)
-                    for one, wanted in pending.wanted.items()
-                ):
-                    pending.done.set()
+                pending.on_value(tag_id, float(value))
 
     @contextlib.contextmanager
-    def expecting(self, writes: Sequence[Write]) -> Iterator[_Pending]:
-        """Reports count from here on: enter before the write is sent, and `outcome` it inside."""
-        pending = _Pending({write.tag.tag_id: write.value for write in writes})
+    def expecting(self, writes: Sequence[Write]) -> Iterator[Pending]:
+        """Reports count from here on: enter before the write is sent, and await `outcome` inside."""
+        pending = Pending({write.tag.tag_id: write.value for write in writes})
         self._pending.append(pending)
         try:
             yield pending
@@ -52,24 +62,28 @@ class AwaitedReports:
             self._pending.remove(pending)
 
 
-async def outcome(pending: _Pending, writes: Sequence[Write], timeout_s: float) -> WriteResult:
-    """Wait until all values are reported, at most so long, and say what came of it."""
+async def outcome(pending: Pending, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+    """Wait until all values are reported, at most so long, and say for each tag what came of it."""
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await pending.done.wait()
     readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
     if pending.done.is_set():
         return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)
-    differing = [
-        f"{write.tag.name}: wrote {write.value:g}, device reports {readback[write.tag.name]:g}"
-        for write in writes
-        if write.tag.name in readback and not _same(readback[write.tag.name], write.value)
-    ]
-    if differing and len(differing) == len(writes):
-        return WriteResult(status=WriteStatus.REFUSED, detail="; ".join(differing), readback=readback)
-    silent = [write.tag.name for write in writes if write.tag.name not in readback]
-    detail = "; ".join([*differing, *(f"{name}: nothing was reported for {timeout_s:g} s" for name in silent)])
+    detail = "; ".join(_detail(write, pending, timeout_s) for write in writes)
     return WriteResult(status=WriteStatus.UNKNOWN, detail=detail, readback=readback)
+
+
+def _detail(write: Write, pending: Pending, timeout_s: float) -> str:
+    name, tag_id = write.tag.name, write.tag.tag_id
+    if pending.is_confirmed(tag_id):
+        return f"{name}: reported by the device"
+    if tag_id not in pending.reported:
+        return f"{name}: nothing was reported for {timeout_s:g} s"
+    return (
+        f"{name}: wrote {write.value:g}, the device reports {pending.reported[tag_id]:g} {timeout_s:g} s later: "
+        "it has refused, or not acted yet"
+    )
 
 
 def _same(reported: float, wanted: float) -> bool:

@@ -18,6 +18,8 @@ import numpy as np
 import pytest
 
 from base import ids
+from benchmarks.faults import table, trial
+from benchmarks.faults.flow import FlowWatch
 from connectors.kafka import client as kafka
 from millrace_client import Client
 from schemas import checksum, codec, frame, topics
@@ -27,6 +29,7 @@ from schemas.verdicts import Verdict
 from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
 from stack.reporting import Progress
+from stack.services import all_services
 from tests.docs.blocks import Block
 from tests.integration import deployables, documented_line
 from tests.integration.line import Line
@@ -467,6 +470,23 @@ def test_windows_count_what_was_replayed(line: Line) -> None:
         return windows > 0 and not wrong
 
     eventually(repaired, timeout_s=180, period_s=1.0, what="windows are repaired")
+
+
+# --- healing ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(("name", "kind"), [("jobmanager", "pause15"), ("jobmanager+taskmanager", "kill")])
+def test_line_heals_without_a_person(line: Line, name: str, kind: str) -> None:
+    """Faults of `./millrace bench faults`, as the campaign carries them out: 20 commands under way, accounting and journal compared."""
+    suite, services = table.load(), [service.name for service in all_services(line.config)]
+    (fault,) = table.schedule(suite, services, seed=7, rounds=1, only=[name], kinds=[kind])
+    with FlowWatch(line.config) as watch:
+        running = trial.Line(config=line.config, suite=suite, watch=watch, progress=Progress(sink=log.info))
+        found = trial.run(running, fault)
+    assert found.healed, (found.problems, found.status)
+    assert found.exact, found.accounting
+    assert found.commands_wrong == []
+    assert sum(found.commands.values()) + found.commands_unacknowledged == 20
 
 
 # --- records nobody should send ------------------------------------------------------------------------------------------
