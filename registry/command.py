@@ -13,8 +13,10 @@ import json
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import psycopg
+import yaml
 
 from base import ids, logs
 from base.errors import MillraceError, RegistryError
@@ -22,19 +24,17 @@ from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
 from registry import check, edit
+from registry.changes import Change, os_user
+from registry.difference import difference
+from registry.export import export
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import topics
 from schemas.definitions import TagDefinition, encode_tag, encode_version
+from schemas.ucum import is_ucum
+from schemas.units import NO_UNIT, to_ucum
 
 _PUBLISH_LOCK = 7_161_511_003
-
-
-def load_file(dsn: str, plant: Path) -> str:
-    """Apply a plant file; says what changed."""
-    checked = read_plant(plant)
-    with connect(dsn, application="registry", autocommit=True) as connection:
-        return str(load_plant(connection, checked))
 
 
 def publish(dsn: str, settings: KafkaSettings, *, everything: bool = False) -> str:
@@ -89,14 +89,77 @@ def _assignments(pairs: Sequence[str]) -> dict[str, str]:
     return dict(pair.split("=", 1) for pair in pairs)
 
 
-def _set(dsn: str, path: str, pairs: Sequence[str]) -> str:
-    with connect(dsn, application="registry", autocommit=True) as connection:
-        return f"registry version {edit.set_attributes(connection, path, _assignments(pairs))}; publish it for others to see"
+class Registry:
+    """The commands that work on the registry of an installation."""
 
+    def __init__(self, args: argparse.Namespace) -> None:
+        self._args = args
+        self._platform = load(PlatformSettings, args.config)
+        self._dsn = self._platform.postgres.dsn
 
-def _move(dsn: str, device: str, parent: str) -> str:
-    with connect(dsn, application="registry", autocommit=True) as connection:
-        return f"registry version {edit.move(connection, device, parent)}; publish it for others to see"
+    def run(self) -> str:
+        """Do what was asked for; returns the last line of output."""
+        actions: dict[str, Callable[[], str]] = {
+            "diff": self._diff,
+            "load": self._load,
+            "export": self._export,
+            "publish": lambda: publish(self._dsn, self._platform.kafka, everything=self._args.everything),
+            "set": self._set,
+            "move": self._move,
+            "show": lambda: _show(self._dsn, self._args.prefix, as_json=self._args.json),
+        }
+        return actions[self._args.command]()
+
+    def _connect(self) -> psycopg.Connection[Any]:
+        return connect(self._dsn, application="registry", autocommit=True)
+
+    def _change(self, what: str) -> Change:
+        return Change(who=self._args.who or os_user(), why=self._args.why, what=what)
+
+    def _diff(self) -> str:
+        plant = read_plant(self._args.plant)
+        with self._connect() as connection:
+            lines, report = difference(connection, plant)
+        sys.stdout.writelines(f"{line}\n" for line in lines)
+        return f"load would make {report}" if lines else "load would change nothing"
+
+    def _load(self) -> str:
+        plant = read_plant(self._args.plant)
+        with self._connect() as connection:
+            report = load_plant(connection, plant, self._change(f"load {self._args.plant.name}"[:1000]))
+        return self._published(str(report))
+
+    def _export(self) -> str:
+        with self._connect() as connection:
+            data = export(connection, self._args.site)
+        sys.stdout.write("# yaml-language-server: $schema=plant.schema.json\n")
+        yaml.safe_dump(data, sys.stdout, sort_keys=False, allow_unicode=True, default_flow_style=None, width=140)
+        return ""
+
+    def _set(self) -> str:
+        values = _assignments(self._args.pairs)
+        if not is_ucum(unit := values.get("unit", NO_UNIT)):
+            known = to_ucum(unit)
+            sys.stderr.write(f"warning: unit {unit!r} is no UCUM code{f'; write {known!r}' if known else ''}\n")
+        with self._connect() as connection:
+            version = edit.set_attributes(connection, self._args.path, values, self._change("set"))
+        return self._published(f"registry version {version}")
+
+    def _move(self) -> str:
+        with self._connect() as connection:
+            version = edit.move(connection, self._args.device, self._args.parent, self._change("move"))
+        return self._published(f"registry version {version}")
+
+    def _published(self, done: str) -> str:
+        """Let gateways, jobs and serving know; what was done says so."""
+        if not self._args.publish:
+            return done
+        try:
+            publish(self._dsn, self._platform.kafka)
+        except MillraceError as error:
+            msg = f"{done}, not published: {error}; `./millrace plant publish` does it when Kafka is there"
+            raise RegistryError(msg) from error
+        return f"{done}; published"
 
 
 def parser() -> argparse.ArgumentParser:
@@ -106,19 +169,28 @@ def parser() -> argparse.ArgumentParser:
     )
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--config", default=local_config("platform.toml"), metavar="FILE", help="platform.toml")
+    changing = argparse.ArgumentParser(add_help=False, parents=[common])
+    changing.add_argument("--who", default="", help="who makes the change (the user of the operating system)")
+    changing.add_argument("--why", default="", help="why; kept with the change")
+    changing.add_argument("--no-publish", action="store_false", dest="publish", help="leave it to `plant publish`")
     commands = made.add_subparsers(dest="command", required=True)
     add: Callable[..., argparse.ArgumentParser] = commands.add_parser
     checking = add("check", help="say what is wrong or unwise in a plant file, all of it, with line and column")
     checking.add_argument("plant", type=Path)
     checking.add_argument("--strict", action="store_true", help="warnings count as errors")
     add("schema", help="print the JSON Schema of plant files, for editors")
-    add("load", parents=[common], help="make the registry say what a plant file says").add_argument("plant", type=Path)
+    add("diff", parents=[common], help="say what `load` would change").add_argument("plant", type=Path)
+    add("load", parents=[changing], help="make the registry say what a plant file says").add_argument(
+        "plant", type=Path
+    )
+    exporting = add("export", parents=[common], help="print the registry as a plant file")
+    exporting.add_argument("--site", default="", help="one site only")
     publishing = add("publish", parents=[common], help="write changed definitions to registry.tags")
     publishing.add_argument("--all", action="store_true", dest="everything", help="all definitions, changed or not")
-    setting = add("set", parents=[common], help="change attributes of a tag or device")
+    setting = add("set", parents=[changing], help="change attributes of a tag or device")
     setting.add_argument("path", help="enterprise/site/area/line/cell/device[/tag]")
     setting.add_argument("pairs", nargs="+", metavar="key=value", help="an empty value means none")
-    moving = add("move", parents=[common], help="let a device stand in another cell; its ids stay")
+    moving = add("move", parents=[changing], help="let a device stand in another cell; its ids stay")
     moving.add_argument("device", help="present path of the device")
     moving.add_argument("parent", help="path of the cell")
     showing = add("show", parents=[common], help="list tags")
@@ -137,16 +209,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if args.command == "schema":
             sys.stdout.write(check.schema())
             return 0
-        platform = load(PlatformSettings, args.config)
-        dsn = platform.postgres.dsn
-        actions: dict[str, Callable[[], str]] = {
-            "load": lambda: load_file(dsn, args.plant),
-            "publish": lambda: publish(dsn, platform.kafka, everything=args.everything),
-            "set": lambda: _set(dsn, args.path, args.pairs),
-            "move": lambda: _move(dsn, args.device, args.parent),
-            "show": lambda: _show(dsn, args.prefix, as_json=args.json),
-        }
-        result = actions[args.command]()
+        result = Registry(args).run()
     except psycopg.Error as error:
         sys.stderr.write(f"{unavailable(error)}\n")
         return 1

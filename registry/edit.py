@@ -16,7 +16,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from base.errors import RegistryError
-from registry.load import lock, place_device, set_version
+from connectors.catalogue import PROTOCOLS
+from registry.changes import Change, os_user, record
+from registry.load import check_addresses, lock, place_device, set_version
 from registry.plant import PERIODS_PER_WINDOW
 from schemas.definitions import DataType, Historise, TagDefinition
 
@@ -39,29 +41,31 @@ def _boolean(text: str) -> bool:
 _TAG_KEYS: Mapping[str, Callable[[str], Any]] = {
     "description": str, "unit": str, "eu_low": _number, "eu_high": _number, "limit_low": _number, "limit_high": _number,
     "max_rate": _number, "stuck_after_s": _number, "period_ms": int, "deadband": float,
-    "historise": lambda text: Historise(text).value, "writable": _boolean,
+    "historise": lambda text: Historise(text).value, "writable": _boolean, "address": str,
 }  # fmt: skip
 _DEVICE_KEYS: Mapping[str, Callable[[str], Any]] = {"detector": str, "planned_run_time_s": _number}
 
 
-def set_attributes(connection: Connection, path: str, values: Mapping[str, str]) -> int:
+def set_attributes(connection: Connection, path: str, values: Mapping[str, str], change: Change | None = None) -> int:
     """Change attributes of the tag or device at `path`; an empty value means none. Returns the version; raises RegistryError."""
     with connection.transaction():
         version = lock(connection) + 1
         tag = connection.execute("SELECT tag_id FROM tag_definition WHERE path = %s", (path,)).fetchone()
         if tag is not None:
-            assignments = _parse(values, _TAG_KEYS, "tag")
+            assignments = _with_address(connection, tag[0], _parse(values, _TAG_KEYS, "tag"))
             _update(connection, "tags", "tag_id", tag[0], {**assignments, "registry_version": version})
             _check_tag(connection, tag[0])
         else:
             device_id = _device(connection, path, what="tag or device")
             _update(connection, "devices", "device_id", device_id, _parse(values, _DEVICE_KEYS, "device"))
             connection.execute("UPDATE tags SET registry_version = %s WHERE device_id = %s", (version, device_id))
+        check_addresses(connection)
         set_version(connection, version)
+        record(connection, version, change or Change(who=os_user(), what="set"))
     return version
 
 
-def move(connection: Connection, device_path: str, cell_path: str) -> int:
+def move(connection: Connection, device_path: str, cell_path: str, change: Change | None = None) -> int:
     """Let the device stand in another cell from now on; its ids stay. Returns the version; raises RegistryError."""
     with connection.transaction():
         version = lock(connection) + 1
@@ -83,6 +87,7 @@ def move(connection: Connection, device_path: str, cell_path: str) -> int:
             return version - 1
         connection.execute("UPDATE tags SET registry_version = %s WHERE device_id = %s", (version, device_id))
         set_version(connection, version)
+        record(connection, version, change or Change(who=os_user(), what="move"))
     return version
 
 
@@ -143,6 +148,23 @@ def _parse(values: Mapping[str, str], keys: Mapping[str, Callable[[str], Any]], 
             msg = f"{key} cannot be {text!r}"
             raise RegistryError(msg) from error
     return parsed
+
+
+def _with_address(connection: Connection, tag_id: int, values: dict[str, Any]) -> dict[str, Any]:
+    """The values with the address as the registry has it: behind the name of the device's connection."""
+    if "address" not in values:
+        return values
+    row = connection.execute(
+        "SELECT connection, protocol FROM devices JOIN tags USING (device_id) WHERE tag_id = %s", (tag_id,)
+    ).fetchone()
+    assert row is not None
+    prefix, address = f"{row[0]}:", values["address"].removeprefix(f"{row[0]}:")
+    try:
+        PROTOCOLS[row[1]].check_address(address)
+    except ValueError as error:
+        msg = f"address: {error}"
+        raise RegistryError(msg) from error
+    return {**values, "address": prefix + address}
 
 
 def _update(connection: Connection, table: str, key: str, identity: int, values: Mapping[str, Any]) -> None:

@@ -4,9 +4,9 @@ Enters: a checked `Plant` and a connection. Leaves: rows of sites, areas, lines,
 tags, and a `LoadReport`. Who calls: `registry.command load`.
 
 Three-way: an entry of the file is applied only when it differs from what the file said at the last load (its digest),
-so a file that has not changed undoes neither a `set` nor a `move` by hand. A device is recognised by site and name;
-its ids stay when it moves. What is gone from the file is retired, never deleted; only sites the file names are looked
-at.
+so a file that has not changed undoes neither a `set` nor a `move` by hand; an entry that says what is registered
+already changes nothing. A device is recognised by site and name; its ids stay when it moves. What is gone from the
+file is retired, never deleted; only sites the file names are looked at.
 """
 
 from __future__ import annotations
@@ -17,9 +17,11 @@ from typing import Any
 
 import psycopg
 from psycopg.rows import dict_row
+from psycopg.types.json import Jsonb
 
 from base.errors import RegistryError
-from registry.plant import REGISTERED, DeviceSpec, GatewaySpec, Plant
+from registry.changes import Change, os_user, record
+from registry.plant import REGISTERED, ConnectionSpec, DeviceSpec, GatewaySpec, Plant
 
 REGISTRY_LOCK = 7_161_511_002
 _TAG_COLUMNS = tuple(name for name in REGISTERED if name != "name")
@@ -40,6 +42,7 @@ class LoadReport:
     added_tags: int = 0
     changed_tags: int = 0
     retired_tags: int = 0
+    changed_connections: int = 0
 
     def __str__(self) -> str:
         names = [name for name in self.__slots__ if name != "version" and getattr(self, name)]
@@ -60,8 +63,8 @@ def set_version(connection: Connection, version: int) -> None:
     connection.execute("UPDATE registry_state SET version = %s, changed_at = now()", (version,))
 
 
-def load_plant(connection: Connection, plant: Plant) -> LoadReport:
-    """Apply `plant` in one transaction; raises RegistryError when it contradicts what is registered."""
+def load_plant(connection: Connection, plant: Plant, change: Change | None = None) -> LoadReport:
+    """Apply `plant` in one transaction; raises RegistryError when it contradicts what is registered. `change` is the user's by default."""
     with connection.transaction():
         current = lock(connection)
         load = _Load(connection, plant, version=current + 1)
@@ -70,6 +73,7 @@ def load_plant(connection: Connection, plant: Plant) -> LoadReport:
         report.version = current
         if load.touched:
             set_version(connection, current + 1)
+            record(connection, current + 1, change or Change(who=os_user(), what="load"))
             report.version = current + 1
     return report
 
@@ -85,7 +89,7 @@ class _Load:
         self._places()
         devices = {(row["site"], row["name"]): row for row in self._rows(_DEVICES, (list(self._plant.sites),))}
         tags: dict[int, dict[str, Row]] = {}
-        for row in self._rows("SELECT tag_id, device_id, name, retired, source_digest FROM tags"):
+        for row in self._rows("SELECT * FROM tags"):
             tags.setdefault(row["device_id"], {})[row["name"]] = row
         load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"])
         lanes = {gateway.id: gateway.lanes for gateway in self._plant.gateways}
@@ -123,6 +127,31 @@ class _Load:
                ON CONFLICT (gateway_id) DO UPDATE SET lanes = EXCLUDED.lanes""",
             (gateway.id, gateway.site, gateway.lanes),
         )
+        self._connections(gateway)
+
+    def _connections(self, gateway: GatewaySpec) -> None:
+        rows = self._rows(
+            "SELECT name, protocol, settings, simulated FROM connections WHERE gateway_id = %s", (gateway.id,)
+        )
+        known = {row.pop("name"): row for row in rows}
+        for one in gateway.connections:
+            wanted = {"protocol": one.protocol, "settings": dict(one.settings), "simulated": one.simulated}
+            if known.pop(one.name, None) != wanted:
+                self._connection_row(gateway.id, one)
+        for name in known:
+            self._connection.execute("DELETE FROM connections WHERE gateway_id = %s AND name = %s", (gateway.id, name))
+            self.report.changed_connections += 1
+            self.touched = True
+
+    def _connection_row(self, gateway_id: str, one: ConnectionSpec) -> None:
+        self._connection.execute(
+            """INSERT INTO connections (gateway_id, name, protocol, settings, simulated) VALUES (%s, %s, %s, %s, %s)
+               ON CONFLICT (gateway_id, name) DO UPDATE
+               SET protocol = EXCLUDED.protocol, settings = EXCLUDED.settings, simulated = EXCLUDED.simulated""",
+            (gateway_id, one.name, one.protocol, Jsonb(dict(one.settings)), one.simulated),
+        )
+        self.report.changed_connections += 1
+        self.touched = True
 
     def _device(self, device: DeviceSpec, row: Row | None, lane: int) -> int:
         digest = device.digest()
@@ -145,10 +174,12 @@ class _Load:
         same_place = (row["lane"], row["connection"], row["protocol"]) == (lane, device.connection, device.protocol)
         if row["source_digest"] == digest and not row["retired"] and same_place:
             return device_id
+        path = f"{device.cell_path}/{device.name}"
+        if not row["retired"] and (*(row[name] for name in _DEVICE_COLUMNS), row["path"]) == (*values[:-1], path):
+            self._connection.execute("UPDATE devices SET source_digest = %s WHERE device_id = %s", (digest, device_id))
+            return device_id
         self._connection.execute(_UPDATE_DEVICE, (*values, device_id))
-        if place_device(
-            self._connection, device_id, self._cells[device.cell_path], f"{device.cell_path}/{device.name}"
-        ):
+        if place_device(self._connection, device_id, self._cells[device.cell_path], path):
             self.report.moved_devices += 1
         self._connection.execute(
             "UPDATE tags SET registry_version = %s WHERE device_id = %s", (self._version, device_id)
@@ -165,10 +196,13 @@ class _Load:
             digest, row = device.tag_digest(tag), known.get(tag.name)
             if row is not None and row["source_digest"] == digest and not row["retired"]:
                 continue
-            values = [_plain(getattr(tag, name)) for name in _TAG_COLUMNS]
-            self._connection.execute(
-                _UPSERT_TAG, (device_id, tag.name, *values, device.address(tag.name), self._version, digest)
-            )
+            values = [*(_plain(getattr(tag, name)) for name in _TAG_COLUMNS), device.address(tag.name)]
+            if row is not None and not row["retired"] and [row[name] for name in (*_TAG_COLUMNS, "address")] == values:
+                self._connection.execute(
+                    "UPDATE tags SET source_digest = %s WHERE tag_id = %s", (digest, row["tag_id"])
+                )
+                continue
+            self._connection.execute(_UPSERT_TAG, (device_id, tag.name, *values, self._version, digest))
             if row is None:
                 self.report.added_tags += 1
             else:
@@ -270,7 +304,9 @@ def _plain(value: Any) -> Any:
     return list(value) if isinstance(value, tuple) else value
 
 
-_DEVICES = "SELECT device_id, site, name, gateway_id, lane, connection, protocol, retired, source_digest FROM devices WHERE site = ANY (%s)"
+_DEVICE_COLUMNS = ("device_class", "detector", "planned_run_time_s", "gateway_id", "lane", "connection", "protocol")
+_DEVICES = """
+SELECT d.*, p.path FROM devices d JOIN device_paths p ON p.device_id = d.device_id AND p.valid_to = 'infinity' WHERE d.site = ANY (%s)"""
 _SHARED_ADDRESS = """
 SELECT gateway_id, address, array_agg(path ORDER BY path) FROM tag_definition WHERE NOT retired
 GROUP BY gateway_id, address HAVING count(*) > 1 LIMIT 1"""

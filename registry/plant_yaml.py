@@ -20,6 +20,7 @@ _STEP = re.compile(r"\[(\d+)\]|([^.\[\]]+)")
 _MERGE = "tag:yaml.org,2002:merge"
 _MOST_NODES = 50_000_000
 _DEEPEST = 40
+_BOTTOMLESS = 10_000
 
 
 class Document(NamedTuple):
@@ -49,6 +50,8 @@ class Positions:
 
 def load(text: str) -> Document:
     """Data of a text; raises yaml.YAMLError."""
+    if _is_bottomless(text):
+        return Document(None, Positions(None), (Problem("", "", f"nested deeper than {_DEEPEST}", fatal=True),))
     loader = _Loader(text)
     try:
         root = loader.get_single_node()
@@ -59,6 +62,17 @@ def load(text: str) -> Document:
     finally:
         loader.dispose()
     return Document(data, Positions(root), problems)
+
+
+def _is_bottomless(text: str) -> bool:
+    """Whether brackets or dashes pile up so far that libyaml's recursion would end the process; strings are not told apart."""
+    depth = 0
+    for line in text.splitlines():
+        opened = line.count("[") + line.count("{")
+        if depth + opened > _BOTTOMLESS or line.count("- ") + line.count("? ") > _BOTTOMLESS:
+            return True
+        depth = max(0, depth + opened - line.count("]") - line.count("}"))
+    return False
 
 
 def _item(node: Any, index: int) -> tuple[Any, Any] | None:

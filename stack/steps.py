@@ -126,7 +126,11 @@ PREPARATION = (
     Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin")),
     Step(title="database", needs=_POSTGRES, action=postgres.create_database),
     Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate")),
-    Step(title="registry", needs=_POSTGRES, action=_tool("registry.command", "load", "{plant}")),
+    Step(
+        title="registry",
+        needs=_POSTGRES,
+        action=_tool("registry.command", "load", "{plant}", "--no-publish", "--why", "start of the stack"),
+    ),
     Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
 )
 

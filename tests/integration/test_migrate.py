@@ -14,7 +14,10 @@ import pytest
 from base.errors import ConfigError
 from historian import migrate as tool
 from historian.migrator import FOLDER, MigrationError, migrate, read_migrations
+from registry.load import ensure_cell, load_plant
+from registry.plant_file import parse_plant
 from schemas.verdicts import Verdict, is_reject
+from tests.integration import history as builders
 from tests.integration.fix_history import history, history_template, sql, variant
 
 __all__ = ["history", "history_template", "sql", "variant"]
@@ -153,3 +156,39 @@ def test_the_tool_says_what_it_did(database: str, tmp_path: Path, capsys: pytest
 def test_migrations_ship_with_the_code(tmp_path: Path) -> None:
     shutil.copytree(FOLDER, tmp_path / "copy")
     assert read_migrations(tmp_path / "copy", "plain") == read_migrations(FOLDER, "plain")
+
+
+def test_a_registry_of_before_connections_keeps_addresses_digests_and_what_was_set_by_hand(
+    database: str, tmp_path: Path
+) -> None:
+    before = tmp_path / "migrations"
+    before.mkdir()
+    for path in FOLDER.glob("*.sql"):
+        if int(path.name[:4]) < 19:
+            shutil.copy(path, before)
+    migrate(database, timescaledb="off", folder=before)
+    (device,) = (plant := parse_plant(builders.plant(power=builders.tag()))).devices
+    (tag,) = device.tags
+    with psycopg.connect(database, autocommit=True) as connection:
+        for query in (
+            "INSERT INTO sites VALUES ('north', 'acme')",
+            "INSERT INTO gateways VALUES ('gw', 'north', 2)",
+            f"""INSERT INTO devices (site, name, device_class, detector, planned_run_time_s, gateway_id, lane, protocol, source_digest)
+                VALUES ('north', 'press-01', 'press', 'default', 2, 'gw', 0, 'opcua', '{device.digest()}')""",
+            f"""INSERT INTO tags (device_id, name, tag_class, description, data_type, unit, eu_low, eu_high, limit_low, limit_high,
+                                  period_ms, windows_s, historise, address, registry_version, source_digest)
+                VALUES (1, 'power', 'fast', 'Power', 'DOUBLE', 'kW', 0, 100, -10, 250, 100, '{{1,60}}', 'ALL',
+                        'opcua:ns=2;s=north.press-01.power', 7, '{device.tag_digest(tag)}')""",
+            "UPDATE registry_state SET version = 7",
+        ):
+            connection.execute(query.encode())
+        cell = ensure_cell(connection, "acme/north/forming/line-1/cell-1")
+        place = "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (1, '-infinity', %s, %s)"
+        connection.execute(place, (cell, "acme/north/forming/line-1/cell-1/press-01"))
+        migrate(database)
+        assert str(load_plant(connection, plant)) == "registry version 8: changed connections 1"
+        found = connection.execute(
+            "SELECT registry_version, limit_high, address, valid_from, valid_to FROM tag_definitions_history"
+        ).fetchall()
+        assert found == [(7, 250.0, "opcua:ns=2;s=north.press-01.power", None, None)]
+        assert connection.execute("SELECT connection FROM devices").fetchall() == [("opcua",)]

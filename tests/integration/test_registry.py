@@ -14,8 +14,11 @@ from base.errors import RegistryError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from registry import command, edit
+from registry.changes import Change
+from registry.difference import difference
+from registry.export import export
 from registry.load import LoadReport, load_plant
-from registry.plant_file import parse_plant
+from registry.plant_file import parse_plant, read_plant
 from schemas import topics
 from schemas.definitions import Registry
 from tests.integration.fix_history import history_template, plain_history, sql
@@ -226,15 +229,102 @@ def test_the_tool(history: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
 
     file = tmp_path / "plant.yaml"
     file.write_text(yaml.safe_dump(plant()))
-    assert run("load", str(file)) == (0, "registry version 1: added devices 1, added tags 1\n", "")
-    assert run("set", f"{CELL}/cell-1/press-01/power", "eu_high=90")[1].startswith("registry version 2")
-    assert run("move", f"{CELL}/cell-1/press-01", f"{CELL}/cell-2")[1].startswith("registry version 3")
+    quiet = "--no-publish"
+    added = "added devices 1, added tags 1, changed connections 1"
+    code, out, _ = run("diff", str(file))
+    assert (code, out.splitlines()[-1]) == (0, f"load would make registry version 1: {added}")
+    assert out.splitlines()[:-1] == [
+        f"+ device {CELL}/cell-1/press-01", f"+ tag {CELL}/cell-1/press-01/power", "+ gateway gw", "+ connection gw/opcua",
+    ]  # fmt: skip
+    assert run("load", str(file), quiet, "--why", "new line") == (0, f"registry version 1: {added}\n", "")
+    assert run("diff", str(file)) == (0, "load would change nothing\n", "")
+    power = f"{CELL}/cell-1/press-01/power"
+    assert run("set", power, "eu_high=90", quiet, "--who", "ann", "--why", "as tested")[1] == "registry version 2\n"
+    assert run("set", power, "unit=degC", quiet)[2] == "warning: unit 'degC' is no UCUM code; write 'Cel'\n"
+    assert run("set", power, "unit=kW", quiet)[:2] == (0, "registry version 4\n")
+    assert run("move", f"{CELL}/cell-1/press-01", f"{CELL}/cell-2", quiet)[1] == "registry version 5\n"
     code, out, _ = run("show", f"{CELL}/cell-2")
-    assert (code, out.splitlines()[-1]) == (0, "registry version 3: 1 tags")
+    assert (code, out.splitlines()[-1]) == (0, "registry version 5: 1 tags")
     assert f"{CELL}/cell-2/press-01/power" in out
     assert run("show", "nowhere")[0] == 1
     code, _, err = run("set", f"{CELL}/cell-2/press-01/power", "eu_high")
     assert (code, err) == (1, "'eu_high' is not key=value\n")
     file.write_text("enterprise: acme")
-    code, _, err = run("load", str(file))
+    code, _, err = run("load", str(file), quiet)
     assert (code, "tag_classes is missing" in err) == (1, True)
+
+
+def test_every_definition_is_dated_with_who_and_why(sql: Sql) -> None:
+    load_plant(
+        sql, parse_plant(plant(power=tag(), speed=tag())), Change(who="ann", why="new line", what="load plant.yaml")
+    )
+    path = f"{CELL}/cell-1/press-01/power"
+    edit.set_attributes(sql, path, {"limit_high": "150"}, Change(who="bob", why="as measured", what="set"))
+    edit.move(sql, f"{CELL}/cell-1/press-01", f"{CELL}/cell-2", Change(who="ann", what="move"))
+    load(sql, plant(speed=tag()))
+    rows = sql.execute(
+        """SELECT path, limit_high, retired, who, why, what, registry_version, valid_from IS NOT NULL, valid_to IS NULL
+           FROM tag_definitions_history WHERE tag_id = (SELECT min(tag_id) FROM tags) ORDER BY valid_from"""
+    ).fetchall()
+    moved = f"{CELL}/cell-2/press-01/power"
+    assert rows[:3] == [
+        (path, 200.0, False, "ann", "new line", "load plant.yaml", 1, True, False),
+        (path, 150.0, False, "bob", "as measured", "set", 2, True, False),
+        (moved, 150.0, False, "ann", "", "move", 3, True, False),
+    ]
+    assert (rows[3][:3], rows[3][5:]) == ((moved, 150.0, True), ("load", 4, True, True))
+    joined = sql.execute(
+        """SELECT count(*) FROM tag_definitions_history a JOIN tag_definitions_history b USING (tag_id)
+           WHERE a.valid_during && b.valid_during AND a.valid_from < b.valid_from"""
+    ).fetchone()
+    assert joined == (0,), "definitions of a tag do not overlap"
+
+
+def test_diff_shows_what_load_does_and_changes_nothing(sql: Sql) -> None:
+    load(sql, plant(power=tag(), speed=tag(), heat=tag()))
+    press = f"{CELL}/cell-1/press-01"
+    edit.set_attributes(sql, f"{press}/heat", {"unit": "Cel"})
+    changed = plant(power=tag(limits=[-10, 300]), heat=tag(), force=tag(unit="kN"))
+    changed["sites"][0]["gateways"][0]["connections"] = [CONNECTIONS[0] | {"endpoint": "opc.tcp://plc2:4840"}]
+    allocator = sql.execute("SELECT last_value FROM registry_id").fetchone()
+    lines, report = difference(sql, parse_plant(changed))
+    assert lines == [
+        f"+ tag {press}/force",
+        f"~ tag {press}/power: limit_high 200 → 300",
+        f"- tag {press}/speed",
+        "~ connection gw/opcua: endpoint 'opc.tcp://plc:4840' → 'opc.tcp://plc2:4840'",
+    ]
+    assert edit.definitions(sql)[1] == 2
+    assert sql.execute("SELECT last_value FROM registry_id").fetchone() == allocator, "a diff uses up no ids"
+    assert str(load(sql, changed)) == str(report)
+    assert difference(sql, parse_plant(changed))[0] == []
+
+
+def test_an_export_loads_to_no_change(sql: Sql) -> None:
+    load_plant(sql, read_plant(EXAMPLE))
+    assert difference(sql, parse_plant(export(sql)))[0] == []
+    press = "acme/north/forming/line-1/blanking/press-01"
+    edit.set_attributes(sql, f"{press}/power", {"limit_high": "99", "max_rate": "", "address": "ns=4;i=77"})
+    edit.set_attributes(sql, press, {"planned_run_time_s": "", "detector": ""})
+    edit.move(sql, press, "acme/north/machining/line-3/milling-a")
+    exported = export(sql)
+    version = edit.definitions(sql)[1]
+    assert str(load(sql, exported)) == f"registry version {version}: nothing changed"
+    (connection,) = [one for one in exported["sites"][0]["gateways"][0]["connections"] if one["name"] == "opcua"]
+    assert connection["address"] == "ns=2;s={site}.{device}.{tag}"
+    assert connection["simulated"] is True
+    moved = exported["sites"][0]["areas"][1]["lines"][0]["cells"][0]["devices"][0]
+    assert (moved["name"], moved["addresses"]) == ("press-01", {"power": "ns=4;i=77"})
+    assert moved["tags"] == {"power": {"max_rate": None, "limits": [-5.0, 99.0]}}
+    assert yaml.safe_load(yaml.safe_dump(exported)) == exported
+
+
+def test_an_address_is_set_within_the_protocol_and_unique_within_the_gateway(sql: Sql) -> None:
+    load(sql, plant(power=tag(), speed=tag()))
+    press = f"{CELL}/cell-1/press-01"
+    edit.set_attributes(sql, f"{press}/power", {"address": "nsu=urn:plc;i=5"})
+    assert edit.definitions(sql)[0][0].address == "opcua:nsu=urn:plc;i=5"
+    with pytest.raises(RegistryError, match="address: 'power' is no node id"):
+        edit.set_attributes(sql, f"{press}/power", {"address": "power"})
+    with pytest.raises(RegistryError, match=r"belongs to .*/power and .*/speed; each tag needs its own"):
+        edit.set_attributes(sql, f"{press}/speed", {"address": "opcua:nsu=urn:plc;i=5"})

@@ -14,7 +14,8 @@ from registry import command
 from registry.plant_file import check_plant, read_plant
 from tests.integration.history import plant, tag
 
-EXAMPLE = Path(__file__).parents[2] / "stack" / "plant.yaml"
+ROOT = Path(__file__).parents[2]
+EXAMPLE, FOREIGN = ROOT / "stack" / "plant.yaml", ROOT / "docs" / "examples" / "foreign-plant.yaml"
 FILE = """\
 enterprise: acme
 tag_classes:
@@ -122,9 +123,12 @@ def test_a_key_that_is_there_twice_is_an_error(tmp_path: Path, capsys: pytest.Ca
     [
         ("&a {enterprise: *a}", "an anchor contains itself"),
         ("[" * 60 + "]" * 60, "nested deeper than 40"),
+        ("[" * 1_000_000, "nested deeper than 40"),
+        ("a:\n" + " - " * 1_000_000 + "x", "nested deeper than 40"),
         ("a: &a [x, x]\n" + "\n".join(f"{b}: &{b} [{', '.join([f'*{a}'] * 9)}]" for a, b in zip("abcdefgh", "bcdefghi", strict=True)),
          "aliases make more than"),
     ],
+    ids=["cycle", "deep", "brackets", "dashes", "aliases"],
 )  # fmt: skip
 def test_a_file_that_would_be_huge_is_not_looked_at(tmp_path: Path, text: str, message: str) -> None:
     path = tmp_path / "plant.yaml"
@@ -153,6 +157,20 @@ def test_the_example_plant_is_checked() -> None:
     plant, findings = check_plant(EXAMPLE)
     assert plant is not None
     assert {str(one.problem) for one in findings if "is an index" not in str(one.problem)} == set()
+
+
+def test_the_foreign_plant_is_without_fault(capsys: pytest.CaptureFixture[str]) -> None:
+    code, lines = check(FOREIGN, capsys, "--strict")
+    assert (code, lines) == (0, ["1 site, 1 gateway, 3 connections, 4 devices, 9 tags; 0 errors, 0 warnings"])
+    devices = {device.name: device for device in read_plant(FOREIGN).devices}
+    assert devices["extruder-1"].address("melt_pressure") == "extruder:nsu=http://extruders.example/line;i=50102"
+    assert devices["DB_PUMP_1"].address("flow") == 'plc:nsu=urn:example:plc:water;s="DB_PUMP_1"."flow"'
+    assert devices["DB_PUMP_2"].address("flow") == 'plc:nsu=urn:example:plc:water;s="DB_ANALOG"."FT_202"'
+    assert (
+        devices["meter-1"].address("power")
+        == "meters:hydra/lerna/extrusion/meter-1#$.power.value;time_ms=$.timestamp_ms"
+    )
+    assert {device.simulated for device in devices.values()} == {False}
 
 
 def test_the_schema_knows_every_protocol_and_every_key(capsys: pytest.CaptureFixture[str]) -> None:
