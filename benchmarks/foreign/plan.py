@@ -12,7 +12,8 @@ Orders, one JSON object a line; each is answered by `{"done": ...}` or `{"failed
     {"do": "stop"}                                an orderly end
 
 Journal, one JSON object a line, written before the values are shown: `{"t": milliseconds UTC, "v": [[item, value], ...]}`
-for what the server set, `"w"` in the place of `"v"` for what a client wrote. A null value is a bad one.
+for what the server set, `"w"` in the place of `"v"` for what a client wrote. A null value is a bad one; a DateTime is in
+seconds since 1970.
 """
 
 from __future__ import annotations

@@ -3,7 +3,8 @@
 For each item: a stored sample is in the journal with this value (else *wrong*) and is there once (else *doubled*). A run of
 journal entries that was not stored, between two that were, is a loss: *exact* when a gap event of the item runs from the last sample
 before it to the first one after it, *inexact* when gap events cover it otherwise, *unnamed* when one does not. Entries before an
-item's first sample are no loss: nobody listened. Entries after the last one are: the item is *silent* when there are several.
+item's first sample are no loss: nobody listened. Entries after the last one are: the item is *silent* when there are several. A bad
+sample without a value that is not in the journal is what a server says of a node that is gone: it is a sample like others.
 """
 
 from __future__ import annotations
@@ -81,7 +82,8 @@ def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRo
             verdict.doubled += 1
             verdict.note(f"item {key}: {row.time_us} is there twice")
         times.add(row.time_us)
-        if row.time_us not in said or not same(said[row.time_us], row):
+        told_bad = row.value is None and row.quality >= _BAD and row.time_us not in said
+        if not told_bad and (row.time_us not in said or not same(said[row.time_us], row)):
             verdict.wrong += 1
             verdict.note(f"item {key} at {row.time_us}: stored {row.value!r}, set {said.get(row.time_us, 'nothing')!r}")
     entries = sorted(said)
@@ -90,15 +92,15 @@ def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRo
             verdict.silent += 1
             verdict.note(f"item {key}: nothing stored")
         return
-    used = _losses(key, [at for at in entries if at >= min(times)], times, gaps, verdict)
+    used = _losses(key, sorted({at for at in entries if at >= min(times)} | times), times, gaps, verdict)
     verdict.needless += len(gaps) - len(used)
 
 
-def _losses(key: int, entries: list[int], times: set[int], gaps: list[GapRow], verdict: Verdict) -> set[GapRow]:
-    """Judge each run of entries that are not stored; returns the gaps that name one."""
+def _losses(key: int, moments: list[int], times: set[int], gaps: list[GapRow], verdict: Verdict) -> set[GapRow]:
+    """Judge each run of moments that are not stored; returns the gaps that name one."""
     used: set[GapRow] = set()
     before, run = 0, 0
-    for at in entries:
+    for at in moments:
         if at not in times:
             run += 1
             continue
@@ -139,7 +141,7 @@ def _plain(value: Any, said: Any) -> Any:
         return said if value is not None else None
     if isinstance(value, datetime):
         moment = value if value.tzinfo else value.replace(tzinfo=UTC)
-        return (moment - _EPOCH) // timedelta(milliseconds=1)
+        return (moment - _EPOCH) / timedelta(seconds=1)
     if isinstance(value, list | tuple):
         return list(value)
     return value

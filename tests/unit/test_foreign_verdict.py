@@ -45,6 +45,13 @@ def test_what_nobody_set_and_what_came_twice() -> None:
     assert verdict([1, 2], [1, 2, 2]).doubled == 1
 
 
+def test_a_node_that_is_gone_is_told_by_a_bad_sample() -> None:
+    journal = {1: {at * MS: at for at in (1, 2, 6, 7)}}
+    rows = {1: [Row(1 * MS, 1, 0), Row(2 * MS, 2, 0), Row(3 * MS, None, 0x8034), Row(7 * MS, 7, 0)]}
+    found = judge(journal, rows, {1: [GapRow(3 * MS, 7 * MS, "")]})
+    assert (found.good, found.exact, found.wrong) == (True, 1, 0)
+
+
 def test_before_the_first_sample_nobody_listened_but_the_end_must_be_heard() -> None:
     assert verdict([1, 2, 3], [3]).good
     assert verdict([1, 2, 3, 4], [1, 2]).silent == 1
@@ -55,7 +62,7 @@ def test_before_the_first_sample_nobody_listened_but_the_end_must_be_heard() -> 
     ("said", "value", "quality", "equal"),
     [
         (1.5, 1.5, 0, True), (1.5, 1.25, 0, False), (True, True, 0, True), (None, None, 0x808C, True), (None, 1.0, 0x808C, False),
-        (1.5, 1.5, 0x808C, False), ([1, 2], (1, 2), 0, True), (5000, datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC), 0, True),
+        (1.5, 1.5, 0x808C, False), ([1, 2], (1, 2), 0, True), (5, datetime(1970, 1, 1, 0, 0, 5, tzinfo=UTC), 0, True),
         ({"Number": 1}, b"body", 0, True), ({"Number": 1}, None, 0, False), ("a", "a", 0, True),
     ],
 )  # fmt: skip

@@ -52,7 +52,7 @@ VALUES: dict[str, Callable[[int], Any]] = {
     "Float": lambda v: struct.unpack("<f", struct.pack("<f", v / 8))[0],
     "Double": lambda v: v / 8 + 0.1,
     "String": lambda v: f"part {v}",
-    "DateTime": lambda v: v * 1000,
+    "DateTime": lambda v: v,
     "Enumeration": lambda v: v % 3,
     "Structure": lambda v: {"Number": v, "Weight": v / 8, "Product": f"part {v}"},
 }
@@ -198,7 +198,7 @@ class Machines:
         if kind == "Structure":
             return ua.Variant(ua.Batch(**value), ua.VariantType.ExtensionObject)
         if kind == "DateTime":
-            return ua.Variant(_EPOCH + timedelta(milliseconds=value), ua.VariantType.DateTime)
+            return ua.Variant(_EPOCH + timedelta(seconds=value), ua.VariantType.DateTime)
         return ua.Variant(value, ua.VariantType.Int32 if kind == "Enumeration" else ua.VariantType[kind])
 
     async def _folder(self, name: str) -> Any:

@@ -74,7 +74,7 @@ const KINDS = {
     Float: [DataType.Float, (v) => Math.fround(v / 8)],
     Double: [DataType.Double, (v) => v / 8 + 0.1],
     String: [DataType.String, (v) => `part ${v}`],
-    DateTime: [DataType.DateTime, (v) => v * 1000],
+    DateTime: [DataType.DateTime, (v) => v],
     Enumeration: [DataType.Int32, (v) => v % 3],
     Structure: [DataType.ExtensionObject, (v) => ({ Number: v, Weight: v / 8, Product: `part ${v}` })],
 };
@@ -86,7 +86,7 @@ function wide(value) {
 
 function wired(type, value) {
     if (type === "Int64" || type === "UInt64") return wide(value);
-    if (type === "DateTime") return new Date(value);
+    if (type === "DateTime") return new Date(value * 1000);
     if (type === "Structure") {
         return space.constructExtensionObject(Batch, { number: value.Number, weight: value.Weight, product: value.Product });
     }
