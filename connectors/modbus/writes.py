@@ -84,9 +84,10 @@ async def _read_back(session: ModbusSession, outcome: _Outcome) -> None:
         if same:
             outcome.status, outcome.detail = WriteStatus.DONE, "written and read back"
             return
+        # What a slow unit shows later takes this back.
+        outcome.status = WriteStatus.REFUSED
+        outcome.detail = f"wrote {outcome.write.value:g}, read back {value!r}"
         if loop.time() >= end_s:
-            outcome.status = WriteStatus.REFUSED
-            outcome.detail = f"wrote {outcome.write.value:g}, read back {value!r}"
             return
         await asyncio.sleep(_LOOK_S)
 

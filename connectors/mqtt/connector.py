@@ -17,7 +17,6 @@ import contextlib
 import logging
 import random
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from base.ids import Clock
@@ -25,7 +24,8 @@ from connectors.awaited_report import AwaitedReports, outcome
 from connectors.device_notices import DeviceNotices
 from connectors.gap_tracker import GapTracker
 from connectors.mqtt import payload
-from connectors.mqtt.address import MISSING, Place, parse
+from connectors.mqtt.address import parse
+from connectors.mqtt.item import Item
 from connectors.mqtt.payload import Sample
 from connectors.mqtt.proposals import Proposals
 from connectors.mqtt.settings import PlainMqttSettings, matches
@@ -41,18 +41,6 @@ _TOLD_AGAIN_US = 60_000_000
 _RETRY_REFUSED_S = 30.0
 
 
-@dataclass(slots=True)
-class _Item:
-    """A tag and what was seen of it. `last_value` MISSING is not known: it was seen by an earlier process."""
-
-    tag: TagDefinition
-    place: Place
-    last_us: int
-    last_value: Any = MISSING
-    refused: int = 0
-    told_us: int = 0
-
-
 class MqttConnector:
     """One broker's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
@@ -61,9 +49,9 @@ class MqttConnector:
         self._settings, self._sink, self._clock = settings, sink, clock
         self._prefix = f"{name}:"
         self._client_id = settings.client_id or f"millrace-{gateway_id}-{name}"
-        self._items: dict[int, _Item] = {}
+        self._items: dict[int, Item] = {}
         self._by_tag: dict[int, TagDefinition] = {}
-        self._by_topic: dict[str, list[_Item]] = {}
+        self._by_topic: dict[str, list[Item]] = {}
         self._foreign: frozenset[str] = frozenset()
         self._refused: dict[str, str] = {}
         self._subscribed: set[str] = set()
@@ -103,13 +91,14 @@ class MqttConnector:
             if before is not None and before.place == place:
                 item = before
             else:
-                item = _Item(tag, place, self._sink.last_seen_us(tag.tag_id) if before is None else before.last_us)
+                item = Item(tag, place, self._sink.last_seen_us(tag.tag_id) if before is None else before.last_us)
                 cause = "the tag was not read" if self._connects else "the gateway was not running"
                 self._gaps.open(tag, item.last_us, cause)
             item.tag = tag
             self._items[tag.tag_id] = item
             self._by_topic.setdefault(place.topic, []).append(item)
-        self._refused = {address: text for address, text in self._refused.items() if address in tags}
+        kept = {*tags, *self._settings.discover}
+        self._refused = {address: text for address, text in self._refused.items() if address in kept}
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
@@ -200,8 +189,10 @@ class MqttConnector:
                     log.info("connected", extra={"endpoint": self._settings.endpoint, "client_id": self._client_id})
                 changed = asyncio.create_task(self._changed.wait())
                 wait_s = _RETRY_REFUSED_S if self._refused else None
-                await asyncio.wait({ended, changed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
-                changed.cancel()
+                try:
+                    await asyncio.wait({ended, changed}, timeout=wait_s, return_when=asyncio.FIRST_COMPLETED)
+                finally:
+                    changed.cancel()
                 if ended.done():
                     await ended
         finally:
@@ -269,8 +260,8 @@ class MqttConnector:
         # The first copy of a repeat may not be appended yet.
         return self._appending if appended is None else appended
 
-    def _collect(self, item: _Item, found: Sample, message: Message, readings: Readings, newer: Readings) -> None:
-        if self._is_repeat(item, found, message):
+    def _collect(self, item: Item, found: Sample, message: Message, readings: Readings, newer: Readings) -> None:
+        if item.is_repeat(found, again=message.retained or message.redelivered):
             self._repeats += 1
             self._gaps.repeated(item.tag)
             self._notices.born([item.tag])
@@ -287,17 +278,6 @@ class MqttConnector:
         if not message.retained:
             self._reports.on_value(item.tag.tag_id, found.value)
 
-    @staticmethod
-    def _is_repeat(item: _Item, found: Sample, message: Message) -> bool:
-        """Whether it was handed over before: what came on a connection is the beginning of what was sent on it."""
-        same = item.last_value is MISSING or (
-            item.last_value == found.value and type(item.last_value) is type(found.value)
-        )
-        again = message.retained or message.redelivered
-        if found.time_us:
-            return (found.time_us == item.last_us and same) or (again and found.time_us < item.last_us)
-        return again and same and item.last_value is not MISSING
-
     def _hand_over(self, readings: Readings, newer: Readings) -> asyncio.Future[None] | None:
         if not len(readings):
             return None
@@ -312,7 +292,7 @@ class MqttConnector:
         self._sink.readings(readings, on_appended)
         return appended
 
-    def _refuse(self, item: _Item, problem: str) -> None:
+    def _refuse(self, item: Item, problem: str) -> None:
         """Count it; told at once, and then once a minute with the count."""
         self._malformed += 1
         item.refused += 1

@@ -35,6 +35,7 @@ _ERRORS = (OSError, TimeoutError, MQTTConnectError, ConfigError)
 _TOPIC_AND_HEADERS = 70_000
 """Of a PUBLISH, beside its payload: a topic has up to 65,535 bytes."""
 _FILTERS_AT_ONCE = 100
+_CLOSING_S = 2.0
 _UNACKNOWLEDGED = 10_000
 """Messages that the broker (version 5) may send before the first of them is acknowledged: a gateway appends a few times a second."""
 
@@ -174,8 +175,8 @@ class MqttConnection:
     async def close(self) -> None:
         """Say good-bye and drop the connection, whatever state it is in."""
         self._closing.set()
-        with contextlib.suppress(*_ERRORS, AttributeError):
-            async with asyncio.timeout(self._settings.connect_timeout_s):
+        with contextlib.suppress(*_ERRORS):
+            async with asyncio.timeout(_CLOSING_S):
                 await self._client.disconnect()
         for waiting in list(self._unacknowledged):
             waiting.cancel()

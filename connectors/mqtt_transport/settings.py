@@ -27,6 +27,7 @@ class MqttSettings:
     version: MqttVersion = MqttVersion.V5
     """`5` or `3.1.1`."""
     username: str = ""
+    """User name at the broker."""
     password: str = ""
     """`file:PATH` or `env:NAME`, read at each connect."""
     ca_file: str = ""

@@ -1,113 +1,85 @@
-"""A Modbus TCP server with units that can be slow, silent, broken or dirty: pymodbus's own, nothing of ours."""
+"""A pymodbus server as the conformance suite's Modbus machine."""
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator, Sequence
-from typing import Any
+import struct
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 from pymodbus.constants import ExcCodes
-from pymodbus.server import ModbusTcpServer
-from pymodbus.simulator import DataType, SimData, SimDevice
 
-from tests.integration.gateway_support import free_port
+from tests.connectors.machine import SOON, Machine
+from tests.connectors.modbus_server import ModbusServer
+from tests.integration.gateway_support import until
 
-ENTRIES = 100
-"""Registers 0 to 99 and bits 0 to 1599 are there; what is beyond is an illegal address."""
-
-
-_WRITES = {5, 6, 15, 16, 22}
+_PLACES = {"speed": 0, "count": 2, "running": 4, "later": 6, "missing": 5000}
+_OPTIONS = {"speed": "?type=float32", "count": "?type=int32&order=cdab", "running": ".3", "later": "?type=float32"}
 
 
-class ModbusMachine:
-    """Units with one space of registers each. `holes` are registers that are no address."""
+class ModbusMachine(Machine):
+    """A unit with its values in holding registers."""
 
-    def __init__(self, *units: int, holes: Sequence[int] = ()) -> None:
-        self.port = free_port()
-        self.units = units
-        self.silent: set[int] = set()
-        """Units that answer nothing."""
-        self.ignores_writes = False
-        self.answers_garbage = False
-        self.failing: dict[int, ExcCodes] = {}
-        """Exception of each unit."""
-        self.requests: list[tuple[int, int, int, int]] = []
-        """(unit, function, address, count) of everything that was carried out."""
-        self._holes = set(holes)
-        self._mine = False
-        self._server: ModbusTcpServer | None = None
-        self._values: dict[int, list[int]] = {unit: [0] * ENTRIES for unit in units}
+    protocol = "modbus"
+    exempt: ClassVar[Mapping[str, Any]] = {
+        "time": "Modbus has no time: it is that of receipt",
+        "redelivery": "a request is answered once",
+    }
+    settings: ClassVar[Mapping[str, Any]] = {
+        **SOON,
+        "timeout_s": 0.3,
+        "retries": 0,
+        "silent_min_s": 0.05,
+        "silent_max_s": 0.1,
+    }
+
+    _server: ModbusServer | None = None
 
     @property
     def endpoint(self) -> str:
-        """Endpoint of a connection to it."""
-        return f"modbus://127.0.0.1:{self.port}"
+        self._server = self._server or ModbusServer(1)
+        return self._server.endpoint
 
     async def start(self) -> None:
-        """Listen, with the values that there were."""
-        self._server = ModbusTcpServer(
-            [self._device(unit) for unit in self.units],
-            address=("127.0.0.1", self.port),
-            trace_packet=self._packet,
-            ignore_missing_devices=True,
-        )
-        await self._server.serve_forever(background=True)
+        assert self.endpoint
+        await self._running().start()
+        for name, (value, time_us) in self.values.items():
+            await self.put(name, value, time_us, bad=False)
 
     async def stop(self) -> None:
-        """Close all connections and listen no more."""
         if self._server is not None:
-            if not self._holes:
-                self._values = {unit: await self.get(unit, 0, ENTRIES) for unit in self.units}
-            await self._server.shutdown()  # type: ignore[no-untyped-call]
-            self._server = None
+            await self._server.stop()
 
-    async def set(self, unit: int, address: int, *registers: int) -> None:
-        """Put registers."""
+    def address(self, name: str) -> str:
+        return f"1/holding/{_PLACES[name]}{_OPTIONS.get(name, '')}"
+
+    async def put(self, name: str, value: Any, time_us: int, *, bad: bool) -> None:
+        server = self._running()
+        server.failing = {1: ExcCodes.DEVICE_FAILURE} if bad else {}
+        await server.set(1, _PLACES[name], *_registers(value))
+
+    async def poison(self) -> None:
+        server = self._running()
+        server.answers_garbage = True
+        seen = server.garbage
+        await until(lambda: server.garbage >= seen + 3, what="garbage is answered")
+        server.answers_garbage = False
+
+    async def get(self, name: str) -> Any:
+        registers = await self._running().get(1, _PLACES[name], 2)
+        return struct.unpack(">f", struct.pack(">2H", *registers))[0]
+
+    async def refuse_writes(self) -> None:
+        self._running().ignores_writes = True
+
+    def _running(self) -> ModbusServer:
         assert self._server is not None
-        with self._by_hand():
-            await self._server.async_setValues(unit, 16, address, list(registers))
+        return self._server
 
-    async def get(self, unit: int, address: int, count: int = 1) -> list[int]:
-        """Registers as they are."""
-        assert self._server is not None
-        with self._by_hand():
-            return [int(value) for value in await self._server.async_getValues(unit, 3, address, count)]
 
-    @contextlib.contextmanager
-    def _by_hand(self) -> Iterator[None]:
-        self._mine = True
-        try:
-            yield
-        finally:
-            self._mine = False
-
-    def _device(self, unit: int) -> SimDevice:
-        data = [
-            SimData(at, values=value, datatype=DataType.REGISTERS)
-            for at, value in enumerate(self._values[unit])
-            if at not in self._holes
-        ]
-
-        async def action(
-            function: int,
-            _start: int,
-            address: int,
-            count: int,
-            current: Any,
-            values: Any,
-        ) -> ExcCodes | None:
-            if self._mine or (function in _WRITES and values is None):
-                return None  # by the test's hand, or the server looks at what it has written
-            self.requests.append((unit, function, address, count))
-            if values is not None and self.ignores_writes:
-                values[:] = current[address : address + count]
-            return self.failing.get(unit)
-
-        return SimDevice(unit, simdata=data, use_bit_addressing=True, action=action)
-
-    def _packet(self, sending: bool, data: bytes) -> bytes:
-        if not sending:
-            return data
-        if data[6] in self.silent:
-            return b""
-        return b"\x00" * 20 if self.answers_garbage else data
+def _registers(value: Any) -> tuple[int, ...]:
+    if isinstance(value, bool):
+        return (0b1000 if value else 0,)
+    if isinstance(value, int):
+        high, low = struct.unpack(">2H", struct.pack(">i", value))
+        return low, high
+    return struct.unpack(">2H", struct.pack(">f", value))

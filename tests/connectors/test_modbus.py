@@ -18,13 +18,13 @@ from connectors.readings import Write, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
-from tests.connectors.modbus_machine import ModbusMachine
+from tests.connectors.modbus_server import ModbusServer
 from tests.integration.gateway_support import MemorySink, tag, until
 
 
 @contextlib.asynccontextmanager
 async def connected(
-    machine: ModbusMachine, sink: MemorySink, *tags: TagDefinition, **settings: Any
+    machine: ModbusServer, sink: MemorySink, *tags: TagDefinition, **settings: Any
 ) -> AsyncIterator[ModbusConnector]:
     values = {"timeout_s": 0.2, "retries": 0, "silent_min_s": 0.1, "silent_max_s": 0.4, "reconnect_min_s": 0.05}
     found = ModbusSettings(endpoint=machine.endpoint, **{**values, **settings})
@@ -39,8 +39,8 @@ async def connected(
 
 
 @contextlib.asynccontextmanager
-async def running(*units: int, holes: tuple[int, ...] = ()) -> AsyncIterator[ModbusMachine]:
-    machine = ModbusMachine(*units, holes=holes)
+async def running(*units: int, holes: tuple[int, ...] = ()) -> AsyncIterator[ModbusServer]:
+    machine = ModbusServer(*units, holes=holes)
     await machine.start()
     try:
         yield machine
@@ -114,7 +114,7 @@ async def test_holes_between_tags_that_are_no_address_cost_no_tag() -> None:
 
 
 async def test_a_refused_address_that_appears_is_read_and_its_absence_is_a_gap() -> None:
-    machine = ModbusMachine(1, holes=(7,))
+    machine = ModbusServer(1, holes=(7,))
     await machine.start()
     sink = MemorySink(seen={2: 1_000_000})
     async with connected(machine, sink, at(1, "1/holding/5"), at(2, "1/holding/7"), refused_retry_s=0.1) as connector:

@@ -14,11 +14,13 @@ import pytest
 from base.settings import KafkaSettings
 from benchmarks import recorded, summary
 from cli.tree import COMMANDS, COMPLETION
+from connectors.catalogue import PROTOCOLS
 from connectors.opcua.settings import OpcUaSettings
 from connectors.sparkplug.settings import SparkplugSettings
 from edge.config import GatewayConfig
 from schemas import topics
 from stack.config import ROOT, StackConfig
+from tests.docs import settings_tables
 from tests.docs.blocks import blocks_of
 
 TOP_LEVEL = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
@@ -166,6 +168,15 @@ def test_the_table_of_a_gateway_has_keys_that_exist_with_their_defaults() -> Non
                 assert float(shown) == float(value), key
             elif shown == "none":
                 assert value == "", key
+
+
+def test_every_protocol_has_a_table_of_its_settings() -> None:
+    assert settings_tables.documented(settings_tables.DOCUMENT.read_text()) == PROTOCOLS.keys()
+
+
+def test_the_tables_of_the_protocols_settings_are_those_of_the_code() -> None:
+    text = settings_tables.DOCUMENT.read_text()
+    assert settings_tables.put(text) == text, "run `python -m tests.docs.settings_tables`"
 
 
 def test_the_table_of_ports_is_the_configuration() -> None:
