@@ -1,7 +1,7 @@
 """Writes to Modbus units with read-back: what is checked before anything moves, and what is said afterwards.
 
-Each tag of a command is a request of its own, so a command for several can end half done. Then its outcome is unknown, and its detail says
-of each tag what became of it.
+Each tag of a command is a request of its own, so a command for several can end half done. Then its outcome is unknown, and its
+detail says of each tag what became of it. Refused is only what the unit says it has not begun: an outcome hides no effect.
 """
 
 from __future__ import annotations
@@ -17,6 +17,8 @@ from connectors.readings import Write, WriteResult, WriteStatus
 _SETTLING_S = 1.0
 """How long a unit may take to show what was written."""
 _LOOK_S = 0.1
+_NOTHING_MOVED = frozenset({1, 2, 3, 6})
+"""Exceptions before anything is done: illegal function, address, value, busy. Failure (4) and acknowledge (5) may have an effect."""
 
 
 @dataclass(slots=True)
@@ -61,7 +63,9 @@ async def _write_one(session: ModbusSession, outcome: _Outcome) -> None:
     try:
         await session.write(outcome.point, outcome.entries, sent)
     except RefusedError as error:
-        outcome.status, outcome.detail = WriteStatus.REFUSED, str(error)
+        outcome.detail = str(error)
+        if error.code in _NOTHING_MOVED:
+            outcome.status = WriteStatus.REFUSED
         return
     except (SilentError, ConnectionError) as error:
         outcome.detail = f"{outcome.detail}: {error}"
@@ -84,8 +88,7 @@ async def _read_back(session: ModbusSession, outcome: _Outcome) -> None:
         if same:
             outcome.status, outcome.detail = WriteStatus.DONE, "written and read back"
             return
-        # What a slow unit shows later takes this back.
-        outcome.status = WriteStatus.REFUSED
+        # It took the write, so another value proves no refusal: it may be limited by the unit, or still to come.
         outcome.detail = f"wrote {outcome.write.value:g}, read back {value!r}"
         if loop.time() >= end_s:
             return

@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 
 from pymodbus.constants import ExcCodes
 
+from connectors.readings import WriteStatus
 from tests.connectors.machine import SOON, Machine
 from tests.connectors.modbus_server import ModbusServer
 from tests.integration.gateway_support import until
@@ -24,6 +25,7 @@ class ModbusMachine(Machine):
         "time": "Modbus has no time: it is that of receipt",
         "redelivery": "a request is answered once",
     }
+    refusal = WriteStatus.UNKNOWN
     settings: ClassVar[Mapping[str, Any]] = {
         **SOON,
         "timeout_s": 0.3,

@@ -234,8 +234,17 @@ async def test_outcomes_of_writes_that_fail_on_the_way() -> None:
             half = await connector.write([Write(one, 5), Write(beyond, 5), Write(two, 5)], 5)
             assert half.status is WriteStatus.UNKNOWN
             assert half.detail == ("t1: written and read back; t3: exception 2, illegal data address; t2: not sent")
+            for code, expected in (
+                (ExcCodes.DEVICE_BUSY, WriteStatus.REFUSED),
+                (ExcCodes.DEVICE_FAILURE, WriteStatus.UNKNOWN),
+                (ExcCodes.ACKNOWLEDGE, WriteStatus.UNKNOWN),
+            ):
+                machine.failing[1] = code
+                assert (await connector.write([Write(one, 6)], 5)).status is expected
+            machine.failing.clear()
             machine.ignores_writes = True
-            assert (await connector.write([Write(one, 6)], 5)).status is WriteStatus.REFUSED
+            other = await connector.write([Write(one, 6)], 5)
+            assert (other.status, other.detail) == (WriteStatus.UNKNOWN, "t1: wrote 6, read back 5")
             machine.silent.add(1)
             before = len(machine.requests)
             silent = await connector.write([Write(one, 7)], 5)
