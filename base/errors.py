@@ -71,3 +71,17 @@ class OverloadedError(MillraceError):
 
 class UnavailableError(MillraceError):
     """A component this call needs is not reachable."""
+
+
+_CAUSE_LENGTH = 300
+
+
+def cause_of(error: BaseException) -> str:
+    """Kind and message of an error in one line of at most 300 characters, for events and status pages."""
+    try:
+        text = " ".join(str(error).split())
+    except Exception:  # noqa: BLE001 - a library's error that cannot say what it is
+        text = ""
+    kind = type(error).__name__
+    cause = f"{kind}: {text}" if text else kind
+    return cause if len(cause) <= _CAUSE_LENGTH else f"{cause[: _CAUSE_LENGTH - 1]}…"

@@ -19,18 +19,21 @@ from typing import Any
 from base import endpoint
 from base.endpoint import Answer
 from base.ids import Clock, now_us
+from connectors.catalogue import Connection
 from connectors.protocol import Context
-from connectors.readings import Connector, Write, WriteResult, WriteStatus
+from connectors.readings import Connector, Sink, Write, WriteResult
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
 from edge.commands import Commands
 from edge.config import GatewayConfig
+from edge.connections import Connections
 from edge.events import Events
 from edge.metrics import GatewayCollector, GatewayNumbers
 from edge.normalise import TagTable
 from edge.pipeline import Pipeline, Thinning
 from edge.registry_cache import RegistryCache, RegistryView
+from edge.supervised import ConnectionSpec
 from edge.uplink import Uplink
 from schemas.definitions import TagDefinition
 from schemas.events import DeviceEvent, EventKind
@@ -69,7 +72,7 @@ class Gateway:
             is_outstanding=self._uplink.is_outstanding,
             events=events,
         )
-        self._connectors = self._make_connectors()
+        self._connections = Connections(sink=self._pipeline, clock=clock, settled=self._pipeline.settled)
         self._acks = Acks(config.kafka, site=config.site)
         self._commands = Commands(
             CommandJournal(config.state_dir / "commands.sqlite", clock=clock),
@@ -92,7 +95,9 @@ class Gateway:
         await self._commands.start()
         self._admin = self._serve_admin()
         log.info("gateway started", extra={"gateway_id": self._config.gateway_id, "admin_port": self.admin_port})
-        machines = [self._task(one.run(), one.name) for one in self._connectors]
+        await self._connections.apply(self._specs(self._config))
+        self._check_served()
+        connections = self._task(self._connections.run(), "connections")
         feed = [self._task(self._feed.run(), "commands")] if self._config.commands.enabled else []
         others = [
             self._task(self._registry.run(self._config.kafka), "registry"),
@@ -101,7 +106,7 @@ class Gateway:
         ]
         pipeline = self._task(self._pipeline.run(self._uplink), "pipeline")
         stopping = self._task(stop.wait(), "stop")
-        parts = [*machines, *feed, *others, pipeline]
+        parts = [connections, *feed, *others, pipeline]
         done: set[asyncio.Task[Any]] = set()
         try:
             done, _ = await asyncio.wait({stopping, *parts}, return_when=asyncio.FIRST_COMPLETED)
@@ -110,7 +115,8 @@ class Gateway:
         finally:
             await _cancel([stopping, *feed])
             await self._commands.stop()
-            await _cancel(machines)
+            await _cancel([connections])
+            await self._connections.close()
             await _cancel(others)
             self._pipeline.stop()
             await asyncio.gather(pipeline, return_exceptions=True)
@@ -135,38 +141,34 @@ class Gateway:
         return self._pipeline.clock_status
 
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
-        """Write through the connector that serves the device."""
-        address = writes[0].tag.address
-        for connector in self._connectors:
-            if connector.serves(address):
-                return await connector.write(writes, timeout_s)
-        return WriteResult(status=WriteStatus.NOT_SENT, detail=f"no connector serves {address}")
+        """Write through the connection that serves the device."""
+        return await self._connections.write(writes, timeout_s)
 
     # --- parts -----------------------------------------------------------------------------------------------------------
 
-    def _make_connectors(self) -> list[Connector]:
-        config = self._config
-        return [
-            one.make(
-                Context(
-                    gateway_id=config.gateway_id,
-                    sink=self._pipeline,
-                    clock=self._clock,
-                    state_dir=config.state_dir / "connections" / one.name,
-                )
-            )
-            for one in config.connections
-        ]
+    def _specs(self, config: GatewayConfig) -> list[ConnectionSpec]:
+        """What the configuration says of each connection."""
+
+        def spec(connection: Connection) -> ConnectionSpec:
+            def make(sink: Sink) -> Connector:
+                state_dir = config.state_dir / "connections" / connection.name
+                context = Context(gateway_id=config.gateway_id, sink=sink, clock=self._clock, state_dir=state_dir)
+                return connection.make(context)
+
+            return ConnectionSpec(name=connection.name, settings=connection, make=make)
+
+        return [spec(connection) for connection in config.connections]
 
     def _use(self, view: RegistryView) -> None:
         """A new version of the registry."""
         self._pipeline.use(TagTable(view.version, view.tags.values()))
-        by_address = {tag.address: tag for tag in view.tags.values()}
-        for connector in self._connectors:
-            connector.update(by_address, view.foreign)
-        unserved = [address for address in by_address if not any(one.serves(address) for one in self._connectors)]
-        if unserved:
-            log.warning("addresses that no connector serves", extra={"count": len(unserved), "first": unserved[:5]})
+        self._connections.update({tag.address: tag for tag in view.tags.values()}, view.foreign)
+        if self._admin is not None:
+            self._check_served()
+
+    def _check_served(self) -> None:
+        if unserved := self._connections.unserved():
+            log.warning("addresses that no connection serves", extra={"count": len(unserved), "first": unserved[:5]})
 
     def _on_reports(self) -> None:
         self._pipeline.wake()
@@ -218,8 +220,8 @@ class Gateway:
             "clock": self._pipeline.clock_status.value,
             "started_us": str(self._started_us),
         }
-        for connector in self._connectors:
-            attributes[f"connected.{connector.name}"] = str(connector.status()["connected"]).lower()
+        for connection in self._connections.status():
+            attributes[f"connected.{connection['name']}"] = str(connection["connected"]).lower()
         event = DeviceEvent(
             kind=EventKind.GATEWAY_HEALTH,
             gateway_id=self._config.gateway_id,
@@ -242,7 +244,7 @@ class Gateway:
 
     async def _problems(self) -> list[str]:
         status = await self._pipeline.status()
-        problems = [f"{one.name}: {one.status()['problem']}" for one in self._connectors if one.status()["problem"]]
+        problems = [f"{one['name']}: {one['problem']}" for one in self._connections.status() if one["problem"]]
         if not self._uplink.is_live():
             problems.append("kafka does not take frames")
         if status["disk_full"]:
@@ -251,10 +253,23 @@ class Gateway:
             problems.append("no registry yet")
         return problems
 
+    def _warnings(self) -> list[str]:
+        """What is not as it should be, while everything else works."""
+        found = []
+        for one in self._connections.status():
+            if refused := one.get("refused"):
+                count = one.get("refused_count", len(refused))
+                found.append(f"{one['name']}: {count} addresses are refused, the first: {next(iter(refused))}")
+            if one["last_error"] and not one["problem"]:
+                found.append(f"{one['name']}: {one['restarts']} restarts; last error: {one['last_error']}")
+        if unserved := self._connections.unserved():
+            found.append(f"{len(unserved)} addresses that no connection serves, the first: {unserved[0]}")
+        return found
+
     async def _health_page(self) -> Answer:
         problems = await self._problems()
         code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        return Answer({"healthy": not problems, "problems": problems}, code)
+        return Answer({"healthy": not problems, "problems": problems, "warnings": self._warnings()}, code)
 
     async def _numbers(self) -> GatewayNumbers:
         buffer, uplink, commands = await self._pipeline.status(), self._uplink.status(), self._commands.status()
@@ -271,7 +286,7 @@ class Gateway:
             outstanding_bytes=uplink["outstanding_bytes"],
             registry_version=self._registry.view.version,
             tags=len(self._registry.view.tags),
-            connected={one.name: bool(one.status()["connected"]) for one in self._connectors},
+            connections=self._connections.status(),
             commands_waiting=commands["waiting"],
             outcomes=commands["outcomes"],
         )
@@ -301,7 +316,7 @@ class Gateway:
                 "buffer": await self._pipeline.status(),
                 "lanes": lanes,
                 "uplink": self._uplink.status(),
-                "connectors": [{"name": one.name, **one.status()} for one in self._connectors],
+                "connectors": self._connections.status(),
                 "commands": {"problem": self._feed.problem, **self._commands.status()},
             }
         )

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
@@ -18,10 +19,21 @@ from schemas.events import LaneHealth
 
 Labels = tuple[str, ...]
 
+_CONNECTION_COUNTERS = (
+    ("connector_restarts", "restarts", "Times a connector was made anew after a failure"),
+    ("connector_errors", "errors", "Failures of a connector, those that cost it nothing else among them"),
+    ("connector_samples", "samples", "Samples a connector handed over since the start, before deadbands"),
+    ("connector_gaps", "gaps", "Gap events of a connection since the start"),
+)
+_NOT_OWN = {"tags", *(key for _, key, _ in _CONNECTION_COUNTERS)}
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayNumbers:
-    """What the gateway knows of itself at one moment. `connected`: by name of the connector. `outcomes`: commands by final state."""
+    """What the gateway knows of itself at one moment.
+
+    `connections`: status of each, as `edge.supervised` has it. `outcomes`: commands by final state.
+    """
 
     gateway_id: str
     healthy: bool
@@ -34,7 +46,7 @@ class GatewayNumbers:
     outstanding_bytes: int
     registry_version: int
     tags: int
-    connected: Mapping[str, bool]
+    connections: Sequence[Mapping[str, Any]]
     commands_waiting: int
     outcomes: Mapping[str, int]
 
@@ -65,8 +77,7 @@ class GatewayCollector(Collector):
             ("commands_waiting", "Commands received and not begun", now.commands_waiting),
         ):
             yield _gauge(now, name, text, {(): float(value)})
-        states: dict[Labels, float] = {(name,): float(up) for name, up in now.connected.items()}
-        yield _gauge(now, "connector_connected", "1 while a connector has its connection", states, "connector")
+        yield from _connections(now)
         outcomes: dict[Labels, int] = {(name,): count for name, count in now.outcomes.items()}
         yield _counter(now, "commands", "Commands by outcome since the start", outcomes, "outcome")
         text = "Samples that deadbands held back since the start"
@@ -86,6 +97,28 @@ def _lanes(now: GatewayNumbers) -> Iterator[Metric]:
     yield _counter(now, "samples", "Samples appended to the durable buffer", appended, "lane", "stream")
     yield _counter(now, "samples_dropped", "Samples dropped from the full buffer", dropped, "lane", "stream")
     yield _gauge(now, "buffered_samples", "Samples that Kafka does not have yet", waiting, "lane", "stream")
+
+
+def _connections(now: GatewayNumbers) -> Iterator[Metric]:
+    """Of each connection; a connector's own numbers (rebirths requested, refused items, ...) under the names of its status page."""
+    for name, key, text in (
+        ("connector_connected", "connected", "1 while a connector has its connection"),
+        ("connector_tags", "tags", "Tags that the registry gives to a connection"),
+    ):
+        levels: dict[Labels, float] = {(one["name"],): float(one[key]) for one in now.connections if key in one}
+        yield _gauge(now, name, text, levels, "connector")
+    for name, key, text in _CONNECTION_COUNTERS:
+        counts: dict[Labels, int] = {(one["name"],): int(one[key]) for one in now.connections}
+        yield _counter(now, name, text, counts, "connector")
+    own: dict[Labels, float] = {
+        (str(one["name"]), key): float(value)
+        for one in now.connections
+        for key, value in one.items()
+        if type(value) in (int, float) and key not in _NOT_OWN
+    }
+    yield _gauge(
+        now, "connector_status", "A connector's own numbers, by their names on /status", own, "connector", "number"
+    )
 
 
 def _counter(now: GatewayNumbers, name: str, text: str, values: Mapping[Labels, int], *labels: str) -> Metric:

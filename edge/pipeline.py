@@ -144,6 +144,12 @@ class Pipeline:
         """Source time of the last sample of the tag that was appended."""
         return self.seen.time_us(tag_id)
 
+    async def settled(self) -> None:
+        """Wait until all readings handed over so far are appended."""
+        appended = asyncio.Event()
+        self.readings(Readings(), appended.set)
+        await appended.wait()
+
     # --- for the gateway -------------------------------------------------------------------------------------------------
 
     def use(self, table: TagTable) -> None:

@@ -123,7 +123,7 @@ async def test_from_machines_to_kafka_with_exact_totals(
         what="samples",
     )
     health = await gateway.page("/health")
-    assert health == {"healthy": True, "problems": []}
+    assert health == {"healthy": True, "problems": [], "warnings": []}
     assert await gateway.terminate() == 0
     await node.stop()
 
