@@ -18,6 +18,7 @@ from benchmarks import (
     cluster,
     commands,
     conditions,
+    corruption,
     freshness,
     limits,
     processes,
@@ -284,6 +285,18 @@ def _faults_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--merge", nargs="+", metavar="RESULT.json", help="break nothing, join these results")
 
 
+def _corruption(options: argparse.Namespace, progress: Progress) -> Result:
+    with progress.step("damage and open") as details:
+        result = corruption.run(range(options.seed, options.seed + options.trials))
+        details.append(f"{result['failed']} of {result['trials']} trials failed")
+    return result
+
+
+def _corruption_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--seed", type=int, default=1, help="of the first trial; each has its own")
+    parser.add_argument("--trials", type=int, default=1_000, help="how often a buffer is damaged")
+
+
 _SMOKE = {"workload": "smoke", "seconds": 10.0}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -360,6 +373,12 @@ SCENARIOS: dict[str, Scenario] = {
             "limits": False,
             "server": "asyncua",
         },
+    ),
+    "corruption": Scenario(
+        doc="truncations and flipped bits over all segments of a gateway's buffer: every loss told of exactly, nothing wrong",
+        run=_corruption,
+        arguments=_corruption_arguments,
+        smoke={"trials": 20},
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",

@@ -6,12 +6,12 @@ done (confirmed by Kafka, or dropped with a gap event). Who calls: `edge.pipelin
 What is promised
 - An entry counts as appended, and is in the produced totals, once `sync` has returned: written and fdatasynced.
 - kill -9 loses nothing appended. After a restart everything not known to be done is read again under the same
-  identity, so duplicates are harmless. Recovery yields a prefix of each segment, never a wrong frame (CRC).
+  identity, so duplicates are harmless. Recovery never yields a wrong frame (CRC).
 - Totals per (epoch, lane, stream) are exact across restarts: every record carries the running totals, and every segment
   starts with a STATE record of all of them, so old segments can go.
-- A torn or corrupt tail, a missing segment or sequences that are not contiguous mean that something may be lost: the
-  buffer cuts off what does not hold, names what is missing in gap events and starts a new epoch, so that no sequence can
-  ever name two frames.
+- A record that does not hold costs itself alone, at a start and while the gateway runs. What is missing is named in gap events, by
+  sequence and samples where a later record proves them, else by the times between which it was appended; then the file is mended.
+  When a start finds something missing it begins a new epoch, so that no sequence can ever name two frames.
 - Bounded by bytes and by age: the oldest segment goes first, and what was not done in it becomes exact gap events.
   What the uplink holds in memory, and gap events themselves, are carried over instead of dropped.
 - A full disk: the segment in use and the next one are allocated beforehand and finished segments are used again, so while
@@ -38,7 +38,7 @@ from uuid import UUID
 from base.ids import Clock, now_us, uuid7
 from edge import segment as files
 from edge.gaps import gaps_of
-from edge.losses import OWN_GAP, StreamCounters, contents_given_up
+from edge.losses import OWN_GAP, StreamCounters, contents_given_up, unreadable
 from edge.recovery import BufferFailedError, Counter, load, pack_state
 from edge.segment import Cursor, Entry, RecordKind, Segment, StreamKey
 from edge.segment_store import Allocate, BufferSettings, SegmentStore
@@ -81,6 +81,7 @@ class Buffer:
         self._staged: deque[Entry] = deque()
         self._doomed: list[Segment] = []
         self._drops: list[tuple[StreamKey, Gap]] = []
+        self._holes: set[tuple[int, int]] = set()
         self._dirty = False
         self._state_written_us = 0
         self.counters = StreamCounters()
@@ -168,7 +169,10 @@ class Buffer:
             if not self.counters.pending_in(segment, cursor.stream):
                 cursor.offset = segment.used
                 continue
-            for behind, entry in segment.read(cursor.offset, segment.used):
+            for at, behind, entry in segment.records(cursor.offset, segment.used):
+                if at > cursor.offset:
+                    self._damaged(segment, cursor.offset)
+                    cursor.offset = at
                 if self._wanted(entry, cursor.stream):
                     if size and size + len(entry.body) > max_bytes:
                         return found
@@ -176,8 +180,7 @@ class Buffer:
                     size += len(entry.body)
                 cursor.offset = behind
             if cursor.offset < segment.used:
-                log.error("segment cannot be read any more", extra={"segment": segment.number, "at": cursor.offset})
-                self._give_up(segment, "damaged in the buffer")
+                self._damaged(segment, cursor.offset)
                 cursor.offset = segment.used
         return found
 
@@ -296,11 +299,30 @@ class Buffer:
 
     def _give_up(self, segment: Segment, cause: str) -> None:
         """Finish everything in a segment: gap events for what is lost, a new copy of what the uplink still holds."""
+        offset = files.HEADER.size
+        for at, behind, _ in segment.records(end=segment.used):
+            if at > offset:
+                self._damaged(segment, offset)
+            offset = behind
+        if offset < segment.used:
+            self._damaged(segment, offset)
         for key, carried, lost in contents_given_up(segment, self.counters, self._outstanding):
             self._staged += carried
             self._lose(key, lost, cause)
 
-    def _lose(self, key: StreamKey, lost: list[Entry | int], cause: str) -> None:
+    def _damaged(self, segment: Segment, at: int) -> None:
+        """Records behind that offset do not hold any more; each place is told of once."""
+        if (segment.number, at) in self._holes:
+            return
+        log.error("a segment is damaged", extra={"segment": segment.number, "at": at})
+        self._holes.add((segment.number, at))
+        pending = {(key, gap.first_sequence) for key, gap in self._drops}
+        for key, gap in unreadable(segment, self._segments, self.counters, self._outstanding, self._clock()):
+            if (key, gap.first_sequence) not in pending:
+                self._tell(gap)
+                self._drops.append((key, gap))
+
+    def _lose(self, key: StreamKey, lost: list[Entry], cause: str) -> None:
         for gap in gaps_of(key, lost, cause):
             self._tell(gap)
             self._drops.append((key, gap))
@@ -312,8 +334,7 @@ class Buffer:
             assert gap.first_sequence is not None
             assert gap.last_sequence is not None
             counter, samples = self.counters[key], max(gap.samples, 0)
-            for sequence in range(gap.first_sequence, gap.last_sequence + 1):
-                counter.finish(sequence, 0)
+            counter.skip(gap.first_sequence, gap.last_sequence)
             counter.buffered_samples -= samples
             counter.dropped_samples += samples
             self._dirty, self._state_written_us = True, 0
@@ -334,7 +355,7 @@ class Buffer:
         return self._segments[-1]
 
     def _wanted(self, entry: Entry, stream: Stream) -> bool:
-        if entry.stream is not stream or entry.kind is RecordKind.STATE:
+        if entry.stream is not stream or entry.kind in files.OWN:
             return False
         done = self.counters[entry.key].is_done(entry.sequence)
         return not done and not self._outstanding(entry.key, entry.sequence)
@@ -356,6 +377,8 @@ class Buffer:
         self.counters = StreamCounters(found.counters)
         self._written = {key: replace(one, done=set()) for key, one in found.counters.items()}
         self._store.segments += found.segments
+        if found.segments:
+            self._active.unseal()
         sound = bool(found.segments) and not found.gaps
         self.epoch = found.segments[-1].epoch if sound else uuid7(self._clock())
         if not sound:
@@ -367,4 +390,7 @@ class Buffer:
         self._active.sync()
         self._dirty = True
         self.sync()
+        for segment in found.damaged:
+            if segment in self._segments:
+                segment.mend()
         return self.epoch

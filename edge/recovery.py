@@ -8,13 +8,16 @@ from __future__ import annotations
 
 import json
 import logging
-from collections.abc import Callable, Iterator
+from array import array
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
+
 from base.errors import MillraceError
-from edge.segment import Entry, RecordKind, Segment, StreamKey
+from edge.segment import HEADER, UNIT, Entry, Hole, RecordKind, Segment, StreamKey
 from schemas.events import UNKNOWN_SAMPLES, Gap
 from schemas.frame import Stream
 
@@ -59,61 +62,171 @@ class Counter:
             self.done.remove(self.floor)
             self.floor += 1
 
+    def skip(self, first: int, last: int) -> None:
+        """Sequences from `first` to `last` are done, however many they are; none when `last` is smaller."""
+        if first <= self.floor <= last + 1:
+            self.floor = last + 1
+            self.done = {sequence for sequence in self.done if sequence > last}
+        else:
+            self.done |= set(range(max(first, self.floor), last + 1))
+        self.raise_floor()
+
 
 @dataclass(slots=True)
-class _Known:
-    """What the log says of one stream key: samples of each sequence in it, and running totals before and behind some."""
+class Known:
+    """What the log says of one stream key: its records in columns of 40 bytes, and the running totals in STATE records."""
 
-    found: dict[int, int] = field(default_factory=dict)
-    before: dict[int, tuple[int, int]] = field(default_factory=dict)
-    behind: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    rows: array[int] = field(default_factory=lambda: array("q"))
+    """(sequence, samples, samples before it, first and last source time) of each record."""
+    states: dict[int, tuple[int, int, int]] = field(default_factory=dict)
+    """Samples, checksum and time of append in front of a sequence, as a STATE record had them."""
+    newest: tuple[int, int, int] = (0, 0, 0)
+    """Sequence behind the newest record, with the running totals of samples and checksum."""
     done: set[int] = field(default_factory=set)
-    floor: int = 0
+    floor: int | None = None
     dropped: int = 0
 
     def fold(self, entry: Entry) -> None:
         """Take a frame or event in."""
-        self.found[entry.sequence] = entry.samples
-        self.before[entry.sequence] = (entry.total_samples - entry.samples, entry.from_us)
-        self.behind[entry.sequence + 1] = (entry.total_samples, entry.total_checksum, entry.to_us)
+        before = entry.total_samples - entry.samples
+        self.rows.extend((entry.sequence, entry.samples, before, entry.from_us, entry.to_us))
+        if entry.sequence >= self.newest[0]:
+            self.newest = (entry.sequence + 1, entry.total_samples, entry.total_checksum)
+
+    def state(self, sequence: int, samples: int, checksum: int, time_us: int) -> None:
+        """Take the running totals of a STATE record in."""
+        self.states.setdefault(sequence, (samples, checksum, time_us))
+        if sequence > self.newest[0]:
+            self.newest = (sequence, samples, checksum)
+
+    def counter(self) -> Counter:
+        """The stream key's numbers, before anything that is missing is accounted for."""
+        table = self._table()
+        # Without a STATE record: what is older than the oldest record was done, or its segment would be there.
+        floor = self.floor if self.floor is not None else int(table[0, 0]) if len(table) else 0
+        next_sequence, samples, checksum = self.newest
+        counter = Counter(
+            next_sequence=next_sequence, samples=samples, checksum=checksum, floor=floor, dropped_samples=self.dropped
+        )
+        counter.done = {sequence for sequence in self.done if sequence >= floor}
+        counter.raise_floor()
+        waiting = table[table[:, 0] >= counter.floor]
+        if counter.done:
+            waiting = waiting[~np.isin(waiting[:, 0], list(counter.done))]
+        counter.buffered_samples = int(waiting[:, 1].sum())
+        return counter
+
+    def missing(self, key: StreamKey, counter: Counter, *, cause: str, now_us: int) -> Iterator[Gap]:
+        """Gaps for sequences that nobody did and that are in no record, with the samples that the totals around them tell."""
+        table = self._table()
+        for first, last in self.runs_missing(counter):
+            start, end = self._before(first, table), self._behind(last, table)
+            samples = end[0] - start[0] if start and end else UNKNOWN_SAMPLES
+            from_us, to_us = start[1] if start else now_us, end[1] if end else now_us
+            yield Gap(
+                lane=key.lane, epoch=key.epoch, stream=key.stream, first_sequence=first, last_sequence=last,
+                samples=samples, from_us=min(from_us, to_us), to_us=to_us, cause=cause,
+            )  # fmt: skip
+
+    def runs_missing(self, counter: Counter) -> list[tuple[int, int]]:
+        """First and last of the sequences in a row that nobody did and that are in no record."""
+        there = np.union1d(self._table()[:, 0], np.array(sorted(counter.done), dtype=np.int64))
+        edges = np.concatenate(([counter.floor - 1], there[there >= counter.floor], [counter.next_sequence]))
+        return [(int(edges[at]) + 1, int(edges[at + 1]) - 1) for at in np.flatnonzero(np.diff(edges) > 1).tolist()]
+
+    def _table(self) -> np.ndarray[tuple[int, int], np.dtype[np.int64]]:
+        """Rows by sequence, each once."""
+        table = np.frombuffer(self.rows, dtype=np.int64).reshape(-1, 5) if self.rows else np.zeros((0, 5), np.int64)
+        _, first = np.unique(table[:, 0], return_index=True)
+        return table[first]
+
+    def _before(self, sequence: int, table: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> tuple[int, int] | None:
+        """Samples in front of a sequence, and the last time known in front of it."""
+        at = int(np.searchsorted(table[:, 0], sequence - 1))
+        if at < len(table) and table[at, 0] == sequence - 1:
+            return int(table[at, 2] + table[at, 1]), int(table[at, 4])
+        found = self.states.get(sequence)
+        return None if found is None else (found[0], found[2])
+
+    def _behind(self, sequence: int, table: np.ndarray[tuple[int, int], np.dtype[np.int64]]) -> tuple[int, int] | None:
+        """Samples up to a sequence and with it, and the first time known behind it."""
+        at = int(np.searchsorted(table[:, 0], sequence + 1))
+        if at < len(table) and table[at, 0] == sequence + 1:
+            return int(table[at, 2]), int(table[at, 3])
+        found = self.states.get(sequence + 1)
+        return None if found is None else (found[0], found[2])
 
 
 @dataclass(slots=True)
 class Recovered:
-    """Open segments in order, counters, and gaps that tell of what is missing."""
+    """Segments in order, counters, gaps that tell of what is missing, and holes to be mended once those are durable."""
 
     segments: list[Segment] = field(default_factory=list)
     counters: dict[StreamKey, Counter] = field(default_factory=dict)
     gaps: list[Gap] = field(default_factory=list)
+    damaged: list[Segment] = field(default_factory=list)
 
 
 def load(directory: Path, *, gateway_id: str, now_us: int, on_recovered: Callable[[bytes | Entry], None]) -> Recovered:
     """Read the buffer in `directory`; raises BufferFailedError when it is another gateway's."""
     result = Recovered()
-    known: dict[StreamKey, _Known] = {}
-    for segment, problem in _open_segments(directory):
-        if problem:
-            result.gaps.append(Gap(lane=0, samples=UNKNOWN_SAMPLES, from_us=now_us, to_us=now_us, cause=problem))
-        if segment is None:
-            continue
-        result.segments.append(segment)
+    known: dict[StreamKey, Known] = {}
+    note: bytes | None = None
+    since: list[Entry] = []
+    oldest: dict[StreamKey, int] = {}
+    result.segments, problem = _open_segments(directory)
+    for segment in result.segments:
         for entry in segment.recover():
+            if segment is result.segments[0] and entry.kind is not RecordKind.STATE:
+                oldest[entry.key] = min(oldest.get(entry.key, entry.sequence), entry.sequence)
             if entry.kind is RecordKind.STATE:
-                _merge(entry, known, gateway_id, on_recovered)
+                found = _merge(entry, known, gateway_id)
+                if segment is result.segments[0] and segment.state_at == HEADER.size:
+                    oldest = {key: one.newest[0] for key, one in known.items()}
+                if found is not None:
+                    note, since = found, []
             else:
-                known.setdefault(entry.key, _Known()).fold(entry)
-                on_recovered(entry)
-        if segment.damaged:
-            segment.truncate()
-            cause = f"the end of {segment.path.name} is torn or damaged behind byte {segment.used}"
-            result.gaps.append(
-                Gap(lane=0, samples=UNKNOWN_SAMPLES, from_us=segment.last_appended_us, to_us=now_us, cause=cause)
-            )
+                known.setdefault(entry.key, Known()).fold(entry)
+                since.append(entry)
+        segment.seal()
+    for one in ([] if note is None else [note], since):
+        for item in one:
+            on_recovered(item)
+    result.damaged = [segment for segment in result.segments if segment.needs_mending]
+    unproven = list(_unproven(result.segments, problem, now_us))
+    result.gaps += unproven
     for key, one in sorted(known.items()):
-        result.counters[key] = _counter(one)
-        result.gaps += _missing(key, one, result.counters[key], now_us)
+        counter = result.counters[key] = one.counter()
+        if unproven:
+            # The newest positions are lost. What is older than the oldest segment was done, or that segment would be there.
+            for first, last in one.runs_missing(counter):
+                counter.skip(first, min(last, oldest.get(key, 0) - 1))
+        for gap in one.missing(key, counter, cause="records missing from the buffer", now_us=now_us):
+            assert gap.first_sequence is not None
+            assert gap.last_sequence is not None
+            counter.dropped_samples += max(gap.samples, 0)
+            counter.skip(gap.first_sequence, gap.last_sequence)
+            result.gaps.append(gap)
     _forget_old_epochs(result)
     return result
+
+
+def _unproven(segments: Iterable[Segment], problem: str, now_us: int) -> Iterator[Gap]:
+    """Gaps for damage behind which no STATE record says what was there; else the sequences tell."""
+    last_state: tuple[int, int] = max(((one.number, one.state_at) for one in segments if one.state_at), default=(-1, 0))
+    last_us = 0
+    for segment in segments:
+        for hole in segment.holes:
+            if (segment.number, hole.start) > last_state:
+                yield _bounds(f"{segment.path.name} is damaged behind byte {hole.start}", hole, last_us, now_us)
+        last_us = max(last_us, segment.last_appended_us)
+    if problem:
+        yield Gap(lane=0, samples=UNKNOWN_SAMPLES, from_us=last_us, to_us=now_us, cause=problem)
+
+
+def _bounds(cause: str, hole: Hole, last_us: int, now_us: int) -> Gap:
+    from_us, to_us = hole.after_us or last_us, hole.before_us or now_us
+    return Gap(lane=0, samples=UNKNOWN_SAMPLES, from_us=min(from_us, to_us), to_us=to_us, cause=cause)
 
 
 def pack_state(gateway_id: str, counters: dict[StreamKey, Counter], note: bytes | None) -> bytes:
@@ -129,72 +242,43 @@ def pack_state(gateway_id: str, counters: dict[StreamKey, Counter], note: bytes 
     return json.dumps(state, separators=(",", ":")).encode()
 
 
-def _open_segments(directory: Path) -> Iterator[tuple[Segment | None, str]]:
-    expected: int | None = None
-    for path in sorted(directory.glob("segment-*.log")):
-        segment = Segment.open(path)
-        if segment is None:
-            if path.read_bytes().strip(b"\0"):
-                path.rename(path.with_suffix(".damaged"))
-                yield None, f"{path.name} has no valid header"
-            else:
-                path.unlink()  # made, never used
-            continue
-        missing = expected is not None and segment.number != expected
-        yield segment, f"segments {expected} to {segment.number - 1} are missing" if missing else ""
-        expected = segment.number + 1
+def _open_segments(directory: Path) -> tuple[list[Segment], str]:
+    """Segments in order; and a problem when the last one cannot be read at all: of those before it the next one tells."""
+    found: dict[Path, Segment | None] = {path: Segment.open(path) for path in sorted(directory.glob("segment-*.log"))}
+    epochs = list(dict.fromkeys(segment.epoch for segment in found.values() if segment is not None))
+    problem = ""
+    for path, segment in list(found.items()):
+        mended = segment or Segment.open(path, epochs)
+        if mended is not None:
+            found[path], problem = mended, ""
+            if segment is None:
+                log.error("the header of a segment is damaged and made again", extra={"segment": path.name})
+        elif _never_used(path):
+            path.unlink()
+        else:
+            path.rename(path.with_suffix(".damaged"))
+            problem = f"{path.name} has no valid header"
+    return [segment for segment in found.values() if segment is not None], problem
 
 
-def _merge(
-    entry: Entry, known: dict[StreamKey, _Known], gateway_id: str, on_recovered: Callable[[bytes | Entry], None]
-) -> None:
+def _never_used(path: Path) -> bool:
+    """Whether a file without a valid header has no record: allocated, and the gateway ended before it was used."""
+    data = path.read_bytes()
+    return len(data) >= UNIT and not data[HEADER.size :].strip(b"\0")
+
+
+def _merge(entry: Entry, known: dict[StreamKey, Known], gateway_id: str) -> bytes | None:
+    """Take a STATE record in; returns the note in it."""
     state = json.loads(entry.body)
     if state["gateway"] != gateway_id:
         msg = f"the buffer belongs to gateway {state['gateway']}, not to {gateway_id}"
         raise BufferFailedError(msg)
     for epoch, lane, stream, sequence, samples, checksum, floor, dropped, done in state["counters"]:
-        one = known.setdefault(StreamKey(UUID(epoch), lane, Stream(stream)), _Known())
-        one.before.setdefault(sequence, (samples, entry.appended_us))
-        one.behind.setdefault(sequence, (samples, checksum, entry.appended_us))
-        one.floor, one.dropped = max(one.floor, floor), max(one.dropped, dropped)
+        one = known.setdefault(StreamKey(UUID(epoch), lane, Stream(stream)), Known())
+        one.state(sequence, samples, checksum, entry.appended_us)
+        one.floor, one.dropped = max(one.floor or 0, floor), max(one.dropped, dropped)
         one.done |= set(done)
-    if "note" in state:
-        on_recovered(bytes.fromhex(state["note"]))
-
-
-def _counter(one: _Known) -> Counter:
-    next_sequence = max(one.behind, default=0)
-    samples, checksum, _ = one.behind.get(next_sequence, (0, 0, 0))
-    counter = Counter(
-        next_sequence=next_sequence, samples=samples, checksum=checksum, floor=one.floor, dropped_samples=one.dropped
-    )
-    counter.done = {sequence for sequence in one.done if sequence >= one.floor}
-    counter.raise_floor()
-    counter.buffered_samples = sum(n for sequence, n in one.found.items() if not counter.is_done(sequence))
-    return counter
-
-
-def _missing(key: StreamKey, one: _Known, counter: Counter, now_us: int) -> Iterator[Gap]:
-    """Gaps for sequences that nobody done and that are not there; they are done (dropped) by this."""
-    lost = [
-        sequence
-        for sequence in range(counter.floor, counter.next_sequence)
-        if sequence not in one.found and sequence not in counter.done
-    ]
-    while lost:
-        first = last = lost.pop(0)
-        while lost and lost[0] == last + 1:
-            last = lost.pop(0)
-        start, end = one.behind.get(first), one.before.get(last + 1)
-        samples = end[0] - start[0] if start and end else UNKNOWN_SAMPLES
-        counter.dropped_samples += max(samples, 0)
-        counter.done |= set(range(first, last + 1))
-        yield Gap(
-            lane=key.lane, epoch=key.epoch, stream=key.stream, first_sequence=first, last_sequence=last,
-            samples=samples, from_us=start[2] if start else now_us, to_us=end[1] if end else now_us,
-            cause="records missing from the buffer",
-        )  # fmt: skip
-    counter.raise_floor()
+    return bytes.fromhex(state["note"]) if "note" in state else None
 
 
 def _forget_old_epochs(result: Recovered) -> None:

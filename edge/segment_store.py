@@ -38,6 +38,9 @@ class BufferSettings:
         if self.segment_bytes < 1 << 14:
             msg = f"segment_bytes is {self.segment_bytes}, below {1 << 14}"
             raise ValueError(msg)
+        if self.segment_bytes > files.MAX_BYTES:
+            msg = f"segment_bytes is {self.segment_bytes}, above {files.MAX_BYTES}"
+            raise ValueError(msg)
         if self.max_bytes < 3 * self.segment_bytes:
             msg = f"max_bytes is {self.max_bytes}, less than three segments"
             raise ValueError(msg)
@@ -50,7 +53,8 @@ class SegmentStore:
         """Lock and clean the directory; raises BufferFailedError when another process has it."""
         self.segments: list[Segment] = []
         self.disk_full = False
-        self._directory, self._segment_bytes, self._allocate = directory, segment_bytes, allocate
+        self._directory, self._allocate = directory, allocate
+        self._segment_bytes = segment_bytes // files.UNIT * files.UNIT
         self._spare = directory / "spare.log"
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire()
@@ -84,6 +88,8 @@ class SegmentStore:
             oldest.close()
             _recycle(oldest.path, path)
         segment = Segment.create(path, number, epoch)
+        for before in self.segments[-1:]:
+            before.seal()
         self.segments.append(segment)
         self._sync_directory()
         return segment

@@ -201,9 +201,10 @@ class Supervised:
             error: BaseException = TimeoutError(f"a write did not end within {timeout_s + _WRITE_GRACE_S:g} s")
         elif task.cancelled() or task.exception() is not None:
             error = _ending(task)
-        elif isinstance(result := task.result(), WriteResult):
-            return result
         else:
+            result: Any = task.result()
+            if isinstance(result, WriteResult):
+                return result
             error = TypeError(f"a write answered with a {type(result).__name__}")
         self._note("write", error)
         return WriteResult(status=WriteStatus.UNKNOWN, detail=cause_of(error))

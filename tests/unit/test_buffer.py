@@ -12,12 +12,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import UUID
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
+from benchmarks import corruption
 from edge import segment as files
 from edge.buffer import EVENT_LANE, Buffer
 from edge.recovery import BufferFailedError
@@ -366,56 +368,83 @@ def test_a_spare_that_is_not_zeroed_is_not_used(harness: Harness) -> None:
     assert harness.gaps() == []
 
 
-# --- crashes at any byte ---------------------------------------------------------------------------------------------
+# --- damage --------------------------------------------------------------------------------------------------------------
 
 
-def _damaged_copy(source: Path, damage: str, at: int, target: Path) -> None:
-    for path in source.iterdir():
-        (target / path.name).write_bytes(path.read_bytes())
-    last = sorted(target.glob("segment-*.log"))[-1]
-    data = bytearray(last.read_bytes())
-    at %= len(data)
-    if damage == "truncated":
-        del data[at:]
-    elif damage == "not written":
-        data[at:] = bytes(len(data) - at)
-    elif damage == "garbage":
-        data[at:] = random.Random(at).randbytes(len(data) - at)
-    else:
-        data[at] ^= 1 << (at % 8)
-    last.write_bytes(data)
+@pytest.mark.parametrize("seeds", [range(0, 50), range(300, 350)], ids=["one log", "another"])
+def test_damage_never_gives_a_wrong_frame_and_each_loss_is_told_of_exactly(seeds: range) -> None:
+    result = corruption.run(seeds)
+    assert result["failures"] == []
+    assert result["trials"] == len(seeds)
+    assert result["lost"] > 0
 
 
-@pytest.fixture(scope="module")
-def written(tmp_path_factory: pytest.TempPathFactory) -> Harness:
-    rng = random.Random(1)
-    with Harness(tmp_path_factory.mktemp("written")) as harness:
-        for _ in range(60):
-            harness.append(rng.randint(1, 6), lane=rng.randint(0, 1), stream=rng.choice(list(Stream)[:2]))
-        return harness
+def damaged(harness: Harness, at: int, number: int = 0) -> Path:
+    """Flip a bit of the segment of that number in the row."""
+    path = sorted(harness.directory.glob("segment-*.log"))[number]
+    data = bytearray(path.read_bytes())
+    data[at] ^= 1
+    path.write_bytes(data)
+    return path
 
 
-@settings(max_examples=150, deadline=None)
-@given(damage=st.sampled_from(["truncated", "not written", "garbage", "flipped"]), at=st.integers(0, (1 << 14) - 1))
-def test_any_damage_leaves_a_prefix_and_never_a_wrong_frame(written: Harness, damage: str, at: int) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        _damaged_copy(written.directory, damage, at, Path(folder))
-        with Harness(Path(folder)) as harness:
-            harness.appended = written.appended
-            epoch = next(iter(written.appended))[0].epoch
-            recovered = frames(harness.pending())
-            assert all(written.appended[entry.key, entry.sequence] == entry for entry in recovered)
-            for key in {entry.key for entry in recovered}:
-                mine = [entry.sequence for entry in recovered if entry.key == key]
-                assert mine == list(range(mine[0], mine[0] + len(mine)))
-            if harness.buffer.epoch == epoch:
-                # Nothing looks lost: then what is new must not name anything twice that could have been sent. Only bytes that
-                # read as never written do that.
-                assert damage in {"truncated", "not written"} or len(recovered) == len(written.appended)
-                assert harness.gaps() == []
-            else:
-                assert harness.gaps()
-                assert harness.append(1)[0].sequence == 0
+def test_damage_while_it_runs_costs_one_entry_and_is_told_of_once(harness: Harness) -> None:
+    everything = [entry for _ in range(6) for entry in harness.append(10)]
+    damaged(harness, at=2_000)
+    kept = frames(harness.pending())
+    (lost,) = [entry for entry in everything if entry not in kept]
+    harness.sync()
+    for _ in range(2):
+        (gap,) = harness.gaps()
+        assert (gap.first_sequence, gap.last_sequence, gap.samples) == (lost.sequence, lost.sequence, lost.samples)
+        assert gap.from_us <= lost.from_us <= lost.to_us <= gap.to_us
+        harness.reopen()
+
+
+def test_damage_in_a_segment_that_is_given_up_is_told_of_with_the_rest(tmp_path: Path) -> None:
+    with Harness(tmp_path, settings=BufferSettings(segment_bytes=1 << 14, max_bytes=5 << 14)) as harness:
+        harness.append(20)
+        damaged(harness, at=2_000)
+        for _ in range(40):
+            harness.append(10)
+        gone = {entry.sequence for entry in harness.appended.values()} - {
+            one.sequence for one in frames(harness.pending())
+        }
+        told = [n for gap in harness.gaps() for n in range(gap.first_sequence or 0, (gap.last_sequence or 0) + 1)]
+        assert sorted(told) == sorted(gone)
+        assert sum(gap.samples for gap in harness.gaps()) == 3 * len(gone)
+
+
+def test_records_of_another_segment_do_not_hold(harness: Harness) -> None:
+    harness.append(20)
+    harness.reopen()
+    (path,) = harness.directory.glob("segment-*.log")
+    body = path.read_bytes()[files.HEADER.size :]
+    for number, epoch in ((1, harness.buffer.epoch), (0, UUID(int=5))):
+        other = tmp_copy(harness.directory, number, epoch, body)
+        segment = files.Segment.open(other)
+        assert segment is not None
+        assert list(segment.records()) == []
+        segment.close()
+
+
+def tmp_copy(folder: Path, number: int, epoch: UUID, body: bytes) -> Path:
+    path = folder / "other.bin"
+    path.write_bytes(bytes(1 << 14))
+    files.Segment.create(path, number, epoch).close()
+    path.write_bytes(path.read_bytes()[: files.HEADER.size] + body)
+    return path
+
+
+def test_a_thousand_segments_need_no_thousand_open_files(tmp_path: Path) -> None:
+    with Harness(tmp_path, settings=BufferSettings(segment_bytes=1 << 14, max_bytes=1 << 24)) as harness:
+        before = len(os.listdir("/proc/self/fd"))
+        harness.append(100, size=10_000)
+        assert len(list(tmp_path.glob("segment-*.log"))) > 90
+        assert len(os.listdir("/proc/self/fd")) == before
+        harness.reopen()
+        assert len(os.listdir("/proc/self/fd")) == before
+        assert len(frames(harness.pending())) == 100
 
 
 _CHILD = """
