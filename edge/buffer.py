@@ -37,6 +37,7 @@ from uuid import UUID
 
 from base.ids import Clock, now_us, uuid7
 from edge import segment as files
+from edge import segment_files
 from edge.gaps import gaps_of
 from edge.losses import OWN_GAP, StreamCounters, contents_given_up, unreadable
 from edge.recovery import BufferFailedError, Counter, load, pack_state
@@ -66,7 +67,7 @@ class Buffer:
         note: Callable[[], bytes] = bytes,
         on_recovered: Callable[[bytes | Entry], None] = lambda _: None,
         clock: Clock = now_us,
-        allocate: Allocate = files.allocate,
+        allocate: Allocate = segment_files.allocate,
     ) -> None:
         """Open or make the buffer in `directory` and recover what is there; raises BufferFailedError.
 

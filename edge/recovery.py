@@ -189,9 +189,10 @@ def load(directory: Path, *, gateway_id: str, now_us: int, on_recovered: Callabl
                 known.setdefault(entry.key, Known()).fold(entry)
                 since.append(entry)
         segment.seal()
-    for one in ([] if note is None else [note], since):
-        for item in one:
-            on_recovered(item)
+    if note is not None:
+        on_recovered(note)
+    for entry in since:
+        on_recovered(entry)
     result.damaged = [segment for segment in result.segments if segment.needs_mending]
     unproven = list(_unproven(result.segments, problem, now_us))
     result.gaps += unproven

@@ -16,9 +16,9 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
-from edge import segment as files
+from edge import segment_files as files
 from edge.recovery import BufferFailedError
-from edge.segment import Segment
+from edge.segment import MAX_BYTES, UNIT, Segment
 
 log = logging.getLogger(__name__)
 
@@ -28,18 +28,21 @@ Allocate = Callable[[Path, int], None]
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class BufferSettings:
-    """Bounds of the buffer. `max_bytes` includes the spare segment."""
+    """Bounds of the buffer. `max_bytes` includes the spare segment.
+
+    8 GiB are 72 hours at 1,000 samples/s: a sample takes 17 to 21 bytes on disk in frames of 200 or more, and up to 33 would fit.
+    """
 
     segment_bytes: int = 8 << 20
-    max_bytes: int = 2 << 30
+    max_bytes: int = 8 << 30
     max_age_s: float = 7 * 86_400.0
 
     def __post_init__(self) -> None:
         if self.segment_bytes < 1 << 14:
             msg = f"segment_bytes is {self.segment_bytes}, below {1 << 14}"
             raise ValueError(msg)
-        if self.segment_bytes > files.MAX_BYTES:
-            msg = f"segment_bytes is {self.segment_bytes}, above {files.MAX_BYTES}"
+        if self.segment_bytes > MAX_BYTES:
+            msg = f"segment_bytes is {self.segment_bytes}, above {MAX_BYTES}"
             raise ValueError(msg)
         if self.max_bytes < 3 * self.segment_bytes:
             msg = f"max_bytes is {self.max_bytes}, less than three segments"
@@ -54,7 +57,7 @@ class SegmentStore:
         self.segments: list[Segment] = []
         self.disk_full = False
         self._directory, self._allocate = directory, allocate
-        self._segment_bytes = segment_bytes // files.UNIT * files.UNIT
+        self._segment_bytes = segment_bytes // UNIT * UNIT
         self._spare = directory / "spare.log"
         directory.mkdir(parents=True, exist_ok=True)
         self._lock = self._acquire()

@@ -117,6 +117,8 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "state_dir": str(config.data / "gateways" / gateway.id),
         "kafka": {"bootstrap_servers": config.bootstrap_servers},
         "connections": [_connection(config, connection) for connection in gateway.connections],
+        # Of several on one machine; the default is for a gateway with a disk of its own.
+        "buffer": {"max_bytes": 2 << 30},
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
 

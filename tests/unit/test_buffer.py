@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID
 
+import numpy as np
 import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
@@ -21,13 +22,15 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from benchmarks import corruption
 from edge import segment as files
+from edge import segment_files
 from edge.buffer import EVENT_LANE, Buffer
 from edge.recovery import BufferFailedError
 from edge.segment import Cursor, Entry, RecordKind, StreamKey
 from edge.segment_store import BufferSettings
+from schemas import frame
 from schemas.checksum import MODULUS
 from schemas.events import DeviceEvent, EventKind, Gap, decode
-from schemas.frame import Stream
+from schemas.frame import ClockStatus, Stream
 
 pytestmark = pytest.mark.unit
 
@@ -268,7 +271,7 @@ class Disk:
         if self.room <= 0:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
         self.room -= 1
-        files.allocate(path, capacity)
+        segment_files.allocate(path, capacity)
 
 
 def test_full_disk_loses_nothing_while_kafka_takes_frames(tmp_path: Path) -> None:
@@ -566,3 +569,15 @@ class Histories(RuleBasedStateMachine):
 
 TestHistories = Histories.TestCase
 TestHistories.settings = settings(max_examples=30, stateful_step_count=25, deadline=None)
+
+
+def test_the_default_bound_holds_72_hours_at_a_thousand_samples_a_second() -> None:
+    samples = 200  # of a frame of 200 ms
+    built = frame.build(
+        gateway_id="gw-north-1", epoch=UUID(int=1), lane=0, stream=Stream.BACKFILL, sequence=1, closed_time_us=2_000_000,
+        clock_status=ClockStatus.UNKNOWN, registry_version=1, tag_id=np.arange(samples, dtype=np.int32),
+        time_us=np.arange(samples, dtype=np.int64) * 1000, value=np.linspace(0, 1, samples),
+        quality=np.zeros(samples, dtype=np.uint16),
+    )  # fmt: skip
+    size = len(frame.encode(built)) + files.RECORD.size
+    assert 72 * 3600 * 1000 / samples * size < BufferSettings().max_bytes
