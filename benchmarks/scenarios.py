@@ -21,6 +21,7 @@ from benchmarks import (
     corruption,
     freshness,
     limits,
+    outage,
     processes,
     reads,
     recovery,
@@ -297,6 +298,24 @@ def _corruption_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=1_000, help="how often a buffer is damaged")
 
 
+def _outage(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen = outage.trials(short_s=options.short, long_s=options.long, beyond_s=options.beyond)
+    only = set(filter(None, options.only.split(",")))
+    wanted = [trial for trial in chosen if not only or trial.name in only]
+    return outage.run(wanted, progress, rate=options.rate, calm_s=options.calm)
+
+
+def _outage_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--rate", type=float, default=1_000, help="samples per second")
+    parser.add_argument("--short", type=float, default=60, help="seconds without Kafka in the first trial")
+    parser.add_argument("--long", type=float, default=600, help="seconds without Kafka in the second")
+    parser.add_argument(
+        "--beyond", type=float, default=180, help="seconds without Kafka in the third, whose buffer holds less"
+    )
+    parser.add_argument("--calm", type=float, default=30, help="seconds before and after each outage")
+    parser.add_argument("--only", default="", metavar="TRIAL,..", help="short, long, beyond")
+
+
 _SMOKE = {"workload": "smoke", "seconds": 10.0}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -373,6 +392,12 @@ SCENARIOS: dict[str, Scenario] = {
             "limits": False,
             "server": "asyncua",
         },
+    ),
+    "outage": Scenario(
+        doc="Kafka gone for a minute, for ten, and beyond the buffer's bound, the gateway killed meanwhile: every sample accounted for",
+        run=_outage,
+        arguments=_outage_arguments,
+        smoke={"short": 15.0, "only": "short", "calm": 3.0},
     ),
     "corruption": Scenario(
         doc="truncations and flipped bits over all segments of a gateway's buffer: every loss told of exactly, nothing wrong",

@@ -1,0 +1,367 @@
+"""Outage drill of one gateway: Kafka goes away, the gateway is killed meanwhile, Kafka comes back; every sample is accounted for.
+
+Three trials: a minute, ten minutes, and longer than a small buffer holds. The machine is a publisher over MQTT at QoS 1: nothing is
+acknowledged before it is on the gateway's disk, and the broker keeps what comes while the gateway is away, so its journal says what must
+arrive end to end. A reader takes the frames as they arrive: latency of LIVE frames (from the newest sample in them), rate of the backlog.
+
+`lost`: in the journal, not in Kafka, and in no gap event of the gateway. `doubled`: a (tag, time) in two frames of different identity.
+`told`: samples in gap events; beyond the bound it is exactly what is missing.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+from uuid import uuid4
+
+import gmqtt
+import numpy as np
+from gmqtt.mqtt.constants import MQTTv50
+
+from base.errors import UnavailableError
+from base.ids import now_us
+from base.settings import KafkaSettings
+from connectors.kafka import admin
+from connectors.kafka import client as kafka
+from schemas import events, frame, topics
+from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
+from schemas.events import EventKind, Gap
+from schemas.frame import Stream
+from stack import instance, lifecycle
+from stack.config import ROOT, StackConfig
+from stack.render import to_toml
+from stack.reporting import Progress
+from stack.services import select
+from stack.supervisor import Supervisor
+
+_SITE, _GATEWAY = "drill", "gw-drill"
+_TAGS = 100
+_START_S, _DRAIN_S = 60.0, 600.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Trial:
+    """One outage. `kill_at`: parts of the outage at which the gateway is killed. `max_bytes` of the buffer."""
+
+    name: str
+    outage_s: float
+    max_bytes: int
+    kill_at: tuple[float, ...] = (0.5,)
+    beyond: bool = False
+
+
+def trials(*, short_s: float, long_s: float, beyond_s: float) -> list[Trial]:
+    """The drill."""
+    return [
+        Trial(name="short", outage_s=short_s, max_bytes=2 << 30),
+        Trial(name="long", outage_s=long_s, max_bytes=2 << 30, kill_at=(0.3, 0.8)),
+        Trial(name="beyond", outage_s=beyond_s, max_bytes=4 << 18, kill_at=(0.7,), beyond=True),
+    ]
+
+
+# --- the machine -------------------------------------------------------------------------------------------------------------
+
+
+class Machine:
+    """Publishes `rate` values a second over all tags, each with its own time, and remembers them: (tag number, time in µs) -> value."""
+
+    def __init__(self, config: StackConfig, rate: float) -> None:
+        self.journal: dict[tuple[int, int], float] = {}
+        self._config, self._rate = config, rate
+        self._stop = threading.Event()
+        self._failure: BaseException | None = None
+        self._thread = threading.Thread(target=self._main, name="machine")
+
+    def __enter__(self) -> Machine:
+        """Begin to publish."""
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Stop, and raise what went wrong."""
+        self._stop.set()
+        self._thread.join()
+        if self._failure is not None:
+            raise self._failure
+
+    def _main(self) -> None:
+        try:
+            asyncio.run(self._publish())
+        except BaseException as error:  # noqa: BLE001 - raised again where it is stopped
+            self._failure = error
+
+    async def _publish(self) -> None:
+        client = gmqtt.Client(f"drill-{uuid4().hex[:8]}")
+        await client.connect(self._config.host, self._config.ports.mosquitto, version=MQTTv50)
+        begun_s = time.monotonic()
+        for number in itertools.count():
+            if self._stop.is_set():
+                break
+            ahead_s = number / self._rate - (time.monotonic() - begun_s)
+            if ahead_s > 0:
+                await asyncio.sleep(ahead_s)
+            tag, at_us, value = number % _TAGS, now_us(), float(number)
+            client.publish(f"drill/{tag}", json.dumps({"t": at_us, "v": value}), qos=1)
+            self.journal[tag, at_us] = value
+        await asyncio.sleep(1)
+        await client.disconnect()
+
+
+# --- the gateway -------------------------------------------------------------------------------------------------------------
+
+
+class Gateway:
+    """The process under test, with a state folder of its own."""
+
+    def __init__(self, config: StackConfig, folder: Path, port: int, max_bytes: int) -> None:
+        self._url = f"http://{config.host}:{port}"
+        self._file, self._log = folder / "gateway.toml", folder / "gateway.log"
+        self._process: subprocess.Popen[bytes] | None = None
+        endpoint = f"mqtt://{config.host}:{config.ports.mosquitto}"
+        values = {
+            "gateway_id": _GATEWAY,
+            "site": _SITE,
+            "state_dir": str(folder / "state"),
+            "kafka": {"bootstrap_servers": config.bootstrap_servers},
+            "admin": {"host": config.host, "port": port},
+            "connections": [{"name": "mqtt", "protocol": "mqtt", "endpoint": endpoint, "reconnect_max_s": 1.0}],
+            "buffer": {"segment_bytes": 1 << 18, "max_bytes": max_bytes},
+        }
+        self._file.write_text(to_toml(values))
+
+    def start(self) -> None:
+        """Start the process; `until` waits for what it does."""
+        with self._log.open("ab") as log:
+            command = [sys.executable, "-m", "edge", "--config", str(self._file)]
+            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
+
+    def kill(self) -> None:
+        """End it by SIGKILL."""
+        assert self._process is not None
+        self._process.kill()
+        self._process.wait()
+
+    def stop(self) -> None:
+        """End it in order."""
+        if self._process is not None and self._process.poll() is None:
+            self._process.terminate()
+            self._process.wait(60)
+
+    def status(self) -> dict[str, Any] | None:
+        """The status page; None while it does not answer."""
+        try:
+            with urllib.request.urlopen(f"{self._url}/status", timeout=5) as answer:
+                found: dict[str, Any] = json.load(answer)
+        except (OSError, ValueError):
+            return None
+        return found
+
+    def until(self, condition: Any, what: str, timeout_s: float) -> dict[str, Any]:
+        """The status page once it fulfils a condition; raises UnavailableError."""
+        deadline = time.monotonic() + timeout_s
+        while True:
+            status = self.status()
+            if status is not None and condition(status):
+                return status
+            assert self._process is not None
+            if self._process.poll() is not None or time.monotonic() > deadline:
+                msg = f"the gateway: {what} not within {timeout_s:g} s; {self._log} says why"
+                raise UnavailableError(msg)
+            time.sleep(0.2)
+
+
+def _connected(status: dict[str, Any]) -> bool:
+    return all(one["connected"] for one in status["connectors"]) and bool(status["registry"]["version"])
+
+
+def _drained(status: dict[str, Any]) -> bool:
+    return bool(status["uplink"]["live"]) and not any(
+        lane["buffered_samples"] for lane in status["lanes"] if lane["stream"] != "LIVE"
+    )
+
+
+# --- what arrives ------------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Seen:
+    """Frames by identity, and when they arrived."""
+
+    rows: dict[tuple[int, int], int] = field(default_factory=dict)
+    """How many identities a (tag id, time) is in."""
+    live: list[tuple[int, float]] = field(default_factory=list)
+    """Arrival and latency in seconds of LIVE frames."""
+    backlog: list[tuple[int, int]] = field(default_factory=list)
+    """Arrival and samples of BACKFILL frames."""
+    duplicates: int = 0
+    wrong: int = 0
+    gaps: list[Gap] = field(default_factory=list)
+
+
+class Reader:
+    """Takes everything of the site as it arrives, in a thread."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self.seen = Seen()
+        self._identities: dict[Any, int] = {}
+        self._stop = threading.Event()
+        names = (topics.FRAMES.for_site(_SITE), topics.EVENTS.for_site(_SITE))
+        self._thread = threading.Thread(target=self._main, args=(settings, names), name="reader")
+        self._thread.start()
+
+    def close(self) -> Seen:
+        """Stop, and what was seen."""
+        self._stop.set()
+        self._thread.join()
+        return self.seen
+
+    def _main(self, settings: KafkaSettings, names: tuple[str, ...]) -> None:
+        for batch in kafka.Reader(settings, list(names)).batches(self._stop):
+            for message in batch:
+                if message.topic() == names[0]:
+                    self._frame(bytes(message.value() or b""))
+                else:
+                    self._event(bytes(message.value() or b""))
+
+    def _frame(self, data: bytes) -> None:
+        seen, arrived_us, one = self.seen, now_us(), frame.decode(data)
+        identity = (one.epoch, one.lane, one.stream, one.sequence)
+        if (known := self._identities.get(identity)) is not None:
+            seen.duplicates += 1
+            seen.wrong += known != one.checksum
+            return
+        self._identities[identity] = one.checksum
+        for row in zip(one.tag_id.tolist(), one.time_us.tolist(), strict=True):
+            seen.rows[row] = seen.rows.get(row, 0) + 1
+        if one.stream is Stream.LIVE:
+            seen.live.append((arrived_us, (arrived_us - int(one.time_us.max())) / 1e6))
+        else:
+            seen.backlog.append((arrived_us, one.samples))
+
+    def _event(self, data: bytes) -> None:
+        event = events.decode(data)
+        if event.kind is EventKind.GAP and event.gap is not None and event.gap.first_sequence is not None:
+            self.seen.gaps.append(event.gap)
+
+
+# --- a trial -----------------------------------------------------------------------------------------------------------------
+
+
+def run(chosen: list[Trial], progress: Progress, *, rate: float, calm_s: float) -> dict[str, Any]:
+    """All trials, each on an instance of its own with broker and MQTT broker alone."""
+    results = {}
+    for trial in chosen:
+        with instance.temporary() as running:
+            config = running.require("kafka", "mosquitto")
+            with progress.step(f"outage {trial.name}") as details:
+                results[trial.name] = found = _run(trial, config, rate=rate, calm_s=calm_s)
+                details.append(f"{found['lost']} lost, {found['doubled']} doubled")
+    return {"trials": results, "rate": rate, "passed": all(one["passed"] for one in results.values())}
+
+
+def _run(trial: Trial, config: StackConfig, *, rate: float, calm_s: float) -> dict[str, Any]:
+    settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
+    admin.apply(settings, [_SITE])
+    pairs = [encode_tag(_tag(number)) for number in range(_TAGS)]
+    kafka.send(kafka.producer(settings), topics.TAGS.name, [*pairs, encode_version(1, tags=_TAGS, time_us=1)])
+    folder = config.state / "drill"
+    folder.mkdir(parents=True)
+    gateway = Gateway(config, folder, config.ports.base + 999, trial.max_bytes)
+    reader = Reader(settings)
+    try:
+        gateway.start()
+        gateway.until(_connected, "connected", _START_S)
+        with Machine(config, rate) as machine:
+            time.sleep(calm_s)
+            away_us, back_us = _outage(trial, config, gateway)
+            gateway.until(_drained, "backlog sent", _DRAIN_S + trial.outage_s)
+            over_us = now_us()
+            time.sleep(calm_s)
+        status = gateway.until(lambda s: _drained(s) and _all_sent(s), "all sent", _DRAIN_S)
+        gateway.stop()
+    finally:
+        gateway.stop()
+        time.sleep(2)  # what is confirmed is read
+        seen = reader.close()
+    return _judge(trial, machine.journal, seen, status, (away_us, back_us, over_us))
+
+
+def _outage(trial: Trial, config: StackConfig, gateway: Gateway) -> tuple[int, int]:
+    """Take Kafka away, kill the gateway meanwhile, bring Kafka back; when it went and came."""
+    away_us, begun_s = now_us(), time.monotonic()
+    Supervisor(config).stop("kafka")
+    for part in trial.kill_at:
+        time.sleep(max(0.0, begun_s + part * trial.outage_s - time.monotonic()))
+        gateway.kill()
+        gateway.start()
+        gateway.until(lambda s: all(one["connected"] for one in s["connectors"]), "started without Kafka", _START_S)
+    time.sleep(max(0.0, begun_s + trial.outage_s - time.monotonic()))
+    lifecycle.start(config, Progress(sink=lambda _: None), select(config, ("kafka",)))
+    return away_us, now_us()
+
+
+def _all_sent(status: dict[str, Any]) -> bool:
+    return not any(lane["buffered_samples"] for lane in status["lanes"])
+
+
+def _judge(
+    trial: Trial, journal: dict[tuple[int, int], float], seen: Seen, status: dict[str, Any], at: tuple[int, int, int]
+) -> dict[str, Any]:
+    away_us, back_us, over_us = at
+    arrived = {(tag_id - 1, time_us) for tag_id, time_us in seen.rows}
+    missing = [row for row in journal if row not in arrived]
+    told = sum(gap.samples for gap in seen.gaps)
+    spans = [(gap.from_us, gap.to_us) for gap in seen.gaps]
+    silent = [row for row in missing if not any(start <= row[1] <= end for start, end in spans)]
+    calm = [latency for arrived_us, latency in seen.live if arrived_us < away_us]
+    replay = [latency for arrived_us, latency in seen.live if back_us <= arrived_us <= over_us]
+    rate = _rate(seen.backlog)
+    doubled = sum(count > 1 for count in seen.rows.values())
+    lost = len(silent) + abs(len(missing) - told)
+    return {
+        "produced": len(journal),
+        "lost": lost,
+        "doubled": doubled,
+        "told": told,
+        "gap_events": len(seen.gaps),
+        "duplicate_frames": seen.duplicates,
+        "wrong_frames": seen.wrong,
+        "dropped_by_the_gateway": sum(lane["dropped_samples"] for lane in status["lanes"]),
+        "backlog_samples": sum(samples for _, samples in seen.backlog),
+        "replay_samples_per_s": rate,
+        "live_p99_calm_s": _p99(calm),
+        "live_p99_replay_s": _p99(replay),
+        "drain_s": (over_us - back_us) / 1e6,
+        "passed": lost == 0 and doubled == 0 and seen.wrong == 0 and (told > 0) == trial.beyond,
+    }
+
+
+def _rate(backlog: list[tuple[int, int]]) -> float | None:
+    """Samples a second between the first and the last frame of the backlog."""
+    if len(backlog) < 2 or backlog[-1][0] == backlog[0][0]:
+        return None
+    return sum(samples for _, samples in backlog) / ((backlog[-1][0] - backlog[0][0]) / 1e6)
+
+
+def _p99(latencies: list[float]) -> float | None:
+    return float(np.percentile(latencies, 99)) if latencies else None
+
+
+def _tag(number: int) -> TagDefinition:
+    name = f"t{number}"
+    return TagDefinition(
+        tag_id=number + 1, device_id=1, registry_version=1, path=f"acme/{_SITE}/a/l/c/d/{name}", name=name, site=_SITE,
+        device_class="drill", tag_class="fast", description="", data_type=DataType.DOUBLE, unit="1", eu_low=None,
+        eu_high=None, limit_low=None, limit_high=None, max_rate=None, stuck_after_s=None, period_ms=100, deadband=0.0,
+        windows_s=(1, 60), detector="default", historise=Historise.ALL, gateway_id=_GATEWAY, lane=0,
+        address=f"mqtt:drill/{number}#$.v;time_us=$.t", writable=False, retired=False,
+    )  # fmt: skip
