@@ -67,6 +67,8 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("machines", Command("What the simulated machines do: counts, states, servers", "simulator.__main__", ("status",))),
     )),
     "An installation": dict((
+        ("policy", Command("Try the policies of a gateway: `policy test FILE`", "edge.policy_command")),
+        ("gateway", Command("Check a gateway's configuration, show what gateways do, reload them", "edge.command")),
         ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
         ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),
     )),

@@ -58,6 +58,9 @@ class Machines(Protocol):
     def clock_status(self) -> ClockStatus:
         """Whether the clock is disciplined."""
 
+    def refusal(self, request: CommandRequest, writes: Sequence[Write]) -> str:
+        """Why a command must not be carried out now; empty when no local policy objects."""
+
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Write to one device and read back."""
 
@@ -184,6 +187,9 @@ class Commands:
         writes = policy.plan(request, self._machines.tags_of(request.device_id))
         if isinstance(writes, policy.Refusal):
             await self._end(entry, CommandState.REJECTED, writes.reason)
+            return
+        if refusal := self._machines.refusal(request, writes):
+            await self._end(entry, CommandState.REJECTED, refusal)
             return
         if not await self._in_thread(lambda: self._journal.intend(request.command_id)):
             return  # cancelled in between, and said so

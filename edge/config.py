@@ -62,6 +62,8 @@ class GatewayConfig:
     state_dir: Path
     kafka: KafkaSettings
     connections: tuple[Connection, ...] = ()
+    policies: Path | None = None
+    """Policies file (`edge.policy_file`); no interlocks and no rules without one."""
     admin: AdminSettings = field(default_factory=AdminSettings)
     framing: FramingSettings = field(default_factory=FramingSettings)
     buffer: BufferSettings = field(default_factory=BufferSettings)

@@ -25,6 +25,11 @@ class Changes:
     removed: tuple[str, ...]
     changed: tuple[str, ...]
 
+    def __str__(self) -> str:
+        """For people."""
+        parts = (("added", self.added), ("removed", self.removed), ("changed", self.changed))
+        return "; ".join(f"{what} {', '.join(names)}" for what, names in parts if names) or "no connection changed"
+
 
 class Connections:
     """Supervised connections by name. `settled` waits until all that was handed over is appended."""

@@ -12,16 +12,16 @@ import asyncio
 import logging
 import time
 from collections.abc import Coroutine, Sequence
-from functools import partial
-from http import HTTPStatus
+from pathlib import Path
 from typing import Any
 
 from base import endpoint
-from base.endpoint import Answer
+from base.errors import ConfigError, MillraceError, cause_of
 from base.ids import Clock, now_us
 from connectors.catalogue import Connection
 from connectors.protocol import Context
-from connectors.readings import Connector, Sink, Write, WriteResult
+from connectors.readings import Connector, Notice, Sink, Write, WriteResult
+from edge import reload, systemd
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
@@ -29,14 +29,17 @@ from edge.commands import Commands
 from edge.config import GatewayConfig
 from edge.connections import Connections
 from edge.events import Events
-from edge.metrics import GatewayCollector, GatewayNumbers
+from edge.local_policies import LocalPolicies
 from edge.normalise import TagTable
+from edge.pages import Pages
 from edge.pipeline import Pipeline, Thinning
 from edge.registry_cache import RegistryCache, RegistryView
+from edge.reload import Reloads
 from edge.supervised import ConnectionSpec
 from edge.uplink import Uplink
+from schemas.commands import CommandRequest
 from schemas.definitions import TagDefinition
-from schemas.events import DeviceEvent, EventKind
+from schemas.events import EventKind
 from schemas.frame import ClockStatus
 
 log = logging.getLogger(__name__)
@@ -48,10 +51,11 @@ _CLOCK_S = 10.0
 class Gateway:
     """All parts of one gateway process, from start to stop; make it in a running event loop. Implements `commands.Machines`."""
 
-    def __init__(self, config: GatewayConfig, *, clock: Clock = now_us) -> None:
-        """Open buffer and journal; raises BufferFailedError, sqlite3.Error."""
-        self._config, self._clock = config, clock
-        self._started_us = clock()
+    def __init__(self, config: GatewayConfig, *, source: Path | None = None, clock: Clock = now_us) -> None:
+        """Open buffer and journal; raises BufferFailedError, ConfigError, sqlite3.Error. `source` is the file that `reload` reads."""
+        self._config, self._source, self._clock = config, source, clock
+        self._reloads, self._reloading = Reloads(), asyncio.Lock()
+        policies = LocalPolicies.read(config.policies)
         config.state_dir.mkdir(parents=True, exist_ok=True)
         events = Events(config.gateway_id, clock)
         self._uplink = Uplink(
@@ -82,18 +86,39 @@ class Gateway:
             settings=config.commands,
             clock=clock,
         )
+        self._policies = LocalPolicies(
+            gateway_id=config.gateway_id,
+            site=config.site,
+            clock=clock,
+            notice=self._pipeline.notice,
+            submit=lambda request: self._commands.receive([request], []),
+        )
+        self._policies.use(policies)
+        self._pipeline.on_samples = self._policies.on_samples
         self._feed = CommandFeed(config.kafka, site=config.site, commands=self._commands)
         self._registry = RegistryCache(
             config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
         )
         self._admin: endpoint.Endpoint | None = None
+        self._pages = Pages(
+            config=config,
+            clock=clock,
+            pipeline=self._pipeline,
+            uplink=self._uplink,
+            connections=self._connections,
+            commands=self._commands,
+            feed=self._feed,
+            registry=self._registry,
+            reloads=self._reloads,
+            policies=self._policies,
+        )
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then stop in order; raises what made a part fail."""
         self._registry.load()
         self._check_clock()
         await self._commands.start()
-        self._admin = self._serve_admin()
+        self._admin = self._pages.serve()
         log.info("gateway started", extra={"gateway_id": self._config.gateway_id, "admin_port": self.admin_port})
         await self._connections.apply(self._specs(self._config))
         self._check_served()
@@ -105,6 +130,9 @@ class Gateway:
             self._task(self._report(), "health"),
         ]
         pipeline = self._task(self._pipeline.run(self._uplink), "pipeline")
+        if period_s := systemd.watchdog_s():
+            others.append(self._task(systemd.feed(lambda: self._pipeline.turns, period_s), "watchdog"))
+        systemd.notify(systemd.READY, f"STATUS=gateway {self._config.gateway_id} of site {self._config.site}")
         stopping = self._task(stop.wait(), "stop")
         parts = [connections, *feed, *others, pipeline]
         done: set[asyncio.Task[Any]] = set()
@@ -113,6 +141,7 @@ class Gateway:
             for task in done - {stopping}:
                 log.critical("a part of the gateway failed", extra={"part": task.get_name()}, exc_info=task.exception())
         finally:
+            systemd.notify(systemd.STOPPING)
             await _cancel([stopping, *feed])
             await self._commands.stop()
             await _cancel([connections])
@@ -123,6 +152,41 @@ class Gateway:
             await self._finish(buffer_works=pipeline not in done)
         for task in done - {stopping}:
             task.result()
+
+    async def reload(self) -> None:
+        """Go over to what the configuration file says now; a file that is wrong is refused whole, and the old one stays in force."""
+        async with self._reloading:
+            systemd.reloading()
+            try:
+                await self._reload()
+            except (MillraceError, OSError) as error:
+                self._reloads.refused += 1
+                self._reloads.error = cause_of(error)
+                log.error("the configuration is refused, the old one stays", extra={"cause": self._reloads.error})
+                self._say(f"configuration refused: {self._reloads.error}", {"error": self._reloads.error})
+            finally:
+                systemd.notify(systemd.READY)
+
+    async def _reload(self) -> None:
+        if self._source is None:
+            msg = "the gateway was started without a configuration file"
+            raise ConfigError(msg)
+        config = reload.read(self._source, self._config)
+        policies = LocalPolicies.read(config.policies)
+        self._policies.use(policies)
+        changes = await self._connections.apply(self._specs(config))
+        self._config = config
+        self._reloads.applied += 1
+        self._reloads.error, self._reloads.last = "", str(changes)
+        log.info("configuration reloaded", extra={"changes": str(changes)})
+        self._say(f"configuration reloaded: {changes}", {})
+        self._check_served()
+
+    def _say(self, text: str, attributes: dict[str, str]) -> None:
+        """An event of the gateway itself."""
+        self._pipeline.notice(
+            Notice(kind=EventKind.STATE, device_id=0, time_us=self._clock(), text=text, attributes=attributes)
+        )
 
     @property
     def admin_port(self) -> int:
@@ -135,6 +199,10 @@ class Gateway:
     def tags_of(self, device_id: int) -> Sequence[TagDefinition]:
         """The gateway's tags of a device."""
         return self._registry.view.device(device_id)
+
+    def refusal(self, request: CommandRequest, writes: Sequence[Write]) -> str:
+        """Why local policies do not let a command be carried out now."""
+        return self._policies.refusal(request, writes)
 
     def clock_status(self) -> ClockStatus:
         """Whether the clock is disciplined."""
@@ -162,6 +230,7 @@ class Gateway:
     def _use(self, view: RegistryView) -> None:
         """A new version of the registry."""
         self._pipeline.use(TagTable(view.version, view.tags.values()))
+        self._policies.update(list(view.tags.values()))
         self._connections.update({tag.address: tag for tag in view.tags.values()}, view.foreign)
         if self._admin is not None:
             self._check_served()
@@ -183,8 +252,9 @@ class Gateway:
         """A health event a second."""
         clock_checked_s = time.monotonic()
         while True:
-            self._uplink.send_health(await self._health())
+            self._uplink.send_health(await self._pages.health_event())
             await asyncio.sleep(_HEALTH_S)
+            self._policies.tick()
             if time.monotonic() - clock_checked_s > _CLOCK_S:
                 clock_checked_s = time.monotonic()
                 self._check_clock()
@@ -194,7 +264,7 @@ class Gateway:
             await self._pipeline.finish(self._uplink)
             left = await self._uplink.flush(self._config.shutdown_s)
             await self._pipeline.confirm_sent(self._uplink)
-            self._uplink.send_health(await self._health())
+            self._uplink.send_health(await self._pages.health_event())
             left = await self._uplink.flush(1.0)
             log.info("gateway stopped", extra={"unconfirmed": left, **await self._pipeline.status()})
             await self._pipeline.close()
@@ -203,123 +273,6 @@ class Gateway:
         await self._uplink.close()
         if self._admin is not None:
             await asyncio.to_thread(self._admin.close)
-
-    # --- health ----------------------------------------------------------------------------------------------------------
-
-    async def _health(self) -> bytes:
-        status = await self._pipeline.status()
-        now = self._clock()
-        attributes = {
-            "epoch": status["epoch"],
-            "registry_version": str(self._registry.view.version),
-            "deadbanded": str(status["deadbanded"]),
-            "buffer_bytes": str(status["buffer_bytes"]),
-            "disk_full": str(status["disk_full"]).lower(),
-            "oldest_age_ms": str((now - status["oldest_us"]) // 1000 if status["oldest_us"] else 0),
-            "live": str(self._uplink.is_live()).lower(),
-            "clock": self._pipeline.clock_status.value,
-            "started_us": str(self._started_us),
-        }
-        for connection in self._connections.status():
-            attributes[f"connected.{connection['name']}"] = str(connection["connected"]).lower()
-        event = DeviceEvent(
-            kind=EventKind.GATEWAY_HEALTH,
-            gateway_id=self._config.gateway_id,
-            device_id=0,
-            time_us=now,
-            attributes=attributes,
-            lanes=await self._pipeline.health(),
-        )
-        return event.encode()
-
-    def _serve_admin(self) -> endpoint.Endpoint:
-        """Health, status and metrics; asked in threads of the endpoint, answered in the event loop."""
-        loop, registry = asyncio.get_running_loop(), endpoint.new_registry()
-        registry.register(GatewayCollector(partial(endpoint.from_loop, loop, self._numbers)))
-        pages = {
-            "/health": partial(endpoint.from_loop, loop, self._health_page),
-            "/status": partial(endpoint.from_loop, loop, self._status_page),
-        }
-        return endpoint.serve(self._config.admin.host, self._config.admin.port, registry, pages)
-
-    async def _problems(self) -> list[str]:
-        status = await self._pipeline.status()
-        problems = [f"{one['name']}: {one['problem']}" for one in self._connections.status() if one["problem"]]
-        if not self._uplink.is_live():
-            problems.append("kafka does not take frames")
-        if status["disk_full"]:
-            problems.append("the disk is full")
-        if not self._registry.view.version:
-            problems.append("no registry yet")
-        return problems
-
-    def _warnings(self) -> list[str]:
-        """What is not as it should be, while everything else works."""
-        found = []
-        for one in self._connections.status():
-            if refused := one.get("refused"):
-                count = one.get("refused_count", len(refused))
-                found.append(f"{one['name']}: {count} addresses are refused, the first: {next(iter(refused))}")
-            if one["last_error"] and not one["problem"]:
-                found.append(f"{one['name']}: {one['restarts']} restarts; last error: {one['last_error']}")
-        if unserved := self._connections.unserved():
-            found.append(f"{len(unserved)} addresses that no connection serves, the first: {unserved[0]}")
-        return found
-
-    async def _health_page(self) -> Answer:
-        problems = await self._problems()
-        code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        return Answer({"healthy": not problems, "problems": problems, "warnings": self._warnings()}, code)
-
-    async def _numbers(self) -> GatewayNumbers:
-        buffer, uplink, commands = await self._pipeline.status(), self._uplink.status(), self._commands.status()
-        oldest_us = buffer["oldest_us"]
-        return GatewayNumbers(
-            gateway_id=self._config.gateway_id,
-            healthy=not await self._problems(),
-            lanes=await self._pipeline.health(),
-            suppressed=buffer["deadbanded"],
-            buffer_bytes=buffer["buffer_bytes"],
-            oldest_age_s=max(0, self._clock() - oldest_us) / 1e6 if oldest_us else 0.0,
-            disk_full=buffer["disk_full"],
-            live=self._uplink.is_live(),
-            outstanding_bytes=uplink["outstanding_bytes"],
-            registry_version=self._registry.view.version,
-            tags=len(self._registry.view.tags),
-            connections=self._connections.status(),
-            commands_waiting=commands["waiting"],
-            outcomes=commands["outcomes"],
-        )
-
-    async def _status_page(self) -> Answer:
-        lanes = [
-            {
-                "lane": one.lane,
-                "epoch": str(one.epoch),
-                "stream": one.stream.name,
-                "next_sequence": one.next_sequence,
-                "produced_samples": one.produced_samples,
-                "produced_checksum": one.produced_checksum,
-                "delivered_sequence": one.delivered_sequence,
-                "buffered_samples": one.buffered_samples,
-                "dropped_samples": one.dropped_samples,
-            }
-            for one in await self._pipeline.health()
-        ]
-        return Answer(
-            {
-                "gateway_id": self._config.gateway_id,
-                "site": self._config.site,
-                "started_us": self._started_us,
-                "clock": self._pipeline.clock_status.value,
-                "registry": {"version": self._registry.view.version, "tags": len(self._registry.view.tags)},
-                "buffer": await self._pipeline.status(),
-                "lanes": lanes,
-                "uplink": self._uplink.status(),
-                "connectors": self._connections.status(),
-                "commands": {"problem": self._feed.problem, **self._commands.status()},
-            }
-        )
 
 
 async def _cancel(tasks: Sequence[asyncio.Task[Any]]) -> None:

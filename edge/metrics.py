@@ -47,6 +47,9 @@ class GatewayNumbers:
     registry_version: int
     tags: int
     connections: Sequence[Mapping[str, Any]]
+    reloads: Mapping[str, int]
+    refusals: int
+    rules_fired: int
     commands_waiting: int
     outcomes: Mapping[str, int]
 
@@ -78,6 +81,10 @@ class GatewayCollector(Collector):
         ):
             yield _gauge(now, name, text, {(): float(value)})
         yield from _connections(now)
+        reloads: dict[Labels, int] = {(name,): count for name, count in now.reloads.items()}
+        yield _counter(now, "reloads", "Reloads of the configuration since the start", reloads, "outcome")
+        yield _counter(now, "policy_refusals", "Commands that interlocks refused since the start", {(): now.refusals})
+        yield _counter(now, "policy_rules_fired", "Rules that fired since the start", {(): now.rules_fired})
         outcomes: dict[Labels, int] = {(name,): count for name, count in now.outcomes.items()}
         yield _counter(now, "commands", "Commands by outcome since the start", outcomes, "outcome")
         text = "Samples that deadbands held back since the start"

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from base.ids import Clock
 from connectors.readings import Notice, Readings
@@ -106,6 +107,10 @@ class Pipeline:
         self.seen = LastSeen()
         self.clock_status = ClockStatus.UNKNOWN
         self.deadbanded = 0
+        self.on_samples: Callable[[NDArray[np.int32], Batch], None] = lambda _tag_id, _batch: None
+        """Called with what machines said, before it is thinned: tag ids and columns of the same length."""
+        self.turns = 0
+        """How often `run` went round: at least twice a second while all is well."""
         self._gateway_id, self._clock, self._settings, self._thinning = gateway_id, clock, framing_settings, thinning
         self._events = events
         self._table = TagTable(0, ())
@@ -167,6 +172,7 @@ class Pipeline:
             await self._wait()
             self._wake.clear()
             await self._turn(uplink, final=False)
+            self.turns += 1
 
     def stop(self) -> None:
         """Let `run` end after its current turn."""
@@ -267,6 +273,7 @@ class Pipeline:
             work.events += [self._events.of_text(text, self._table.by_id[text.tag_id]) for text in result.texts]
             batch = result.batch
             if not readings.historical:
+                self.on_samples(self._table.tag_id[batch.slot], batch)
                 batch = self._thin.apply(batch)
                 self.deadbanded += len(result.batch.slot) - len(batch.slot)
             self._draft(work, batch, historical=readings.historical)

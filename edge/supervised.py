@@ -113,6 +113,7 @@ class Supervised:
         self._retry = asyncio.Event()
         self._problem = "starting"
         self._said: dict[str, float] = {}
+        self._stale_at = 0
 
     # --- life ------------------------------------------------------------------------------------------------------------
 
@@ -234,6 +235,7 @@ class Supervised:
 
     def devices_are_stale(self, why: str) -> None:
         """Tell of every device of this connection that it cannot be reached."""
+        self._stale_at = self.counts["samples"]
         devices = {tag.device_id: tag for address, tag in (self._tags or {}).items() if self.serves(address)}
         for device_id, tag in devices.items():
             attributes = {"connector": self.name, "quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
@@ -244,7 +246,6 @@ class Supervised:
     def _failed(self, error: BaseException, wait_s: float) -> None:
         cause = cause_of(error)
         kind = "configuration" if isinstance(error, CONFIGURATION) else "failure"
-        new = not self._problem  # it ran
         self._problem = self.last_error = cause
         self.counts["errors"] += 1
         log.error(
@@ -252,7 +253,8 @@ class Supervised:
             extra={"connection": self.name, "kind": kind, "wait_s": wait_s},
         )  # fmt: skip
         self._say(f"{kind}: {cause}", f"connection {self.name} failed: {cause}", {"wait_s": f"{wait_s:g}"})
-        if new:
+        if self.counts["samples"] > self._stale_at:
+            # Something was heard since the devices were last said to be stale.
             self.devices_are_stale(cause)
 
     def _note(self, what: str, error: BaseException) -> None:

@@ -111,7 +111,9 @@ async def machine() -> AsyncIterator[Machine]:
 def opcua(machine: Machine) -> ConnectionSpec:
     settings = OpcUaSettings(endpoint=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
     return ConnectionSpec(
-        name="opcua", settings=settings, make=lambda sink: OpcUaConnector(settings, name="opcua", sink=sink, clock=now_us)
+        name="opcua",
+        settings=settings,
+        make=lambda sink: OpcUaConnector(settings, name="opcua", sink=sink, clock=now_us),
     )
 
 

@@ -1,0 +1,170 @@
+"""`gateway check CONFIG`: whether a gateway could do its work with a configuration, without starting it.
+
+Enters: the file. Leaves: rows of what was looked at, how it is, and why. Every question to something outside is bounded in time; nothing is
+written but one empty file that is deleted again. Connections are asked at once, so many of them take no longer than one.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from base import secrets, settings
+from base.errors import ConfigError, cause_of
+from connectors.catalogue import Connection
+from edge import policy_file
+from edge.config import GatewayConfig
+from edge.policy_file import PolicyFile
+
+_ANSWER_S = 5.0
+_PORTS = {"opc.tcp": 4840, "mqtt": 1883, "mqtts": 8883, "tcp": 502, "modbus": 502}
+
+
+class Grade(StrEnum):
+    """How a thing is."""
+
+    OK = "ok"
+    WARNING = "warning"
+    FAILED = "FAILED"
+
+
+@dataclass(frozen=True, slots=True)
+class Row:
+    """One thing that was looked at."""
+
+    what: str
+    grade: Grade
+    detail: str = ""
+
+
+def check(path: Path) -> list[Row]:
+    """Everything; one row alone when the file is wrong."""
+    try:
+        config = settings.load(GatewayConfig, path, service="gateway")
+        policies = PolicyFile() if config.policies is None else policy_file.load(config.policies)
+    except (ConfigError, OSError) as error:
+        return [Row("configuration", Grade.FAILED, cause_of(error))]
+    first = Row("configuration", Grade.OK, f"gateway {config.gateway_id} of site {config.site}")
+    rows = [first, *_secrets(config), _state(config.state_dir), _room(config), *_outside(config)]
+    if config.policies is not None:
+        counts = f"{len(policies.interlocks)} interlocks, {len(policies.rules)} rules"
+        rows.insert(1, Row("policies", Grade.OK, counts))
+    return rows
+
+
+def failed(rows: list[Row]) -> bool:
+    """Whether the gateway could not do its work."""
+    return any(row.grade is Grade.FAILED for row in rows)
+
+
+# --- this machine ------------------------------------------------------------------------------------------------------------
+
+
+def _secrets(config: GatewayConfig) -> Iterator[Row]:
+    """References that can be resolved, and files that can be read, of each connection."""
+    for connection in config.connections:
+        for field in dataclasses.fields(connection.settings):
+            value = getattr(connection.settings, field.name)
+            what = f"{connection.name}: {field.name}"
+            if isinstance(value, str) and value.startswith(("file:", "env:")):
+                try:
+                    secrets.resolve(value)
+                except ConfigError as error:
+                    yield Row(what, Grade.FAILED, str(error))
+                else:
+                    yield Row(what, Grade.OK, "can be read")
+            elif value and (isinstance(value, Path) or field.name.endswith("_file")):
+                readable = Path(value).is_file() and os.access(value, os.R_OK)
+                yield Row(
+                    what, Grade.OK if readable else Grade.FAILED, f"{value} {'can' if readable else 'cannot'} be read"
+                )
+
+
+def _state(folder: Path) -> Row:
+    there = _nearest(folder)
+    try:
+        with tempfile.NamedTemporaryFile(dir=there, prefix=".check-"):
+            pass
+    except OSError as error:
+        return Row("state_dir", Grade.FAILED, f"{there} cannot be written: {error.strerror}")
+    return Row("state_dir", Grade.OK, f"{folder} can be written" if there == folder else f"{folder} will be made")
+
+
+def _room(config: GatewayConfig) -> Row:
+    buffer = config.state_dir / "buffer"
+    taken = sum(path.stat().st_blocks * 512 for path in buffer.glob("*.log")) if buffer.is_dir() else 0
+    free = shutil.disk_usage(_nearest(config.state_dir)).free
+    bound = config.buffer.max_bytes
+    detail = f"the buffer's bound is {_gib(bound)}, it takes {_gib(taken)}, {_gib(free)} are free"
+    if taken + free >= bound:
+        return Row("disk", Grade.OK, detail)
+    return Row("disk", Grade.FAILED, f"{detail}: lower buffer.max_bytes or give it a bigger disk")
+
+
+def _nearest(folder: Path) -> Path:
+    return next(one for one in (folder, *folder.absolute().parents) if one.is_dir())
+
+
+def _gib(size: int) -> str:
+    return f"{size / (1 << 30):.1f} GiB"
+
+
+# --- outside -----------------------------------------------------------------------------------------------------------------
+
+
+def _outside(config: GatewayConfig) -> list[Row]:
+    def kafka() -> Row:
+        client = AdminClient(
+            {**config.kafka.client_config(), "log_level": 0, "socket.timeout.ms": int(_ANSWER_S * 1000)}
+        )
+        try:
+            brokers = len(client.list_topics(timeout=_ANSWER_S).brokers)
+        except KafkaException as error:
+            return Row("kafka", Grade.FAILED, f"{config.kafka.bootstrap_servers[:200]}: {error.args[0].str()}")
+        return Row("kafka", Grade.OK, f"{brokers} brokers at {config.kafka.bootstrap_servers[:200]}")
+
+    def connection(one: Connection) -> Callable[[], Row]:
+        return lambda: _reachable(one)
+
+    asked = [kafka, *map(connection, config.connections)]
+    if not config.connections:
+        return [kafka(), Row("connections", Grade.WARNING, "none: the gateway would read nothing")]
+    with ThreadPoolExecutor(max_workers=min(32, len(asked))) as threads:
+        return list(threads.map(lambda ask: ask(), asked))
+
+
+def _reachable(connection: Connection) -> Row:
+    what, endpoint = f"{connection.name} ({connection.protocol.name})", str(connection.settings.endpoint)
+    try:
+        host, port = _address(endpoint)
+        with socket.create_connection((host, port), timeout=_ANSWER_S):
+            return Row(what, Grade.OK, f"{endpoint[:200]} answers")
+    except (OSError, ValueError) as error:
+        return Row(what, Grade.FAILED, f"{endpoint[:200]}: {cause_of(error)}")
+
+
+def _address(endpoint: str) -> tuple[str, int]:
+    parts = urlsplit(endpoint)
+    port = parts.port or _PORTS.get(parts.scheme)
+    if not parts.hostname or port is None:
+        msg = "no host and port in it"
+        raise ValueError(msg)
+    return parts.hostname, port
+
+
+def as_json(rows: list[Row]) -> dict[str, Any]:
+    """For programs."""
+    return {"ok": not failed(rows), "rows": [dataclasses.asdict(row) for row in rows]}

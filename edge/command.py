@@ -1,0 +1,112 @@
+"""The gateway's tools: `./millrace gateway check|status|reload`, and `python -m edge …` where a gateway is installed alone.
+
+Exit statuses are those of docs/command-line.md: 0, 1 failed, 2 wrong arguments, 3 nobody answers, 4 the gateway is not well.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+from base.errors import ConfigError, MillraceError, UnavailableError
+from edge import check, remote
+from edge.status_view import render
+from edge.table import render as table
+
+TOOLS = ("check", "status", "reload")
+_UNANSWERED, _UNWELL = 3, 4
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run one tool."""
+    options = parser().parse_args(arguments)
+    try:
+        status: int = options.run(options)
+    except UnavailableError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return _UNANSWERED
+    except ConfigError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 2
+    except MillraceError as error:
+        print(f"gateway: {error}", file=sys.stderr)
+        return 1
+    return status
+
+
+def parser() -> argparse.ArgumentParser:
+    """Arguments of the program."""
+    made = argparse.ArgumentParser(prog="millrace gateway", description="Check, watch and reload gateways.")
+    tools = made.add_subparsers(required=True, metavar="TOOL")
+    checking = tools.add_parser(
+        "check", help="whether a gateway could work with a configuration: file, secrets, disk, Kafka, endpoints"
+    )
+    checking.add_argument("file", nargs="?", type=Path, metavar="CONFIG", help="TOML file of a gateway")
+    checking.add_argument("--config", type=Path, metavar="CONFIG", help="the same, as `python -m edge` has it")
+    checking.add_argument("--json", action="store_true", help="one JSON object")
+    checking.set_defaults(run=_check)
+    status = tools.add_parser("status", help="connections, tags, rates, problems, buffer, gaps")
+    _gateway(status)
+    status.add_argument("--seconds", type=float, default=1.0, help="over which rates are taken")
+    status.add_argument("--json", action="store_true", help="the status page itself")
+    status.set_defaults(run=_status)
+    reload = tools.add_parser("reload", help="make a gateway of this machine read its configuration again")
+    _gateway(reload)
+    reload.set_defaults(run=_reload)
+    return made
+
+
+def _gateway(tool: argparse.ArgumentParser) -> None:
+    tool.add_argument(
+        "gateway",
+        nargs="?",
+        default="",
+        metavar="URL|ID",
+        help="admin endpoint, or id in the local stack; default: all of the local stack",
+    )
+
+
+def _check(options: argparse.Namespace) -> int:
+    path = options.file or options.config
+    if path is None:
+        msg = "check: name the configuration file of a gateway"
+        raise ConfigError(msg)
+    rows = check.check(path)
+    if options.json:
+        print(json.dumps(check.as_json(rows)))
+    else:
+        print(table(("what", "how", "detail"), [(row.what, row.grade, row.detail) for row in rows]))
+    return 1 if check.failed(rows) else 0
+
+
+def _status(options: argparse.Namespace) -> int:
+    gateways = remote.find(options.gateway)
+    before = [(time.monotonic(), one.page("/status")) for one in gateways]
+    time.sleep(max(0.0, options.seconds))
+    well = True
+    for one, (then_s, earlier) in zip(gateways, before, strict=True):
+        status: dict[str, Any] = one.page("/status")
+        health = one.page("/health")
+        well &= bool(health["healthy"])
+        if options.json:
+            print(json.dumps({**status, "health": health}))
+        else:
+            print(render(status, earlier, time.monotonic() - then_s, health))
+    return 0 if well else _UNWELL
+
+
+def _reload(options: argparse.Namespace) -> int:
+    refused = False
+    for one in remote.find(options.gateway):
+        found = one.reload()
+        refused |= bool(found["error"])
+        print(f"{one.url}: " + (f"refused: {found['error']}" if found["error"] else found["last"]))
+    return 1 if refused else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
