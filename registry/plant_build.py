@@ -6,7 +6,7 @@ and what is allowed and unwise. A device with a problem is left out of the plant
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from pydantic import ValidationError
@@ -284,10 +284,10 @@ class _Build:
             if ("connections", gateway, name) not in self._used:
                 self._problems.warn(connection.where, "name", f"no device is on connection {name}")
 
-    def _known(self, where: str, key: str, value: str, known: Iterable[str]) -> bool:
-        names = list(known)
-        if value not in names:
+    def _known(self, where: str, key: str, value: str, known: Collection[str]) -> bool:
+        if value not in known:
             if value not in self._problems.broken:
+                names = list(known)
                 shown = ", ".join(names[:30]) + (", ..." if len(names) > 30 else "")
                 self._problems.refuse(where, key, f"{key} is {value!r}; known: {shown or 'none'}")
             return False
