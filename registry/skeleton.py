@@ -145,7 +145,7 @@ def _candidate(node: Found, name: str) -> Candidate:
     if not node.readable:
         refused = "it cannot be read by this user"
     elif node.array:
-        refused = f"it is an array of {node.data_type or 'an unknown type'}: name its elements"
+        refused = f"it is an array of {node.data_type or 'an unknown type'}: name its elements, as in #[0]"
     elif not data_type:
         refused = f"its type is {node.data_type_name or node.data_type or 'unknown'}, which is no number"
     elif node.id.startswith("ns="):

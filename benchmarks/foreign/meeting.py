@@ -216,7 +216,7 @@ def _tag(item: Item, period_ms: int) -> TagDefinition:
         name=item.name, site="foreign", device_class="machine", tag_class="process", description=item.description,
         data_type=_DATA_TYPES.get(item.type, DataType.INTEGER), unit="1", eu_low=None, eu_high=None, limit_low=None,
         limit_high=None, max_rate=None, stuck_after_s=None, period_ms=period_ms, deadband=0.0, windows_s=(10, 60),
-        detector="", historise=Historise.ALL, gateway_id="gw1", lane=0, address=f"{CONNECTION}:{item.address}",
+        detector="", historise=Historise.ALL, gateway_id="gw1", lane=0, address=f"{CONNECTION}:{item.tag_address}",
         writable=item.writable, retired=False,
     )  # fmt: skip
 

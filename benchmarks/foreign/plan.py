@@ -33,6 +33,8 @@ KINDS = (
     "Double", "Int32", "Boolean", "Float", "SByte", "Byte", "Int16", "UInt16", "UInt32", "Int64", "UInt64",
     "String", "DateTime", "Enumeration", "Structure",
 )  # fmt: skip
+ELEMENT, FIELD = 1, "Weight"
+"""What is read of an array, and of a structure."""
 _ARRAYS = frozenset({"Double", "Int32"})
 _PER_MACHINE = 25
 _DEGREES = (4408652, "°C")
@@ -61,6 +63,12 @@ class Item:
     def address(self) -> str:
         """Node id with the namespace's URI."""
         return f"nsu={self.namespace};{self.id}"
+
+    @property
+    def tag_address(self) -> str:
+        """Address of the number or text that a tag has of it: of an array one element, of a structure one field."""
+        part = f"#[{ELEMENT}]" if self.array else f"#.{FIELD}" if self.type == "Structure" else ""
+        return self.address + part
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
