@@ -23,8 +23,6 @@ from tests.connectors.machine import NAMES, Machine, connected, connector_of, ru
 from tests.connectors.machines import MACHINES
 from tests.integration.gateway_support import MemorySink, until
 
-pytestmark = pytest.mark.timeout(90)
-
 
 @pytest.fixture(params=sorted(PROTOCOLS))
 async def stopped(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Machine]:
@@ -245,8 +243,10 @@ async def test_a_stopped_connector_leaves_no_task_behind(machine: Machine) -> No
     await until(lambda: not (asyncio.all_tasks() - before), what="no task is left")
 
 
-async def test_nothing_is_acknowledged_before_it_is_appended(machine: Machine) -> None:
+async def test_nothing_is_acknowledged_before_it_is_appended(stopped: Machine) -> None:
+    machine = stopped
     machine.needs("redelivery")
+    await machine.prepare()
     first = MemorySink(hold=True)
     async with connected(machine, first, "speed"):
         await machine.set("speed", 31.5)
