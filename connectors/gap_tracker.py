@@ -48,6 +48,8 @@ class GapTracker:
         A gap that is open keeps its beginning. A proven cause takes the place of one that is not.
         """
         gap = self._open.get(tag.tag_id)
+        if not from_us:
+            return
         if gap is None:
             self._open[tag.tag_id] = _Open(from_us, cause, proven)
         elif proven and not gap.proven:
@@ -69,7 +71,7 @@ class GapTracker:
         for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
             gap = self._open.pop(tag_id, None)
             tag = tags.get(tag_id)
-            if gap is None or tag is None or not gap.from_us:
+            if gap is None or tag is None:
                 continue
             if gap.proven or time_us - gap.from_us > _PERIODS_US * tag.period_ms:
                 closed[gap.cause].append((tag, gap.from_us, time_us))

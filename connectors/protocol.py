@@ -17,12 +17,16 @@ from connectors.readings import Connector, Sink
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Context:
-    """What a gateway gives each of its connections. `state_dir` is a folder of the connection's own, made by who needs it."""
+    """What a gateway gives each of its connections. `state_dir` is a folder of the connection's own, `shared_dir` one for all.
+
+    Both are made by who needs them.
+    """
 
     gateway_id: str
     sink: Sink
     clock: Clock
     state_dir: Path
+    shared_dir: Path
 
 
 def _no_warning(_address: str) -> str:

@@ -17,7 +17,16 @@ from typing import Any, NamedTuple, Protocol
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 
-Value = float | int | bool | str | bytes | None
+
+@dataclass(frozen=True, slots=True)
+class Unusable:
+    """A value that no tag can carry: why, and how it looked, shortly."""
+
+    reason: str
+    shown: str = ""
+
+
+Value = float | int | bool | str | bytes | Unusable | None
 
 
 @dataclass(slots=True)
@@ -82,11 +91,11 @@ class WriteStatus(Enum):
     DONE = "done"
     """The machine confirmed it, and the values read back are what was written."""
     REFUSED = "refused"
-    """The machine refused, or reports another value."""
+    """The machine refused: nothing was changed."""
     NOT_SENT = "not sent"
     """Nothing left the gateway."""
     UNKNOWN = "unknown"
-    """It was sent, and nobody can say whether it was carried out."""
+    """It was sent, and nobody can say whether it was carried out, or it was in part; `detail` has each tag's outcome."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,6 +1,6 @@
 """`python -m edge --config gateway.toml`: run one gateway until SIGTERM or SIGINT; SIGHUP reads the file again.
 
-`python -m edge check|status|reload …` are the tools beside it (`edge.command`).
+`python -m edge check|status|reload …` are the tools beside it (`edge.command`); `python -m edge certificate …` is about its certificates.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pathlib import Path
 
 from base import logs, settings
 from base.errors import MillraceError
-from edge import command
+from edge import certificate, command
 from edge.config import GatewayConfig
 from edge.gateway import Gateway
 
@@ -45,6 +45,8 @@ def main(arguments: list[str] | None = None) -> int:
     arguments = sys.argv[1:] if arguments is None else arguments
     if arguments[:1] and arguments[0] in command.TOOLS:
         return command.main(arguments)
+    if arguments[:1] == ["certificate"]:
+        return certificate.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of the gateway")
     options = parser.parse_args(arguments)

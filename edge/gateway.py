@@ -220,7 +220,13 @@ class Gateway:
         def spec(connection: Connection) -> ConnectionSpec:
             def make(sink: Sink) -> Connector:
                 state_dir = config.state_dir / "connections" / connection.name
-                context = Context(gateway_id=config.gateway_id, sink=sink, clock=self._clock, state_dir=state_dir)
+                context = Context(
+                    gateway_id=config.gateway_id,
+                    sink=sink,
+                    clock=self._clock,
+                    state_dir=state_dir,
+                    shared_dir=config.state_dir,
+                )
                 return connection.make(context)
 
             return ConnectionSpec(name=connection.name, settings=connection, make=make)

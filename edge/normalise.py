@@ -17,7 +17,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from connectors.readings import Readings, Value
+from connectors.readings import Readings, Unusable, Value
 from schemas.column import EXACT_INTEGERS
 from schemas.definitions import TagDefinition
 from schemas.quality import BAD, SEVERITY_MASK
@@ -113,6 +113,9 @@ def _explain(result: Normalised, readings: Readings, at: int, *, foreign: bool) 
         reason, time_us = f"a source time of {time_us} µs, outside 1970 to 9999", 0
     elif isinstance(raw, str):
         result.texts.append(TextValue(tag_id=tag_id, time_us=time_us, value=raw, quality=readings.quality[at]))
+        return
+    elif isinstance(raw, Unusable):
+        result.refusals.append(Refusal(tag_id=tag_id, time_us=time_us, reason=raw.reason, value=raw.shown[:200]))
         return
     elif isinstance(raw, int):
         reason = "an integer that float64 cannot hold exactly"

@@ -29,6 +29,7 @@ from registry.machines import companion_of, kind_of, machines
 UNREACHABLE = 3
 _PROGRESS_S = 1.0
 _SHOWN_VALUE = 40
+_SECURITY_KEYS = ("security_policy", "security_mode", "certificate", "private_key", "server_certificate")
 _LEVELS = ("enterprise", "site", "area", "line", "cell")
 
 
@@ -121,7 +122,9 @@ async def _opcua(options: argparse.Namespace) -> tuple[dict[str, Any], list[skel
     else:
         _say(space_lines(space))
     settings: dict[str, Any] = {"protocol": "opcua", "endpoint": options.url}
-    settings |= {key: value for key in ("username", "password", "security") if (value := getattr(options, key))}
+    settings |= {key: value for key in ("username", "password") if (value := getattr(options, key))}
+    # As the keys of a connection; the mode and the server's certificate are there when they were given.
+    settings |= {key: value for key, value in zip(_SECURITY_KEYS, options.security.split(","), strict=False) if value}
     return settings, skeleton.of_space(space)
 
 

@@ -171,7 +171,8 @@ class Meeting:
         }
         if self._security is not None:
             table |= secured(self._security, self._folder)
-        context = Context(gateway_id="gw1", sink=self.recorder, clock=now_us, state_dir=self._folder / "state")
+        state = self._folder / "state"
+        context = Context(gateway_id="gw1", sink=self.recorder, clock=now_us, state_dir=state, shared_dir=state)
         return Connection.from_table(table, where="connections").make(context)
 
     def _unheeded(self, _loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

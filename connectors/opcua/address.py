@@ -1,5 +1,8 @@
 """Addresses of OPC UA nodes as text: `nsu=<namespace URI>;<id>`, `ns=<index>;<id>`, or `<id>` alone for namespace 0.
 
+A tag that is a part of the node's value is named behind `#`: `#[3]` an element of an array (`#[1,2]` of a matrix), `#.speed` a field of a
+structure, `#.axes[2].speed` a part of a part.
+
 An id is `s=` (text), `i=` (number), `g=` (GUID) or `b=` (bytes in base64), as in OPC 10000-6, 5.3.1.10. The namespace URI is the identity;
 an index is a place in a list that a server may order anew at every start. Needs no OPC UA library.
 """
@@ -13,16 +16,23 @@ from typing import NamedTuple
 from uuid import UUID
 
 _LONGEST_ID = 4096
-_ADDRESS = re.compile(r"(?:nsu=(?P<uri>[^;]+);|ns=(?P<index>[0-9]+);)?(?P<kind>[sigb])=(?P<id>.*)", re.DOTALL)
+_ADDRESS = re.compile(
+    r"(?:nsu=(?P<uri>[^;]+);|ns=(?P<index>[0-9]+);)?(?P<kind>[sigb])=(?P<id>.*?)(?:#(?P<path>(?:\[[0-9]{1,9}(?:,[0-9]{1,9}){0,9}\]|\.[^.\[\]#]{1,200}){1,20}))?",
+    re.DOTALL,
+)
 
 
 class NodeAddress(NamedTuple):
-    """A parsed address; `namespace` is the index, and `uri` empty, when the namespace is not given by URI, `kind` is one of `sigb`."""
+    """A parsed address; `namespace` is the index, and `uri` empty, when the namespace is not given by URI, `kind` is one of `sigb`.
+
+    `path` leads from the node's value to the tag's: positions in arrays and names of fields.
+    """
 
     uri: str
     namespace: int
     kind: str
     identifier: str
+    path: tuple[int | str, ...] = ()
 
 
 def parse(text: str) -> NodeAddress:
@@ -44,7 +54,14 @@ def parse(text: str) -> NodeAddress:
     if index > 0xFFFF:
         msg = f"namespace index {index} is above 65535"
         raise ValueError(msg)
-    return NodeAddress(uri, index, kind, identifier)
+    return NodeAddress(uri, index, kind, identifier, _path(found["path"] or ""))
+
+
+def _path(text: str) -> tuple[int | str, ...]:
+    found: list[int | str] = []
+    for positions, name in re.findall(r"\[([0-9,]+)\]|\.([^.\[\]#]+)", text):
+        found += [name] if name else [int(one) for one in positions.split(",")]
+    return tuple(found)
 
 
 def check(text: str) -> None:

@@ -1,12 +1,12 @@
-"""OPC UA connector of the gateway: all of a gateway's tags at one server in one subscription, and writes with read-back.
+"""OPC UA connector of the gateway: a gateway's tags at one server, and writes with read-back.
 
-Enters: the registry's tags by address (`<connection>:<node id>`), notifications of the server, writes.
-Leaves, to a `Sink`: every sample with its source time and status; BIRTH when a device's tags are subscribed, DEATH when the
-connection is lost; GAP where samples are known to be missing: after a reconnect (from the last sample seen to the first new
-one, number unknown), at an overflow of the server's queue, when notifications were lost on the way.
+Enters: the registry's tags by address (`<connection>:<node id>`), notifications of the server, writes. Leaves, to a `Sink`:
+every sample with its source time and status; BIRTH when a device's tags are subscribed, DEATH when the connection is lost;
+GAP where samples are missing or may be, with the bounds of each item; STATE when the server grants less than the tags need.
 
 A notification is acknowledged after its samples are appended. A new subscription begins with the current value of every
-item: a (tag, source time) seen before is not a new sample.
+item: a (tag, source time) seen before is not a new sample. An item that the server does not have is asked for again, with
+growing pauses.
 """
 
 from __future__ import annotations
@@ -14,67 +14,69 @@ from __future__ import annotations
 import asyncio
 import logging
 import random
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncua import ua
 
 from base.errors import ConfigError
 from base.ids import Clock
+from connectors.device_notices import DeviceNotices
 from connectors.gap_tracker import GapTracker
-from connectors.opcua.session import Monitored, OpcUaSession, raise_if_cancelled
+from connectors.opcua import alarms, remarks
+from connectors.opcua.certificates import CertificateStore, describe
+from connectors.opcua.errors import explain
+from connectors.opcua.history import History
+from connectors.opcua.items import Item, Revised
+from connectors.opcua.limits import Limits
+from connectors.opcua.metadata import read_metadata
+from connectors.opcua.monitored import Monitored
+from connectors.opcua.security import Security
+from connectors.opcua.session import OpcUaSession, raise_if_cancelled
 from connectors.opcua.settings import OpcUaSettings
-from connectors.opcua.writes import VARIANTS, result_of, variant
-from connectors.readings import Notice, Readings, Sink, Write, WriteResult, WriteStatus
-from schemas import quality
+from connectors.opcua.silence import Silence
+from connectors.opcua.status import counts_of, of_items
+from connectors.opcua.subscriptions import Subscriptions
+from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE, ItemTable
+from connectors.opcua.values import take
+from connectors.opcua.watch import watch_server
+from connectors.opcua.writes import carry_out
+from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
 from schemas.definitions import TagDefinition
-from schemas.events import EventKind, Gap
+from schemas.events import Gap, GapItem
 
 log = logging.getLogger(__name__)
 
 ERRORS = (OSError, TimeoutError, ua.UaError, ConfigError)
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_US = timedelta(microseconds=1)
-# OPC 10000-4, 7.39.1: InfoType DataValue (bits 10-11 = 01) with the Overflow bit (7).
-_INFO_MASK, _OVERFLOW = 0x0C80, 0x0480
-_RETRY_REFUSED_S = 30.0
-
-
-@dataclass(slots=True)
-class _Item:
-    """A monitored tag. `fresh` until the first notification of the current subscription."""
-
-    tag: TagDefinition
-    handle: int
-    node_id: Any
-    last_us: int
-    fresh: bool = True
-    variant_type: Any = None
-    refused: str = ""
+_UNKNOWN = "BadNodeIdUnknown"
 
 
 class OpcUaConnector:
     """One server's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
-    def __init__(self, settings: OpcUaSettings, *, name: str, sink: Sink, clock: Clock) -> None:
+    def __init__(
+        self, settings: OpcUaSettings, *, name: str, sink: Sink, clock: Clock, certificates: CertificateStore
+    ) -> None:
         self.name = name
+        self._security = Security(settings, certificates)
         self._settings, self._sink, self._clock = settings, sink, clock
         self._prefix = f"{name}:"
         self._wanted: dict[str, TagDefinition] = {}
-        self._items: dict[str, _Item] = {}
-        self._by_handle: dict[int, _Item] = {}
-        self._next_handle = 1
-        self._session: OpcUaSession | None = None
-        self._changed = asyncio.Event()
-        self._last_us: dict[int, int] = {}
+        self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
         self._gaps = GapTracker(self._gap)
-        self._by_tag: dict[int, TagDefinition] = {}
+        self._alarms = alarms.Alarms(self._notices)
+        self._items = ItemTable(self._prefix, sink, self._gaps)
+        self._limits = Limits()
+        self._session: OpcUaSession | None = None
+        self._subscriptions: Subscriptions | None = None
+        self._history: History | None = None
+        self._closed: list[GapItem] = []
+        self._semantics: dict[int, Item] = {}
+        self._changed = asyncio.Event()
         self._gap_cause = "the gateway was not running"
-        self._alive: dict[int, bool] = {}
-        self._sequence = 0
-        self._notifications = self._repeats = self._connects = 0
+        self._namespaces_changed = self._watching = False
+        self._limitation = ""
+        self._notifications = self._repeats = self._connects = self._missed = 0
         self._problem = "not yet connected"
 
     def serves(self, address: str) -> bool:
@@ -87,24 +89,32 @@ class OpcUaConnector:
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
-        """Numbers and states for people."""
-        refused = {address: item.refused for address, item in self._items.items() if item.refused}
+        """Numbers and states for people. `limited` says what the server grants less than the tags need."""
+        subscriptions = self._subscriptions
         return {
             "kind": "opcua",
             "url": self._settings.endpoint,
             "connected": self._session is not None,
             "problem": self._problem,
+            "limited": self._limitation,
             "tags": len(self._wanted),
-            "refused": dict(sorted(refused.items())[:20]),
+            **of_items(self._items),
+            "open_gaps": len(self._gaps),
+            "limits": self._limits.status(),
+            "certificate": None if self._security.own is None else describe(self._security.own.certificate),
+            **({} if subscriptions is None else subscriptions.status()),
             "connects": self._connects,
             "notifications": self._notifications,
             "repeats": self._repeats,
+            "changes_not_told": self._missed,
+            "conditions": self._alarms.events,
+            "filled_from_history": 0 if self._history is None else self._history.filled,
         }
 
     # --- connection ----------------------------------------------------------------------------------------------------
 
     async def run(self) -> None:
-        """Keep a session until cancelled, with growing pauses between attempts."""
+        """Keep a session until cancelled, with growing pauses between attempts; raises what nobody foresaw."""
         pause_s = self._settings.reconnect_min_s
         while True:
             if not self._wanted:
@@ -112,14 +122,13 @@ class OpcUaConnector:
                 await self._changed.wait()
                 continue
             connects = self._connects
-            session = OpcUaSession(self._settings)
+            session = OpcUaSession(self._settings, self._limits, self._security)
             try:
                 await self._serve(session)
             except ERRORS as error:
                 self._down(error)
             finally:
-                self._session = None
-                self._last_us |= {item.tag.tag_id: item.last_us for item in self._items.values()}
+                self._session = self._subscriptions = self._history = None
                 await session.close()
             raise_if_cancelled()
             pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
@@ -128,194 +137,216 @@ class OpcUaConnector:
 
     async def _serve(self, session: OpcUaSession) -> None:
         await session.open()
-        self._items, self._by_handle, self._sequence = {}, {}, 0
+        self._items.begin(self._clock())
         self._session = session
+        self._subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
+        self._history = History(session, self._sink, self._notices) if self._settings.history else None
         self._connects += 1
         self._problem = ""
         log.info("connected", extra={"url": self._settings.endpoint})
-        publishing = asyncio.create_task(session.run(self._on_result))
-        following = asyncio.create_task(self._follow(session))
+        parts = [
+            asyncio.create_task(part)
+            for part in (
+                session.wait_lost(),
+                self._subscriptions.run(),
+                self._follow(session, self._subscriptions),
+                self._look_at_silence(session),
+                *([self._history.run()] if self._history is not None else []),
+            )
+        ]
         try:
-            done, _ = await asyncio.wait({publishing, following}, return_when=asyncio.FIRST_COMPLETED)
+            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
             for task in done:
                 await task
         finally:
-            publishing.cancel()
-            following.cancel()
-            await asyncio.gather(publishing, following, return_exceptions=True)
+            for task in parts:
+                task.cancel()
+            await asyncio.gather(*parts, return_exceptions=True)
 
-    async def _follow(self, session: OpcUaSession) -> None:
-        """Make the subscription hold what the registry wants, now and after every change."""
+    async def _follow(self, session: OpcUaSession, subscriptions: Subscriptions) -> None:
+        """Make the subscriptions hold what the registry wants, now, after every change, and when refused items are due."""
+        self._watching = False
         while True:
             self._changed.clear()
-            await self._subscribe(session)
+            if not self._watching:
+                self._watching = True
+                await watch_server(session, subscriptions, conditions=self._settings.alarms)
+            await self._resolve_again(session, subscriptions)
+            await self._subscribe(session, subscriptions)
+            await self._read_semantics(session)
+            due_s = self._items.next_due_s()
             try:
-                async with asyncio.timeout(_RETRY_REFUSED_S if self._has_refused() else None):
+                async with asyncio.timeout_at(due_s):
                     await self._changed.wait()
             except TimeoutError:
-                log.debug("trying refused items again")
+                # An item may wait for its namespace, and not every server tells of a new one.
+                self._namespaces_changed = any(item.node_id is None for item in self._items)
 
-    async def _subscribe(self, session: OpcUaSession) -> None:
-        wanted = self._wanted
-        gone = [a for a, item in self._items.items() if item.refused or wanted.get(a) is None]
-        for address, item in self._items.items():
-            if address in wanted:
-                item.tag = wanted[address]
-        removed = [self._items.pop(address) for address in gone]
-        await session.unmonitor(item.handle for item in removed)
-        for item in removed:
-            self._by_handle.pop(item.handle, None)
-        self._by_tag = {tag.tag_id: tag for tag in wanted.values()}
-        added = [self._add(address, tag) for address, tag in wanted.items() if address not in self._items]
-        nodes = [Monitored(item.handle, item.node_id) for item in added if not item.refused]
-        for handle, status in (await session.monitor(nodes)).items():
-            self._by_handle.pop(handle).refused = status
+    async def _look_at_silence(self, session: OpcUaSession) -> None:
+        """Read what says nothing; an item that the server forgot is asked for again."""
+        silence = Silence(session.read)
+        while True:
+            await asyncio.sleep(self._settings.silence_check_s)
+            gone, missed = await silence.look(self._items)
+            for item in gone:
+                self._items.refuse(item, _UNKNOWN, _now_s())
+            handles = [item.handle for item in missed]
+            self._missed += len(missed)
+            self._items.lost(handles, "the server did not tell of a change")
+            self._items.ended(handles, "the server did not tell of a change")
+            if gone or missed:
+                self._changed.set()
+
+    async def _resolve_again(self, session: OpcUaSession, subscriptions: Subscriptions) -> None:
+        """After a change of the NamespaceArray: take out the items whose node id is another one now."""
+        if not self._namespaces_changed:
+            return
+        self._namespaces_changed = False
+        if not await session.read_namespaces():
+            return
+        moved = [item for item in self._items if item.subscribed and self._node_id(session, item) != item.node_id]
+        await subscriptions.remove([item.handle for item in moved])
+        self._items.ended([item.handle for item in moved], "the server's namespaces have changed")
+        for item in self._items:
+            if item.node_id is None and item.address is not None:
+                item.retry_s = _now_s()
+
+    async def _subscribe(self, session: OpcUaSession, subscriptions: Subscriptions) -> None:
+        added, gone = self._items.follow(self._wanted, self._gap_cause)
+        due = self._items.due(_now_s())
+        # One that the server calls gone may still be in a subscription.
+        await subscriptions.remove([item.handle for item in (*gone, *due)])
+        asked: list[Item] = []
+        for item in due:
+            item.node_id = self._node_id(session, item)
+            if item.node_id is not None:
+                self._items.ask(item)
+                asked.append(item)
+        outcome = await subscriptions.add(
+            [Monitored(item.handle, item.node_id, self._deadband(item)) for item in asked]
+        )
+        for item in asked:
+            answer = outcome[item.handle]
+            if not isinstance(answer, Revised):
+                self._items.refuse(item, answer, _now_s())
+            elif not item.refused:  # else its subscription has ended meanwhile
+                item.subscribed, item.revised = True, answer
         if refused := [item for item in added if item.refused]:
             extra = {"url": self._settings.endpoint, "items": {i.tag.address: i.refused for i in refused[:10]}}
             log.warning("%d addresses cannot be subscribed", len(refused), extra=extra)
-        self._births({item.tag.device_id: item.tag for item in added if not item.refused})
+        for item in self._items:
+            if item.refused:
+                self._notices.refused(item.tag, item.refused)
+        read = [item.tag for item in asked if item.subscribed]
+        for tag in read:
+            self._notices.accepted(tag.tag_id)
+        self._notices.born(read)
+        self._tell_limits()
 
-    def _add(self, address: str, tag: TagDefinition) -> _Item:
-        text = address.removeprefix(self._prefix)
-        # What was handed over and is not yet appended, the sink does not know.
-        last_us = self._last_us.get(tag.tag_id) or self._sink.last_seen_us(tag.tag_id)
-        item = _Item(tag, self._next_handle, None, last_us)
-        self._next_handle += 1
-        self._items[address] = item
-        try:
-            item.node_id = ua.NodeId.from_string(text)
-        except ua.UaError as error:
-            item.refused = str(error)
-        else:
-            self._by_handle[item.handle] = item
-        if not self._alive.get(tag.device_id):
-            self._gaps.open(tag, last_us, self._gap_cause)
-        return item
+    def _deadband(self, item: Item) -> float:
+        """Of a part of a value the server knows none."""
+        return item.tag.deadband if self._settings.server_deadband and not item.path else 0.0
 
-    def _has_refused(self) -> bool:
-        return any(item.refused for item in self._items.values())
+    def _node_id(self, session: OpcUaSession, item: Item) -> Any:
+        return self._items.resolve(item, session.namespaces, _now_s())
 
-    def _births(self, devices: Mapping[int, TagDefinition]) -> None:
-        for device_id, tag in devices.items():
-            if not self._alive.get(device_id):
-                self._alive[device_id] = True
-                self._notice(EventKind.BIRTH, device_id, f"{tag.device_path} is connected")
+    def _tell_limits(self) -> None:
+        """One STATE event for each connection and each change of what the server grants."""
+        text, counts = counts_of(self._items)
+        if text == self._limitation:
+            return
+        self._limitation = text
+        if text:
+            log.warning("limited", extra={"url": self._settings.endpoint, "cause": text})
+        remarks.limits(self._notices, f"{self.name}: {text or 'the server grants what the tags need'}", counts)
+
+    async def _read_semantics(self, session: OpcUaSession) -> None:
+        """Range and unit of items whose server says that they have changed; the registry follows when a person changes it."""
+        changed, self._semantics = list(self._semantics.values()), {}
+        for item, found in zip(changed, await read_metadata(session, [item.node_id for item in changed]), strict=True):
+            remarks.semantics(self._notices, item, found)
+
+    def _gap(self, device_id: int, gap: Gap) -> None:
+        self._notices.gap(device_id, gap)
+        self._closed += gap.items
+
+    def _fill(self, closed: Sequence[GapItem]) -> None:
+        """Once the readings that close these gaps are durable."""
+        items = {item.tag.tag_id: item for item in self._items}
+        for one in closed:
+            item = items.get(one.tag_id)
+            if self._history is not None and item is not None and item.node_id is not None:
+                self._history.fill(item, one.from_us, one.to_us)
 
     def _down(self, error: Exception) -> None:
-        problem = f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
+        problem = explain(error, self._settings, self._security.own)
         if problem != self._problem:
             log.warning("no connection", extra={"url": self._settings.endpoint, "cause": problem})
         if self._session is not None:
             self._gap_cause = f"connection to {self._settings.endpoint} was lost"
-        self._problem = problem
-        for tag in {tag.device_id: tag for tag in self._wanted.values()}.values():
-            if self._alive.get(tag.device_id, True):
-                self._alive[tag.device_id] = False
-                self._notice(EventKind.DEATH, tag.device_id, f"{tag.device_path} cannot be reached: {problem}")
+        self._problem, self._limitation = problem, ""
+        self._notices.died(self._wanted.values(), problem)
 
-    def _notice(self, kind: EventKind, device_id: int, text: str, gap: Gap | None = None) -> None:
-        attributes = {"connector": self.name, "url": self._settings.endpoint}
-        if kind is EventKind.DEATH:
-            attributes["quality"] = f"0x{quality.BAD_NO_COMMUNICATION:04x}"
-        self._sink.notice(
-            Notice(kind=kind, device_id=device_id, time_us=self._clock(), text=text, attributes=attributes, gap=gap)
-        )
+    # --- what subscriptions say (Receiver) -----------------------------------------------------------------------------
 
-    # --- samples -------------------------------------------------------------------------------------------------------
-
-    def _on_result(self, result: Any) -> None:
-        session, message = self._session, result.NotificationMessage
-        if session is None or not message.NotificationData:
-            return
-        number = int(message.SequenceNumber)
-        if self._sequence and number != self._sequence + 1 and not (number == 1 and self._sequence == 0xFFFF_FFFF):
-            self._lost_notifications(number)
-        self._sequence = number
+    def notified(self, message: Any, acknowledge: Callable[[], None]) -> None:
+        """A notification message: its samples go to the sink."""
         readings = Readings()
-        overflowed: list[tuple[_Item, int, int]] = []
-        for notification in message.NotificationData:
-            if isinstance(notification, ua.DataChangeNotification):
-                self._data_change(notification.MonitoredItems, readings, overflowed)
-            elif isinstance(notification, ua.StatusChangeNotification):
-                # The subscription is gone (timeout, transfer): a new session makes a new one.
-                raise ua.UaStatusCodeError(notification.Status.value)
-        self._gaps.heard(readings, self._by_tag)
-        self._overflows(overflowed)
+        data = [one for one in message.NotificationData if isinstance(one, ua.DataChangeNotification)]
+        changes = data[0].MonitoredItems if len(data) == 1 else [item for one in data for item in one.MonitoredItems]
+        for one in message.NotificationData:
+            if isinstance(one, ua.EventNotificationList):
+                self._alarms.take(one.Events, list(self._items), self._clock())
+        taken = take(changes, self._items.by_handle, readings, self._clock)
+        self._notifications += len(readings)
+        self._repeats += len(taken.repeated)
+        for item in taken.repeated:
+            self._gaps.repeated(item.tag)
+        # First the gaps, which are durable with the readings that close them.
+        self._gaps.heard(readings, self._items.by_tag)
+        self._gaps.lost(taken.overflowed, "the queue of the item at the server overflowed")
+        closed, self._closed = self._closed, []
+        for item in taken.semantics:
+            self._semantics[item.handle] = item
+
+        def appended() -> None:
+            acknowledge()
+            self._fill(closed)
+
         if len(readings):
-            self._sink.readings(readings, lambda: session.acknowledge(number))
+            self._sink.readings(readings, appended if closed else acknowledge)
         else:
-            session.acknowledge(number)
+            acknowledge()
+        for item in taken.gone:
+            self._items.refuse(item, _UNKNOWN, _now_s())
+        for item in taken.timed:
+            remarks.time_source(self._notices, item)
+        self._namespaces_changed = self._namespaces_changed or NAMESPACES_HANDLE in taken.other
+        if taken.gone or taken.other or taken.semantics:
+            self._changed.set()
 
-    def _data_change(
-        self, notified: Iterable[Any], readings: Readings, overflowed: list[tuple[_Item, int, int]]
-    ) -> None:
-        """The hot loop: about 2 µs a sample beside asyncua's decoding."""
-        by_handle = self._by_handle
-        tag_ids, times, values, qualities = readings.tag_id, readings.time_us, readings.value, readings.quality
-        for one in notified:
-            item = by_handle.get(one.ClientHandle)
-            if item is None:
-                continue
-            data = one.Value
-            source = data.SourceTimestamp or data.ServerTimestamp
-            time_us = (source - _EPOCH) // _US if source is not None else self._clock()
-            status = data.StatusCode.value if data.StatusCode is not None else 0
-            if item.fresh:
-                item.fresh = False
-                item.variant_type = data.Value.VariantType if data.Value is not None else None
-                if time_us == item.last_us:
-                    self._repeats += 1
-                    self._gaps.repeated(item.tag)
-                    continue
-            if status & _INFO_MASK == _OVERFLOW:
-                overflowed.append((item, item.last_us, time_us))
-            item.last_us = time_us
-            tag_ids.append(item.tag.tag_id)
-            times.append(time_us)
-            values.append(data.Value.Value if data.Value is not None else None)
-            qualities.append((status >> 16) & 0xFFFF)
-        self._notifications += len(tag_ids)
+    def lost(self, handles: Iterable[int], cause: str) -> None:
+        """A notification is lost for good."""
+        self._items.lost(handles, cause)
 
-    def _overflows(self, overflowed: Iterable[tuple[_Item, int, int]]) -> None:
-        self._gaps.lost(
-            ((item.tag, before_us, after_us) for item, before_us, after_us in overflowed),
-            "the queue of the item at the server overflowed",
-        )
-
-    def _lost_notifications(self, number: int) -> None:
-        cause = f"notifications {self._sequence + 1} to {number - 1} of the server did not arrive"
-        for item in self._items.values():
-            self._gaps.open(item.tag, item.last_us, cause, proven=True)
-
-    def _gap(self, device_id: int, gap: Gap) -> None:
-        self._notice(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap)
+    def ended(self, handles: Iterable[int], cause: str) -> None:
+        """Items are in no subscription any more: they are asked for again."""
+        handles = list(handles)
+        self._items.ended(handles, cause)
+        self._watching = self._watching and NAMESPACES_HANDLE not in handles and EVENTS_HANDLE not in handles
+        self._changed.set()
 
     # --- writes --------------------------------------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Write in one request, then read back from the server."""
         session = self._session
-        items = [self._items.get(write.tag.address) for write in writes]
-        if session is None or any(item is None or item.refused for item in items):
+        found = [self._items.get(write.tag.address) for write in writes]
+        items = [item for item in found if item is not None and item.subscribed]
+        if session is None or len(items) != len(writes):
             return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem or "the address is not at the server")
-        node_ids = [item.node_id for item in items if item is not None]
-        sent = False
-        try:
-            async with asyncio.timeout(timeout_s):
-                variants = await self._variants(session, [item for item in items if item is not None], writes)
-                sent = True
-                statuses = await session.write(list(zip(node_ids, variants, strict=True)))
-                values = await session.read(node_ids)
-        except ERRORS as error:
-            status = WriteStatus.UNKNOWN if sent else WriteStatus.NOT_SENT
-            return WriteResult(status=status, detail=f"{type(error).__name__}: {error}")
-        return result_of(writes, statuses, values)
+        return await carry_out(session, items, writes, timeout_s)
 
-    async def _variants(self, session: OpcUaSession, items: Sequence[_Item], writes: Sequence[Write]) -> list[Any]:
-        """Values in the servers' own types, which the first notification showed."""
-        unknown = [item for item in items if item.variant_type in (None, ua.VariantType.Null)]
-        if unknown:
-            for item, value in zip(unknown, await session.read([item.node_id for item in unknown]), strict=True):
-                known = value.Value is not None and value.Value.VariantType != ua.VariantType.Null
-                item.variant_type = value.Value.VariantType if known else VARIANTS[item.tag.data_type]
-        return [variant(item.variant_type, write.value) for item, write in zip(items, writes, strict=True)]
+
+def _now_s() -> float:
+    return asyncio.get_running_loop().time()

@@ -60,7 +60,8 @@ async def walk(access: Access, root: str, bounds: Bounds, progress: Callable[[in
     """The nodes below `root` (a node id as text, by index)."""
     client = Client(access.url, timeout=access.timeout_s)
     if access.security:
-        await client.set_security_string(access.security)
+        policy, comma, files = access.security.partition(",")
+        await client.set_security_string(policy.replace("_", "") + comma + files)
     if access.username:
         client.set_user(access.username)
         client.set_password(access.password)

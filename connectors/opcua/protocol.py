@@ -9,9 +9,11 @@ from connectors.readings import Connector
 
 
 def _make(name: str, settings: OpcUaSettings, context: Context) -> Connector:
+    from connectors.opcua.certificates import CertificateStore
     from connectors.opcua.connector import OpcUaConnector
 
-    return OpcUaConnector(settings, name=name, sink=context.sink, clock=context.clock)
+    certificates = CertificateStore(context.shared_dir / "pki", context.gateway_id)
+    return OpcUaConnector(settings, name=name, sink=context.sink, clock=context.clock, certificates=certificates)
 
 
 OPCUA = MachineProtocol(

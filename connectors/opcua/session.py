@@ -1,65 +1,53 @@
-"""One OPC UA session of the gateway: a subscription whose notifications are acknowledged when the caller says so.
+"""One OPC UA session of the gateway: connected, its limits and namespaces read, then used for calls and subscriptions until it ends.
 
 Thin over asyncua's service calls (its own subscription layer acknowledges every notification on arrival and starts a task
 per value). Who calls: `connectors.opcua.connector`. A session is used once: after any error it is closed and another one is made.
-Several publish requests are under way at once, so that the server can send while earlier notifications wait for their
-acknowledgement; notifications are handed over in the order the server numbered them.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Sequence
 from typing import Any
 
 from asyncua import Client, ua
 
-from base import secrets
+from connectors.opcua.limits import Limits, Operation, read_limits
+from connectors.opcua.namespaces import NAMESPACE_ARRAY, Namespaces
+from connectors.opcua.security import Security
 from connectors.opcua.settings import OpcUaSettings
 
 log = logging.getLogger(__name__)
 
-_CHUNK = 1000
-_PUBLISH_REQUESTS = 4
 # The server's health is asked for at this pace; a lost TCP connection is seen at once in any case.
-_WATCHDOG_S = 5.0
+_WATCHDOG_S = 3.0
+# A server keeps what it has of a session that broke for so long; an hour, as the library asks for, fills it up.
+_SESSION_TIMEOUT_MS = 60_000
+_CLOSE_S = 2.0
 
 # asyncua formats every notification for its INFO log, and warns of what is said here in other words.
-logging.getLogger("asyncua").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, slots=True)
-class Monitored:
-    """A node to monitor under a handle of the caller's choice."""
-
-    handle: int
-    node_id: Any
+logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
 
 class OpcUaSession:
-    """One connection and its subscription, used once. Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError."""
+    """One connection, used once. Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError; `open` also ConfigError."""
 
-    def __init__(self, settings: OpcUaSettings) -> None:
-        self._settings = settings
+    def __init__(self, settings: OpcUaSettings, limits: Limits, security: Security) -> None:
+        self.namespaces = Namespaces()
+        self.limits = limits
+        self._settings, self._security = settings, security
         self._client = Client(settings.endpoint, timeout=settings.request_timeout_s, watchdog_intervall=_WATCHDOG_S)
         self._client.name = self._client.description = "millrace gateway"
+        self._client.session_timeout = _SESSION_TIMEOUT_MS
         self._client.connection_lost_callback = self._lost
-        self._acknowledged: list[Any] = []
-        self._subscription_id = 0
-        self._server_handles: dict[int, int] = {}
         self._ended = asyncio.Event()
         self._loss: Exception = ConnectionError("the connection was lost")
         self._opened = False
 
     async def open(self) -> None:
-        """Connect and create the subscription."""
-        if self._settings.username:
-            self._client.set_user(self._settings.username)
-            self._client.set_password(secrets.resolve(self._settings.password))
-        if self._settings.security:
-            await self._client.set_security_string(self._settings.security)
+        """Connect, and read what the server says of itself."""
+        await self._security.prepare(self._client)
         try:
             await self._client.connect()
         except BaseException:
@@ -67,129 +55,105 @@ class OpcUaSession:
             raise
         raise_if_cancelled()
         self._opened = True
-        session = self._session
         # asyncua's own publish loop would acknowledge on arrival.
-        session.ensure_publish_loop = lambda: None
-        keepalive = max(1, 5000 // self._settings.publishing_interval_ms)
-        parameters = ua.CreateSubscriptionParameters(
-            RequestedPublishingInterval=float(self._settings.publishing_interval_ms),
-            RequestedLifetimeCount=10 * keepalive,
-            RequestedMaxKeepAliveCount=keepalive,
-            MaxNotificationsPerPublish=0,
-            PublishingEnabled=True,
-        )
-        created = await session.create_subscription(parameters, callback=_unused)
-        self._subscription_id = created.SubscriptionId
+        self.service.ensure_publish_loop = lambda: None
+        await read_limits(self.limits, self.read)
+        await self.read_namespaces()
 
     async def close(self) -> None:
-        """Close the session and its subscription, whatever state it is in."""
+        """Close the session, whatever state it is in."""
         if not self._opened:
             return
         try:
-            async with asyncio.timeout(self._settings.request_timeout_s):
+            async with asyncio.timeout(_CLOSE_S):
                 await self._client.disconnect()
         except (OSError, TimeoutError, ua.UaError) as error:
             log.debug("closing the session failed", extra={"url": self._settings.endpoint, "cause": str(error)})
+            self._client.disconnect_socket()
 
-    async def monitor(self, nodes: Sequence[Monitored]) -> dict[int, str]:
-        """Add nodes to the subscription; returns the status names of those the server refused, by handle."""
-        refused: dict[int, str] = {}
-        for start in range(0, len(nodes), _CHUNK):
-            chunk = nodes[start : start + _CHUNK]
-            parameters = ua.CreateMonitoredItemsParameters()
-            parameters.SubscriptionId = self._subscription_id
-            parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
-            parameters.ItemsToCreate = [self._item(node) for node in chunk]
-            results = await self._session.create_monitored_items(parameters)
-            for node, result in zip(chunk, results, strict=True):
-                if result.StatusCode.is_good():
-                    self._server_handles[node.handle] = result.MonitoredItemId
-                else:
-                    refused[node.handle] = result.StatusCode.name
-        return refused
+    async def wait_lost(self) -> None:
+        """Wait until the connection is lost, then raise why."""
+        await self._ended.wait()
+        raise self._loss
 
-    async def unmonitor(self, handles: Iterable[int]) -> None:
-        """Take nodes out of the subscription."""
-        found = [self._server_handles.pop(handle) for handle in handles if handle in self._server_handles]
-        if found:
-            parameters = ua.DeleteMonitoredItemsParameters()
-            parameters.SubscriptionId = self._subscription_id
-            parameters.MonitoredItemIds = found
-            await self._session.delete_monitored_items(parameters)
+    async def read_namespaces(self) -> bool:
+        """Read the NamespaceArray; whether it differs from the one known."""
+        (value,) = await self.read([NAMESPACE_ARRAY])
+        uris = value.Value.Value if value.Value is not None else None
+        before = self.namespaces.uris
+        self.namespaces = Namespaces([str(uri) for uri in uris] if isinstance(uris, list) else [])
+        return self.namespaces.uris != before
 
-    async def run(self, on_result: Callable[[Any], None]) -> None:
-        """Take publish results until the session ends, then raise why; `on_result` gets each ua.PublishResult."""
-        workers = [asyncio.create_task(self._publish(on_result)) for _ in range(_PUBLISH_REQUESTS)]
-        ended = asyncio.create_task(self._end())
-        try:
-            done, _ = await asyncio.wait({ended, *workers}, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
-        finally:
-            for task in (ended, *workers):
-                task.cancel()
-            await asyncio.gather(ended, *workers, return_exceptions=True)
-
-    def acknowledge(self, sequence_number: int) -> None:
-        """Tell the server, with the next publish request, that a notification is safe."""
-        acknowledgement = ua.SubscriptionAcknowledgement()
-        acknowledgement.SubscriptionId = self._subscription_id
-        acknowledgement.SequenceNumber = sequence_number
-        self._acknowledged.append(acknowledgement)
-
-    async def write(self, values: Sequence[tuple[Any, Any]]) -> list[Any]:
-        """Write (node id, ua.Variant) pairs in one request; returns status codes."""
-        parameters = ua.WriteParameters()
-        for node_id, variant in values:
-            item = ua.WriteValue()
-            item.NodeId, item.AttributeId = node_id, ua.AttributeIds.Value
-            # Without timestamps: most servers refuse to have them written.
-            item.Value = ua.DataValue(variant)
-            parameters.NodesToWrite.append(item)
-        return list(await self._session.write(parameters))
-
-    async def read(self, node_ids: Sequence[Any]) -> list[Any]:
+    async def read(self, node_ids: Sequence[Any], attribute: int = ua.AttributeIds.Value) -> list[Any]:
         """Data values of nodes, from the device."""
-        parameters = ua.ReadParameters()
-        for node_id in node_ids:
-            item = ua.ReadValueId()
-            item.NodeId, item.AttributeId = node_id, ua.AttributeIds.Value
-            parameters.NodesToRead.append(item)
-        return list(await self._session.read(parameters))
+
+        async def call(batch: Sequence[Any]) -> Sequence[Any]:
+            parameters = ua.ReadParameters()
+            for node_id in batch:
+                item = ua.ReadValueId()
+                item.NodeId, item.AttributeId = node_id, attribute
+                parameters.NodesToRead.append(item)
+            return list(await self.service.read(parameters))
+
+        return await self.limits.each(Operation.READ, node_ids, call)
+
+    async def write(self, values: Sequence[tuple[Any, Any, str]]) -> list[Any]:
+        """Write (node id, ua.Variant, index range) triples; returns status codes."""
+
+        async def call(batch: Sequence[tuple[Any, Any, str]]) -> Sequence[Any]:
+            parameters = ua.WriteParameters()
+            for node_id, variant, index_range in batch:
+                item = ua.WriteValue()
+                item.NodeId, item.AttributeId = node_id, ua.AttributeIds.Value
+                item.IndexRange = index_range or None
+                # Without timestamps: most servers refuse to have them written.
+                item.Value = ua.DataValue(variant)
+                parameters.NodesToWrite.append(item)
+            return list(await self.service.write(parameters))
+
+        return await self.limits.each(Operation.WRITE, values, call)
+
+    async def parents(self, node_ids: Sequence[Any]) -> list[Any]:
+        """Supertype of each type; None without one."""
+
+        async def call(batch: Sequence[Any]) -> Sequence[Any]:
+            parameters = ua.BrowseParameters()
+            for node_id in batch:
+                one = ua.BrowseDescription()
+                one.NodeId, one.BrowseDirection = node_id, ua.BrowseDirection.Inverse
+                one.ReferenceTypeId, one.IncludeSubtypes = ua.NodeId(ua.ObjectIds.HasSubtype), True
+                one.ResultMask = ua.BrowseResultMask.None_
+                parameters.NodesToBrowse.append(one)
+            return list(await self.service.browse(parameters))
+
+        found = await self.limits.each(Operation.BROWSE, node_ids, call)
+        return [
+            ua.NodeId(r[0].NodeId.Identifier, r[0].NodeId.NamespaceIndex) if (r := one.References) else None
+            for one in found
+        ]
+
+    async def properties(self, node_ids: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
+        """Node ids of the named properties (of namespace 0) of each node; None where there is none."""
+
+        async def call(batch: Sequence[Any]) -> Sequence[Any]:
+            return list(await self.service.translate_browsepaths_to_nodeids(list(batch)))
+
+        paths = [_property_path(node_id, name) for node_id in node_ids for name in names]
+        found = [
+            one.Targets[0].TargetId if one.StatusCode.is_good() and one.Targets else None
+            for one in await self.limits.each(Operation.TRANSLATE, paths, call)
+        ]
+        plain = [None if one is None else ua.NodeId(one.Identifier, one.NamespaceIndex) for one in found]
+        return [plain[at : at + len(names)] for at in range(0, len(plain), len(names))]
 
     @property
-    def _session(self) -> Any:
+    def service(self) -> Any:
+        """The session of the library, for its calls."""
         return self._client.uaclient.session
-
-    async def _publish(self, on_result: Callable[[Any], None]) -> None:
-        while True:
-            acknowledged, self._acknowledged = self._acknowledged, []
-            response = await self._session.publish(acknowledged)
-            on_result(response.Parameters)
 
     async def _lost(self, error: Exception) -> None:
         self._loss = error
         self._ended.set()
-
-    async def _end(self) -> None:
-        await self._ended.wait()
-        raise self._loss
-
-    def _item(self, node: Monitored) -> Any:
-        read = ua.ReadValueId()
-        read.NodeId, read.AttributeId = node.node_id, ua.AttributeIds.Value
-        requested = ua.MonitoringParameters()
-        requested.ClientHandle = node.handle
-        # As often as the server samples; what changes in between is queued.
-        requested.SamplingInterval = 0.0
-        requested.QueueSize = self._settings.queue_size
-        requested.DiscardOldest = True
-        # A repeated value with a new source time is a new sample.
-        requested.Filter = ua.DataChangeFilter(Trigger=ua.DataChangeTrigger.StatusValueTimestamp)
-        item = ua.MonitoredItemCreateRequest()
-        item.ItemToMonitor, item.MonitoringMode = read, ua.MonitoringMode.Reporting
-        item.RequestedParameters = requested
-        return item
 
 
 def raise_if_cancelled() -> None:
@@ -199,5 +163,11 @@ def raise_if_cancelled() -> None:
         raise asyncio.CancelledError
 
 
-def _unused(_result: Any) -> None:
-    """Results come through `run`."""
+def _property_path(node_id: Any, name: str) -> Any:
+    element = ua.RelativePathElement()
+    element.ReferenceTypeId, element.IncludeSubtypes = ua.NodeId(ua.ObjectIds.HasProperty), True
+    element.IsInverse, element.TargetName = False, ua.QualifiedName(name, 0)
+    path = ua.BrowsePath()
+    path.StartingNode = node_id
+    path.RelativePath.Elements = [element]
+    return path

@@ -7,21 +7,38 @@ from urllib.parse import urlsplit
 
 from base.secrets import check_reference
 
+POLICIES = ("Basic256Sha256", "Aes128_Sha256_RsaOaep", "Aes256_Sha256_RsaPss")
+MODES = ("Sign", "SignAndEncrypt")
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class OpcUaSettings:
-    """One server. `password` is a reference (`base.secrets`)."""
+    """One server. `password` is a reference (`base.secrets`); certificates and keys are paths of PEM or DER files.
+
+    With a `security_policy` the gateway shows the certificate that it made for itself, unless `certificate` and `private_key` name another
+    one, and the server must be on the gateway's trust list, unless `server_certificate` names the only one that is accepted. The user is
+    anonymous, or has `username` and `password`, or `user_certificate` and `user_private_key`.
+    """
 
     endpoint: str
     publishing_interval_ms: int = 100
     queue_size: int = 1000
     request_timeout_s: float = 10.0
     reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 10.0
+    reconnect_max_s: float = 5.0
+    silence_check_s: float = 10.0
+    history: bool = True
+    server_deadband: bool = False
+    alarms: bool = False
+    security_policy: str = ""
+    security_mode: str = "SignAndEncrypt"
+    certificate: str = ""
+    private_key: str = ""
+    server_certificate: str = ""
     username: str = ""
     password: str = ""
-    security: str = ""
-    """asyncua's security string: `Policy,Mode,certificate,private_key[,server_certificate]`; empty is none."""
+    user_certificate: str = ""
+    user_private_key: str = ""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.endpoint)
@@ -34,4 +51,26 @@ class OpcUaSettings:
         if self.queue_size < 2:
             msg = f"queue_size is {self.queue_size}: a queue of one loses samples"
             raise ValueError(msg)
+        if not 0 < self.silence_check_s <= 3600:
+            msg = f"silence_check_s is {self.silence_check_s}, not between 0 and 3600"
+            raise ValueError(msg)
         check_reference("password", self.password)
+        self._check_security()
+
+    def _check_security(self) -> None:
+        if self.security_policy and self.security_policy not in POLICIES:
+            msg = f"security_policy is {self.security_policy[:80]!r}; known: {', '.join(POLICIES)}, or nothing for none"
+            raise ValueError(msg)
+        if self.security_mode not in MODES:
+            msg = f"security_mode is {self.security_mode[:80]!r}; known: {', '.join(MODES)}"
+            raise ValueError(msg)
+        for one, other in (("certificate", "private_key"), ("user_certificate", "user_private_key")):
+            if bool(getattr(self, one)) != bool(getattr(self, other)):
+                msg = f"{one} and {other} go together: name both, or neither"
+                raise ValueError(msg)
+        if (self.certificate or self.server_certificate) and not self.security_policy:
+            msg = "certificate, private_key and server_certificate need a security_policy"
+            raise ValueError(msg)
+        if self.username and self.user_certificate:
+            msg = "a user has a username or a user_certificate, not both"
+            raise ValueError(msg)

@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterable
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from asyncua import Server, ua
 
 from base.ids import now_us
+from connectors.opcua.certificates import CertificateStore
 from connectors.opcua.connector import OpcUaConnector
 from connectors.opcua.settings import OpcUaSettings
 from connectors.readings import Notice, Write, WriteStatus
@@ -75,7 +77,9 @@ async def machine() -> AsyncIterator[Machine]:
 
 def connector_of(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> OpcUaConnector:
     settings = OpcUaSettings(endpoint=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
-    connector = OpcUaConnector(settings, name="opcua", sink=sink, clock=now_us)
+    connector = OpcUaConnector(
+        settings, name="opcua", sink=sink, clock=now_us, certificates=CertificateStore(Path("pki"), "gw1")
+    )
     connector.update({one.address: one for one in tags}, frozenset())
     return connector
 
@@ -261,5 +265,40 @@ async def test_writes_use_the_servers_own_type(machine: Machine) -> None:
     async with connected(machine, [whole], sink) as connector:
         await until(lambda: sink.rows)
         assert (await connector.write([Write(whole, 12.0)], 5.0)).status is WriteStatus.DONE
-    written = await node.read_data_value()
-    assert (written.Value.Value, written.Value.VariantType) == (12, ua.VariantType.UInt16)
+        written = await node.read_data_value()
+        assert (written.Value.Value, written.Value.VariantType) == (12, ua.VariantType.UInt16)
+        unfit = await connector.write([Write(whole, 12.5)], 5.0)
+        assert unfit.status is WriteStatus.NOT_SENT
+        assert "no UInt16" in unfit.detail
+        assert (await node.read_value()) == 12
+
+
+async def test_a_node_without_a_value_is_written_in_its_data_type(machine: Machine) -> None:
+    await machine.start(["d1.a"])
+    assert machine._server is not None
+    kind = await machine._server.nodes.base_data_type.get_child("0:Enumeration")
+    state = await kind.add_data_type(ua.NodeId("State", 2), "2:State")
+    empty = ua.Variant(None, ua.VariantType.Null)
+    objects = machine._server.nodes.objects
+    node = await objects.add_variable(ua.NodeId("d1.e", 2), "d1.e", empty, datatype=state.nodeid)
+    await node.set_writable()
+    mode = tag(5, "opcua:ns=2;s=d1.e", data_type=DataType.INTEGER)
+    sink = MemorySink()
+    async with connected(machine, [mode], sink) as connector:
+        await until(lambda: sink.rows)
+        assert (await connector.write([Write(mode, 3.0)], 5.0)).status is WriteStatus.DONE
+        written = await node.read_data_value()
+    assert (written.Value.Value, written.Value.VariantType) == (3, ua.VariantType.Int32)
+
+
+async def test_half_a_write_that_is_refused_is_no_refusal(machine: Machine) -> None:
+    await machine.start(["d1.a", "d1.b"])
+    sink = MemorySink()
+    a, b = two_tags()
+    async with connected(machine, [a, b], sink) as connector:
+        await until(lambda: len(sink.rows) == 2)
+        await machine.nodes["d1.b"].set_read_only()
+        half = await connector.write([Write(a, 7.5), Write(b, 2.0)], 5.0)
+    assert half.status is WriteStatus.UNKNOWN
+    assert half.detail.startswith("t1: written and read back; t2: Bad")
+    assert dict(half.readback) == {"t1": 7.5, "t2": 0.0}

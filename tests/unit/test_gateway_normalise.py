@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.readings import Readings, Value
+from connectors.readings import Readings, Unusable, Value
 from edge import framing
 from edge.events import Events, unpack
 from edge.framing import Collector, FramingSettings
@@ -19,6 +19,7 @@ from edge.seen import LastSeen
 from schemas import events, frame, quality
 from schemas.events import EventKind
 from schemas.frame import ClockStatus, Frame, Stream
+from schemas.quality import BAD, BAD_SENSOR_FAILURE, GOOD, UNCERTAIN
 from stages.thinning.deadband import Batch
 from tests.integration.gateway_support import tag
 
@@ -168,3 +169,16 @@ def test_last_seen_survives_as_note_and_frames() -> None:
     assert again.time_us(2) == 7
     again.add(second)
     assert again.time_us(2) == 8
+
+
+def test_no_value_is_never_good_whatever_the_machine_says() -> None:
+    found = readings(1.0, None, None, None)
+    found.quality = [GOOD, GOOD, UNCERTAIN, BAD_SENSOR_FAILURE]
+    batch = normalise(found, TABLE).batch
+    assert batch.quality.tolist() == [GOOD, BAD, BAD, BAD_SENSOR_FAILURE]
+    assert np.isnan(batch.value[1:]).all()
+
+
+def test_what_a_connector_cannot_use_is_refused_in_its_words() -> None:
+    (refusal,) = normalise(readings(Unusable("an array of 8: name an element", "[1, 2")), TABLE).refusals
+    assert (refusal.reason, refusal.value) == ("an array of 8: name an element", "[1, 2")

@@ -1,0 +1,113 @@
+"""The items of one connection: which tag is monitored under which handle, which one is to be asked for when, and which gaps are open.
+
+A handle belongs to one request for monitoring: what an earlier request still says is not taken for the first value of a later one.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+
+from connectors.gap_tracker import GapTracker
+from connectors.opcua import address as addresses
+from connectors.opcua.items import Item
+from connectors.opcua.namespaces import Namespaces
+from connectors.readings import Sink
+from schemas.definitions import TagDefinition
+
+NAMESPACES_HANDLE, EVENTS_HANDLE, FIRST_HANDLE = 0, 1, 2
+"""Handles of the NamespaceArray and of the Server object's events; those of tags begin behind them."""
+
+
+class ItemTable:
+    """Items by address, for the time of a connector; `begin` starts a new session."""
+
+    def __init__(self, prefix: str, sink: Sink, gaps: GapTracker) -> None:
+        self.by_handle: dict[int, Item] = {}
+        self.by_tag: dict[int, TagDefinition] = {}
+        self._prefix, self._sink, self._gaps = prefix, sink, gaps
+        self._items: dict[str, Item] = {}
+        self._last_us: dict[int, int] = {}
+        self._next_handle = FIRST_HANDLE
+        self._connected_us = 0
+
+    def __iter__(self) -> Iterator[Item]:
+        return iter(self._items.values())
+
+    def get(self, address: str) -> Item | None:
+        """Item of an address."""
+        return self._items.get(address)
+
+    def begin(self, connected_us: int) -> None:
+        """A session was made: nothing is monitored in it yet."""
+        # What was handed over and is not yet appended, the sink does not know.
+        self._last_us |= {item.tag.tag_id: item.last_us for item in self}
+        self._items, self.by_handle, self._connected_us = {}, {}, connected_us
+
+    def follow(self, wanted: Mapping[str, TagDefinition], gap_cause: str) -> tuple[list[Item], list[Item]]:
+        """Hold the items of these tags; returns those that are new, and those that are no longer wanted."""
+        gone = [item for address, item in self._items.items() if address not in wanted]
+        for item in gone:
+            del self._items[item.tag.address]
+            self.by_handle.pop(item.handle, None)
+            self._gaps.forget(item.tag)
+        for address, item in self._items.items():
+            item.tag = wanted[address]
+        self.by_tag = {tag.tag_id: tag for tag in wanted.values()}
+        return [self._add(tag, gap_cause) for address, tag in wanted.items() if address not in self._items], gone
+
+    def due(self, now_s: float) -> list[Item]:
+        """Items to be asked for now."""
+        return [item for item in self if not item.subscribed and item.retry_s <= now_s]
+
+    def next_due_s(self) -> float | None:
+        """When an item is to be asked for next; None: never."""
+        return min((item.retry_s for item in self if not item.subscribed), default=None)
+
+    def resolve(self, item: Item, namespaces: Namespaces, now_s: float) -> Any:
+        """The item's node id in this session; None when it has none, which is said."""
+        if item.address is None:
+            return None
+        try:
+            return namespaces.node_id(item.address)
+        except LookupError as error:
+            self.refuse(item, str(error), now_s)
+            return None
+
+    def ask(self, item: Item) -> None:
+        """The item is being asked for, under a handle of its own."""
+        self.by_handle.pop(item.handle, None)
+        item.handle, item.fresh, item.refused = self._next_handle, True, ""
+        self.by_handle[item.handle] = item
+        self._next_handle += 1
+
+    def refuse(self, item: Item, cause: str, now_s: float) -> None:
+        """The server does not let the item be read: what it would have said since the connection was made is missing."""
+        item.refuse(cause, now_s)
+        self._gaps.open(item.tag, item.last_us or self._connected_us, f"the server does not let it be read: {cause}")
+
+    def lost(self, handles: Iterable[int], cause: str) -> None:
+        """Samples of these items are known to be lost."""
+        for item in self._of(handles):
+            self._gaps.open(item.tag, item.last_us or self._connected_us, cause, proven=True)
+
+    def ended(self, handles: Iterable[int], cause: str) -> None:
+        """These items are monitored no longer, and are to be asked for at once."""
+        for item in self._of(handles):
+            self._gaps.open(item.tag, item.last_us or self._connected_us, cause)
+            item.subscribed, item.revised, item.refused, item.retry_s = False, None, cause, 0.0
+
+    def _of(self, handles: Iterable[int]) -> list[Item]:
+        return [item for handle in handles if (item := self.by_handle.get(handle)) is not None]
+
+    def _add(self, tag: TagDefinition, gap_cause: str) -> Item:
+        last_us = self._last_us.get(tag.tag_id) or self._sink.last_seen_us(tag.tag_id)
+        item = self._items[tag.address] = Item(tag, 0, None, last_us)
+        self._gaps.open(tag, last_us, gap_cause)
+        try:
+            item.address = addresses.parse(tag.address.removeprefix(self._prefix))
+        except ValueError as error:
+            item.refuse(str(error), float("inf"))
+        else:
+            item.path = item.address.path
+        return item

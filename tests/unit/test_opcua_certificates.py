@@ -1,0 +1,147 @@
+"""The gateway's certificate and trust list: made, shown, renewed, trusted, and errors that say what to do."""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from asyncua.crypto import cert_gen
+from cryptography import x509
+from cryptography.hazmat.primitives import serialization
+from cryptography.x509.oid import ExtendedKeyUsageOID
+
+from base.errors import ConfigError
+from connectors.opcua import certificates
+from connectors.opcua.certificates import CertificateStore, UntrustedError
+from connectors.opcua.settings import OpcUaSettings
+from edge.__main__ import main
+
+DER = serialization.Encoding.DER
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> CertificateStore:
+    return CertificateStore(tmp_path / "pki", "gw1")
+
+
+def server_certificate(uri: str = "urn:server", days: int = 30) -> x509.Certificate:
+    key = cert_gen.generate_private_key()
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier(uri)]
+    made: x509.Certificate = cert_gen.generate_self_signed_app_certificate(
+        key, "server", {}, names, extended=[ExtendedKeyUsageOID.SERVER_AUTH], days=days
+    )
+    return made
+
+
+def test_the_own_certificate_is_made_once_and_its_key_is_private(store: CertificateStore) -> None:
+    own = store.own()
+    assert own.uri == "urn:millrace:gw1"
+    assert store.own().certificate == own.certificate
+    assert (store.folder / "own.pem").stat().st_mode & 0o777 == 0o600
+    assert own.certificate.not_valid_after_utc > datetime.now(UTC) + timedelta(days=1000)
+
+
+def test_renewal_makes_another_one_and_keeps_the_application_uri(store: CertificateStore) -> None:
+    before = store.renew("urn:acme:line1")
+    after = store.renew()
+    assert after.uri == "urn:acme:line1"
+    assert after.certificate != before.certificate
+    with pytest.raises(ConfigError, match="is no URI"):
+        store.renew("line 1")
+
+
+def test_an_unknown_server_is_refused_with_the_command_that_trusts_it(store: CertificateStore) -> None:
+    server = server_certificate()
+    name = certificates.fingerprint(server)
+    with pytest.raises(UntrustedError) as refused:
+        store.check(server.public_bytes(DER))
+    assert name in str(refused.value)
+    command = str(refused.value).partition("run: ")[2]
+    assert command == f"python -m edge certificate trust {name[:16]} --pki {store.folder}"
+    assert main(command.split()[3:]) == 0
+    assert store.check(server.public_bytes(DER)) == server
+    assert store.rejected() == []
+
+
+def test_trust_needs_a_fingerprint_that_is_there(store: CertificateStore) -> None:
+    with pytest.raises(ConfigError, match="at least 8 digits"):
+        store.trust("ab")
+    with pytest.raises(ConfigError, match="0 rejected certificates"):
+        store.trust("ab" * 10)
+    server = server_certificate()
+    with pytest.raises(UntrustedError):
+        store.check(server.public_bytes(DER))
+    sha1 = certificates.thumbprint(server).upper()
+    assert store.trust(":".join(sha1[at : at + 2] for at in range(0, 40, 2))) == server
+
+
+def test_a_trusted_certificate_that_has_expired_is_refused(store: CertificateStore) -> None:
+    server = server_certificate(days=1)
+    with pytest.raises(UntrustedError):
+        store.check(server.public_bytes(DER))
+    store.trust(certificates.fingerprint(server))
+    with pytest.raises(UntrustedError, match="is not valid at"):
+        store.check(server.public_bytes(DER), now=datetime.now(UTC) + timedelta(days=2))
+
+
+def test_a_certificate_signed_by_a_trusted_authority_is_trusted(store: CertificateStore) -> None:
+    authority_key, server_key = cert_gen.generate_private_key(), cert_gen.generate_private_key()
+    authority = cert_gen.generate_self_signed_app_certificate(authority_key, "authority", {}, [], extended=[])
+    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier("urn:server")]
+    request = cert_gen.generate_app_certificate_signing_request(
+        server_key, "server", {}, names, extended=[ExtendedKeyUsageOID.SERVER_AUTH]
+    )
+    server = cert_gen.sign_certificate_request(request, authority, authority_key)
+    with pytest.raises(UntrustedError):
+        store.check(server.public_bytes(DER))
+    (store.folder / "trusted").mkdir()
+    (store.folder / "trusted" / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+    assert store.check(server.public_bytes(DER)) == server
+
+
+def test_files_that_are_not_what_they_should_be_are_named(store: CertificateStore, tmp_path: Path) -> None:
+    store.own()
+    other = CertificateStore(tmp_path / "other", "gw2")
+    other.own()
+    certificate, key = store.certificate_file, store.folder / "own.pem"
+    for first, second, cause in (
+        (key, key, "certificate: .* holds a private key, not a certificate"),
+        (certificate, certificate, "private_key: .* holds a certificate, not a private key"),
+        (tmp_path / "none.der", key, "certificate: .* cannot be read: No such file"),
+        (certificate, other.folder / "own.pem", "is not the key of the certificate"),
+    ):
+        with pytest.raises(ConfigError, match=cause):
+            certificates.read_identity(first, second, keys=("certificate", "private_key"))
+    (tmp_path / "rubbish.pem").write_text("rubbish")
+    with pytest.raises(ConfigError, match=r"is no X\.509 certificate"):
+        certificates.read_certificate(tmp_path / "rubbish.pem", key="certificate")
+
+
+def test_a_misspelt_policy_is_an_error_that_lists_the_right_ones() -> None:
+    with pytest.raises(
+        ValueError, match="security_policy is 'Basic256sha256'; known: Basic256Sha256, Aes128_Sha256_RsaOaep"
+    ):
+        OpcUaSettings(endpoint="opc.tcp://h", security_policy="Basic256sha256")
+    with pytest.raises(ValueError, match="certificate and private_key go together"):
+        OpcUaSettings(endpoint="opc.tcp://h", security_policy="Basic256Sha256", certificate="a")
+    with pytest.raises(ValueError, match="security_mode is 'Encrypt'"):
+        OpcUaSettings(endpoint="opc.tcp://h", security_mode="Encrypt")
+    with pytest.raises(ValueError, match="not both"):
+        OpcUaSettings(endpoint="opc.tcp://h", username="u", user_certificate="a", user_private_key="b")
+
+
+def test_the_command_shows_and_renews(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    config = tmp_path / "gateway.toml"
+    config.write_text(
+        f'gateway_id = "gw7"\nsite = "north"\nstate_dir = "{tmp_path / "state"}"\n[kafka]\nbootstrap_servers = "k"\n'
+    )
+    assert main(["certificate", "show", "--config", str(config)]) == 0
+    shown = capsys.readouterr().out
+    assert "application URI: urn:millrace:gw7" in shown
+    assert main(["certificate", "renew", "--application-uri", "urn:acme:gw7", "--config", str(config)]) == 0
+    renewed = capsys.readouterr().out
+    assert "application URI: urn:acme:gw7" in renewed
+    assert main(["certificate", "list", "--config", str(config)]) == 0
+    assert main(["certificate", "trust", "123", "--config", str(config)]) == 1
+    assert "at least 8 digits" in capsys.readouterr().err
