@@ -25,7 +25,7 @@ from uuid import uuid4
 
 import gmqtt
 import numpy as np
-from gmqtt.mqtt.constants import MQTTv50
+from gmqtt.mqtt.constants import MQTTv311
 
 from base.errors import UnavailableError
 from base.ids import now_us
@@ -101,14 +101,15 @@ class Machine:
 
     async def _publish(self) -> None:
         client = gmqtt.Client(f"drill-{uuid4().hex[:8]}")
-        await client.connect(self._config.host, self._config.ports.mosquitto, version=MQTTv50)
+        await client.connect(
+            self._config.host, self._config.ports.mosquitto, version=MQTTv311
+        )  # version 5 allows few at once
         begun_s = time.monotonic()
         for number in itertools.count():
             if self._stop.is_set():
                 break
-            ahead_s = number / self._rate - (time.monotonic() - begun_s)
-            if ahead_s > 0:
-                await asyncio.sleep(ahead_s)
+            # Also when it is behind: acknowledgements are read in between.
+            await asyncio.sleep(max(0.0, number / self._rate - (time.monotonic() - begun_s)))
             tag, at_us, value = number % _TAGS, now_us(), float(number)
             client.publish(f"drill/{tag}", json.dumps({"t": at_us, "v": value}), qos=1)
             self.journal[tag, at_us] = value

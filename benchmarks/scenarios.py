@@ -397,7 +397,7 @@ SCENARIOS: dict[str, Scenario] = {
         doc="Kafka gone for a minute, for ten, and beyond the buffer's bound, the gateway killed meanwhile: every sample accounted for",
         run=_outage,
         arguments=_outage_arguments,
-        smoke={"short": 15.0, "only": "short", "calm": 3.0},
+        smoke={"short": 15.0, "only": "short", "calm": 3.0, "rate": 200.0},
     ),
     "corruption": Scenario(
         doc="truncations and flipped bits over all segments of a gateway's buffer: every loss told of exactly, nothing wrong",
