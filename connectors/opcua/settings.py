@@ -21,24 +21,43 @@ class OpcUaSettings:
     """
 
     endpoint: str
+    """`opc.tcp://HOST:PORT[/PATH]`."""
     publishing_interval_ms: int = 100
+    """How often the server sends; samples in between wait in its queue."""
     queue_size: int = 1000
+    """Samples of an item that the server keeps; an overflow is a gap."""
     request_timeout_s: float = 10.0
+    """How long the server may take to answer."""
     reconnect_min_s: float = 0.5
+    """Pause before the connection is tried again; doubles until `reconnect_max_s`."""
     reconnect_max_s: float = 5.0
+    """Longest pause before the connection is tried again."""
     silence_check_s: float = 10.0
+    """Items that said nothing for so long are read, in case the server forgot them."""
     history: bool = True
+    """Gaps are filled from the server's history, where it keeps one, as historical samples."""
     server_deadband: bool = False
+    """The server does not send changes within a tag's deadband, where it can."""
     alarms: bool = False
+    """Conditions of the server (alarms) become `STATE` events."""
     security_policy: str = ""
+    """`Basic256Sha256`, `Aes128_Sha256_RsaOaep` or `Aes256_Sha256_RsaPss`."""
     security_mode: str = "SignAndEncrypt"
+    """`Sign` or `SignAndEncrypt`, with a policy."""
     certificate: str = ""
+    """File of another certificate than the gateway's own."""
     private_key: str = ""
+    """File of its private key."""
     server_certificate: str = ""
+    """File of the only certificate that is accepted, instead of the trust list."""
     username: str = ""
+    """User name at the server; anonymous without one."""
     password: str = ""
+    """`file:PATH` or `env:NAME`, read at each connect."""
     user_certificate: str = ""
+    """File of the certificate of a user who has one instead of a name."""
     user_private_key: str = ""
+    """File of its private key."""
 
     def __post_init__(self) -> None:
         parts = urlsplit(self.endpoint)

@@ -113,7 +113,13 @@ def tag_of(machine: Machine, name: str, **changes: Any) -> TagDefinition:
 def connector_of(machine: Machine, sink: MemorySink, *tags: TagDefinition) -> Connector:
     """A connector as a gateway makes it, from a table of its configuration."""
     table = {"name": "m", "protocol": machine.protocol, "endpoint": machine.endpoint, **machine.settings}
-    context = Context(gateway_id="gw1", sink=sink, clock=now_us, state_dir=machine.folder / "state")
+    context = Context(
+        gateway_id="gw1",
+        sink=sink,
+        clock=now_us,
+        state_dir=machine.folder / "state",
+        shared_dir=machine.folder / "shared",
+    )
     connector = Connection.from_table(table, where="test").make(context)
     connector.update({one.address: one for one in tags}, frozenset())
     return connector

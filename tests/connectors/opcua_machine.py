@@ -52,7 +52,7 @@ class OpcUaMachine(Machine):
             await server.stop()
 
     def address(self, name: str) -> str:
-        return f"ns=2;s={name}"
+        return f"nsu={_NAMESPACE};s={name}"
 
     async def put(self, name: str, value: Any, time_us: int, *, bad: bool) -> None:
         time = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=time_us)
