@@ -108,6 +108,8 @@ class Pages:
                 found.append(
                     f"{one['name']}: {_count(one, refused)} addresses are refused, the first: {address}: {cause}"[:500]
                 )
+            if limited := one.get("limited"):
+                found.append(f"{one['name']}: {limited}"[:500])
             if one["last_error"] and not one["problem"]:
                 found.append(f"{one['name']}: {one['restarts']} restarts; last error: {one['last_error']}")
         found += [f"policy: {name}: {error}" for name, error in self.policies.status()["errors"].items()]

@@ -21,6 +21,7 @@ def of_items(items: Iterable[Item]) -> dict[str, Any]:
     return {
         "subscribed": sum(item.subscribed for item in items),
         "refused": _first(refused),
+        "refused_count": len(refused),
         "limited_items": _first(limited),
         "without_source_time": _first(timed),
     }
