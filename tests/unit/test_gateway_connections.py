@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from base.errors import ConfigError, cause_of
 from base.ids import now_us
-from connectors.opcua.connector import OpcUaConnector
-from connectors.opcua.settings import OpcUaSettings
+from connectors.catalogue import Connection
+from connectors.protocol import Context
 from connectors.readings import Connector, Readings, Sink, Write, WriteResult, WriteStatus
 from edge.connections import Connections
 from edge.supervised import ConnectionSpec, Pace
@@ -109,12 +110,16 @@ async def machine() -> AsyncIterator[Machine]:
 
 
 def opcua(machine: Machine) -> ConnectionSpec:
-    settings = OpcUaSettings(endpoint=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
-    return ConnectionSpec(
-        name="opcua",
-        settings=settings,
-        make=lambda sink: OpcUaConnector(settings, name="opcua", sink=sink, clock=now_us),
-    )
+    own = {"publishing_interval_ms": 20, "reconnect_min_s": 0.1, "reconnect_max_s": 0.2}
+    table = {"name": "opcua", "protocol": "opcua", "endpoint": machine.url, **own}
+    connection = Connection.from_table(table, where="test")
+
+    def make(sink: Sink) -> Connector:
+        # Without security nothing is written there.
+        folder = Path("nowhere")
+        return connection.make(Context(gateway_id="gw1", sink=sink, clock=now_us, state_dir=folder, shared_dir=folder))
+
+    return ConnectionSpec(name="opcua", settings=connection, make=make)
 
 
 def odd(settings: Any = None, **behaviour: Callable[[], Any]) -> ConnectionSpec:
