@@ -59,8 +59,10 @@ class Publishing:
                     self._requests.add(asyncio.create_task(self._request()))
                 done, _ = await asyncio.wait(self._requests, timeout=0.5, return_when=asyncio.FIRST_COMPLETED)
                 self._requests -= done
-                for request in done:
-                    request.result()
+                # All of them end at once when the connection is lost: each failure is looked at, the first one is raised.
+                failures = [failure for request in done if (failure := request.exception()) is not None]
+                if failures:
+                    raise failures[0]
         finally:
             for request in self._requests:
                 request.cancel()
