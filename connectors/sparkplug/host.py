@@ -1,29 +1,26 @@
-"""Sparkplug connector of the gateway: primary host application over MQTT 3.1.1, and writes by DCMD.
+"""Sparkplug connector of the gateway: primary host application over MQTT 3.1.1 or 5, and writes by DCMD.
 
-`session.HostSession` knows Sparkplug; this knows MQTT: one gmqtt client per connection (the will must carry the time of
-the connection's own STATE message), STATE retained at QoS 1, data subscribed at QoS 0 as the standard has it. Reconnects
-with growing pauses. A write is a DCMD, and is done when the device reports the value; a device that reports nothing in
-time leaves the outcome unknown, because a QoS 0 command is confirmed by nothing else.
+`session.HostSession` knows Sparkplug, `connectors.mqtt_transport` knows MQTT; this is the host's own presence. Each
+connection has a will, STATE offline, and the STATE online that follows carries the same time. Whoever sets the STATE of
+this host offline is answered at once. If the time of that message is newer, edge nodes would not believe the answer: then
+the connection is made anew, with a newer time in its will and its STATE; not more often than every few seconds, and with
+growing pauses. Data is subscribed at QoS 0, as the standard has it.
 """
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import gmqtt
-from gmqtt.mqtt.constants import MQTTv311
-from gmqtt.mqtt.handler import MQTTConnectError
-
-from base import secrets
-from base.errors import ConfigError, UndecodableError
+from base.errors import UndecodableError
 from base.ids import Clock
+from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError, Will
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
+from connectors.sparkplug.nodes import Requests
 from connectors.sparkplug.session import HostSession
 from connectors.sparkplug.settings import SparkplugSettings
 from connectors.sparkplug.writes import Writes
@@ -31,20 +28,13 @@ from schemas.definitions import TagDefinition
 
 log = logging.getLogger(__name__)
 
-_ERRORS = (OSError, TimeoutError, MQTTConnectError, ConfigError)
-# gmqtt tells of every packet.
-logging.getLogger("gmqtt").setLevel(logging.WARNING)
-_CONNECT_TIMEOUT_S = 10.0
 _TICK_S = 0.25
 # Nodes that follow the STATE message are born by themselves; only then ask the others.
 _PATIENCE_S = 2.0
-
-
-class _Client(gmqtt.Client):  # type: ignore[misc]  # gmqtt is not typed
-    """A client for one connection."""
-
-    async def reconnect(self, delay: bool = False) -> None:
-        """Never: another client is made, with another will."""
+_RENEWAL_US = 5_000_000
+_RENEWAL_MAX_US = 300_000_000
+_LATEST_MS = 253_402_300_799_000
+"""The last second of the year 9999."""
 
 
 class SparkplugConnector:
@@ -55,10 +45,11 @@ class SparkplugConnector:
         self._prefix = f"{name}:"
         self._settings, self._clock = settings, clock
         self._host_id = settings.host_id or f"millrace-{gateway_id}"
-        self._client: Any = None
-        self._ended = asyncio.Event()
+        self._state_topic = names.state_topic(self._host_id)
+        self._connection: MqttConnection | None = None
         self._connects = 0
-        self._online_ms = 0
+        self._online_ms = self._newest_ms = 0
+        self._renewal = Requests(_RENEWAL_US, _RENEWAL_MAX_US)
         self._problem = "not yet connected"
         self._writes = Writes(self._metric_of, self._publish, clock)
         self._session: HostSession = HostSession(
@@ -68,6 +59,8 @@ class SparkplugConnector:
             on_value=self._writes.on_value,
             connector=name,
             rebirth_interval_s=settings.rebirth_interval_s,
+            rebirth_max_s=settings.rebirth_max_s,
+            reorder_timeout_ms=settings.reorder_timeout_ms,
         )
 
     def serves(self, address: str) -> bool:
@@ -81,24 +74,24 @@ class SparkplugConnector:
 
     def status(self) -> dict[str, Any]:
         """Numbers and states for people."""
-        session = self._session
+        silent, problem = self._session.silent(), self._problem
+        if silent and not problem:
+            problem = f"{len(silent)} edge nodes do not answer requests for their birth, {silent[0]} first"
         return {
             "kind": "sparkplug",
-            "broker": f"{self._settings.host}:{self._settings.port}",
+            "endpoint": self._settings.endpoint,
             "host_id": self._host_id,
-            "connected": self._client is not None,
-            "problem": self._problem,
-            "nodes": session.nodes(),
+            "connected": self._connection is not None,
+            "problem": problem,
             "connects": self._connects,
-            "messages": session.messages,
-            "undecodable": session.undecodable,
-            "refused": session.refused,
-            "retained": session.retained,
-            "lost": session.lost,
-            "silent_nodes": session.silent()[:20],
-            "repeats": session.repeats,
-            "rebirths_requested": session.rebirths_requested,
+            **self._session.status(),
         }
+
+    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+        """Send a DCMD and wait until the device reports the values."""
+        if self._connection is None:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem)
+        return await self._writes.write(writes, timeout_s)
 
     # --- connection ----------------------------------------------------------------------------------------------------
 
@@ -109,100 +102,95 @@ class SparkplugConnector:
             connects = self._connects
             try:
                 await self._serve()
-                self._down("the broker closed the connection")
-            except _ERRORS as error:
-                self._down(f"{type(error).__name__}: {error}")
+                self._down("another host has set the STATE of this one offline; connecting anew")
+                continue
+            except MqttError as error:
+                self._down(str(error))
             pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
             await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
             pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
 
     async def _serve(self) -> None:
-        """One connection, until it ends."""
-        self._online_ms = self._clock() // 1000
-        state = names.state_topic(self._host_id)
-        will = gmqtt.Message(state, names.encode_state(online=False, time_ms=self._online_ms), qos=1, retain=True)
-        client = _Client(self._host_id, clean_session=True, will_message=will)
-        ended = self._ended = asyncio.Event()
-        try:
-            async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                await self._connect(client, state, ended)
-            await self._keep(ended)
-        finally:
-            self._client = None
-            if client.is_connected:
-                client.publish(state, names.encode_state(online=False, time_ms=self._online_ms), qos=1, retain=True)
-            with contextlib.suppress(*_ERRORS):
-                async with asyncio.timeout(_CONNECT_TIMEOUT_S):
-                    await client.disconnect()
-
-    async def _connect(self, client: Any, state: str, ended: asyncio.Event) -> None:
-        settings, subscribed = self._settings, asyncio.Event()
-        if settings.username:
-            client.set_auth_credentials(settings.username, secrets.resolve(settings.password))
-        client.on_message = self._on_message
-        client.on_disconnect = lambda *_: ended.set()
-        client.on_subscribe = lambda *_: subscribed.set()
-        await client.connect(
-            settings.host, settings.port, ssl=settings.tls, keepalive=settings.keepalive_s, version=MQTTv311
+        """One connection; returns when another one is due, raises MqttError when it is lost."""
+        self._online_ms = max(self._clock() // 1000, self._newest_ms + 1)
+        connection = MqttConnection(
+            self._settings,
+            client_id=self._host_id,
+            on_message=self._on_message,
+            max_payload=payload.MAX_BYTES,
+            will=Will(topic=self._state_topic, data=names.encode_state(online=False, time_ms=self._online_ms)),
         )
-        data = f"{names.NAMESPACE}/{settings.group_id or '+'}/#"
-        client.subscribe([gmqtt.Subscription(state, qos=1), gmqtt.Subscription(data, qos=0)])
-        await subscribed.wait()
-        self._client = client
-        self._connects += 1
-        self._problem = ""
-        self._say_online()
-        log.info("connected", extra={"broker": f"{settings.host}:{settings.port}", "host_id": self._host_id})
+        renewed = False
+        try:
+            await connection.open()
+            data = f"{names.NAMESPACE}/{self._settings.group_id or '+'}/#"
+            refused = await connection.subscribe([(self._state_topic, 1), (data, 0)])
+            if refused:
+                topic, cause = next(iter(refused.items()))
+                msg = f"{topic}: {cause}"
+                raise MqttError(msg)
+            self._connection, self._problem = connection, ""
+            self._connects += 1
+            self._say_online()
+            self._session.connected()
+            log.info("connected", extra={"endpoint": self._settings.endpoint, "host_id": self._host_id})
+            await self._keep(connection)
+            renewed = True
+        finally:
+            self._connection = None
+            if connection.is_open and not renewed:
+                offline = names.encode_state(online=False, time_ms=max(self._clock() // 1000, self._online_ms))
+                connection.publish(self._state_topic, offline, qos=1, retain=True)
+            await connection.close()
 
-    async def _keep(self, ended: asyncio.Event) -> None:
-        wait_s = _PATIENCE_S
-        while not ended.is_set():
-            try:
-                async with asyncio.timeout(wait_s):
-                    await ended.wait()
-            except TimeoutError:
-                self._session.tick()
-            wait_s = _TICK_S
+    async def _keep(self, connection: MqttConnection) -> None:
+        await connection.ended(_PATIENCE_S)
+        while True:
+            self._session.tick()
+            if self._renewal.due(self._clock()):
+                return
+            await connection.ended(_TICK_S)
 
     def _down(self, problem: str) -> None:
         if problem != self._problem:
-            log.warning(
-                "no connection", extra={"broker": f"{self._settings.host}:{self._settings.port}", "cause": problem}
-            )
+            log.warning("no connection", extra={"endpoint": self._settings.endpoint, "cause": problem})
         self._problem = problem
         self._session.disconnected(f"no connection to the MQTT broker: {problem}")
 
-    def _say_online(self) -> None:
-        online = names.encode_state(online=True, time_ms=self._online_ms)
-        self._client.publish(names.state_topic(self._host_id), online, qos=1, retain=True)
+    def _publish(self, topic: str, data: bytes) -> bool:
+        return self._connection is not None and self._connection.publish(topic, data)
 
     def _metric_of(self, tag: TagDefinition) -> tuple[str, payload.Metric] | str:
         return self._session.metric_of(tag)
 
-    def _publish(self, topic: str, data: bytes) -> bool:
-        connected = self._client is not None and bool(self._client.is_connected)
-        if connected:
-            self._client.publish(topic, data, qos=0)
-        return connected
+    # --- messages ------------------------------------------------------------------------------------------------------
 
-    def _on_message(self, _client: Any, topic: str, data: bytes, _qos: int, properties: Any) -> int:
-        if topic == names.state_topic(self._host_id):
-            self._on_state(data)
-        elif not topic.startswith(f"{names.NAMESPACE}/STATE/"):
-            self._session.on_message(topic, data, retained=bool(properties.get("retain")))
-        return 0
+    def _on_message(self, message: Message) -> None:
+        if message.topic == self._state_topic:
+            self._on_state(message.data)
+        elif not message.topic.startswith(f"{names.NAMESPACE}/STATE/"):
+            self._session.on_message(message.topic, message.data, retained=message.retained)
 
     def _on_state(self, data: bytes) -> None:
         """Somebody says that this host is offline (an earlier connection's will, say): it is not."""
         try:
-            online, _ = names.decode_state(data)
+            online, time_ms = names.decode_state(data)
         except UndecodableError:
-            online = False
-        if not online and self._client is not None:
+            online, time_ms = False, 0
+        newer = self._online_ms < time_ms <= _LATEST_MS
+        if newer:
+            self._newest_ms = max(self._newest_ms, time_ms)
+        if self._connection is None or (online and not newer):
+            return
+        if not online:
             self._say_online()
+        if newer:
+            self._session.notices.refuse(
+                self._state_topic, "somebody else says the STATE of this host, with a newer time"
+            )
+            self._renewal.want()
 
-    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
-        """Send a DCMD and wait until the device reports the values."""
-        if self._client is None:
-            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem)
-        return await self._writes.write(writes, timeout_s)
+    def _say_online(self) -> None:
+        assert self._connection is not None
+        online = names.encode_state(online=True, time_ms=self._online_ms)
+        self._connection.publish(self._state_topic, online, qos=1, retain=True)

@@ -44,11 +44,10 @@ class Device:
 
 
 @dataclass(slots=True)
-class RebirthRequests:
-    """When a node may be asked for its birth: at once, then with growing pauses while that does not help.
+class Requests:
+    """When something may be asked for: at once, then with growing pauses while that does not help.
 
-    A request that falls into a pause is postponed to its end. A birth makes a request that waits needless. Times in
-    microseconds.
+    A request that falls into a pause is postponed to its end. Times in microseconds.
     """
 
     first_us: int
@@ -61,23 +60,22 @@ class RebirthRequests:
         """From the last request to the next one."""
         return min(self.first_us << min(self.count - 1, 20), self.max_us) if self.count else 0
 
-    def ask(self, now_us: int) -> bool:
-        """Whether to send a request now; otherwise it waits for `due`."""
-        if self.count and now_us - self.sent_us > 2 * self.pause_us():
-            self.count = 0  # the last one helped for a while
+    def want(self) -> None:
+        """Ask for it when it is `due`."""
         self.waiting = True
-        return self.due(now_us)
 
     def due(self, now_us: int) -> bool:
         """Whether a request that waits is to be sent now; it counts as sent then."""
+        if self.waiting and self.count and now_us - self.sent_us > 2 * self.pause_us():
+            self.count = 0  # the last one helped for a while
         if not self.waiting or (self.count and now_us - self.sent_us < self.pause_us()):
             return False
         self.waiting, self.sent_us = False, now_us
         self.count += 1
         return True
 
-    def born(self) -> None:
-        """The node was born."""
+    def answered(self) -> None:
+        """A request that waits is needless."""
         self.waiting = False
 
 
@@ -85,7 +83,7 @@ class RebirthRequests:
 class Node:
     """An edge node. The sequence holds messages as they came, with their topic, and their size beside them."""
 
-    rebirth: RebirthRequests
+    rebirth: Requests
     online: bool = False
     bdseq: int | None = None
     born_us: int = 0

@@ -24,7 +24,7 @@ from connectors.readings import Sink
 from connectors.sparkplug import births, names, payload
 from connectors.sparkplug.expected import Expected, NodeName
 from connectors.sparkplug.names import MessageType, Topic, parse_address
-from connectors.sparkplug.nodes import Device, Node, RebirthRequests
+from connectors.sparkplug.nodes import Device, Node, Requests
 from connectors.sparkplug.notices import Notices
 from connectors.sparkplug.payload import DataType, Metric, Payload, RefusedPayloadError
 from connectors.sparkplug.samples import Samples
@@ -65,19 +65,10 @@ class HostSession:
         self._rebirth_us = (int(rebirth_interval_s * 1e6), int(rebirth_max_s * 1e6))
         self._expected = Expected(connector)
         self._nodes: dict[NodeName, Node] = {}
-        self._notices = Notices(sink, clock, connector)
-        self._samples = Samples(sink, clock, self._notices, on_value)
+        self._connected = False
+        self.notices = Notices(sink, clock, connector)
+        self._samples = Samples(sink, clock, self.notices, on_value)
         self.messages = self.undecodable = self.lost = self.retained = self.rebirths_requested = 0
-
-    @property
-    def refused(self) -> int:
-        """What was not read: messages, and metrics by name."""
-        return self._notices.refused
-
-    @property
-    def repeats(self) -> int:
-        """Values of births that were seen before."""
-        return self._samples.repeats
 
     # --- from the registry and the connection -----------------------------------------------------------------------
 
@@ -90,11 +81,16 @@ class HostSession:
                 for known in born.metrics.values():
                     known.tag = tags.get(known.address)
 
+    def connected(self) -> None:
+        """There is a connection to the broker: births may be asked for."""
+        self._connected = True
+
     def disconnected(self, cause: str) -> None:
         """The connection to the broker is gone: nobody can be heard, births must be seen again."""
+        self._connected = False
         for name, node in self._nodes.items():
             self._give_up(name, node)
-            node.online, node.rebirth = False, RebirthRequests(*self._rebirth_us)
+            node.online, node.rebirth = False, Requests(*self._rebirth_us)
         for name in self._expected.nodes:
             self._dead(name, cause)
 
@@ -111,7 +107,7 @@ class HostSession:
                 self._ask_for_birth(name, node)
                 if node.rebirth.count > _ASKED_IN_VAIN:
                     self._dead(name, f"edge node {'/'.join(name)} does not answer requests for its birth")
-            elif node.rebirth.due(now):
+            elif self._connected and node.rebirth.due(now):
                 self._request_birth(name)
         for name, devices in self._expected.nodes.items():
             node = self._nodes[name]
@@ -129,7 +125,7 @@ class HostSession:
             topic = names.parse(topic_name)
         except UndecodableError as error:
             self.undecodable += 1
-            self._notices.refuse(topic_name, str(error))
+            self.notices.refuse(topic_name, str(error))
             return
         if topic.type in {MessageType.NCMD, MessageType.DCMD}:
             return
@@ -137,12 +133,12 @@ class HostSession:
         node = self._nodes.get(name)
         if node is None:
             if len(self._nodes) >= _NODES_KEPT:
-                self._notices.refuse(topic_name, f"more than {_NODES_KEPT} edge nodes")
+                self.notices.refuse(topic_name, f"more than {_NODES_KEPT} edge nodes")
                 return
             node = self._nodes[name] = self._new_node()
         if retained:
             self.retained += 1
-            self._notices.refuse(topic_name, "retained: it says what was, not what is", self._expected.device_id(topic))
+            self.notices.refuse(topic_name, "retained: it says what was, not what is", self._expected.device_id(topic))
         elif topic.type is MessageType.NBIRTH:
             self._node_birth(topic, name, node, data)
         elif topic.type is MessageType.NDEATH:
@@ -168,7 +164,7 @@ class HostSession:
         value = bdseq.value if bdseq is not None else None
         node.bdseq = value if isinstance(value, int) else None
         node.born_us = self._clock()
-        node.rebirth.born()
+        node.rebirth.answered()
         log.info("edge node born", extra={"node": "/".join(name), "bdseq": node.bdseq})
         self._birth(topic, node, message)
 
@@ -194,7 +190,7 @@ class HostSession:
         if message.seq is None:
             if isinstance(message, Payload) and not node.unnumbered:
                 node.unnumbered = True
-                self._notices.refuse(
+                self.notices.refuse(
                     str(topic), "no sequence number: losses cannot be seen", self._expected.device_id(topic)
                 )
             self._apply(topic, name, node, message)
@@ -233,7 +229,7 @@ class HostSession:
             self._unreadable(topic, name, node, message)
         elif topic.type is MessageType.DBIRTH:
             if device is None and len(node.devices) >= _DEVICES_KEPT:
-                self._notices.refuse(str(topic), f"more than {_DEVICES_KEPT} devices of one edge node")
+                self.notices.refuse(str(topic), f"more than {_DEVICES_KEPT} devices of one edge node")
                 return
             self._birth(topic, node, message)
         elif device is not None and (device.online or not topic.device):
@@ -255,15 +251,15 @@ class HostSession:
         expected = self._expected.of(topic)
         device_id = self._expected.device_id(topic)
         for alias in sorted(device.ambiguous)[:10]:
-            self._notices.refuse(str(topic), f"alias {alias} stands for several metrics", device_id)
+            self.notices.refuse(str(topic), f"alias {alias} stands for several metrics", device_id)
         if missing := [tag.address for tag in expected if tag.address.removeprefix(prefix) not in device.metrics]:
             cause = f"the birth lacks {len(missing)} of {len(expected)} tags, the first is {missing[0]}"
-            self._notices.refuse(str(topic), cause, device_id)
+            self.notices.refuse(str(topic), cause, device_id)
         for metric in message.metrics:
             if metric.name in device.metrics and self._expected.is_new(prefix + metric.name):
-                self._notices.proposal(prefix + metric.name, metric)
+                self.notices.proposal(prefix + metric.name, metric)
         for born in sorted({known.tag.device_id for known in device.metrics.values() if known.tag is not None}):
-            self._notices.birth(born, f"{topic.node}/{topic.device} is born")
+            self.notices.birth(born, f"{topic.node}/{topic.device} is born")
         self._take(topic, prefix, device, message, birth=True)
 
     def _data(self, topic: Topic, name: NodeName, node: Node, device: Device, message: Payload) -> None:
@@ -273,7 +269,7 @@ class HostSession:
 
     def _take(self, topic: Topic, prefix: str, device: Device, message: Payload, *, birth: bool = False) -> None:
         if message.unread:
-            self._notices.refuse(str(topic), message.unread, self._expected.device_id(topic))
+            self.notices.refuse(str(topic), message.unread, self._expected.device_id(topic))
         self._samples.take(topic, prefix, device, message, birth=birth)
 
     def _is_declared(self, topic: Topic, device: Device, metric: Metric) -> bool:
@@ -283,7 +279,7 @@ class HostSession:
         if metric.alias is not None and not metric.name:
             ambiguous = metric.alias in device.ambiguous
             cause = f"alias {metric.alias} stands for {'several metrics' if ambiguous else 'nothing that was born'}"
-            self._notices.refuse(str(topic), cause, self._expected.device_id(topic))
+            self.notices.refuse(str(topic), cause, self._expected.device_id(topic))
             if not device.unplaced:
                 device.unplaced = True
                 self._open_gaps((topic.group, topic.node), cause, device=topic.device, proven=True)
@@ -293,7 +289,8 @@ class HostSession:
     # --- asking, telling -------------------------------------------------------------------------------------------------
 
     def _ask_for_birth(self, name: NodeName, node: Node) -> None:
-        if node.rebirth.ask(self._clock()):
+        node.rebirth.want()
+        if self._connected and node.rebirth.due(self._clock()):
             self._request_birth(name)
 
     def _request_birth(self, name: NodeName) -> None:
@@ -306,7 +303,7 @@ class HostSession:
     def _dead(self, name: NodeName, cause: str, *, device: str | None = None, time_us: int | None = None) -> None:
         self._open_gaps(name, cause, device=device)
         for device_id in dict.fromkeys(tag.device_id for tag in self._expected.tags_of(name, device)):
-            self._notices.death(device_id, cause, time_us)
+            self.notices.death(device_id, cause, time_us)
 
     def _open_gaps(self, name: NodeName, cause: str, *, device: str | None = None, proven: bool = False) -> None:
         self._samples.lost(self._expected.tags_of(name, device), cause, proven=proven)
@@ -328,9 +325,19 @@ class HostSession:
         kind = MessageType.DCMD if device_name else MessageType.NCMD
         return str(Topic(group, kind, node_name, device_name)), Metric(name=metric_name, data_type=known.data_type)
 
-    def nodes(self) -> dict[str, dict[str, Any]]:
-        """State of each node, for people."""
-        return {"/".join(name): node.state() for name, node in self._nodes.items()}
+    def status(self) -> dict[str, Any]:
+        """Numbers and states, for people."""
+        return {
+            "nodes": {"/".join(name): node.state() for name, node in self._nodes.items()},
+            "silent_nodes": self.silent()[:20],
+            "messages": self.messages,
+            "undecodable": self.undecodable,
+            "refused": self.notices.refused,
+            "retained": self.retained,
+            "lost": self.lost,
+            "repeats": self._samples.repeats,
+            "rebirths_requested": self.rebirths_requested,
+        }
 
     def silent(self) -> list[str]:
         """Nodes with tags that were asked for their birth again and again."""
@@ -338,7 +345,7 @@ class HostSession:
         return ["/".join(name) for name, node in mine if not node.online and node.rebirth.count > _ASKED_IN_VAIN]
 
     def _new_node(self) -> Node:
-        return Node(RebirthRequests(*self._rebirth_us))
+        return Node(Requests(*self._rebirth_us))
 
     def _decode(self, topic: Topic, device: Device, data: bytes) -> Payload | RefusedPayloadError:
         fresh = topic.type in {MessageType.NBIRTH, MessageType.DBIRTH}
@@ -346,5 +353,5 @@ class HostSession:
             return payload.decode(data, *(() if fresh else (device.types, device.names)))
         except RefusedPayloadError as error:
             self.undecodable += 1
-            self._notices.refuse(str(topic), str(error), self._expected.device_id(topic))
+            self.notices.refuse(str(topic), str(error), self._expected.device_id(topic))
             return error

@@ -3,52 +3,36 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from urllib.parse import urlsplit
 
-from base.secrets import check_reference
-
-_PORTS = {"mqtt": 1883, "mqtts": 8883}
+from connectors.mqtt_transport.settings import MqttSettings, MqttVersion
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
-class SparkplugSettings:
-    """One MQTT broker: `mqtt://host[:1883]`, or `mqtts://host[:8883]` for TLS. `password` is a reference (`base.secrets`).
+class SparkplugSettings(MqttSettings):
+    """One MQTT broker with Sparkplug B edge nodes."""
 
-    An empty `group_id` is every group; an empty `host_id` is `millrace-<gateway>`.
-    """
-
-    endpoint: str
+    version: MqttVersion = MqttVersion.V311
+    """`3.1.1` or `5`. Every Sparkplug broker speaks 3.1.1."""
     group_id: str = ""
+    """Group whose edge nodes are read; every group when empty."""
     host_id: str = ""
-    username: str = ""
-    password: str = ""
-    keepalive_s: int = 30
-    reconnect_min_s: float = 0.5
-    reconnect_max_s: float = 10.0
+    """Name of this host in its STATE topic, unique at the broker; `millrace-<gateway>` when none is given."""
     rebirth_interval_s: float = 5.0
+    """Shortest pause between two requests for rebirth to one node; doubles while they do not help."""
+    rebirth_max_s: float = 300.0
+    """Longest pause between two requests for rebirth to one node."""
+    reorder_timeout_ms: int = 1000
+    """How long messages that came too early wait for those before them, which then are lost; 0 does not wait."""
 
     def __post_init__(self) -> None:
-        parts = urlsplit(self.endpoint)
-        if parts.scheme not in _PORTS or not parts.hostname or parts.path.strip("/"):
-            msg = f"endpoint is {self.endpoint!r}, not mqtt://host:port or mqtts://host:port"
-            raise ValueError(msg)
-        if parts.username or parts.password:
-            msg = "endpoint holds a user name; write username and password (a reference) instead"
-            raise ValueError(msg)
-        check_reference("password", self.password)
-
-    @property
-    def host(self) -> str:
-        """Host of the broker."""
-        return urlsplit(self.endpoint).hostname or ""
-
-    @property
-    def port(self) -> int:
-        """Port of the broker."""
-        parts = urlsplit(self.endpoint)
-        return parts.port or _PORTS[parts.scheme]
-
-    @property
-    def tls(self) -> bool:
-        """Whether the broker is spoken to over TLS."""
-        return urlsplit(self.endpoint).scheme == "mqtts"
+        MqttSettings.__post_init__(self)
+        for key in ("group_id", "host_id"):
+            if set(getattr(self, key)) & set("+#/\0"):
+                msg = f"{key} is {getattr(self, key)[:100]!r}; `+`, `#` and `/` have no place in it"
+                raise ValueError(msg)
+        for key, low, high in (
+            ("rebirth_interval_s", 0.05, 3600), ("rebirth_max_s", self.rebirth_interval_s, 86_400), ("reorder_timeout_ms", 0, 60_000),
+        ):  # fmt: skip
+            if not low <= getattr(self, key) <= high:
+                msg = f"{key} is {getattr(self, key)}, not between {low:g} and {high:g}"
+                raise ValueError(msg)

@@ -336,7 +336,7 @@ def test_a_birth_with_the_same_time_and_another_value_is_another_sample(plant: P
     )
     plant.send(MessageType.DBIRTH, *born, device="d1")
     assert plant.sink.rows[2:] == [(1, 1_000_000, 99.0, 0)]
-    assert plant.session.repeats == 1
+    assert plant.session.status()["repeats"] == 1
 
 
 def test_data_with_a_known_name_and_an_unknown_alias_is_taken_by_name(plant: Plant) -> None:
@@ -427,7 +427,7 @@ def test_births_of_ten_thousand_metrics_are_bounded(plant: Plant) -> None:
         plant.send(MessageType.NBIRTH, bd(1))
         plant.send(MessageType.DBIRTH, *big(count, 1000), device="d1")
     assert handed == [count]
-    assert plant.session.repeats == 2 * count
+    assert plant.session.status()["repeats"] == 2 * count
     assert [notice.kind for notice in plant.sink.notices] == [EventKind.BIRTH] * 3
     node = plant.session._nodes["north", "n1"]
     assert len(node.devices["d1"].metrics) == len(node.devices["d1"].names) == count
@@ -445,12 +445,12 @@ def test_nodes_and_devices_are_bounded(plant: Plant, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("connectors.sparkplug.session._DEVICES_KEPT", 3)
     for at in range(4):
         plant.session.on_message(f"spBv1.0/north/NDATA/other{at}", data(0, 1.0, 1))
-    assert len(plant.session.nodes()) == 2
+    assert len(plant.session.status()["nodes"]) == 2
     plant = Plant()
     plant.send(MessageType.NBIRTH, bd(1))
     for at in range(5):
         plant.send(MessageType.DBIRTH, Metric(name="a", data_type=DataType.DOUBLE, value=1.0), device=f"x{at}")
-    assert plant.session.nodes()["north/n1"]["devices"] == 3
+    assert plant.session.status()["nodes"]["north/n1"]["devices"] == 3
 
 
 def test_tags_that_the_registry_takes_away_are_read_no_more(plant: Plant) -> None:
