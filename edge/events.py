@@ -37,14 +37,22 @@ class _Refused:
 
 @dataclass(slots=True)
 class Events:
-    """Makes events. Refusals are gathered, so that a tag which is refused at every sample says so once a second."""
+    """Makes events. Refusals are gathered, so that a tag which is refused at every sample says so once a second.
+
+    `dead` are the devices that have died and were not born again: the gateway's health names them.
+    """
 
     gateway_id: str
     clock: Clock
+    dead: set[int] = field(default_factory=set)
     _refused: dict[tuple[int, str], _Refused] = field(default_factory=dict)
 
     def of_notice(self, notice: Notice) -> bytes:
         """Event of a connector's notice."""
+        if notice.kind is EventKind.DEATH:
+            self.dead.add(notice.device_id)
+        elif notice.kind is EventKind.BIRTH:
+            self.dead.discard(notice.device_id)
         return pack(
             DeviceEvent(
                 kind=notice.kind,

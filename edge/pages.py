@@ -26,7 +26,7 @@ from edge.pipeline import Pipeline
 from edge.registry_cache import RegistryCache
 from edge.reload import Reloads
 from edge.uplink import Uplink
-from schemas.events import DeviceEvent, EventKind
+from schemas.events import DEAD_DEVICES, DeviceEvent, EventKind, device_ranges
 
 _LISTED = 20
 
@@ -64,6 +64,7 @@ class Pages:
             "live": str(self.uplink.is_live()).lower(),
             "clock": self.pipeline.clock_status.value,
             "started_us": str(self.started_us),
+            DEAD_DEVICES: device_ranges(self.pipeline.dead_devices),
         }
         for connection in self.connections.status():
             attributes[f"connected.{connection['name']}"] = str(connection["connected"]).lower()

@@ -145,6 +145,11 @@ class Pipeline:
         self._next.events.append(self._events.of_notice(notice))
         self._wake.set()
 
+    @property
+    def dead_devices(self) -> frozenset[int]:
+        """Devices whose connectors said that their values are stale."""
+        return frozenset(self._events.dead)
+
     def last_seen_us(self, tag_id: int) -> int:
         """Source time of the last sample of the tag that was appended."""
         return self.seen.time_us(tag_id)

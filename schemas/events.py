@@ -6,18 +6,51 @@ Written by gateways; read by the telemetry job, the historian and serving. The s
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
+from base.errors import UndecodableError
 from base.ids import uuid7
 from schemas import codec
 from schemas.frame import Stream
 
+DEAD_DEVICES = "dead_devices"
+"""Attribute of GATEWAY_HEALTH: ids of the gateway's devices whose values are stale, as ranges: `3-17,20`."""
+_RANGES = re.compile(r"(\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*)?")
+_DEVICES_AT_MOST = 1_000_000
 UNKNOWN_SAMPLES = -1
 """Samples of a gap that nobody can count: lost before they reached the gateway."""
+
+
+def device_ranges(device_ids: Iterable[int]) -> str:
+    """Text of device ids: `3-17,20`."""
+    ranges: list[list[int]] = []
+    for device_id in sorted(set(device_ids)):
+        if ranges and ranges[-1][1] == device_id - 1:
+            ranges[-1][1] = device_id
+        else:
+            ranges.append([device_id, device_id])
+    return ",".join(f"{low}" if low == high else f"{low}-{high}" for low, high in ranges)
+
+
+def device_ids(text: str) -> frozenset[int]:
+    """Device ids of such a text; raises UndecodableError."""
+    found: set[int] = set()
+    if not _RANGES.fullmatch(text):
+        msg = f"not ranges of device ids: {text[:80]!r}"
+        raise UndecodableError(msg)
+    for part in filter(None, text.split(",")):
+        low, _, high = part.partition("-")
+        first, last = int(low), int(high or low)
+        if last - first + len(found) >= _DEVICES_AT_MOST:
+            msg = f"more than {_DEVICES_AT_MOST} device ids: {text[:80]!r}"
+            raise UndecodableError(msg)
+        found.update(range(first, last + 1))
+    return frozenset(found)
 
 
 class EventKind(StrEnum):

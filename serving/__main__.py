@@ -46,6 +46,7 @@ async def _serve(server: Server, stopping: asyncio.Event) -> None:
     table = feeds.feeds(
         plant=server.plant,
         values=server.values,
+        liveness=server.liveness,
         episodes=server.episodes,
         book=server.book,
         state=STATE_SERVICE,

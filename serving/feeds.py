@@ -16,28 +16,44 @@ from confluent_kafka import Message
 
 from base.errors import SchemaError
 from base.settings import KafkaSettings
+from connectors.kafka.consume import Start, from_beginning, from_tail
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandRequest, CommandStateRecord
 from serving.command_book import CommandBook
 from serving.episodes import Episodes
+from serving.liveness import Liveness
 from serving.plant import Plant
 from serving.values import LastValues
 
 log = logging.getLogger(__name__)
 
+_EVENTS = 300
+"""Last events of each partition that are read at the start: more than a site has gateways."""
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Feed:
-    """A topic and what is done with its messages. `needed_by`: services that are not ready before it has been read."""
+    """A topic and what is done with its messages.
+
+    `needed_by`: services that are not ready before it has been read; `start`: from where.
+    """
 
     topic: topics.Topic
     apply: Callable[[bytes], None]
     needed_by: tuple[str, ...]
+    start: Start = from_beginning
 
 
 def feeds(
-    *, plant: Plant, values: LastValues, episodes: Episodes, book: CommandBook, state: str, commands: str
+    *,
+    plant: Plant,
+    values: LastValues,
+    liveness: Liveness,
+    episodes: Episodes,
+    book: CommandBook,
+    state: str,
+    commands: str,
 ) -> tuple[Feed, ...]:
     """The table of feeds; `state` and `commands` are the names of the services."""
 
@@ -61,6 +77,8 @@ def feeds(
     return (
         Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands)),
         Feed(topic=topics.LATEST, apply=latest, needed_by=(state,)),
+        # Health comes every second and names all dead devices: the last events are enough.
+        Feed(topic=topics.EVENTS, apply=liveness.apply, needed_by=(state,), start=from_tail(_EVENTS)),
         Feed(topic=topics.ANOMALIES, apply=anomaly, needed_by=(state,)),
         Feed(topic=topics.STATES, apply=record, needed_by=(commands,)),
         Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands,)),
@@ -83,7 +101,7 @@ def follower(kafka: KafkaSettings, feed: Feed) -> Follower:
                 place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
                 log.warning("record passed over", extra=place | {"cause": str(error)})
 
-    return Follower(kafka, (feed.topic.pattern,), on_messages)
+    return Follower(kafka, (feed.topic.pattern,), on_messages, start=feed.start)
 
 
 async def caught_up(followers: dict[str, Follower], table: tuple[Feed, ...], service: str) -> None:

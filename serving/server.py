@@ -29,6 +29,7 @@ from serving.config import ServingConfig, is_loopback
 from serving.episodes import Episodes
 from serving.interceptor import Gate
 from serving.limits import Limits
+from serving.liveness import Liveness
 from serving.metrics import CallMetrics
 from serving.plant import Plant
 from serving.state_handlers import StateHandlers
@@ -60,6 +61,7 @@ class Server:
     config: ServingConfig
     plant: Plant
     values: LastValues
+    liveness: Liveness
     episodes: Episodes
     book: CommandBook
     state: StateHandlers
@@ -135,6 +137,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         config=config,
         plant=plant,
         values=values,
+        liveness=Liveness(plant, values),
         episodes=episodes,
         book=book,
         state=state,

@@ -3,8 +3,8 @@
 Enters: LatestBatch records (columns of one lane), in the order of their partition. Leaves: `LastValue`s. Everything is
 numpy over rows, one row per tag ever seen: folding a batch of 1,000 tags in costs ~30 us, plus ~5 us for each open
 watch. Called in the event loop only. A value with an older source time never replaces a newer one, so replays of the
-topic are harmless. A `Watch` holds one bit per tag, however slow its reader: what is sent is the newest value at that
-moment.
+topic are harmless. Values of a dead device have another quality while it is dead (`set_stale`). A `Watch` holds one bit per
+tag, however slow its reader: what is sent is the newest value at that moment.
 """
 
 from __future__ import annotations
@@ -40,6 +40,7 @@ class LastValues:
         self._time_us = np.full(1024, _NEVER, np.int64)
         self._value = np.zeros(1024)
         self._quality = np.zeros(1024, np.uint16)
+        self._stale = np.zeros(1024, np.uint16)
         # Rows of each lane's tags as its last batch had them: a lane's tags change with the registry, not with every
         # batch.
         self._lane_rows: dict[tuple[str, int], tuple[bytes, NDArray[np.int64]]] = {}
@@ -64,6 +65,16 @@ class LastValues:
         self._quality[changed] = quality[news]
         for watch in self._watches:
             watch.mark(changed)
+
+    def set_stale(self, tag_ids: Iterable[int], code: int) -> None:
+        """Show values with this quality in the place of their own, whatever comes; 0 shows their own again."""
+        rows = self.rows(tag_ids)
+        changed = rows[self._stale[rows] != code]
+        self._stale[changed] = code
+        seen = self.with_value(changed)
+        if seen.size:
+            for watch in self._watches:
+                watch.mark(seen)
 
     def last(self, tag_id: int) -> LastValue | None:
         """Newest value of a tag; None when none was ever seen."""
@@ -106,7 +117,9 @@ class LastValues:
 
     def _at(self, row: int) -> LastValue | None:
         time_us = int(self._time_us[row])
-        return None if time_us == _NEVER else LastValue(float(self._value[row]), time_us, int(self._quality[row]))
+        if time_us == _NEVER:
+            return None
+        return LastValue(float(self._value[row]), time_us, int(self._stale[row] or self._quality[row]))
 
     def _rows_of_batch(self, batch: Mapping[str, Any]) -> NDArray[np.int64]:
         lane, fingerprint = (batch["gateway_id"], batch["lane"]), batch["tag_id"].tobytes()
@@ -131,6 +144,7 @@ class LastValues:
         self._time_us = np.concatenate([self._time_us, np.full(more, _NEVER, np.int64)])
         self._value = np.concatenate([self._value, np.zeros(more)])
         self._quality = np.concatenate([self._quality, np.zeros(more, np.uint16)])
+        self._stale = np.concatenate([self._stale, np.zeros(more, np.uint16)])
 
 
 class Watch:

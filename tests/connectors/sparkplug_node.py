@@ -19,8 +19,8 @@ ALIASES = {"speed": (1, DataType.DOUBLE), "count": (2, DataType.INT32)}
 class EdgeNode:
     """Node n1 of group north with device d1. `states` are the STATE messages it saw, as (document, retained, QoS)."""
 
-    def __init__(self, port: int) -> None:
-        self.port = port
+    def __init__(self, port: int, host: str = "127.0.0.1") -> None:
+        self.host, self.port = host, port
         self.group = "north"
         self.values: dict[str, Any] = {"speed": 1.0, "count": 5}
         self.obeys = True
@@ -38,7 +38,7 @@ class EdgeNode:
         will = gmqtt.Message(self._topic(MessageType.NDEATH), payload.encode(self._death()), qos=1)
         client = gmqtt.Client(f"test-{self.group}-n1", clean_session=True, will_message=will)
         client.on_message = self._on_message
-        await client.connect("127.0.0.1", self.port, version=MQTTv311)
+        await client.connect(self.host, self.port, version=MQTTv311)
         client.subscribe(
             [
                 gmqtt.Subscription(f"spBv1.0/{self.group}/NCMD/n1", qos=1),

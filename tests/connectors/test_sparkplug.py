@@ -425,4 +425,4 @@ def test_settings_that_cannot_be_are_refused_by_name() -> None:
         {"password": "secret", "username": "a"},
     ):
         with pytest.raises(ValueError, match=next(iter(wrong))):
-            SparkplugSettings(endpoint="mqtt://x", **wrong)  # type: ignore[arg-type]
+            SparkplugSettings(endpoint="mqtt://x", **wrong)

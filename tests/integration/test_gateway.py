@@ -29,11 +29,11 @@ from stack.instance import Instance
 from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor
+from tests.connectors.sparkplug_node import EdgeNode
 from tests.integration.conftest import Address
 from tests.integration.gateway_process import GatewayProcess, Ledger
 from tests.integration.gateway_support import free_port, tag, until
 from tests.integration.test_gateway_opcua import Machine
-from tests.integration.test_gateway_sparkplug import Node
 
 log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ async def test_from_machines_to_kafka_with_exact_totals(
     gateway: GatewayProcess, machine: Machine, mosquitto: Address
 ) -> None:
     await machine.start(["d1.a", "d1.flag", "d1.text", "d1.whole"])
-    node = Node(mosquitto)
+    node = EdgeNode(mosquitto.port, mosquitto.host)
     node.group = gateway.site
     await node.start()
     endpoint = f"mqtt://{mosquitto.host}:{mosquitto.port}"
