@@ -62,6 +62,11 @@ def test_decode_is_the_inverse_of_encode(time_ms: int, seq: int | None, items: l
     assert payload.decode(payload.encode(message)) == message
 
 
+@pytest.mark.sparkplug(
+    "payloads-metric-datatype-value-type",
+    "payloads-timestamp-in-UTC",
+    "payloads-metric-timestamp-in-UTC",
+)
 def test_bytes_are_the_standards() -> None:
     message = Payload(
         time_ms=1, seq=2, metrics=(Metric(name="a", alias=3, time_ms=4, data_type=DataType.INT8, value=-1),)
@@ -120,6 +125,10 @@ BAD_TOPICS = (
 
 
 @pytest.mark.parametrize("name", BAD_TOPICS)
+@pytest.mark.sparkplug(
+    "topic-structure-namespace-device-id-associated-message-types",
+    "topic-structure-namespace-device-id-non-associated-message-types",
+)
 def test_other_topics_are_undecodable(name: str) -> None:
     with pytest.raises(UndecodableError):
         names.parse(name)

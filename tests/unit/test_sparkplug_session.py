@@ -89,6 +89,20 @@ def plant() -> Plant:
     return Plant()
 
 
+@pytest.mark.sparkplug(
+    "payloads-alias-birth-requirement",
+    "topics-dbirth-topic",
+    "topics-dbirth-metrics",
+    "topics-dbirth-metric-reqs",
+    "payloads-metric-datatype-req",
+    "payloads-metric-datatype-value",
+    "payloads-name-birth-data-requirement",
+    "topics-ddata-topic",
+    "topics-ddata-payload",
+    "topics-nbirth-topic",
+    "operational-behavior-data-publish-dbirth-values",
+    "operational-behavior-data-publish-dbirth-order",
+)
 def test_births_give_values_and_names_to_aliases(plant: Plant) -> None:
     plant.birth()
     plant.data(10, 2.5, 1100)
@@ -101,12 +115,21 @@ def test_births_give_values_and_names_to_aliases(plant: Plant) -> None:
     assert plant.gaps() == []
 
 
+@pytest.mark.sparkplug(
+    "payloads-name-requirement",
+    "payloads-ddata-timestamp",
+    "topics-ddata-timestamp",
+)
 def test_metrics_by_name_and_times_of_the_message(plant: Plant) -> None:
     plant.birth()
     plant.send(MessageType.DDATA, Metric(name="speed", data_type=DataType.DOUBLE, value=9.0), device="d1", time_ms=1300)
     assert plant.sink.rows[-1] == (1, 1_300_000, 9.0, 0)
 
 
+@pytest.mark.sparkplug(
+    "payloads-propertyset-quality-value-type",
+    "payloads-propertyset-quality-value-value",
+)
 def test_quality_and_null_values(plant: Plant) -> None:
     plant.birth()
     plant.data(10, 2.5, 1100, properties={"Quality": 500})
@@ -119,6 +142,11 @@ def test_quality_and_null_values(plant: Plant) -> None:
     ]
 
 
+@pytest.mark.sparkplug(
+    "topics-nbirth-rebirth-metric",
+    "payloads-nbirth-rebirth-req",
+    "operational-behavior-data-commands-rebirth-name",
+)
 def test_unknown_metrics_are_proposed_once_and_others_gateways_not(plant: Plant) -> None:
     extra = (
         Metric(name="new", alias=12, data_type=DataType.DOUBLE, value=1.0, properties={"engUnit": "Cel"}),
@@ -140,6 +168,11 @@ def test_a_rebirth_repeats_values_that_are_not_new(plant: Plant) -> None:
     assert plant.session.status()["repeats"] == 2
 
 
+@pytest.mark.sparkplug(
+    "payloads-ddata-seq",
+    "payloads-ddata-seq-inc",
+    "topics-ddata-seq-num",
+)
 def test_a_jump_of_the_sequence_asks_for_rebirth_and_becomes_a_gap(plant: Plant) -> None:
     plant.birth()
     plant.seq += 3
@@ -189,6 +222,11 @@ def test_a_skipped_number_is_a_gap_of_each_tag_however_short(plant: Plant) -> No
     assert plant.session.lost == 1
 
 
+@pytest.mark.sparkplug(
+    "payloads-sequence-num-incrementing",
+    "payloads-dbirth-seq-inc",
+    "message-flow-device-birth-publish-dbirth-payload-seq",
+)
 def test_the_sequence_wraps(plant: Plant) -> None:
     plant.birth()
     for number in range(300):
@@ -197,6 +235,11 @@ def test_the_sequence_wraps(plant: Plant) -> None:
     assert plant.rebirths() == 0
 
 
+@pytest.mark.sparkplug(
+    "payloads-ddata-order",
+    "payloads-ndata-order",
+    "message-flow-device-birth-publish-nbirth-wait",
+)
 def test_data_before_a_birth_asks_for_one(plant: Plant) -> None:
     plant.data(10, 2.0, 1000)
     plant.data(10, 3.0, 1001)
@@ -209,6 +252,18 @@ def test_data_before_a_birth_asks_for_one(plant: Plant) -> None:
     assert plant.rebirths() == 2
 
 
+@pytest.mark.sparkplug(
+    "payloads-nbirth-bdseq",
+    "payloads-nbirth-bdseq-repeat",
+    "payloads-ndeath-bdseq",
+    "payloads-ndeath-seq",
+    "topics-ndeath-topic",
+    "topics-ndeath-payload",
+    "topics-ndeath-seq",
+    "topics-nbirth-bdseq-included",
+    "topics-nbirth-bdseq-matching",
+    "message-flow-edge-node-birth-publish-nbirth-payload-bdSeq",
+)
 def test_a_nodes_death_is_told_once_and_makes_no_samples(plant: Plant) -> None:
     plant.birth(bdseq=7)
     rows = len(plant.sink.rows)
@@ -223,10 +278,17 @@ def test_a_nodes_death_is_told_once_and_makes_no_samples(plant: Plant) -> None:
     assert (device_id, gap.from_us, gap.to_us, gap.cause) == (1, 1_000_000, 9_000_000, "the edge node has died")
 
 
+@pytest.mark.sparkplug(
+    "operational-behavior-device-ddeath",
+    "operational-behavior-edge-node-termination-host-action-ddeath-devices-offline",
+    "operational-behavior-edge-node-termination-host-action-ddeath-devices-tags-stale",
+    "payloads-ddeath-timestamp",
+    "topics-ddeath-topic",
+)
 def test_a_devices_death(plant: Plant) -> None:
     plant.birth()
-    plant.send(MessageType.DDEATH, device="d1")
-    assert [n.device_id for n in plant.sink.of(EventKind.DEATH)] == [1]
+    plant.send(MessageType.DDEATH, device="d1", time_ms=9_500)
+    assert [(n.device_id, n.time_us) for n in plant.sink.of(EventKind.DEATH)] == [(1, 9_500_000)]
     plant.data(10, 2.0, 3000)
     assert plant.rebirths() == 1
     assert len(plant.sink.rows) == 2
