@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from connectors.sparkplug.names import Topic
-from connectors.sparkplug.payload import DataType
+from connectors.sparkplug.names import MessageType, Topic, parse_address
+from connectors.sparkplug.payload import DataType, Metric
 from connectors.sparkplug.sequence import Sequence
 from schemas.definitions import TagDefinition
 
@@ -81,7 +82,10 @@ class Requests:
 
 @dataclass(slots=True)
 class Node:
-    """An edge node. The sequence holds messages as they came, with their topic, and their size beside them."""
+    """An edge node. The sequence holds messages as they came, with their topic, and their size beside them.
+
+    `unanswered`: requests for its birth since the last one.
+    """
 
     rebirth: Requests
     online: bool = False
@@ -90,7 +94,18 @@ class Node:
     sequence: Sequence[tuple[Topic, bytes]] = field(default_factory=Sequence)
     held_bytes: int = 0
     unnumbered: bool = False
+    unanswered: int = 0
     devices: dict[str, Device] = field(default_factory=dict)
+
+    def assign(self, tags: Mapping[str, TagDefinition]) -> bool:
+        """Give each metric its tag; whether one has a tag that had none."""
+        found = False
+        for device in self.devices.values():
+            for known in device.metrics.values():
+                tag = tags.get(known.address)
+                found = found or (known.tag is None and tag is not None)
+                known.tag = tag
+        return found
 
     def state(self) -> dict[str, Any]:
         """For people."""
@@ -99,5 +114,21 @@ class Node:
             "bdseq": self.bdseq,
             "devices": sum(device.online for device in self.devices.values()),
             "held": len(self.sequence.held),
-            "births_asked": self.rebirth.count,
+            "unanswered_requests": self.unanswered,
         }
+
+
+def target_of(nodes: Mapping[tuple[str, str], Node], tag: TagDefinition) -> tuple[str, Metric] | str:
+    """DCMD (or NCMD) topic and metric without value for a tag; or why it cannot be written now."""
+    group, node_name, device_name, metric_name = parse_address(tag.address)
+    node = nodes.get((group, node_name))
+    device = node.devices.get(device_name) if node is not None and node.online else None
+    if device is None or not device.online:
+        return "the device is not born"
+    known = device.metrics.get(metric_name)
+    if known is None:
+        return f"{tag.name}: the device was born without {metric_name}"
+    if known.part:
+        return f"{tag.name}: a field of a structure cannot be written alone"
+    kind = MessageType.DCMD if device_name else MessageType.NCMD
+    return str(Topic(group, kind, node_name, device_name)), Metric(name=metric_name, data_type=known.data_type)

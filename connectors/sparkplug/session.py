@@ -23,8 +23,8 @@ from base.ids import Clock
 from connectors.readings import Sink
 from connectors.sparkplug import births, names, payload
 from connectors.sparkplug.expected import Expected, NodeName
-from connectors.sparkplug.names import MessageType, Topic, parse_address
-from connectors.sparkplug.nodes import Device, Node, Requests
+from connectors.sparkplug.names import MessageType, Topic
+from connectors.sparkplug.nodes import Device, Node, Requests, target_of
 from connectors.sparkplug.notices import Notices
 from connectors.sparkplug.payload import DataType, Metric, Payload, RefusedPayloadError
 from connectors.sparkplug.samples import Samples
@@ -76,10 +76,9 @@ class HostSession:
         """Take over the registry's tags by address."""
         self._expected.update(tags, foreign)
         self._samples.update(tags)
-        for one in self._nodes.values():
-            for born in one.devices.values():
-                for known in born.metrics.values():
-                    known.tag = tags.get(known.address)
+        for name, node in self._nodes.items():
+            if node.assign(tags):
+                self._ask_for_birth(name, node)  # its birth has their values of now
 
     def connected(self) -> None:
         """There is a connection to the broker: births may be asked for."""
@@ -90,7 +89,7 @@ class HostSession:
         self._connected = False
         for name, node in self._nodes.items():
             self._give_up(name, node)
-            node.online, node.rebirth = False, Requests(*self._rebirth_us)
+            node.online, node.rebirth, node.unanswered = False, Requests(*self._rebirth_us), 0
         for name in self._expected.nodes:
             self._dead(name, cause)
 
@@ -105,7 +104,7 @@ class HostSession:
                 self._give_up(name, node)
             if not node.online and name in self._expected.nodes:
                 self._ask_for_birth(name, node)
-                if node.rebirth.count > _ASKED_IN_VAIN:
+                if node.unanswered > _ASKED_IN_VAIN:
                     self._dead(name, f"edge node {'/'.join(name)} does not answer requests for its birth")
             elif self._connected and node.rebirth.due(now):
                 self._request_birth(name)
@@ -165,6 +164,7 @@ class HostSession:
         node.bdseq = value if isinstance(value, int) else None
         node.born_us = self._clock()
         node.rebirth.answered()
+        node.unanswered = 0
         log.info("edge node born", extra={"node": "/".join(name), "bdseq": node.bdseq})
         self._birth(topic, node, message)
 
@@ -295,6 +295,7 @@ class HostSession:
 
     def _request_birth(self, name: NodeName) -> None:
         self.rebirths_requested += 1
+        self._nodes[name].unanswered += 1
         now_ms = self._clock() // 1000
         metric = Metric(name=payload.REBIRTH_METRIC, time_ms=now_ms, data_type=DataType.BOOLEAN, value=True)
         message = payload.encode(Payload(time_ms=now_ms, metrics=(metric,)))
@@ -312,18 +313,7 @@ class HostSession:
 
     def metric_of(self, tag: TagDefinition) -> tuple[str, Metric] | str:
         """DCMD (or NCMD) topic and metric without value for a tag; or why it cannot be written now."""
-        group, node_name, device_name, metric_name = parse_address(tag.address)
-        node = self._nodes.get((group, node_name))
-        device = node.devices.get(device_name) if node is not None and node.online else None
-        if device is None or not device.online:
-            return "the device is not born"
-        known = device.metrics.get(metric_name)
-        if known is None:
-            return f"{tag.name}: the device was born without {metric_name}"
-        if known.part:
-            return f"{tag.name}: a field of a structure cannot be written alone"
-        kind = MessageType.DCMD if device_name else MessageType.NCMD
-        return str(Topic(group, kind, node_name, device_name)), Metric(name=metric_name, data_type=known.data_type)
+        return target_of(self._nodes, tag)
 
     def status(self) -> dict[str, Any]:
         """Numbers and states, for people."""
@@ -342,7 +332,7 @@ class HostSession:
     def silent(self) -> list[str]:
         """Nodes with tags that were asked for their birth again and again."""
         mine = ((name, self._nodes[name]) for name in self._expected.nodes if name in self._nodes)
-        return ["/".join(name) for name, node in mine if not node.online and node.rebirth.count > _ASKED_IN_VAIN]
+        return ["/".join(name) for name, node in mine if not node.online and node.unanswered > _ASKED_IN_VAIN]
 
     def _new_node(self) -> Node:
         return Node(Requests(*self._rebirth_us))

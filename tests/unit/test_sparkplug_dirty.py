@@ -460,3 +460,17 @@ def test_tags_that_the_registry_takes_away_are_read_no_more(plant: Plant) -> Non
     plant.data(11, 6, 1100)
     assert plant.sink.rows[-1] == (2, 1_100_000, 6, 0)
     assert plant.sink.values(1) == [1.5]
+
+
+def test_a_metric_that_becomes_a_tag_flows_at_once(plant: Plant) -> None:
+    extra = Metric(name="new", alias=12, time_ms=1000, data_type=DataType.DOUBLE, value=1.0)
+    plant.birth(extra=(extra,))
+    new = tag(9, "spb:north/n1/d1/new", name="new")
+    plant.session.update({one.address: one for one in (SPEED, COUNT, OTHER, new)}, frozenset())
+    assert plant.rebirths() == 1  # its value of now is in the birth
+    plant.birth(extra=(extra,))
+    assert plant.sink.values(9) == [1.0]
+    plant.session.update({one.address: one for one in (SPEED, COUNT, OTHER, new)}, frozenset())
+    plant.now_us += 60_000_000
+    plant.session.tick()
+    assert plant.rebirths() == 1
