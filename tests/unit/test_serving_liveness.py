@@ -72,7 +72,7 @@ async def test_values_of_a_dead_device_are_stale_when_asked_and_when_watched() -
         born = await asyncio.wait_for(watch.read(), 5)
         assert (born.value.value, born.value.quality) == (1.6, state_pb2.QUALITY_GOOD)
         watch.cancel()
-        await channel.close()
+        await channel.close(None)
 
 
 async def test_a_server_that_starts_later_learns_from_health() -> None:
