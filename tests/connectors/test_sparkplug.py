@@ -33,21 +33,19 @@ COUNT = tag(2, "spb:north/n1/d1/count", name="count", data_type=TagType.INTEGER,
 STATE = "spBv1.0/STATE/millrace-gw1"
 
 
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    made = Broker(tmp_path_factory.mktemp("broker"))
+@pytest.fixture
+def broker(tmp_path: Path) -> Iterator[Broker]:
+    made = Broker(tmp_path)
     made.start()
     yield made
     made.stop()
 
 
 @pytest.fixture
-async def node(shared: Broker) -> AsyncIterator[EdgeNode]:
-    made = EdgeNode(shared.port)
+async def node(broker: Broker) -> AsyncIterator[EdgeNode]:
+    made = EdgeNode(broker.port)
     await made.start()
     yield made
-    for topic in (STATE, "spBv1.0/north/NBIRTH/n1", "spBv1.0/north/DBIRTH/n1/d1", "spBv1.0/north/DDATA/n1/d1"):
-        made.publish(topic, b"", retain=True)
     await made.stop()
 
 
@@ -91,14 +89,14 @@ def state(document: dict[str, Any]) -> bytes:
     "payloads-state-birth", "payloads-state-birth-payload", "topic-structure", "topic-structure-namespace-a",
 )  # fmt: skip
 @pytest.mark.parametrize("version", list(MqttVersion))
-async def test_host_says_online_and_offline(node: EdgeNode, shared: Broker, version: MqttVersion) -> None:
+async def test_host_says_online_and_offline(node: EdgeNode, broker: Broker, version: MqttVersion) -> None:
     before = now_us() // 1000
-    async with connected(shared, MemorySink(), SPEED, COUNT, version=version):
+    async with connected(broker, MemorySink(), SPEED, COUNT, version=version):
         await until(lambda: node.states and node.states[-1]["online"])
         online = node.states[-1]
         assert set(online) == {"online", "timestamp"}
         assert before <= online["timestamp"] <= now_us() // 1000
-        late = EdgeNode(shared.port)
+        late = EdgeNode(broker.port)
         late.group = "other"
         await late.start()
         await until(lambda: late.states == [online], what="the STATE that is retained")
@@ -171,10 +169,10 @@ async def test_connect_packet(version: MqttVersion) -> None:
     "payloads-state-subscribe", "host-topic-phid-birth-qos", "operational-behavior-host-application-connect-birth-qos",
     "principles-birth-certificates-order", "operational-behavior-primary-application-state-with-multiple-servers-state",
 )  # fmt: skip
-async def test_state_comes_first_and_has_the_time_of_the_will(node: EdgeNode, shared: Broker) -> None:
+async def test_state_comes_first_and_has_the_time_of_the_will(node: EdgeNode, broker: Broker) -> None:
     node.birth()
     node.publish("spBv1.0/north/DBIRTH/n1/d1", b"\xff", retain=True)  # something to ask about at once
-    async with connected(shared, MemorySink(), SPEED, COUNT) as connector:
+    async with connected(broker, MemorySink(), SPEED, COUNT) as connector:
         await until(lambda: node.rebirths)
         topics = [topic for topic in node.first if topic == STATE or "NCMD" in topic]
         assert topics[:2] == [STATE, "spBv1.0/north/NCMD/n1"]
@@ -187,8 +185,8 @@ async def test_state_comes_first_and_has_the_time_of_the_will(node: EdgeNode, sh
 
 
 @pytest.mark.sparkplug("message-flow-hid-sparkplug-state-message-delivered")
-async def test_state_set_offline_by_somebody_is_answered(node: EdgeNode, shared: Broker) -> None:
-    async with connected(shared, MemorySink(), SPEED, COUNT) as connector:
+async def test_state_set_offline_by_somebody_is_answered(node: EdgeNode, broker: Broker) -> None:
+    async with connected(broker, MemorySink(), SPEED, COUNT) as connector:
         await until(lambda: node.states and node.states[-1]["online"])
         online = node.states[-1]
         for said in (state({"online": False, "timestamp": online["timestamp"] - 5}), b'{"online":false}'):
@@ -202,9 +200,9 @@ async def test_state_set_offline_by_somebody_is_answered(node: EdgeNode, shared:
 @pytest.mark.sparkplug(
     "host-topic-phid-birth-payload-timestamp", "operational-behavior-host-application-multi-server-timestamp"
 )
-async def test_state_set_offline_with_a_newer_time_is_answered_with_a_newer_one(node: EdgeNode, shared: Broker) -> None:
+async def test_state_set_offline_with_a_newer_time_is_answered_with_a_newer_one(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         await until(lambda: node.states and node.states[-1]["online"])
         newer = {"online": False, "timestamp": now_us() // 1000 + 3_600_000}
         node.publish(STATE, state(newer), retain=True)
@@ -217,11 +215,11 @@ async def test_state_set_offline_with_a_newer_time_is_answered_with_a_newer_one(
     assert node.states[-1]["timestamp"] > newer["timestamp"]
 
 
-async def test_a_host_whose_clock_is_behind_its_retained_state_is_believed(node: EdgeNode, shared: Broker) -> None:
+async def test_a_host_whose_clock_is_behind_its_retained_state_is_believed(node: EdgeNode, broker: Broker) -> None:
     ahead = now_us() // 1000 + 3_600_000
     node.publish(STATE, state({"online": False, "timestamp": ahead}), retain=True)
-    async with connected(shared, MemorySink(), SPEED):
-        await until(lambda: node.states[-1]["online"] and node.states[-1]["timestamp"] > ahead)
+    async with connected(broker, MemorySink(), SPEED):
+        await until(lambda: node.states and node.states[-1]["online"] and node.states[-1]["timestamp"] > ahead)
 
 
 # --- nodes -------------------------------------------------------------------------------------------------------------
@@ -234,10 +232,10 @@ async def test_a_host_whose_clock_is_behind_its_retained_state_is_believed(node:
     "payloads-ncmd-seq", "payloads-ncmd-qos", "payloads-ncmd-retain", "operational-behavior-data-commands-ncmd-metric-value",
 )  # fmt: skip
 @pytest.mark.parametrize("version", list(MqttVersion))
-async def test_data_of_a_node_born_before_the_host_came(node: EdgeNode, shared: Broker, version: MqttVersion) -> None:
+async def test_data_of_a_node_born_before_the_host_came(node: EdgeNode, broker: Broker, version: MqttVersion) -> None:
     node.birth()
     sink = MemorySink()
-    async with connected(shared, sink, SPEED, COUNT, version=version):
+    async with connected(broker, sink, SPEED, COUNT, version=version):
         node.data(speed=2.5)
         await until(lambda: len(sink.rows) >= 2, what="rebirth")
         assert node.rebirths == 1
@@ -254,10 +252,10 @@ async def test_data_of_a_node_born_before_the_host_came(node: EdgeNode, shared: 
         assert {notice.device_id for notice in sink.of(EventKind.BIRTH)} == {1}
 
 
-async def test_a_silent_node_is_asked_for_its_birth_and_is_shown(node: EdgeNode, shared: Broker) -> None:
+async def test_a_silent_node_is_asked_for_its_birth_and_is_shown(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
     node.answers = False
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         await until(lambda: connector.status()["silent_nodes"] == ["north/n1"])
         assert "north/n1" in connector.status()["problem"]
         assert "does not answer" in sink.of(EventKind.DEATH)[0].text
@@ -266,9 +264,9 @@ async def test_a_silent_node_is_asked_for_its_birth_and_is_shown(node: EdgeNode,
         assert connector.status()["problem"] == ""
 
 
-async def test_lost_messages_become_a_gap_and_a_rebirth(node: EdgeNode, shared: Broker) -> None:
+async def test_lost_messages_become_a_gap_and_a_rebirth(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
-    async with connected(shared, sink, SPEED, COUNT, reorder_timeout_ms=300):
+    async with connected(broker, sink, SPEED, COUNT, reorder_timeout_ms=300):
         await until(lambda: len(sink.rows) == 2)
         for _ in range(2):  # the second one within the pause after the first request
             rebirths, gaps = node.rebirths, len(sink.of(EventKind.GAP))
@@ -288,9 +286,9 @@ async def test_lost_messages_become_a_gap_and_a_rebirth(node: EdgeNode, shared: 
     "operational-behavior-edge-node-termination-host-action-ndeath-devices-offline",
     "operational-behavior-edge-node-termination-host-action-ndeath-devices-tags-stale",
 )
-async def test_a_node_that_goes_away_is_dead(node: EdgeNode, shared: Broker) -> None:
+async def test_a_node_that_goes_away_is_dead(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         await until(lambda: len(sink.rows) == 2)
         before = now_us()
         await node.stop()
@@ -304,14 +302,14 @@ async def test_a_node_that_goes_away_is_dead(node: EdgeNode, shared: Broker) -> 
         assert len(sink.rows) == rows + 2
 
 
-async def test_retained_births_and_data_of_a_node_that_is_gone(node: EdgeNode, shared: Broker) -> None:
+async def test_retained_births_and_data_of_a_node_that_is_gone(node: EdgeNode, broker: Broker) -> None:
     node.answers = False
     metric = Metric(name="speed", alias=1, time_ms=1000, data_type=DataType.DOUBLE, value=5.0)
     for topic, seq in (("NBIRTH/n1", 0), ("DBIRTH/n1/d1", 1), ("DDATA/n1/d1", 2)):
         message = payload.encode(Payload(time_ms=1000, seq=seq, metrics=(metric,)))
         node.publish(f"spBv1.0/north/{topic}", message, retain=True)
     sink = MemorySink(seen={1: 1_000_000})
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         await until(lambda: connector.status()["retained"] == 3)
         assert (sink.rows, sink.of(EventKind.BIRTH)) == ([], [])
 
@@ -325,10 +323,10 @@ async def test_retained_births_and_data_of_a_node_that_is_gone(node: EdgeNode, s
     "operational-behavior-data-commands-dcmd-verb", "operational-behavior-data-commands-dcmd-metric-name",
     "operational-behavior-data-commands-dcmd-metric-value",
 )  # fmt: skip
-async def test_a_write_is_done_when_the_device_reports_it(node: EdgeNode, shared: Broker) -> None:
+async def test_a_write_is_done_when_the_device_reports_it(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
     node.answers = False
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         early = await connector.write([Write(SPEED, 4.0)], 0.2)
         assert (early.status, early.detail) == (WriteStatus.NOT_SENT, "the device is not born")
         node.birth()
@@ -347,9 +345,9 @@ async def test_a_write_is_done_when_the_device_reports_it(node: EdgeNode, shared
         assert len(node.commands) == 1
 
 
-async def test_each_tag_of_a_write_has_its_own_outcome(node: EdgeNode, shared: Broker) -> None:
+async def test_each_tag_of_a_write_has_its_own_outcome(node: EdgeNode, broker: Broker) -> None:
     sink = MemorySink()
-    async with connected(shared, sink, SPEED, COUNT) as connector:
+    async with connected(broker, sink, SPEED, COUNT) as connector:
         await until(lambda: len(sink.rows) == 2)
         node.obeys = False
         silent = await connector.write([Write(SPEED, 5.0)], 0.3)
