@@ -10,7 +10,12 @@ setup:
 # Run the tests, all rungs, with coverage; arguments go to pytest (a path or -k runs only those)
 [no-exit-message]
 @test *args:
-    if [ $# -gt 0 ]; then pytest "$@"; else pytest --cov --cov-report=term --cov-report=xml; fi
+    if [ $# -gt 0 ]; then \
+        pytest "$@"; \
+    else \
+        pytest --ignore tests/flink --ignore tests/integration -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0; \
+        pytest tests/flink tests/integration --cov --cov-append --cov-report=term --cov-report=xml; \
+    fi
 
 # Check style, types and the lock file
 lint:

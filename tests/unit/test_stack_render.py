@@ -125,4 +125,4 @@ def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
     assert program["environment"] == 'A="1",B="two words"'
     assert program["autorestart"] == "true"
     assert program["user"] == "somebody"
-    assert parser["unix_http_server"]["file"].startswith(str(config.state))
+    assert parser["unix_http_server"]["file"] == str(config.run / "supervisor.sock")
