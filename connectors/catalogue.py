@@ -26,15 +26,19 @@ PROTOCOLS: dict[str, MachineProtocol] = {one.name: one for one in (OPCUA, SPARKP
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Connection(base_settings.FromTable):
-    """One `[[connections]]` table of a gateway: name, protocol, and the protocol's own settings beside them."""
+    """One `[[connections]]` table of a gateway: name, protocol, and the protocol's own settings beside them.
+
+    `problem` says why the settings cannot be used. It costs this connection alone: the gateway runs, and the others read.
+    """
 
     name: str
     protocol: MachineProtocol
     settings: Any
+    problem: str = ""
 
     @classmethod
     def from_table(cls, table: Mapping[str, Any], *, where: str) -> Self:
-        """Connection of a table of plain values; raises ConfigError that names the key."""
+        """Connection of a table of plain values; raises ConfigError when it has no usable name or protocol."""
         own = dict(table)
         name, protocol = own.pop("name", None), own.pop("protocol", None)
         if not isinstance(name, str) or not _NAME.fullmatch(name):
@@ -43,11 +47,15 @@ class Connection(base_settings.FromTable):
         if protocol not in PROTOCOLS:
             msg = f"{where}: protocol is {protocol!r}; known: {', '.join(PROTOCOLS)}"
             raise ConfigError(msg)
-        found = PROTOCOLS[protocol]
-        return cls(
-            name=name, protocol=found, settings=base_settings.parse(found.settings, own, where=f"{where} {name}")
-        )
+        found, settings, problem = PROTOCOLS[protocol], None, ""
+        try:
+            settings = base_settings.parse(found.settings, own, where=f"{where} {name}")
+        except ConfigError as error:
+            problem = str(error)
+        return cls(name=name, protocol=found, settings=settings, problem=problem)
 
     def make(self, context: Context) -> Connector:
-        """The connector, not yet running."""
+        """The connector, not yet running; raises ConfigError when the settings cannot be used."""
+        if self.problem:
+            raise ConfigError(self.problem)
         return self.protocol.make(self.name, self.settings, context)

@@ -76,6 +76,8 @@ def failed(rows: list[Row]) -> bool:
 def _secrets(config: GatewayConfig) -> Iterator[Row]:
     """References that can be resolved, and files that can be read, of each connection."""
     for connection in config.connections:
+        if connection.problem:
+            continue  # said by `_reachable`
         for field in dataclasses.fields(connection.settings):
             value = getattr(connection.settings, field.name)
             what = f"{connection.name}: {field.name}"
@@ -147,7 +149,10 @@ def _outside(config: GatewayConfig) -> list[Row]:
 
 
 def _reachable(connection: Connection) -> Row:
-    what, endpoint = f"{connection.name} ({connection.protocol.name})", str(connection.settings.endpoint)
+    what = f"{connection.name} ({connection.protocol.name})"
+    if connection.problem:
+        return Row(what, Grade.FAILED, connection.problem)
+    endpoint = str(connection.settings.endpoint)
     try:
         host, port = _address(endpoint)
         with socket.create_connection((host, port), timeout=_ANSWER_S):

@@ -34,6 +34,9 @@ class Reloads:
 def read(path: Path, running: GatewayConfig) -> GatewayConfig:
     """The configuration in the file; raises ConfigError when it is wrong, or changes what a running gateway cannot change."""
     found = settings.load(GatewayConfig, path, service="gateway")
+    # At a start a wrong connection costs itself; here the one that runs would be lost to a slip of the pen.
+    if problems := [one.problem for one in found.connections if one.problem]:
+        raise ConfigError("; ".join(problems))
     names = [field.name for field in dataclasses.fields(GatewayConfig) if field.name not in RELOADABLE]
     if changed := [name for name in names if getattr(found, name) != getattr(running, name)]:
         msg = f"{path}: {', '.join(changed)} cannot be changed while the gateway runs: restart it"

@@ -36,18 +36,19 @@ class Notices:
     def __init__(self, sink: Sink, clock: Clock, connector: str) -> None:
         self._sink, self._clock, self._connector = sink, clock, connector
         self._told: dict[tuple[str, str], _Told] = {}
-        self._dead: set[int] = set()
+        self._alive: dict[int, bool] = {}
         self.refused = 0
 
     def birth(self, device_id: int, text: str) -> None:
-        """The device is there, and its values are current."""
-        self._dead.discard(device_id)
-        self._tell(EventKind.BIRTH, device_id, text)
+        """The device is there, and its values are current; told once until it dies, a rebirth is none."""
+        if not self._alive.get(device_id, False):
+            self._alive[device_id] = True
+            self._tell(EventKind.BIRTH, device_id, text)
 
     def death(self, device_id: int, cause: str, time_us: int | None = None) -> None:
         """The device's values are stale; told once until it is born."""
-        if device_id not in self._dead:
-            self._dead.add(device_id)
+        if self._alive.get(device_id, True):
+            self._alive[device_id] = False
             attributes = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
             self._tell(EventKind.DEATH, device_id, f"values are stale: {cause}", attributes, time_us=time_us)
 

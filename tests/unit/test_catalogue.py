@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 
 import pytest
 
+from base import ids
 from base.errors import ConfigError
 from base.settings import parse
 from connectors.catalogue import PROTOCOLS
+from connectors.protocol import Context
 from edge.config import GatewayConfig
+from tests.integration.gateway_support import MemorySink
 
 OPCUA = {"name": "line1", "protocol": "opcua", "endpoint": "opc.tcp://line1:4840"}
 
@@ -31,15 +35,31 @@ def test_a_table_becomes_a_connection_with_its_protocols_settings() -> None:
     [
         ({"name": "a b"}, r"connections\[0\]: name is 'a b'"),
         ({"protocol": "profinet"}, r"connections\[0\]: protocol is 'profinet'; known: .*opcua"),
+    ],
+)
+def test_a_connection_that_cannot_be_told_from_others_is_refused(changes: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigError, match=message):
+        gateway({**OPCUA, **changes})
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
         ({"url": "x"}, r"connections\[0\] line1: unknown key 'url'"),
         ({"endpoint": "http://line1"}, r"connections\[0\] line1: endpoint is 'http://line1', not opc.tcp"),
         ({"password": "secret"}, r"connections\[0\] line1: password is not a reference"),
         ({"queue_size": 1}, r"connections\[0\] line1: queue_size is 1"),
+        ({"security_policy": "Basic257"}, r"connections\[0\] line1: security_policy is 'Basic257'"),
     ],
 )
-def test_errors_name_the_connection_and_the_key(changes: dict[str, object], message: str) -> None:
+def test_wrong_settings_cost_their_connection_alone(tmp_path: Path, changes: dict[str, object], message: str) -> None:
+    wrong, right = gateway({**OPCUA, **changes}, {**OPCUA, "name": "line2"}).connections
+    assert re.search(message, wrong.problem)
+    assert not right.problem
+    context = Context(gateway_id="gw", sink=MemorySink(), clock=ids.now_us, state_dir=tmp_path, shared_dir=tmp_path)
     with pytest.raises(ConfigError, match=message):
-        gateway({**OPCUA, **changes})
+        wrong.make(context)
+    assert right.make(context).name == "line2"
 
 
 def test_two_connections_of_one_name_are_refused() -> None:
