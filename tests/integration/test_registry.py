@@ -311,7 +311,7 @@ def test_an_export_loads_to_no_change(sql: Sql) -> None:
     version = edit.definitions(sql)[1]
     assert str(load(sql, exported)) == f"registry version {version}: nothing changed"
     (connection,) = [one for one in exported["sites"][0]["gateways"][0]["connections"] if one["name"] == "opcua"]
-    assert connection["address"] == "ns=2;s={site}.{device}.{tag}"
+    assert connection["address"] == "nsu=urn:millrace:simulated-plant;s={site}.{device}.{tag}"
     assert connection["simulated"] is True
     moved = exported["sites"][0]["areas"][1]["lines"][0]["cells"][0]["devices"][0]
     assert (moved["name"], moved["addresses"]) == ("press-01", {"power": "ns=4;i=77"})

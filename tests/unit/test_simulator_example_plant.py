@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from registry.plant_file import parse_plant
-from simulator.opcua_space import node_id
+from simulator.opcua_space import NAMESPACE_URI, node_id
 from simulator.plant import parse_devices, simulated
 from simulator.rhythm import Rhythm
 from simulator.simulation import Simulation
@@ -66,7 +66,7 @@ def test_the_address_patterns_match_the_names_that_the_simulator_gives() -> None
         for tag in device.tags:
             played = by_path[f"{device.cell_path}/{device.name}/{tag.name}"]
             rule = {
-                "opcua": f"opcua:{node_id(played).to_string()}",
+                "opcua": f"opcua:nsu={NAMESPACE_URI};{node_id(played).to_string().removeprefix('ns=2;')}",
                 "sparkplug": f"spb:{device.site}/{node_name(device.site)}/{device.name}/{tag.name}",
             }
             assert device.address(tag.name) == rule[device.protocol]

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import yaml
 
 from base.errors import RegistryError
 from connectors.catalogue import PROTOCOLS
@@ -48,7 +49,9 @@ def test_the_example_plant_is_what_the_documentation_says() -> None:
 def test_addresses_of_the_example_come_from_its_connections() -> None:
     example = read_plant(EXAMPLE)
     by_name = {(device.site, device.name): device for device in example.devices}
-    assert by_name["north", "press-01"].address("power") == "opcua:ns=2;s=north.press-01.power"
+    assert (
+        by_name["north", "press-01"].address("power") == "opcua:nsu=urn:millrace:simulated-plant;s=north.press-01.power"
+    )
     assert by_name["south", "mill-01"].address("power") == "spb:south/sim-south/mill-01/power"
 
 
@@ -204,7 +207,7 @@ def test_unreadable_files_say_so(tmp_path: Path, text: str | None, message: str)
 
 def test_digests_of_a_stored_plant_stay_what_they_were() -> None:
     """The registry keeps digests: other ones would count every device as changed, and undo what was set by hand."""
-    example = read_plant(EXAMPLE)
-    device = example.devices[0]
+    as_it_was = EXAMPLE.read_text().replace("nsu=urn:millrace:simulated-plant;", "ns=2;")
+    device = parse_plant(yaml.safe_load(as_it_was)).devices[0]
     assert (device.name, device.digest()) == ("press-01", "959f04e11d376e115b2f6690")
     assert (device.tags[0].name, device.tag_digest(device.tags[0])) == ("packml_state", "d88ee5bb25c415364bd39118")
