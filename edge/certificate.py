@@ -20,7 +20,7 @@ DONE, FAILED = 0, 1
 
 def parser() -> argparse.ArgumentParser:
     """Options of the command."""
-    found = argparse.ArgumentParser(prog="python -m edge certificate", description=__doc__)
+    found = argparse.ArgumentParser(prog="millrace certificate", description=__doc__)
     commands = found.add_subparsers(dest="command", required=True)
     for name, text in (
         ("show", "Show the gateway's own certificate; make it if there is none"),
