@@ -60,7 +60,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
     )),
     "Plant and machines": dict((
         ("plant", Command("Check, load, change, show and export the plant: `plant check plant.yaml`", "registry.command")),
-        ("browse", Command("List what an OPC UA server or an MQTT broker has, and write a plant file's skeleton", "registry.browse")),
+        ("browse", Command("List what an OPC UA server or an MQTT broker has, and write a plant file's skeleton", "browse.command")),
         ("fault", Command("Put faults on simulated machines, list them, take them off", "simulator.__main__", ("fault",))),
         ("pause", Command("Stop the simulated machines emitting samples", "simulator.__main__", ("pause",))),
         ("resume", Command("Let the simulated machines emit samples again", "simulator.__main__", ("resume",))),

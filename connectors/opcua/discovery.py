@@ -1,6 +1,6 @@
 """Finds out what an OPC UA server has: its endpoints, and by a walk its nodes with their values. Reads only.
 
-Who calls: `registry.browse`. Raises what the connection raises: OSError, TimeoutError, ua.UaError.
+Who calls: `browse.command`. Raises what the connection raises: OSError, TimeoutError, ua.UaError.
 """
 
 from __future__ import annotations

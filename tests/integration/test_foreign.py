@@ -8,9 +8,9 @@ from benchmarks.foreign import plan
 from benchmarks.foreign.meeting import Meeting, Setting
 from benchmarks.foreign.plan import Limits
 from benchmarks.foreign.process import NODE_OPCUA
+from browse import skeleton
 from connectors.opcua import discovery
 from connectors.opcua.walk import Bounds
-from registry import skeleton
 from registry.plant_file import parse_plant
 
 ITEMS = plan.items(100, seed=7)

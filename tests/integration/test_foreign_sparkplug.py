@@ -14,11 +14,11 @@ from base.ids import now_us
 from benchmarks.foreign import verdict
 from benchmarks.foreign.process import SPARKPLUG, Foreign
 from benchmarks.foreign.recorder import Recorder
+from browse.listen import listen
 from connectors.catalogue import Connection
 from connectors.mqtt_transport.settings import MqttSettings
 from connectors.protocol import Context
 from connectors.readings import Connector, Write, WriteStatus
-from registry.listen import listen
 from schemas.events import EventKind
 from tests.integration.conftest import Address
 from tests.integration.gateway_support import tag, until

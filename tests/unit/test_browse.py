@@ -10,11 +10,12 @@ import pytest
 import yaml
 from asyncua import Server, ua
 
+from browse import command as browse
+from browse import skeleton, skeleton_text
+from browse.machines import MACHINERY, PACKML, machines
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, NodeClass, Space, Unit
 from connectors.opcua.walk import Bounds
-from registry import browse, skeleton, skeleton_text
-from registry.machines import MACHINERY, PACKML, machines
 from registry.plant_file import parse_plant
 
 CEFACT = "http://www.opcfoundation.org/UA/units/un/cefact"

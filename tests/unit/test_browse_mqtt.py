@@ -6,11 +6,11 @@ import json
 
 import yaml
 
+from browse import broker, skeleton, skeleton_text
+from browse.heard import Heard
 from connectors.sparkplug import payload
 from connectors.sparkplug.data_types import DataType, Value
 from connectors.sparkplug.payload import Metric, Payload
-from registry import browse_mqtt, skeleton, skeleton_text
-from registry.heard import Heard
 from registry.plant_file import parse_plant
 
 PROPERTIES: dict[str, Value] = {"engUnit": "°C", "engLow": 0.0, "engHigh": 90.0, "documentation": "Oil of the press"}
@@ -59,7 +59,7 @@ def test_what_is_missing_or_cannot_be_read_is_said() -> None:
     found = heard()
     assert found.unborn() == [("north", "node-2"), ("north", "node-3")]
     assert set(found.problems) == {"spBv1.0/north/node-1", "spBv1.0/north/DBIRTH/node-3/x", "acme/hall/camera"}
-    said = "\n".join(browse_mqtt.lines(found, found.sparkplug(), found.documents(), 5.0))
+    said = "\n".join(broker.lines(found, found.sparkplug(), found.documents(), 5.0))
     assert "north/node-2 sends, but its birth was not heard" in said
     assert "not read: acme/hall/camera" in said
     assert "6 values of 2 devices" in said

@@ -27,6 +27,7 @@ ALLOWED = {
     "serving": {"base", "schemas", "stages", "connectors"},
     # A distribution of its own, which knows nothing of the rest.
     "millrace_client": set(),
+    "browse": {"base", "schemas", "connectors", "registry"},
     "detect": {"base", "schemas", "stages"},
     "stack": {"base", "schemas", "connectors", "registry", "historian", "millrace_client"},
     # The front door names the programs of all packages, and imports one to run it.

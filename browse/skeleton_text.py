@@ -7,7 +7,7 @@ from typing import Any
 
 import yaml
 
-from registry.skeleton import Skeleton
+from browse.skeleton import Skeleton
 
 _WIDTH = 1 << 16
 _LISTED = 200

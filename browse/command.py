@@ -19,12 +19,12 @@ from urllib.parse import urlsplit
 
 from base import secrets
 from base.errors import MillraceError
+from browse import broker, skeleton, skeleton_text
+from browse.listen import ListenError
+from browse.machines import companion_of, kind_of, machines
 from connectors.opcua import discovery
 from connectors.opcua.space import Endpoint, Found, Space
 from connectors.opcua.walk import Bounds
-from registry import browse_mqtt, skeleton, skeleton_text
-from registry.listen import ListenError
-from registry.machines import companion_of, kind_of, machines
 
 UNREACHABLE = 3
 _PROGRESS_S = 1.0
@@ -94,7 +94,7 @@ async def _browse(options: argparse.Namespace) -> int:
         if scheme == "opc.tcp":
             settings, devices = await _opcua(options)
         else:
-            settings, devices = await browse_mqtt.run(options, _progress("messages heard", "s to go"))
+            settings, devices = await broker.run(options, _progress("messages heard", "s to go"))
     except ValueError as error:
         raise BrowseError(str(error)) from error
     if options.write:

@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from base.errors import MillraceError
 from base.ids import now_us
+from browse.heard import MAX_PAYLOAD, Heard
 from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError
 from connectors.mqtt_transport.settings import MqttSettings
 from connectors.sparkplug import payload
 from connectors.sparkplug.data_types import DataType
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import Metric, Payload
-from registry.heard import MAX_PAYLOAD, Heard
 
 _STEP_S = 1.0
 

@@ -9,10 +9,10 @@ import sys
 from collections.abc import Callable, Iterator
 from typing import Any
 
+from browse.heard import Heard
+from browse.listen import listen
+from browse.skeleton import DeviceCandidate
 from connectors.mqtt_transport.settings import MqttSettings
-from registry.heard import Heard
-from registry.listen import listen
-from registry.skeleton import DeviceCandidate
 
 
 async def run(

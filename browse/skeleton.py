@@ -1,6 +1,6 @@
 """A plant file's skeleton of what was found: connections, classes, devices and tags, to be read and completed by people.
 
-Enters: a `Space` and where the machines stand. Leaves: the file as plain values (`build`) and as text (`registry.skeleton_text`). What a
+Enters: a `Space` and where the machines stand. Leaves: the file as plain values (`build`) and as text (`browse.skeleton_text`). What a
 server cannot say is left at a careful default; what no tag can carry is listed with its cause. The text passes `plant check`.
 """
 
@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from browse.machines import Machine, kind_of, machines
 from connectors.opcua.space import Found, Space, Unit
-from registry.machines import Machine, kind_of, machines
 from schemas import units
 
 DATA_TYPES = {
