@@ -28,7 +28,8 @@ from tests.integration.deploying import JOB as FILLER_JOB
 from tests.integration.line import Line
 from tests.integration.polling import eventually
 
-pytestmark = pytest.mark.timeout(900)
+# What a paused JobManager does to a line is also a fault that `test_line` carries out in every run.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.campaign]
 log = logging.getLogger(__name__)
 
 PAUSE_S = 12
@@ -143,7 +144,6 @@ def test_jobs_come_back_after_a_jobmanager_that_was_paused(line: Line) -> None:
     assert_commands_come_first(line)
 
 
-@pytest.mark.campaign
 def test_jobs_run_in_every_placement(line: Line) -> None:
     assert_every_placement(line)
     assert_commands_come_first(line)
@@ -171,7 +171,6 @@ def assert_on_root(line: Line, name: str) -> None:
     assert {roots.of_process(line.config, states[host].pid) for host in placement(line).values()} == {name}
 
 
-@pytest.mark.campaign
 def test_deploy_upgrades_all_jobs_and_then_they_run_in_every_placement(line: Line, changed: Path) -> None:
     before = Supervisor(line.config).states()
     with begin_deploy(line, changed) as process:
@@ -185,7 +184,6 @@ def test_deploy_upgrades_all_jobs_and_then_they_run_in_every_placement(line: Lin
     assert_commands_come_first(line)
 
 
-@pytest.mark.campaign
 def test_a_deployment_that_was_killed_goes_on_by_itself_and_nothing_is_lost(line: Line) -> None:
     """Killed between the TaskManagers of the old root and those of the new one; the job keeper finishes."""
     with begin_deploy(line, ROOT) as process:

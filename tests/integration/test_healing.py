@@ -80,7 +80,7 @@ def test_a_poisoned_taskmanager_is_replaced_and_the_job_goes_on(cluster: Cluster
     assert record.read(cluster.config).steps == tuple(taken)
 
 
-@pytest.mark.parametrize("how", ["garbled", "empty"])
+@pytest.mark.parametrize("how", ["garbled", pytest.param("empty", marks=pytest.mark.campaign)])
 def test_a_damaged_checkpoint_costs_one_step_more(cluster: Cluster, keeper: Keeper, how: str) -> None:
     """The JobManager dies and forgets the job; the newest checkpoint cannot be read, the one before can."""
     eventually(lambda: advancing(cluster, keeper), timeout_s=60, period_s=0.5, what="the job advances")

@@ -475,7 +475,10 @@ def test_windows_count_what_was_replayed(line: Line) -> None:
 # --- healing ------------------------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(("name", "kind"), [("jobmanager", "pause15"), ("jobmanager+taskmanager", "kill")])
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("jobmanager", "pause15"), pytest.param("jobmanager+taskmanager", "kill", marks=pytest.mark.campaign)],
+)
 def test_line_heals_without_a_person(line: Line, name: str, kind: str) -> None:
     """Faults of `./millrace bench faults`, as the campaign carries them out: 20 commands under way, accounting and journal compared."""
     suite, services = table.load(), [service.name for service in all_services(line.config)]
