@@ -10,11 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from connectors.readings import Write, WriteResult, WriteStatus
+from connectors.readings import Write, WriteResult, WriteStatus, is_same
 
 
 @dataclass(slots=True)
@@ -34,7 +33,7 @@ class Pending:
 
     def is_confirmed(self, tag_id: int) -> bool:
         """Whether the machine reported what was asked for."""
-        return tag_id in self.reported and _same(self.reported[tag_id], self.wanted[tag_id])
+        return tag_id in self.reported and is_same(self.reported[tag_id], self.wanted[tag_id])
 
 
 class AwaitedReports:
@@ -84,7 +83,3 @@ def _detail(write: Write, pending: Pending, timeout_s: float) -> str:
         f"{name}: wrote {write.value:g}, the device reports {pending.reported[tag_id]:g} {timeout_s:g} s later: "
         "it has refused, or not acted yet"
     )
-
-
-def _same(reported: float, wanted: float) -> bool:
-    return math.isclose(reported, wanted, rel_tol=1e-6, abs_tol=1e-12)

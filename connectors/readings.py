@@ -9,6 +9,7 @@ acknowledgements (OPC UA) acknowledges nothing that a crash could still lose.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
@@ -112,6 +113,11 @@ class Write(NamedTuple):
 
     tag: TagDefinition
     value: float
+
+
+def is_same(found: float, written: float) -> bool:
+    """Whether a value read back or reported is the one that was written, within what a 32-bit float keeps."""
+    return math.isclose(found, written, rel_tol=1e-6, abs_tol=1e-12)
 
 
 class Connector(Protocol):

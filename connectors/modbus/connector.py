@@ -15,7 +15,6 @@ import asyncio
 import heapq
 import logging
 import math
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -28,6 +27,7 @@ from connectors.modbus.client import ModbusSession, RefusedError, SilentError
 from connectors.modbus.plan import Block, Item, blocks
 from connectors.modbus.settings import ModbusSettings
 from connectors.modbus.writes import write_all
+from connectors.pauses import Pauses
 from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
@@ -142,7 +142,7 @@ class ModbusConnector:
 
     async def run(self) -> None:
         """Keep a connection until cancelled, with growing pauses between attempts."""
-        pause_s = self._settings.reconnect_min_s
+        pauses = Pauses(self._settings.reconnect_min_s, self._settings.reconnect_max_s)
         while True:
             if not self._items:
                 self._changed.clear()
@@ -158,9 +158,7 @@ class ModbusConnector:
             finally:
                 self._session = None
                 session.close()
-            pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
-            pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
+            await pauses.sleep(connected=self._connects > connects)
 
     async def _serve(self, session: ModbusSession) -> None:
         """Poll until the connection is lost."""

@@ -15,7 +15,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
@@ -30,6 +29,7 @@ from connectors.mqtt.payload import Sample
 from connectors.mqtt.proposals import Proposals
 from connectors.mqtt.settings import PlainMqttSettings, matches
 from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError
+from connectors.pauses import Pauses
 from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
@@ -148,7 +148,7 @@ class MqttConnector:
 
     async def run(self) -> None:
         """Keep a connection until cancelled, with growing pauses between attempts."""
-        pause_s = self._settings.reconnect_min_s
+        pauses = Pauses(self._settings.reconnect_min_s, self._settings.reconnect_max_s)
         while True:
             if not self._by_topic and not self._settings.discover:
                 self._changed.clear()
@@ -171,9 +171,7 @@ class MqttConnector:
             finally:
                 self._connection = None
                 await connection.close()
-            pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
-            pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
+            await pauses.sleep(connected=self._connects > connects)
 
     async def _serve(self, connection: MqttConnection) -> None:
         """Keep the subscriptions as the registry wants them, until the connection is lost."""

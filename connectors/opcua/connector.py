@@ -13,7 +13,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
@@ -32,7 +31,7 @@ from connectors.opcua.limits import Limits
 from connectors.opcua.metadata import read_metadata
 from connectors.opcua.monitored import Monitored
 from connectors.opcua.security import Security
-from connectors.opcua.session import OpcUaSession, raise_if_cancelled
+from connectors.opcua.session import OpcUaSession, raise_if_cancelled, until_first_ends
 from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.silence import Silence
 from connectors.opcua.status import counts_of, of_items
@@ -41,6 +40,7 @@ from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE, ItemTable
 from connectors.opcua.values import take
 from connectors.opcua.watch import watch_server
 from connectors.opcua.writes import carry_out
+from connectors.pauses import Pauses
 from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
 from schemas.definitions import TagDefinition
 from schemas.events import Gap, GapItem
@@ -115,7 +115,7 @@ class OpcUaConnector:
 
     async def run(self) -> None:
         """Keep a session until cancelled, with growing pauses between attempts; raises what nobody foresaw."""
-        pause_s = self._settings.reconnect_min_s
+        pauses = Pauses(self._settings.reconnect_min_s, self._settings.reconnect_max_s)
         while True:
             if not self._wanted:
                 self._changed.clear()
@@ -131,9 +131,7 @@ class OpcUaConnector:
                 self._session = self._subscriptions = self._history = None
                 await session.close()
             raise_if_cancelled()
-            pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
-            pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
+            await pauses.sleep(connected=self._connects > connects)
 
     async def _serve(self, session: OpcUaSession) -> None:
         await session.open()
@@ -144,24 +142,13 @@ class OpcUaConnector:
         self._connects += 1
         self._problem = ""
         log.info("connected", extra={"url": self._settings.endpoint})
-        parts = [
-            asyncio.create_task(part)
-            for part in (
-                session.wait_lost(),
-                self._subscriptions.run(),
-                self._follow(session, self._subscriptions),
-                self._look_at_silence(session),
-                *([self._history.run()] if self._history is not None else []),
-            )
-        ]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
-        finally:
-            for task in parts:
-                task.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await until_first_ends(
+            session.wait_lost(),
+            self._subscriptions.run(),
+            self._follow(session, self._subscriptions),
+            self._look_at_silence(session),
+            *([self._history.run()] if self._history is not None else []),
+        )
 
     async def _follow(self, session: OpcUaSession, subscriptions: Subscriptions) -> None:
         """Make the subscriptions hold what the registry wants, now, after every change, and when refused items are due."""

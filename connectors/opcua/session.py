@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 from asyncua import Client, ua
@@ -161,6 +161,19 @@ def raise_if_cancelled() -> None:
     task = asyncio.current_task()
     if task is not None and task.cancelling():
         raise asyncio.CancelledError
+
+
+async def until_first_ends(*work: Coroutine[Any, Any, None]) -> None:
+    """Do them beside each other until the first of them ends, then cancel the others; raises what the first raised."""
+    parts = [asyncio.create_task(one) for one in work]
+    try:
+        done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+        for task in done:
+            await task
+    finally:
+        for task in parts:
+            task.cancel()
+        await asyncio.gather(*parts, return_exceptions=True)
 
 
 def _property_path(node_id: Any, name: str) -> Any:

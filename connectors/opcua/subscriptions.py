@@ -24,6 +24,7 @@ from connectors.opcua.items import Revised
 from connectors.opcua.limits import Limits, Operation
 from connectors.opcua.monitored import NO_FILTER, Monitored, request
 from connectors.opcua.publishing import Publishing
+from connectors.opcua.session import until_first_ends
 from connectors.opcua.settings import OpcUaSettings
 
 log = logging.getLogger(__name__)
@@ -239,15 +240,7 @@ class Subscriptions:
 
     async def run(self) -> None:
         """Take notifications until the session ends, then raise why."""
-        parts = [asyncio.create_task(part) for part in (self._publishing.run(), self._taking(), self._watching())]
-        try:
-            done, _ = await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
-            for task in done:
-                await task
-        finally:
-            for task in parts:
-                task.cancel()
-            await asyncio.gather(*parts, return_exceptions=True)
+        await until_first_ends(self._publishing.run(), self._taking(), self._watching())
 
     async def _taking(self) -> None:
         while True:

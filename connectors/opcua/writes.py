@@ -14,7 +14,7 @@ from connectors.opcua.items import Item
 from connectors.opcua.node_types import built_in_types
 from connectors.opcua.plain import plain
 from connectors.opcua.session import OpcUaSession
-from connectors.readings import Write, WriteResult, WriteStatus
+from connectors.readings import Write, WriteResult, WriteStatus, is_same
 from schemas.definitions import DataType
 
 _OF_TAG = {
@@ -129,6 +129,6 @@ def _outcome(write: Write, status: Any, value: Any, found: float | None) -> tupl
         return WriteStatus.REFUSED, status.name
     if found is None:
         return WriteStatus.UNKNOWN, f"written, read back {value.StatusCode.name if value.StatusCode else 'nothing'}"
-    if not math.isclose(found, write.value, rel_tol=1e-6, abs_tol=1e-12):
+    if not is_same(found, write.value):
         return WriteStatus.UNKNOWN, f"wrote {write.value:g}, read back {found:g}"
     return WriteStatus.DONE, "written and read back"

@@ -9,15 +9,14 @@ growing pauses. Data is subscribed at QoS 0, as the standard has it.
 
 from __future__ import annotations
 
-import asyncio
 import logging
-import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base.errors import UndecodableError
 from base.ids import Clock
 from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError, Will
+from connectors.pauses import Pauses
 from connectors.readings import Sink, Write, WriteResult, WriteStatus
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.nodes import Requests
@@ -97,7 +96,7 @@ class SparkplugConnector:
 
     async def run(self) -> None:
         """Keep a connection until cancelled, then say that the host is offline."""
-        pause_s = self._settings.reconnect_min_s
+        pauses = Pauses(self._settings.reconnect_min_s, self._settings.reconnect_max_s)
         while True:
             connects = self._connects
             try:
@@ -106,9 +105,7 @@ class SparkplugConnector:
                 continue
             except MqttError as error:
                 self._down(str(error))
-            pause_s = self._settings.reconnect_min_s if self._connects > connects else pause_s
-            await asyncio.sleep(pause_s * random.uniform(0.8, 1.2))
-            pause_s = min(2 * pause_s, self._settings.reconnect_max_s)
+            await pauses.sleep(connected=self._connects > connects)
 
     async def _serve(self) -> None:
         """One connection; returns when another one is due, raises MqttError when it is lost."""

@@ -38,6 +38,7 @@ OF_EVERY_PROTOCOL = {
     "connectors.readings",
     "connectors.protocol",
     "connectors.gap_tracker",
+    "connectors.pauses",
     "connectors.device_notices",
     "connectors.awaited_report",
     "connectors.mqtt_transport",
