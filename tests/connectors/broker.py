@@ -7,7 +7,12 @@ import shutil
 import socket
 import subprocess
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
+
+import trustme
 
 from tests.integration.gateway_support import free_port
 
@@ -57,3 +62,35 @@ class Broker:
             self._process.terminate()
             self._process.wait(10)
             self._process = None
+
+
+@contextmanager
+def secured(folder: Path) -> Iterator[tuple[Broker, dict[str, Any]]]:
+    """A broker with TLS that asks for a client certificate and a password; settings of a connection that it takes.
+
+    In the folder lies `stranger.pem` too, an authority that the broker's certificate does not come from.
+    """
+    authority, stranger = trustme.CA(), trustme.CA()
+    authority.cert_pem.write_to_path(str(folder / "ca.pem"))
+    stranger.cert_pem.write_to_path(str(folder / "stranger.pem"))
+    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("gw1")
+    server.private_key_pem.write_to_path(str(folder / "server.key"))
+    server.cert_chain_pems[0].write_to_path(str(folder / "server.pem"))
+    client.private_key_and_cert_chain_pem.write_to_path(str(folder / "client.pem"))
+    subprocess.run(["mosquitto_passwd", "-b", "-c", str(folder / "users"), "gw1", "secret"], check=True)
+    (folder / "password").write_text("secret\n")
+    options = (
+        "allow_anonymous false", f"password_file {folder}/users", f"cafile {folder}/ca.pem", "require_certificate true",
+        f"certfile {folder}/server.pem", f"keyfile {folder}/server.key",
+    )  # fmt: skip
+    broker = Broker(folder, options=options)
+    broker.start()
+    settings: dict[str, Any] = {
+        "endpoint": f"mqtts://127.0.0.1:{broker.port}", "ca_file": str(folder / "ca.pem"), "username": "gw1",
+        "password": f"file:{folder}/password", "certificate_file": str(folder / "client.pem"),
+        "key_file": str(folder / "client.pem"),
+    }  # fmt: skip
+    try:
+        yield broker, settings
+    finally:
+        broker.stop()

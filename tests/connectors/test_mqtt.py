@@ -4,13 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from base.ids import now_us
 from connectors.mqtt.connector import MqttConnector
@@ -20,7 +18,7 @@ from connectors.readings import Write, WriteStatus
 from schemas import quality
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind
-from tests.connectors.broker import Broker
+from tests.connectors.broker import Broker, secured
 from tests.connectors.publisher import publishing
 from tests.integration.gateway_support import MemorySink, tag, until
 
@@ -223,29 +221,7 @@ async def test_writes_go_to_their_topic_in_their_form(broker: Broker) -> None:
 
 
 async def test_tls_with_certificates_and_a_password_by_reference(tmp_path: Path) -> None:
-    authority, stranger = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
-    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("gw1")
-    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
-    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
-    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
-    subprocess.run(  # noqa: ASYNC221
-        ["mosquitto_passwd", "-b", "-c", str(tmp_path / "users"), "gw1", "secret"], check=True
-    )
-    (tmp_path / "password").write_text("secret\n")
-    options = (
-        "allow_anonymous false", f"password_file {tmp_path}/users", f"cafile {tmp_path}/ca.pem", "require_certificate true",
-        f"certfile {tmp_path}/server.pem", f"keyfile {tmp_path}/server.key",
-    )  # fmt: skip
-    broker = Broker(tmp_path, options=options)
-    broker.start()
-    settings: dict[str, Any] = {
-        "endpoint": f"mqtts://127.0.0.1:{broker.port}", "ca_file": str(tmp_path / "ca.pem"), "username": "gw1",
-        "password": f"file:{tmp_path}/password", "certificate_file": str(tmp_path / "client.pem"),
-        "key_file": str(tmp_path / "client.pem"),
-    }  # fmt: skip
-    try:
+    with secured(tmp_path) as (broker, settings):
         async with connected(broker, MemorySink(), at(1, "p/a"), **settings) as connector:
             assert connector.status()["problem"] == ""
         for wrong, says in (
@@ -256,8 +232,6 @@ async def test_tls_with_certificates_and_a_password_by_reference(tmp_path: Path)
         ):
             found = PlainMqttSettings(**{**settings, **wrong, "connect_timeout_s": 3})
             await check_problem(found, says)
-    finally:
-        broker.stop()
 
 
 async def test_a_subscription_that_the_broker_refuses_is_refused_alone(tmp_path: Path) -> None:

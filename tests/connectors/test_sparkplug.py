@@ -6,13 +6,11 @@ import asyncio
 import contextlib
 import json
 import struct
-import subprocess
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
-import trustme
 
 from base.ids import now_us
 from connectors.mqtt_transport.settings import MqttVersion
@@ -24,7 +22,7 @@ from connectors.sparkplug.settings import SparkplugSettings
 from schemas.definitions import DataType as TagType
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
-from tests.connectors.broker import Broker
+from tests.connectors.broker import Broker, secured
 from tests.connectors.sparkplug_node import EdgeNode
 from tests.integration.gateway_support import MemorySink, tag, until
 
@@ -377,29 +375,7 @@ async def test_each_tag_of_a_write_has_its_own_outcome(node: EdgeNode, broker: B
 
 
 async def test_tls_with_a_private_authority_certificate_user_and_password(tmp_path: Path) -> None:
-    authority, stranger = trustme.CA(), trustme.CA()
-    authority.cert_pem.write_to_path(str(tmp_path / "ca.pem"))
-    stranger.cert_pem.write_to_path(str(tmp_path / "stranger.pem"))
-    server, client = authority.issue_cert("127.0.0.1"), authority.issue_cert("gw1")
-    server.private_key_pem.write_to_path(str(tmp_path / "server.key"))
-    server.cert_chain_pems[0].write_to_path(str(tmp_path / "server.pem"))
-    client.private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "client.pem"))
-    subprocess.run(  # noqa: ASYNC221
-        ["mosquitto_passwd", "-b", "-c", str(tmp_path / "users"), "gw1", "secret"], check=True
-    )
-    (tmp_path / "password").write_text("secret\n")
-    options = (
-        "allow_anonymous false", f"password_file {tmp_path}/users", f"cafile {tmp_path}/ca.pem", "require_certificate true",
-        f"certfile {tmp_path}/server.pem", f"keyfile {tmp_path}/server.key",
-    )  # fmt: skip
-    broker = Broker(tmp_path, options=options)
-    broker.start()
-    settings: dict[str, Any] = {
-        "endpoint": f"mqtts://127.0.0.1:{broker.port}", "ca_file": str(tmp_path / "ca.pem"), "username": "gw1",
-        "password": f"file:{tmp_path}/password", "certificate_file": str(tmp_path / "client.pem"),
-        "key_file": str(tmp_path / "client.pem"),
-    }  # fmt: skip
-    try:
+    with secured(tmp_path) as (broker, settings):
         for version in MqttVersion:
             async with connected(broker, MemorySink(), SPEED, version=version, **settings) as connector:
                 assert connector.status()["problem"] == ""
@@ -409,8 +385,6 @@ async def test_tls_with_a_private_authority_certificate_user_and_password(tmp_pa
         await until(lambda: "CERTIFICATE_VERIFY_FAILED" in refused.status()["problem"])
         task.cancel()
         await asyncio.gather(task, return_exceptions=True)
-    finally:
-        broker.stop()
 
 
 def test_settings_that_cannot_be_are_refused_by_name() -> None:
