@@ -1,1 +1,1 @@
-"""gRPC: live state and commands of the plant. Servicers translate, handlers decide, caches are fed from Kafka."""
+"""The API: live state, history and commands over gRPC and HTTP. Faces translate, handlers decide, caches follow Kafka."""

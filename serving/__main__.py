@@ -15,7 +15,7 @@ from base.errors import MillraceError
 from base.settings import local_config
 from connectors.kafka.client import AsyncProducer
 from serving import config as configuration
-from serving import feeds
+from serving.caches import feeds
 from serving.config import ServingConfig
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 

@@ -20,22 +20,23 @@ from prometheus_client import CollectorRegistry
 from base import endpoint
 from base.errors import ConfigError, UnavailableError
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
-from serving import metrics, reflect
+from serving import metrics
 from serving.access import Access
-from serving.command_book import CommandBook
-from serving.command_handlers import CommandHandlers, RequestLog
-from serving.command_service import CommandService
+from serving.caches.command_book import CommandBook
+from serving.caches.episodes import Episodes
+from serving.caches.liveness import Liveness
+from serving.caches.plant import Plant
+from serving.caches.values import LastValues
+from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
-from serving.episodes import Episodes
-from serving.interceptor import Gate
+from serving.handlers.commands import CommandHandlers, RequestLog
+from serving.handlers.state import StateHandlers
 from serving.limits import Limits
-from serving.liveness import Liveness
 from serving.metrics import CallMetrics
-from serving.plant import Plant
-from serving.state_handlers import StateHandlers
-from serving.state_service import StateService
-from serving.values import LastValues
-from serving.wakeup import Streams
+from serving.rpc import reflect
+from serving.rpc.command_service import CommandService
+from serving.rpc.interceptor import Gate
+from serving.rpc.state_service import StateService
 
 log = logging.getLogger(__name__)
 

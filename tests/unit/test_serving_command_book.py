@@ -7,8 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
-from serving.command_book import CommandBook, CommandView
-from serving.wakeup import Wakeup
+from serving.caches.command_book import CommandBook, CommandView
+from serving.caches.wakeup import Wakeup
 from tests.contract import examples
 
 NOW_US = examples.T0_US + 1_000_000

@@ -8,9 +8,9 @@ from uuid import UUID
 import pytest
 
 from base.errors import OverloadedError
-from serving import episodes as module
-from serving.episodes import EpisodeReader, Episodes
-from serving.wakeup import Wakeup
+from serving.caches import episodes as module
+from serving.caches.episodes import EpisodeReader, Episodes
+from serving.caches.wakeup import Wakeup
 from tests.contract import examples
 
 

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from base.errors import NotFoundError
 from schemas import definitions
 from schemas.definitions import TagDefinition
-from serving.plant import Plant, under
+from serving.caches.plant import Plant, under
 from tests.unit.served import LINE, definition, presses
 
 PATHS = sorted(["a", "a/b", "a/b/c", "a/b-c", "a/b0", "ab/c"])

@@ -6,8 +6,8 @@ from typing import Any
 
 import numpy as np
 
-from serving.values import LastValue, LastValues, Watch
-from serving.wakeup import Wakeup
+from serving.caches.values import LastValue, LastValues, Watch
+from serving.caches.wakeup import Wakeup
 from tests.unit.served import batch
 
 

@@ -14,7 +14,7 @@ from typing import Any
 from uuid import UUID
 
 from base.errors import OverloadedError
-from serving.wakeup import Wakeup
+from serving.caches.wakeup import Wakeup
 
 Step = Mapping[str, Any]
 """An Anomaly record as decoded."""

@@ -27,9 +27,9 @@ from base.errors import (
 from base.ids import Clock, now_us, uuid7
 from schemas import command_rules, topics
 from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
-from serving.command_book import CommandBook, CommandView
-from serving.plant import Device
-from serving.wakeup import Streams
+from serving.caches.command_book import CommandBook, CommandView
+from serving.caches.plant import Device
+from serving.caches.wakeup import Streams
 
 log = logging.getLogger(__name__)
 

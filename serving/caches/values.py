@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from serving.wakeup import Wakeup
+from serving.caches.wakeup import Wakeup
 
 _NEVER = np.iinfo(np.int64).min
 

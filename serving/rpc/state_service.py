@@ -10,8 +10,8 @@ import grpc
 
 from base.ids import Clock, now_us
 from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
-from serving import translate
-from serving.state_handlers import StateHandlers
+from serving.handlers.state import StateHandlers
+from serving.rpc import translate
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

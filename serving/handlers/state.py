@@ -17,10 +17,10 @@ from typing import Generic, TypeVar
 
 from base.errors import InvalidRequestError, UnavailableError
 from schemas.definitions import TagDefinition
-from serving.episodes import Episodes, Step
-from serving.plant import Device, Plant
-from serving.values import LastValue, LastValues
-from serving.wakeup import Streams
+from serving.caches.episodes import Episodes, Step
+from serving.caches.plant import Device, Plant
+from serving.caches.values import LastValue, LastValues
+from serving.caches.wakeup import Streams
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100

@@ -3,7 +3,7 @@
 Enters: DeviceEvents, the last ones of each partition and what comes. A DEATH or BIRTH counts at once; the gateway's health,
 every second, names all devices that are dead, so that a server which has just started knows them too. Events may come out
 of order (those of an outage come behind the live ones): each counts only if it is newer than what is known. Leaves:
-quality of the tags in `serving.values`. Called in the event loop only.
+quality of the tags in `serving.caches.values`. Called in the event loop only.
 """
 
 from __future__ import annotations
@@ -13,8 +13,8 @@ from dataclasses import dataclass, field
 from base.errors import NotFoundError
 from schemas import events, quality
 from schemas.events import DeviceEvent, EventKind
-from serving.plant import Plant
-from serving.values import LastValues
+from serving.caches.plant import Plant
+from serving.caches.values import LastValues
 
 
 @dataclass(slots=True)

@@ -9,10 +9,11 @@ from typing import Any, TypeAlias
 import grpc
 
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
-from serving import access, translate
-from serving.command_book import CommandView
-from serving.command_handlers import CommandHandlers, Submission
-from serving.state_handlers import StateHandlers
+from serving import access
+from serving.caches.command_book import CommandView
+from serving.handlers.commands import CommandHandlers, Submission
+from serving.handlers.state import StateHandlers
+from serving.rpc import translate
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

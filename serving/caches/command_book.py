@@ -15,7 +15,7 @@ from uuid import UUID
 
 from base.ids import Clock, now_us
 from schemas.commands import OUTCOMES, CommandAck, CommandRequest, CommandState, CommandStateRecord
-from serving.wakeup import Wakeup
+from serving.caches.wakeup import Wakeup
 
 _MAX_PENDING = 64
 _SWEEP = 64

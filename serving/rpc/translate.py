@@ -11,11 +11,11 @@ from base.errors import InvalidRequestError
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from serving.command_book import CommandView
-from serving.episodes import Step
-from serving.plant import Device, Plant
-from serving.state_handlers import TagState
-from serving.values import LastValue
+from serving.caches.command_book import CommandView
+from serving.caches.episodes import Step
+from serving.caches.plant import Device, Plant
+from serving.caches.values import LastValue
+from serving.handlers.state import TagState
 
 _QUALITY = {
     "good": state_pb2.QUALITY_GOOD,

@@ -20,11 +20,11 @@ from connectors.kafka.consume import Start, from_beginning, from_tail
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandRequest, CommandStateRecord
-from serving.command_book import CommandBook
-from serving.episodes import Episodes
-from serving.liveness import Liveness
-from serving.plant import Plant
-from serving.values import LastValues
+from serving.caches.command_book import CommandBook
+from serving.caches.episodes import Episodes
+from serving.caches.liveness import Liveness
+from serving.caches.plant import Plant
+from serving.caches.values import LastValues
 
 log = logging.getLogger(__name__)
 

@@ -1,0 +1,1 @@
+"""gRPC: servicers that translate, the gate every call passes, reflection."""
