@@ -64,6 +64,21 @@ class CommandServiceStub(object):
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ControlCommandRequest.SerializeToString,
                 response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
                 _registered_method=True)
+        self.ListCommands = channel.unary_unary(
+                '/millrace.v1.CommandService/ListCommands',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsResponse.FromString,
+                _registered_method=True)
+        self.WatchCommands = channel.unary_stream(
+                '/millrace.v1.CommandService/WatchCommands',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.WatchCommandsRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
+                _registered_method=True)
+        self.SubmitAndWait = channel.unary_unary(
+                '/millrace.v1.CommandService/SubmitAndWait',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.SubmitCommandRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
+                _registered_method=True)
 
 
 class CommandServiceServicer(object):
@@ -104,6 +119,27 @@ class CommandServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ListCommands(self, request, context):
+        """Commands as they stand, newest first, in pages.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchCommands(self, request, context):
+        """Every transition of the commands that the filter picks, from now on; those under way first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def SubmitAndWait(self, request, context):
+        """SubmitCommand, then waits for the outcome in the record, at most until the call's deadline: then it answers with the command as it stands.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_CommandServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -130,6 +166,21 @@ def add_CommandServiceServicer_to_server(servicer, server):
             'ApproveCommand': grpc.unary_unary_rpc_method_handler(
                     servicer.ApproveCommand,
                     request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ControlCommandRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.SerializeToString,
+            ),
+            'ListCommands': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListCommands,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsResponse.SerializeToString,
+            ),
+            'WatchCommands': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchCommands,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.WatchCommandsRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.SerializeToString,
+            ),
+            'SubmitAndWait': grpc.unary_unary_rpc_method_handler(
+                    servicer.SubmitAndWait,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.SubmitCommandRequest.FromString,
                     response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.SerializeToString,
             ),
     }
@@ -267,6 +318,87 @@ class CommandService(object):
             target,
             '/millrace.v1.CommandService/ApproveCommand',
             schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ControlCommandRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListCommands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.CommandService/ListCommands',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.ListCommandsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchCommands(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/millrace.v1.CommandService/WatchCommands',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.WatchCommandsRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def SubmitAndWait(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.CommandService/SubmitAndWait',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.SubmitCommandRequest.SerializeToString,
             schemas_dot_proto_dot_millrace_dot_v1_dot_commands__pb2.Command.FromString,
             options,
             channel_credentials,

@@ -69,6 +69,26 @@ class StateServiceStub(object):
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.SerializeToString,
                 response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
                 _registered_method=True)
+        self.BatchGetTags = channel.unary_unary(
+                '/millrace.v1.StateService/BatchGetTags',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsResponse.FromString,
+                _registered_method=True)
+        self.WatchTagBatches = channel.unary_stream(
+                '/millrace.v1.StateService/WatchTagBatches',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchTagBatchesRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.TagBatch.FromString,
+                _registered_method=True)
+        self.ListPlantNodes = channel.unary_unary(
+                '/millrace.v1.StateService/ListPlantNodes',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesResponse.FromString,
+                _registered_method=True)
+        self.WatchAggregates = channel.unary_stream(
+                '/millrace.v1.StateService/WatchAggregates',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesResponse.FromString,
+                _registered_method=True)
 
 
 class StateServiceServicer(object):
@@ -116,6 +136,35 @@ class StateServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def BatchGetTags(self, request, context):
+        """Several tags with their last values in one call; what does not exist is named, the rest is answered.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchTagBatches(self, request, context):
+        """As WatchTags, many updates in a message: the snapshot, a marker at its end, changes, and a heartbeat when nothing changes. A stream that
+        broke goes on from its last position. A reader that cannot keep up gets fewer updates, is told so, and is cut off in the end.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ListPlantNodes(self, request, context):
+        """Enterprise, sites, areas, lines, cells and devices with what is wrong below each.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WatchAggregates(self, request, context):
+        """Windows of the selected tags as the stream closes them; a window that late samples change comes again.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_StateServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -148,6 +197,26 @@ def add_StateServiceServicer_to_server(servicer, server):
                     servicer.WatchAnomalies,
                     request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.FromString,
                     response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.SerializeToString,
+            ),
+            'BatchGetTags': grpc.unary_unary_rpc_method_handler(
+                    servicer.BatchGetTags,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsResponse.SerializeToString,
+            ),
+            'WatchTagBatches': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchTagBatches,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchTagBatchesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.TagBatch.SerializeToString,
+            ),
+            'ListPlantNodes': grpc.unary_unary_rpc_method_handler(
+                    servicer.ListPlantNodes,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesResponse.SerializeToString,
+            ),
+            'WatchAggregates': grpc.unary_stream_rpc_method_handler(
+                    servicer.WatchAggregates,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -312,6 +381,114 @@ class StateService(object):
             '/millrace.v1.StateService/WatchAnomalies',
             schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.SerializeToString,
             schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def BatchGetTags(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.StateService/BatchGetTags',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchTagBatches(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/millrace.v1.StateService/WatchTagBatches',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchTagBatchesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.TagBatch.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ListPlantNodes(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.StateService/ListPlantNodes',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.ListPlantNodesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WatchAggregates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/millrace.v1.StateService/WatchAggregates',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAggregatesResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -14,7 +14,7 @@ _sym_db = _symbol_database.Default()
 
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1millrace_client/_proto/millrace/v1/commands.proto\x12\x12millrace_client.v1\"\x9d\x02\n\x14SubmitCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\tdevice_id\x18\x02 \x01(\x05H\x00\x12\x0e\n\x04path\x18\x03 \x01(\tH\x00\x12\x0c\n\x04name\x18\x04 \x01(\t\x12L\n\nparameters\x18\x05 \x03(\x0b\x32\x38.millrace_client.v1.SubmitCommandRequest.ParametersEntry\x12\x18\n\x10\x65xpires_after_ms\x18\x06 \x01(\x05\x12\x19\n\x11requires_approval\x18\x07 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06\x64\x65vice\"\x9b\x04\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .millrace_client.v1.CommandState\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12?\n\nparameters\x18\x07 \x03(\x0b\x32+.millrace_client.v1.Command.ParametersEntry\x12\x14\n\x0csubmitted_by\x18\x08 \x01(\t\x12\x14\n\x0csubmitted_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x12\n\nupdated_us\x18\x0b \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12;\n\x08readback\x18\r \x03(\x0b\x32).millrace_client.v1.Command.ReadbackEntry\x12\x11\n\tlate_acks\x18\x0e \x01(\x05\x12\x16\n\x0e\x64uplicate_acks\x18\x0f \x01(\x05\x12\x13\n\x0bprovisional\x18\x10 \x01(\x08\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rReadbackEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\")\n\x13WatchCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\";\n\x15\x43ontrolCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t*\xcd\x02\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMMAND_STATE_PENDING_APPROVAL\x10\x01\x12\x1a\n\x16\x43OMMAND_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x43OMMAND_STATE_EXECUTING\x10\x04\x12\x1b\n\x17\x43OMMAND_STATE_SUCCEEDED\x10\x05\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x06\x12\x1a\n\x16\x43OMMAND_STATE_REJECTED\x10\x07\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x08\x12\x1b\n\x17\x43OMMAND_STATE_CANCELLED\x10\t\x12\x19\n\x15\x43OMMAND_STATE_UNKNOWN\x10\n2\xc5\x03\n\x0e\x43ommandService\x12V\n\rSubmitCommand\x12(.millrace_client.v1.SubmitCommandRequest\x1a\x1b.millrace_client.v1.Command\x12P\n\nGetCommand\x12%.millrace_client.v1.GetCommandRequest\x1a\x1b.millrace_client.v1.Command\x12V\n\x0cWatchCommand\x12\'.millrace_client.v1.WatchCommandRequest\x1a\x1b.millrace_client.v1.Command0\x01\x12W\n\rCancelCommand\x12).millrace_client.v1.ControlCommandRequest\x1a\x1b.millrace_client.v1.Command\x12X\n\x0e\x41pproveCommand\x12).millrace_client.v1.ControlCommandRequest\x1a\x1b.millrace_client.v1.Commandb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n1millrace_client/_proto/millrace/v1/commands.proto\x12\x12millrace_client.v1\"\xad\x02\n\x14SubmitCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x13\n\tdevice_id\x18\x02 \x01(\x05H\x00\x12\x0e\n\x04path\x18\x03 \x01(\tH\x00\x12\x0c\n\x04name\x18\x04 \x01(\t\x12L\n\nparameters\x18\x05 \x03(\x0b\x32\x38.millrace_client.v1.SubmitCommandRequest.ParametersEntry\x12\x18\n\x10\x65xpires_after_ms\x18\x06 \x01(\x05\x12\x19\n\x11requires_approval\x18\x07 \x01(\x08\x12\x0e\n\x06reason\x18\x08 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x42\x08\n\x06\x64\x65vice\"\x86\x05\n\x07\x43ommand\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12/\n\x05state\x18\x02 \x01(\x0e\x32 .millrace_client.v1.CommandState\x12\x0f\n\x07version\x18\x03 \x01(\x05\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0c\n\x04name\x18\x06 \x01(\t\x12?\n\nparameters\x18\x07 \x03(\x0b\x32+.millrace_client.v1.Command.ParametersEntry\x12\x14\n\x0csubmitted_by\x18\x08 \x01(\t\x12\x14\n\x0csubmitted_us\x18\t \x01(\x03\x12\x12\n\nexpires_us\x18\n \x01(\x03\x12\x12\n\nupdated_us\x18\x0b \x01(\x03\x12\x0e\n\x06\x64\x65tail\x18\x0c \x01(\t\x12;\n\x08readback\x18\r \x03(\x0b\x32).millrace_client.v1.Command.ReadbackEntry\x12\x11\n\tlate_acks\x18\x0e \x01(\x05\x12\x16\n\x0e\x64uplicate_acks\x18\x0f \x01(\x05\x12\x13\n\x0bprovisional\x18\x10 \x01(\x08\x12\x36\n\x08outcomes\x18\x11 \x03(\x0b\x32$.millrace_client.v1.ParameterOutcome\x12\x0e\n\x06reason\x18\x12 \x01(\t\x12\x13\n\x0b\x61pproved_by\x18\x13 \x01(\t\x12\x0c\n\x04site\x18\x14 \x01(\t\x1a\x31\n\x0fParametersEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\x1a/\n\rReadbackEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\x01:\x02\x38\x01\"\x80\x01\n\x10ParameterOutcome\x12\x0c\n\x04name\x18\x01 \x01(\t\x12*\n\x06\x65\x66\x66\x65\x63t\x18\x02 \x01(\x0e\x32\x1a.millrace_client.v1.Effect\x12\x15\n\x08readback\x18\x03 \x01(\x01H\x00\x88\x01\x01\x12\x0e\n\x06\x64\x65tail\x18\x04 \x01(\tB\x0b\n\t_readback\"\'\n\x11GetCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\")\n\x13WatchCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\";\n\x15\x43ontrolCommandRequest\x12\x12\n\ncommand_id\x18\x01 \x01(\t\x12\x0e\n\x06reason\x18\x02 \x01(\t\"\x8b\x01\n\rCommandFilter\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x30\n\x06states\x18\x02 \x03(\x0e\x32 .millrace_client.v1.CommandState\x12\x14\n\x0csubmitted_by\x18\x03 \x01(\t\x12\x10\n\x08since_us\x18\x04 \x01(\x03\x12\x10\n\x08until_us\x18\x05 \x01(\x03\"o\n\x13ListCommandsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.millrace_client.v1.CommandFilter\x12\x11\n\tpage_size\x18\x02 \x01(\x05\x12\x12\n\npage_token\x18\x03 \x01(\t\"^\n\x14ListCommandsResponse\x12-\n\x08\x63ommands\x18\x01 \x03(\x0b\x32\x1b.millrace_client.v1.Command\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"I\n\x14WatchCommandsRequest\x12\x31\n\x06\x66ilter\x18\x01 \x01(\x0b\x32!.millrace_client.v1.CommandFilter*\xcd\x02\n\x0c\x43ommandState\x12\x1d\n\x19\x43OMMAND_STATE_UNSPECIFIED\x10\x00\x12\"\n\x1e\x43OMMAND_STATE_PENDING_APPROVAL\x10\x01\x12\x1a\n\x16\x43OMMAND_STATE_ACCEPTED\x10\x02\x12\x1b\n\x17\x43OMMAND_STATE_DELIVERED\x10\x03\x12\x1b\n\x17\x43OMMAND_STATE_EXECUTING\x10\x04\x12\x1b\n\x17\x43OMMAND_STATE_SUCCEEDED\x10\x05\x12\x18\n\x14\x43OMMAND_STATE_FAILED\x10\x06\x12\x1a\n\x16\x43OMMAND_STATE_REJECTED\x10\x07\x12\x19\n\x15\x43OMMAND_STATE_EXPIRED\x10\x08\x12\x1b\n\x17\x43OMMAND_STATE_CANCELLED\x10\t\x12\x19\n\x15\x43OMMAND_STATE_UNKNOWN\x10\n*q\n\x06\x45\x66\x66\x65\x63t\x12\x16\n\x12\x45\x46\x46\x45\x43T_UNSPECIFIED\x10\x00\x12\x12\n\x0e\x45\x46\x46\x45\x43T_APPLIED\x10\x01\x12\x12\n\x0e\x45\x46\x46\x45\x43T_REFUSED\x10\x02\x12\x13\n\x0f\x45\x46\x46\x45\x43T_NOT_SENT\x10\x03\x12\x12\n\x0e\x45\x46\x46\x45\x43T_UNKNOWN\x10\x04\x32\xda\x05\n\x0e\x43ommandService\x12V\n\rSubmitCommand\x12(.millrace_client.v1.SubmitCommandRequest\x1a\x1b.millrace_client.v1.Command\x12P\n\nGetCommand\x12%.millrace_client.v1.GetCommandRequest\x1a\x1b.millrace_client.v1.Command\x12V\n\x0cWatchCommand\x12\'.millrace_client.v1.WatchCommandRequest\x1a\x1b.millrace_client.v1.Command0\x01\x12W\n\rCancelCommand\x12).millrace_client.v1.ControlCommandRequest\x1a\x1b.millrace_client.v1.Command\x12X\n\x0e\x41pproveCommand\x12).millrace_client.v1.ControlCommandRequest\x1a\x1b.millrace_client.v1.Command\x12\x61\n\x0cListCommands\x12\'.millrace_client.v1.ListCommandsRequest\x1a(.millrace_client.v1.ListCommandsResponse\x12X\n\rWatchCommands\x12(.millrace_client.v1.WatchCommandsRequest\x1a\x1b.millrace_client.v1.Command0\x01\x12V\n\rSubmitAndWait\x12(.millrace_client.v1.SubmitCommandRequest\x1a\x1b.millrace_client.v1.Commandb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -27,24 +27,36 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_COMMAND_PARAMETERSENTRY']._serialized_options = b'8\001'
   _globals['_COMMAND_READBACKENTRY']._loaded_options = None
   _globals['_COMMAND_READBACKENTRY']._serialized_options = b'8\001'
-  _globals['_COMMANDSTATE']._serialized_start=1049
-  _globals['_COMMANDSTATE']._serialized_end=1382
+  _globals['_COMMANDSTATE']._serialized_start=1729
+  _globals['_COMMANDSTATE']._serialized_end=2062
+  _globals['_EFFECT']._serialized_start=2064
+  _globals['_EFFECT']._serialized_end=2177
   _globals['_SUBMITCOMMANDREQUEST']._serialized_start=74
-  _globals['_SUBMITCOMMANDREQUEST']._serialized_end=359
-  _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_start=300
-  _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_end=349
-  _globals['_COMMAND']._serialized_start=362
-  _globals['_COMMAND']._serialized_end=901
-  _globals['_COMMAND_PARAMETERSENTRY']._serialized_start=300
-  _globals['_COMMAND_PARAMETERSENTRY']._serialized_end=349
-  _globals['_COMMAND_READBACKENTRY']._serialized_start=854
-  _globals['_COMMAND_READBACKENTRY']._serialized_end=901
-  _globals['_GETCOMMANDREQUEST']._serialized_start=903
-  _globals['_GETCOMMANDREQUEST']._serialized_end=942
-  _globals['_WATCHCOMMANDREQUEST']._serialized_start=944
-  _globals['_WATCHCOMMANDREQUEST']._serialized_end=985
-  _globals['_CONTROLCOMMANDREQUEST']._serialized_start=987
-  _globals['_CONTROLCOMMANDREQUEST']._serialized_end=1046
-  _globals['_COMMANDSERVICE']._serialized_start=1385
-  _globals['_COMMANDSERVICE']._serialized_end=1838
+  _globals['_SUBMITCOMMANDREQUEST']._serialized_end=375
+  _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_start=316
+  _globals['_SUBMITCOMMANDREQUEST_PARAMETERSENTRY']._serialized_end=365
+  _globals['_COMMAND']._serialized_start=378
+  _globals['_COMMAND']._serialized_end=1024
+  _globals['_COMMAND_PARAMETERSENTRY']._serialized_start=316
+  _globals['_COMMAND_PARAMETERSENTRY']._serialized_end=365
+  _globals['_COMMAND_READBACKENTRY']._serialized_start=977
+  _globals['_COMMAND_READBACKENTRY']._serialized_end=1024
+  _globals['_PARAMETEROUTCOME']._serialized_start=1027
+  _globals['_PARAMETEROUTCOME']._serialized_end=1155
+  _globals['_GETCOMMANDREQUEST']._serialized_start=1157
+  _globals['_GETCOMMANDREQUEST']._serialized_end=1196
+  _globals['_WATCHCOMMANDREQUEST']._serialized_start=1198
+  _globals['_WATCHCOMMANDREQUEST']._serialized_end=1239
+  _globals['_CONTROLCOMMANDREQUEST']._serialized_start=1241
+  _globals['_CONTROLCOMMANDREQUEST']._serialized_end=1300
+  _globals['_COMMANDFILTER']._serialized_start=1303
+  _globals['_COMMANDFILTER']._serialized_end=1442
+  _globals['_LISTCOMMANDSREQUEST']._serialized_start=1444
+  _globals['_LISTCOMMANDSREQUEST']._serialized_end=1555
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_start=1557
+  _globals['_LISTCOMMANDSRESPONSE']._serialized_end=1651
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_start=1653
+  _globals['_WATCHCOMMANDSREQUEST']._serialized_end=1726
+  _globals['_COMMANDSERVICE']._serialized_start=2180
+  _globals['_COMMANDSERVICE']._serialized_end=2910
 # @@protoc_insertion_point(module_scope)

@@ -1,0 +1,270 @@
+from schemas.proto.millrace.v1 import state_pb2 as _state_pb2
+from google.protobuf.internal import containers as _containers
+from google.protobuf import descriptor as _descriptor
+from google.protobuf import message as _message
+from typing import ClassVar as _ClassVar, Iterable as _Iterable, Mapping as _Mapping, Optional as _Optional, Union as _Union
+
+DESCRIPTOR: _descriptor.FileDescriptor
+
+class Selection(_message.Message):
+    __slots__ = ("tag_ids", "prefixes", "start_us", "end_us")
+    TAG_IDS_FIELD_NUMBER: _ClassVar[int]
+    PREFIXES_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    tag_ids: _containers.RepeatedScalarFieldContainer[int]
+    prefixes: _containers.RepeatedScalarFieldContainer[str]
+    start_us: int
+    end_us: int
+    def __init__(self, tag_ids: _Optional[_Iterable[int]] = ..., prefixes: _Optional[_Iterable[str]] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ...) -> None: ...
+
+class ReadSamplesRequest(_message.Message):
+    __slots__ = ("selection", "limit", "good_only")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    GOOD_ONLY_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    limit: int
+    good_only: bool
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., limit: _Optional[int] = ..., good_only: bool = ...) -> None: ...
+
+class ReadSamplesResponse(_message.Message):
+    __slots__ = ("tag_id", "path", "unit", "time_us", "value", "quality", "tag_complete")
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    TAG_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    tag_id: int
+    path: str
+    unit: str
+    time_us: bytes
+    value: bytes
+    quality: bytes
+    tag_complete: bool
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., time_us: _Optional[bytes] = ..., value: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tag_complete: bool = ...) -> None: ...
+
+class ReadAggregatesRequest(_message.Message):
+    __slots__ = ("selection", "window_s")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    window_s: int
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., window_s: _Optional[int] = ...) -> None: ...
+
+class ReadAggregatesResponse(_message.Message):
+    __slots__ = ("tag_id", "path", "unit", "window_s", "start_us", "count", "good", "mean", "min", "max", "stddev", "repaired", "tag_complete")
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    STDDEV_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    TAG_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    tag_id: int
+    path: str
+    unit: str
+    window_s: int
+    start_us: bytes
+    count: bytes
+    good: bytes
+    mean: bytes
+    min: bytes
+    max: bytes
+    stddev: bytes
+    repaired: bytes
+    tag_complete: bool
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., window_s: _Optional[int] = ..., start_us: _Optional[bytes] = ..., count: _Optional[bytes] = ..., good: _Optional[bytes] = ..., mean: _Optional[bytes] = ..., min: _Optional[bytes] = ..., max: _Optional[bytes] = ..., stddev: _Optional[bytes] = ..., repaired: _Optional[bytes] = ..., tag_complete: bool = ...) -> None: ...
+
+class ReadChartRequest(_message.Message):
+    __slots__ = ("selection", "pixels")
+    SELECTION_FIELD_NUMBER: _ClassVar[int]
+    PIXELS_FIELD_NUMBER: _ClassVar[int]
+    selection: Selection
+    pixels: int
+    def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., pixels: _Optional[int] = ...) -> None: ...
+
+class ReadChartResponse(_message.Message):
+    __slots__ = ("series",)
+    SERIES_FIELD_NUMBER: _ClassVar[int]
+    series: _containers.RepeatedCompositeFieldContainer[ChartSeries]
+    def __init__(self, series: _Optional[_Iterable[_Union[ChartSeries, _Mapping]]] = ...) -> None: ...
+
+class ChartSeries(_message.Message):
+    __slots__ = ("tag_id", "path", "unit", "source", "window_s", "time_us", "value", "min", "max", "quality", "repaired")
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    SOURCE_FIELD_NUMBER: _ClassVar[int]
+    WINDOW_S_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    REPAIRED_FIELD_NUMBER: _ClassVar[int]
+    tag_id: int
+    path: str
+    unit: str
+    source: str
+    window_s: int
+    time_us: bytes
+    value: bytes
+    min: bytes
+    max: bytes
+    quality: bytes
+    repaired: bytes
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., source: _Optional[str] = ..., window_s: _Optional[int] = ..., time_us: _Optional[bytes] = ..., value: _Optional[bytes] = ..., min: _Optional[bytes] = ..., max: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., repaired: _Optional[bytes] = ...) -> None: ...
+
+class ListAnomaliesRequest(_message.Message):
+    __slots__ = ("prefix", "end_us", "start_us", "open_only", "page_size", "page_token")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    OPEN_ONLY_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    end_us: int
+    start_us: int
+    open_only: bool
+    page_size: int
+    page_token: str
+    def __init__(self, prefix: _Optional[str] = ..., end_us: _Optional[int] = ..., start_us: _Optional[int] = ..., open_only: bool = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListAnomaliesResponse(_message.Message):
+    __slots__ = ("anomalies", "next_page_token")
+    ANOMALIES_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    anomalies: _containers.RepeatedCompositeFieldContainer[_state_pb2.Anomaly]
+    next_page_token: str
+    def __init__(self, anomalies: _Optional[_Iterable[_Union[_state_pb2.Anomaly, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class ListEventsRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "kinds", "page_size", "page_token")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    KINDS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    kinds: _containers.RepeatedScalarFieldContainer[str]
+    page_size: int
+    page_token: str
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., kinds: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListEventsResponse(_message.Message):
+    __slots__ = ("events", "next_page_token")
+    EVENTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    events: _containers.RepeatedCompositeFieldContainer[Event]
+    next_page_token: str
+    def __init__(self, events: _Optional[_Iterable[_Union[Event, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Event(_message.Message):
+    __slots__ = ("event_id", "kind", "gateway_id", "device_id", "device_path", "time_us", "text", "attributes")
+    class AttributesEntry(_message.Message):
+        __slots__ = ("key", "value")
+        KEY_FIELD_NUMBER: _ClassVar[int]
+        VALUE_FIELD_NUMBER: _ClassVar[int]
+        key: str
+        value: str
+        def __init__(self, key: _Optional[str] = ..., value: _Optional[str] = ...) -> None: ...
+    EVENT_ID_FIELD_NUMBER: _ClassVar[int]
+    KIND_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    TEXT_FIELD_NUMBER: _ClassVar[int]
+    ATTRIBUTES_FIELD_NUMBER: _ClassVar[int]
+    event_id: str
+    kind: str
+    gateway_id: str
+    device_id: int
+    device_path: str
+    time_us: int
+    text: str
+    attributes: _containers.ScalarMap[str, str]
+    def __init__(self, event_id: _Optional[str] = ..., kind: _Optional[str] = ..., gateway_id: _Optional[str] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., time_us: _Optional[int] = ..., text: _Optional[str] = ..., attributes: _Optional[_Mapping[str, str]] = ...) -> None: ...
+
+class ListRejectsRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "reasons", "page_size", "page_token")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    REASONS_FIELD_NUMBER: _ClassVar[int]
+    PAGE_SIZE_FIELD_NUMBER: _ClassVar[int]
+    PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    reasons: _containers.RepeatedScalarFieldContainer[str]
+    page_size: int
+    page_token: str
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., reasons: _Optional[_Iterable[str]] = ..., page_size: _Optional[int] = ..., page_token: _Optional[str] = ...) -> None: ...
+
+class ListRejectsResponse(_message.Message):
+    __slots__ = ("rejects", "next_page_token")
+    REJECTS_FIELD_NUMBER: _ClassVar[int]
+    NEXT_PAGE_TOKEN_FIELD_NUMBER: _ClassVar[int]
+    rejects: _containers.RepeatedCompositeFieldContainer[Reject]
+    next_page_token: str
+    def __init__(self, rejects: _Optional[_Iterable[_Union[Reject, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
+
+class Reject(_message.Message):
+    __slots__ = ("rejected_us", "reason", "detail", "tag_id", "path", "time_us", "value", "gateway_id")
+    REJECTED_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    TAG_ID_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    VALUE_FIELD_NUMBER: _ClassVar[int]
+    GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
+    rejected_us: int
+    reason: str
+    detail: str
+    tag_id: int
+    path: str
+    time_us: int
+    value: float
+    gateway_id: str
+    def __init__(self, rejected_us: _Optional[int] = ..., reason: _Optional[str] = ..., detail: _Optional[str] = ..., tag_id: _Optional[int] = ..., path: _Optional[str] = ..., time_us: _Optional[int] = ..., value: _Optional[float] = ..., gateway_id: _Optional[str] = ...) -> None: ...
+
+class CountRejectsRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ...) -> None: ...
+
+class CountRejectsResponse(_message.Message):
+    __slots__ = ("counts",)
+    COUNTS_FIELD_NUMBER: _ClassVar[int]
+    counts: _containers.RepeatedCompositeFieldContainer[RejectCount]
+    def __init__(self, counts: _Optional[_Iterable[_Union[RejectCount, _Mapping]]] = ...) -> None: ...
+
+class RejectCount(_message.Message):
+    __slots__ = ("reason", "device_path", "count")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    device_path: str
+    count: int
+    def __init__(self, reason: _Optional[str] = ..., device_path: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
