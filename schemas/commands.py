@@ -55,6 +55,10 @@ OUTCOMES = frozenset(set(CommandState) - _RANK.keys())
 """States that end a command. UNKNOWN may still be corrected."""
 
 
+MAX_REASON = 500
+"""Longest reason of a request or a control, characters."""
+
+
 class ControlAction(StrEnum):
     """What a CommandControl asks for."""
 
@@ -106,6 +110,12 @@ class CommandControl(_Record):
     by: str
     time_us: int
     reason: str = ""
+
+    @property
+    def detail(self) -> str:
+        """Who asked for what and why, for people: the same text wherever it is shown."""
+        what = "approved" if self.action is ControlAction.APPROVE else "cancellation requested"
+        return f"{what} by {self.by}" + (f": {self.reason}" if self.reason else "")
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:

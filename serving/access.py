@@ -59,6 +59,7 @@ current: ContextVar[Principal] = ContextVar("principal")
 # The last part of a method's name; everything else of the services only reads.
 _NEEDS = {
     "SubmitCommand": Permission.COMMAND,
+    "SubmitAndWait": Permission.COMMAND,
     "CancelCommand": Permission.COMMAND,
     "ApproveCommand": Permission.APPROVE,
 }

@@ -123,7 +123,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         max_watched_tags=config.limits.watched_tags,
     )
     commands = CommandHandlers(
-        book=book, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
+        book=book, plant=plant, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
     )
     registry = endpoint.new_registry()
     access = Access(Path(config.tokens) if config.tokens else None)

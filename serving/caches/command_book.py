@@ -1,52 +1,34 @@
-"""What is known of commands: the record from `command.states`, and, ahead of it, requests and the gateways' acknowledgements.
+"""What is known of commands: the record from `command.states`, and, ahead of it, requests, controls and the gateways' acknowledgements.
 
-Enters: CommandState records (highest version wins), CommandRequests and CommandAcks, each from the beginning of its
-topic, in any order between topics. Leaves: `CommandView`s. A view is final only when it comes from the record; what is
-known earlier is marked provisional. Commands that ended longer than `remember_s` ago are forgotten, so memory is
-bounded by the rate of commands, not by the age of the topic. Called in the event loop only.
+Enters: CommandState records (highest version wins), CommandRequests, CommandControls and CommandAcks, each from the beginning of its
+topic, in any order between topics. Leaves: `CommandView`s, by id, newest first, or as they change. A view is final only when it comes
+from the record; what is known earlier is marked provisional. Commands that ended longer than `remember_s` ago are forgotten, so memory
+is bounded by the rate of commands, not by the age of the topic. Called in the event loop only.
 """
 
 from __future__ import annotations
 
-from collections import OrderedDict, deque
-from collections.abc import AsyncGenerator
-from dataclasses import dataclass, field, replace
+from bisect import bisect_left
+from collections import OrderedDict
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from uuid import UUID
 
 from base.ids import Clock, now_us
-from schemas.commands import OUTCOMES, CommandAck, CommandRequest, CommandState, CommandStateRecord
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandStateRecord, ControlAction
+from serving.caches.command_readers import CommandReader, CommandsReader, Picks
+from serving.caches.command_view import CommandView, view_of
 from serving.caches.wakeup import Wakeup
 
-_MAX_PENDING = 64
 _SWEEP = 64
 
+Place = tuple[int, int]
+"""Place of a command in the order of submission: time of submission in microseconds UTC, and its id as a number."""
 
-@dataclass(frozen=True, kw_only=True, slots=True)
-class CommandView:
-    """A command as it stands. `provisional`: not yet in the record; `version` is the record's, 0 before it has one."""
 
-    command_id: UUID
-    state: CommandState
-    version: int
-    provisional: bool
-    device_id: int
-    gateway_id: str
-    site: str
-    name: str
-    parameters: dict[str, float]
-    submitted_by: str
-    submitted_us: int
-    expires_us: int
-    updated_us: int
-    detail: str = ""
-    readback: dict[str, float] = field(default_factory=dict)
-    late_acks: int = 0
-    duplicate_acks: int = 0
-
-    @property
-    def final(self) -> bool:
-        """Whether the record has an outcome."""
-        return not self.provisional and self.state in OUTCOMES
+def place(view: CommandView) -> Place:
+    """Where a command stands in the order of submission."""
+    return view.submitted_us, view.command_id.int
 
 
 @dataclass(slots=True)
@@ -54,6 +36,8 @@ class _Entry:
     request: CommandRequest | None = None
     record: CommandStateRecord | None = None
     ack: CommandAck | None = None
+    approval: CommandControl | None = None
+    cancellation: CommandControl | None = None
     shown: CommandView | None = None
     readers: list[CommandReader] = field(default_factory=list)
 
@@ -65,6 +49,10 @@ class CommandBook:
         self._remember_us = int(remember_s * 1e6)
         self._clock = clock
         self._entries: OrderedDict[UUID, _Entry] = OrderedDict()
+        self._under_way: dict[UUID, CommandView] = {}
+        self._places: list[Place] = []
+        """Sorted; places of forgotten commands are passed over and swept out now and then."""
+        self._readers: set[CommandsReader] = set()
 
     def __len__(self) -> int:
         """Commands that are known."""
@@ -84,6 +72,15 @@ class CommandBook:
             entry.request = request
             self._changed(request.command_id, entry)
 
+    def apply_control(self, control: CommandControl) -> None:
+        """Fold an approval or a cancellation in; the first of each counts."""
+        entry = self._entry(control.command_id)
+        if control.action is ControlAction.CANCEL:
+            entry.cancellation = entry.cancellation or control
+        else:
+            entry.approval = entry.approval or control
+        self._changed(control.command_id, entry)
+
     def apply_ack(self, ack: CommandAck) -> None:
         """Fold a gateway's acknowledgement in; it is shown while it is ahead of the record."""
         entry = self._entry(ack.command_id)
@@ -101,6 +98,14 @@ class CommandBook:
         entry = self._entries.get(command_id)
         return entry.request if entry else None
 
+    def before(self, limit: Place | None) -> Iterator[CommandView]:
+        """Commands, newest first, submitted before a place. The book must not change while the iterator is in use."""
+        start = len(self._places) if limit is None else bisect_left(self._places, limit)
+        for index in range(start - 1, -1, -1):
+            view = self._at(self._places[index])
+            if view is not None:
+                yield view
+
     def open(self, wakeup: Wakeup, command_id: UUID) -> CommandReader:
         """A reader of a known command's views, the present one first. Close it when done."""
         reader = CommandReader(wakeup)
@@ -116,16 +121,46 @@ class CommandBook:
         if entry is not None and reader in entry.readers:
             entry.readers.remove(reader)
 
+    def open_many(self, wakeup: Wakeup, picks: Picks) -> CommandsReader:
+        """A reader of the views that `picks` wants: commands without a final outcome first, in order of submission. Close it when done."""
+        reader = CommandsReader(wakeup, sorted(self._under_way.values(), key=place), picks)
+        self._readers.add(reader)
+        return reader
+
+    def close_many(self, reader: CommandsReader) -> None:
+        """Forget a reader."""
+        self._readers.discard(reader)
+
     def _entry(self, command_id: UUID) -> _Entry:
         return self._entries.setdefault(command_id, _Entry())
 
+    def _at(self, where: Place) -> CommandView | None:
+        entry = self._entries.get(UUID(int=where[1]))
+        view = entry.shown if entry else None
+        return view if view is not None and view.submitted_us == where[0] else None
+
+    def _put(self, where: Place) -> None:
+        index = bisect_left(self._places, where)
+        if index == len(self._places) or self._places[index] != where:  # it may be there from before it was forgotten
+            self._places.insert(index, where)
+
     def _changed(self, command_id: UUID, entry: _Entry) -> None:
         self._entries.move_to_end(command_id)
-        view = _view(entry)
+        view = view_of(
+            entry.record, entry.request, ack=entry.ack, approval=entry.approval, cancellation=entry.cancellation
+        )
         if view is not None and view != entry.shown:
+            if entry.shown is None or entry.shown.submitted_us != view.submitted_us:
+                self._put(place(view))
             entry.shown = view
+            if view.final:
+                self._under_way.pop(command_id, None)
+            else:
+                self._under_way[command_id] = view
             for reader in entry.readers:
                 reader.offer(view)
+            for many in self._readers:
+                many.offer(view)
         self._forget()
 
     def _forget(self) -> None:
@@ -136,94 +171,16 @@ class CommandBook:
             if entry.readers or _last_us(entry) >= limit_us:
                 break
             del self._entries[command_id]
-
-
-class CommandReader:
-    """The views one reader has not taken yet; of more than 64 the oldest are dropped."""
-
-    def __init__(self, wakeup: Wakeup) -> None:
-        self._wakeup = wakeup
-        self._pending: deque[CommandView] = deque(maxlen=_MAX_PENDING)
-
-    def offer(self, view: CommandView) -> None:
-        """Note a view."""
-        self._pending.append(view)
-        self._wakeup.set()
-
-    async def views(self) -> AsyncGenerator[CommandView, None]:
-        """Views as the reader takes them; ends after a final one."""
-        while True:
-            while self._pending:
-                view = self._pending.popleft()
-                yield view
-                if view.final:
-                    return
-            await self._wakeup.wait()
+            self._under_way.pop(command_id, None)
+        if len(self._places) > 2 * len(self._entries) + _SWEEP:
+            self._places = [where for where in self._places if self._at(where) is not None]
 
 
 def _last_us(entry: _Entry) -> int:
     """When an entry stops being of interest: an unfinished command at its expiry, whatever became of it since."""
-    times = [entry.ack.time_us if entry.ack else 0]
+    times = [word.time_us for word in (entry.ack, entry.approval, entry.cancellation) if word]
     if entry.request:
         times.append(entry.request.expires_us)
     if entry.record:
         times.append(entry.record.updated_us)
-    return max(times)
-
-
-def _view(entry: _Entry) -> CommandView | None:
-    """Record if there is one, else request; with the acknowledgement on top while that is ahead."""
-    if entry.record is not None:
-        base = _of_record(entry.record)
-    elif entry.request is not None:
-        base = _of_request(entry.request)
-    else:
-        return None
-    ack = entry.ack
-    if ack is None or base.state in OUTCOMES or ack.state.rank <= base.state.rank:
-        return base
-    if base.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:
-        return base  # the gateway keeps it, and waits for the approval as well
-    return replace(
-        base, state=ack.state, provisional=True, updated_us=ack.time_us, detail=ack.detail, readback=ack.readback
-    )
-
-
-def _of_record(record: CommandStateRecord) -> CommandView:
-    return CommandView(
-        command_id=record.command_id,
-        state=record.state,
-        version=record.version,
-        provisional=False,
-        device_id=record.device_id,
-        gateway_id=record.gateway_id,
-        site=record.site,
-        name=record.name,
-        parameters=record.parameters,
-        submitted_by=record.submitted_by,
-        submitted_us=record.submitted_us,
-        expires_us=record.expires_us,
-        updated_us=record.updated_us,
-        detail=record.detail,
-        readback=record.readback,
-        late_acks=record.late_acks,
-        duplicate_acks=record.duplicate_acks,
-    )
-
-
-def _of_request(request: CommandRequest) -> CommandView:
-    return CommandView(
-        command_id=request.command_id,
-        state=CommandState.PENDING_APPROVAL if request.requires_approval else CommandState.ACCEPTED,
-        version=0,
-        provisional=True,
-        device_id=request.device_id,
-        gateway_id=request.gateway_id,
-        site=request.site,
-        name=request.name,
-        parameters=request.parameters,
-        submitted_by=request.submitted_by,
-        submitted_us=request.submitted_us,
-        expires_us=request.expires_us,
-        updated_us=request.submitted_us,
-    )
+    return max(times, default=0)

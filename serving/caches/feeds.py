@@ -19,7 +19,7 @@ from base.settings import KafkaSettings
 from connectors.kafka.consume import Start, from_beginning, from_tail
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
-from schemas.commands import CommandAck, CommandRequest, CommandStateRecord
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandStateRecord
 from serving.caches.command_book import CommandBook
 from serving.caches.episodes import Episodes
 from serving.caches.liveness import Liveness
@@ -61,6 +61,8 @@ def feeds(
         name, record = codec.decode(message, "CommandRequest", "CommandControl")
         if name == "CommandRequest":
             book.apply_request(CommandRequest.from_record(record))
+        else:
+            book.apply_control(CommandControl.from_record(record))
 
     def latest(message: bytes) -> None:
         values.apply(codec.decode(message, "LatestBatch")[1])

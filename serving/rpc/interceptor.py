@@ -36,7 +36,7 @@ STATUS: tuple[tuple[type[errors.MillraceError], grpc.StatusCode], ...] = (
 )
 _PUSHBACK = "grpc-retry-pushback-ms"
 _HEALTH = "/grpc.health.v1.Health/"
-_COMMANDS = frozenset({"SubmitCommand", "CancelCommand", "ApproveCommand"})
+_COMMANDS = frozenset({"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand"})
 
 
 @dataclass(slots=True)

@@ -9,14 +9,17 @@ from uuid import UUID
 
 from base.errors import InvalidRequestError
 from schemas import quality
+from schemas.commands import CommandState
 from schemas.definitions import TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from serving.caches.command_book import CommandView
+from serving.caches.command_view import CommandView
 from serving.caches.episodes import Step
 from serving.caches.plant import Device, Plant
 from serving.caches.values import LastValue
+from serving.handlers.command_filter import CommandFilter
 from serving.handlers.state import TagState
 
+_STATES = {number: name.removeprefix("COMMAND_STATE_") for name, number in commands_pb2.CommandState.items()}
 _QUALITY = {
     "good": state_pb2.QUALITY_GOOD,
     "uncertain": state_pb2.QUALITY_UNCERTAIN,
@@ -104,7 +107,31 @@ def command(view: CommandView, plant: Plant) -> commands_pb2.Command:
         late_acks=view.late_acks,
         duplicate_acks=view.duplicate_acks,
         provisional=view.provisional,
+        reason=view.reason,
+        approved_by=view.approved_by,
+        site=view.site,
     )
+
+
+def command_filter(wanted: commands_pb2.CommandFilter) -> CommandFilter:
+    """Which commands; raises InvalidRequestError."""
+    return CommandFilter(
+        prefix=wanted.prefix,
+        states=frozenset(_command_state(number) for number in wanted.states),
+        submitted_by=wanted.submitted_by,
+        since_us=wanted.since_us,
+        until_us=wanted.until_us,
+    )
+
+
+def _command_state(number: int) -> CommandState:
+    name = _STATES.get(number, "")
+    try:
+        return CommandState(name)
+    except ValueError:
+        known = ", ".join(f"{n} ({name})" for n, name in _STATES.items() if n)
+        msg = f"states has {number}, which is not one of {known}"
+        raise InvalidRequestError(msg) from None
 
 
 def command_id(text: str) -> UUID:

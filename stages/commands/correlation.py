@@ -101,21 +101,20 @@ class CommandLogic:
     def _control(
         self, step: Step, known: TrackedCommand, request: CommandRequest, control: CommandControl, now_us: int
     ) -> None:
-        reason = f": {control.reason}" if control.reason else ""
         approve = control.action is ControlAction.APPROVE
         behind = known.state is not CommandState.PENDING_APPROVAL if approve else known.cancel_requested
         if behind or known.state in OUTCOMES:
             step.notes.append(Note.LATE_CONTROL)
         elif not approve:
             known.cancel_requested = True
-            step.move(known, known.state, now_us, detail=f"cancellation requested by {control.by}{reason}")
+            step.move(known, known.state, now_us, detail=control.detail)
         elif control.by == request.submitted_by:
             step.notes.append(Note.REFUSED_APPROVAL)
             step.move(known, known.state, now_us, detail=f"{control.by} cannot approve the own command")
         else:
             known.approval = control
             state = CommandState.DELIVERED if known.delivered else CommandState.ACCEPTED
-            step.move(known, state, now_us, detail=f"approved by {control.by}{reason}")
+            step.move(known, state, now_us, detail=control.detail)
 
     def _ack(self, step: Step, known: TrackedCommand, request: CommandRequest, ack: CommandAck, now_us: int) -> None:
         if ack.gateway_id != request.gateway_id or ack.state not in _REPORTABLE:

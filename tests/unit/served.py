@@ -153,6 +153,7 @@ async def served(
     )
     requests = RequestList()
     server = build(config, requests)
+    server.commands.control_wait_s = 0.05  # no gateway will say anything unless the test does
     await server.start()
     connection = Connection(f"127.0.0.1:{server.port}", name=name, ca=ca, token=token)
     async with AsyncClient(connection, deadline_s=5.0) as client:

@@ -7,7 +7,8 @@ from typing import Any
 from uuid import UUID
 
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
-from serving.caches.command_book import CommandBook, CommandView
+from serving.caches.command_book import CommandBook
+from serving.caches.command_view import CommandView
 from serving.caches.wakeup import Wakeup
 from tests.contract import examples
 

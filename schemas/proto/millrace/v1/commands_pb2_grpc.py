@@ -106,14 +106,15 @@ class CommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def CancelCommand(self, request, context):
-        """Withdraws a command that has not been carried out.
+        """Withdraws a command that has not been carried out. Answers with what the gateway decided if it says so within a second, else with the wish
+        noted: whether it was in time, a watch tells.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def ApproveCommand(self, request, context):
-        """Releases a command that waits for approval; the approver is not the submitter.
+        """Releases a command that waits for approval; the approver is not the submitter. Answers with the command after that.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -127,14 +128,16 @@ class CommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchCommands(self, request, context):
-        """Every transition of the commands that the filter picks, from now on; those under way first.
+        """Every transition of the commands that the filter picks, from now on; those under way first. A command that was told of and fits no more is
+        told of once more, as it then is. A reader that is slow gets the newest of each command, one that is too slow is cut off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def SubmitAndWait(self, request, context):
-        """SubmitCommand, then waits for the outcome in the record, at most until the call's deadline: then it answers with the command as it stands.
+        """SubmitCommand, then waits for the outcome in the record, at most until shortly before the call's deadline: then it answers with the
+        command as it stands, as it does in everything that goes wrong once the command is durable. Without a deadline it waits ten minutes.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
