@@ -26,7 +26,7 @@ def test_every_status_has_an_exception_with_the_servers_words(code: grpc.StatusC
             "host:1: words (UNAVAILABLE); check that the server runs",
         ),
         (grpc.StatusCode.DEADLINE_EXCEEDED, errors.DeadlineExceededError, "give more time"),
-        (grpc.StatusCode.UNIMPLEMENTED, errors.ServerError, "no Millrace server"),
+        (grpc.StatusCode.UNIMPLEMENTED, errors.UnsupportedError, "no Millrace server"),
         (grpc.StatusCode.INTERNAL, errors.ServerError, "words"),
         (grpc.StatusCode.NOT_FOUND, errors.NotFoundError, "words"),
     ],

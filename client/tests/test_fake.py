@@ -76,7 +76,9 @@ def test_failures_are_ordered_and_given_up_or_waited_out_as_with_a_server(plant:
     with plant.client() as client:
         plant.fail(UnavailableError("a moment"), times=3)
         assert client.tag(f"{PRESS}/temperature").last is not None
-        plant.fail(OverloadedError("slow down", retry_after_s=0.1))
+        plant.fail(OverloadedError("slow down", retry_after_s=0.05))
+        assert client.tag(f"{PRESS}/temperature").last is not None
+        plant.fail(OverloadedError("slow down"))
         with pytest.raises(OverloadedError, match="slow down"):
             client.tag(f"{PRESS}/temperature")
         assert client.tag(f"{PRESS}/temperature").unit == "Cel"

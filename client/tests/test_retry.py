@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import inspect
+
 import pytest
 
-from millrace_client.errors import DeadlineExceededError, NotFoundError, UnavailableError
+from millrace_client import AsyncClient, Client
+from millrace_client.errors import DeadlineExceededError, NotFoundError, OverloadedError, UnavailableError
 from millrace_client.retry import Attempts, Contact, Deadline
 
 GONE = UnavailableError("gone")
@@ -74,6 +77,32 @@ def test_only_unavailable_is_tried_again_and_only_what_means_the_same_twice() ->
             attempts(Clock()).delay_s(error)
     with pytest.raises(UnavailableError):
         attempts(Clock(), idempotent=False).delay_s(GONE)
+
+
+@pytest.mark.parametrize("kind", [Client, AsyncClient])
+def test_a_new_client_outlasts_a_restart(kind: type[Client | AsyncClient]) -> None:
+    """A server needs some seconds to start again; of the clients that were new then, some had given up before."""
+    defaults = {name: one.default for name, one in inspect.signature(kind).parameters.items()}
+    clock = Clock()
+    contact = Contact(first_contact_s=defaults["first_contact_s"])
+    tries = Attempts(contact, for_s=defaults["deadline_s"], clock_s=clock, jitter=lambda: 1.25)
+    assert waited_s(tries, clock) > 25
+
+
+def test_a_server_s_pause_is_kept() -> None:
+    clock = Clock()
+    busy = OverloadedError("slow down", retry_after_s=0.7)
+    assert attempts(clock).delay_s(busy) == 0.7
+    assert attempts(clock, idempotent=False).delay_s(busy) == 0.7  # it was refused: nothing was done
+    assert attempts(clock).delay_s(UnavailableError("draining", retry_after_s=3.0)) == 3.0
+    for error in (
+        OverloadedError("too large"),
+        OverloadedError("never", retry_after_s=-0.001),
+        UnavailableError("never", retry_after_s=-0.001),
+        OverloadedError("later than anybody waits", retry_after_s=61.0),
+    ):
+        with pytest.raises(type(error)):
+            attempts(clock).delay_s(error)
 
 
 def test_a_refusal_is_an_answer_and_silence_is_none() -> None:

@@ -40,9 +40,17 @@ async def test_too_many_calls_say_when_the_next_one_is_welcome() -> None:
     async with served(limits=LimitSettings(requests_per_s=2, burst=1)) as running:
         await running.client.tag(100)
         with pytest.raises(OverloadedError, match="try again in") as caught:
-            await running.client.tag(100)
+            await running.client.tag(100, deadline_s=0.05)
         assert caught.value.retry_after_s is not None
         assert 0 < caught.value.retry_after_s <= 0.5
+
+
+async def test_a_call_that_comes_too_early_is_made_again_when_it_is_welcome() -> None:
+    async with served(limits=LimitSettings(requests_per_s=5, burst=1)) as running:
+        began_s = asyncio.get_running_loop().time()
+        for _ in range(3):
+            await running.client.tag(100)
+        assert asyncio.get_running_loop().time() - began_s > 0.35
 
 
 async def test_a_cancelled_read_does_not_end_the_watch() -> None:

@@ -113,6 +113,13 @@ class Connection:
         )
 
 
+def resolve(connection: Connection | str | None) -> Connection:
+    """Connection of what a client is given."""
+    if connection is None:
+        return Connection.from_environment()
+    return Connection(connection) if isinstance(connection, str) else connection
+
+
 def _truth(name: str, environ: Mapping[str, str]) -> bool:
     text = environ.get(name, "").lower()
     if text not in _TRUE + _FALSE:

@@ -2,6 +2,7 @@
 
 MillraceError
 ├── ConfigError                a setting of the client is missing or wrong
+├── MissingExtraError          a library of one of the client's extras is not installed; an ImportError too
 ├── ClosedError                the client was closed                             CANCELLED
 ├── InvalidRequestError        the request is malformed                          INVALID_ARGUMENT, OUT_OF_RANGE
 ├── NotFoundError              no such device, tag or command                    NOT_FOUND
@@ -13,6 +14,7 @@ MillraceError
 ├── UnavailableError           the server, or what it needs, is not there        UNAVAILABLE
 ├── DeadlineExceededError      no answer in time                                 DEADLINE_EXCEEDED
 └── ServerError                a fault of the server, or no Millrace server      every other status
+    └── UnsupportedError       the server is older than this call                UNIMPLEMENTED
 """
 
 from __future__ import annotations
@@ -25,11 +27,19 @@ _PUSHBACK = "grpc-retry-pushback-ms"
 
 
 class MillraceError(Exception):
-    """Root of the tree."""
+    """Root of the tree. `retry_after_s`: seconds after which the server expects to accept a try, None when it did not say."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class ConfigError(MillraceError):
     """A setting of the client is missing or wrong."""
+
+
+class MissingExtraError(MillraceError, ImportError):
+    """A library of one of the client's extras is not installed."""
 
 
 class ClosedError(MillraceError):
@@ -61,11 +71,7 @@ class UnauthenticatedError(PermissionDeniedError):
 
 
 class OverloadedError(MillraceError):
-    """Too much at once. `retry_after_s`: seconds after which the server expects to accept a try, None when it did not say."""
-
-    def __init__(self, message: str = "", *, retry_after_s: float | None = None) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    """Too much at once; nothing was done. `retry_after_s` says when a try is welcome."""
 
 
 class UnavailableError(MillraceError):
@@ -78,6 +84,10 @@ class DeadlineExceededError(MillraceError):
 
 class ServerError(MillraceError):
     """A fault of the server, or something that is no Millrace server."""
+
+
+class UnsupportedError(ServerError):
+    """The server does not have this call: it is older than this client."""
 
 
 _KINDS: dict[grpc.StatusCode, type[MillraceError]] = {
@@ -93,6 +103,7 @@ _KINDS: dict[grpc.StatusCode, type[MillraceError]] = {
     grpc.StatusCode.UNAVAILABLE: UnavailableError,
     grpc.StatusCode.DEADLINE_EXCEEDED: DeadlineExceededError,
     grpc.StatusCode.CANCELLED: ClosedError,
+    grpc.StatusCode.UNIMPLEMENTED: UnsupportedError,
 }
 _FIXES = {
     grpc.StatusCode.UNAUTHENTICATED: "give the connection a token of the server's tokens file (MILLRACE_TOKEN)",
@@ -100,6 +111,11 @@ _FIXES = {
     grpc.StatusCode.DEADLINE_EXCEEDED: "the server is slow or unreachable; try again, or give more time",
     grpc.StatusCode.UNIMPLEMENTED: "the server is older than this client, or no Millrace server",
 }
+
+
+def closed() -> ClosedError:
+    """What a closed client raises."""
+    return ClosedError("this client is closed")
 
 
 def from_status(
@@ -114,7 +130,5 @@ def from_status(
     if fix := _FIXES.get(code):
         text = f"{address}: {text} ({code.name}); {fix}"
     kind = _KINDS.get(code, ServerError)
-    if kind is OverloadedError:
-        waits_ms = [float(value) for key, value in trailing or () if key == _PUSHBACK]
-        return OverloadedError(text, retry_after_s=waits_ms[0] / 1000 if waits_ms else None)
-    return kind(text)
+    waits_ms = [float(value) for key, value in trailing or () if key == _PUSHBACK]
+    return kind(text, retry_after_s=waits_ms[0] / 1000 if waits_ms else None)

@@ -1,8 +1,9 @@
 """When a call is tried again, and when it is given up. Pure: clock and randomness are parameters, waiting is the caller's.
 
-Only UNAVAILABLE is tried again, and only calls that mean the same when they are said twice. A client that has heard from its server
-outlasts a restart of it: a unary call waits until its deadline, a stream for `reconnect_s`. A client that has never heard from it gives up
-after `first_contact_s`, because then the address is probably wrong.
+UNAVAILABLE is tried again, if the call means the same when it is said twice: whether it was carried out is not known. A call waits until
+its deadline, a stream for `reconnect_s`; a client that has never heard from its server gives up after `first_contact_s`, because then the
+address is probably wrong. RESOURCE_EXHAUSTED, with which nothing was done, is tried again when the server says after how long
+(`grpc-retry-pushback-ms`), and after that long; the same pause holds for UNAVAILABLE that comes with one.
 """
 
 from __future__ import annotations
@@ -13,7 +14,7 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from millrace_client.errors import DeadlineExceededError, MillraceError, UnavailableError
+from millrace_client.errors import DeadlineExceededError, MillraceError, OverloadedError, UnavailableError
 
 _BACKOFF_S = (0.05, 0.1, 0.2, 0.5, 1.0, 2.0)
 
@@ -85,18 +86,24 @@ class Attempts:
         """Seconds to wait after a try that failed; raises `error` when it is not tried again."""
         if not isinstance(error, UnavailableError | DeadlineExceededError):
             self._contact.made = True  # a refusal is an answer as well
-        if not self._idempotent or not isinstance(error, UnavailableError):
+        if not self._again(error):
             self._start_anew()
             raise error
         if self._clock_s() - self._try_s > self._for_s:
             self._start_anew()  # a stream that stood for so long, however silent, had reached the server
         self._since_s = min(self._since_s, self._clock_s())
-        delay_s = _BACKOFF_S[min(self._tries, len(_BACKOFF_S) - 1)] * self._jitter()
+        backoff_s = _BACKOFF_S[min(self._tries, len(_BACKOFF_S) - 1)] * self._jitter()
+        delay_s = backoff_s if error.retry_after_s is None else error.retry_after_s * max(1.0, self._jitter())
         if self._clock_s() + delay_s - self._since_s > self._contact.limit_s(self._for_s):
             self._start_anew()
             raise error
         self._tries += 1
         return delay_s
+
+    def _again(self, error: MillraceError) -> bool:
+        if isinstance(error, OverloadedError):
+            return error.retry_after_s is not None and error.retry_after_s >= 0
+        return self._idempotent and isinstance(error, UnavailableError) and (error.retry_after_s or 0) >= 0
 
     def _start_anew(self) -> None:
         self._tries = 0

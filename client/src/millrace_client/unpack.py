@@ -1,139 +1,156 @@
-"""Protobuf messages to results. Pure; absent optional fields become None."""
+"""Protobuf messages to results. Pure; absent optional fields become None.
+
+A result has the fields of its message, so one rule for each kind of field does for all of them. `ENUMS` pairs the enums; a test holds the
+names of the fields alike.
+"""
 
 from __future__ import annotations
 
+import dataclasses
+import types
+from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
-from typing import TypeVar
+from functools import cache
+from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from millrace_client._proto.millrace.v1 import commands_pb2, state_pb2
+from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
 from millrace_client.results import (
-    Anomaly,
+    AggregateSeries,
     AnomalyPhase,
-    Command,
+    ChartSeries,
     CommandState,
-    Contributor,
-    Device,
+    DeviceState,
+    Effect,
+    GatewayState,
+    Health,
     Page,
     Quality,
-    Tag,
+    SampleSeries,
+    TagBatch,
     TagUpdate,
     Value,
 )
+from millrace_client.results.columns import column
 
-E = TypeVar("E", bound=StrEnum)
+R = TypeVar("R")
+C = TypeVar("C", SampleSeries, AggregateSeries)
 
+ENUMS: dict[type[StrEnum], tuple[Any, str]] = {
+    AnomalyPhase: (state_pb2.AnomalyPhase, "ANOMALY_PHASE_"),
+    CommandState: (commands_pb2.CommandState, "COMMAND_STATE_"),
+    DeviceState: (state_pb2.DeviceState, "DEVICE_STATE_"),
+    Effect: (commands_pb2.Effect, "EFFECT_"),
+    GatewayState: (line_pb2.GatewayState, "GATEWAY_STATE_"),
+    Health: (line_pb2.Health, "HEALTH_"),
+    Quality: (state_pb2.Quality, "QUALITY_"),
+}
+"""Enums of results, the enums of the messages, and the prefix of their names."""
 
-def _names(kind: type[E], numbers: dict[str, int], prefix: str) -> dict[int, E]:
-    return {number: kind(name.removeprefix(prefix)) for name, number in numbers.items()}
-
-
-_QUALITY = _names(Quality, dict(state_pb2.Quality.items()), "QUALITY_")
-_PHASE = _names(AnomalyPhase, dict(state_pb2.AnomalyPhase.items()), "ANOMALY_PHASE_")
-_STATE = _names(CommandState, dict(commands_pb2.CommandState.items()), "COMMAND_STATE_")
-
-
-def value(message: state_pb2.Value) -> Value:
-    """A value."""
-    return Value(
-        value=message.value,
-        time_us=message.time_us,
-        quality=_QUALITY.get(message.quality, Quality.UNSPECIFIED),
-        quality_code=message.quality_code,
-        age_us=message.age_us,
-    )
+Reader = Callable[[Any], Any]
 
 
-def tag(message: state_pb2.Tag) -> Tag:
-    """A tag with its last value."""
-    return Tag(
-        tag_id=message.tag_id,
-        device_id=message.device_id,
-        path=message.path,
-        name=message.name,
-        description=message.description,
-        unit=message.unit,
-        data_type=message.data_type,
-        eu_low=message.eu_low if message.HasField("eu_low") else None,
-        eu_high=message.eu_high if message.HasField("eu_high") else None,
-        writable=message.writable,
-        last=value(message.last) if message.HasField("last") else None,
-    )
-
-
-def device(message: state_pb2.Device) -> Device:
-    """A device with the tags that came with it."""
-    return Device(
-        device_id=message.device_id,
-        path=message.path,
-        device_class=message.device_class,
-        site=message.site,
-        gateway_id=message.gateway_id,
-        tags=tuple(map(tag, message.tags)),
-    )
-
-
-def devices(message: state_pb2.ListDevicesResponse) -> Page[Device]:
-    """A page of devices."""
-    return Page(items=tuple(map(device, message.devices)), next_page_token=message.next_page_token)
-
-
-def tags(message: state_pb2.ListTagsResponse) -> Page[Tag]:
-    """A page of tags."""
-    return Page(items=tuple(map(tag, message.tags)), next_page_token=message.next_page_token)
+def result(kind: type[R], message: Any) -> R:
+    """Result of a message."""
+    return kind(**{name: read(message) for name, read in _fields(cast("Any", kind))})
 
 
 def update(message: state_pb2.TagUpdate) -> TagUpdate:
-    """A change of a tag."""
-    return TagUpdate(tag_id=message.tag_id, path=message.path, value=value(message.value))
-
-
-def anomaly(message: state_pb2.Anomaly) -> Anomaly:
-    """A step of an anomaly episode."""
-    return Anomaly(
-        episode_id=message.episode_id,
-        device_id=message.device_id,
-        device_path=message.device_path,
-        phase=_PHASE.get(message.phase, AnomalyPhase.UNSPECIFIED),
-        start_us=message.start_us,
-        end_us=message.end_us if message.HasField("end_us") else None,
-        score=message.score,
-        peak_score=message.peak_score,
-        threshold=message.threshold,
-        contributors=tuple(map(_contributor, message.contributors)),
-        detector=message.detector,
-        detector_version=message.detector_version,
-    )
-
-
-def command(message: commands_pb2.Command) -> Command:
-    """A command as it stands."""
-    return Command(
-        command_id=UUID(message.command_id),
-        state=_STATE.get(message.state, CommandState.UNSPECIFIED),
-        version=message.version,
-        device_id=message.device_id,
-        device_path=message.device_path,
-        name=message.name,
-        parameters=dict(message.parameters),
-        submitted_by=message.submitted_by,
-        submitted_us=message.submitted_us,
-        expires_us=message.expires_us,
-        updated_us=message.updated_us,
-        detail=message.detail,
-        readback=dict(message.readback),
-        late_acks=message.late_acks,
-        duplicate_acks=message.duplicate_acks,
-        provisional=message.provisional,
-    )
-
-
-def _contributor(message: state_pb2.Contributor) -> Contributor:
-    return Contributor(
+    """A change of a tag: what `result` makes of it, for the path that most messages take."""
+    value = message.value
+    return TagUpdate(
         tag_id=message.tag_id,
         path=message.path,
-        score=message.score,
-        value=message.value,
-        expected_low=message.expected_low if message.HasField("expected_low") else None,
-        expected_high=message.expected_high if message.HasField("expected_high") else None,
+        value=Value(
+            value=value.value,
+            time_us=value.time_us,
+            quality=_QUALITY.get(value.quality, Quality.UNSPECIFIED),
+            quality_code=value.quality_code,
+            age_us=value.age_us,
+        ),
     )
+
+
+def batch(message: state_pb2.TagBatch) -> TagBatch:
+    """Updates of several tags."""
+    return TagBatch(
+        updates=tuple(map(update, message.updates)),
+        snapshot_complete=message.snapshot_complete,
+        sequence=message.sequence,
+        position=message.position,
+        sent_us=message.sent_us,
+        interval_ms=message.interval_ms,
+        notice=message.notice,
+    )
+
+
+def results(kind: type[R], field: str) -> Callable[[Any], tuple[R, ...]]:
+    """What reads the messages in a field of an answer."""
+    return lambda message: tuple(result(kind, one) for one in getattr(message, field))
+
+
+def page(kind: type[R], field: str) -> Callable[[Any], Page[R]]:
+    """What reads a page, with the messages in a field of an answer."""
+    items = results(kind, field)
+    return lambda message: Page(items=items(message), next_page_token=message.next_page_token)
+
+
+def series(kind: type[C], chunks: Iterable[Any]) -> tuple[C, ...]:
+    """Series of the chunks of a history, which come tag by tag; path and unit are in the first of each."""
+    by_tag: dict[int, list[Any]] = {}
+    for chunk in chunks:
+        by_tag.setdefault(chunk.tag_id, []).append(chunk)
+    made = []
+    for parts in by_tag.values():
+        columns = {name: column(code, [getattr(one, name) for one in parts]) for name, code in kind.COLUMNS.items()}
+        other = {one.name: getattr(parts[0], one.name) for one in dataclasses.fields(kind) if one.name not in columns}
+        made.append(kind(**other, **columns))
+    return tuple(made)
+
+
+def curve(message: history_pb2.ChartSeries) -> ChartSeries:
+    """A curve of a chart."""
+    columns = {name: column(code, [getattr(message, name)]) for name, code in ChartSeries.COLUMNS.items()}
+    other = {one.name: getattr(message, one.name) for one in dataclasses.fields(ChartSeries) if one.name not in columns}
+    return ChartSeries(**other, **columns)
+
+
+@cache
+def _fields(kind: Any) -> tuple[tuple[str, Reader], ...]:
+    return tuple((name, _of(name, hint)) for name, hint in get_type_hints(kind).items())
+
+
+def _of(name: str, hint: Any) -> Reader:
+    """What reads a field of this type out of a message."""
+    arguments = get_args(hint)
+    if get_origin(hint) is types.UnionType:  # optional
+        inner = _value(arguments[0])
+        return lambda message: inner(getattr(message, name)) if message.HasField(name) else None
+    if get_origin(hint) is Mapping:
+        return lambda message: dict(getattr(message, name))
+    if get_origin(hint) is tuple:
+        inner = _value(arguments[0])
+        return lambda message: tuple(map(inner, getattr(message, name)))
+    inner = _value(hint)
+    return lambda message: inner(getattr(message, name))
+
+
+def _value(hint: Any) -> Reader:
+    """What makes a value of this type out of a field's value."""
+    if hint is UUID:
+        return UUID
+    if isinstance(hint, type) and issubclass(hint, StrEnum):
+        members, unknown = _members(hint), hint("UNSPECIFIED")
+        return lambda number: members.get(number, unknown)
+    if dataclasses.is_dataclass(hint):
+        kind: Any = hint
+        return lambda message: result(kind, message)
+    return lambda value: value
+
+
+def _members(kind: type[StrEnum]) -> dict[int, Any]:
+    numbers, prefix = ENUMS[kind]
+    return {number: kind(name.removeprefix(prefix)) for name, number in numbers.items()}
+
+
+_QUALITY: dict[int, Quality] = _members(Quality)

@@ -2,100 +2,69 @@
 
 from __future__ import annotations
 
-from millrace_client._proto.millrace.v1 import commands_pb2, state_pb2
-from millrace_client.results import Anomaly, Command, Device, Tag, TagUpdate, Value
+import dataclasses
+from collections.abc import Iterable, Mapping
+from enum import StrEnum
+from typing import Any
+from uuid import UUID
+
+from google.protobuf.message import Message
+
+from millrace_client import results
+from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
+from millrace_client.results.columns import packed
+from millrace_client.unpack import ENUMS
+
+_MESSAGES: dict[type, type[Message]] = {
+    results.Accounting: line_pb2.Accounting,
+    results.Aggregate: state_pb2.Aggregate,
+    results.Anomaly: state_pb2.Anomaly,
+    results.ChartSeries: history_pb2.ChartSeries,
+    results.Command: commands_pb2.Command,
+    results.CommandDescription: state_pb2.CommandDescription,
+    results.Contributor: state_pb2.Contributor,
+    results.Device: state_pb2.Device,
+    results.Event: history_pb2.Event,
+    results.FoundTags: state_pb2.BatchGetTagsResponse,
+    results.Gateway: line_pb2.Gateway,
+    results.GatewayConnection: line_pb2.Connection,
+    results.LaneAccount: line_pb2.LaneAccount,
+    results.LineHealth: line_pb2.LineHealth,
+    results.ParameterDescription: state_pb2.ParameterDescription,
+    results.ParameterOutcome: commands_pb2.ParameterOutcome,
+    results.PlantNode: state_pb2.PlantNode,
+    results.Reject: history_pb2.Reject,
+    results.RejectCount: history_pb2.RejectCount,
+    results.StageHealth: line_pb2.StageHealth,
+    results.Tag: state_pb2.Tag,
+    results.TagBatch: state_pb2.TagBatch,
+    results.TagUpdate: state_pb2.TagUpdate,
+    results.Value: state_pb2.Value,
+}
 
 
-def value(result: Value) -> state_pb2.Value:
-    """A value."""
-    return state_pb2.Value(
-        value=result.value,
-        time_us=result.time_us,
-        quality=f"QUALITY_{result.quality}",
-        quality_code=result.quality_code,
-        age_us=result.age_us,
+def message(result: Any) -> Message:
+    """Message of a result."""
+    kind = type(result)
+    codes = getattr(kind, "COLUMNS", {})
+    fields = {one.name: getattr(result, one.name) for one in dataclasses.fields(result)}
+    return _MESSAGES[kind](
+        **{name: packed(codes[name], value) if name in codes else _field(value) for name, value in fields.items()}
     )
 
 
-def tag(result: Tag) -> state_pb2.Tag:
-    """A tag with its last value."""
-    return state_pb2.Tag(
-        tag_id=result.tag_id,
-        device_id=result.device_id,
-        path=result.path,
-        name=result.name,
-        description=result.description,
-        unit=result.unit,
-        data_type=result.data_type,
-        eu_low=result.eu_low,
-        eu_high=result.eu_high,
-        writable=result.writable,
-        last=None if result.last is None else value(result.last),
-    )
+def messages(results: Iterable[Any]) -> list[Any]:
+    """Messages of results, for a field of an answer."""
+    return [message(one) for one in results]
 
 
-def device(result: Device) -> state_pb2.Device:
-    """A device with its tags."""
-    return state_pb2.Device(
-        device_id=result.device_id,
-        path=result.path,
-        device_class=result.device_class,
-        site=result.site,
-        gateway_id=result.gateway_id,
-        tags=map(tag, result.tags),
-    )
-
-
-def update(result: TagUpdate) -> state_pb2.TagUpdate:
-    """A change of a tag."""
-    return state_pb2.TagUpdate(tag_id=result.tag_id, path=result.path, value=value(result.value))
-
-
-def anomaly(result: Anomaly) -> state_pb2.Anomaly:
-    """A step of an anomaly episode."""
-    return state_pb2.Anomaly(
-        episode_id=result.episode_id,
-        device_id=result.device_id,
-        device_path=result.device_path,
-        phase=f"ANOMALY_PHASE_{result.phase}",
-        start_us=result.start_us,
-        end_us=result.end_us,
-        score=result.score,
-        peak_score=result.peak_score,
-        threshold=result.threshold,
-        contributors=[
-            state_pb2.Contributor(
-                tag_id=part.tag_id,
-                path=part.path,
-                score=part.score,
-                value=part.value,
-                expected_low=part.expected_low,
-                expected_high=part.expected_high,
-            )
-            for part in result.contributors
-        ],
-        detector=result.detector,
-        detector_version=result.detector_version,
-    )
-
-
-def command(result: Command) -> commands_pb2.Command:
-    """A command as it stands."""
-    return commands_pb2.Command(
-        command_id=str(result.command_id),
-        state=f"COMMAND_STATE_{result.state}",
-        version=result.version,
-        device_id=result.device_id,
-        device_path=result.device_path,
-        name=result.name,
-        parameters=dict(result.parameters),
-        submitted_by=result.submitted_by,
-        submitted_us=result.submitted_us,
-        expires_us=result.expires_us,
-        updated_us=result.updated_us,
-        detail=result.detail,
-        readback=dict(result.readback),
-        late_acks=result.late_acks,
-        duplicate_acks=result.duplicate_acks,
-        provisional=result.provisional,
-    )
+def _field(value: Any) -> Any:
+    if isinstance(value, StrEnum):
+        return f"{ENUMS[type(value)][1]}{value}"
+    if isinstance(value, UUID):
+        return str(value)
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return [_field(one) for one in value]
+    return message(value) if type(value) in _MESSAGES else value

@@ -14,9 +14,15 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from millrace_client.aio import AsyncClient
-from millrace_client.calls import Call, CommandRef, TagRef
+from millrace_client.calls import Call, CommandRef, Method, TagRef
 from millrace_client.client import Client
-from millrace_client.errors import InvalidRequestError, MillraceError, PermissionDeniedError, UnavailableError
+from millrace_client.errors import (
+    InvalidRequestError,
+    MillraceError,
+    PermissionDeniedError,
+    UnavailableError,
+    UnsupportedError,
+)
 from millrace_client.fake import rules
 from millrace_client.fake.book import Book, Control, Outcome
 from millrace_client.fake.registry import Registry
@@ -42,6 +48,7 @@ from millrace_client.results import (
 )
 
 S = TypeVar("S", bound=Subscription)
+H = TypeVar("H")
 Machine = Callable[["FakePlant", Command], Outcome | None]
 """Carries a command out: returns its outcome, or None for one that the test gives later with `advance`."""
 
@@ -217,13 +224,13 @@ class FakePlant:
         """Answer of a unary call."""
         with self._lock:
             self._admit(caller, call)
-            return self._services.unary[call.method](call.request, caller.principal)
+            return self._supported(self._services.unary, call)(call.request, caller.principal)
 
     def subscribe(self, caller: Caller, call: Call[Any], wake: Callable[[], None]) -> Subscription:
         """Open a stream."""
         with self._lock:
             self._admit(caller, call)
-            stream = self._services.streaming[call.method](call.request, wake)
+            stream = self._supported(self._services.streaming, call)(call.request, wake)
             self._streams.append(stream)
             return stream
 
@@ -272,6 +279,12 @@ class FakePlant:
         if needed not in caller.allow:
             msg = f"{caller.principal} may not {needed}; allowed: {', '.join(sorted(caller.allow)) or 'nothing'}"
             raise PermissionDeniedError(msg)
+
+    def _supported(self, handlers: Mapping[Method, H], call: Call[Any]) -> H:
+        if call.method in handlers:
+            return handlers[call.method]
+        msg = f"{call.method.path} is not a method of this server"
+        raise UnsupportedError(msg)
 
     def _of(self, kind: type[S]) -> Iterator[S]:
         return (stream for stream in self._streams if isinstance(stream, kind))

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
-from millrace_client import calls
 from millrace_client._proto.millrace.v1 import commands_pb2, state_pb2
-from millrace_client.calls import Method
+from millrace_client.calls import Method, commands, state
 from millrace_client.errors import InvalidRequestError
 from millrace_client.fake import hierarchy, pack
 from millrace_client.fake.book import Book, Control, command_id
@@ -47,19 +47,19 @@ class Services:
         self._gateway = gateway
         self._clock = clock
         self.unary: dict[Method, Callable[[Any, str], Message]] = {
-            calls.LIST_DEVICES: self._list_devices,
-            calls.GET_DEVICE: self._get_device,
-            calls.LIST_TAGS: self._list_tags,
-            calls.GET_TAG: self._get_tag,
-            calls.SUBMIT: self._submit,
-            calls.GET_COMMAND: self._get_command,
-            calls.CANCEL: self._cancel,
-            calls.APPROVE: self._approve,
+            state.LIST_DEVICES: self._list_devices,
+            state.GET_DEVICE: self._get_device,
+            state.LIST_TAGS: self._list_tags,
+            state.GET_TAG: self._get_tag,
+            commands.SUBMIT: self._submit,
+            commands.GET_COMMAND: self._get_command,
+            commands.CANCEL: self._cancel,
+            commands.APPROVE: self._approve,
         }
         self.streaming: dict[Method, Callable[[Any, Wake], Subscription]] = {
-            calls.WATCH_TAGS: self._watch_tags,
-            calls.WATCH_ANOMALIES: self._watch_anomalies,
-            calls.WATCH_COMMAND: self._watch_command,
+            state.WATCH_TAGS: self._watch_tags,
+            state.WATCH_ANOMALIES: self._watch_anomalies,
+            commands.WATCH_COMMAND: self._watch_command,
         }
 
     # --- state -------------------------------------------------------------------------------------------------------
@@ -67,21 +67,19 @@ class Services:
     def _list_devices(self, request: state_pb2.ListDevicesRequest, _: str) -> Message:
         paths = self._registry.device_paths
         found, token = hierarchy.page(paths, request.prefix, request.page_size, request.page_token)
-        devices = [pack.device(self._registry.find_device(path)) for path in found]
-        for device in devices:
-            del device.tags[:]
+        devices = pack.messages(replace(self._registry.find_device(path), tags=(), commands=()) for path in found)
         return state_pb2.ListDevicesResponse(devices=devices, next_page_token=token)
 
     def _get_device(self, request: state_pb2.GetDeviceRequest, _: str) -> Message:
-        return pack.device(self._registry.find_device(request.path or request.device_id))
+        return pack.message(self._registry.find_device(request.path or request.device_id))
 
     def _list_tags(self, request: state_pb2.ListTagsRequest, _: str) -> Message:
         found, token = hierarchy.page(self._registry.tag_paths, request.prefix, request.page_size, request.page_token)
-        tags = [pack.tag(self._registry.find_tag(path)) for path in found]
+        tags = pack.messages(self._registry.find_tag(path) for path in found)
         return state_pb2.ListTagsResponse(tags=tags, next_page_token=token)
 
     def _get_tag(self, request: state_pb2.GetTagRequest, _: str) -> Message:
-        return pack.tag(self._registry.find_tag(request.path or request.tag_id))
+        return pack.message(self._registry.find_tag(request.path or request.tag_id))
 
     def _watch_tags(self, request: state_pb2.WatchTagsRequest, wake: Wake) -> Subscription:
         rate_hz = request.max_rate_hz
@@ -117,10 +115,10 @@ class Services:
         command, new = self._book.submit(request, device, by=by, now_us=self._clock())
         if new:
             self._gateway.submitted(command)
-        return pack.command(command)
+        return pack.message(command)
 
     def _get_command(self, request: commands_pb2.GetCommandRequest, _: str) -> Message:
-        return pack.command(self._book.get(command_id(request.command_id)))
+        return pack.message(self._book.get(command_id(request.command_id)))
 
     def _watch_command(self, request: commands_pb2.WatchCommandRequest, wake: Wake) -> Subscription:
         return CommandSubscription(wake, self._book.get(command_id(request.command_id)))
@@ -132,10 +130,10 @@ class Services:
             self._gateway.controlled(
                 Control(action="CANCEL", command_id=command.command_id, by=by, reason=request.reason)
             )
-        return pack.command(command)
+        return pack.message(command)
 
     def _approve(self, request: commands_pb2.ControlCommandRequest, by: str) -> Message:
         command = self._book.get(command_id(request.command_id))
         self._book.require_approvable(command, by)
         self._gateway.controlled(Control(action="APPROVE", command_id=command.command_id, by=by, reason=request.reason))
-        return pack.command(command)
+        return pack.message(command)

@@ -75,7 +75,7 @@ class TagSubscription(Subscription):
             return None, min(waits_s.values(), default=None)
         del self._pending[due]
         self._not_before_s[due] = now_s + self._period_s
-        return pack.update(self._current(due)), None
+        return pack.message(self._current(due)), None
 
 
 class EpisodeSubscription(Subscription):
@@ -95,7 +95,7 @@ class EpisodeSubscription(Subscription):
     def _next(self) -> Polled:
         if not self._pending:
             return None, None
-        return pack.anomaly(self._pending.pop(next(iter(self._pending)))), None
+        return pack.message(self._pending.pop(next(iter(self._pending)))), None
 
 
 class CommandSubscription(Subscription):
@@ -119,4 +119,4 @@ class CommandSubscription(Subscription):
             return None, None
         command = self._pending.pop(0)
         self._finished = command.final
-        return pack.command(command), None
+        return pack.message(command), None

@@ -1,0 +1,25 @@
+"""Every call of the services as a value: method, request, and how the answer is read. Pure; transports carry them out.
+
+Enters: arguments of callers. Leaves: `Call`s. Raises InvalidRequestError for arguments that do not fit into a request; everything else is
+for the server to refuse. A module a service.
+"""
+
+from millrace_client.calls import commands, history, line, state
+from millrace_client.calls.method import HOUR, PAGE, Call, CommandRef, DeviceRef, Method, TagRef
+
+METHODS: tuple[Method, ...] = (*state.METHODS, *commands.METHODS, *history.METHODS, *line.METHODS)
+
+__all__ = [
+    "HOUR",
+    "METHODS",
+    "PAGE",
+    "Call",
+    "CommandRef",
+    "DeviceRef",
+    "Method",
+    "TagRef",
+    "commands",
+    "history",
+    "line",
+    "state",
+]
