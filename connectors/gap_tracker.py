@@ -7,7 +7,7 @@ A silence of at most one and a half sampling periods of the tag is no gap, unles
 overflow bit, a notification that did not arrive): then it is a gap, however short.
 
 Nothing here has to survive a restart. A gap is reported before the readings that close it are handed over, so it is
-durable with them at the latest; until then `Sink.last_seen_us` still says where it begins.
+durable with them at the latest; until then `Sink.last_seen` still says where it begins.
 """
 
 from __future__ import annotations

@@ -13,8 +13,9 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple, Protocol, Self
 
+from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 
@@ -28,6 +29,37 @@ class Unusable:
 
 
 Value = float | int | bool | str | bytes | Unusable | None
+
+
+class Seen(NamedTuple):
+    """The last sample of a tag that was handed over, with its value and quality as a frame carries them.
+
+    `time_us` is 0 when there is none. `value` None: only its time is known.
+    """
+
+    time_us: int
+    value: Value = None
+    quality: int = 0
+
+    @classmethod
+    def of(cls, time_us: int, value: Value, code: int) -> Self:
+        """Of a sample as it came."""
+        return cls(time_us, *carried(value, code))
+
+    def repeats(self, value: Value, code: int) -> bool:
+        """Whether a sample of the same time is this one again. Where only the time is known it is taken for it."""
+        if self.value is None:
+            return True
+        found, code = carried(value, code)
+        both_nan = found != found and self.value != self.value
+        return code == self.quality and (found == self.value or both_nan)
+
+
+def carried(value: Value, code: int) -> tuple[Value, int]:
+    """Value and quality as frames carry them: no value is a NaN, whose quality is bad. Numbers stay as they are: `True == 1.0`."""
+    if value is not None:
+        return value, code
+    return math.nan, code if code & quality.SEVERITY_MASK == quality.BAD else quality.BAD
 
 
 @dataclass(slots=True)
@@ -82,8 +114,8 @@ class Sink(Protocol):
     def notice(self, notice: Notice) -> None:
         """Take a notice over."""
 
-    def last_seen_us(self, tag_id: int) -> int:
-        """Source time of the last sample of the tag that was appended; 0 when there is none."""
+    def last_seen(self, tag_id: int) -> Seen:
+        """The last sample of the tag that was appended, also before a restart; its time is 0 when there is none."""
 
 
 class WriteStatus(Enum):

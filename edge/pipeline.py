@@ -22,7 +22,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.ids import Clock
-from connectors.readings import Notice, Readings
+from connectors.readings import Notice, Readings, Seen
 from edge import framing
 from edge.buffer import EVENT_LANE, Buffer
 from edge.events import Events
@@ -150,9 +150,9 @@ class Pipeline:
         """Devices whose connectors said that their values are stale."""
         return frozenset(self._events.dead)
 
-    def last_seen_us(self, tag_id: int) -> int:
-        """Source time of the last sample of the tag that was appended."""
-        return self.seen.time_us(tag_id)
+    def last_seen(self, tag_id: int) -> Seen:
+        """The last sample of the tag that was appended."""
+        return self.seen.of(tag_id)
 
     async def settled(self) -> None:
         """Wait until all readings handed over so far are appended."""

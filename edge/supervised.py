@@ -82,8 +82,8 @@ class _Tap:
             self._counts[notice.kind.value.lower()] += 1
             self._sink.notice(notice)
 
-    def last_seen_us(self, tag_id: int) -> int:
-        return self._sink.last_seen_us(tag_id)
+    def last_seen(self, tag_id: int) -> Seen:
+        return self._sink.last_seen(tag_id)
 
     def _appended(self, on_appended: Callable[[], None]) -> None:
         """Called by the pipeline, which one connector's error must not end."""

@@ -102,7 +102,7 @@ class ModbusConnector:
             if is_new:
                 self._refused.pop(tag.tag_id, None)
                 self._fresh.add(tag.tag_id)
-                self._last_us.setdefault(tag.tag_id, self._sink.last_seen_us(tag.tag_id))
+                self._last_us.setdefault(tag.tag_id, self._sink.last_seen(tag.tag_id).time_us)
                 cause = "the tag was not read" if self._connects else "the gateway was not running"
                 self._missing([self._items[tag.tag_id]], cause)
         units = {item.point.unit for item in self._items.values()}

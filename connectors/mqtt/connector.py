@@ -20,7 +20,7 @@ from typing import Any
 
 from base.ids import Clock
 from connectors.awaited_report import AwaitedReports, outcome
-from connectors.device_notices import DeviceNotices
+from connectors.device_notices import LONGEST_ADDRESS, DeviceNotices
 from connectors.gap_tracker import GapTracker
 from connectors.mqtt import payload
 from connectors.mqtt.address import parse
@@ -30,7 +30,7 @@ from connectors.mqtt.proposals import Proposals
 from connectors.mqtt.settings import PlainMqttSettings, matches
 from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError
 from connectors.pauses import Pauses
-from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
+from connectors.readings import Readings, Seen, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
@@ -91,9 +91,9 @@ class MqttConnector:
             if before is not None and before.place == place:
                 item = before
             else:
-                item = Item(tag, place, self._sink.last_seen_us(tag.tag_id) if before is None else before.last_us)
+                item = Item(tag, place, self._sink.last_seen(tag.tag_id) if before is None else before.last)
                 cause = "the tag was not read" if self._connects else "the gateway was not running"
-                self._gaps.open(tag, item.last_us, cause)
+                self._gaps.open(tag, item.last.time_us, cause)
             item.tag = tag
             self._items[tag.tag_id] = item
             self._by_topic.setdefault(place.topic, []).append(item)
@@ -231,7 +231,7 @@ class MqttConnector:
             log.warning("no connection", extra={"endpoint": self._settings.endpoint, "cause": problem})
         self._problem = problem
         for item in self._items.values():
-            self._gaps.open(item.tag, item.last_us, f"no connection to {self._settings.endpoint}: {problem}")
+            self._gaps.open(item.tag, item.last.time_us, f"no connection to {self._settings.endpoint}: {problem}")
         self._notices.died(self._by_tag.values(), problem)
 
     # --- messages ----------------------------------------------------------------------------------------------------
@@ -269,10 +269,9 @@ class MqttConnector:
         if not found.time_us and (message.retained or self._resuming) and code == quality.GOOD:
             code = quality.UNCERTAIN_LAST_USABLE
         readings.add(item.tag.tag_id, time_us, found.value, code)
-        if time_us > item.last_us:
+        if time_us > item.last.time_us:
             newer.add(item.tag.tag_id, time_us, found.value, code)
-            item.last_us = time_us
-        item.last_value = found.value
+        item.last = Seen.of(max(time_us, item.last.time_us), found.value, code)
         if not message.retained:
             self._reports.on_value(item.tag.tag_id, found.value)
 
@@ -327,6 +326,9 @@ class MqttConnector:
     def _propose(self, proposals: Iterable[Mapping[str, str]]) -> None:
         for one in proposals:
             address = self._prefix + one["address"]
-            if address not in self._foreign:
+            if len(address) > LONGEST_ADDRESS:
+                text = f"{address[:200]}: no tag has an address of more than {LONGEST_ADDRESS} characters"
+                self._notices.tell(EventKind.REFUSED, 0, text, {"address": address})
+            elif address not in self._foreign:
                 text = f"{address[:200]} is not in the registry"
                 self._notices.tell(EventKind.PROPOSAL, 0, text, {**one, "address": address})

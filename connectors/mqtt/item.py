@@ -3,21 +3,23 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
-from connectors.mqtt.address import MISSING, Place
+from connectors.mqtt.address import Place
 from connectors.mqtt.payload import Sample
+from connectors.readings import Seen
 from schemas.definitions import TagDefinition
 
 
 @dataclass(slots=True)
 class Item:
-    """`last_value` MISSING is not known: an earlier process saw it. `refused` payloads were counted since `told_us`."""
+    """`last` is the newest sample that was handed over, of this process or an earlier one, with the value that came last.
+
+    `refused` payloads were counted since `told_us`.
+    """
 
     tag: TagDefinition
     place: Place
-    last_us: int
-    last_value: Any = MISSING
+    last: Seen
     refused: int = 0
     told_us: int = 0
 
@@ -26,8 +28,8 @@ class Item:
 
         What came on a connection is the beginning of what was sent on it, so what is sent again and is older than the newest was seen.
         """
-        known = self.last_value is not MISSING
-        same = not known or (self.last_value == found.value and type(self.last_value) is type(found.value))
         if found.time_us:
-            return (found.time_us == self.last_us and same) or (again and found.time_us < self.last_us)
-        return again and known and same
+            same = found.time_us == self.last.time_us and self.last.repeats(found.value, found.quality)
+            return same or (again and found.time_us < self.last.time_us)
+        # Its quality says how sure its age was when it was handed over, which is no part of the value.
+        return again and self.last.value is not None and self.last.repeats(found.value, self.last.quality)

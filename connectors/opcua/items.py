@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.opcua.address import NodeAddress
+from connectors.readings import Seen
 from schemas.definitions import TagDefinition
 
 _RETRY_MIN_S, _RETRY_MAX_S = 0.5, 30.0
@@ -52,7 +53,7 @@ class Item:
     tag: TagDefinition
     handle: int
     address: NodeAddress | None
-    last_us: int
+    last: Seen
     path: tuple[int | str, ...] = ()
     node_id: Any = None
     fresh: bool = True

@@ -28,20 +28,20 @@ class Silence:
     async def look(self, items: Iterable[Item]) -> tuple[list[Item], list[Item]]:
         """Items whose node is gone, and items that were missed, among those that said nothing since the last look."""
         subscribed = [item for item in items if item.subscribed and not item.fresh]
-        quiet = [item for item in subscribed if self._told_us.get(item.handle) == item.last_us][:_AT_ONCE]
+        quiet = [item for item in subscribed if self._told_us.get(item.handle) == item.last.time_us][:_AT_ONCE]
         # Behind those that were looked at now, so that each has its turn.
         looked = {item.handle for item in quiet}
-        self._told_us = {item.handle: item.last_us for item in subscribed if item.handle not in looked}
+        self._told_us = {item.handle: item.last.time_us for item in subscribed if item.handle not in looked}
         gone, suspect = [], []
         values = await self._read([item.node_id for item in quiet]) if quiet else []
         for item, data in zip(quiet, values, strict=True):
             if data.StatusCode is not None and data.StatusCode.value in GONE:
                 gone.append(item)
             elif _differs(item, data):
-                suspect.append((item, item.last_us))
+                suspect.append((item, item.last.time_us))
         if suspect:
             await asyncio.sleep(max(_TELLING_S, *(_telling_s(item) for item, _ in suspect)))
-        return gone, [item for item, last_us in suspect if item.last_us == last_us and item.subscribed]
+        return gone, [item for item, last_us in suspect if item.last.time_us == last_us and item.subscribed]
 
 
 def _differs(item: Item, data: Any) -> bool:

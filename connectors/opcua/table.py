@@ -12,7 +12,7 @@ from connectors.gap_tracker import GapTracker
 from connectors.opcua import address as addresses
 from connectors.opcua.items import Item
 from connectors.opcua.namespaces import Namespaces
-from connectors.readings import Sink
+from connectors.readings import Seen, Sink
 from schemas.definitions import TagDefinition
 
 NAMESPACES_HANDLE, EVENTS_HANDLE, FIRST_HANDLE = 0, 1, 2
@@ -27,7 +27,7 @@ class ItemTable:
         self.by_tag: dict[int, TagDefinition] = {}
         self._prefix, self._sink, self._gaps = prefix, sink, gaps
         self._items: dict[str, Item] = {}
-        self._last_us: dict[int, int] = {}
+        self._last: dict[int, Seen] = {}
         self._next_handle = FIRST_HANDLE
         self._connected_us = 0
 
@@ -41,7 +41,7 @@ class ItemTable:
     def begin(self, connected_us: int) -> None:
         """A session was made: nothing is monitored in it yet."""
         # What was handed over and is not yet appended, the sink does not know.
-        self._last_us |= {item.tag.tag_id: item.last_us for item in self}
+        self._last |= {item.tag.tag_id: item.last for item in self if item.last.time_us}
         self._items, self.by_handle, self._connected_us = {}, {}, connected_us
 
     def follow(self, wanted: Mapping[str, TagDefinition], gap_cause: str) -> tuple[list[Item], list[Item]]:
@@ -84,26 +84,26 @@ class ItemTable:
     def refuse(self, item: Item, cause: str, now_s: float) -> None:
         """The server does not let the item be read: what it would have said since the connection was made is missing."""
         item.refuse(cause, now_s)
-        self._gaps.open(item.tag, item.last_us or self._connected_us, f"the server does not let it be read: {cause}")
+        self._gaps.open(item.tag, item.last.time_us or self._connected_us, f"the server does not let it be read: {cause}")
 
     def lost(self, handles: Iterable[int], cause: str) -> None:
         """Samples of these items are known to be lost."""
         for item in self._of(handles):
-            self._gaps.open(item.tag, item.last_us or self._connected_us, cause, proven=True)
+            self._gaps.open(item.tag, item.last.time_us or self._connected_us, cause, proven=True)
 
     def ended(self, handles: Iterable[int], cause: str) -> None:
         """These items are monitored no longer, and are to be asked for at once."""
         for item in self._of(handles):
-            self._gaps.open(item.tag, item.last_us or self._connected_us, cause)
+            self._gaps.open(item.tag, item.last.time_us or self._connected_us, cause)
             item.subscribed, item.revised, item.refused, item.retry_s = False, None, cause, 0.0
 
     def _of(self, handles: Iterable[int]) -> list[Item]:
         return [item for handle in handles if (item := self.by_handle.get(handle)) is not None]
 
     def _add(self, tag: TagDefinition, gap_cause: str) -> Item:
-        last_us = self._last_us.get(tag.tag_id) or self._sink.last_seen_us(tag.tag_id)
-        item = self._items[tag.address] = Item(tag, 0, None, last_us)
-        self._gaps.open(tag, last_us, gap_cause)
+        last = self._last.get(tag.tag_id) or self._sink.last_seen(tag.tag_id)
+        item = self._items[tag.address] = Item(tag, 0, None, last)
+        self._gaps.open(tag, last.time_us, gap_cause)
         try:
             item.address = addresses.parse(tag.address.removeprefix(self._prefix))
         except ValueError as error:

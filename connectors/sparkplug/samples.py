@@ -7,28 +7,16 @@ Births repeat current values: the same value with the same time is not a new sam
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from typing import NamedTuple
 
 from base.ids import Clock
 from connectors.gap_tracker import GapTracker
-from connectors.readings import Readings, Sink
+from connectors.readings import Readings, Seen, Sink
 from connectors.sparkplug.names import Topic
 from connectors.sparkplug.nodes import Device
 from connectors.sparkplug.notices import Notices
 from connectors.sparkplug.payload import Metric, Payload, Value
 from schemas import quality
 from schemas.definitions import TagDefinition
-
-_UNKNOWN = object()
-
-
-class _Last(NamedTuple):
-    """Last sample of a tag; its value is `_UNKNOWN` when it was seen before a restart of the gateway."""
-
-    time_us: int
-    value: object
-    quality: int
-
 
 class Samples:
     """Samples of one connector's tags. `on_value` sees every (tag id, value) that is new."""
@@ -37,7 +25,7 @@ class Samples:
         self._sink, self._clock, self._notices, self._on_value = sink, clock, notices, on_value
         self._tags: dict[str, TagDefinition] = {}
         self._by_id: dict[int, TagDefinition] = {}
-        self._last: dict[int, _Last] = {}
+        self._last: dict[int, Seen] = {}
         self._gaps = GapTracker(notices.gap)
         self.repeats = 0
 
@@ -50,9 +38,8 @@ class Samples:
         self._tags, self._by_id = dict(tags), by_id
         for tag in tags.values():
             if tag.tag_id not in self._last:
-                seen = self._sink.last_seen_us(tag.tag_id)
-                self._last[tag.tag_id] = _Last(seen, _UNKNOWN, 0)
-                self._gaps.open(tag, seen, "the gateway was not running")
+                seen = self._last[tag.tag_id] = self._sink.last_seen(tag.tag_id)
+                self._gaps.open(tag, seen.time_us, "the gateway was not running")
 
     def lost(self, tags: Iterable[TagDefinition], cause: str, *, proven: bool = False) -> None:
         """Samples of the tags may be missing, or are when it is `proven`, from their last ones on."""
@@ -76,7 +63,7 @@ class Samples:
                 self._gaps.repeated(tag)
             else:
                 self._add(live, tag, metric, message)
-                self._last[tag.tag_id] = _Last(live.time_us[-1], metric.value, live.quality[-1])
+                self._last[tag.tag_id] = Seen.of(live.time_us[-1], metric.value, live.quality[-1])
                 self._on_value(tag.tag_id, metric.value)
         if len(live):
             self._gaps.heard(live, self._by_id)
@@ -97,6 +84,4 @@ class Samples:
         last = self._last.get(tag.tag_id)
         if last is None or last.time_us != self._time_us(metric, message):
             return False
-        same = (metric.value, quality.from_sparkplug(metric.quality)) == (last.value, last.quality)
-        both_nan = metric.value != metric.value and last.value != last.value
-        return last.value is _UNKNOWN or same or both_nan
+        return last.repeats(metric.value, quality.from_sparkplug(metric.quality))

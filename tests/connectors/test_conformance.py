@@ -149,6 +149,18 @@ async def test_samples_that_were_appended_before_are_not_new(machine: Machine) -
     assert sink.rows == [(NAMES["count"][0], machine.values["count"][1], 99, quality.GOOD)]
 
 
+async def test_a_value_with_the_time_that_was_seen_is_new_when_it_is_another(machine: Machine) -> None:
+    machine.needs("time")
+    seen = {tag_id: Seen(machine.values[name][1], machine.values[name][0]) for name, (tag_id, _, _) in NAMES.items()}
+    tag_id = NAMES["speed"][0]
+    sink = MemorySink(seen={**seen, tag_id: Seen(seen[tag_id].time_us, -1.0)})
+    async with connected(machine, sink, *NAMES):
+        await machine.set("count", 99)
+        await until(lambda: newest(sink, "count") == 99)
+    value, time_us = machine.values["speed"][:2]
+    assert [row for row in sink.rows if row[2] != 99] == [(tag_id, time_us, value, quality.GOOD)]
+
+
 async def test_one_address_that_is_nowhere_is_refused_alone(machine: Machine) -> None:
     sink = MemorySink()
     async with connected(machine, sink, "speed", "missing", "count") as connector:

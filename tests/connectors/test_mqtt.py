@@ -14,7 +14,7 @@ from base.ids import now_us
 from connectors.mqtt.connector import MqttConnector
 from connectors.mqtt.settings import PlainMqttSettings
 from connectors.mqtt_transport.settings import MqttVersion
-from connectors.readings import Write, WriteStatus
+from connectors.readings import Seen, Write, WriteStatus
 from schemas import quality
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind
@@ -116,6 +116,11 @@ async def test_a_retained_message_is_a_sample_once(broker: Broker) -> None:
             await until(lambda: again.rows)
             await until(lambda: connector.status()["repeats"] == 1)
         assert [row[0] for row in again.rows] == [2], "its age is not known"
+        again = MemorySink(seen={1: Seen(T0 * 1000, 4.0), 2: Seen(T0 * 1000, 5.0, quality.UNCERTAIN_LAST_USABLE)})
+        async with connected(broker, again, *tags, session_expiry_s=0) as connector:
+            await until(lambda: again.rows)
+            await until(lambda: connector.status()["repeats"] == 1)
+        assert again.rows == [(1, T0 * 1000, 1, quality.GOOD)], "the other is the value that was seen"
 
 
 async def test_what_came_while_the_gateway_was_away_is_delivered_and_nothing_twice(broker: Broker) -> None:

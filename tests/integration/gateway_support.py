@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, TypeVar
 
-from connectors.readings import Notice, Readings
+from connectors.readings import Notice, Readings, Seen
 from schemas.definitions import DataType, Historise, TagDefinition
 from schemas.events import EventKind
 
@@ -37,7 +37,8 @@ class MemorySink:
     rows: list[tuple[int, int, Any, int]] = field(default_factory=list)
     historical: list[tuple[int, int, Any, int]] = field(default_factory=list)
     notices: list[Notice] = field(default_factory=list)
-    seen: dict[int, int] = field(default_factory=dict)
+    seen: dict[int, int | Seen] = field(default_factory=dict)
+    """What an earlier process appended last, by tag; of some only the time is known."""
     hold: bool = False
     held: list[Callable[[], None]] = field(default_factory=list)
 
@@ -53,8 +54,9 @@ class MemorySink:
     def notice(self, notice: Notice) -> None:
         self.notices.append(notice)
 
-    def last_seen_us(self, tag_id: int) -> int:
-        return self.seen.get(tag_id, 0)
+    def last_seen(self, tag_id: int) -> Seen:
+        found = self.seen.get(tag_id, 0)
+        return Seen(found) if isinstance(found, int) else found
 
     def of(self, kind: EventKind) -> list[Notice]:
         return [notice for notice in self.notices if notice.kind is kind]

@@ -102,7 +102,7 @@ class OpenBuffer:
         return {
             "epoch": str(self.buffer.epoch),
             "oldest_us": self.buffer.oldest_us,
-            "seen": [[tag_id, self.seen.time_us(tag_id)] for tag_id in TAGS],
+            "seen": [[tag_id, self.seen.of(tag_id).time_us] for tag_id in TAGS],
             "counters": counters,
             "pending": [_shown(record) for record in self.pending()],
         }

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.readings import Readings, Unusable, Value
+from connectors.readings import Readings, Seen, Unusable, Value
 from edge import framing
 from edge.events import Events, unpack
 from edge.framing import Collector, FramingSettings
@@ -163,12 +163,46 @@ def test_last_seen_survives_as_note_and_frames() -> None:
         build(next(framing.drafts(batch(t), TABLE, historical=False, max_samples=9))) for t in ([5, 9, 7], [8])
     )
     seen.add(first)
-    assert (seen.time_us(2), seen.time_us(5)) == (7, 0)
+    assert (seen.of(2), seen.of(5)) == (Seen(7, first.value[-1], GOOD), Seen(0))
     again = LastSeen()
     again.recover(seen.note())
-    assert again.time_us(2) == 7
+    assert again.of(2) == seen.of(2)
     again.add(second)
-    assert again.time_us(2) == 8
+    assert again.of(2).time_us == 8
+
+
+def test_last_seen_of_an_older_gateway_has_times_only() -> None:
+    seen = LastSeen()
+    seen.recover(np.array([(2, 7), (3, 9)], dtype=[("tag_id", "<i4"), ("time_us", "<i8")]).tobytes())
+    assert (seen.of(2), seen.of(3)) == (Seen(7), Seen(9))
+    again = LastSeen()
+    again.recover(seen.note())
+    assert (again.of(2), again.of(3)) == (Seen(7), Seen(9))
+    assert again.of(2).repeats(5.0, GOOD), "its value is not known: it is not doubled"
+
+
+@pytest.mark.parametrize(
+    ("sent", "repeated", "same"),
+    [
+        ((1.5, GOOD), (1.5, GOOD), True),
+        ((1.5, GOOD), (2.5, GOOD), False),
+        ((1.5, GOOD), (1.5, UNCERTAIN), False),
+        ((True, GOOD), (1, GOOD), True),
+        ((None, GOOD), (None, GOOD), True),
+        ((None, GOOD), (1.5, GOOD), False),
+        ((math.nan, BAD_SENSOR_FAILURE), (None, BAD_SENSOR_FAILURE), True),
+    ],
+)
+def test_a_repeat_is_known_after_a_restart(
+    sent: tuple[Value, int], repeated: tuple[Value, int], *, same: bool
+) -> None:
+    found = readings(sent[0])
+    found.quality = [sent[1]]
+    seen = LastSeen()
+    seen.add(build(next(framing.drafts(normalise(found, TABLE).batch, TABLE, historical=False, max_samples=9))))
+    again = LastSeen()
+    again.recover(seen.note())
+    assert again.of(found.tag_id[0]).repeats(*repeated) is same
 
 
 def test_no_value_is_never_good_whatever_the_machine_says() -> None:

@@ -137,12 +137,12 @@ async def test_a_restart_sends_what_was_not_confirmed_live_first(tmp_path: Path)
     async with running(tmp_path, away) as pipeline:
         pipeline.readings(readings(2.0, historical=True))
         pipeline.readings(readings(3.0))
-        await until(lambda: pipeline.seen.time_us(1))
+        await until(lambda: pipeline.seen.of(1).time_us)
     back = MemoryUplink()
     async with running(tmp_path, back) as pipeline:
         pipeline.readings(readings(9.0))
         await until(lambda: len(back.values()) == 3)
-        assert pipeline.last_seen_us(1) > 0
+        assert pipeline.last_seen(1).time_us > 0
     assert sorted(back.values()) == [2.0, 3.0, 9.0]
     assert back.values(Stream.LIVE) == [9.0]
 

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 
+from connectors.readings import Seen
 from connectors.sparkplug import names, payload
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import DataType, Metric, Payload
@@ -351,6 +352,15 @@ def test_a_restarted_gateway_knows_what_it_has_seen() -> None:
     # The birth repeats the newest sample of tag 1: nothing of it is missing. Tag 2 has moved on.
     ((_, gap),) = plant.gaps()
     assert gap.items == (GapItem(tag_id=2, from_us=400_000, to_us=1_000_000),)
+
+
+def test_a_birth_with_the_time_that_was_seen_is_new_when_its_value_is() -> None:
+    """Seen: after a restart of the gateway another value with the time of the last sample was dropped."""
+    plant = Plant(sink=MemorySink(seen={1: Seen(1_000_000, 7.5), 2: Seen(1_000_000, -3.0)}))
+    plant.birth(at_ms=1000)
+    assert plant.sink.rows == [(1, 1_000_000, 1.5, 0)]
+    plant.birth(at_ms=1000, bdseq=2)
+    assert len(plant.sink.rows) == 1
 
 
 def test_a_birth_with_newer_values_ends_the_gap_of_a_restarted_gateway() -> None:
