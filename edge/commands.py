@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -36,6 +37,8 @@ _OUTCOME = {
     WriteStatus.UNKNOWN: CommandState.UNKNOWN,
 }
 _HOUSEKEEPING_S = 1.0
+_PATIENCE_S, _AGAIN_S = 10.0, 0.1
+"""So long after a start what could not be sent is tried again, and how soon: nothing had left the gateway."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,11 +88,13 @@ class Commands:
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
         self._outcomes: dict[str, int] = {}
+        self._patient_until_s = 0.0
         self._stopping = False
         self._failure: Exception | None = None
 
     async def start(self) -> None:
         """Take up where the journal stands: tell what was not told, go on with what was not begun."""
+        self._patient_until_s = time.monotonic() + _PATIENCE_S
         ready = await self._in_thread(self._journal.recover)
         for entry in await self._in_thread(self._journal.untold):
             self._acknowledge(entry)
@@ -194,15 +199,20 @@ class Commands:
         if not await self._in_thread(lambda: self._journal.intend(request.command_id)):
             return  # cancelled in between, and said so
         self._acknowledge(entry, CommandState.EXECUTING)
-        if problem := self._problem(request):
-            # The intention took long to record; nothing was done.
-            await self._finish(entry, problem[0], WriteResult(status=WriteStatus.NOT_SENT, detail=problem[1]))
-            return
-        try:
-            result = await self._machines.write(writes, self._settings.write_timeout_s)
-        except Exception as error:  # a connector promises not to; the machine may have been touched
-            log.exception("write failed unexpectedly", extra={"command_id": str(request.command_id)})
-            result = WriteResult(status=WriteStatus.UNKNOWN, detail=f"{type(error).__name__}: {error}")
+        while True:
+            if problem := self._problem(request):
+                # The intention took long to record, or the machine was waited for; nothing was done.
+                await self._finish(entry, problem[0], WriteResult(status=WriteStatus.NOT_SENT, detail=problem[1]))
+                return
+            try:
+                result = await self._machines.write(writes, self._settings.write_timeout_s)
+            except Exception as error:  # a connector promises not to; the machine may have been touched
+                log.exception("write failed unexpectedly", extra={"command_id": str(request.command_id)})
+                result = WriteResult(status=WriteStatus.UNKNOWN, detail=f"{type(error).__name__}: {error}")
+            # What waited for a gateway that was away must not fail because its connections are not made yet.
+            if result.status is not WriteStatus.NOT_SENT or self._stopping or time.monotonic() >= self._patient_until_s:
+                break
+            await asyncio.sleep(_AGAIN_S)
         await self._finish(entry, _OUTCOME[result.status], result)
 
     def _problem(self, request: CommandRequest) -> tuple[CommandState, str] | None:

@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import replace
+import asyncio
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import pytest
 
-from connectors.readings import Write
+from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal
+from edge.commands import Commands, CommandSettings
 from edge.policy import Refusal
 from schemas import command_rules
-from schemas.commands import CommandControl, CommandRequest, CommandState, ControlAction
-from schemas.definitions import DataType
+from schemas.commands import OUTCOMES, CommandAck, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.definitions import DataType, TagDefinition
+from schemas.frame import ClockStatus
 from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit
@@ -171,3 +174,69 @@ def test_waiting_in_vain_positions_and_forgetting(journal: Journal) -> None:
     assert journal.db.untold() == []
     assert journal.db.prune(10_001) == 0
     assert journal.db.prune(20_000) == 1
+
+
+class Machines:
+    """A device whose connection is made only after some attempts."""
+
+    def __init__(self, attempts: int) -> None:
+        self.left, self.written = attempts, list[float]()
+
+    def tags_of(self, device_id: int) -> list[TagDefinition]:
+        return TAGS if device_id == 1 else []
+
+    def clock_status(self) -> ClockStatus:
+        return ClockStatus.SYNCHRONISED
+
+    def refusal(self, request: CommandRequest, writes: Sequence[Write]) -> str:
+        return ""
+
+    async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
+        if self.left:
+            self.left -= 1
+            return WriteResult(status=WriteStatus.NOT_SENT, detail="not connected")
+        self.written += [write.value for write in writes]
+        return WriteResult(status=WriteStatus.DONE)
+
+
+async def test_what_waited_for_a_gateway_that_was_away_does_not_fail_before_its_connections_are_made(
+    tmp_path: Path,
+) -> None:
+    clock = Clock(1_000)
+    before = CommandJournal(tmp_path / "j", clock=clock)
+    before.receive([request()], [])
+    before.close()
+    told: list[CommandState] = []
+    ended = asyncio.Event()
+
+    def tell(ack: CommandAck, done: Callable[[], None]) -> None:
+        told.append(ack.state)
+        if ack.state in OUTCOMES:
+            ended.set()
+        done()
+
+    machines = Machines(attempts=2)
+    commands = Commands(
+        CommandJournal(tmp_path / "j", clock=clock), gateway_id="gw1", machines=machines, tell=tell,
+        settings=CommandSettings(), clock=clock,
+    )  # fmt: skip
+    await commands.start()
+    await asyncio.wait_for(ended.wait(), 10)
+    assert (told[-1], machines.written) == (CommandState.SUCCEEDED, [5.0])
+    # Its time does not stand still while the machine is waited for.
+    machines.left, clock.now_us = 1_000_000, 9_000
+    ended.clear()
+    await commands.receive([request(command_id=UUID(int=9))], [])
+    clock.now_us = 10_000
+    await asyncio.wait_for(ended.wait(), 10)
+    assert (told[-1], machines.written) == (CommandState.EXPIRED, [5.0])
+    await commands.stop()
+    await commands.close()
+
+
+@dataclass
+class Clock:
+    now_us: int
+
+    def __call__(self) -> int:
+        return self.now_us
