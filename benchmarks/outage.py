@@ -13,13 +13,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
-import subprocess
-import sys
 import threading
 import time
-import urllib.request
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Any
 from uuid import uuid4
 
@@ -27,25 +23,23 @@ import gmqtt
 import numpy as np
 from gmqtt.mqtt.constants import MQTTv311
 
-from base.errors import UnavailableError
 from base.ids import now_us
 from base.settings import KafkaSettings
-from connectors.kafka import admin
+from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
 from connectors.kafka import client as kafka
 from schemas import events, frame, topics
-from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
+from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 from schemas.frame import Stream
 from stack import instance, lifecycle
-from stack.config import ROOT, StackConfig
-from stack.render import to_toml
+from stack.config import StackConfig
 from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor
 
 _SITE, _GATEWAY = "drill", "gw-drill"
 _TAGS = 100
-_START_S, _DRAIN_S = 60.0, 600.0
+_DRAIN_S = 600.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -115,73 +109,6 @@ class Machine:
             self.journal[tag, at_us] = value
         await asyncio.sleep(1)
         await client.disconnect()
-
-
-# --- the gateway -------------------------------------------------------------------------------------------------------------
-
-
-class Gateway:
-    """The process under test, with a state folder of its own."""
-
-    def __init__(self, config: StackConfig, folder: Path, port: int, max_bytes: int) -> None:
-        self._url = f"http://{config.host}:{port}"
-        self._file, self._log = folder / "gateway.toml", folder / "gateway.log"
-        self._process: subprocess.Popen[bytes] | None = None
-        endpoint = f"mqtt://{config.host}:{config.ports.mosquitto}"
-        values = {
-            "gateway_id": _GATEWAY,
-            "site": _SITE,
-            "state_dir": str(folder / "state"),
-            "kafka": {"bootstrap_servers": config.bootstrap_servers},
-            "admin": {"host": config.host, "port": port},
-            "connections": [{"name": "mqtt", "protocol": "mqtt", "endpoint": endpoint, "reconnect_max_s": 1.0}],
-            "buffer": {"segment_bytes": 1 << 18, "max_bytes": max_bytes},
-        }
-        self._file.write_text(to_toml(values))
-
-    def start(self) -> None:
-        """Start the process; `until` waits for what it does."""
-        with self._log.open("ab") as log:
-            command = [sys.executable, "-m", "edge", "--config", str(self._file)]
-            self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
-
-    def kill(self) -> None:
-        """End it by SIGKILL."""
-        assert self._process is not None
-        self._process.kill()
-        self._process.wait()
-
-    def stop(self) -> None:
-        """End it in order."""
-        if self._process is not None and self._process.poll() is None:
-            self._process.terminate()
-            self._process.wait(60)
-
-    def status(self) -> dict[str, Any] | None:
-        """The status page; None while it does not answer."""
-        try:
-            with urllib.request.urlopen(f"{self._url}/status", timeout=5) as answer:
-                found: dict[str, Any] = json.load(answer)
-        except (OSError, ValueError):
-            return None
-        return found
-
-    def until(self, condition: Any, what: str, timeout_s: float) -> dict[str, Any]:
-        """The status page once it fulfils a condition; raises UnavailableError."""
-        deadline = time.monotonic() + timeout_s
-        while True:
-            status = self.status()
-            if status is not None and condition(status):
-                return status
-            assert self._process is not None
-            if self._process.poll() is not None or time.monotonic() > deadline:
-                msg = f"the gateway: {what} not within {timeout_s:g} s; {self._log} says why"
-                raise UnavailableError(msg)
-            time.sleep(0.2)
-
-
-def _connected(status: dict[str, Any]) -> bool:
-    return all(one["connected"] for one in status["connectors"]) and bool(status["registry"]["version"])
 
 
 def _drained(status: dict[str, Any]) -> bool:
@@ -266,21 +193,32 @@ def run(chosen: list[Trial], progress: Progress, *, rate: float, calm_s: float) 
             with progress.step(f"outage {trial.name}") as details:
                 results[trial.name] = found = _run(trial, config, rate=rate, calm_s=calm_s)
                 details.append(f"{found['lost']} lost, {found['doubled']} doubled")
-    return {"trials": results, "rate": rate, "passed": all(one["passed"] for one in results.values())}
+    totals = {name: sum(one[name] for one in results.values()) for name in ("produced", "lost", "doubled", "told")}
+    replays = [one["replay_samples_per_s"] / rate for one in results.values() if one["replay_samples_per_s"]]
+    return {
+        "trials": results,
+        "rate": rate,
+        **totals,
+        "replay_of_live": min(replays, default=None),
+        "passed": all(one["passed"] for one in results.values()),
+    }
 
 
 def _run(trial: Trial, config: StackConfig, *, rate: float, calm_s: float) -> dict[str, Any]:
-    settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
-    admin.apply(settings, [_SITE])
-    pairs = [encode_tag(_tag(number)) for number in range(_TAGS)]
-    kafka.send(kafka.producer(settings), topics.TAGS.name, [*pairs, encode_version(1, tags=_TAGS, time_us=1)])
-    folder = config.state / "drill"
-    folder.mkdir(parents=True)
-    gateway = Gateway(config, folder, config.ports.base + 999, trial.max_bytes)
+    settings = publish_tags(config, _SITE, [_tag(number) for number in range(_TAGS)])
+    endpoint = f"mqtt://{config.host}:{config.ports.mosquitto}"
+    gateway = Gateway(
+        config,
+        config.state / "drill",
+        gateway_id=_GATEWAY,
+        site=_SITE,
+        connections=[{"name": "mqtt", "protocol": "mqtt", "endpoint": endpoint, "reconnect_max_s": 1.0}],
+        buffer={"segment_bytes": 1 << 18, "max_bytes": trial.max_bytes},
+    )
     reader = Reader(settings)
     try:
         gateway.start()
-        gateway.until(_connected, "connected", _START_S)
+        gateway.until(connected, "connected", START_S)
         with Machine(config, rate) as machine:
             time.sleep(calm_s)
             away_us, back_us = _outage(trial, config, gateway)
@@ -304,7 +242,7 @@ def _outage(trial: Trial, config: StackConfig, gateway: Gateway) -> tuple[int, i
         time.sleep(max(0.0, begun_s + part * trial.outage_s - time.monotonic()))
         gateway.kill()
         gateway.start()
-        gateway.until(lambda s: all(one["connected"] for one in s["connectors"]), "started without Kafka", _START_S)
+        gateway.until(lambda s: all(one["connected"] for one in s["connectors"]), "started without Kafka", START_S)
     time.sleep(max(0.0, begun_s + trial.outage_s - time.monotonic()))
     lifecycle.start(config, Progress(sink=lambda _: None), select(config, ("kafka",)))
     return away_us, now_us()
@@ -358,11 +296,5 @@ def _p99(latencies: list[float]) -> float | None:
 
 
 def _tag(number: int) -> TagDefinition:
-    name = f"t{number}"
-    return TagDefinition(
-        tag_id=number + 1, device_id=1, registry_version=1, path=f"acme/{_SITE}/a/l/c/d/{name}", name=name, site=_SITE,
-        device_class="drill", tag_class="fast", description="", data_type=DataType.DOUBLE, unit="1", eu_low=None,
-        eu_high=None, limit_low=None, limit_high=None, max_rate=None, stuck_after_s=None, period_ms=100, deadband=0.0,
-        windows_s=(1, 60), detector="default", historise=Historise.ALL, gateway_id=_GATEWAY, lane=0,
-        address=f"mqtt:drill/{number}#$.v;time_us=$.t", writable=False, retired=False,
-    )  # fmt: skip
+    address = f"mqtt:drill/{number}#$.v;time_us=$.t"
+    return tag(number + 1, f"t{number}", address, gateway_id=_GATEWAY, site=_SITE)

@@ -14,11 +14,13 @@ from typing import Any
 
 from base import ids
 from benchmarks import (
+    actuations,
     alone,
     cluster,
     commands,
     conditions,
     corruption,
+    edge,
     freshness,
     limits,
     outage,
@@ -316,6 +318,16 @@ def _outage_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--only", default="", metavar="TRIAL,..", help="short, long, beyond")
 
 
+def _actuations(options: argparse.Namespace, progress: Progress) -> Result:
+    return actuations.run(commands=options.commands, kills=options.kills, seed=options.seed, progress=progress)
+
+
+def _actuations_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--commands", type=int, default=500, help="commands to send")
+    parser.add_argument("--kills", type=int, default=25, help="how often the gateway is killed")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same commands")
+
+
 _SMOKE = {"workload": "smoke", "seconds": 10.0}
 
 SCENARIOS: dict[str, Scenario] = {
@@ -398,6 +410,18 @@ SCENARIOS: dict[str, Scenario] = {
         run=_outage,
         arguments=_outage_arguments,
         smoke={"short": 15.0, "only": "short", "calm": 3.0, "rate": 200.0},
+    ),
+    "actuations": Scenario(
+        doc="commands while their gateway is killed at every step: each at most once, no outcome hides what was done; by the machine's journal",
+        run=_actuations,
+        arguments=_actuations_arguments,
+        smoke={"commands": 24, "kills": 2},
+    ),
+    "edge": Scenario(
+        doc="what one gateway carries from OPC UA, Sparkplug and MQTT with JSON into Kafka: rate, CPU, memory, bytes, latency",
+        run=edge.run,
+        arguments=edge.arguments,
+        smoke={"seconds": 3.0, "rates": [500], "protocols": "mqtt"},
     ),
     "corruption": Scenario(
         doc="truncations and flipped bits over all segments of a gateway's buffer: every loss told of exactly, nothing wrong",

@@ -111,6 +111,32 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("first_up_s", "first up", _S),
         ("second_up_s", "second up", _S),
     ),
+    "actuations": (
+        ("commands", "commands", _COUNT),
+        ("kills", "kills of the gateway", _COUNT),
+        ("wrong", "contradictions with the machine's journal", _COUNT),
+        ("twice", "carried out twice", _COUNT),
+        ("unknown", "unknown", _COUNT),
+        ("restart_s_max", "connected again within", _S),
+    ),
+    "edge": (
+        ("opcua_samples_per_s", "OPC UA", _RATE),
+        ("sparkplug_samples_per_s", "Sparkplug", _RATE),
+        ("mqtt_samples_per_s", "MQTT with JSON", _RATE),
+    ),
+    "outage": (
+        ("produced", "samples", _COUNT),
+        ("lost", "lost", _COUNT),
+        ("doubled", "doubled", _COUNT),
+        ("told", "in exact gap events", _COUNT),
+        ("replay_of_live", "replay, of the live rate", _RATIO),
+    ),
+    "corruption": (
+        ("trials", "damaged buffers", _COUNT),
+        ("failed", "wrong", _COUNT),
+        ("lost", "entries lost", _COUNT),
+        ("gaps", "gap events", _COUNT),
+    ),
     "nab": (
         ("series", "series", _COUNT),
         ("windows", "labelled windows", _COUNT),

@@ -1,0 +1,211 @@
+"""What one gateway carries from machines into Kafka, by protocol: an OPC UA subscription, Sparkplug B, MQTT with JSON.
+
+A machine in a process of its own (`benchmarks.edge_machine`) sends values at a rate, each with its own time; a reader takes the frames from
+Kafka. A rate is carried when every value of a measured interval arrives, and its p99 latency is below two seconds. The rates are tried one
+after the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
+
+The CPU and the memory are of the gateway's process alone. Bytes to Kafka are those of the frames as they are on the wire, uncompressed as
+the gateway sends them; bytes from the machine are what its protocol needs (payloads of MQTT; not counted for OPC UA).
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import threading
+import time
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import psutil
+
+from base.ids import now_us
+from base.settings import KafkaSettings
+from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
+from connectors.kafka import client as kafka
+from schemas import frame, topics
+from schemas.definitions import TagDefinition
+from schemas.frame import Frame
+from stack import instance
+from stack.config import ROOT, StackConfig
+from stack.reporting import Progress
+
+SITE, NODE, DEVICE, URI = "rate", "n1", "d1", "urn:millrace:bench"
+_GATEWAY = "gw-rate"
+_TAGS = 2_000
+_WARM_UP_S = 3.0
+_LATE_S = 2.0
+_ARRIVE_S = 20.0
+PROTOCOLS = ("opcua", "sparkplug", "mqtt")
+_ADDRESSES = {
+    "opcua": "line:nsu=" + URI + ";s=t{number}",
+    "sparkplug": f"line:{SITE}/{NODE}/{DEVICE}/t{{number}}",
+    "mqtt": "line:rate/t{number}#$.v;time_us=$.t",
+}
+
+
+def arguments(parser: argparse.ArgumentParser) -> None:
+    """Arguments of the scenario."""
+    parser.add_argument("--protocols", default=",".join(PROTOCOLS), metavar="PROTOCOL,..", help="which to measure")
+    parser.add_argument(
+        "--rates", type=int, nargs="*", default=[2_000, 5_000, 10_000, 20_000, 40_000, 80_000], help="values a second"
+    )
+    parser.add_argument("--seconds", type=float, default=20, help="of measuring at each rate")
+
+
+def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
+    """All protocols, each on an instance of its own with Kafka and the MQTT broker alone."""
+    tables, result = [], dict[str, Any]()
+    for protocol in filter(None, options.protocols.split(",")):
+        rows: list[Row] = []
+        for rate in options.rates:
+            with instance.temporary() as running, progress.step(f"{protocol} at {rate}/s") as details:
+                rows.append(_measure(running.require("kafka", "mosquitto"), protocol, rate, options.seconds))
+                details.append(rows[-1].said())
+            if rows[-1].problem:
+                break
+        carried = [row for row in rows if not row.problem]
+        result |= {f"{protocol}_samples_per_s": max((row.arrived_per_s for row in carried), default=None)}
+        tables.append({"title": f"{protocol} into Kafka", "columns": list(Row.COLUMNS), "rows": [row.cells() for row in rows]})
+    return {**result, "tags": _TAGS, "tables": tables}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One rate. `problem`: why it is not carried."""
+
+    COLUMNS = (
+        "offered/s", "arrived/s", "lost", "gateway's CPU (cores)", "µs of CPU a value", "memory MB", "bytes a value to Kafka",
+        "latency p50 ms", "p99 ms", "problem",
+    )  # fmt: skip
+
+    offered_per_s: float
+    arrived_per_s: float
+    lost: int
+    cores: float
+    memory_mb: float
+    bytes_per_sample: float
+    p50_ms: float
+    p99_ms: float
+    problem: str
+
+    def cells(self) -> list[Any]:
+        """In the order of COLUMNS."""
+        per_value_us = self.cores * 1e6 / self.arrived_per_s if self.arrived_per_s else 0.0
+        return [
+            round(self.offered_per_s), round(self.arrived_per_s), self.lost, round(self.cores, 2), round(per_value_us, 1),
+            round(self.memory_mb), round(self.bytes_per_sample, 1), round(self.p50_ms), round(self.p99_ms), self.problem,
+        ]  # fmt: skip
+
+    def said(self) -> str:
+        """For people who wait."""
+        return f"{self.arrived_per_s:.0f}/s at {self.cores:.2f} cores{f', {self.problem}' if self.problem else ''}"
+
+
+@dataclass
+class Arrived:
+    """Frames as they came: source times, latencies in seconds, and bytes."""
+
+    time_us: list[Any] = field(default_factory=list)
+    latency_s: list[Any] = field(default_factory=list)
+    lengths: list[tuple[int, int]] = field(default_factory=list)
+
+    def take(self, data: bytes, one: Frame, at_us: int) -> None:
+        """A frame that arrived at `at_us`."""
+        self.time_us.append(one.time_us)
+        self.latency_s.append((at_us - one.time_us) / 1e6)
+        self.lengths.append((len(data), one.samples))
+
+
+def judge(arrived: Arrived, sent: int, span: tuple[int, int], wanted: float, *, cores: float, memory_mb: float) -> Row:
+    """What of the values with times in `span` (µs) arrived; `sent` is how many there were, `wanted` the rate that was asked for. Pure."""
+    seconds = (span[1] - span[0]) / 1e6
+    times = np.concatenate(arrived.time_us) if arrived.time_us else np.empty(0)
+    inside = (times >= span[0]) & (times < span[1])
+    latency = (np.concatenate(arrived.latency_s) if arrived.latency_s else np.empty(0))[inside]
+    count, size, samples = int(inside.sum()), sum(n for n, _ in arrived.lengths), sum(n for _, n in arrived.lengths)
+    p50, p99 = (float(np.percentile(latency, q)) for q in (50, 99)) if count else (0.0, 0.0)
+    problem = ""
+    if sent < 0.95 * wanted * seconds:
+        problem = f"the machine sent {sent / seconds:.0f} a second only"
+    elif count < sent:
+        problem = f"{sent - count} of {sent} did not arrive"
+    elif p99 > _LATE_S:
+        problem = f"p99 is {p99:.1f} s"
+    return Row(
+        offered_per_s=sent / seconds, arrived_per_s=count / seconds, lost=sent - count, cores=cores, memory_mb=memory_mb,
+        bytes_per_sample=size / samples if samples else 0.0, p50_ms=p50 * 1000, p99_ms=p99 * 1000, problem=problem,
+    )  # fmt: skip
+
+
+def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) -> Row:
+    settings = publish_tags(config, SITE, [_tag(protocol, number) for number in range(_TAGS)])
+    endpoint = _endpoint(config, protocol)
+    own = {"sparkplug": {"group_id": SITE}, "opcua": {"reconnect_max_s": 1.0}, "mqtt": {}}[protocol]
+    gateway = Gateway(
+        config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
+        connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own}],
+    )  # fmt: skip
+    command = [sys.executable, "-m", "benchmarks.edge_machine", protocol, endpoint, str(_TAGS), str(rate)]
+    arrived, stop = Arrived(), threading.Event()
+    reader = threading.Thread(target=_read, args=(settings, stop, arrived), name="reader")
+    machine = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert machine.stdin is not None
+    assert machine.stdout is not None
+    try:
+        machine.stdout.readline()  # it can be connected to
+        gateway.start()
+        gateway.until(connected, "connected", START_S)
+        reader.start()
+        machine.stdin.write("go\n")
+        machine.stdin.flush()
+        time.sleep(_WARM_UP_S)
+        process = psutil.Process(gateway.pid)
+        before, from_us = process.cpu_times(), now_us()
+        time.sleep(seconds)
+        after, to_us = process.cpu_times(), now_us()
+        memory_mb = process.memory_full_info().pss / (1 << 20)
+        machine.stdin.write(f"stop {from_us} {to_us}\n")
+        machine.stdin.flush()
+        sent = int(machine.stdout.readline())
+        _settle(arrived)
+    finally:
+        machine.kill()
+        machine.wait()
+        gateway.stop()
+        stop.set()
+        if reader.ident is not None:
+            reader.join()
+    cores = (after.user + after.system - before.user - before.system) / ((to_us - from_us) / 1e6)
+    return judge(arrived, sent, (from_us, to_us), rate, cores=cores, memory_mb=memory_mb)
+
+
+def _settle(arrived: Arrived) -> None:
+    """Wait until nothing has come for a second, within a bound."""
+    deadline = time.monotonic() + _ARRIVE_S
+    frames, since = -1, time.monotonic()
+    while time.monotonic() < deadline and time.monotonic() - since < 1.0:
+        if len(arrived.lengths) != frames:
+            frames, since = len(arrived.lengths), time.monotonic()
+        time.sleep(0.1)
+
+
+def _read(settings: KafkaSettings, stop: threading.Event, arrived: Arrived) -> None:
+    for batch in kafka.Reader(settings, [topics.FRAMES.for_site(SITE)]).batches(stop):
+        for message in batch:
+            data = bytes(message.value() or b"")
+            arrived.take(data, frame.decode(data), now_us())
+
+
+def _tag(protocol: str, number: int) -> TagDefinition:
+    address = _ADDRESSES[protocol].format(number=number)
+    # Not even for OPC UA does a server sample: it tells of each value that is set.
+    return tag(number + 1, f"t{number}", address, gateway_id=_GATEWAY, site=SITE, period_ms=10)
+
+
+def _endpoint(config: StackConfig, protocol: str) -> str:
+    if protocol == "opcua":
+        return f"opc.tcp://{config.host}:{config.ports.base + 998}"
+    return f"mqtt://{config.host}:{config.ports.mosquitto}"
