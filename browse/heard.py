@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from base.errors import UndecodableError
-from browse.skeleton import Candidate, DeviceCandidate, plain_name, unique_name
+from browse.skeleton import Candidate, DeviceCandidate
 from connectors.mqtt import payload as json_payload
 from connectors.mqtt.proposals import Proposals
 from connectors.sparkplug import names, payload
@@ -17,6 +17,7 @@ from connectors.sparkplug.births import is_own
 from connectors.sparkplug.data_types import DataType
 from connectors.sparkplug.names import MessageType, Topic
 from connectors.sparkplug.payload import Metric
+from registry.plant_names import plain_name, unique_name
 from schemas import units
 
 MAX_PAYLOAD = 4 * 1024 * 1024

@@ -7,14 +7,13 @@ server cannot say is left at a careful default; what no tag can carry is listed 
 from __future__ import annotations
 
 import math
-import re
-import unicodedata
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from browse.machines import Machine, kind_of, machines
 from connectors.opcua.space import Found, Space, Unit
+from registry.plant_names import plain_name, unique_name
 from schemas import units
 
 DATA_TYPES = {
@@ -23,7 +22,6 @@ DATA_TYPES = {
 }  # fmt: skip
 """By OPC UA type: the data type of a tag that carries its values as numbers."""
 DEFAULT_PERIOD_MS = 1000
-_LONGEST_NAME = 63
 _LONGEST_TEXT = 200
 _PERIODS = ((1000, "process", [10, 60]), (6000, "slow", [60]), (360_000, "hourly", [3600]))
 """Longest period in ms, tag class and its windows."""
@@ -221,21 +219,3 @@ def _pattern(tag: str, members: list[DeviceCandidate]) -> str | None:
 
 def _period(period_ms: int) -> tuple[str, int]:
     return next((name, longest) for longest, name, _ in _PERIODS if period_ms <= longest)
-
-
-def plain_name(text: str) -> str:
-    """A name as the plant file can carry it: letters, digits, '-' and '_'."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
-    name = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")[:_LONGEST_NAME]
-    return name or "unnamed"
-
-
-def unique_name(name: str, used: set[str]) -> str:
-    """The name, with a number behind it when it is taken; notes it as used."""
-    found, number = name, 1
-    while found in used:
-        number += 1
-        end = f"-{number}"
-        found = name[: _LONGEST_NAME - len(end)] + end
-    used.add(found)
-    return found

@@ -13,6 +13,8 @@ from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 
+LONGEST_ADDRESS = 1024
+"""Characters of an address; nothing longer is proposed."""
 _LONGEST = 200
 
 
@@ -66,7 +68,8 @@ class DeviceNotices:
         gap: Gap | None = None,
     ) -> None:
         """Hand a notice over; 0 is the gateway itself."""
-        shown = {key: value[:_LONGEST] for key, value in (attributes or {}).items()}
+        longest = {"address": LONGEST_ADDRESS}
+        shown = {key: value[: longest.get(key, _LONGEST)] for key, value in (attributes or {}).items()}
         notice = Notice(
             kind=kind,
             device_id=device_id,

@@ -33,13 +33,18 @@ def _no_warning(_address: str) -> str:
     return ""
 
 
+def _all_but_the_last_level(address: str) -> str:
+    return address.rpartition("/")[0] or address
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class MachineProtocol:
     """One protocol. Addresses are without the connection's name.
 
     `settings` is a flat frozen dataclass with `endpoint` first. Its fields are str, int, float, bool, Path, enumerations of texts, or
     tuples of those; its `__post_init__` raises ValueError. `check_address` raises ValueError with the cause, `warn_address` says what is
-    unwise about an address that is allowed. `make` takes the connection's name, its settings and the context.
+    unwise about an address that is allowed. `machine_of` is the part of an address that names the machine: tags that have it in common
+    are one device's, when nobody says otherwise. `make` takes the connection's name, its settings and the context.
     """
 
     name: str
@@ -47,3 +52,4 @@ class MachineProtocol:
     check_address: Callable[[str], None]
     make: Callable[[str, Any, Context], Connector]
     warn_address: Callable[[str], str] = _no_warning
+    machine_of: Callable[[str], str] = _all_but_the_last_level

@@ -1,4 +1,4 @@
-"""The plant's tool: `./millrace plant check|diff|load|export|set|...`, or `python -m registry.command` where there is no front door.
+"""The plant's tool: `./millrace plant check|diff|load|export|set|proposals|...`, or `python -m registry.command` where there is no front door.
 
 `check FILE` says what is wrong with a plant file; `load FILE` makes the database say what the file says. Definitions go to the
 compacted topic `registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:
@@ -23,7 +23,7 @@ from base.errors import MillraceError, RegistryError
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
-from registry import check, edit
+from registry import check, edit, proposals_command
 from registry.changes import Change, os_user
 from registry.difference import difference
 from registry.export import export
@@ -106,6 +106,7 @@ class Registry:
             "publish": lambda: publish(self._dsn, self._platform.kafka, everything=self._args.everything),
             "set": self._set,
             "move": self._move,
+            "proposals": self._proposals,
             "show": lambda: _show(self._dsn, self._args.prefix, as_json=self._args.json),
         }
         return actions[self._args.command]()
@@ -150,6 +151,11 @@ class Registry:
             version = edit.move(connection, self._args.device, self._args.parent, self._change("move"))
         return self._published(f"registry version {version}")
 
+    def _proposals(self) -> str:
+        with self._connect() as connection:
+            done, changed = proposals_command.run(self._args, connection, self._change)
+        return self._published(done) if changed else done
+
     def _published(self, done: str) -> str:
         """Let gateways, jobs and serving know; what was done says so."""
         if not self._args.publish:
@@ -193,6 +199,7 @@ def parser() -> argparse.ArgumentParser:
     moving = add("move", parents=[changing], help="let a device stand in another cell; its ids stay")
     moving.add_argument("device", help="present path of the device")
     moving.add_argument("parent", help="path of the cell")
+    proposals_command.add(commands, common, changing)
     showing = add("show", parents=[common], help="list tags")
     showing.add_argument("prefix", nargs="?", default="", help="path to begin with")
     showing.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -14,8 +14,9 @@ from psycopg import sql
 from psycopg.rows import dict_row
 
 from registry.changes import Change
-from registry.load import REGISTRY_LOCK, LoadReport, load_plant
+from registry.load import LoadReport, load_plant
 from registry.plant import REGISTERED, Plant
+from registry.rows import REGISTRY_LOCK
 
 Connection = psycopg.Connection[Any]
 Row = dict[str, Any]

@@ -18,8 +18,8 @@ from psycopg.rows import dict_row
 from base.errors import RegistryError
 from connectors.catalogue import PROTOCOLS
 from registry.changes import Change, os_user, record
-from registry.load import check_addresses, lock, place_device, set_version
 from registry.plant import PERIODS_PER_WINDOW
+from registry.rows import check_addresses, lock, place_device, set_version
 from schemas.definitions import DataType, Historise, TagDefinition
 
 Connection = psycopg.Connection[Any]

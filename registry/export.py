@@ -79,14 +79,15 @@ class _Export:
     def _class(self, name: str) -> dict[str, Any]:
         """What most devices of the class have; a tag is in the class only when all have it."""
         devices = [row for row in self._devices if row["device_class"] == name]
-        names = [tuple(sorted(tag["name"] for tag in self._tags[row["device_id"]])) for row in devices]
-        _only(f"devices of class {name} have different tags", names)
         entries: dict[str, list[Row]] = defaultdict(list)
         for row in devices:
             for tag in self._tags[row["device_id"]]:
                 entries[tag["name"]].append(_entry(tag))
         common = {key: _most(row[key] for row in devices) for key in ("detector", "planned_run_time_s")}
-        tags = {tag: _most(found) for tag, found in entries.items()}
+        tags = {tag: _most(found) for tag, found in entries.items() if len(found) == len(devices)}
+        if not tags:
+            msg = f"devices of class {name} have no tag in common, which a plant file cannot say"
+            raise RegistryError(msg)
         return {key: value for key, value in common.items() if value not in ("", None)} | {"tags": tags}
 
     def _patterns(self) -> dict[tuple[str, str], str]:
@@ -153,7 +154,7 @@ class _Export:
         tags, addresses = {}, {}
         general = patterns.get((device["gateway_id"], device["connection"]), "")
         for tag in self._tags[device["device_id"]]:
-            own, usual = _entry(tag), of_class["tags"][tag["name"]]
+            own, usual = _entry(tag), of_class["tags"].get(tag["name"], {})
             if own != usual:
                 missing = {key: _DEFAULTS.get(key) for key in usual if key not in own}
                 tags[tag["name"]] = missing | {key: value for key, value in own.items() if usual.get(key) != value}

@@ -12,6 +12,7 @@ file is retired, never deleted; only sites the file names are looked at.
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,9 +22,9 @@ from psycopg.types.json import Jsonb
 
 from base.errors import RegistryError
 from registry.changes import Change, os_user, record
-from registry.plant import REGISTERED, ConnectionSpec, DeviceSpec, GatewaySpec, Plant
+from registry.plant import REGISTERED, ConnectionSpec, DeviceSpec, GatewaySpec, Plant, TagSpec
+from registry.rows import check_addresses, ensure_cell, lock, place_device, set_version
 
-REGISTRY_LOCK = 7_161_511_002
 _TAG_COLUMNS = tuple(name for name in REGISTERED if name != "name")
 
 Connection = psycopg.Connection[Any]
@@ -50,25 +51,12 @@ class LoadReport:
         return f"registry version {self.version}: {changes or 'nothing changed'}"
 
 
-def lock(connection: Connection) -> int:
-    """Take the registry for this transaction; returns its version."""
-    connection.execute("SELECT pg_advisory_xact_lock(%s)", (REGISTRY_LOCK,))
-    row = connection.execute("SELECT version FROM registry_state").fetchone()
-    assert row is not None  # the migration made it
-    return int(row[0])
-
-
-def set_version(connection: Connection, version: int) -> None:
-    """Record that a version is complete."""
-    connection.execute("UPDATE registry_state SET version = %s, changed_at = now()", (version,))
-
-
 def load_plant(connection: Connection, plant: Plant, change: Change | None = None) -> LoadReport:
     """Apply `plant` in one transaction; raises RegistryError when it contradicts what is registered. `change` is the user's by default."""
     with connection.transaction():
         current = lock(connection)
-        load = _Load(connection, plant, version=current + 1)
-        load.run()
+        load = _Load(connection, version=current + 1)
+        load.run(plant)
         report = load.report
         report.version = current
         if load.touched:
@@ -78,26 +66,40 @@ def load_plant(connection: Connection, plant: Plant, change: Change | None = Non
     return report
 
 
+def add_devices(connection: Connection, devices: Sequence[DeviceSpec], change: Change) -> LoadReport:
+    """Register devices, or tags of registered ones, beside what is registered, in one transaction; raises RegistryError.
+
+    They are of no file: a load retires them only after a file had them.
+    """
+    with connection.transaction():
+        version = lock(connection) + 1
+        load = _Load(connection, version=version)
+        load.add(devices)
+        check_addresses(connection)
+        set_version(connection, version)
+        record(connection, version, change)
+        load.report.version = version
+    return load.report
+
+
 class _Load:
-    def __init__(self, connection: Connection, plant: Plant, *, version: int) -> None:
-        self._connection, self._plant, self._version = connection, plant, version
+    def __init__(self, connection: Connection, *, version: int) -> None:
+        self._connection, self._version = connection, version
         self.report = LoadReport()
         self.touched = False
         self._cells: dict[str, int] = {}
 
-    def run(self) -> None:
-        self._places()
-        devices = {(row["site"], row["name"]): row for row in self._rows(_DEVICES, (list(self._plant.sites),))}
-        tags: dict[int, dict[str, Row]] = {}
-        for row in self._rows("SELECT * FROM tags"):
-            tags.setdefault(row["device_id"], {})[row["name"]] = row
+    def run(self, plant: Plant) -> None:
+        """Make the registry say what the plant says."""
+        self._places(plant)
+        devices, tags = self._known(plant.sites)
         load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in devices.values() if not row["retired"])
-        lanes = {gateway.id: gateway.lanes for gateway in self._plant.gateways}
-        named = {(device.site, device.name) for device in self._plant.devices}
+        lanes = {gateway.id: gateway.lanes for gateway in plant.gateways}
+        named = {(device.site, device.name) for device in plant.devices}
         for key, row in devices.items():
-            if key not in named and not row["retired"]:
+            if key not in named and _of_a_file(row):
                 self._retire(row, tags.get(row["device_id"], {}))
-        for device in self._plant.devices:
+        for device in plant.devices:
             known = devices.get((device.site, device.name))
             lane = _lane(device, known, lanes[device.gateway_id], load_of_lane)
             device_id = self._device(device, known, lane)
@@ -105,8 +107,37 @@ class _Load:
         if self.touched:
             check_addresses(self._connection)
 
-    def _places(self) -> None:
-        plant, run = self._plant, self._connection.execute
+    def add(self, devices: Sequence[DeviceSpec]) -> None:
+        """Register what is not there."""
+        known, tags = self._known([device.site for device in devices])
+        load_of_lane = Counter((row["gateway_id"], row["lane"]) for row in known.values() if not row["retired"])
+        lanes = {row["gateway_id"]: row["lanes"] for row in self._rows("SELECT gateway_id, lanes FROM gateways")}
+        for device in devices:
+            row = known.get((device.site, device.name))
+            if row is None or row["retired"]:
+                self._cells[device.cell_path] = ensure_cell(self._connection, device.cell_path)
+                device_id = self._device(device, row, _lane(device, row, lanes[device.gateway_id], load_of_lane))
+                self._connection.execute("UPDATE devices SET source_digest = '' WHERE device_id = %s", (device_id,))
+            else:
+                device_id = int(row["device_id"])
+            mine = tags.get(device_id, {})
+            for tag in device.tags:
+                if tag.name in mine and not mine[tag.name]["retired"]:
+                    msg = f"tag {tag.name} of device {device.name} is registered already"
+                    raise RegistryError(msg)
+                self._tag(device, device_id, tag, "")
+                self.report.added_tags += 1
+
+    def _known(self, sites: Sequence[str]) -> tuple[dict[tuple[str, str], Row], dict[int, dict[str, Row]]]:
+        """Devices of the sites by site and name; tags by device and name."""
+        devices = {(row["site"], row["name"]): row for row in self._rows(_DEVICES, (list(sites),))}
+        tags: dict[int, dict[str, Row]] = {}
+        for row in self._rows("SELECT * FROM tags"):
+            tags.setdefault(row["device_id"], {})[row["name"]] = row
+        return devices, tags
+
+    def _places(self, plant: Plant) -> None:
+        run = self._connection.execute
         for site in plant.sites:
             run(
                 "INSERT INTO sites (site, enterprise) VALUES (%s, %s) ON CONFLICT (site) DO UPDATE SET enterprise = EXCLUDED.enterprise",
@@ -190,24 +221,29 @@ class _Load:
 
     def _tags(self, device: DeviceSpec, device_id: int, known: dict[str, Row]) -> None:
         names = {tag.name for tag in device.tags}
-        gone = [row["tag_id"] for name, row in known.items() if name not in names and not row["retired"]]
+        gone = [row["tag_id"] for name, row in known.items() if name not in names and _of_a_file(row)]
         self._retire_tags(gone)
         for tag in device.tags:
             digest, row = device.tag_digest(tag), known.get(tag.name)
             if row is not None and row["source_digest"] == digest and not row["retired"]:
                 continue
-            values = [*(_plain(getattr(tag, name)) for name in _TAG_COLUMNS), device.address(tag.name)]
+            values = _values(device, tag)
             if row is not None and not row["retired"] and [row[name] for name in (*_TAG_COLUMNS, "address")] == values:
                 self._connection.execute(
                     "UPDATE tags SET source_digest = %s WHERE tag_id = %s", (digest, row["tag_id"])
                 )
                 continue
-            self._connection.execute(_UPSERT_TAG, (device_id, tag.name, *values, self._version, digest))
+            self._tag(device, device_id, tag, digest)
             if row is None:
                 self.report.added_tags += 1
             else:
                 self.report.changed_tags += 1
-            self.touched = True
+
+    def _tag(self, device: DeviceSpec, device_id: int, tag: TagSpec, digest: str) -> None:
+        self._connection.execute(
+            _UPSERT_TAG, (device_id, tag.name, *_values(device, tag), self._version, digest)
+        )
+        self.touched = True
 
     def _retire(self, row: Row, tags: dict[str, Row]) -> None:
         self._connection.execute(
@@ -246,58 +282,13 @@ def _lane(device: DeviceSpec, row: Row | None, lanes: int, load_of_lane: Counter
     return lane
 
 
-def check_addresses(connection: Connection) -> None:
-    """Raise RegistryError when two tags of one gateway have one address: nobody could tell whose sample it is."""
-    row = connection.execute(_SHARED_ADDRESS).fetchone()
-    if row is not None:
-        msg = f"gateway {row[0]}: the address {row[1][:200]} belongs to {' and '.join(row[2][:4])}; each tag needs its own"
-        raise RegistryError(msg)
+def _of_a_file(row: Row) -> bool:
+    """Whether a plant file had the device or tag; what was added otherwise stays when a file does not have it."""
+    return not row["retired"] and row["source_digest"] != ""
 
 
-def ensure_cell(connection: Connection, path: str) -> int:
-    """Id of the cell `enterprise/site/area/line/cell`, made with its line and area when missing."""
-    _, site, area, line, cell = path.split("/")
-    row = connection.execute("SELECT cell_id FROM cells WHERE path = %s", (path,)).fetchone()
-    if row is None:
-        area_id = _ensure(connection, "areas", "area_id", "site", site, area)
-        line_id = _ensure(connection, "lines", "line_id", "area_id", area_id, line)
-        row = connection.execute(
-            "INSERT INTO cells (line_id, name, path) VALUES (%s, %s, %s) RETURNING cell_id", (line_id, cell, path)
-        ).fetchone()
-        assert row is not None
-    return int(row[0])
-
-
-def _ensure(connection: Connection, table: str, key: str, parent: str, parent_value: Any, name: str) -> int:
-    query = psycopg.sql.SQL(
-        """INSERT INTO {table} ({parent}, name) VALUES (%s, %s)
-           ON CONFLICT ({parent}, name) DO UPDATE SET name = EXCLUDED.name RETURNING {key}"""
-    ).format(
-        table=psycopg.sql.Identifier(table), parent=psycopg.sql.Identifier(parent), key=psycopg.sql.Identifier(key)
-    )
-    row = connection.execute(query, (parent_value, name)).fetchone()
-    assert row is not None
-    return int(row[0])
-
-
-def place_device(connection: Connection, device_id: int, cell_id: int, path: str) -> bool:
-    """Let a device stand at `path` from now on; False when it does already. Its earlier places stay, dated."""
-    row = connection.execute(
-        "SELECT path FROM device_paths WHERE device_id = %s AND valid_to = 'infinity'", (device_id,)
-    ).fetchone()
-    if row is not None and row[0] == path:
-        return False
-    # clock_timestamp: two moves in one transaction must not make an empty range.
-    ended = connection.execute(
-        "UPDATE device_paths SET valid_to = clock_timestamp() WHERE device_id = %s AND valid_to = 'infinity' RETURNING valid_to",
-        (device_id,),
-    ).fetchone()
-    assert ended is not None
-    connection.execute(
-        "INSERT INTO device_paths (device_id, valid_from, cell_id, path) VALUES (%s, %s, %s, %s)",
-        (device_id, ended[0], cell_id, path),
-    )
-    return True
+def _values(device: DeviceSpec, tag: TagSpec) -> list[Any]:
+    return [*(_plain(getattr(tag, name)) for name in _TAG_COLUMNS), device.address(tag.name)]
 
 
 def _plain(value: Any) -> Any:
@@ -307,9 +298,6 @@ def _plain(value: Any) -> Any:
 _DEVICE_COLUMNS = ("device_class", "detector", "planned_run_time_s", "gateway_id", "lane", "connection", "protocol")
 _DEVICES = """
 SELECT d.*, p.path FROM devices d JOIN device_paths p ON p.device_id = d.device_id AND p.valid_to = 'infinity' WHERE d.site = ANY (%s)"""
-_SHARED_ADDRESS = """
-SELECT gateway_id, address, array_agg(path ORDER BY path) FROM tag_definition WHERE NOT retired
-GROUP BY gateway_id, address HAVING count(*) > 1 LIMIT 1"""
 _INSERT_DEVICE = """
 INSERT INTO devices (site, name, device_class, detector, planned_run_time_s, gateway_id, lane, connection, protocol, source_digest)
 VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING device_id"""

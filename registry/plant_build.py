@@ -20,6 +20,7 @@ from schemas.ucum import is_ucum
 from schemas.units import to_ucum
 
 _NO_BOUNDS = (None, None)
+_REQUIRED = frozenset(name for name, one in Tag.model_fields.items() if one.is_required())
 
 
 class _CellPlace(NamedTuple):
@@ -165,7 +166,7 @@ class _Build:
             return None
         connection = self._connections[gateway.id, device.connection]
         self._used.add(("connections", gateway.id, device.connection))
-        tags = self._tags_of(device, where)
+        said = self._said(device, where, given)
         return DeviceSpec(
             name=device.name,
             site=at.site,
@@ -180,49 +181,54 @@ class _Build:
             connection=connection.spec.name,
             protocol=connection.spec.protocol,
             simulated=connection.spec.simulated,
-            tags=tags,
-            addresses=self._addresses(device, at, where, given, connection),
+            tags=self._tags_of(device, where, said),
+            addresses=self._addresses(device, at, where, {**said, **given.tags}, connection),
             where=where,
         )
 
-    def _tags_of(self, device: Device, where: str) -> tuple[TagSpec, ...]:
-        """The class's tags, with what the device says differently."""
-        tags, given = self._classes[device.device_class], self._file.device_classes[device.device_class]
-        if not device.tags:
-            return tuple(tags.values())
-        own = dict(tags)
-        for name, changes in device.tags.items():
-            if name not in given.tags:
-                self._strange(where, "tags", name, device)
-                continue
-            of_class = given.tags[name].model_dump(mode="json", exclude_unset=True, by_alias=True)
-            try:
-                tag = Tag.model_validate({**of_class, **changes})
-            except ValidationError as error:
-                for problem in describe(error, Tag):
-                    self._problems.refuse(f"{where}.tags.{name}", problem.key, problem.text)
-                continue
+    def _tags_of(self, device: Device, where: str, said: Mapping[str, Tag]) -> tuple[TagSpec, ...]:
+        """The class's tags, with what the device says differently and what it has beside them."""
+        own = dict(self._classes[device.device_class])
+        for name, tag in said.items():
             spec = self._tag(f"{where}.tags.{name}", name, tag)
             if spec is not None:
                 own[name] = spec
         return tuple(own.values())
 
+    def _said(self, device: Device, where: str, given: DeviceClass) -> dict[str, Tag]:
+        """What the device says of tags, by name; a tag that its class does not have is defined whole."""
+        found = {}
+        for name, changes in device.tags.items():
+            known = given.tags.get(name)
+            if known is None and not _REQUIRED <= changes.keys():
+                self._strange(where, "tags", name, device)
+                continue
+            of_class = known.model_dump(mode="json", exclude_unset=True, by_alias=True) if known else {}
+            try:
+                found[name] = Tag.model_validate({**of_class, **changes})
+            except ValidationError as error:
+                for problem in describe(error, Tag):
+                    self._problems.refuse(f"{where}.tags.{name}", problem.key, problem.text)
+        return found
+
     def _addresses(
-        self, device: Device, at: _CellPlace, where: str, given: DeviceClass, connection: _Connection
+        self, device: Device, at: _CellPlace, where: str, tags: Mapping[str, Tag], connection: _Connection
     ) -> Mapping[str, str]:
+        given = self._file.device_classes[device.device_class]
         for name in device.addresses:
-            if name not in given.tags:
+            if name not in tags:
                 self._strange(where, "addresses", name, device)
         _, _, area, line, cell = at.path.split("/")
         places = {"site": at.site, "area": area, "line": line, "cell": cell, "device": device.name}
         class_where = f"device_classes.{device.device_class}"
         found = {}
-        for name, tag in given.tags.items():
+        for name, tag in tags.items():
             own = device.addresses.get(name)
             if own is not None:
                 address, source, key = own, where, f"addresses.{name}"
             elif tag.address:
-                address, source, key = tag.address, f"{class_where}.tags.{name}", "address"
+                of = class_where if name in given.tags else where
+                address, source, key = tag.address, f"{of}.tags.{name}", "address"
             elif given.address:
                 address, source, key = given.address, class_where, "address"
             elif connection.address:

@@ -141,8 +141,8 @@ class Device(Entry):
     """Detector class, when another than the class's."""
     planned_run_time_s: Positive | None = None
     """Planned run time per item, when another than the class's."""
-    tags: dict[str, dict[str, Any]] = Field(default_factory=dict)
-    """What is different from the class, by tag name: `{power: {limits: [0, 90]}}`."""
+    tags: dict[Name, dict[str, Any]] = Field(default_factory=dict)
+    """What is different from the class, by tag name: `{power: {limits: [0, 90]}}`. A tag that the class does not have is defined whole."""
     lane: Whole | None = None
     """Lane of the gateway; the registry chooses when it is left out."""
 

@@ -86,6 +86,12 @@ def check(text: str) -> None:
     parse(text)
 
 
+def machine_of(text: str) -> str:
+    """The level above the last one of an address's topic; the topic itself where it has one level."""
+    topic = text.partition(";")[0].partition("#")[0]
+    return topic.rpartition("/")[0] or topic
+
+
 def check_topic(topic: str, what: str) -> None:
     """Raise ValueError unless the text is the name of one topic."""
     if not topic or "\0" in topic or len(topic.encode()) > 0xFFFF:

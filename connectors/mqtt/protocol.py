@@ -14,4 +14,10 @@ def _make(name: str, settings: PlainMqttSettings, context: Context) -> Connector
     return MqttConnector(settings, name=name, gateway_id=context.gateway_id, sink=context.sink, clock=context.clock)
 
 
-MQTT = MachineProtocol(name="mqtt", settings=PlainMqttSettings, check_address=address.check, make=_make)
+MQTT = MachineProtocol(
+    name="mqtt",
+    settings=PlainMqttSettings,
+    check_address=address.check,
+    machine_of=address.machine_of,
+    make=_make,
+)

@@ -84,6 +84,11 @@ def check_address(text: str) -> None:
         raise ValueError(msg)
 
 
+def machine_of(text: str) -> str:
+    """`<group>/<edge node>/<device>` of an address within the protocol."""
+    return "/".join(text.split("/", 3)[:3])
+
+
 def parse_address(address: str) -> tuple[str, str, str, str]:
     """Group, edge node, device and metric of an address; metric names may contain slashes."""
     group, node, device, metric = address.partition(":")[2].split("/", 3)

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from base.ids import Clock
+from connectors.device_notices import LONGEST_ADDRESS
 from connectors.readings import Notice, Sink
 from connectors.sparkplug.payload import Metric
 from schemas import quality
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 _REFUSALS_EVERY_US = 60_000_000
 _REFUSALS_KEPT = 1000
 _TEXT = 200
+_PROPERTIES = 20
+_TELLING = frozenset({"engUnit", "engLow", "engHigh", "documentation"})
+"""Properties that make a definition: they are told whatever others there are."""
 _OTHERS = ("other topics", "too many to name")
 
 
@@ -58,10 +62,17 @@ class Notices:
 
     def proposal(self, address: str, metric: Metric) -> None:
         """A birth named a metric that the registry does not know."""
-        attributes = {"address": address, "name": metric.name, "data_type": metric.data_type.name}
-        attributes |= {"refused": metric.refused} if metric.refused else {}
-        attributes |= {key: str(value) for key, value in metric.properties.items() if value is not None}
-        self._tell(EventKind.PROPOSAL, 0, f"{address} is not in the registry", attributes)
+        if len(address) > LONGEST_ADDRESS:
+            self.refuse(address, f"no tag has an address of more than {LONGEST_ADDRESS} characters")
+            return
+        said = {key: value for key, value in metric.properties.items() if value is not None}
+        shown = sorted(said, key=lambda key: (key not in _TELLING, key))[:_PROPERTIES]
+        attributes = {key[:_TEXT]: str(said[key])[:_TEXT] for key in shown}
+        # A property may be called anything; what it is must stay what it is.
+        attributes |= {"address": address, "name": metric.name, "data_type": metric.data_type.name}
+        attributes.pop("refused", None)
+        attributes |= {"refused": metric.refused[:_TEXT]} if metric.refused else {}
+        self._tell(EventKind.PROPOSAL, 0, f"{address[:_TEXT]} is not in the registry", attributes)
 
     def refuse(self, topic: str, cause: str, device_id: int = 0) -> None:
         """Something of a topic is not read."""
@@ -99,7 +110,7 @@ class Notices:
                 device_id=device_id,
                 time_us=self._clock() if time_us is None else time_us,
                 text=text,
-                attributes={"connector": self._connector, **(attributes or {})},
+                attributes={**(attributes or {}), "connector": self._connector},
                 gap=gap,
             )
         )

@@ -16,4 +16,10 @@ def _make(name: str, settings: SparkplugSettings, context: Context) -> Connector
     )
 
 
-SPARKPLUG = MachineProtocol(name="sparkplug", settings=SparkplugSettings, check_address=names.check_address, make=_make)
+SPARKPLUG = MachineProtocol(
+    name="sparkplug",
+    settings=SparkplugSettings,
+    check_address=names.check_address,
+    machine_of=names.machine_of,
+    make=_make,
+)

@@ -14,8 +14,9 @@ import pytest
 from base.errors import ConfigError
 from historian import migrate as tool
 from historian.migrator import FOLDER, MigrationError, migrate, read_migrations
-from registry.load import ensure_cell, load_plant
+from registry.load import load_plant
 from registry.plant_file import parse_plant
+from registry.rows import ensure_cell
 from schemas.verdicts import Verdict, is_reject
 from tests.integration import history as builders
 from tests.integration.fix_history import history, history_template, sql, variant

@@ -1,0 +1,129 @@
+"""`plant proposals list | accept | refuse`: arguments, and what is printed. Who calls: `registry.command`."""
+
+from __future__ import annotations
+
+import argparse
+import dataclasses
+import json
+import sys
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+import psycopg
+
+from base.errors import RegistryError
+from registry import proposals
+from registry.changes import Change
+from registry.plant import DeviceSpec
+from registry.proposals import Into, Proposal
+
+Connection = psycopg.Connection[Any]
+Add = Callable[..., argparse.ArgumentParser]
+
+
+def add(commands: Any, common: argparse.ArgumentParser, changing: argparse.ArgumentParser) -> None:
+    """Add the subcommand."""
+    made: argparse.ArgumentParser = commands.add_parser(
+        "proposals", help="what machines name and the registry does not know: list, accept, refuse"
+    )
+    verbs = made.add_subparsers(dest="verb", required=True)
+    pattern = argparse.ArgumentParser(add_help=False)
+    pattern.add_argument("--gateway", default="", help="of one gateway only")
+    listing = verbs.add_parser("list", parents=[common, pattern], help="open proposals")
+    listing.add_argument("patterns", nargs="*", metavar="ADDRESS", help="address, or a pattern with * (all)")
+    listing.add_argument("--refused", action="store_true", help="the refused ones")
+    listing.add_argument("--limit", type=int, default=200, help="at most so many (200)")
+    listing.add_argument("--json", action="store_true", help="one JSON object a line")
+    accepting = verbs.add_parser("accept", parents=[changing, pattern], help="make tags of proposals")
+    accepting.add_argument("patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *")
+    accepting.add_argument("--device", default="", metavar="PATH", help="the registered device that gets the tags")
+    accepting.add_argument("--at", default="", metavar="CELL", help="enterprise/site/area/line/cell where a new device stands")
+    accepting.add_argument("--name", default="", help="name of the new device (as the machine calls it)")
+    accepting.add_argument("--class", default="", dest="device_class", help="class of the new device (one of its own)")
+    accepting.add_argument("--tag-class", default=Into.tag_class, help=f"class of the tags ({Into.tag_class})")
+    accepting.add_argument("--period-ms", type=int, default=Into.period_ms, help=f"nominal period ({Into.period_ms})")
+    accepting.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
+    refusing = verbs.add_parser("refuse", parents=[changing, pattern], help="never list these again")
+    refusing.add_argument("patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *: a rule for what comes")
+    refusing.add_argument("--withdraw", action="store_true", help="forget the refusal that was made with this text")
+
+
+def run(args: argparse.Namespace, connection: Connection, change: Callable[[str], Change]) -> tuple[str, bool]:
+    """Do it; returns the last line of output, and whether the registry changed."""
+    if args.verb == "list":
+        return _list(args, connection), False
+    if args.verb == "accept":
+        return _accept(args, connection, change("proposals accept"))
+    if args.withdraw:
+        count = proposals.withdraw(connection, args.patterns, gateway=args.gateway)
+        if not count:
+            msg = f"no refusal was made with {args.patterns[0][:200]!r}; `plant proposals list --refused` shows what is refused"
+            raise RegistryError(msg)
+        return f"{count} refusals withdrawn", False
+    proposals.refuse(connection, args.patterns, change("proposals refuse"), gateway=args.gateway)
+    _, hidden = proposals.found(connection, args.patterns, gateway=args.gateway, refused=True, limit=0)
+    return f"refused: {hidden} proposals, and what comes", False
+
+
+def _list(args: argparse.Namespace, connection: Connection) -> str:
+    if args.limit < 1:
+        msg = f"--limit is {args.limit}, not above 0"
+        raise RegistryError(msg)
+    rows, more = proposals.found(
+        connection, args.patterns, gateway=args.gateway, refused=args.refused, limit=args.limit
+    )
+    if args.json:
+        sys.stdout.writelines(json.dumps(dataclasses.asdict(row)) + "\n" for row in rows)
+        return ""
+    sys.stdout.writelines(_line(row) + "\n" for row in rows)
+    kind = "refused" if args.refused else "open"
+    return f"{len(rows) + more} {kind}" + (f", {more} of them not shown (--limit)" if more else "")
+
+
+def _line(row: Proposal) -> str:
+    text = (
+        f"{row.gateway_id}  {row.address[:200]:<60} {row.data_type:<9} {row.unit[:16] or '-':<8} {row.first_seen} .. {row.last_seen}"
+        f"  {row.times_seen} times"
+    )
+    if row.refused_by:
+        text += f"  refused by {row.refused_by}" + (f": {row.refused_why[:200]}" if row.refused_why else "")
+    elif problem := row.cannot_be_a_tag():
+        text += f"  cannot be a tag: {problem[:200]}"
+    return text
+
+
+def _accept(args: argparse.Namespace, connection: Connection, change: Change) -> tuple[str, bool]:
+    chosen = _chosen(args, connection)
+    names = (field.name for field in dataclasses.fields(Into))
+    into = Into(**{name: getattr(args, name) for name in names})
+    if args.dry_run:
+        sys.stdout.writelines(_lines(proposals.planned(connection, chosen, into)))
+        return "nothing was changed", False
+    report, devices = proposals.accept(connection, chosen, into, change)
+    sys.stdout.writelines(_lines(devices))
+    return str(report), True
+
+
+def _chosen(args: argparse.Namespace, connection: Connection) -> list[Proposal]:
+    """Proposals that were named: a refused one by its address only; of a pattern those that can be tags."""
+    rows, more = proposals.found(connection, args.patterns, gateway=args.gateway)
+    if more:
+        msg = f"{len(rows) + more} proposals match; at most {proposals.MOST_AT_ONCE} at a time: narrow the pattern"
+        raise RegistryError(msg)
+    exact = set(args.patterns)
+    refused, _ = proposals.found(connection, args.patterns, gateway=args.gateway, refused=True)
+    rows += [row for row in refused if row.address in exact]
+    for row in rows:
+        if row.address not in exact and (problem := row.cannot_be_a_tag()):
+            sys.stderr.write(f"left out: {row.address[:200]}: {problem[:200]}\n")
+    rows = [row for row in rows if row.address in exact or not row.cannot_be_a_tag()]
+    if not rows:
+        msg = f"nothing that is proposed matches {args.patterns[0][:200]!r}; `plant proposals list` shows what is open"
+        raise RegistryError(msg)
+    return rows
+
+
+def _lines(devices: Sequence[DeviceSpec]) -> Iterable[str]:
+    for device in devices:
+        for tag in device.tags:
+            yield f"+ tag {device.cell_path}/{device.name}/{tag.name}  {device.address(tag.name)}  {tag.data_type.value}  {tag.unit}\n"
