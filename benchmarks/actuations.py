@@ -1,9 +1,9 @@
 """Commands while their gateway is killed at every step, judged by the machine's own journal.
 
-The machine is on MQTT: each `/set` is carried out at once, written down, and reported on the value's topic. Half of its tags are doses: to
-carry one out twice doses twice. Every command has a value that no other has, so the journal says of each how often it was done. A gateway is
-killed (-9) at a step of one command: with the request in Kafka, at DELIVERED, at EXECUTING, when the machine has done it and not said so,
-when it has said so, at the outcome. Then it starts again, with what came meanwhile.
+The machine is on MQTT: each `/set` is carried out at once, written down, and reported on the value's topic. Half of its tags are doses:
+to carry one out twice doses twice. Every command has a value that no other has, so the journal says of each how often it was done.
+A gateway is killed (-9) at a step of one command: with the request in Kafka, at DELIVERED, at EXECUTING, when the machine has done it and
+not said so, when it has said so, at the outcome. Then it starts again, with what came meanwhile.
 
 Some commands must not be carried out: outside the limits, expired, withdrawn. What a command became is the last acknowledgement in Kafka,
 UNKNOWN when there is no outcome. A broker and an MQTT broker alone are started.
@@ -88,7 +88,9 @@ def plan(commands: int, kills: int, seed: int) -> list[Order]:
     return found
 
 
-def judge(orders: Sequence[Order], told: Mapping[UUID, CommandState], done: Mapping[float, int], *, kills: int) -> dict[str, Any]:
+def judge(
+    orders: Sequence[Order], told: Mapping[UUID, CommandState], done: Mapping[float, int], *, kills: int
+) -> dict[str, Any]:
     """What became of the commands against how often each value was carried out. Pure."""
     states, wrong, plain = Counter[str](), [], Counter[str]()
     for one in orders:
@@ -97,7 +99,9 @@ def judge(orders: Sequence[Order], told: Mapping[UUID, CommandState], done: Mapp
         if one.sort == "plain":
             plain[state.value] += 1
         if times not in _MAY_BE_DONE.get(state, frozenset({0, 1})):
-            wrong.append(f"{one.command_id} ({one.sort}, killed at {one.kill_at or 'no step'}) is {state} and was done {times} times")
+            wrong.append(
+                f"{one.command_id} ({one.sort}, killed at {one.kill_at or 'no step'}) is {state} and was done {times} times"
+            )
         elif state not in OUTCOMES:
             wrong.append(f"{one.command_id} has no outcome, it is {state}")
         elif one.sort in {"beyond", "expired"} and times:
@@ -155,8 +159,7 @@ class Machine:
         await client.connect(self._config.host, self._config.ports.mosquitto, version=MQTTv311)
         client.subscribe(gmqtt.Subscription("drill/+/+/set", qos=1))
         self._ready.set()
-        while not self._stop.is_set():
-            await asyncio.sleep(0.05)
+        await asyncio.to_thread(self._stop.wait)
         await client.disconnect()
 
     def _on_message(self, client: Any, topic: str, data: bytes, _qos: int, _properties: Any) -> int:
@@ -220,7 +223,9 @@ def run(*, commands: int, kills: int, seed: int, progress: Progress) -> dict[str
         with progress.step("actuations") as details:
             told, done, down_s = _drill(config, settings, gateway, orders)
             result = judge(orders, told, done, kills=len(down_s))
-            details.append(f"{result['wrong']} wrong, {result['unknown']} unknown, {result['succeeded_share']:.0%} succeeded")
+            details.append(
+                f"{result['wrong']} wrong, {result['unknown']} unknown, {result['succeeded_share']:.0%} succeeded"
+            )
     return {**result, "restart_s_max": max(down_s, default=None)}
 
 

@@ -68,7 +68,9 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
                 break
         carried = [row for row in rows if not row.problem]
         result |= {f"{protocol}_samples_per_s": max((row.arrived_per_s for row in carried), default=None)}
-        tables.append({"title": f"{protocol} into Kafka", "columns": list(Row.COLUMNS), "rows": [row.cells() for row in rows]})
+        tables.append(
+            {"title": f"{protocol} into Kafka", "columns": list(Row.COLUMNS), "rows": [row.cells() for row in rows]}
+        )
     return {**result, "tags": _TAGS, "tables": tables}
 
 
@@ -143,10 +145,10 @@ def judge(arrived: Arrived, sent: int, span: tuple[int, int], wanted: float, *, 
 def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) -> Row:
     settings = publish_tags(config, SITE, [_tag(protocol, number) for number in range(_TAGS)])
     endpoint = _endpoint(config, protocol)
-    own = {"sparkplug": {"group_id": SITE}, "opcua": {"reconnect_max_s": 1.0}, "mqtt": {}}[protocol]
+    own: dict[str, dict[str, Any]] = {"sparkplug": {"group_id": SITE}, "opcua": {"reconnect_max_s": 1.0}}
     gateway = Gateway(
         config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
-        connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own}],
+        connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own.get(protocol, {})}],
     )  # fmt: skip
     command = [sys.executable, "-m", "benchmarks.edge_machine", protocol, endpoint, str(_TAGS), str(rate)]
     arrived, stop = Arrived(), threading.Event()

@@ -1,9 +1,9 @@
 """A machine that sends values at a rate, for `benchmarks.edge`: `python -m benchmarks.edge_machine PROTOCOL ENDPOINT TAGS RATE`.
 
-It prints a line when it can be connected to, sends from the line `go` on its standard input, and answers `stop FROM_US TO_US` with the number
-of values whose time is in between. A round is every tag once, or as many as are due in 20 ms; every value has its own time, so none is like
-another. What is sent is cheap for the sender, so that the receiver is measured: OPC UA values are put into the server's address space,
-Sparkplug data has 100 metrics a message, by alias.
+It prints a line when it can be connected to, sends from the line `go` on its standard input, and answers `stop FROM_US TO_US` with the
+number of values whose time is in between. Every 20 ms the values that are due are sent, each tag at most once. What is sent is cheap for
+the sender, so that the receiver is measured: OPC UA values are put into the server's address space, Sparkplug data has 100 metrics a
+message, by alias.
 """
 
 from __future__ import annotations
@@ -63,7 +63,9 @@ class OpcUa:
         good = ua.StatusCode(ua.StatusCodes.Good)
         for number, at_us in values:
             at = _EPOCH + timedelta(microseconds=at_us)
-            await write(self._ids[number], ua.DataValue(ua.Variant(float(at_us % 1000), ua.VariantType.Double), good, at, at))
+            await write(
+                self._ids[number], ua.DataValue(ua.Variant(float(at_us % 1000), ua.VariantType.Double), good, at, at)
+            )
 
 
 class _Mqtt:
@@ -112,14 +114,20 @@ class Sparkplug(_Mqtt):
             some = values[first : first + _METRICS]
             self._publish(
                 MessageType.DDATA,
-                [Metric(alias=number + 1, time_ms=at_us // 1000, data_type=DataType.DOUBLE, value=float(at_us % 1000)) for number, at_us in some],
+                [
+                    Metric(
+                        alias=number + 1, time_ms=at_us // 1000, data_type=DataType.DOUBLE, value=float(at_us % 1000)
+                    )
+                    for number, at_us in some
+                ],
             )
 
     def _birth(self) -> None:
         self._seq = 0
         self._publish(MessageType.NBIRTH, [Metric(name=payload.BDSEQ_METRIC, data_type=DataType.INT64, value=1)])
         metrics = [
-            Metric(name=f"t{number}", alias=number + 1, time_ms=1000, data_type=DataType.DOUBLE, value=0.0) for number in range(self._tags)
+            Metric(name=f"t{number}", alias=number + 1, time_ms=1000, data_type=DataType.DOUBLE, value=0.0)
+            for number in range(self._tags)
         ]
         self._publish(MessageType.DBIRTH, metrics)
 

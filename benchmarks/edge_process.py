@@ -27,7 +27,14 @@ class Gateway:
     """The process, with a state folder of its own. `connections` and `settings` are tables of its configuration."""
 
     def __init__(
-        self, config: StackConfig, folder: Path, *, gateway_id: str, site: str, connections: Sequence[dict[str, Any]], **settings: Any
+        self,
+        config: StackConfig,
+        folder: Path,
+        *,
+        gateway_id: str,
+        site: str,
+        connections: Sequence[dict[str, Any]],
+        **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
         port = config.ports.base + 999

@@ -412,7 +412,7 @@ SCENARIOS: dict[str, Scenario] = {
         smoke={"short": 15.0, "only": "short", "calm": 3.0, "rate": 200.0},
     ),
     "actuations": Scenario(
-        doc="commands while their gateway is killed at every step: each at most once, no outcome hides what was done; by the machine's journal",
+        doc="commands while their gateway is killed at every step: each at most once, no outcome hides an effect; by the machine's journal",
         run=_actuations,
         arguments=_actuations_arguments,
         smoke={"commands": 24, "kills": 2},

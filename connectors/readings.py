@@ -51,7 +51,7 @@ class Seen(NamedTuple):
         if self.value is None:
             return True
         found, code = carried(value, code)
-        both_nan = found != found and self.value != self.value
+        both_nan = found != found and self.value != self.value  # noqa: PLR0124
         return code == self.quality and (found == self.value or both_nan)
 
 

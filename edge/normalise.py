@@ -38,7 +38,7 @@ class TagTable:
         self.by_id = {tag.tag_id: tag for tag in chosen}
         self.tag_id = np.array([tag.tag_id for tag in chosen], dtype=np.int32)
         self.lane = np.array([tag.lane for tag in chosen], dtype=np.int16)
-        self.band = np.array([tag.deadband for tag in chosen], dtype=np.float64)
+        self.band = np.array([tag.band for tag in chosen], dtype=np.float64)
 
     def slots(self, tag_id: NDArray[np.int32]) -> NDArray[np.intp]:
         """Slot of each tag, -1 for tags that are not the gateway's."""

@@ -36,7 +36,8 @@ from schemas import frame
 from schemas.checksum import to_signed, to_unsigned
 from schemas.events import LaneHealth
 from schemas.frame import ClockStatus, Stream
-from stages.thinning.deadband import AbsoluteDeadband, Batch, SwingingDoor
+from stages.thinning.deadband import Batch
+from stages.thinning.reporting import Reporting
 
 log = logging.getLogger(__name__)
 
@@ -63,15 +64,17 @@ class UplinkLike(Protocol):
 
 @dataclass(slots=True)
 class Thinning:
-    """Which algorithm thins tags that have a deadband."""
+    """Which algorithm thins tags that have a deadband, where the tag itself does not say."""
 
     swinging_door: bool = False
     max_silence_s: float = 60.0
 
-    def make(self, table: TagTable) -> AbsoluteDeadband | SwingingDoor:
+    def make(self, table: TagTable) -> Reporting:
         """State for the tags of a table."""
-        kind = SwingingDoor if self.swinging_door else AbsoluteDeadband
-        return kind(table.band, max_silence_us=int(self.max_silence_s * 1e6))
+        door = [self.swinging_door if tag.swinging_door is None else tag.swinging_door for tag in table.tags]
+        silence_s = [self.max_silence_s if tag.max_silence_s is None else tag.max_silence_s for tag in table.tags]
+        silence_us = (np.array(silence_s, dtype=np.float64) * 1e6).astype(np.int64)
+        return Reporting(table.band, np.array(door, dtype=np.bool_), silence_us)
 
 
 @dataclass(slots=True)
@@ -282,7 +285,7 @@ class Pipeline:
                 batch = self._thin.apply(batch)
                 self.deadbanded += len(result.batch.slot) - len(batch.slot)
             self._draft(work, batch, historical=readings.historical)
-        held = self._thin.flush(_FAR_US if final else self._clock() - int(self._thinning.max_silence_s * 1e6))
+        held = self._thin.flush(_FAR_US if final else self._clock())
         if held is not None:
             self.deadbanded -= len(held.slot)
             self._draft(work, held, historical=False)

@@ -40,7 +40,7 @@ class LastSeen:
         last[appended.tag_index] = np.arange(len(appended.tag_index))
         columns = (appended.time_us[last], appended.value[last], appended.quality[last])
         rows = zip(*(column.tolist() for column in columns), strict=True)
-        self._last.update(zip(appended.tag_ids.tolist(), map(Seen._make, rows), strict=True))
+        self._last.update(zip(appended.tag_ids.tolist(), (Seen(*row) for row in rows), strict=True))
 
     def note(self) -> bytes:
         """All of it as bytes, for the buffer."""

@@ -22,7 +22,7 @@ from typing import Any
 
 from base.errors import ConfigError, cause_of
 from base.ids import Clock
-from connectors.readings import Connector, Notice, Readings, Sink, Write, WriteResult, WriteStatus
+from connectors.readings import Connector, Notice, Readings, Seen, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind

@@ -1,4 +1,4 @@
-"""The plant's tool: `./millrace plant check|diff|load|export|set|proposals|...`, or `python -m registry.command` where there is no front door.
+"""The plant's tool: `./millrace plant check|diff|load|set|proposals|...`, or `python -m registry.command` where there is no front door.
 
 `check FILE` says what is wrong with a plant file; `load FILE` makes the database say what the file says. Definitions go to the
 compacted topic `registry.tags`, which gateways, jobs and serving follow. The last line of output says what was done. Who calls:

@@ -38,9 +38,14 @@ def _boolean(text: str) -> bool:
     return {"true": True, "false": False}[text.lower()]
 
 
+def _maybe(convert: Callable[[str], Any]) -> Callable[[str], Any]:
+    return lambda text: convert(text) if text else None
+
+
 _TAG_KEYS: Mapping[str, Callable[[str], Any]] = {
     "description": str, "unit": str, "eu_low": _number, "eu_high": _number, "limit_low": _number, "limit_high": _number,
     "max_rate": _number, "stuck_after_s": _number, "period_ms": int, "deadband": float,
+    "deadband_percent": float, "swinging_door": _maybe(_boolean), "max_silence_s": _number, "sampling_ms": _maybe(int),
     "historise": lambda text: Historise(text).value, "writable": _boolean, "address": str,
 }  # fmt: skip
 _DEVICE_KEYS: Mapping[str, Callable[[str], Any]] = {"detector": str, "planned_run_time_s": _number}
@@ -182,11 +187,24 @@ def _update(connection: Connection, table: str, key: str, identity: int, values:
 def _check_tag(connection: Connection, tag_id: int) -> None:
     """The rules of the plant file hold for changes by hand too."""
     row = connection.execute(
-        "SELECT eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s FROM tags WHERE tag_id = %s",
+        """SELECT eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s, deadband, deadband_percent,
+                  sampling_ms FROM tags WHERE tag_id = %s""",
         (tag_id,),
     ).fetchone()
     assert row is not None
-    eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s = row
+    (
+        eu_low,
+        eu_high,
+        limit_low,
+        limit_high,
+        max_rate,
+        stuck_after_s,
+        period_ms,
+        windows_s,
+        deadband,
+        percent,
+        sampling_ms,
+    ) = row
     order = [value for value in (limit_low, eu_low, eu_high, limit_high) if value is not None]
     problem = ""
     if order != sorted(order):
@@ -195,5 +213,11 @@ def _check_tag(connection: Connection, tag_id: int) -> None:
         problem = "max_rate and stuck_after_s must be above 0 or empty"
     elif min(windows_s) * 1000 < PERIODS_PER_WINDOW * period_ms:
         problem = f"period_ms {period_ms} is too long for windows of {min(windows_s)} s"
+    elif percent and deadband:
+        problem = "deadband and deadband_percent: a tag has one of them, set the other to 0"
+    elif percent and None in (eu_low, eu_high):
+        problem = "deadband_percent is of the range eu, which needs both bounds"
+    elif sampling_ms is not None and sampling_ms > period_ms:
+        problem = f"sampling_ms {sampling_ms} is longer than the period of {period_ms} ms"
     if problem:
         raise RegistryError(problem)

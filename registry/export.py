@@ -30,11 +30,18 @@ _TAG_KEYS = (
     "stuck_after_s",
     "period_ms",
     "deadband",
+    "deadband_percent",
+    "swinging_door",
+    "max_silence_s",
+    "sampling_ms",
     "historise",
     "writable",
 )
 _MARKS = {"tag": "\ue000", "device": "\ue001", "site": "\ue002"}
-_DEFAULTS = {"max_rate": None, "stuck_after_s": None, "deadband": 0.0, "historise": "ALL", "writable": False}
+_DEFAULTS = {
+    "max_rate": None, "stuck_after_s": None, "deadband": 0.0, "deadband_percent": 0.0, "swinging_door": None, "max_silence_s": None,
+    "sampling_ms": None, "historise": "ALL", "writable": False,
+}  # fmt: skip
 
 
 def export(connection: Connection, site: str = "") -> dict[str, Any]:

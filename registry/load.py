@@ -240,9 +240,7 @@ class _Load:
                 self.report.changed_tags += 1
 
     def _tag(self, device: DeviceSpec, device_id: int, tag: TagSpec, digest: str) -> None:
-        self._connection.execute(
-            _UPSERT_TAG, (device_id, tag.name, *_values(device, tag), self._version, digest)
-        )
+        self._connection.execute(_UPSERT_TAG, (device_id, tag.name, *_values(device, tag), self._version, digest))
         self.touched = True
 
     def _retire(self, row: Row, tags: dict[str, Row]) -> None:

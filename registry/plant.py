@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import MISSING, dataclass, field, fields
 from typing import Any
 
 from schemas.definitions import DataType, Historise
@@ -42,12 +42,18 @@ class TagSpec:
     windows_s: tuple[int, ...]
     historise: Historise
     writable: bool
+    deadband_percent: float = 0.0
+    swinging_door: bool | None = None
+    max_silence_s: float | None = None
+    sampling_ms: int | None = None
     simulate: Mapping[str, Any] = field(default_factory=dict, compare=False)
     where: str = field(default="", compare=False)
 
 
 REGISTERED = tuple(name for name in TagSpec.__slots__ if name not in {"simulate", "where"})
-"""Attributes of a tag that the registry keeps. Their order is part of a tag's digest: a new one goes to the end."""
+"""Attributes of a tag that the registry keeps. Their order is part of a tag's digest: a new one goes to the end, with a default."""
+_LATER = {one.name: one.default for one in fields(TagSpec) if one.name in REGISTERED and one.default is not MISSING}
+"""Attributes that came later. A digest has them where they are set, so that those stored before stay what they are."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -93,7 +99,9 @@ class DeviceSpec:
 
     def tag_digest(self, tag: TagSpec) -> str:
         """Changes with anything the file says of a tag that the registry keeps."""
-        return _digest([*(getattr(tag, name) for name in REGISTERED), self.address(tag.name)])
+        first = [getattr(tag, name) for name in REGISTERED if name not in _LATER]
+        later = {name: value for name in _LATER if (value := getattr(tag, name)) != _LATER[name]}
+        return _digest([*first, self.address(tag.name), *([later] if later else [])])
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -127,6 +127,10 @@ class _Build:
             stuck_after_s=tag.stuck_after_s,
             period_ms=tag.period_ms,
             deadband=tag.deadband,
+            deadband_percent=tag.deadband_percent,
+            swinging_door=tag.swinging_door,
+            max_silence_s=tag.max_silence_s,
+            sampling_ms=tag.sampling_ms,
             windows_s=windows,
             historise=tag.historise,
             writable=tag.writable,
@@ -200,7 +204,7 @@ class _Build:
         found = {}
         for name, changes in device.tags.items():
             known = given.tags.get(name)
-            if known is None and not _REQUIRED <= changes.keys():
+            if known is None and not changes.keys() >= _REQUIRED:
                 self._strange(where, "tags", name, device)
                 continue
             of_class = known.model_dump(mode="json", exclude_unset=True, by_alias=True) if known else {}

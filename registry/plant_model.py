@@ -82,6 +82,14 @@ class Tag(Entry):
     """Nominal sampling period, milliseconds; the shortest window spans at least ten."""
     deadband: Annotated[float, Field(ge=0)] = 0.0
     """Absolute deadband at the gateway, in the unit; 0 for none."""
+    deadband_percent: Annotated[float, Field(ge=0, le=100)] = 0.0
+    """Deadband in percent of the range `eu`, in the place of an absolute one."""
+    swinging_door: bool | None = None
+    """Whether the deadband keeps corners of a line instead of changes; left out, as the gateway is set."""
+    max_silence_s: Positive | None = None
+    """A sample is reported at least so often, seconds, whatever the deadband; left out, as the gateway is set."""
+    sampling_ms: Annotated[Whole, Field(gt=0)] | None = None
+    """How often the machine is to be looked at, at most `period_ms`; left out, OPC UA as often as the server can, polls once a period."""
     historise: Annotated[Historise, Field(strict=False)] = Historise.ALL
     """What is stored: ALL, ON_CHANGE or NONE."""
     writable: bool = False
@@ -90,6 +98,16 @@ class Tag(Entry):
     """Pattern of its address, with {site} {area} {line} {cell} {device} {tag}."""
     simulate: dict[str, Any] | None = None
     """What the simulator plays; of no meaning elsewhere."""
+
+    @model_validator(mode="after")
+    def _is_reported_one_way(self) -> Self:
+        if self.deadband_percent and self.deadband:
+            refuse_entry("deadband and deadband_percent: a tag has one of them")
+        if self.deadband_percent and (self.eu is None or None in self.eu):
+            refuse_entry("deadband_percent is of the range eu, which needs both bounds")
+        if self.sampling_ms is not None and self.sampling_ms > self.period_ms:
+            refuse_entry(f"sampling_ms is {self.sampling_ms}, longer than the period of {self.period_ms} ms")
+        return self
 
     @model_validator(mode="after")
     def _normal_is_believable(self) -> Self:

@@ -29,6 +29,8 @@ from schemas import units
 Connection = psycopg.Connection[Any]
 
 MOST_AT_ONCE = 10_000
+TAG_CLASS, PERIOD_MS = "process", 1000
+"""Class and nominal period of tags of which nothing else is said."""
 _MOST_REFUSALS = 10_000
 _LONGEST = 200
 DATA_TYPES = {
@@ -75,32 +77,32 @@ class Into:
     at: str = ""
     name: str = ""
     device_class: str = ""
-    tag_class: str = "process"
-    period_ms: int = 1000
+    tag_class: str = TAG_CLASS
+    period_ms: int = PERIOD_MS
 
 
 def found(
-    connection: Connection, patterns: Sequence[str] = (), *, gateway: str = "", refused: bool = False, limit: int = MOST_AT_ONCE
+    connection: Connection,
+    patterns: Sequence[str] = (),
+    *,
+    gateway: str = "",
+    refused: bool = False,
+    limit: int = MOST_AT_ONCE,
 ) -> tuple[list[Proposal], int]:
-    """Open proposals, or refused ones, that match one of the patterns (all without), by address; and how many there are beyond the limit."""
-    where = """WHERE (refused_by IS NOT NULL) = %(refused)s AND %(gateway)s IN ('', gateway_id)
-               AND (%(patterns)s::text[] = '{}' OR EXISTS (SELECT FROM unnest(%(patterns)s::text[]) p WHERE address_matches(address, p)))"""
+    """Open proposals, or refused ones, that match one of the patterns (all without), by address; and how many more there are."""
     asked = {"refused": refused, "gateway": gateway, "patterns": list(patterns), "limit": limit}
-    columns = """gateway_id, coalesce(connection, '') AS connection, address, coalesce(name, '') AS name, coalesce(data_type, '') AS data_type,
-                 coalesce(unit, '') AS unit, coalesce(unreadable, '') AS unreadable,
-                 to_char(first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS first_seen,
-                 to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS last_seen, times_seen, coalesce(refused_by, '') AS refused_by,
-                 coalesce(refused_why, '') AS refused_why, attributes"""
     with connection.cursor(row_factory=class_row(Proposal)) as cursor:
         rows = cursor.execute(
-            f"SELECT {columns} FROM proposal {where} ORDER BY gateway_id, address LIMIT %(limit)s".encode(), asked
+            f"SELECT {_COLUMNS} FROM proposal {_MATCHING} ORDER BY gateway_id, address LIMIT %(limit)s".encode(), asked
         ).fetchall()
-    total = connection.execute(f"SELECT count(*) FROM proposal {where}".encode(), asked).fetchone()
+    total = connection.execute(f"SELECT count(*) FROM proposal {_MATCHING}".encode(), asked).fetchone()
     assert total is not None
     return rows, int(total[0]) - len(rows)
 
 
-def accept(connection: Connection, proposals: Sequence[Proposal], into: Into, change: Change) -> tuple[LoadReport, list[DeviceSpec]]:
+def accept(
+    connection: Connection, proposals: Sequence[Proposal], into: Into, change: Change
+) -> tuple[LoadReport, list[DeviceSpec]]:
     """Make tags of proposals, in one version of the registry; returns what was made. Raises RegistryError, and then nothing was."""
     with connection.transaction():
         lock(connection)
@@ -189,7 +191,9 @@ class _Plan:
             if not into.at:
                 msg = f"no device has tags of {machine[:_LONGEST]!r}: say where a new one stands, --at enterprise/site/area/line/cell"
                 raise RegistryError(msg)
-            row = self._one("SELECT site FROM devices WHERE site = %s AND name = %s AND NOT retired", gateway["site"], name)
+            row = self._one(
+                "SELECT site FROM devices WHERE site = %s AND name = %s AND NOT retired", gateway["site"], name
+            )
             if row is not None:
                 msg = f"site {row['site']} has a device {name}: say --device with its path to add to it, or --name for another"
                 raise RegistryError(msg)
@@ -207,7 +211,8 @@ class _Plan:
             "addresses": {tag: _within(one) for tag, one in named.items()},
         }  # fmt: skip
         of_class = self._one(
-            "SELECT detector, planned_run_time_s FROM devices WHERE device_class = %s AND NOT retired ORDER BY device_id", entry["class"]
+            "SELECT detector, planned_run_time_s FROM devices WHERE device_class = %s AND NOT retired ORDER BY device_id",
+            entry["class"],
         )
         tags = {tag: self._tag(one) for tag, one in named.items()}
         cells = [{"name": cell, "devices": [entry]}]
@@ -235,7 +240,8 @@ class _Plan:
                 msg = f"no device at {self._into.device[:_LONGEST]}; `plant show` lists them"
                 raise RegistryError(msg)
             if (rows[0]["gateway_id"], rows[0]["connection"]) != (gateway_id, connection):
-                msg = f"{self._into.device} is on connection {rows[0]['connection']} of {rows[0]['gateway_id']}, not {connection} of {gateway_id}"
+                other = f"{rows[0]['connection']} of {rows[0]['gateway_id']}"
+                msg = f"{self._into.device} is on connection {other}, not {connection} of {gateway_id}"
                 raise RegistryError(msg)
             return rows[0]["device_id"], rows[0]["path"]
         if not machine:
@@ -244,9 +250,12 @@ class _Plan:
         paths = {row["device_id"]: row["path"] for row in rows}
         tags = self._rows("SELECT device_id, address FROM tags WHERE NOT retired AND device_id = ANY (%s)", list(paths))
         machine_of = PROTOCOLS[protocol].machine_of
-        found = {row["device_id"] for row in tags if machine_of(row["address"].removeprefix(f"{connection}:")) == machine}
+        found = {
+            row["device_id"] for row in tags if machine_of(row["address"].removeprefix(f"{connection}:")) == machine
+        }
         if len(found) > 1:
-            msg = f"several devices have tags of {machine[:_LONGEST]!r}: say which with --device, {' or '.join(sorted(paths[one] for one in found)[:4])}"
+            names = " or ".join(sorted(paths[one] for one in found)[:4])
+            msg = f"several devices have tags of {machine[:_LONGEST]!r}: say which with --device, {names}"
             raise RegistryError(msg)
         return next(((one, paths[one]) for one in found), (0, ""))
 
@@ -272,11 +281,12 @@ class _Plan:
 
     def _windows(self) -> list[int]:
         row = self._one(
-            "SELECT windows_s FROM tags WHERE tag_class = %s AND NOT retired GROUP BY windows_s ORDER BY count(*) DESC", self._into.tag_class
+            "SELECT windows_s FROM tags WHERE tag_class = %s AND NOT retired GROUP BY windows_s ORDER BY count(*) DESC",
+            self._into.tag_class,
         )
         if row is not None:
             return list(row["windows_s"])
-        if self._into.tag_class == Into.tag_class:
+        if self._into.tag_class == TAG_CLASS:
             return [10, 60]
         known = sorted(row["tag_class"] for row in self._rows("SELECT DISTINCT tag_class FROM tags WHERE NOT retired"))
         msg = f"no tag class {self._into.tag_class!r} is registered; known: {', '.join(known[:30]) or 'none'}"
@@ -289,7 +299,9 @@ class _Plan:
             if row is None:
                 msg = f"gateway {gateway_id} is not registered: load a plant file that has it"
                 raise RegistryError(msg)
-            connections = self._rows("SELECT name, protocol, settings FROM connections WHERE gateway_id = %s", gateway_id)
+            connections = self._rows(
+                "SELECT name, protocol, settings FROM connections WHERE gateway_id = %s", gateway_id
+            )
             self._gateways[gateway_id] = row | {
                 "connections": [{"name": c["name"], "protocol": c["protocol"], **c["settings"]} for c in connections]
             }
@@ -314,3 +326,14 @@ def _number(text: str | None) -> float | None:
     except ValueError:
         return None
     return value if value is not None and math.isfinite(value) else None
+
+
+_MATCHING = """
+WHERE (refused_by IS NOT NULL) = %(refused)s AND %(gateway)s IN ('', gateway_id)
+  AND (%(patterns)s::text[] = '{}' OR EXISTS (SELECT FROM unnest(%(patterns)s::text[]) p WHERE address_matches(address, p)))"""
+_COLUMNS = """
+gateway_id, coalesce(connection, '') AS connection, address, coalesce(name, '') AS name, coalesce(data_type, '') AS data_type,
+coalesce(unit, '') AS unit, coalesce(unreadable, '') AS unreadable, times_seen, attributes,
+to_char(first_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS first_seen,
+to_char(last_seen AT TIME ZONE 'UTC', 'YYYY-MM-DD"T"HH24:MI:SS"Z"') AS last_seen,
+coalesce(refused_by, '') AS refused_by, coalesce(refused_why, '') AS refused_why"""

@@ -15,7 +15,7 @@ from base.errors import RegistryError
 from registry import proposals
 from registry.changes import Change
 from registry.plant import DeviceSpec
-from registry.proposals import Into, Proposal
+from registry.proposals import PERIOD_MS, TAG_CLASS, Into, Proposal
 
 Connection = psycopg.Connection[Any]
 Add = Callable[..., argparse.ArgumentParser]
@@ -37,14 +37,18 @@ def add(commands: Any, common: argparse.ArgumentParser, changing: argparse.Argum
     accepting = verbs.add_parser("accept", parents=[changing, pattern], help="make tags of proposals")
     accepting.add_argument("patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *")
     accepting.add_argument("--device", default="", metavar="PATH", help="the registered device that gets the tags")
-    accepting.add_argument("--at", default="", metavar="CELL", help="enterprise/site/area/line/cell where a new device stands")
+    accepting.add_argument(
+        "--at", default="", metavar="CELL", help="enterprise/site/area/line/cell where a new device stands"
+    )
     accepting.add_argument("--name", default="", help="name of the new device (as the machine calls it)")
     accepting.add_argument("--class", default="", dest="device_class", help="class of the new device (one of its own)")
-    accepting.add_argument("--tag-class", default=Into.tag_class, help=f"class of the tags ({Into.tag_class})")
-    accepting.add_argument("--period-ms", type=int, default=Into.period_ms, help=f"nominal period ({Into.period_ms})")
+    accepting.add_argument("--tag-class", default=TAG_CLASS, help=f"class of the tags ({TAG_CLASS})")
+    accepting.add_argument("--period-ms", type=int, default=PERIOD_MS, help=f"nominal period ({PERIOD_MS})")
     accepting.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     refusing = verbs.add_parser("refuse", parents=[changing, pattern], help="never list these again")
-    refusing.add_argument("patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *: a rule for what comes")
+    refusing.add_argument(
+        "patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *: a rule for what comes"
+    )
     refusing.add_argument("--withdraw", action="store_true", help="forget the refusal that was made with this text")
 
 

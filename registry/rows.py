@@ -53,9 +53,7 @@ def _ensure(connection: Connection, table: str, key: str, parent: str, parent_va
     query = sql.SQL(
         """INSERT INTO {table} ({parent}, name) VALUES (%s, %s)
            ON CONFLICT ({parent}, name) DO UPDATE SET name = EXCLUDED.name RETURNING {key}"""
-    ).format(
-        table=sql.Identifier(table), parent=sql.Identifier(parent), key=sql.Identifier(key)
-    )
+    ).format(table=sql.Identifier(table), parent=sql.Identifier(parent), key=sql.Identifier(key))
     row = connection.execute(query, (parent_value, name)).fetchone()
     assert row is not None
     return int(row[0])

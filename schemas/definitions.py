@@ -34,7 +34,7 @@ class Historise(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagDefinition:
-    """One tag. Fields as in TagDefinition.v1.avsc, which documents them."""
+    """One tag. Fields as in TagDefinition.v2.avsc, which documents them."""
 
     tag_id: int
     device_id: int
@@ -63,6 +63,17 @@ class TagDefinition:
     address: str
     writable: bool
     retired: bool
+    deadband_percent: float = 0.0
+    swinging_door: bool | None = None
+    max_silence_s: float | None = None
+    sampling_ms: int | None = None
+
+    @property
+    def band(self) -> float:
+        """Deadband in the tag's unit; 0 for none. A percentage is of the EU range, and of nothing where there is none."""
+        if not self.deadband_percent or self.eu_low is None or self.eu_high is None:
+            return self.deadband
+        return self.deadband_percent / 100 * (self.eu_high - self.eu_low)
 
     @property
     def device_path(self) -> str:

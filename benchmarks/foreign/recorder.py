@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
 
-from connectors.readings import Notice, Readings, Value
+from connectors.readings import Notice, Readings, Seen, Value
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
 
@@ -62,9 +62,9 @@ class Recorder:
                 if tag.device_id == notice.device_id:
                     self.gaps[tag.tag_id].append(GapRow(gap.from_us, gap.to_us, gap.cause))
 
-    def last_seen_us(self, tag_id: int) -> int:
-        """Time of the tag's newest sample."""
-        return self._last_us.get(tag_id, 0)
+    def last_seen(self, tag_id: int) -> Seen:
+        """The tag's newest sample; its time is enough for the connector, which goes on in one process."""
+        return Seen(self._last_us.get(tag_id, 0))
 
     def silent_since(self, since_s: float) -> set[int]:
         """Tags of which nothing has arrived since then (monotonic seconds)."""

@@ -36,7 +36,7 @@ class Block:
     @property
     def period_us(self) -> int:
         """Period of all items."""
-        return self.items[0].tag.period_ms * 1000
+        return _sampling_ms(self.items[0]) * 1000
 
     @property
     def start(self) -> int:
@@ -79,8 +79,12 @@ def blocks(items: Iterable[Item], *, max_registers: int, max_bits: int, max_hole
     return [*found, Block(tuple(group))] if group else found
 
 
+def _sampling_ms(item: Item) -> int:
+    return item.tag.sampling_ms or item.tag.period_ms
+
+
 def _group(item: Item) -> tuple[int, str, int]:
-    return item.point.unit, item.point.table.value, item.tag.period_ms
+    return item.point.unit, item.point.table.value, _sampling_ms(item)
 
 
 def _key(item: Item) -> tuple[tuple[int, str, int], int, int, int]:

@@ -210,7 +210,7 @@ class OpcUaConnector:
                 self._items.ask(item)
                 asked.append(item)
         outcome = await subscriptions.add(
-            [Monitored(item.handle, item.node_id, self._deadband(item)) for item in asked]
+            [Monitored(item.handle, item.node_id, self._deadband(item), item.tag.sampling_ms or 0) for item in asked]
         )
         for item in asked:
             answer = outcome[item.handle]
@@ -232,7 +232,7 @@ class OpcUaConnector:
 
     def _deadband(self, item: Item) -> float:
         """Of a part of a value the server knows none."""
-        return item.tag.deadband if self._settings.server_deadband and not item.path else 0.0
+        return item.tag.band if self._settings.server_deadband and not item.path else 0.0
 
     def _node_id(self, session: OpcUaSession, item: Item) -> Any:
         return self._items.resolve(item, session.namespaces, _now_s())

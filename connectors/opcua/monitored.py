@@ -23,12 +23,13 @@ NO_FILTER = frozenset(
 class Monitored:
     """A node to monitor under a handle of the caller's choice: its value, or its events with the ua.EventFilter `events`.
 
-    Changes of less than `deadband` are not told, where the server can keep them back.
+    Changes of less than `deadband` are not told, where the server can keep them back. It looks every `sampling_ms`; 0: as often as it can.
     """
 
     handle: int
     node_id: Any
     deadband: float = 0.0
+    sampling_ms: int = 0
     events: Any = None
 
     def filters(self) -> Iterator[Any]:
@@ -53,8 +54,8 @@ def request(node: Monitored, filtered: Any, queue_size: int) -> Any:
     read.AttributeId = ua.AttributeIds.Value if node.events is None else ua.AttributeIds.EventNotifier
     requested = ua.MonitoringParameters()
     requested.ClientHandle = node.handle
-    # As often as the server samples; what changes in between is queued.
-    requested.SamplingInterval = 0.0
+    # What changes between two publications is queued.
+    requested.SamplingInterval = float(node.sampling_ms)
     requested.QueueSize = queue_size
     requested.DiscardOldest = True
     requested.Filter = filtered

@@ -49,7 +49,7 @@ def _differs(item: Item, data: Any) -> bool:
     if (
         isinstance(value, int | float)
         and isinstance(item.value, int | float)
-        and abs(value - item.value) <= item.tag.deadband
+        and abs(value - item.value) <= item.tag.band
     ):
         return False  # a server's deadband may keep it back
     return bool(value != item.value and not (value != value and item.value != item.value))  # noqa: PLR0124 - NaN

@@ -45,10 +45,15 @@ class ItemTable:
         self._items, self.by_handle, self._connected_us = {}, {}, connected_us
 
     def follow(self, wanted: Mapping[str, TagDefinition], gap_cause: str) -> tuple[list[Item], list[Item]]:
-        """Hold the items of these tags; returns those that are new, and those that are no longer wanted."""
-        gone = [item for address, item in self._items.items() if address not in wanted]
+        """Hold the items of these tags; returns those that are new or to be asked for otherwise, and those no longer wanted so."""
+        gone = [
+            item
+            for address, item in self._items.items()
+            if address not in wanted or wanted[address].sampling_ms != item.tag.sampling_ms
+        ]
         for item in gone:
             del self._items[item.tag.address]
+            self._last[item.tag.tag_id] = item.last
             self.by_handle.pop(item.handle, None)
             self._gaps.forget(item.tag)
         for address, item in self._items.items():
@@ -84,7 +89,9 @@ class ItemTable:
     def refuse(self, item: Item, cause: str, now_s: float) -> None:
         """The server does not let the item be read: what it would have said since the connection was made is missing."""
         item.refuse(cause, now_s)
-        self._gaps.open(item.tag, item.last.time_us or self._connected_us, f"the server does not let it be read: {cause}")
+        self._gaps.open(
+            item.tag, item.last.time_us or self._connected_us, f"the server does not let it be read: {cause}"
+        )
 
     def lost(self, handles: Iterable[int], cause: str) -> None:
         """Samples of these items are known to be lost."""

@@ -18,6 +18,7 @@ from connectors.sparkplug.payload import Metric, Payload, Value
 from schemas import quality
 from schemas.definitions import TagDefinition
 
+
 class Samples:
     """Samples of one connector's tags. `on_value` sees every (tag id, value) that is new."""
 

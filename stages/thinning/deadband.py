@@ -57,10 +57,10 @@ class AbsoluteDeadband:
     [20.0, 20.6]
     """
 
-    def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
-        """`band` of each slot, in the tag's unit, shape (slots,)."""
+    def __init__(self, band: NDArray[np.float64], *, max_silence_us: int | NDArray[np.int64] = MAX_SILENCE_US) -> None:
+        """`band` of each slot, in the tag's unit, shape (slots,); the silence is of all, or of each."""
         self._band = band
-        self._max_silence_us = max_silence_us
+        self._max_silence_us = np.broadcast_to(np.asarray(max_silence_us, dtype=np.int64), band.shape)
         self._time_us = np.full(len(band), np.iinfo(np.int64).min // 2)
         self._value = np.full(len(band), np.nan)
         self._quality = np.zeros(len(band), dtype=np.uint16)
@@ -77,15 +77,11 @@ class AbsoluteDeadband:
             age_us = time_us - self._time_us[slot]
             # A comparison with NaN is false: values that are not finite, and the first ones, count as changed.
             within = np.abs(value - self._value[slot]) <= self._band[slot]
-            drop = within & (quality == self._quality[slot]) & (age_us > 0) & (age_us < self._max_silence_us)
+            drop = within & (quality == self._quality[slot]) & (age_us > 0) & (age_us < self._max_silence_us[slot])
             keep[at] = ~drop
             kept = slot[~drop]
             self._time_us[kept], self._value[kept], self._quality[kept] = time_us[~drop], value[~drop], quality[~drop]
         return batch.select(keep)
-
-    def flush(self, before_us: int) -> Batch | None:  # noqa: ARG002
-        """Nothing is held back here."""
-        return None
 
 
 @dataclass(slots=True)
@@ -113,15 +109,15 @@ class SwingingDoor:
     >>> door = SwingingDoor(np.array([0.1]))
     >>> value = np.array([0.0, 1.0, 2.0, 3.0, 2.0, 1.0])  # up, then down: the corner at 3 is kept
     >>> batch = Batch(np.zeros(6, np.intp), np.arange(6) * 100_000, value, np.zeros(6, np.uint16))
-    >>> door.apply(batch).value.tolist(), door.flush(before_us=10_000_000).value.tolist()
+    >>> door.apply(batch).value.tolist(), door.flush(now_us=100_000_000).value.tolist()
     ([0.0, 3.0], [1.0])
     """
 
-    def __init__(self, band: NDArray[np.float64], *, max_silence_us: int = MAX_SILENCE_US) -> None:
-        """`band` of each slot, in the tag's unit, shape (slots,)."""
+    def __init__(self, band: NDArray[np.float64], *, max_silence_us: int | NDArray[np.int64] = MAX_SILENCE_US) -> None:
+        """`band` of each slot, in the tag's unit, shape (slots,); the silence is of all, or of each."""
         n = len(band)
         self._band = band
-        self._max_silence_us = max_silence_us
+        self._max_silence_us = np.broadcast_to(np.asarray(max_silence_us, dtype=np.int64), band.shape)
         zeros, none = np.zeros(n, dtype=np.int64), np.zeros(n, dtype=np.bool_)
         self._doors = _Doors(
             pivot_us=zeros.copy(), pivot=np.zeros(n), quality=np.zeros(n, dtype=np.uint16), held_us=zeros.copy(),
@@ -139,10 +135,10 @@ class SwingingDoor:
             kept += self._round(rest.select(chosen))
         return _concatenate(kept)
 
-    def flush(self, before_us: int) -> Batch | None:
-        """Samples held back since before `before_us`: a tag that went quiet keeps its last word."""
+    def flush(self, now_us: int) -> Batch | None:
+        """Samples held back for longer than their tag may be silent: a tag that went quiet keeps its last word."""
         doors = self._doors
-        slot = np.flatnonzero(doors.holding & (doors.held_us < before_us))
+        slot = np.flatnonzero(doors.holding & (doors.held_us < now_us - self._max_silence_us))
         if not len(slot):
             return None
         return self._release(slot)
@@ -157,7 +153,7 @@ class SwingingDoor:
         with np.errstate(divide="ignore", invalid="ignore"):
             slope = (new.value - doors.pivot[slot]) / elapsed
         inside = plain & (slope >= doors.low[slot]) & (slope <= doors.high[slot])
-        overdue = elapsed >= self._max_silence_us
+        overdue = elapsed >= self._max_silence_us[slot]
         # The line from the pivot to this sample misses one in between by more than the band: the held one is a corner.
         corner = slot[doors.holding[slot] & ~inside]
         kept = [self._release(corner)] if len(corner) else []

@@ -16,7 +16,7 @@ import pytest
 
 from base.ids import now_us
 from connectors.catalogue import PROTOCOLS
-from connectors.readings import Connector, Write, WriteStatus
+from connectors.readings import Connector, Seen, Write, WriteStatus
 from schemas import quality
 from schemas.events import EventKind, GapItem
 from tests.connectors.machine import NAMES, Machine, connected, connector_of, running, tag_of

@@ -137,6 +137,7 @@ def _definition() -> dict[str, Any]:
         "limit_low": -40.0, "limit_high": 150.0, "max_rate": 5.0, "stuck_after_s": None, "period_ms": 100, "deadband": 0.0,
         "windows_s": [1, 60], "detector": "default", "historise": "ALL", "gateway_id": "gw-north-1", "lane": 1,
         "address": "opcua:ns=2;s=north.press01.temperature", "writable": False, "retired": False,
+        "deadband_percent": 0.5, "swinging_door": True, "max_silence_s": 30.0, "sampling_ms": 50,
     }  # fmt: skip
 
 

@@ -7,7 +7,6 @@ import importlib.util
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
 
 import pytest
 
@@ -15,8 +14,6 @@ from base.settings import KafkaSettings
 from benchmarks import recorded, summary
 from cli.tree import COMMANDS, COMPLETION
 from connectors.catalogue import PROTOCOLS
-from connectors.opcua.settings import OpcUaSettings
-from connectors.sparkplug.settings import SparkplugSettings
 from edge.config import GatewayConfig
 from schemas import topics
 from stack.config import ROOT, StackConfig
@@ -152,14 +149,10 @@ def test_the_table_of_a_gateway_has_keys_that_exist_with_their_defaults() -> Non
     config = GatewayConfig(
         gateway_id="gw", site="north", state_dir=Path("state"), kafka=KafkaSettings(bootstrap_servers="k")
     )
-    connections: dict[str, Any] = {
-        "opcua": OpcUaSettings(endpoint="opc.tcp://h"),
-        "sparkplug": SparkplugSettings(endpoint="mqtt://h"),
-    }
     for key, default, *_ in table(ROOT / "docs" / "connect-your-plant.md", "3. Run a gateway"):
         first, *others = re.findall(r"`([\w.]+)`", key)
         name = first.partition(".")[0]
-        node = connections.get(name) or getattr(config, name)
+        node = getattr(config, name)
         values = [getattr(node, one.rpartition(".")[2]) for one in (first, *others)]
         for value, shown in zip(values, default.split(", "), strict=False):
             if isinstance(value, bool):

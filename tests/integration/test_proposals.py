@@ -123,7 +123,9 @@ def test_an_unknown_device_stands_where_it_is_said_and_has_a_class_of_its_own(sq
     born(sql, "north/n1/oven 7/heat")
     born(sql, "north/n1/oven 7/door", data_type=DataType.BOOLEAN)
     chosen, _ = proposals.found(sql)
-    with pytest.raises(RegistryError, match=r"no device has tags of 'north/n1/oven 7': say where a new one stands, --at "):
+    with pytest.raises(
+        RegistryError, match=r"no device has tags of 'north/n1/oven 7': say where a new one stands, --at "
+    ):
         proposals.accept(sql, chosen, Into(), ANN)
     with pytest.raises(RegistryError, match="stands at site north, not at south"):
         proposals.accept(sql, chosen, Into(at="acme/south/forming/line-1/cell-1"), ANN)
@@ -174,7 +176,8 @@ def test_a_tag_that_comes_again_keeps_its_id(sql: Sql) -> None:
     assert sql.execute("SELECT tag_id FROM tags WHERE name = 'heat' AND NOT retired").fetchall() == before
 
 
-def test_the_tool(history: str, tmp_path: Path, data: dict[str, Any], sql: Sql, run: Callable[..., Any]) -> None:
+@pytest.mark.usefixtures("data")
+def test_the_tool(sql: Sql, run: Callable[..., tuple[int, str, str]]) -> None:
     born(sql, "north/n1/press-01/heat", properties={"engUnit": "degC"})
     born(sql, "north/n1/press-01/program", data_type=DataType.STRING, value="a")
     born(sql, "north/n1/press-02/heat")

@@ -328,3 +328,37 @@ def test_an_address_is_set_within_the_protocol_and_unique_within_the_gateway(sql
         edit.set_attributes(sql, f"{press}/power", {"address": "power"})
     with pytest.raises(RegistryError, match=r"belongs to .*/power and .*/speed; each tag needs its own"):
         edit.set_attributes(sql, f"{press}/speed", {"address": "opcua:nsu=urn:plc;i=5"})
+
+
+def test_how_a_tag_is_reported_is_kept_and_leaves_older_digests_alone(sql: Sql) -> None:
+    load(sql, plant(power=tag(), speed=tag()))
+    path = f"{CELL}/cell-1/press-01/power"
+    edit.set_attributes(
+        sql, path, {"deadband_percent": "0.5", "swinging_door": "true", "max_silence_s": "30", "sampling_ms": "50"}
+    )
+    found = {one.name: one for one in edit.definitions(sql)[0]}
+    assert (found["power"].band, found["speed"].band) == (0.5, 0.0)
+    assert (found["power"].swinging_door, found["power"].max_silence_s, found["power"].sampling_ms) == (True, 30.0, 50)
+    assert load(sql, plant(power=tag(), speed=tag())).changed_tags == 0, "the file has not changed"
+    exported = export(sql)
+    assert exported["device_classes"]["press"]["tags"]["power"]["deadband_percent"] == 0.5
+    assert difference(sql, parse_plant(exported))[0] == []
+    with pytest.raises(RegistryError, match="deadband and deadband_percent: a tag has one of them"):
+        edit.set_attributes(sql, path, {"deadband": "1"})
+    with pytest.raises(RegistryError, match="sampling_ms 200 is longer than the period of 100 ms"):
+        edit.set_attributes(sql, path, {"sampling_ms": "200"})
+    edit.set_attributes(
+        sql, path, {"deadband_percent": "0", "swinging_door": "", "max_silence_s": "", "sampling_ms": ""}
+    )
+    assert "deadband_percent" not in export(sql)["device_classes"]["press"]["tags"]["power"]
+
+
+def test_a_tag_is_reported_in_one_way() -> None:
+    for wrong, message in (
+        ({"deadband": 1.0, "deadband_percent": 1.0}, "a tag has one of them"),
+        ({"deadband_percent": 1.0, "eu": None}, "deadband_percent is of the range eu, which needs both bounds"),
+        ({"sampling_ms": 200}, "sampling_ms is 200, longer than the period of 100 ms"),
+        ({"max_silence_s": 0}, "max_silence_s"),
+    ):
+        with pytest.raises(RegistryError, match=message):
+            parse_plant(plant(power=tag(**wrong)))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections import Counter
 from typing import Any
 
@@ -19,7 +20,7 @@ def test_kills_are_spread_over_the_commands_and_over_every_step() -> None:
     orders = actuations.plan(500, 25, seed=3)
     assert len({one.value for one in orders}) == 500
     kills = [number for number, one in enumerate(orders) if one.kill_at]
-    assert (len(kills), {b - a for a, b in zip(kills, kills[1:], strict=False)}) == (25, {20})
+    assert (len(kills), {b - a for a, b in itertools.pairwise(kills)}) == (25, {20})
     assert set(Counter(one.kill_at for one in orders if one.kill_at)) == set(STEPS)
     assert {orders[number].sort for number in kills} == {"plain"}
     assert Counter(one.sort for one in orders) == {"plain": 425, "beyond": 25, "expired": 25, "withdrawn": 25}
@@ -31,7 +32,7 @@ def test_kills_are_spread_over_the_commands_and_over_every_step() -> None:
     [(state, times, times not in ({1} if state is CommandState.SUCCEEDED else {0, 1} if state is CommandState.UNKNOWN else {0}))
      for state in sorted(OUTCOMES) for times in (0, 1, 2)],
 )  # fmt: skip
-def test_no_outcome_hides_what_was_done(state: CommandState, times: int, wrong: bool) -> None:  # noqa: FBT001
+def test_no_outcome_hides_what_was_done(state: CommandState, times: int, wrong: bool) -> None:
     (order,) = actuations.plan(1, 0, seed=1)
     found = actuations.judge([order], {order.command_id: state}, {order.value: times}, kills=1)
     assert (found["wrong"] > 0) is wrong

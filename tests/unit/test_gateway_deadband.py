@@ -7,7 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from edge.normalise import TagTable
+from edge.pipeline import Thinning
 from stages.thinning.deadband import AbsoluteDeadband, Batch, SwingingDoor, rounds
+from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit
 S = 1_000_000
@@ -65,6 +68,23 @@ def test_swinging_door_keeps_the_corners_of_a_ramp() -> None:
     assert last is not None
     assert kept(last) == [(0, 0.0)]
     assert door.flush(100 * S) is None
+
+
+def test_each_tag_is_reported_in_its_own_way() -> None:
+    table = TagTable(1, [
+        tag(1, "a:1", deadband_percent=2.0, eu_low=0.0, eu_high=50.0), tag(2, "a:2", deadband=1.0, swinging_door=True),
+        tag(3, "a:3", deadband=1.0, max_silence_s=2.0), tag(4, "a:4"),
+    ])  # fmt: skip
+    reporting = Thinning(swinging_door=False, max_silence_s=60.0).make(table)
+    rows = [(slot, t * S, 10.0 + 0.9 * t, 0) for t in range(5) for slot in range(4)]
+    found = kept(reporting.apply(batch(rows)))
+    values = {slot: [round(value, 1) for at, value in found if at == slot] for slot in range(4)}
+    assert values == {0: [10.0, 11.8, 13.6], 1: [10.0], 2: [10.0, 11.8, 13.6], 3: [10.0, 10.9, 11.8, 12.7, 13.6]}
+    last = reporting.flush(100 * S)
+    assert last is not None
+    assert [(slot, round(value, 1)) for slot, value in kept(last)] == [(1, 13.6)]
+    still = [(slot, t * S, 13.6, 0) for t in range(5, 10) for slot in (0, 2)]
+    assert [slot for slot, _ in kept(reporting.apply(batch(still)))] == [2, 2], "every two seconds, and every minute"
 
 
 samples = st.lists(

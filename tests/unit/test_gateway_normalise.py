@@ -193,9 +193,7 @@ def test_last_seen_of_an_older_gateway_has_times_only() -> None:
         ((math.nan, BAD_SENSOR_FAILURE), (None, BAD_SENSOR_FAILURE), True),
     ],
 )
-def test_a_repeat_is_known_after_a_restart(
-    sent: tuple[Value, int], repeated: tuple[Value, int], *, same: bool
-) -> None:
+def test_a_repeat_is_known_after_a_restart(sent: tuple[Value, int], repeated: tuple[Value, int], *, same: bool) -> None:
     found = readings(sent[0])
     found.quality = [sent[1]]
     seen = LastSeen()
