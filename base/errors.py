@@ -1,4 +1,4 @@
-"""The error tree. Each layer raises its own branch; serving maps branches to gRPC status codes in one interceptor.
+"""The error tree. Each layer raises its own branch; serving maps branches to statuses in one table, `serving.problems`.
 
 MillraceError
 ├── ConfigError            a setting is missing or wrong; the message names it
@@ -13,7 +13,9 @@ MillraceError
 ├── PreconditionError      not in a state that allows this
 ├── PermissionDeniedError  the caller may not
 ├── OverloadedError        try again later
-└── UnavailableError       a component this call needs is not reachable
+├── UnavailableError       a component this call needs is not reachable
+├── DeadlineError          not in the caller's time
+└── UnimplementedError     no such method
 """
 
 
@@ -46,7 +48,11 @@ class RegistryError(MillraceError):
 
 
 class InvalidRequestError(MillraceError):
-    """The caller asked for something malformed."""
+    """The caller asked for something malformed; `field` names the field of the request, when it is one."""
+
+    def __init__(self, message: str = "", *, field: str = "") -> None:
+        super().__init__(message)
+        self.field = field
 
 
 class NotFoundError(MillraceError):
@@ -66,14 +72,35 @@ class PermissionDeniedError(MillraceError):
 
 
 class OverloadedError(MillraceError):
-    """Too much at once; try again later."""
+    """Too much at once; a try after `retry_after_s` can succeed."""
+
+    def __init__(self, message: str = "", *, retry_after_s: float = 1.0) -> None:
+        super().__init__(message)
+        self.retry_after_s = retry_after_s
 
 
 class UnavailableError(MillraceError):
     """A component this call needs is not reachable."""
 
 
+class DeadlineError(MillraceError):
+    """The caller's time was over."""
+
+
+class UnimplementedError(MillraceError):
+    """No such method."""
+
+
 _CAUSE_LENGTH = 300
+_SHOWN_LENGTH = 100
+
+
+def shown(value: object) -> str:
+    """What a caller sent, for a message: quoted, in at most 100 characters, so that no answer is as long as its request."""
+    text = value if isinstance(value, str) else repr(value)
+    if len(text) > _SHOWN_LENGTH - 20:
+        return f"{text[: _SHOWN_LENGTH - 40]!r}… ({len(text):,} characters)"[: _SHOWN_LENGTH + 20]
+    return repr(text) if isinstance(value, str) else text
 
 
 def cause_of(error: BaseException) -> str:

@@ -1,4 +1,7 @@
-"""Structured logs: one JSON object a line on standard error, the same fields in every service."""
+"""Structured logs: one JSON object a line on standard error, the same fields in every service.
+
+A line has a bound, whatever somebody sent: texts are cut, a traceback loses its middle.
+"""
 
 from __future__ import annotations
 
@@ -9,6 +12,9 @@ import sys
 from datetime import UTC, datetime
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+_TEXT = 1_000
+_TRACEBACK = 8_000
+_FIELDS = 40
 
 
 class JsonFormatter(logging.Formatter):
@@ -25,12 +31,29 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": _bounded(record.getMessage()),
         }
-        fields |= {name: value for name, value in vars(record).items() if name not in _STANDARD}
+        extra = [(name, value) for name, value in vars(record).items() if name not in _STANDARD]
+        fields |= {name: _bounded(value) for name, value in extra[:_FIELDS]}
         if record.exc_info:
-            fields["error"] = self.formatException(record.exc_info)
+            fields["error"] = _middle_cut(self.formatException(record.exc_info))
         return json.dumps(fields, default=str)
+
+
+def _bounded(value: object) -> object:
+    """Numbers as they are; anything else as text of at most 1,000 characters, or itself when that is short."""
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    text = value if isinstance(value, str) else str(value)
+    if len(text) > _TEXT:
+        return f"{text[:_TEXT]}… ({len(text):,} characters)"
+    return value
+
+
+def _middle_cut(text: str) -> str:
+    """A traceback in at most 8,000 characters: where it began, and the error itself."""
+    half = _TRACEBACK // 2
+    return text if len(text) <= _TRACEBACK else f"{text[:half]}\n…\n{text[-half:]}"
 
 
 def configure(service: str) -> None:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 
-from base.errors import InvalidRequestError
+from base.errors import InvalidRequestError, shown
 from schemas.column import EXACT_INTEGERS
 from schemas.definitions import DataType, TagDefinition
 
@@ -41,10 +41,10 @@ def writes(tags: Sequence[TagDefinition], name: str, parameters: Mapping[str, fl
             raise RuleError(msg)
         values = dict(parameters)
     elif name not in PACKML_VERBS:
-        msg = f"no command {name!r}; there are {WRITE}, {', '.join(PACKML_VERBS)}"
+        msg = f"no command {shown(name)}; there are {WRITE}, {', '.join(PACKML_VERBS)}"
         raise RuleError(msg)
     elif parameters:
-        msg = f"{name} takes no parameters, not {', '.join(sorted(parameters))}"
+        msg = f"{name} takes no parameters, not {shown(', '.join(sorted(parameters)))}"
         raise RuleError(msg)
     else:
         values = {PACKML_TAG: float(PACKML_VERBS[name])}
@@ -57,7 +57,7 @@ def writes(tags: Sequence[TagDefinition], name: str, parameters: Mapping[str, fl
 
 def _problem(tag: TagDefinition | None, name: str, value: float, tags: Sequence[TagDefinition]) -> str:
     if tag is None:
-        return f"the device has no tag {name!r}; {_writable(tags)}"
+        return f"the device has no tag {shown(name)}; {_writable(tags)}"
     if not tag.writable:
         return f"{tag.path} is not writable; {_writable(tags)}"
     if not math.isfinite(value):

@@ -1,7 +1,7 @@
 """Who is calling, and what they may do: tokens, or `local` on the loopback interface.
 
-Enters: a call's metadata. Leaves: a `Principal`. Tokens are random and only their SHA-256 is kept, in a TOML file that
-is read again when it changes, so access is granted and taken away without a restart:
+Enters: the headers of a call of any face, as pairs, so that one that is sent twice is seen. Leaves: a `Principal`. Tokens are random
+and only their SHA-256 is kept, in a TOML file that is read again when it changes, so access is granted and taken away without a restart:
 
     [principals.alice]
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
@@ -9,6 +9,8 @@ is read again when it changes, so access is granted and taken away without a res
 
 Without a tokens file the server only listens on the loopback interface; then a caller may name itself in
 `millrace-principal` metadata and is `local:NAME`, which keeps submitter and approver apart but proves nothing.
+
+Nothing is kept of a caller that is not let in.
 """
 
 from __future__ import annotations
@@ -20,17 +22,19 @@ import logging
 import secrets
 import sys
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
 
-from base.errors import ConfigError, PermissionDeniedError
+from base.errors import ConfigError, PermissionDeniedError, shown
 
 log = logging.getLogger(__name__)
 
 NAME_METADATA = "millrace-principal"
+AUTHORIZATION = "authorization"
+_MAX_NAME = 64
 
 
 class UnauthenticatedError(PermissionDeniedError):
@@ -51,22 +55,23 @@ class Principal:
 
     name: str
     allow: frozenset[Permission]
+    credential: str = field(default="", repr=False)
+    """Hash of the token it came with; empty on the loopback interface without tokens."""
+
+    def require(self, needed: Permission) -> None:
+        """Raise PermissionDeniedError unless this is allowed."""
+        if needed not in self.allow:
+            allowed = ", ".join(sorted(self.allow)) or "nothing"
+            msg = f"{self.name} may not {needed}; the tokens file allows: {allowed}"
+            raise PermissionDeniedError(msg)
 
 
 current: ContextVar[Principal] = ContextVar("principal")
 """Principal of the call that is being handled."""
 
-# The last part of a method's name; everything else of the services only reads.
-_NEEDS = {
-    "SubmitCommand": Permission.COMMAND,
-    "SubmitAndWait": Permission.COMMAND,
-    "CancelCommand": Permission.COMMAND,
-    "ApproveCommand": Permission.APPROVE,
-}
-
 
 class Access:
-    """Finds the principal of a call; raises UnauthenticatedError or PermissionDeniedError."""
+    """Finds the principal of a call; raises UnauthenticatedError."""
 
     def __init__(self, tokens: Path | None) -> None:
         self._path = tokens
@@ -75,43 +80,66 @@ class Access:
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
 
-    def principal(self, metadata: Mapping[str, str], method: str) -> Principal:
-        """Principal of a call with this metadata to a method such as `/millrace.v1.CommandService/SubmitCommand`."""
-        found = self._authenticate(metadata)
-        needed = _NEEDS.get(method.rpartition("/")[2], Permission.READ)
-        if needed not in found.allow:
-            msg = (
-                f"{found.name} may not {needed}; the tokens file allows: {', '.join(sorted(found.allow)) or 'nothing'}"
-            )
-            raise PermissionDeniedError(msg)
-        return found
-
-    def _authenticate(self, metadata: Mapping[str, str]) -> Principal:
+    def authenticate(self, headers: Iterable[tuple[str, str]]) -> Principal:
+        """Principal of a call with these headers (metadata, in gRPC), whose names are in lower case."""
         if self._path is None:
-            name = metadata.get(NAME_METADATA, "")
-            return Principal(f"local:{name}" if name else "local", frozenset(Permission))
-        self._refresh(self._path)
-        scheme, _, token = metadata.get("authorization", "").partition(" ")
+            return _named(_only(headers, NAME_METADATA))
+        scheme, _, token = _only(headers, AUTHORIZATION).partition(" ")
         if scheme.lower() != "bearer" or not token:
             msg = "no token: send the metadata `authorization: Bearer TOKEN`"
             raise UnauthenticatedError(msg)
+        self.refresh()
         digest = hash_token(token.strip())
         # Every entry is compared, in constant time each, so that timing says nothing about the tokens.
         matches = [principal for known, principal in self._known.items() if hmac.compare_digest(known, digest)]
         if not matches:
-            msg = "this token is not known; it may have been withdrawn"
-            raise UnauthenticatedError(msg)
+            raise UnauthenticatedError(_WITHDRAWN)
         return matches[0]
 
-    def _refresh(self, path: Path) -> None:
+    def recheck(self, principal: Principal, needed: Permission | None) -> None:
+        """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since."""
+        if self._path is None:
+            return
+        known = self._known.get(principal.credential)
+        if known is None or known.name != principal.name:
+            raise UnauthenticatedError(_WITHDRAWN)
+        if needed is not None:
+            known.require(needed)
+
+    def refresh(self) -> bool:
+        """Read the tokens file again if it has changed; whether it has."""
+        if self._path is None:
+            return False
         try:
-            stamp = _stamp(path)
-            if stamp != self._stamp:
-                self._known, self._stamp = read_tokens(path), stamp
-                log.info("tokens file read again", extra={"principals": len(self._known)})
+            stamp = _stamp(self._path)
+            if stamp == self._stamp:
+                return False
+            self._known, self._stamp = read_tokens(self._path), stamp
         except (OSError, ConfigError) as error:
             # A half-written file must not lock everybody out; what was read last stays in force.
             log.error("tokens file cannot be read, the last good one stays in force", extra={"cause": str(error)})
+            return False
+        log.info("tokens file read again", extra={"principals": len(self._known)})
+        return True
+
+
+_WITHDRAWN = "this token is not known; it may have been withdrawn"
+
+
+def _only(headers: Iterable[tuple[str, str]], wanted: str) -> str:
+    """The one value of a header, empty for none. Of two nobody can say which counts, and another program may take the other."""
+    values = [value for name, value in headers if name == wanted]
+    if len(values) > 1:
+        msg = f"{len(values)} headers {wanted}; send one"
+        raise UnauthenticatedError(msg)
+    return values[0] if values else ""
+
+
+def _named(name: str) -> Principal:
+    if len(name) > _MAX_NAME or not name.isprintable():
+        msg = f"{NAME_METADATA} is {shown(name)}; a name has at most {_MAX_NAME} printable characters"
+        raise UnauthenticatedError(msg)
+    return Principal(f"local:{name}" if name else "local", frozenset(Permission))
 
 
 def hash_token(token: str) -> str:
@@ -124,7 +152,9 @@ def read_tokens(path: Path) -> dict[str, Principal]:
     try:
         table = tomllib.loads(path.read_text()).get("principals", {})
         return {
-            str(entry["sha256"]).lower(): Principal(name, frozenset(Permission(p) for p in entry["allow"]))
+            (digest := str(entry["sha256"]).lower()): Principal(
+                name, frozenset(Permission(p) for p in entry["allow"]), digest
+            )
             for name, entry in table.items()
         }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:

@@ -39,7 +39,7 @@ class TlsSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LimitSettings:
-    """What one principal may ask for."""
+    """What one principal may ask for; what one device gets (`device_...`); what the server does in total (`total_...`)."""
 
     requests_per_s: float = 100.0
     burst: int = 200
@@ -48,6 +48,13 @@ class LimitSettings:
     open_streams: int = 50
     watched_tags: int = 50_000
     max_expires_ms: int = 24 * 3_600_000
+    device_commands_per_s: float = 20.0
+    device_commands_burst: int = 40
+    total_streams: int = 4_000
+    # Reads at once; commands are not among them.
+    total_reads: int = 200
+    # A loop that comes this late is overloaded: new streams and bulk reads wait, commands pass.
+    overload_lag_ms: float = 100.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

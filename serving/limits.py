@@ -1,13 +1,13 @@
-"""How much a principal may ask for: token buckets for calls, a count for open streams.
+"""How much may be asked for: rates of calls and commands, open streams and calls at once; per principal, per device and in total.
 
-Enters: principal and method. Leaves: nothing, or RateLimitedError with the time after which a try can succeed. One per
-server; state is a few numbers per principal, the principals come from the tokens file.
+Enters: principals that were let in, and devices of the registry. Leaves: nothing, or RateLimitedError with the time after which a try can
+succeed. A bucket that has filled up again says nothing and is dropped, so memory is bounded by the callers of the last moments.
 """
 
 from __future__ import annotations
 
 import time
-from collections import Counter
+from collections import Counter, OrderedDict
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,13 +15,13 @@ from dataclasses import dataclass
 from base.errors import OverloadedError
 from serving.config import LimitSettings
 
+_MAX_BUCKETS = 10_000
+_SWEEP = 4
+_DEVICE = "device {}"
+
 
 class RateLimitedError(OverloadedError):
-    """Too many calls of one principal."""
-
-    def __init__(self, message: str, *, retry_after_s: float) -> None:
-        super().__init__(message)
-        self.retry_after_s = retry_after_s
+    """Too many calls of one principal, for one device, or in total."""
 
 
 @dataclass(slots=True)
@@ -42,41 +42,93 @@ class Bucket:
             return 0.0
         return (1 - self.level) / self.rate_hz
 
+    def full(self, now_s: float) -> bool:
+        """Whether it has filled up again."""
+        return self.level + (now_s - self.filled_s) * self.rate_hz >= self.burst
+
+
+class Buckets:
+    """Buckets of one kind by name, those that were used last at the end."""
+
+    def __init__(self, what: str, rate_hz: float, burst: int) -> None:
+        self._what, self._rate_hz, self._burst = what, rate_hz, burst
+        self._of: OrderedDict[str, Bucket] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._of)
+
+    def take(self, name: str, now_s: float) -> None:
+        """Take a token; raises RateLimitedError."""
+        bucket = self._of.get(name)
+        if bucket is None:
+            self._forget(now_s)
+            bucket = self._of[name] = Bucket(self._rate_hz, self._burst, float(self._burst), now_s)
+        self._of.move_to_end(name)
+        if wait_s := bucket.take(now_s):
+            msg = f"more than {self._rate_hz:g} {self._what} a second for {name}; try again in {wait_s:.3f} s"
+            raise RateLimitedError(msg, retry_after_s=wait_s)
+
+    def _forget(self, now_s: float) -> None:
+        for name in [key for key, _ in zip(self._of, range(_SWEEP), strict=False)]:
+            if not self._of[name].full(now_s) and len(self._of) < _MAX_BUCKETS:
+                break
+            del self._of[name]
+
 
 class Limits:
-    """Limits of every principal."""
+    """The limits of a server."""
 
     def __init__(self, settings: LimitSettings, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._settings = settings
         self._clock_s = clock_s
-        self._calls: dict[str, Bucket] = {}
-        self._commands: dict[str, Bucket] = {}
+        self._calls = Buckets("calls", settings.requests_per_s, settings.burst)
+        self._commands = Buckets("commands", settings.commands_per_s, settings.commands_burst)
+        self._devices = Buckets("commands", settings.device_commands_per_s, settings.device_commands_burst)
         self._streams: Counter[str] = Counter()
+        self._under_way = 0
 
     def call(self, principal: str, *, command: bool) -> None:
         """Count a call; raises RateLimitedError."""
-        s = self._settings
-        self._take(self._calls, principal, s.requests_per_s, s.burst, "calls")
+        now_s = self._clock_s()
+        self._calls.take(principal, now_s)
         if command:
-            self._take(self._commands, principal, s.commands_per_s, s.commands_burst, "commands")
+            self._commands.take(principal, now_s)
+
+    def device(self, device_id: int) -> None:
+        """Count a command to a device, of whomever; raises RateLimitedError."""
+        self._devices.take(_DEVICE.format(device_id), self._clock_s())
+
+    @property
+    def streams(self) -> int:
+        """Streams that are open."""
+        return self._streams.total()
 
     @contextmanager
-    def stream(self, principal: str) -> Iterator[None]:
-        """Count a stream while it is open; raises RateLimitedError."""
-        if self._streams[principal] >= self._settings.open_streams:
-            msg = f"{principal} has {self._streams[principal]} open streams, the limit; close some, one stream can watch many tags"
-            raise RateLimitedError(msg, retry_after_s=1.0)
+    def stream(self, principal: str, *, at_most: int | None = None) -> Iterator[None]:
+        """Count a stream while it is open; raises RateLimitedError. `at_most`: in the place of a principal's limit."""
+        mine, total = self._streams[principal], self.streams
+        if mine >= (at_most or self._settings.open_streams):
+            msg = f"{principal} has {mine} open streams, the limit; close some, one stream can watch many tags"
+            raise RateLimitedError(msg)
+        if total >= self._settings.total_streams:
+            msg = f"{total} streams are open here, the limit of this server; try another one"
+            raise RateLimitedError(msg, retry_after_s=5.0)
         self._streams[principal] += 1
         try:
             yield
         finally:
             self._streams[principal] -= 1
+            if not self._streams[principal]:
+                del self._streams[principal]
 
-    def _take(self, buckets: dict[str, Bucket], principal: str, rate_hz: float, burst: int, what: str) -> None:
-        now_s = self._clock_s()
-        bucket = buckets.get(principal)
-        if bucket is None:
-            bucket = buckets[principal] = Bucket(rate_hz, burst, float(burst), now_s)
-        if wait_s := bucket.take(now_s):
-            msg = f"{principal} made more than {rate_hz:g} {what} a second; try again in {wait_s:.3f} s"
-            raise RateLimitedError(msg, retry_after_s=wait_s)
+    @contextmanager
+    def under_way(self) -> Iterator[None]:
+        """Count a read while it is handled; raises RateLimitedError."""
+        if self._under_way >= self._settings.total_reads:
+            msg = f"{self._under_way} reads are under way here, the limit of this server; try again in a moment"
+            raise RateLimitedError(msg, retry_after_s=0.5)
+        self._under_way += 1
+        try:
+            yield
+        finally:
+            self._under_way -= 1

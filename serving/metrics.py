@@ -1,10 +1,9 @@
-"""The gRPC server's numbers for Prometheus: calls as they end, caches as they are at a scrape."""
+"""The server's numbers for Prometheus: calls as they end, caches and load as they are at a scrape."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import grpc
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram
 
 if TYPE_CHECKING:
@@ -15,7 +14,7 @@ _SECONDS = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 1
 
 
 class CallMetrics:
-    """Counts calls by method and status code. Streams count when they end; `method` is `Service/Method` without its package."""
+    """Counts calls by method and status code. Streams count when they end; `code` is the gRPC status, in HTTP the one it stands for."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
         self._calls = Counter(
@@ -32,13 +31,12 @@ class CallMetrics:
             "millrace_serving_messages", "Messages sent, those of streams too", ("method",), registry=registry
         )
 
-    def ended(self, method: str, code: grpc.StatusCode, *, seconds: float, messages: int, streaming: bool) -> None:
-        """A call has ended."""
-        name = method.rpartition(".")[2]
-        self._calls.labels(name, code.name).inc()
-        self._messages.labels(name).inc(messages)
+    def ended(self, method: str, code: str, *, seconds: float, messages: int, streaming: bool) -> None:
+        """A call has ended; `method` is a name of a face's table, never a caller's text."""
+        self._calls.labels(method, code).inc()
+        self._messages.labels(method).inc(messages)
         if not streaming:
-            self._seconds.labels(name).observe(seconds)
+            self._seconds.labels(method).observe(seconds)
 
 
 def watch(server: Server, registry: CollectorRegistry) -> None:
@@ -53,6 +51,13 @@ def watch(server: Server, registry: CollectorRegistry) -> None:
         ("tags", "Tags with a last value", lambda: len(server.values)),
         ("commands", "Commands that are remembered", lambda: len(server.book)),
         ("episodes", "Anomaly episodes that are remembered", lambda: len(server.episodes)),
+        ("loop_lag_seconds", "How late the event loop came in the last second or so", lambda: server.gate.load.lag_s),
+        (
+            "turn_seconds",
+            "How long streams waited for their turn in the last second or so",
+            lambda: server.gate.load.turn_s,
+        ),
+        ("stretch", "What streams multiply their intervals with", lambda: server.gate.load.stretch),
         ("registry_version", "Version of the registry in use", lambda: server.plant.version),
     ):
         Gauge(f"millrace_serving_{name}", text, registry=registry).set_function(read)

@@ -29,13 +29,15 @@ from serving.caches.plant import Plant
 from serving.caches.values import LastValues
 from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
+from serving.gate import Gate
 from serving.handlers.commands import CommandHandlers, RequestLog
 from serving.handlers.state import StateHandlers
 from serving.limits import Limits
+from serving.load import Load
 from serving.metrics import CallMetrics
 from serving.rpc import reflect
 from serving.rpc.command_service import CommandService
-from serving.rpc.interceptor import Gate
+from serving.rpc.interceptor import RpcGate
 from serving.rpc.state_service import StateService
 
 log = logging.getLogger(__name__)
@@ -68,11 +70,13 @@ class Server:
     state: StateHandlers
     commands: CommandHandlers
     streams: Streams
+    gate: Gate
     health: health.HealthServicer
     grpc: grpc.aio.Server
     metrics: CollectorRegistry
     port: int = 0
     listening: endpoint.Endpoint | None = None
+    watching: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
         """Listen; raises ConfigError when an address cannot be had."""
@@ -89,6 +93,7 @@ class Server:
         for service in ("", STATE_SERVICE, COMMAND_SERVICE):
             await self.health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self.grpc.start()
+        self.watching = asyncio.create_task(self.gate.run())
         security = "mutual TLS" if tls.client_ca else "TLS" if tls.enabled else "none, loopback only"
         log.info("listening", extra={"address": listen, "port": self.port, "security": security})
 
@@ -106,6 +111,10 @@ class Server:
         await self.health.enter_graceful_shutdown()
         self.streams.end_all(UnavailableError("the server is stopping; connect again"))
         await self.grpc.stop(self.config.drain_s)
+        if self.watching is not None:
+            self.watching.cancel()
+            await asyncio.gather(self.watching, return_exceptions=True)
+            self.watching = None
         if self.listening is not None:
             await asyncio.to_thread(self.listening.close)
             self.listening = None
@@ -127,8 +136,9 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     )
     registry = endpoint.new_registry()
     access = Access(Path(config.tokens) if config.tokens else None)
-    gate = Gate(access, Limits(config.limits), CallMetrics(registry))
-    server = grpc.aio.server(interceptors=(gate,), options=_OPTIONS)
+    load = Load(overload_s=config.limits.overload_lag_ms / 1000)
+    gate = Gate(access, Limits(config.limits), load, CallMetrics(registry))
+    server = grpc.aio.server(interceptors=(RpcGate(gate),), options=_OPTIONS)
     checks = health.HealthServicer()
     state_pb2_grpc.add_StateServiceServicer_to_server(StateService(state), server)  # type: ignore[no-untyped-call]
     commands_pb2_grpc.add_CommandServiceServicer_to_server(CommandService(commands, state), server)  # type: ignore[no-untyped-call]
@@ -144,6 +154,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         state=state,
         commands=commands,
         streams=streams,
+        gate=gate,
         health=checks,
         grpc=server,
         metrics=registry,

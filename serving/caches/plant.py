@@ -12,7 +12,7 @@ from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
-from base.errors import NotFoundError
+from base.errors import NotFoundError, shown
 from schemas.definitions import Registry, TagDefinition
 
 
@@ -36,6 +36,7 @@ class Device:
 class _Index:
     tag_paths: list[str] = field(default_factory=list)
     tags: dict[str, TagDefinition] = field(default_factory=dict)
+    retired: dict[str, TagDefinition] = field(default_factory=dict)
     device_paths: list[str] = field(default_factory=list)
     devices: dict[str, Device] = field(default_factory=dict)
     device_of_id: dict[int, Device] = field(default_factory=dict)
@@ -76,8 +77,9 @@ class Plant:
             raise NotFoundError(msg) from None
 
     def tag_at(self, path: str) -> TagDefinition:
-        """Tag at a path."""
-        found = self._index.tags.get(path) or next((t for t in self._registry.tags.values() if t.path == path), None)
+        """Tag at a path, also a retired one."""
+        path, index = path.rstrip("/"), self._index
+        found = index.tags.get(path) or index.retired.get(path)
         if found is None:
             raise NotFoundError(self._unknown("tag", path))
         return found
@@ -92,6 +94,7 @@ class Plant:
 
     def device_at(self, path: str) -> Device:
         """Device at a path."""
+        path = path.rstrip("/")
         try:
             return self._index.devices[path]
         except KeyError:
@@ -124,17 +127,25 @@ class Plant:
         return self._built
 
     def _unknown(self, kind: str, path: str) -> str:
-        """For people: how far the path is known, and what comes next there."""
-        index, parent = self._index, path
-        while parent := parent.rpartition("/")[0]:
-            if found := under(index.tag_paths, parent, limit=200):
-                depth = parent.count("/") + 1
-                names = sorted({p.split("/")[depth] for p in found})
-                shown = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
-                return f"no {kind} {path!r}; under {parent!r} there are: {shown}"
+        """For people: how far the path is known, and what comes next there. Costs a search for each of at most 16 parts."""
+        index, known = self._index, ""
+        for depth in range(1, len(parts := path.split("/", _MAX_PARTS)[:_MAX_PARTS])):
+            parent = "/".join(parts[:depth])
+            if not under(index.tag_paths, parent, limit=1):
+                break
+            known = parent
+        if known:
+            depth = known.count("/") + 1
+            found = under(index.tag_paths, known, limit=200)
+            names = sorted({p.split("/")[depth] for p in found if p != known})
+            listed = ", ".join(names[:10]) + (", ..." if len(names) > 10 else "")
+            return f"no {kind} {shown(path)}; under {known!r} there are: {listed}"
         roots = sorted({p.partition("/")[0] for p in index.tag_paths[:1] + index.tag_paths[-1:]})
         hint = f"paths start with {', '.join(roots)}" if roots else "the registry is empty"
-        return f"no {kind} {path!r}; {hint}"
+        return f"no {kind} {shown(path)}; {hint}"
+
+
+_MAX_PARTS = 16
 
 
 def under(paths: Sequence[str], prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:
@@ -145,8 +156,7 @@ def under(paths: Sequence[str], prefix: str, *, after: str = "", limit: int | No
     exact: list[str] = []
     if prefix.endswith("*"):
         low, high = prefix[:-1], prefix[:-1] + "\U0010ffff"
-    elif prefix:
-        base = prefix.rstrip("/")
+    elif base := prefix.rstrip("/"):
         at = bisect_left(paths, base)
         exact = [base] if at < len(paths) and paths[at] == base and base > after else []
         low, high = base + "/", base + "0"  # "0" is the character behind "/"
@@ -159,7 +169,10 @@ def under(paths: Sequence[str], prefix: str, *, after: str = "", limit: int | No
 
 
 def _build(definitions: Iterable[TagDefinition]) -> _Index:
-    tags = {tag.path: tag for tag in definitions if not tag.retired}
+    tags: dict[str, TagDefinition] = {}
+    retired: dict[str, TagDefinition] = {}
+    for tag in definitions:
+        (retired if tag.retired else tags)[tag.path] = tag
     tag_paths = sorted(tags)
     grouped: dict[int, list[TagDefinition]] = {}
     for path in tag_paths:
@@ -168,6 +181,7 @@ def _build(definitions: Iterable[TagDefinition]) -> _Index:
     return _Index(
         tag_paths=tag_paths,
         tags=tags,
+        retired=retired,
         device_paths=sorted(devices),
         devices=devices,
         device_of_id={device.device_id: device for device in devices.values()},

@@ -15,7 +15,7 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Generic, TypeVar
 
-from base.errors import InvalidRequestError, UnavailableError
+from base.errors import InvalidRequestError, UnavailableError, shown
 from schemas.definitions import TagDefinition
 from serving.caches.episodes import Episodes, Step
 from serving.caches.plant import Device, Plant
@@ -176,7 +176,7 @@ def _position(page_token: str) -> str:
     try:
         return urlsafe_b64decode(page_token.encode()).decode()
     except (binascii.Error, ValueError) as error:
-        msg = f"page_token {page_token!r} is not one that this server gave"
+        msg = f"page_token {shown(page_token)} is not one that this server gave"
         raise InvalidRequestError(msg) from error
 
 

@@ -1,171 +1,148 @@
-"""The one place every call goes through: who is it, may it, is it too much, what went wrong, and the access log.
+"""The gRPC face of the gate: every RPC of every service passes `serving.gate`, its request is decoded inside.
 
-Enters: any RPC of any service. Leaves: the handler's answer, or a status of the table below with a message that names
-the cause. Health checks need no token. Streams are logged when they end, with the number of messages sent.
+Enters: any RPC, with its request as bytes. Leaves: the handler's answer, or a status with `google.rpc` details (`serving.rpc.details`).
+Methods are registered with their decoder taken out, so that bytes that are no message are refused like anything else: known caller, limits,
+access log. A stream is written here, one message after the other: gRPC completes a write when the reader's window has taken it, so a
+reader that does not read holds one message here, and is cut off when that takes `STUCK_S`.
 """
 
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import ExitStack, aclosing
-from dataclasses import dataclass
+from contextlib import aclosing
 from typing import Any
 
 import grpc
 
-from base import errors
-from serving.access import Access, UnauthenticatedError, current
-from serving.limits import Limits, RateLimitedError
-from serving.metrics import CallMetrics
+from base.errors import OverloadedError, UnimplementedError, shown
+from serving.gate import Call, Gate, Method
+from serving.problems import problem_of
+from serving.rpc import details
+from serving.rpc.bounded import decode
+from serving.rpc.methods import UNKNOWN, method_of
 
-log = logging.getLogger("serving.access")
+log = logging.getLogger(__name__)
 
-# First match wins, so branches come before the trees they are in.
-STATUS: tuple[tuple[type[errors.MillraceError], grpc.StatusCode], ...] = (
-    (UnauthenticatedError, grpc.StatusCode.UNAUTHENTICATED),
-    (errors.PermissionDeniedError, grpc.StatusCode.PERMISSION_DENIED),
-    (errors.InvalidRequestError, grpc.StatusCode.INVALID_ARGUMENT),
-    (errors.NotFoundError, grpc.StatusCode.NOT_FOUND),
-    (errors.ConflictError, grpc.StatusCode.ALREADY_EXISTS),
-    (errors.PreconditionError, grpc.StatusCode.FAILED_PRECONDITION),
-    (errors.OverloadedError, grpc.StatusCode.RESOURCE_EXHAUSTED),
-    (errors.UnavailableError, grpc.StatusCode.UNAVAILABLE),
-)
-_PUSHBACK = "grpc-retry-pushback-ms"
-_HEALTH = "/grpc.health.v1.Health/"
-_COMMANDS = frozenset({"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand"})
+STUCK_S = 30.0
 
 
-@dataclass(slots=True)
-class _Call:
-    method: str
-    context: Any
-    started_s: float
-    principal: str = ""
-    messages: int = 0
-    code: grpc.StatusCode = grpc.StatusCode.OK
-    cause: str = ""
-    streaming: bool = False
+class SlowReaderError(OverloadedError):
+    """A stream whose reader does not read."""
 
 
-class Gate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
+class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every method's handler."""
 
-    def __init__(self, access: Access, limits: Limits, metrics: CallMetrics) -> None:
-        self._access, self._limits, self._metrics = access, limits, metrics
+    def __init__(self, gate: Gate, *, stuck_s: float = STUCK_S) -> None:
+        self._gate = gate
+        self._stuck_s = stuck_s
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
-        """Handler of the method, wrapped; None for a method that does not exist."""
+        """Handler of the method, wrapped."""
         handler = await continuation(handler_call_details)
-        method = handler_call_details.method
-        if handler is None or method.startswith(_HEALTH):
-            return handler
+        path = str(handler_call_details.method)
+        method = None if handler is None else method_of(path, streaming=handler.response_streaming)
+        if handler is None or method is None:
+            return grpc.stream_stream_rpc_method_handler(self._unknown(path))
         kind = "stream" if handler.response_streaming else "unary"
-        behaviour = getattr(handler, f"{'stream' if handler.request_streaming else 'unary'}_{kind}")
-        make = getattr(grpc, f"{'stream' if handler.request_streaming else 'unary'}_{kind}_rpc_method_handler")
-        wrapped = self._stream(method, behaviour) if handler.response_streaming else self._unary(method, behaviour)
-        return make(
-            wrapped,
-            request_deserializer=handler.request_deserializer,
-            response_serializer=handler.response_serializer,
-        )
+        asks = "stream" if handler.request_streaming else "unary"
+        behaviour = getattr(handler, f"{asks}_{kind}")
+        parse = self._requests(handler, method) if handler.request_streaming else self._request(handler, method)
+        wrap = self._stream if handler.response_streaming else self._unary
+        make = getattr(grpc, f"{asks}_{kind}_rpc_method_handler")
+        return make(wrap(method, parse, behaviour), response_serializer=handler.response_serializer)
 
-    def _unary(
-        self, method: str, behaviour: Callable[[Any, Any], Awaitable[Any]]
-    ) -> Callable[[Any, Any], Awaitable[Any]]:
-        async def wrapped(request: Any, context: Any) -> Any:
-            call = _Call(method, context, time.monotonic())
+    def _request(self, handler: Any, method: Method) -> Callable[[bytes], Any]:
+        return lambda raw: decode(raw, handler.request_deserializer, method.name)
+
+    def _requests(self, handler: Any, method: Method) -> Callable[[AsyncIterator[bytes]], AsyncIterator[Any]]:
+        async def each(messages: AsyncIterator[bytes]) -> AsyncIterator[Any]:
+            async for raw in messages:
+                yield decode(raw, handler.request_deserializer, method.name)
+
+        return each
+
+    def _unary(self, method: Method, parse: Callable[[Any], Any], behaviour: Any) -> Any:
+        async def wrapped(raw: Any, context: Any) -> Any:
             try:
-                with ExitStack() as stack:
-                    self._admit(call, stack, streaming=False)
-                    answer = await behaviour(request, context)
+                with self._enter(method, context) as call:
+                    answer = await _answered(call, context, behaviour(parse(raw), context))
                     call.messages = 1
                     return answer
-            except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
-                await _abort(call, error)
-            except asyncio.CancelledError:
-                _cancelled(call)
+            except grpc.aio.AbortError:
                 raise
-            finally:
-                self._ended(call)
+            except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
+                await _abort(context, error)
 
         return wrapped
 
-    def _stream(self, method: str, behaviour: Callable[[Any, Any], Any]) -> Callable[[Any, Any], AsyncIterator[Any]]:
-        async def wrapped(request: Any, context: Any) -> AsyncIterator[Any]:
-            call = _Call(method, context, time.monotonic(), streaming=True)
+    def _stream(self, method: Method, parse: Callable[[Any], Any], behaviour: Any) -> Any:
+        async def wrapped(raw: Any, context: Any) -> None:
             try:
-                with ExitStack() as stack:
-                    self._admit(call, stack, streaming=True)
-                    async with aclosing(behaviour(request, context)) as answers:
-                        async for answer in answers:
-                            yield answer
-                            call.messages += 1
-            except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
-                await _abort(call, error)
-            except (asyncio.CancelledError, GeneratorExit):
-                _cancelled(call)
+                with self._enter(method, context) as call:
+                    try:
+                        await _answered(call, context, self._send(call, behaviour, parse(raw), context))
+                    except SlowReaderError as error:
+                        # It counts as open until its reader has heard the cause or is gone: what the transport holds for it is not free.
+                        log.warning("stream cut off", extra={"method": method.name, "cause": str(error)})
+                        call.code, call.cause = problem_of(error).code, str(error)
+                        await _abort(context, error)
+            except grpc.aio.AbortError:
                 raise
-            finally:
-                self._ended(call)
+            except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
+                await _abort(context, error)
 
         return wrapped
 
-    def _ended(self, call: _Call) -> None:
-        duration_s = time.monotonic() - call.started_s
-        _log(call, duration_s)
-        self._metrics.ended(
-            call.method, call.code, seconds=duration_s, messages=call.messages, streaming=call.streaming
-        )
+    def _unknown(self, path: str) -> Any:
+        async def wrapped(_requests: Any, context: Any) -> None:
+            try:
+                with self._enter(UNKNOWN, context):
+                    msg = f"no method {shown(path)}; reflection tells what there is"
+                    raise UnimplementedError(msg)
+            except Exception as error:  # noqa: BLE001 - every error becomes a status, here and nowhere else
+                await _abort(context, error)
 
-    def _admit(self, call: _Call, stack: ExitStack, *, streaming: bool) -> None:
-        """Find the principal, count the call, and make both known to the handler."""
-        metadata = {str(key): str(value) for key, value in call.context.invocation_metadata() or ()}
-        principal = self._access.principal(metadata, call.method)
-        call.principal = principal.name
-        self._limits.call(principal.name, command=call.method.rpartition("/")[2] in _COMMANDS)
-        if streaming:
-            stack.enter_context(self._limits.stream(principal.name))
-        current.set(principal)
+        return wrapped
 
+    def _enter(self, method: Method, context: Any) -> Any:
+        headers = [(str(key), value) for key, value in context.invocation_metadata() or () if isinstance(value, str)]
+        return self._gate.call(method, headers=headers, peer=context.peer(), remaining_s=context.time_remaining())
 
-def status_of(error: Exception) -> grpc.StatusCode:
-    """Status of an error; INTERNAL for what is not in the table."""
-    return next((code for kind, code in STATUS if isinstance(error, kind)), grpc.StatusCode.INTERNAL)
+    async def _send(self, call: Call, behaviour: Any, request: Any, context: Any) -> None:
+        if not inspect.isasyncgenfunction(behaviour):  # a service of the library, which writes by itself
+            await behaviour(request, context)
+            return
+        async with aclosing(behaviour(request, context)) as answers:
+            async for answer in answers:
+                await self._write(context, answer)
+                call.messages += 1
 
-
-async def _abort(call: _Call, error: Exception) -> None:
-    if isinstance(error, grpc.aio.AbortError):  # a service of the library has already answered
-        call.code = call.context.code()
-        raise error
-    call.code, call.cause = status_of(error), str(error)
-    text = call.cause
-    if call.code is grpc.StatusCode.INTERNAL:
-        log.error("call failed", extra={"method": call.method}, exc_info=error)
-        text = "internal error; the server's log has the cause"
-    trailing: tuple[tuple[str, str], ...] = ()
-    if call.code is grpc.StatusCode.RESOURCE_EXHAUSTED:
-        wait_s = error.retry_after_s if isinstance(error, RateLimitedError) else 1.0
-        trailing = ((_PUSHBACK, str(max(1, round(wait_s * 1000)))),)
-    await call.context.abort(call.code, text, trailing_metadata=trailing)
+    async def _write(self, context: Any, message: Any) -> None:
+        try:
+            async with asyncio.timeout(self._stuck_s):
+                await context.write(message)
+        except TimeoutError:
+            msg = f"this stream was not read for {self._stuck_s:g} s; open it again when you can read it"
+            raise SlowReaderError(msg) from None
+        except grpc.aio.InternalError as error:  # the connection has gone while the message was on its way
+            raise asyncio.CancelledError from error
 
 
-def _cancelled(call: _Call) -> None:
-    left_s = call.context.time_remaining()
-    expired = left_s is not None and left_s <= 0
-    call.code = grpc.StatusCode.DEADLINE_EXCEEDED if expired else grpc.StatusCode.CANCELLED
+async def _answered(call: Call, context: Any, answer: Awaitable[Any]) -> Any:
+    try:
+        return await answer
+    except grpc.aio.AbortError:  # a service of the library has answered by itself
+        call.code = context.code().name
+        raise
 
 
-def _log(call: _Call, duration_s: float) -> None:
-    fields = {
-        "method": call.method,
-        "principal": call.principal,
-        "peer": call.context.peer(),
-        "code": call.code.name,
-        "duration_ms": round(duration_s * 1000, 3),
-        "messages": call.messages,
-    }
-    log.info("call", extra=fields | ({"cause": call.cause} if call.cause else {}))
+async def _abort(context: Any, error: Exception) -> None:
+    problem = problem_of(error)
+    try:
+        await context.abort(details.status_code(problem), problem.detail, details.trailers(problem))
+    except grpc.aio.InternalError as gone:  # nobody is there to hear it
+        raise asyncio.CancelledError from gone

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from uuid import UUID
 
-from base.errors import InvalidRequestError
+from base.errors import InvalidRequestError, shown
 from schemas import quality
 from schemas.commands import CommandState
 from schemas.definitions import TagDefinition
@@ -137,7 +137,10 @@ def _command_state(number: int) -> CommandState:
 def command_id(text: str) -> UUID:
     """Id of a command; raises InvalidRequestError."""
     try:
-        return UUID(text)
-    except ValueError as error:
-        msg = f"command_id {text!r} is not a UUID"
-        raise InvalidRequestError(msg) from error
+        found = UUID(text)
+    except ValueError:
+        found = UUID(int=0)
+    if not found.int:
+        msg = f"command_id {shown(text)} is no UUID that can be an id; make a UUIDv7"
+        raise InvalidRequestError(msg, field="command_id")
+    return found

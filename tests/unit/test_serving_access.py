@@ -15,9 +15,8 @@ from serving.access import Access, Permission, UnauthenticatedError
 from serving.config import LimitSettings, ServingConfig, TlsSettings, is_loopback
 from serving.limits import Limits, RateLimitedError
 
-GET = "/millrace.v1.StateService/GetTag"
-SUBMIT = "/millrace.v1.CommandService/SubmitCommand"
-APPROVE = "/millrace.v1.CommandService/ApproveCommand"
+READ, COMMAND, APPROVE = Permission.READ, Permission.COMMAND, Permission.APPROVE
+Headers = list[tuple[str, str]]
 
 
 def write_tokens(path: Path, **principals: tuple[str, list[str]]) -> Path:
@@ -30,49 +29,73 @@ def write_tokens(path: Path, **principals: tuple[str, list[str]]) -> Path:
     return path
 
 
-def bearer(token: str) -> dict[str, str]:
-    return {"authorization": f"Bearer {token}"}
+def bearer(token: str) -> Headers:
+    return [("authorization", f"Bearer {token}")]
 
 
 def test_a_token_names_its_principal_and_its_rights(tmp_path: Path) -> None:
     known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read", "command"]), bob=("t2", ["read"])))
-    assert known.principal(bearer("t1"), SUBMIT).name == "alice"
-    assert known.principal(bearer("t2"), GET).name == "bob"
+    alice, bob = known.authenticate(bearer("t1")), known.authenticate(bearer("t2"))
+    assert (alice.name, bob.name) == ("alice", "bob")
+    alice.require(COMMAND)
     with pytest.raises(PermissionDeniedError, match=r"bob may not command; .* allows: read"):
-        known.principal(bearer("t2"), SUBMIT)
+        bob.require(COMMAND)
     with pytest.raises(PermissionDeniedError, match="alice may not approve"):
-        known.principal(bearer("t1"), APPROVE)
+        alice.require(APPROVE)
 
 
-@pytest.mark.parametrize("metadata", [{}, bearer("wrong"), bearer(""), {"authorization": "Basic t1"}])
-def test_without_a_known_token_nobody_gets_in(tmp_path: Path, metadata: dict[str, str]) -> None:
+@pytest.mark.parametrize("headers", [[], bearer("wrong"), bearer(""), [("authorization", "Basic t1")]])
+def test_without_a_known_token_nobody_gets_in(tmp_path: Path, headers: Headers) -> None:
     known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"])))
     with pytest.raises(UnauthenticatedError):
-        known.principal(metadata, GET)
+        known.authenticate(headers)
+
+
+@pytest.mark.parametrize(
+    "headers", [bearer("t1") + bearer("t2"), bearer("t1") + bearer("t1"), bearer("x") + bearer("t1")]
+)
+def test_of_two_tokens_none_counts(tmp_path: Path, headers: Headers) -> None:
+    known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]), bob=("t2", ["read"])))
+    with pytest.raises(UnauthenticatedError, match="2 headers authorization; send one"):
+        known.authenticate(headers)
 
 
 def test_a_name_alone_is_no_token(tmp_path: Path) -> None:
     known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"])))
     with pytest.raises(UnauthenticatedError):
-        known.principal({access.NAME_METADATA: "alice"}, GET)
+        known.authenticate([(access.NAME_METADATA, "alice")])
 
 
 def test_a_token_withdrawn_is_refused_without_a_restart(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
     known = Access(path)
-    known.principal(bearer("t1"), GET)
+    alice = known.authenticate(bearer("t1"))
+    known.recheck(alice, READ)
     write_tokens(path, bob=("t2", ["read"]))
     os.utime(path, ns=(1, 1))
     with pytest.raises(UnauthenticatedError):
-        known.principal(bearer("t1"), GET)
-    assert known.principal(bearer("t2"), GET).name == "bob"
+        known.authenticate(bearer("t1"))
+    assert known.authenticate(bearer("t2")).name == "bob"
+    with pytest.raises(UnauthenticatedError, match="withdrawn"):
+        known.recheck(alice, READ)
+
+
+def test_a_right_taken_away_is_noticed(tmp_path: Path) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read", "command"]))
+    known = Access(path)
+    alice = known.authenticate(bearer("t1"))
+    write_tokens(path, alice=("t1", ["command"]))
+    assert known.refresh()
+    known.recheck(alice, COMMAND)
+    with pytest.raises(PermissionDeniedError, match="alice may not read"):
+        known.recheck(alice, READ)
 
 
 def test_a_half_written_file_locks_nobody_out(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
     known = Access(path)
     path.write_text("[principals.alice")
-    assert known.principal(bearer("t1"), GET).name == "alice"
+    assert known.authenticate(bearer("t1")).name == "alice"
 
 
 def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
@@ -84,9 +107,15 @@ def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
 
 def test_on_loopback_callers_may_name_themselves() -> None:
     known = Access(None)
-    assert known.principal({}, SUBMIT).name == "local"
-    assert known.principal({access.NAME_METADATA: "ann"}, APPROVE).name == "local:ann"
-    assert known.principal({}, SUBMIT).allow == frozenset(Permission)
+    assert known.authenticate([]).name == "local"
+    assert known.authenticate([(access.NAME_METADATA, "ann")]).name == "local:ann"
+    assert known.authenticate([]).allow == frozenset(Permission)
+
+
+@pytest.mark.parametrize("name", ["a" * 65, "a\nb", "\x00"])
+def test_a_name_of_ones_own_is_short_and_printable(name: str) -> None:
+    with pytest.raises(UnauthenticatedError, match="at most 64 printable characters"):
+        Access(None).authenticate([(access.NAME_METADATA, name)])
 
 
 def test_the_tool_makes_a_token_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,20 +124,22 @@ def test_the_tool_makes_a_token_that_works(tmp_path: Path, capsys: pytest.Captur
     path = tmp_path / "tokens.toml"
     path.write_text(captured.err)
     assert captured.out.strip() not in captured.err
-    assert Access(path).principal(bearer(captured.out.strip()), APPROVE).name == "carol"
+    carol = Access(path).authenticate(bearer(captured.out.strip()))
+    assert carol.name == "carol"
+    assert carol.allow == {READ, APPROVE}
 
 
 def test_calls_refill_with_time_and_are_counted_apart() -> None:
     now_s = [0.0]
     limits = Limits(LimitSettings(requests_per_s=10, burst=2, commands_per_s=1, commands_burst=1), lambda: now_s[0])
     limits.call("a", command=True)
-    with pytest.raises(RateLimitedError, match="more than 1 commands a second") as caught:
+    with pytest.raises(RateLimitedError, match="more than 1 commands a second for a") as caught:
         limits.call("a", command=True)
     assert caught.value.retry_after_s == pytest.approx(1.0)
     limits.call("b", command=True)
     now_s[0] = 0.1
     limits.call("a", command=False)
-    with pytest.raises(RateLimitedError, match="more than 10 calls a second"):
+    with pytest.raises(RateLimitedError, match="more than 10 calls a second for a"):
         limits.call("a", command=False)
     now_s[0] = 1.2
     limits.call("a", command=True)
@@ -123,6 +154,35 @@ def test_open_streams_are_limited_and_given_back() -> None:
             pass
     with limits.stream("a"):
         pass
+
+
+def test_streams_and_reads_have_a_limit_in_total() -> None:
+    limits = Limits(LimitSettings(open_streams=2, total_streams=3, total_reads=1))
+    with limits.stream("a"), limits.stream("a"), limits.stream("b"):
+        with pytest.raises(RateLimitedError, match="3 streams are open here") as caught, limits.stream("c"):
+            pass
+        assert caught.value.retry_after_s >= 1
+    assert limits.streams == 0
+    with limits.under_way(), pytest.raises(RateLimitedError, match="1 reads are under way"), limits.under_way():
+        pass
+
+
+def test_a_device_gets_only_so_many_commands_from_all_together() -> None:
+    limits = Limits(LimitSettings(device_commands_per_s=1, device_commands_burst=1), lambda: 0.0)
+    limits.device(7)
+    limits.device(8)
+    with pytest.raises(RateLimitedError, match="more than 1 commands a second for device 7"):
+        limits.device(7)
+
+
+def test_names_of_callers_do_not_stay() -> None:
+    now_s = [0.0]
+    limits = Limits(LimitSettings(), lambda: now_s[0])
+    for number in range(50_000):
+        now_s[0] += 0.001
+        limits.call(f"local:{number}", command=True)
+    assert len(limits._calls) <= 10_000
+    assert len(limits._commands) <= 10_000
 
 
 @pytest.mark.parametrize(

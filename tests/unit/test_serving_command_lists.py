@@ -147,7 +147,7 @@ async def test_a_list_of_many_commands_lets_other_calls_through(monkeypatch: pyt
     [
         ({"page_size": 1001}, "page_size is 1001, not between 0 and 1000"),
         ({"page_token": "???"}, "page_token is not one that this server gave"),
-        ({"filter": {"states": [77]}}, "states has 77, which is not one of"),
+        ({"filter": {"states": [77]}}, "states[0] is 77, which CommandState does not have"),
         ({"filter": {"states": [0]}}, "states has 0, which is not one of"),
         ({"filter": {"since_us": 5, "until_us": 5}}, "no command can fit"),
         ({"filter": {"since_us": -5}}, "0 or above"),

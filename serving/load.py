@@ -1,0 +1,86 @@
+"""How busy the event loop is, and the order in which it works: control before bulk.
+
+One loop serves commands and streams. What makes a command wait is everything that became ready before it: 500 streams that wake at one
+batch from Kafka are 100 ms of work. So a stream asks for its turn before it builds a message, and in each round of the loop only a few get
+theirs: a command's steps, which ask for nobody's turn, then wait for a few messages at most. When turns come late, streams stretch their
+intervals (`stretch`); when the loop itself is late, new bulk calls are refused. Called in the event loop only.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import deque
+from collections.abc import Callable
+
+from base.errors import OverloadedError
+
+_PERIOD_S = 0.05
+_TURNS_A_ROUND = 4
+_LATE_TURN_S = 0.05
+_MAX_STRETCH = 40.0
+_FORGET = 0.95
+
+
+class Load:
+    """Measures the lag of the loop it runs in, and hands out turns."""
+
+    def __init__(self, *, overload_s: float, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._overload_s = overload_s
+        self._clock_s = clock_s
+        self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
+        self._pumping = False
+        self.lag_s = 0.0
+        """How late the loop came in the last second or so, at worst."""
+        self.turn_s = 0.0
+        """How long streams waited for their turn in the last second or so, at worst."""
+        self.stretch = 1.0
+        """What streams multiply their intervals with."""
+
+    async def run(self) -> None:
+        """Measure until cancelled."""
+        while True:
+            before_s = self._clock_s()
+            await asyncio.sleep(_PERIOD_S)
+            self.note(self._clock_s() - before_s - _PERIOD_S)
+
+    def note(self, late_s: float) -> None:
+        """The loop came so late."""
+        self.lag_s = max(late_s, self.lag_s * _FORGET)
+        oldest_s = self._clock_s() - self._waiting[0][0] if self._waiting else 0.0
+        self.turn_s = max(oldest_s, self.turn_s * _FORGET)
+        behind = self.turn_s > _LATE_TURN_S or late_s > self._overload_s
+        self.stretch = min(_MAX_STRETCH, self.stretch * 1.1) if behind else max(1.0, self.stretch * 0.98)
+
+    @property
+    def overloaded(self) -> bool:
+        """Whether new bulk work has to wait."""
+        return self.lag_s > self._overload_s or self.stretch > _MAX_STRETCH / 4
+
+    def require_room(self) -> None:
+        """Raise OverloadedError when new bulk work has to wait."""
+        if self.overloaded:
+            msg = f"the server is overloaded (its loop is {self.lag_s * 1000:.0f} ms late); commands pass, bulk reads try again"
+            raise OverloadedError(msg, retry_after_s=2.0)
+
+    async def turn(self) -> None:
+        """Return when it is this stream's turn to build and send a message."""
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[None] = loop.create_future()
+        self._waiting.append((self._clock_s(), future))
+        if not self._pumping:
+            self._pumping = True
+            loop.call_soon(self._pump, loop)
+        await future
+
+    def _pump(self, loop: asyncio.AbstractEventLoop) -> None:
+        given = 0
+        while self._waiting and given < _TURNS_A_ROUND:
+            since_s, future = self._waiting.popleft()
+            if not future.done():  # its stream may have ended meanwhile
+                self.turn_s = max(self.turn_s, self._clock_s() - since_s)
+                future.set_result(None)
+                given += 1
+        self._pumping = bool(self._waiting)
+        if self._pumping:
+            loop.call_soon(self._pump, loop)

@@ -1,0 +1,78 @@
+"""The methods of the gRPC face: what each is to the gate. A method that is not in the table is not served."""
+
+from __future__ import annotations
+
+from serving.access import Permission
+from serving.gate import Kind, Method
+
+_CONTROL, _READ, _BULK, _PROBE = Kind.CONTROL, Kind.READ, Kind.BULK, Kind.PROBE
+
+_COMMANDS = {
+    "SubmitCommand": (_CONTROL, Permission.COMMAND),
+    "SubmitAndWait": (_CONTROL, Permission.COMMAND),
+    "CancelCommand": (_CONTROL, Permission.COMMAND),
+    "ApproveCommand": (_CONTROL, Permission.APPROVE),
+    "GetCommand": (_CONTROL, Permission.READ),
+    "WatchCommand": (_CONTROL, Permission.READ),
+    "WatchCommands": (_READ, Permission.READ),
+    "ListCommands": (_READ, Permission.READ),
+}
+_READS: dict[str, dict[str, Kind]] = {
+    "StateService": {
+        "ListDevices": _READ,
+        "GetDevice": _READ,
+        "ListTags": _READ,
+        "GetTag": _READ,
+        "WatchTags": _BULK,
+        "WatchAnomalies": _READ,
+        "BatchGetTags": _READ,
+        "WatchTagBatches": _BULK,
+        "ListPlantNodes": _READ,
+        "WatchAggregates": _BULK,
+    },
+    "HistoryService": {
+        "ReadSamples": _BULK,
+        "ReadAggregates": _BULK,
+        "ReadChart": _BULK,
+        "ListAnomalies": _READ,
+        "ListEvents": _READ,
+        "ListRejects": _READ,
+        "CountRejects": _READ,
+    },
+    "LineService": {
+        "ListGateways": _READ,
+        "WatchGateways": _READ,
+        "GetLineHealth": _READ,
+        "GetAccounting": _READ,
+        "WatchEvents": _READ,
+    },
+}
+_REFLECTION = "grpc.reflection.{}.ServerReflection"
+
+UNKNOWN = Method(name="unknown", kind=Kind.READ)
+"""What a method of no service is to the gate: its caller is asked who it is, then told."""
+
+
+def _table() -> dict[str, tuple[Kind, Permission | None]]:
+    found: dict[str, tuple[Kind, Permission | None]] = {
+        f"millrace.v1.CommandService/{name}": row for name, row in _COMMANDS.items()
+    }
+    for service, kinds in _READS.items():
+        found |= {f"millrace.v1.{service}/{name}": (kind, Permission.READ) for name, kind in kinds.items()}
+    for version in ("v1", "v1alpha"):
+        found[f"{_REFLECTION.format(version)}/ServerReflectionInfo"] = (_READ, Permission.READ)
+    for name in ("Check", "Watch", "List"):
+        found[f"grpc.health.v1.Health/{name}"] = (_PROBE, None)
+    return found
+
+
+_TABLE = _table()
+
+
+def method_of(path: str, *, streaming: bool) -> Method | None:
+    """Row of `/package.Service/Method`; None for one that is not in the table."""
+    row = _TABLE.get(path.removeprefix("/"))
+    if row is None:
+        return None
+    kind, needs = row
+    return Method(name=path.rpartition(".")[2], kind=kind, needs=needs, streaming=streaming)
