@@ -49,6 +49,7 @@ async def _serve(server: Server, stopping: asyncio.Event) -> None:
         liveness=server.liveness,
         episodes=server.episodes,
         book=server.book,
+        news=server.news,
         state=STATE_SERVICE,
         commands=COMMAND_SERVICE,
     )

@@ -13,6 +13,7 @@ from pathlib import Path
 from base import settings
 from base.errors import ConfigError
 from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
+from connectors.postgres.pool import PoolSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,8 +70,9 @@ class ServingConfig:
 
     listen: str
     kafka: KafkaSettings
-    # State and commands need no database; the table is accepted because one installation's services share its settings.
+    # Of history and the accounting; state and commands need no database. A member of millrace_reader is enough.
     postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
+    history: PoolSettings = field(default_factory=PoolSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.
     tokens: str = ""

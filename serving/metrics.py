@@ -39,6 +39,26 @@ class CallMetrics:
             self._seconds.labels(method).observe(seconds)
 
 
+class DatabaseMetrics:
+    """Counts statements by outcome (ok, failed, unavailable, overloaded, cancelled), with their duration."""
+
+    def __init__(self, registry: CollectorRegistry) -> None:
+        self._statements = Counter(
+            "millrace_serving_database_statements", "Statements that ended, by outcome", ("outcome",), registry=registry
+        )
+        self._seconds = Histogram(
+            "millrace_serving_database_seconds",
+            "Duration of statements, waiting for a connection included",
+            buckets=_SECONDS,
+            registry=registry,
+        )
+
+    def ended(self, seconds: float, outcome: str) -> None:
+        """A statement has ended."""
+        self._statements.labels(outcome).inc()
+        self._seconds.observe(seconds)
+
+
 def watch(server: Server, registry: CollectorRegistry) -> None:
     """Gauges of a server's caches; they are read at each scrape."""
     for name, text, read in (
@@ -58,6 +78,7 @@ def watch(server: Server, registry: CollectorRegistry) -> None:
             lambda: server.gate.load.turn_s,
         ),
         ("stretch", "What streams multiply their intervals with", lambda: server.gate.load.stretch),
+        ("database_idle", "Connections to the database that are open and idle", lambda: server.database.idle),
         ("registry_version", "Version of the registry in use", lambda: server.plant.version),
     ):
         Gauge(f"millrace_serving_{name}", text, registry=registry).set_function(read)

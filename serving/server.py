@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 import grpc
@@ -19,31 +20,56 @@ from prometheus_client import CollectorRegistry
 
 from base import endpoint
 from base.errors import ConfigError, UnavailableError
-from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, state_pb2, state_pb2_grpc
+from connectors.postgres.pool import ReadPool
+from historian import accounting
+from schemas.proto.millrace.v1 import (
+    commands_pb2,
+    commands_pb2_grpc,
+    history_pb2,
+    history_pb2_grpc,
+    line_pb2,
+    line_pb2_grpc,
+    state_pb2,
+    state_pb2_grpc,
+)
 from serving import metrics
 from serving.access import Access
 from serving.caches.command_book import CommandBook
+from serving.caches.device_states import DeviceStates
 from serving.caches.episodes import Episodes
+from serving.caches.feeds import News
+from serving.caches.gateways import Gateways
 from serving.caches.liveness import Liveness
 from serving.caches.plant import Plant
+from serving.caches.plant_tree import PlantTree
+from serving.caches.progress import Progress
 from serving.caches.values import LastValues
 from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
 from serving.gate import Gate
 from serving.handlers.commands import CommandHandlers, RequestLog
+from serving.handlers.health import Assessment
+from serving.handlers.history import HistoryHandlers
+from serving.handlers.line import LineHandlers
+from serving.handlers.records import RecordHandlers
 from serving.handlers.state import StateHandlers
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
 from serving.rpc import reflect
 from serving.rpc.command_service import CommandService
+from serving.rpc.history_service import HistoryService
 from serving.rpc.interceptor import RpcGate
+from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
 
 log = logging.getLogger(__name__)
 
 STATE_SERVICE: str = state_pb2.DESCRIPTOR.services_by_name["StateService"].full_name
 COMMAND_SERVICE: str = commands_pb2.DESCRIPTOR.services_by_name["CommandService"].full_name
+HISTORY_SERVICE: str = history_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
+LINE_SERVICE: str = line_pb2.DESCRIPTOR.services_by_name["LineService"].full_name
+SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE)
 
 _OPTIONS = (
     # A second server on the same port must fail, not take half of the calls.
@@ -67,8 +93,13 @@ class Server:
     liveness: Liveness
     episodes: Episodes
     book: CommandBook
+    news: News
+    database: ReadPool
     state: StateHandlers
     commands: CommandHandlers
+    history: HistoryHandlers
+    records: RecordHandlers
+    line: LineHandlers
     streams: Streams
     gate: Gate
     health: health.HealthServicer
@@ -90,7 +121,7 @@ class Server:
         except RuntimeError as error:
             msg = f"listen {listen} cannot be had: {error}; is another server running there?"
             raise ConfigError(msg) from error
-        for service in ("", STATE_SERVICE, COMMAND_SERVICE):
+        for service in ("", *SERVICES):
             await self.health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self.grpc.start()
         self.watching = asyncio.create_task(self.gate.run())
@@ -101,7 +132,9 @@ class Server:
         """Say that a service's caches are current; the server as a whole is ready when both are."""
         (self.state if service == STATE_SERVICE else self.commands).ready = True
         serving = health_pb2.HealthCheckResponse.SERVING
-        await self.health.set(service, serving)
+        # History and the line need what the state needs. Whether the database answers is each call's matter, and GetLineHealth's.
+        for one in (STATE_SERVICE, HISTORY_SERVICE, LINE_SERVICE) if service == STATE_SERVICE else (service,):
+            await self.health.set(one, serving)
         if self.state.ready and self.commands.ready:
             await self.health.set("", serving)
         log.info("ready", extra={"ready": service, "tags": len(self.values), "registry_version": self.plant.version})
@@ -115,6 +148,7 @@ class Server:
             self.watching.cancel()
             await asyncio.gather(self.watching, return_exceptions=True)
             self.watching = None
+        await self.database.close()
         if self.listening is not None:
             await asyncio.to_thread(self.listening.close)
             self.listening = None
@@ -122,19 +156,37 @@ class Server:
 
 def build(config: ServingConfig, requests: RequestLog) -> Server:
     """Server with empty caches. Raises ConfigError for a tokens file that cannot be used."""
+    registry = endpoint.new_registry()
     plant, values, episodes, streams = Plant(), LastValues(), Episodes(), Streams()
+    liveness, gateways = Liveness(plant, values), Gateways(plant)
+    news = News(gateways=gateways, progress=Progress())
     book = CommandBook(remember_s=config.remember_s)
+    dsn = config.postgres.dsn
+    database = ReadPool(dsn, config.history, application="serving", observe=metrics.DatabaseMetrics(registry).ended)
     state = StateHandlers(
         plant=plant,
         values=values,
         episodes=episodes,
         streams=streams,
+        states=DeviceStates(values, liveness, gateways),
+        tree=PlantTree(plant, values, episodes, liveness, gateways),
+        windows=news.windows,
         max_watched_tags=config.limits.watched_tags,
     )
     commands = CommandHandlers(
         book=book, plant=plant, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
     )
-    registry = endpoint.new_registry()
+    line = LineHandlers(
+        plant=plant,
+        gateways=gateways,
+        events=news.events,
+        streams=streams,
+        assessment=Assessment(gateways=gateways, progress=news.progress, database=database),
+        measure=partial(accounting.measure, dsn, config.kafka) if dsn else None,
+        ready=state.require_ready,
+    )
+    history = HistoryHandlers(plant=plant, database=database, ready=state.require_ready)
+    records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
     access = Access(Path(config.tokens) if config.tokens else None)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     gate = Gate(access, Limits(config.limits), load, CallMetrics(registry))
@@ -142,17 +194,24 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     checks = health.HealthServicer()
     state_pb2_grpc.add_StateServiceServicer_to_server(StateService(state), server)  # type: ignore[no-untyped-call]
     commands_pb2_grpc.add_CommandServiceServicer_to_server(CommandService(commands, state), server)  # type: ignore[no-untyped-call]
+    history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(history, records), server)  # type: ignore[no-untyped-call]
+    line_pb2_grpc.add_LineServiceServicer_to_server(LineService(line), server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
-    reflect.add_to(server, (STATE_SERVICE, COMMAND_SERVICE, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
+    reflect.add_to(server, (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
     made = Server(
         config=config,
         plant=plant,
         values=values,
-        liveness=Liveness(plant, values),
+        liveness=liveness,
         episodes=episodes,
         book=book,
+        news=news,
+        database=database,
         state=state,
         commands=commands,
+        history=history,
+        records=records,
+        line=line,
         streams=streams,
         gate=gate,
         health=checks,

@@ -57,6 +57,6 @@ class ArrayDumper(Dumper):
         return np.array(head, dtype=">i4").tobytes() + body.tobytes()
 
 
-def register(connection: psycopg.Connection[Any]) -> None:
+def register(connection: psycopg.Connection[Any] | psycopg.AsyncConnection[Any]) -> None:
     """Let this connection take arrays as parameters."""
     connection.adapters.register_dumper(np.ndarray, ArrayDumper)

@@ -10,20 +10,25 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from confluent_kafka import Message
 
 from base.errors import SchemaError
 from base.settings import KafkaSettings
-from connectors.kafka.consume import Start, from_beginning, from_tail
+from connectors.kafka.consume import Start, from_beginning, from_now, from_tail
 from connectors.kafka.follow import Follower
-from schemas import codec, topics
+from schemas import codec, events, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandStateRecord
+from schemas.events import DeviceEvent, EventKind
+from serving.caches.broadcast import Broadcast
+from serving.caches.closed_windows import ClosedWindows
 from serving.caches.command_book import CommandBook
 from serving.caches.episodes import Episodes
+from serving.caches.gateways import Gateways
 from serving.caches.liveness import Liveness
 from serving.caches.plant import Plant
+from serving.caches.progress import Progress
 from serving.caches.values import LastValues
 
 log = logging.getLogger(__name__)
@@ -45,6 +50,16 @@ class Feed:
     start: Start = from_beginning
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class News:
+    """What is passed on as it comes, and what it tells of the line."""
+
+    gateways: Gateways
+    progress: Progress
+    events: Broadcast[DeviceEvent] = field(default_factory=lambda: Broadcast("events"))
+    windows: Broadcast[ClosedWindows] = field(default_factory=lambda: Broadcast("batches of windows"))
+
+
 def feeds(
     *,
     plant: Plant,
@@ -52,6 +67,7 @@ def feeds(
     liveness: Liveness,
     episodes: Episodes,
     book: CommandBook,
+    news: News,
     state: str,
     commands: str,
 ) -> tuple[Feed, ...]:
@@ -60,12 +76,28 @@ def feeds(
     def request(message: bytes) -> None:
         name, record = codec.decode(message, "CommandRequest", "CommandControl")
         if name == "CommandRequest":
-            book.apply_request(CommandRequest.from_record(record))
+            request = CommandRequest.from_record(record)
+            news.progress.requested(request.command_id, request.submitted_us)
+            book.apply_request(request)
         else:
             book.apply_control(CommandControl.from_record(record))
 
     def latest(message: bytes) -> None:
-        values.apply(codec.decode(message, "LatestBatch")[1])
+        batch = codec.decode(message, "LatestBatch")[1]
+        news.progress.published(batch["closed_time_us"])
+        values.apply(batch)
+
+    def event(message: bytes) -> None:
+        decoded = events.decode(message)
+        liveness.fold(decoded)
+        if decoded.kind is EventKind.GATEWAY_HEALTH:
+            news.gateways.apply(decoded)
+        else:
+            news.events.send(decoded)
+
+    def closed(message: bytes) -> None:
+        if len(news.windows):
+            news.windows.send(ClosedWindows.of(codec.decode(message, "AggregateBatch")[1]))
 
     def anomaly(message: bytes) -> None:
         episodes.apply(codec.decode(message, "Anomaly")[1])
@@ -74,13 +106,17 @@ def feeds(
         book.apply_ack(CommandAck.from_record(codec.decode(message, "CommandAck")[1]))
 
     def record(message: bytes) -> None:
-        book.apply_state(CommandStateRecord.from_record(codec.decode(message, "CommandState")[1]))
+        state = CommandStateRecord.from_record(codec.decode(message, "CommandState")[1])
+        news.progress.recorded(state.command_id, state.updated_us)
+        book.apply_state(state)
 
     return (
         Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands)),
         Feed(topic=topics.LATEST, apply=latest, needed_by=(state,)),
         # Health comes every second and names all dead devices: the last events are enough.
-        Feed(topic=topics.EVENTS, apply=liveness.apply, needed_by=(state,), start=from_tail(_EVENTS)),
+        Feed(topic=topics.EVENTS, apply=event, needed_by=(state,), start=from_tail(_EVENTS)),
+        # Who watches windows wants those that close from now on.
+        Feed(topic=topics.AGGREGATES, apply=closed, needed_by=(), start=from_now),
         Feed(topic=topics.ANOMALIES, apply=anomaly, needed_by=(state,)),
         Feed(topic=topics.STATES, apply=record, needed_by=(commands,)),
         Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands,)),

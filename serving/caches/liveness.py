@@ -8,6 +8,7 @@ quality of the tags in `serving.caches.values`. Called in the event loop only.
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass, field
 
 from base.errors import NotFoundError
@@ -33,16 +34,24 @@ class Liveness:
         self._plant, self._values = plant, values
         self._gateways: dict[str, _Gateway] = {}
         self._stale: dict[int, tuple[int, ...]] = {}
+        self._dead: Counter[int] = Counter()
         plant.on_version(self._on_version)
 
     @property
     def dead(self) -> set[int]:
         """Ids of devices whose values are stale."""
-        return {device_id for gateway in self._gateways.values() for device_id in gateway.dead}
+        return set(self._dead)
+
+    def is_dead(self, device_id: int) -> bool:
+        """Whether a device's values are stale."""
+        return self._dead[device_id] > 0
 
     def apply(self, message: bytes) -> None:
         """Fold one event in. Raises SchemaError."""
-        event = events.decode(message)
+        self.fold(events.decode(message))
+
+    def fold(self, event: DeviceEvent) -> None:
+        """Fold one decoded event in. Raises SchemaError for a report whose dead devices cannot be read."""
         if event.kind in {EventKind.DEATH, EventKind.BIRTH} and event.device_id:
             self._device(event)
         elif event.kind is EventKind.GATEWAY_HEALTH and (text := event.attributes.get(events.DEAD_DEVICES)) is not None:
@@ -69,9 +78,11 @@ class Liveness:
 
     def _set(self, gateway: _Gateway, device_id: int, code: int) -> None:
         if code:
+            self._dead[device_id] += device_id not in gateway.dead
             gateway.dead[device_id] = code
-        else:
-            gateway.dead.pop(device_id, None)
+        elif gateway.dead.pop(device_id, None) is not None:
+            self._dead[device_id] -= 1
+            self._dead += Counter()  # leaves out what is 0
         self._show(device_id, code)
 
     def _show(self, device_id: int, code: int) -> None:

@@ -40,6 +40,7 @@ class _Index:
     device_paths: list[str] = field(default_factory=list)
     devices: dict[str, Device] = field(default_factory=dict)
     device_of_id: dict[int, Device] = field(default_factory=dict)
+    site_of_gateway: dict[str, str] = field(default_factory=dict)
 
 
 class Plant:
@@ -83,6 +84,18 @@ class Plant:
         if found is None:
             raise NotFoundError(self._unknown("tag", path))
         return found
+
+    def find_tag(self, tag_id: int) -> TagDefinition | None:
+        """Tag of an id, also a retired one; None for none."""
+        return self._registry.tags.get(tag_id)
+
+    def find_tag_at(self, path: str) -> TagDefinition | None:
+        """Tag in use at a path; None for none."""
+        return self._index.tags.get(path)
+
+    def site_of_gateway(self, gateway_id: str) -> str:
+        """Site of a gateway's devices; empty when the registry knows none."""
+        return self._index.site_of_gateway.get(gateway_id, "")
 
     def device(self, device_id: int) -> Device:
         """Device of an id."""
@@ -185,6 +198,7 @@ def _build(definitions: Iterable[TagDefinition]) -> _Index:
         device_paths=sorted(devices),
         devices=devices,
         device_of_id={device.device_id: device for device in devices.values()},
+        site_of_gateway={device.gateway_id: device.site for device in devices.values()},
     )
 
 

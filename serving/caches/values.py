@@ -17,6 +17,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from schemas import quality
 from serving.caches.wakeup import Wakeup
 
 _NEVER = np.iinfo(np.int64).min
@@ -103,6 +104,18 @@ class LastValues:
         """Those of the rows that have a value."""
         found: NDArray[np.int64] = rows[self._time_us[rows] != _NEVER]
         return found
+
+    def bad(self, rows: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which of the rows have a value of bad quality, or one that is stale."""
+        code = np.where(self._stale[rows] > 0, self._stale[rows], self._quality[rows])
+        found: NDArray[np.bool_] = ((code & np.uint16(quality.SEVERITY_MASK)) >= quality.BAD) & (
+            self._time_us[rows] != _NEVER
+        )
+        return found
+
+    def numbers(self, rows: NDArray[np.int64]) -> NDArray[np.float64]:
+        """Values of the rows; NaN where none was ever seen."""
+        return np.where(self._time_us[rows] != _NEVER, self._value[rows], np.nan)
 
     def tag_at(self, row: int) -> tuple[int, LastValue]:
         """Tag and value of a row that has one."""

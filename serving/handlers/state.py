@@ -7,27 +7,39 @@ nothing.
 
 from __future__ import annotations
 
+import asyncio
 import binascii
 import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Generic, TypeVar
 
 from base.errors import InvalidRequestError, UnavailableError, shown
+from schemas import quality
 from schemas.definitions import TagDefinition
+from serving.caches.broadcast import Broadcast
+from serving.caches.closed_windows import ClosedWindows, Wanted
+from serving.caches.device_states import DeviceState, DeviceStates
 from serving.caches.episodes import Episodes, Step
 from serving.caches.plant import Device, Plant
+from serving.caches.plant_tree import LEVELS, Node, PlantTree
 from serving.caches.values import LastValue, LastValues
 from serving.caches.wakeup import Streams
+from serving.handlers.descriptions import CommandDescription, commands_of
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
 MAX_RATE_HZ = 100.0
 DEFAULT_RATE_HZ = 4.0
+MAX_BATCH = 1000
+_SCAN = 2000
+"""Entries that a filter looks at before others get their turn."""
 
 T = TypeVar("T")
+E = TypeVar("E", Device, TagDefinition)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -40,10 +52,56 @@ class Page(Generic[T]):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagState:
-    """A tag and its last value, if one was ever seen."""
+    """A tag and its last value, if one was ever seen. `stale`: the device is dead or its gateway silent."""
 
     tag: TagDefinition
     last: LastValue | None
+    stale: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceView:
+    """A device as it is now. Tags and commands are those of `get_device`, none in a list."""
+
+    device: Device
+    state: DeviceState
+    packml_state: str
+    """PackML name, empty for a device without one."""
+    open_anomalies: int
+    tags: tuple[TagState, ...] = ()
+    commands: tuple[CommandDescription, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class DeviceFilter:
+    """Which devices to list; what is empty or None takes all. `text` is looked for in path, class and gateway, in any case."""
+
+    device_class: str = ""
+    text: str = ""
+    state: DeviceState | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagFilter:
+    """Which tags to list; what is empty or None takes all.
+
+    `quality`: good, uncertain or bad; `text` is looked for in path and description, in any case.
+    """
+
+    quality: str = ""
+    stale: bool | None = None
+    writable: bool | None = None
+    text: str = ""
+    device_class: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagBatch:
+    """Tags that exist in the order of the request, ids before paths, and what does not."""
+
+    tags: tuple[TagState, ...]
+    unknown_tag_ids: tuple[int, ...]
+    unknown_paths: tuple[str, ...]
 
 
 @dataclass(kw_only=True, slots=True)
@@ -54,27 +112,107 @@ class StateHandlers:
     values: LastValues
     episodes: Episodes
     streams: Streams
+    states: DeviceStates
+    tree: PlantTree
+    windows: Broadcast[ClosedWindows]
     max_watched_tags: int = 50_000
     ready: bool = False
 
-    async def list_devices(self, prefix: str, page_size: int, page_token: str) -> Page[Device]:
-        """Devices at or under a path, by path."""
+    async def list_devices(
+        self, prefix: str, page_size: int, page_token: str, wanted: DeviceFilter | None = None
+    ) -> Page[DeviceView]:
+        """Devices at or under a path, by path, without their tags."""
         self.require_ready()
-        size = _page_size(page_size)
-        found = self.plant.devices_under(prefix, after=_position(page_token), limit=size + 1)
-        return _page(found, size, lambda device: device.path)
+        size, after = size_of(page_size), _position(page_token)
+        wanted = wanted or DeviceFilter()
+        text, anomalies = wanted.text.casefold(), self._open_anomalies()
 
-    async def list_tags(self, prefix: str, page_size: int, page_token: str) -> Page[TagState]:
+        def pick(device: Device) -> DeviceView | None:
+            if wanted.device_class not in {"", device.device_class} or not _has(
+                text, device.path, device.device_class, device.gateway_id
+            ):
+                return None
+            view = self._view(device, anomalies)
+            return view if wanted.state in {None, view.state} else None
+
+        found = await _scan(
+            lambda behind, limit: self.plant.devices_under(prefix, after=behind, limit=limit),
+            pick, after=after, count=size + 1,
+        )  # fmt: skip
+        return _page(found, size, lambda view: view.device.path)
+
+    async def list_tags(
+        self, prefix: str, page_size: int, page_token: str, wanted: TagFilter | None = None
+    ) -> Page[TagState]:
         """Tags at or under a path with their last values, by path."""
         self.require_ready()
-        size = _page_size(page_size)
-        found = self.plant.tags_under(prefix, after=_position(page_token), limit=size + 1)
-        return _page([self._state(tag) for tag in found], size, lambda state: state.tag.path)
+        size, after = size_of(page_size), _position(page_token)
+        wanted = wanted or TagFilter()
+        text = wanted.text.casefold()
 
-    async def get_device(self, *, device_id: int = 0, path: str = "") -> tuple[Device, list[TagState]]:
-        """One device with the last values of its tags."""
+        def pick(tag: TagDefinition) -> TagState | None:
+            if (
+                wanted.device_class not in {"", tag.device_class}
+                or wanted.writable not in {None, tag.writable}
+                or not _has(text, tag.path, tag.description)
+            ):
+                return None
+            state = self._state(tag)
+            if wanted.quality and (state.last is None or quality.name(state.last.quality) != wanted.quality):
+                return None
+            return state if wanted.stale in {None, state.stale} else None
+
+        found = await _scan(
+            lambda behind, limit: self.plant.tags_under(prefix, after=behind, limit=limit),
+            pick, after=after, count=size + 1,
+        )  # fmt: skip
+        return _page(found, size, lambda state: state.tag.path)
+
+    async def get_device(self, *, device_id: int = 0, path: str = "") -> DeviceView:
+        """One device with the last values of its tags, and the commands that it takes."""
         device = self.find_device(device_id=device_id, path=path)
-        return device, [self._state(tag) for tag in device.tags]
+        view = self._view(device, self._open_anomalies())
+        tags = tuple(self._state(tag) for tag in device.tags)
+        return replace(view, tags=tags, commands=commands_of(device.tags))
+
+    async def batch_get_tags(self, tag_ids: Sequence[int], paths: Sequence[str]) -> TagBatch:
+        """Several tags with their last values; what does not exist is named."""
+        self.require_ready()
+        if len(tag_ids) + len(paths) > MAX_BATCH:
+            msg = f"{len(tag_ids) + len(paths)} tags are asked for, more than {MAX_BATCH}; ask several times"
+            raise InvalidRequestError(msg)
+        by_id = {tag_id: self.plant.find_tag(tag_id) for tag_id in tag_ids}
+        by_path = {path: self.plant.find_tag_at(path) for path in paths}
+        found = [tag for tag in (*(by_id[one] for one in tag_ids), *(by_path[one] for one in paths)) if tag is not None]
+        return TagBatch(
+            tags=tuple(self._state(tag) for tag in found),
+            unknown_tag_ids=tuple(tag_id for tag_id, tag in by_id.items() if tag is None),
+            unknown_paths=tuple(path for path, tag in by_path.items() if tag is None),
+        )
+
+    async def plant_nodes(self, path: str = "", depth: int = 0) -> list[Node]:
+        """The node at a path and `depth` levels below it (1 for 0), with what is wrong there; the first levels for an empty path."""
+        self.require_ready()
+        if not 0 <= depth <= len(LEVELS):
+            msg = f"depth is {depth}, not between 1 and {len(LEVELS)}, or 0 for 1"
+            raise InvalidRequestError(msg)
+        return self.tree.nodes(path.rstrip("/"), depth or 1)
+
+    async def watch_aggregates(self, prefixes: Sequence[str], window_s: int) -> AsyncGenerator[ClosedWindows, None]:
+        """Windows of the tags under the paths as they close; tags that the registry gains later join in."""
+        self.require_ready()
+        if window_s < 0:
+            msg = f"window_s is {window_s}, not 0 or above"
+            raise InvalidRequestError(msg)
+        wanted = Wanted(self._select(prefixes), window_s)
+        stop = self.plant.on_version(lambda: wanted.select(self._select(prefixes, grown=True)))
+        try:
+            with self.streams.opened() as wakeup, self.windows.opened(wakeup, wanted) as reader:
+                async with aclosing(reader.items()) as items:
+                    async for item in items:
+                        yield item
+        finally:
+            stop()
 
     async def get_tag(self, *, tag_id: int = 0, path: str = "") -> TagState:
         """One tag with its last value."""
@@ -132,7 +270,18 @@ class StateHandlers:
             raise UnavailableError(msg)
 
     def _state(self, tag: TagDefinition) -> TagState:
-        return TagState(tag=tag, last=self.values.last(tag.tag_id))
+        return TagState(tag=tag, last=self.values.last(tag.tag_id), stale=self.states.is_stale(tag))
+
+    def _view(self, device: Device, anomalies: Counter[int]) -> DeviceView:
+        return DeviceView(
+            device=device,
+            state=self.states.of(device),
+            packml_state=self.states.packml(device),
+            open_anomalies=anomalies[device.device_id],
+        )
+
+    def _open_anomalies(self) -> Counter[int]:
+        return Counter(step["device_id"] for step in self.episodes.open_now())
 
     def _select(self, prefixes: Sequence[str], *, grown: bool = False) -> set[int]:
         found: set[int] = set()
@@ -154,7 +303,33 @@ def _rate(max_rate_hz: float) -> float:
     return min(max_rate_hz, MAX_RATE_HZ) or DEFAULT_RATE_HZ
 
 
-def _page_size(asked: int) -> int:
+async def _scan(
+    entries: Callable[[str, int], list[E]], pick: Callable[[E], T | None], *, after: str, count: int
+) -> list[T]:
+    """The first `count` of what `pick` makes of the entries behind a path. Others get their turn while many are looked at."""
+    found: list[T] = []
+    while len(found) < count:
+        # Without a filter every entry is taken: no more is looked at than what is needed.
+        some = entries(after, min(_SCAN, 2 * (count - len(found))) if not found else _SCAN)
+        if not some:
+            break
+        for entry in some:
+            if (picked := pick(entry)) is not None:
+                found.append(picked)
+                if len(found) == count:
+                    return found
+        after = some[-1].path
+        await asyncio.sleep(0)
+    return found
+
+
+def _has(text: str, *fields: str) -> bool:
+    """Whether one of the fields contains a text that is casefolded already."""
+    return not text or any(text in field.casefold() for field in fields)
+
+
+def size_of(asked: int) -> int:
+    """Entries of a page, the default for 0; raises InvalidRequestError."""
     if not 0 <= asked <= MAX_PAGE:
         msg = f"page_size is {asked}, not between 0 and {MAX_PAGE}"
         raise InvalidRequestError(msg)

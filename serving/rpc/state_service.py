@@ -11,7 +11,7 @@ import grpc
 from base.ids import Clock, now_us
 from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
 from serving.handlers.state import StateHandlers
-from serving.rpc import translate
+from serving.rpc import translate, translate_history
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -27,18 +27,20 @@ class StateService(state_pb2_grpc.StateServiceServicer):
         self, request: state_pb2.ListDevicesRequest, context: Context
     ) -> state_pb2.ListDevicesResponse:
         """Devices in pages."""
-        page = await self._handlers.list_devices(request.prefix, request.page_size, request.page_token)
-        devices = [translate.device(found, [], self._clock()) for found in page.items]
+        wanted = translate.device_filter(request)
+        page = await self._handlers.list_devices(request.prefix, request.page_size, request.page_token, wanted)
+        devices = [translate.device(view, self._clock()) for view in page.items]
         return state_pb2.ListDevicesResponse(devices=devices, next_page_token=page.next_token)
 
     async def GetDevice(self, request: state_pb2.GetDeviceRequest, context: Context) -> state_pb2.Device:
         """One device with its tags."""
-        found, tags = await self._handlers.get_device(device_id=request.device_id, path=request.path)
-        return translate.device(found, tags, self._clock())
+        view = await self._handlers.get_device(device_id=request.device_id, path=request.path)
+        return translate.device(view, self._clock())
 
     async def ListTags(self, request: state_pb2.ListTagsRequest, context: Context) -> state_pb2.ListTagsResponse:
         """Tags in pages."""
-        page = await self._handlers.list_tags(request.prefix, request.page_size, request.page_token)
+        wanted = translate.tag_filter(request)
+        page = await self._handlers.list_tags(request.prefix, request.page_size, request.page_token, wanted)
         tags = [translate.tag(state, self._clock()) for state in page.items]
         return state_pb2.ListTagsResponse(tags=tags, next_page_token=page.next_token)
 
@@ -46,6 +48,32 @@ class StateService(state_pb2_grpc.StateServiceServicer):
         """One tag."""
         state = await self._handlers.get_tag(tag_id=request.tag_id, path=request.path)
         return translate.tag(state, self._clock())
+
+    async def BatchGetTags(
+        self, request: state_pb2.BatchGetTagsRequest, context: Context
+    ) -> state_pb2.BatchGetTagsResponse:
+        """Several tags."""
+        found = await self._handlers.batch_get_tags(request.tag_ids, request.paths)
+        return state_pb2.BatchGetTagsResponse(
+            tags=[translate.tag(state, self._clock()) for state in found.tags],
+            unknown_tag_ids=found.unknown_tag_ids,
+            unknown_paths=found.unknown_paths,
+        )
+
+    async def ListPlantNodes(
+        self, request: state_pb2.ListPlantNodesRequest, context: Context
+    ) -> state_pb2.ListPlantNodesResponse:
+        """Part of the plant's tree."""
+        nodes = await self._handlers.plant_nodes(request.path, request.depth)
+        return state_pb2.ListPlantNodesResponse(nodes=[translate.node(one) for one in nodes])
+
+    async def WatchAggregates(
+        self, request: state_pb2.WatchAggregatesRequest, context: Context
+    ) -> AsyncGenerator[state_pb2.WatchAggregatesResponse, None]:
+        """Windows as they close."""
+        async with aclosing(self._handlers.watch_aggregates(request.prefixes, request.window_s)) as closed:
+            async for windows in closed:
+                yield translate_history.closed_windows(windows, self._clock())
 
     async def WatchTags(
         self, request: state_pb2.WatchTagsRequest, context: Context

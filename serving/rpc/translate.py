@@ -5,6 +5,7 @@ No decisions, except refusing what is no id.
 
 from __future__ import annotations
 
+import dataclasses
 from uuid import UUID
 
 from base.errors import InvalidRequestError, shown
@@ -13,11 +14,14 @@ from schemas.commands import CommandState
 from schemas.definitions import TagDefinition
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from serving.caches.command_view import CommandView
+from serving.caches.device_states import DeviceState
 from serving.caches.episodes import Step
-from serving.caches.plant import Device, Plant
+from serving.caches.plant import Plant
+from serving.caches.plant_tree import Node
 from serving.caches.values import LastValue
 from serving.handlers.command_filter import CommandFilter
-from serving.handlers.state import TagState
+from serving.handlers.descriptions import CommandDescription
+from serving.handlers.state import DeviceFilter, DeviceView, TagFilter, TagState
 
 _STATES = {number: name.removeprefix("COMMAND_STATE_") for name, number in commands_pb2.CommandState.items()}
 _QUALITY = {
@@ -25,6 +29,7 @@ _QUALITY = {
     "uncertain": state_pb2.QUALITY_UNCERTAIN,
     "bad": state_pb2.QUALITY_BAD,
 }
+_QUALITY_NAME = {number: name for name, number in _QUALITY.items()}
 
 
 def value(last: LastValue, now_us: int) -> state_pb2.Value:
@@ -53,18 +58,69 @@ def tag(state: TagState, now_us: int) -> state_pb2.Tag:
         eu_high=definition.eu_high,
         writable=definition.writable,
         last=None if state.last is None else value(state.last, now_us),
+        limit_low=definition.limit_low,
+        limit_high=definition.limit_high,
+        period_ms=definition.period_ms,
+        stale=state.stale,
+        device_path=definition.device_path,
     )
 
 
-def device(found: Device, tags: list[TagState], now_us: int) -> state_pb2.Device:
-    """A device with the given tags."""
+def device(view: DeviceView, now_us: int) -> state_pb2.Device:
+    """A device as it is."""
+    found = view.device
     return state_pb2.Device(
         device_id=found.device_id,
         path=found.path,
         device_class=found.device_class,
         site=found.site,
         gateway_id=found.gateway_id,
-        tags=[tag(state, now_us) for state in tags],
+        tags=[tag(state, now_us) for state in view.tags],
+        commands=[_description(one) for one in view.commands],
+        state=f"DEVICE_STATE_{view.state}",
+        packml_state=view.packml_state,
+        open_anomalies=view.open_anomalies,
+    )
+
+
+def _description(found: CommandDescription) -> state_pb2.CommandDescription:
+    return state_pb2.CommandDescription(
+        name=found.name,
+        description=found.description,
+        parameters=[
+            state_pb2.ParameterDescription(
+                name=one.name,
+                description=one.description,
+                data_type=one.data_type.value,
+                unit=one.unit,
+                low=one.low,
+                high=one.high,
+            )
+            for one in found.parameters
+        ],
+    )
+
+
+def node(found: Node) -> state_pb2.PlantNode:
+    """A node of the plant's tree."""
+    return state_pb2.PlantNode(**dataclasses.asdict(found))
+
+
+def device_filter(request: state_pb2.ListDevicesRequest) -> DeviceFilter:
+    """Filter of a request."""
+    name = state_pb2.DeviceState.Name(request.state).removeprefix("DEVICE_STATE_")
+    state = None if not request.state else DeviceState(name)
+    return DeviceFilter(device_class=request.device_class, text=request.text, state=state)
+
+
+def tag_filter(request: state_pb2.ListTagsRequest) -> TagFilter:
+    """Filter of a request."""
+    return TagFilter(
+        quality=_QUALITY_NAME.get(request.quality, ""),
+        stale=request.stale if request.HasField("stale") else None,
+        writable=request.writable if request.HasField("writable") else None,
+        text=request.text,
+        device_class=request.device_class,
     )
 
 

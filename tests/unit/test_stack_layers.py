@@ -24,7 +24,7 @@ ALLOWED = {
     "edge": {"base", "schemas", "stages", "connectors"},
     "simulator": {"base", "schemas", "connectors", "registry"},
     "jobs": {"base", "schemas", "stages", "connectors", "historian"},
-    "serving": {"base", "schemas", "stages", "connectors"},
+    "serving": {"base", "schemas", "stages", "connectors", "historian"},
     # A distribution of its own, which knows nothing of the rest.
     "millrace_client": set(),
     "browse": {"base", "schemas", "connectors", "registry"},
