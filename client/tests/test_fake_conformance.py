@@ -9,7 +9,7 @@ from uuid import UUID
 import pytest
 
 import client_conformance as suite
-from millrace_client import Anomaly, CommandState
+from millrace_client import Aggregate, Anomaly, CommandState, DeviceState, Event, Gateway, Reject
 from millrace_client.fake import FakePlant
 
 
@@ -48,6 +48,24 @@ class FakeRun:
     def publish(self, step: Anomaly) -> None:
         self.fake.publish(step)
 
+    def set_state(self, device_id: int, *, heard: bool) -> None:
+        self.fake.set_state(device_id, DeviceState.ONLINE if heard else DeviceState.OFFLINE)
+
+    def close_window(self, tag_id: int, start_us: int, window_s: int) -> Aggregate:
+        return self.fake.close_window(tag_id, start_us, window_s)
+
+    def tell(self, event: Event) -> None:
+        self.fake.tell(event)
+
+    def reject(self, reject: Reject) -> None:
+        self.fake.reject(reject)
+
+    def report(self, gateway: Gateway) -> None:
+        self.fake.report(gateway)
+
+    async def settle(self) -> None:
+        return None
+
     def advance(self, command_id: UUID, state: CommandState, *, provisional: bool = False, **more: Any) -> None:
         self.fake.advance(command_id, state, provisional=provisional, **more)
 
@@ -78,6 +96,24 @@ class TestFakeState(suite.StateCases): ...
 
 
 class TestFakeCommands(suite.CommandCases): ...
+
+
+class TestFakeCommandLists(suite.CommandListCases): ...
+
+
+class TestFakeOutcomes(suite.OutcomeCases): ...
+
+
+class TestFakeBatches(suite.BatchCases): ...
+
+
+class TestFakeFilters(suite.FilterCases): ...
+
+
+class TestFakeHistory(suite.HistoryCases): ...
+
+
+class TestFakeLine(suite.LineCases): ...
 
 
 class TestFakeRestarts(suite.RestartCases): ...

@@ -65,6 +65,7 @@ from millrace_client.results import (
     TagUpdate,
     Time,
     Value,
+    utc,
 )
 
 __all__ = [
@@ -127,5 +128,6 @@ __all__ = [
     "UnavailableError",
     "UnsupportedError",
     "Value",
+    "utc",
     "uuid7",
 ]

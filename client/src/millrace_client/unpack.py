@@ -148,6 +148,12 @@ def _value(hint: Any) -> Reader:
     return lambda value: value
 
 
+def number(member: StrEnum) -> int:
+    """Number of an enum's member in the messages."""
+    numbers, prefix = ENUMS[type(member)]
+    return int(numbers.Value(f"{prefix}{member}"))
+
+
 def _members(kind: type[StrEnum]) -> dict[int, Any]:
     numbers, prefix = ENUMS[kind]
     return {number: kind(name.removeprefix(prefix)) for name, number in numbers.items()}

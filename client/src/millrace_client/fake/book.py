@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from millrace_client._proto.millrace.v1 import commands_pb2
@@ -17,19 +17,21 @@ from millrace_client.errors import (
 )
 from millrace_client.fake import rules
 from millrace_client.ids import uuid7
-from millrace_client.results import OUTCOMES, Command, CommandState, Device
+from millrace_client.results import OUTCOMES, Command, CommandState, Device, ParameterOutcome
 
 _DEFAULT_EXPIRES_MS = 30_000
 _MAX_EXPIRES_MS = 24 * 3_600_000
+_MAX_REASON = 500
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Outcome:
-    """How a machine ended a command. `readback`: values read after the write, by tag name."""
+    """How a machine ended a command. `readback`: values read after the write, by tag name; `outcomes`: what became of each parameter."""
 
     state: CommandState = CommandState.SUCCEEDED
     detail: str = ""
     readback: Mapping[str, float] = field(default_factory=dict, hash=False)
+    outcomes: tuple[ParameterOutcome, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +56,7 @@ class Book:
     ) -> tuple[Command, bool]:
         """The command of a request, and whether it is new. Raises InvalidRequestError or ConflictError."""
         rules.writes(device.tags, request.name, request.parameters)
+        _check_reason(request.reason)
         expires_ms = request.expires_after_ms or _DEFAULT_EXPIRES_MS
         if not 0 < expires_ms <= _MAX_EXPIRES_MS:
             msg = f"expires_after_ms is {expires_ms}, not between 1 and {_MAX_EXPIRES_MS}"
@@ -70,6 +73,8 @@ class Book:
             expires_us=now_us + expires_ms * 1000,
             updated_us=now_us,
             provisional=True,
+            reason=request.reason,
+            site=device.site,
         )
         if command.command_id in self.commands:
             return self._same(command, request.requires_approval), False
@@ -100,6 +105,20 @@ class Book:
             msg = f"{by} submitted command {command.command_id}; somebody else has to approve it"
             raise PermissionDeniedError(msg)
 
+    def control(self, control: Control, *, now_us: int) -> None:
+        """Note a wish, ahead of what the gateway says to it. Raises InvalidRequestError."""
+        _check_reason(control.reason)
+        known = self.get(control.command_id)
+        why = f": {control.reason}" if control.reason else ""
+        approved = {
+            "state": CommandState.ACCEPTED,
+            "approved_by": control.by,
+            "detail": f"approved by {control.by}{why}",
+        }
+        wished = {"detail": f"cancellation requested by {control.by}{why}"}
+        change: dict[str, Any] = approved if control.action == "APPROVE" else wished
+        self.commands[known.command_id] = replace(known, provisional=True, updated_us=now_us, **change)
+
     def advance(self, wanted: UUID, outcome: Outcome, *, provisional: bool, now_us: int) -> Command:
         """Move a command on; a recorded transition has the next version."""
         known = self.get(wanted)
@@ -108,6 +127,7 @@ class Book:
             state=outcome.state,
             detail=outcome.detail,
             readback=dict(outcome.readback),
+            outcomes=outcome.outcomes,
             provisional=provisional,
             version=known.version + (not provisional),
             updated_us=now_us,
@@ -128,6 +148,12 @@ class Book:
             msg = f"command id {known.command_id} is taken by another command (other {', '.join(different)}); make a new id"
             raise ConflictError(msg)
         return known
+
+
+def _check_reason(reason: str) -> None:
+    if len(reason) > _MAX_REASON:
+        msg = f"reason has {len(reason)} characters, more than {_MAX_REASON}"
+        raise InvalidRequestError(msg)
 
 
 def command_id(text: str) -> UUID:

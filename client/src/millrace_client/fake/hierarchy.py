@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import binascii
+import json
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 from millrace_client.errors import InvalidRequestError
+
+T = TypeVar("T")
 
 _MAX_PAGE = 1000
 _DEFAULT_PAGE = 100
@@ -26,18 +30,42 @@ def under(prefix: str) -> Callable[[str], bool]:
 
 def page(paths: Iterable[str], prefix: str, page_size: int, page_token: str) -> tuple[list[str], str]:
     """Paths of a page, sorted, and the token of the next one, empty on the last. Raises InvalidRequestError."""
+    _check_size(page_size)
+    after = _decoded(page_token)
+    size, wanted = page_size or _DEFAULT_PAGE, under(prefix)
+    found = [path for path in sorted(paths) if wanted(path) and path > after]
+    token = _encoded(found[size - 1]) if len(found) > size else ""
+    return found[:size], token
+
+
+def newest(items: Iterable[T], key: Callable[[T], Any], request: Any) -> tuple[list[T], str]:
+    """Items of a page, newest (largest key) first, and the token of the next one. Raises InvalidRequestError."""
+    _check_size(request.page_size)
+    ordered = sorted(items, key=key, reverse=True)
+    after = _decoded(request.page_token)
+    if after:
+        ordered = [item for item in ordered if key(item) < tuple(json.loads(after))]
+    size = request.page_size or _DEFAULT_PAGE
+    token = _encoded(json.dumps(key(ordered[size - 1]))) if len(ordered) > size else ""
+    return ordered[:size], token
+
+
+def _check_size(page_size: int) -> None:
     if not 0 <= page_size <= _MAX_PAGE:
         msg = f"page_size is {page_size}, not between 0 and {_MAX_PAGE}"
         raise InvalidRequestError(msg)
+
+
+def _encoded(place: str) -> str:
+    return urlsafe_b64encode(place.encode()).decode()
+
+
+def _decoded(page_token: str) -> str:
     try:
-        after = urlsafe_b64decode(page_token.encode()).decode()
+        return urlsafe_b64decode(page_token.encode()).decode()
     except (binascii.Error, ValueError) as error:
-        msg = f"page_token {page_token!r} is not one that this server gave"
+        msg = "page_token is not one that this server gave"
         raise InvalidRequestError(msg) from error
-    size, wanted = page_size or _DEFAULT_PAGE, under(prefix)
-    found = [path for path in sorted(paths) if wanted(path) and path > after]
-    token = urlsafe_b64encode(found[size - 1].encode()).decode() if len(found) > size else ""
-    return found[:size], token
 
 
 def unknown(kind: str, path: str, tag_paths: Iterable[str]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 
 from millrace_client.calls import TagRef
 from millrace_client.errors import InvalidRequestError, NotFoundError
 from millrace_client.fake import hierarchy
-from millrace_client.results import Device, Tag, TagUpdate, Value
+from millrace_client.ids import uuid7
+from millrace_client.results import Device, DeviceState, Quality, Tag, TagUpdate, Value
+
+_NO_COMMUNICATION = 0x8031
 
 
 class Registry:
@@ -19,6 +22,30 @@ class Registry:
         self._tags: dict[str, Tag] = {}
         self._devices: dict[str, Device] = {}
         self._last: dict[int, Value] = {}
+        self._revisions: dict[int, int] = {}
+        self._revision = 0
+        self._name = uuid7().hex
+
+    @property
+    def devices(self) -> list[Device]:
+        """Devices without their tags."""
+        return list(self._devices.values())
+
+    @property
+    def position(self) -> str:
+        """Where the plant is, for somebody who goes on from here."""
+        return f"{self._name}.{self._revision}"
+
+    def revision_of(self, position: str) -> int | None:
+        """What `position` was; None when it is not one of this plant."""
+        name, _, revision = position.partition(".")
+        return int(revision) if name == self._name and revision.isdecimal() else None
+
+    def changed_since(self, revision: int) -> list[tuple[int, str]]:
+        """Ids and paths of the tags that got a value after a revision, in the order in which they did."""
+        paths = {tag.tag_id: tag.path for tag in self._tags.values()}
+        changed = sorted((at, tag_id) for tag_id, at in self._revisions.items() if at > revision and tag_id in paths)
+        return [(tag_id, paths[tag_id]) for _, tag_id in changed]
 
     @property
     def tag_paths(self) -> list[str]:
@@ -41,7 +68,20 @@ class Registry:
         if known is not None and (value.time_us < known.time_us or value == known):
             return False
         self._last[tag_id] = value
+        self._changed(tag_id)
         return True
+
+    def set_state(self, device: Device, state: DeviceState, packml_state: str) -> list[tuple[int, str]]:
+        """A device is heard or not. Tags of one that is not are stale, and of bad quality; returns ids and paths of those that changed."""
+        self._devices[device.path] = replace(device, state=state, packml_state=packml_state, tags=())
+        tags = [tag for tag in device.tags if tag.last is not None]
+        for tag in tags:
+            self._changed(tag.tag_id)
+        return [(tag.tag_id, tag.path) for tag in tags]
+
+    def _changed(self, tag_id: int) -> None:
+        self._revision += 1
+        self._revisions[tag_id] = self._revision
 
     def find_tag(self, tag: TagRef) -> Tag:
         """Tag with its last value, by id, by path, or as it was. Raises NotFoundError, or InvalidRequestError for none."""
@@ -93,13 +133,9 @@ class Registry:
 
     def update(self, tag_id: int) -> TagUpdate:
         """Last value of a tag that has one."""
-        path = next(tag.path for tag in self._tags.values() if tag.tag_id == tag_id)
-        return TagUpdate(tag_id=tag_id, path=path, value=self._aged(self._last[tag_id]))
-
-    def with_values(self) -> Iterator[tuple[int, str]]:
-        """Ids and paths of the tags that have a value, in the order in which they came."""
-        paths = {tag.tag_id: tag.path for tag in self._tags.values()}
-        return ((tag_id, paths[tag_id]) for tag_id in self._last if tag_id in paths)
+        tag = self._with_last(next(tag for tag in self._tags.values() if tag.tag_id == tag_id))
+        assert tag.last is not None
+        return TagUpdate(tag_id=tag_id, path=tag.path, value=tag.last)
 
     def _with_tags(self, device: Device) -> Device:
         tags = (self._tags[path] for path in sorted(self._tags))
@@ -108,7 +144,9 @@ class Registry:
 
     def _with_last(self, tag: Tag) -> Tag:
         last = self._last.get(tag.tag_id)
-        return tag if last is None else replace(tag, last=self._aged(last))
-
-    def _aged(self, value: Value) -> Value:
-        return replace(value, age_us=max(0, self._clock() - value.time_us))
+        if last is None:
+            return tag
+        stale = self._devices[tag.device_path].state is DeviceState.OFFLINE
+        if stale:
+            last = replace(last, quality=Quality.BAD, quality_code=_NO_COMMUNICATION)
+        return replace(tag, last=replace(last, age_us=max(0, self._clock() - last.time_us)), stale=stale)

@@ -1,7 +1,4 @@
-"""What a command to the fake plant must be, as the server has it: `write` with writable tags, or a PackML verb.
-
-The limits of a tag that the server keeps apart from its engineering range are not part of what a client sees, so the fake has none.
-"""
+"""What a command to the fake plant must be, as the server has it: `write` with writable tags, or a PackML verb."""
 
 from __future__ import annotations
 
@@ -9,7 +6,7 @@ import math
 from collections.abc import Mapping, Sequence
 
 from millrace_client.errors import InvalidRequestError
-from millrace_client.results import Tag
+from millrace_client.results import CommandDescription, ParameterDescription, Tag
 
 _VERBS = ("reset", "start", "stop", "hold", "unhold", "suspend", "unsuspend", "abort", "clear")
 _PACKML_TAG = "packml_command"
@@ -38,6 +35,36 @@ def writes(tags: Sequence[Tag], name: str, parameters: Mapping[str, float]) -> d
     return values
 
 
+def descriptions(tags: Sequence[Tag]) -> tuple[CommandDescription, ...]:
+    """Commands that a device with these tags takes."""
+    writable = tuple(
+        ParameterDescription(
+            name=tag.name,
+            description=tag.description,
+            data_type=tag.data_type,
+            unit=tag.unit,
+            low=_least(tag),
+            high=_most(tag),
+        )
+        for tag in tags
+        if tag.writable
+    )
+    found: list[CommandDescription] = []
+    if writable:
+        found.append(CommandDescription(name="write", description="Write tags", parameters=writable))
+    if any(tag.name == _PACKML_TAG and tag.writable for tag in tags):
+        found += [CommandDescription(name=verb, description=f"PackML {verb}") for verb in _VERBS]
+    return tuple(found)
+
+
+def _least(tag: Tag) -> float | None:
+    return max((low for low in (tag.eu_low, tag.limit_low) if low is not None), default=None)
+
+
+def _most(tag: Tag) -> float | None:
+    return min((high for high in (tag.eu_high, tag.limit_high) if high is not None), default=None)
+
+
 def _problem(tag: Tag | None, name: str, value: float, tags: Sequence[Tag]) -> str:
     if tag is None:
         return f"the device has no tag {name!r}; {_writable(tags)}"
@@ -49,8 +76,8 @@ def _problem(tag: Tag | None, name: str, value: float, tags: Sequence[Tag]) -> s
         return f"{name} is {value:g}, but a boolean is 0 or 1"
     if tag.data_type == "INTEGER" and (value != int(value) or abs(value) > _EXACT_INTEGERS):
         return f"{name} is {value:g}, not an integer that can be carried exactly"
-    least = -math.inf if tag.eu_low is None else tag.eu_low
-    most = math.inf if tag.eu_high is None else tag.eu_high
+    low, high = _least(tag), _most(tag)
+    least, most = -math.inf if low is None else low, math.inf if high is None else high
     if not least <= value <= most:
         return f"{name} is {value:g} {tag.unit}, outside its range {least:g} to {most:g}"
     return ""

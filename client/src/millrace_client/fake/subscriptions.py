@@ -1,22 +1,24 @@
 """Open streams of the fake plant. Each holds what its reader has not taken yet; the plant's lock is held around every method.
 
 `poll` gives the next message, or None and the seconds until there may be one (None: until `wake` is called). It raises StopIteration at the
-end of the stream, or the error the stream was ended with.
+end of the stream, or the error the stream was ended with. Streams of tags are in `tag_subscriptions`.
 """
 
 from __future__ import annotations
 
-import time
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterator
+from typing import Any, Generic, TypeVar
 
 from google.protobuf.message import Message
 
+from millrace_client._proto.millrace.v1 import state_pb2
 from millrace_client.errors import MillraceError
 from millrace_client.fake import pack
-from millrace_client.results import Anomaly, Command, TagUpdate
+from millrace_client.results import Aggregate, Anomaly, Command, Event, Gateway
 
 Polled = tuple[Message | None, float | None]
+T = TypeVar("T")
 
 
 class Subscription(ABC):
@@ -41,61 +43,67 @@ class Subscription(ABC):
     def _next(self) -> Polled: ...
 
 
-class TagSubscription(Subscription):
-    """Changes of tags, conflated: the newest value of each, at most once in `period_s`."""
+class Listed(Subscription):
+    """Messages that are known when the stream opens, and then its end."""
 
-    def __init__(
-        self,
-        wake: Callable[[], None],
-        *,
-        wanted: Callable[[str], bool],
-        period_s: float,
-        current: Callable[[int], TagUpdate],
-        clock_s: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, wake: Callable[[], None], messages: Iterator[Message]) -> None:
         super().__init__(wake)
-        self._wanted = wanted
-        self._period_s = period_s
-        self._current = current
-        self._clock_s = clock_s
-        self._pending: dict[int, None] = {}
-        self._not_before_s: dict[int, float] = {}
-
-    def mark(self, tags: Iterable[tuple[int, str]]) -> None:
-        """Note that tags (id, path) have a new value."""
-        self._pending |= {tag_id: None for tag_id, path in tags if self._wanted(path)}
-        if self._pending:
-            self.wake()
+        self._messages = messages
 
     def _next(self) -> Polled:
-        now_s = self._clock_s()
-        waits_s = {tag_id: self._not_before_s.get(tag_id, now_s) - now_s for tag_id in self._pending}
-        due = next((tag_id for tag_id, wait_s in waits_s.items() if wait_s <= 0), None)
-        if due is None:
-            return None, min(waits_s.values(), default=None)
-        del self._pending[due]
-        self._not_before_s[due] = now_s + self._period_s
-        return pack.message(self._current(due)), None
+        return next(self._messages), None
 
 
-class EpisodeSubscription(Subscription):
-    """Steps of anomaly episodes; of an episode whose reader is slow the newest."""
+class Newest(Subscription, Generic[T]):
+    """News of things by `key`; of a thing whose reader is slow the newest."""
 
-    def __init__(self, wake: Callable[[], None], *, wanted: Callable[[str], bool]) -> None:
+    def __init__(self, wake: Callable[[], None], *, wanted: Callable[[T], bool], key: Callable[[T], object]) -> None:
         super().__init__(wake)
         self._wanted = wanted
-        self._pending: dict[str, Anomaly] = {}
+        self._key = key
+        self._pending: dict[object, T] = {}
 
-    def offer(self, step: Anomaly) -> None:
-        """Note a step."""
-        if self._wanted(step.device_path):
-            self._pending[step.episode_id] = step
+    def offer(self, news: T) -> None:
+        """Note something."""
+        if self._wanted(news):
+            self._pending[self._key(news)] = news
             self.wake()
 
     def _next(self) -> Polled:
         if not self._pending:
             return None, None
-        return pack.message(self._pending.pop(next(iter(self._pending)))), None
+        return self._message(self._pending.pop(next(iter(self._pending)))), None
+
+    def _message(self, news: Any) -> Message:
+        return pack.message(news)
+
+
+class EpisodeSubscription(Newest[Anomaly]):
+    """Steps of anomaly episodes."""
+
+
+class GatewaySubscription(Newest[Gateway]):
+    """Reports of gateways."""
+
+
+class EventSubscription(Newest[Event]):
+    """Events, each once."""
+
+    def __init__(self, wake: Callable[[], None], *, wanted: Callable[[Event], bool]) -> None:
+        super().__init__(wake, wanted=wanted, key=lambda event: event.event_id)
+
+
+class WindowSubscription(Newest[Aggregate]):
+    """Windows that closed."""
+
+    def __init__(
+        self, wake: Callable[[], None], *, wanted: Callable[[Aggregate], bool], clock: Callable[[], int]
+    ) -> None:
+        super().__init__(wake, wanted=wanted, key=lambda one: (one.tag_id, one.window_s, one.start_us))
+        self._clock = clock
+
+    def _message(self, news: Aggregate) -> Message:
+        return state_pb2.WatchAggregatesResponse(aggregates=pack.messages([news]), sent_us=self._clock())
 
 
 class CommandSubscription(Subscription):
@@ -109,8 +117,9 @@ class CommandSubscription(Subscription):
 
     def offer(self, command: Command) -> None:
         """Note a state."""
-        self._pending.append(command)
-        self.wake()
+        if command.command_id == self.command_id:
+            self._pending.append(command)
+            self.wake()
 
     def _next(self) -> Polled:
         if self._finished:
@@ -120,3 +129,17 @@ class CommandSubscription(Subscription):
         command = self._pending.pop(0)
         self._finished = command.final
         return pack.message(command), None
+
+
+class CommandsSubscription(Newest[Command]):
+    """Commands that fit a filter; one that fits no more is told once more."""
+
+    def __init__(self, wake: Callable[[], None], *, wanted: Callable[[Command], bool]) -> None:
+        self._told: set[object] = set()
+        self._fits = wanted
+        super().__init__(wake, wanted=self._of_interest, key=lambda command: command.command_id)
+
+    def _of_interest(self, command: Command) -> bool:
+        fits, known = self._fits(command), command.command_id in self._told
+        self._told = self._told | {command.command_id} if fits else self._told - {command.command_id}
+        return fits or known

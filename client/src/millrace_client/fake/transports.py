@@ -6,14 +6,16 @@ import asyncio
 import threading
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any, Protocol
 
 from google.protobuf.message import Message
 
+from millrace_client import calls
 from millrace_client.calls import Call
-from millrace_client.errors import ClosedError, DeadlineExceededError
+from millrace_client.errors import ClosedError, DeadlineExceededError, UnavailableError
 from millrace_client.fake.subscriptions import Polled, Subscription
 
 
@@ -76,6 +78,11 @@ class _Replies:
         self._wake()
 
 
+def _watched(command: Any) -> Call[Any]:
+    """What waits for the outcome of a command that was submitted. It never fails: the last state that was seen is the answer."""
+    return calls.commands.watch_command(command.command_id)
+
+
 class FakeTransport:
     """The plant for threads."""
 
@@ -83,9 +90,16 @@ class FakeTransport:
         self._server = server
         self._caller = caller
 
-    def unary(self, call: Call[Any], timeout_s: float | None) -> Message:  # noqa: ARG002 - it answers at once
+    def unary(self, call: Call[Any], timeout_s: float | None) -> Message:
         """Answer of a call."""
-        return self._server.answer(self._caller, call)
+        message = self._server.answer(self._caller, call)
+        if call.method is calls.commands.SUBMIT_AND_WAIT:
+            replies = self.stream(_watched(message), timeout_s)
+            with suppress(DeadlineExceededError, StopIteration, UnavailableError):
+                while True:
+                    message = next(replies)
+            replies.cancel()
+        return message
 
     def stream(self, call: Call[Any], timeout_s: float | None) -> _ThreadReplies:
         """Messages of a call."""
@@ -119,9 +133,16 @@ class FakeAioTransport:
         self._server = server
         self._caller = caller
 
-    async def unary(self, call: Call[Any], timeout_s: float | None) -> Message:  # noqa: ARG002 - it answers at once
+    async def unary(self, call: Call[Any], timeout_s: float | None) -> Message:
         """Answer of a call."""
-        return self._server.answer(self._caller, call)
+        message = self._server.answer(self._caller, call)
+        if call.method is calls.commands.SUBMIT_AND_WAIT:
+            replies = self.stream(_watched(message), timeout_s)
+            with suppress(DeadlineExceededError, StopAsyncIteration, UnavailableError):
+                while True:
+                    message = await replies.__anext__()
+            replies.cancel()
+        return message
 
     def stream(self, call: Call[Any], timeout_s: float | None) -> _AsyncReplies:
         """Messages of a call."""
