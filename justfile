@@ -33,6 +33,7 @@ format:
 lock *args:
     .millrace/bootstrap/bin/uv lock "$@"
 
-# Generate the Python code of the .proto files
+# Generate the Python code of the .proto files, and the reference page
 proto:
     python -m schemas.generate
+    python -m schemas.reference

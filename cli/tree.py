@@ -47,6 +47,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
     )),
     "State, commands and history": dict((
         _client("watch", "Follow live values of devices or tags through the gRPC server"),
+        _client("history", "Read samples of the past, or windows of them (--csv, --json)"),
         _client("tags", "List tags with their last values"),
         _client("devices", "List devices"),
         _client("anomalies", "Follow anomaly episodes"),

@@ -494,7 +494,7 @@ class CommandListCases:
 
     async def test_commands_are_listed_newest_first_in_pages_and_by_filter(self, plant: Plant) -> None:
         ann, bob = plant.client("ann"), plant.client("bob")
-        first = await ann.submit(10, "start", reason="a new shift")
+        first = await ann.submit(10, "start")
         second = await bob.submit(11, "stop")
         third = await ann.submit(11, "write", {"speed_setpoint": 1.0})
         plant.advance(second.command_id, CommandState.SUCCEEDED)
@@ -515,7 +515,7 @@ class CommandListCases:
         rest = await ann.commands_page("", page.next_page_token, page_size=2)
         assert [command.command_id for command in (*page.items, *rest.items)] == [three, two, one]
         assert rest.next_page_token == ""
-        assert (rest.items[0].reason, rest.items[0].site) == ("a new shift", "north")
+        assert rest.items[0].site == "north"
         for wrong in ({"since": 5, "until": 5}, {"since": datetime(2026, 1, 1)}):  # noqa: DTZ001 - it has to be refused
             with pytest.raises(InvalidRequestError):
                 await ids(**wrong)

@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from base.errors import SchemaError
 from millrace_client._proto.millrace.v1 import commands_pb2 as clients_commands
 from millrace_client._proto.millrace.v1 import state_pb2 as clients_state
-from schemas import generate
+from schemas import generate, reference
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 
 PROTOS = sorted(generate.PROTO_DIR.rglob("*.proto"))
@@ -41,6 +41,10 @@ def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:
     for path in generate.generate(tmp_path):
         committed = generate.ROOT / path.relative_to(tmp_path)
         assert committed.read_text() == path.read_text(), f"{committed.name} is stale: run `just proto`"
+
+
+def test_the_reference_page_is_what_the_protos_say() -> None:
+    assert reference.PAGE.read_text() == reference.page(), "docs/reference/grpc.md is stale: run `./millrace proto`"
 
 
 @pytest.mark.parametrize("path", PROTOS, ids=lambda path: path.name)

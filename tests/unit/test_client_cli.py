@@ -8,8 +8,10 @@ import re
 
 import pytest
 
-from millrace_client import cli
+from base.ids import now_us
+from millrace_client import cli, utc
 from millrace_client.cli import commands
+from millrace_client.fake import FakePlant
 from schemas.commands import CommandState
 from tests.contract import examples
 from tests.unit.served import LINE, Served, batch, eventually, served
@@ -45,6 +47,42 @@ async def test_watch_prints_values_as_they_come(capsys: pytest.CaptureFixture[st
         ]
         assert await run(running, "watch", "press00", "--count", "1", "--json") == 0
         assert json.loads(capsys.readouterr().out)["value"]["value"] == 71.25
+
+
+def test_history_is_printed_as_csv_json_and_for_people(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = FakePlant()
+    plant.define(f"{LINE}/press00/temperature", unit="Cel")
+    at_us = now_us() - 60_000_000
+    for number in range(3):
+        plant.set(f"{LINE}/press00/temperature", 20.5 + number, time_us=at_us + number, code=0x4090 if number else 0)
+    monkeypatch.setattr(commands, "Client", lambda _, **more: plant.client(**more))
+
+    def shown(*arguments: str, code: int = 0) -> list[str]:
+        assert cli.main(["history", "press00", "--address", "unused:1", *arguments]) == code
+        return capsys.readouterr().out.splitlines()
+
+    header, *rows = shown("--since", "1h", "--csv")
+    assert header == "time,path,unit,value,quality"
+    assert rows[0] == f"{utc(at_us).isoformat(timespec='microseconds')},{LINE}/press00/temperature,Cel,20.5,0"
+    assert len(rows) == 3
+    assert json.loads(shown("--json", "--limit", "1")[0])["value"] == 22.5
+    assert json.loads(shown("--json", "--good")[0]) == {
+        "time_us": at_us,
+        "path": f"{LINE}/press00/temperature",
+        "unit": "Cel",
+        "value": 20.5,
+        "quality": 0,
+    }
+    assert "uncertain" in shown()[-1]
+    header, *rows = shown("--window-s", "1", "--csv")
+    assert header.startswith("start,path,unit,window_s,count,good,mean")
+    assert rows[0].split(",")[3:7] == ["1", "3", "1", "20.5"]
+    assert shown("--since", "10s", code=1) == []
+    with pytest.raises(SystemExit):
+        cli.main(["history", "press00", "--since", "yesterday"])
+    assert "'yesterday' is not a time: write 90s" in capsys.readouterr().err
 
 
 async def test_anomalies_name_who_contributed(capsys: pytest.CaptureFixture[str]) -> None:

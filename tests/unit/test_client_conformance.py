@@ -16,7 +16,7 @@ import trustme
 
 import client_conformance as suite
 from base.ids import now_us
-from millrace_client import Anomaly, AsyncClient, Client, CommandState, Connection
+from millrace_client import Aggregate, Anomaly, AsyncClient, Client, CommandState, Connection, Event, Gateway, Reject
 from schemas import commands
 from schemas.commands import CommandAck, CommandRequest
 from schemas.definitions import DataType, TagDefinition
@@ -95,6 +95,24 @@ class RealRun:
         }
         record = {name: fields.get(name, value) for name, value in examples.records()["Anomaly"].items()}
         self._apply(lambda server: server.episodes.apply(record))
+
+    def set_state(self, device_id: int, *, heard: bool) -> None:
+        raise NotImplementedError
+
+    def close_window(self, tag_id: int, start_us: int, window_s: int) -> Aggregate:
+        raise NotImplementedError
+
+    def tell(self, event: Event) -> None:
+        raise NotImplementedError
+
+    def reject(self, reject: Reject) -> None:
+        raise NotImplementedError
+
+    def report(self, gateway: Gateway) -> None:
+        raise NotImplementedError
+
+    async def settle(self) -> None:
+        raise NotImplementedError
 
     def advance(self, command_id: UUID, state: CommandState, *, provisional: bool = False, **more: Any) -> None:
         request = next(one for one in self._requests() if one.command_id == command_id)
@@ -180,6 +198,9 @@ class TestRealState(suite.StateCases): ...
 
 
 class TestRealCommands(suite.CommandCases): ...
+
+
+class TestRealCommandLists(suite.CommandListCases): ...
 
 
 class TestRealRestarts(suite.RestartCases): ...

@@ -1,4 +1,4 @@
-"""The verbs: `millrace-client watch|tags|devices|anomalies|command|get|cancel|approve`.
+"""The verbs: `millrace-client watch|history|tags|devices|anomalies|command|get|cancel|approve`.
 
 Exit codes: 0 done, and for a command: SUCCEEDED; 1 the command ended otherwise, or a check failed; 2 wrong arguments; 3
 the server or a right is missing; 4 no outcome in time. Errors go to standard error and name cause and fix. `--json`
@@ -16,7 +16,7 @@ from uuid import UUID
 from rich.live import Live
 from rich.text import Text
 
-from millrace_client.cli import render
+from millrace_client.cli import history, render
 from millrace_client.cli.find import find_device, find_paths
 from millrace_client.client import Client
 from millrace_client.connection import Connection
@@ -76,6 +76,13 @@ def _watch(client: Client, args: argparse.Namespace) -> int:
             if left == 0:
                 break
     return _OK
+
+
+def _history(client: Client, args: argparse.Namespace) -> int:
+    if history.run(client, args):
+        return _OK
+    _complain("nothing in this range")
+    return _FAILED
 
 
 def _anomalies(client: Client, args: argparse.Namespace) -> int:
@@ -206,6 +213,7 @@ def parser(prog: str = "millrace-client") -> argparse.ArgumentParser:
     tags = verb("tags", _tags, "List tags with their last values.")
     tags.add_argument("paths", nargs="*", metavar="PATH", help=paths_help)
     verb("devices", _devices, "List devices.").add_argument("prefix", nargs="?", default="", metavar="PATH")
+    history.add_arguments(verb("history", _history, "Read samples of the past, or windows of them."))
     anomalies = verb("anomalies", _anomalies, "Follow anomaly episodes: those open now, then every step.")
     anomalies.add_argument("prefix", nargs="?", default="", metavar="PATH")
     anomalies.add_argument("--count", type=int, default=0, metavar="N", help="stop after N steps")

@@ -29,7 +29,12 @@ _PHASE_STYLE = {"OPEN": "bold red", "UPDATE": "yellow", "CLOSE": "green"}
 
 def as_json(result: DataclassInstance) -> str:
     """One line with the names of the result's fields. What JSON has no number for is "NaN", "Infinity" or "-Infinity"."""
-    return json.dumps(_plain(dataclasses.asdict(result)), allow_nan=False, default=str)
+    return json_line(dataclasses.asdict(result))
+
+
+def json_line(fields: dict[str, Any]) -> str:
+    """One line of named fields, numbers as in `as_json`."""
+    return json.dumps(_plain(fields), allow_nan=False, default=str)
 
 
 def _plain(value: Any) -> Any:
