@@ -37,3 +37,8 @@ lock *args:
 proto:
     python -m schemas.generate
     python -m schemas.reference
+
+
+# Build the page of web/, as `up` does when its sources have changed
+web:
+    python -m stack.page

@@ -85,6 +85,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         _recipe("format", "Apply the formatter and the safe fixes"),
         _recipe("lock", "Resolve the dependencies again after an edit of pyproject.toml"),
         _recipe("proto", "Generate the Python code of the .proto files"),
+        _recipe("web", "Build the page of web/, as `up` does when its sources have changed"),
     )),
 }  # fmt: skip
 COMMANDS = {name: command for section in SECTIONS.values() for name, command in section.items()}

@@ -16,6 +16,7 @@ from stack import (
     jobs,
     kafka,
     mosquitto,
+    page,
     postgres,
     preflight,
     processes,
@@ -27,6 +28,7 @@ from stack import (
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
+from stack.node import NodeError
 from stack.programs import program
 from stack.readiness import wait_ready
 from stack.reporting import Progress
@@ -59,6 +61,9 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
         running = supervisor.alive()
         preflight.check(config, running=running, flink=uses_flink)
         details.append("already running" if running else "ports, memory and disk are free")
+    if "serving" in selected:
+        with progress.step("page") as details:
+            details.append(_page())
     with progress.step("configuration"):
         for folder in (config.state, config.data, config.logs, config.run):
             folder.mkdir(parents=True, exist_ok=True)
@@ -122,6 +127,14 @@ def end_leftovers(config: StackConfig) -> list[str]:
 def stop_order(config: StackConfig) -> list[Service]:
     """Writers first, stores last."""
     return sorted(all_services(config), key=lambda service: service.stop_stage)
+
+
+def _page() -> str:
+    """The page is for people: without it (no package registry to be reached, the first time) the platform goes up all the same."""
+    try:
+        return page.build()
+    except NodeError as error:
+        return f"NOT BUILT, everything else goes on: {error}"
 
 
 def _code_root(config: StackConfig, supervisor: Supervisor) -> str:

@@ -36,6 +36,11 @@ def install(name: str, target: Path, *, uv: str, python: str) -> None:
     assert isinstance(packages, list)
     for package in packages:
         shutil.copytree(SOURCE / package, target / "app" / package, ignore=_LEFT_OUT, dirs_exist_ok=True)
+    built = entry.get("built", [])
+    assert isinstance(built, list)
+    for folder in built:
+        if (SOURCE / folder).is_dir():
+            shutil.copytree(SOURCE / folder, target / "app" / folder, dirs_exist_ok=True)
 
 
 def main() -> int:

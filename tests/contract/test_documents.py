@@ -18,10 +18,9 @@ from edge.config import GatewayConfig
 from schemas import topics
 from stack.config import ROOT, StackConfig
 from tests.docs import settings_tables
-from tests.docs.blocks import blocks_of
+from tests.docs.blocks import DOCUMENTS, blocks_of
 
 TOP_LEVEL = sorted(path.name for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in TOP_LEVEL for path in (ROOT / folder).rglob("*.md"))])
 CODE = re.compile(r"`([^`\n]+)`")
 FENCE = re.compile(r"^```[^\n]*\n(.*?)^```", re.MULTILINE | re.DOTALL)
 

@@ -11,7 +11,13 @@ from stack.config import ROOT
 
 _FENCE = re.compile(r"^(?P<indent> *)```(?P<info>[^\n`]*)\n(?P<text>.*?)^ *```$", re.MULTILINE | re.DOTALL)
 _TOP = sorted(path for path in ROOT.iterdir() if path.is_dir() and not path.name.startswith("."))
-DOCUMENTS = sorted([*ROOT.glob("*.md"), *(path for folder in _TOP for path in folder.rglob("*.md"))])
+_FOREIGN = "node_modules"
+"""Packages of npm have documents of their own."""
+DOCUMENTS = sorted(
+    path
+    for path in (*ROOT.glob("*.md"), *(found for folder in _TOP for found in folder.rglob("*.md")))
+    if _FOREIGN not in path.parts
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -1,0 +1,27 @@
+// Starts the page: who is signed in, the live link, what this device remembers, the service worker.
+import { effect } from "@preact/signals";
+import { render } from "preact";
+import "uplot/dist/uPlot.min.css";
+import "./styles/index.css";
+import { App } from "./app";
+import { link } from "./api/live";
+import { keptAt, recall } from "./state/memory";
+import { load } from "./state/session";
+
+render(<App />, document.getElementById("app") as HTMLElement);
+void load();
+// What was known is shown until the server answers; it never takes the place of something newer.
+window.setTimeout(() => {
+  if (link.peek() !== "online") void recall();
+}, 800);
+
+if ("serviceWorker" in navigator && window.isSecureContext) {
+  window.addEventListener(
+    "load",
+    () => void navigator.serviceWorker.register("worker.js", { scope: "./" }).catch(() => undefined),
+  );
+}
+
+effect(() => {
+  if (link.value === "online") keptAt.value = 0;
+});

@@ -1,0 +1,169 @@
+// Who is signed in; language and appearance of this device.
+import type { JSX } from "preact";
+import { useState } from "preact/hooks";
+import { Problem } from "../api/http";
+import { choose, language, named, t, type Language } from "../i18n";
+import { go, href, route } from "../route";
+import { me, signIn, signOut } from "../state/session";
+import { theme, wear, type Theme } from "../state/theme";
+import { cause, Panel } from "../ui/bits";
+import { useTitle } from "../ui/hooks";
+import { Mark } from "../ui/icons";
+
+export function Settings(): JSX.Element {
+  useTitle(t("nav.settings"));
+  const forced = me.value === null && route.value.page !== "settings";
+  return (
+    <>
+      <header class="page">
+        <h1>{forced ? t("settings.signIn") : t("nav.settings")}</h1>
+      </header>
+      <div class="columns settings">
+        <Panel title={t("settings.account")}>
+          {me.value ? <SignedIn /> : <p>{t("settings.required")}</p>}
+          <SignIn />
+        </Panel>
+        <div>
+          <Panel title={t("settings.language")}>
+            <Segments
+              label={t("settings.language")}
+              options={[
+                ["en", "English"],
+                ["de", "Deutsch"],
+              ]}
+              chosen={language.value}
+              choose={(one) => choose(one as Language)}
+            />
+          </Panel>
+          <Panel title={t("settings.theme")}>
+            <Segments
+              label={t("settings.theme")}
+              options={[
+                ["system", t("settings.system")],
+                ["light", t("settings.light")],
+                ["dark", t("settings.dark")],
+              ]}
+              chosen={theme.value}
+              choose={(one) => wear(one as Theme)}
+            />
+          </Panel>
+          <Panel title={t("settings.wall")}>
+            <p class="quiet">{t("settings.wallHint")}</p>
+            <a class="button" href={href("overview", "", { wall: "1" })}>
+              {t("settings.wallOpen")}
+            </a>
+          </Panel>
+        </div>
+      </div>
+    </>
+  );
+}
+
+function SignedIn(): JSX.Element {
+  const { name = "", allow = [] } = me.value ?? {};
+  return (
+    <div class="signed-in">
+      <p>
+        <b>{t("settings.signedIn", { name })}</b>
+        <br />
+        <span class="quiet">
+          {t("settings.may", { rights: allow.map((one) => named("settings.right", one)).join(", ") })}
+        </span>
+      </p>
+      <button type="button" onClick={() => void signOut()}>
+        {t("settings.signOut")}
+      </button>
+    </div>
+  );
+}
+
+function SignIn(): JSX.Element {
+  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
+  const [by, setBy] = useState<"token" | "name">(local ? "name" : "token");
+  const [text, setText] = useState("");
+  const [wrong, setWrong] = useState("");
+  const [busy, setBusy] = useState(false);
+  const submit = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    if (!text.trim() || busy) return;
+    setBusy(true);
+    setWrong("");
+    try {
+      await signIn(by === "token" ? { token: text.trim() } : { name: text.trim() });
+      setText("");
+      if (route.peek().page === "settings") go(href("overview"));
+    } catch (error) {
+      setWrong(t("settings.refused", { cause: error instanceof Problem ? cause(error) : String(error) }));
+    } finally {
+      setBusy(false);
+    }
+  };
+  const field = {
+    maxLength: 200,
+    value: text,
+    onInput: (event: { currentTarget: HTMLInputElement }) => setText(event.currentTarget.value),
+    "aria-describedby": "sign-in-hint",
+  };
+  return (
+    <form class="sign-in" onSubmit={submit}>
+      {local && (
+        <Segments
+          label={t("settings.signIn")}
+          options={[
+            ["name", t("settings.useName")],
+            ["token", t("settings.useToken")],
+          ]}
+          chosen={by}
+          choose={(one) => {
+            setBy(one as "name");
+            setText("");
+          }}
+        />
+      )}
+      <label>
+        <span>{t(by === "token" ? "settings.token" : "settings.name")}</span>
+        {by === "token" ? (
+          <input type="password" name="token" autocomplete="current-password" {...field} />
+        ) : (
+          <input type="text" name="name" autocomplete="username" {...field} />
+        )}
+      </label>
+      <small id="sign-in-hint" class="quiet">
+        {t(by === "token" ? "settings.tokenHint" : "settings.nameHint")}
+      </small>
+      <p class="wrong" role="alert">
+        {wrong && (
+          <>
+            <Mark level="warn" />
+            {wrong}
+          </>
+        )}
+      </p>
+      <button type="submit" class="primary" disabled={busy}>
+        {t("settings.signIn")}
+      </button>
+    </form>
+  );
+}
+
+function Segments({
+  label,
+  options,
+  chosen,
+  choose: take,
+}: {
+  label: string;
+  options: [string, string][];
+  chosen: string;
+  choose: (one: string) => void;
+}): JSX.Element {
+  return (
+    <div class="segments" role="group" aria-label={label}>
+      {options.map(([value, text]) => (
+        <button type="button" aria-pressed={chosen === value} onClick={() => take(value)}>
+          {text}
+        </button>
+      ))}
+    </div>
+  );
+}

@@ -1,0 +1,50 @@
+// Who is signed in, and what may be done now.
+import { computed, signal } from "@preact/signals";
+import { csrf, get, post, Problem, remove } from "../api/http";
+import { link, start, stop } from "../api/live";
+import type { Me } from "../api/types";
+import { forget } from "./memory";
+
+/** undefined while it is not known; null when a sign-in is needed. */
+export const me = signal<Me | null | undefined>(undefined);
+
+export const online = computed(() => link.value === "online");
+export const mayCommand = computed(() => online.value && !!me.value?.allow.includes("command"));
+export const mayApprove = computed(() => online.value && !!me.value?.allow.includes("approve"));
+
+/** Ask who is signed in; without an answer of the server what this device remembers is shown. */
+export async function load(): Promise<void> {
+  try {
+    take(await get<Me>("me"));
+  } catch (error) {
+    if (error instanceof Problem && (error.status === 401 || error.status === 403)) {
+      me.value = null;
+      stop();
+    } else {
+      start();
+      window.setTimeout(() => void load(), 3000);
+    }
+  }
+}
+
+export async function signIn(credential: { token: string } | { name: string }): Promise<void> {
+  const found = await post<Me>("session", credential);
+  // Streams belong to who opened them.
+  stop();
+  await forget();
+  take(found);
+}
+
+export async function signOut(): Promise<void> {
+  await remove("session");
+  stop();
+  await forget();
+  me.value = undefined;
+  await load();
+}
+
+function take(found: Me): void {
+  csrf.value = found.csrf;
+  me.value = found;
+  start();
+}
