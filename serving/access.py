@@ -24,11 +24,13 @@ import sys
 import tomllib
 from collections.abc import Iterable, Sequence
 from contextvars import ContextVar
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 
 from base.errors import ConfigError, PermissionDeniedError, shown
+from serving import sessions
+from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
 
@@ -57,6 +59,8 @@ class Principal:
     allow: frozenset[Permission]
     credential: str = field(default="", repr=False)
     """Hash of the token it came with; empty on the loopback interface without tokens."""
+    until_us: int = 0
+    """When its session ends, microseconds UTC; 0 for a caller that shows its token each time."""
 
     def require(self, needed: Permission) -> None:
         """Raise PermissionDeniedError unless this is allowed."""
@@ -73,8 +77,8 @@ current: ContextVar[Principal] = ContextVar("principal")
 class Access:
     """Finds the principal of a call; raises UnauthenticatedError."""
 
-    def __init__(self, tokens: Path | None) -> None:
-        self._path = tokens
+    def __init__(self, tokens: Path | None, sessions: Sessions | None = None) -> None:
+        self._path, self._sessions = tokens, sessions
         self._stamp: tuple[int, int] = (0, 0)
         self._known: dict[str, Principal] = {}
         if tokens is not None:
@@ -82,9 +86,12 @@ class Access:
 
     def authenticate(self, headers: Iterable[tuple[str, str]]) -> Principal:
         """Principal of a call with these headers (metadata, in gRPC), whose names are in lower case."""
+        pairs = tuple(headers)
+        if (cookie := sessions.shown_by(pairs)) and self._sessions is not None:
+            return self._of_session(self._sessions, cookie)
         if self._path is None:
-            return _named(_only(headers, NAME_METADATA))
-        scheme, _, token = _only(headers, AUTHORIZATION).partition(" ")
+            return _named(_only(pairs, NAME_METADATA))
+        scheme, _, token = _only(pairs, AUTHORIZATION).partition(" ")
         if scheme.lower() != "bearer" or not token:
             msg = "no token: send the metadata `authorization: Bearer TOKEN`"
             raise UnauthenticatedError(msg)
@@ -95,6 +102,25 @@ class Access:
         if not matches:
             raise UnauthenticatedError(_WITHDRAWN)
         return matches[0]
+
+    @property
+    def has_tokens(self) -> bool:
+        """Whether callers need a token; without, the server listens on the loopback interface only."""
+        return self._path is not None
+
+    def _of_session(self, made: Sessions, cookie: str) -> Principal:
+        session = made.read(cookie)
+        if session is None:
+            msg = "the session is over; sign in again"
+            raise UnauthenticatedError(msg)
+        if self._path is None:
+            found = Principal(session.name, frozenset(Permission)) if session.name else None
+        else:
+            self.refresh()
+            found = self._known.get(session.credential)
+        if found is None:
+            raise UnauthenticatedError(_WITHDRAWN)
+        return replace(found, until_us=session.until_us)
 
     def recheck(self, principal: Principal, needed: Permission | None) -> None:
         """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since."""

@@ -1,4 +1,4 @@
-"""Settings of the gRPC server: `serving.toml`.
+"""Settings of the server: `serving.toml`.
 
 Enters: a TOML file and `MILLRACE_SERVING_...` in the environment. Leaves: a frozen `ServingConfig`, refused when it
 would open the plant to a network without encryption and authentication.
@@ -7,6 +7,7 @@ would open the plant to a network without encryption and authentication.
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -65,6 +66,41 @@ class LimitSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class HttpSettings:
+    """The HTTP face: REST, live values for browsers, the page. Empty `listen`: there is none."""
+
+    listen: str = ""
+    # Folder that the web build made; empty: only the API.
+    page: str = ""
+    # What browsers call the server, as scheme://host:port; empty: the listen address, and localhost.
+    origins: tuple[str, ...] = ()
+    # File with 32 random bytes or more, the same for all processes of the installation; empty: sessions end with the process.
+    session_key: str = ""
+    session_s: float = 12 * 3_600.0
+    # History of a range that is closed may be this old in a cache.
+    cache_closed_s: int = 300
+    # A cache in front keeps answers for everybody, and asks the server who may read (docs/http.md).
+    shared_cache: bool = False
+    # Connections at once.
+    connections: int = 5_000
+    # A request is complete within this time of its first byte; a reader takes something within this time.
+    request_s: float = 20.0
+    stuck_s: float = 30.0
+
+    def __post_init__(self) -> None:
+        for name in ("session_s", "request_s", "stuck_s", "connections"):
+            if getattr(self, name) <= 0:
+                msg = f"http.{name} must be above 0"
+                raise ValueError(msg)
+        if wrong := [origin for origin in self.origins if not _ORIGIN.fullmatch(origin)]:
+            msg = f"http.origins has {wrong[0]!r}; an origin is scheme://host or scheme://host:port, without a path"
+            raise ValueError(msg)
+
+
+_ORIGIN = re.compile(r"https?://[^/?#\s@]+")
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ServingConfig:
     """The whole file."""
 
@@ -73,6 +109,7 @@ class ServingConfig:
     # Of history and the accounting; state and commands need no database. A member of millrace_reader is enough.
     postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     history: PoolSettings = field(default_factory=PoolSettings)
+    http: HttpSettings = field(default_factory=HttpSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.
     tokens: str = ""
@@ -83,10 +120,17 @@ class ServingConfig:
     metrics: EndpointSettings = field(default_factory=EndpointSettings)
 
     def __post_init__(self) -> None:
-        if not is_loopback(self.listen) and not (self.tls.enabled and self.tokens):
+        for key, listen in (("listen", self.listen), ("http.listen", self.http.listen)):
+            if listen and not is_loopback(listen) and not (self.tls.enabled and self.tokens):
+                msg = (
+                    f"{key} is {listen}, reachable from the network: that needs [tls] cert and key, and a tokens file; "
+                    "or listen on 127.0.0.1"
+                )
+                raise ValueError(msg)
+        if self.http.listen and not is_loopback(self.http.listen) and not (self.http.origins and self.http.session_key):
             msg = (
-                f"listen is {self.listen}, reachable from the network: that needs [tls] cert and key, and a tokens file; "
-                "or listen on 127.0.0.1"
+                f"http.listen is {self.http.listen}, reachable from the network: that needs http.origins, what browsers call "
+                "the server, and http.session_key, which all its processes share"
             )
             raise ValueError(msg)
 
@@ -108,7 +152,7 @@ def load(path: Path) -> ServingConfig:
     """Config of one file; raises ConfigError naming the key, also for a file it names that does not exist."""
     config = settings.load(ServingConfig, path, service="serving")
     files = {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
-    for key, name in (files | {"tokens": config.tokens}).items():
+    for key, name in (files | {"tokens": config.tokens, "http.session_key": config.http.session_key}).items():
         if name and not Path(name).is_file():
             msg = f"{path}: {key} is {name}, which is not a file"
             raise ConfigError(msg)

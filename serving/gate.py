@@ -27,7 +27,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from base.errors import DeadlineError, MillraceError, cause_of
-from serving.access import Access, Permission, Principal, current
+from serving.access import Access, Permission, Principal, UnauthenticatedError, current
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
@@ -173,6 +173,10 @@ class Gate:
             stack.enter_context(self.limits.stream(principal.name))
             call.task = asyncio.current_task()
             self._streams.add(call)
+            if principal.until_us:
+                left_s = principal.until_us / 1e6 - time.time()
+                over = UnauthenticatedError("the session is over; sign in again")
+                stack.callback(asyncio.get_running_loop().call_later(left_s, call.end, over).cancel)
         elif method.kind is not Kind.CONTROL:
             stack.enter_context(self.limits.under_way())
         current.set(principal)

@@ -1,4 +1,4 @@
-"""The gRPC server: caches, handlers, services, health and reflection wired together; start, readiness, drain.
+"""The server of both faces, gRPC and HTTP: caches, handlers, services, health and reflection wired together; start, readiness, drain.
 
 Enters: a `ServingConfig` and a log of requests. Leaves: a listening server whose health turns SERVING per service once
 that service's caches are current. Who feeds the caches is not its business: `__main__` connects Kafka, tests apply
@@ -53,6 +53,7 @@ from serving.handlers.history import HistoryHandlers
 from serving.handlers.line import LineHandlers
 from serving.handlers.records import RecordHandlers
 from serving.handlers.state import StateHandlers
+from serving.http.server import HttpServer, http_server
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
@@ -62,6 +63,7 @@ from serving.rpc.history_service import HistoryService
 from serving.rpc.interceptor import RpcGate
 from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
+from serving.sessions import Sessions, key_of
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +104,7 @@ class Server:
     line: LineHandlers
     streams: Streams
     gate: Gate
+    http: HttpServer | None
     health: health.HealthServicer
     grpc: grpc.aio.Server
     metrics: CollectorRegistry
@@ -113,6 +116,8 @@ class Server:
         """Listen; raises ConfigError when an address cannot be had."""
         self.listening = endpoint.start(self.config.metrics, self.metrics)
         listen, tls = self.config.listen, self.config.tls
+        if self.http is not None:
+            self.http.bind()
         try:
             if tls.enabled:
                 self.port = self.grpc.add_secure_port(listen, _credentials(self.config))
@@ -124,6 +129,8 @@ class Server:
         for service in ("", *SERVICES):
             await self.health.set(service, health_pb2.HealthCheckResponse.NOT_SERVING)
         await self.grpc.start()
+        if self.http is not None:
+            await self.http.start()
         self.watching = asyncio.create_task(self.gate.run())
         security = "mutual TLS" if tls.client_ca else "TLS" if tls.enabled else "none, loopback only"
         log.info("listening", extra={"address": listen, "port": self.port, "security": security})
@@ -143,7 +150,10 @@ class Server:
         """Drain: refuse new calls, end the streams so that their callers go elsewhere, let unary calls finish."""
         await self.health.enter_graceful_shutdown()
         self.streams.end_all(UnavailableError("the server is stopping; connect again"))
-        await self.grpc.stop(self.config.drain_s)
+        async with asyncio.TaskGroup() as faces:
+            faces.create_task(_stopped(self.grpc, self.config.drain_s))
+            if self.http is not None:
+                faces.create_task(self.http.stop())
         if self.watching is not None:
             self.watching.cancel()
             await asyncio.gather(self.watching, return_exceptions=True)
@@ -187,15 +197,22 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     )
     history = HistoryHandlers(plant=plant, database=database, ready=state.require_ready)
     records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
-    access = Access(Path(config.tokens) if config.tokens else None)
+    sessions = Sessions(key_of(config.http.session_key), length_s=config.http.session_s)
+    access = Access(Path(config.tokens) if config.tokens else None, sessions)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     gate = Gate(access, Limits(config.limits), load, CallMetrics(registry))
     server = grpc.aio.server(interceptors=(RpcGate(gate),), options=_OPTIONS)
     checks = health.HealthServicer()
-    state_pb2_grpc.add_StateServiceServicer_to_server(StateService(state), server)  # type: ignore[no-untyped-call]
-    commands_pb2_grpc.add_CommandServiceServicer_to_server(CommandService(commands, state), server)  # type: ignore[no-untyped-call]
-    history_pb2_grpc.add_HistoryServiceServicer_to_server(HistoryService(history, records), server)  # type: ignore[no-untyped-call]
-    line_pb2_grpc.add_LineServiceServicer_to_server(LineService(line), server)  # type: ignore[no-untyped-call]
+    servicers: dict[str, object] = {
+        "StateService": (state_service := StateService(state)),
+        "CommandService": (command_service := CommandService(commands, state)),
+        "HistoryService": (history_service := HistoryService(history, records)),
+        "LineService": (line_service := LineService(line)),
+    }
+    state_pb2_grpc.add_StateServiceServicer_to_server(state_service, server)  # type: ignore[no-untyped-call]
+    commands_pb2_grpc.add_CommandServiceServicer_to_server(command_service, server)  # type: ignore[no-untyped-call]
+    history_pb2_grpc.add_HistoryServiceServicer_to_server(history_service, server)  # type: ignore[no-untyped-call]
+    line_pb2_grpc.add_LineServiceServicer_to_server(line_service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflect.add_to(server, (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
     made = Server(
@@ -214,12 +231,25 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         line=line,
         streams=streams,
         gate=gate,
+        http=http_server(
+            config,
+            servicers,
+            gate,
+            sessions,
+            plant=plant,
+            last=values,
+            ready=lambda: state.ready and commands.ready,
+        ),
         health=checks,
         grpc=server,
         metrics=registry,
     )
     metrics.watch(made, registry)
     return made
+
+
+async def _stopped(server: grpc.aio.Server, drain_s: float) -> None:
+    await server.stop(drain_s)
 
 
 def _credentials(config: ServingConfig) -> grpc.ServerCredentials:

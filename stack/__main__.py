@@ -45,6 +45,7 @@ def _up(config: StackConfig, options: argparse.Namespace) -> int:
         "\n      `./millrace logs -f` logs, `./millrace command --help` actuate, `./millrace down` stop."
     )
     print(f"      Flink's page: {config.flink_url}   gRPC: {config.serving_address}   state: {config.state}")
+    print(f"\nThe plant in a browser: {config.page_url}")
     return 0
 
 

@@ -208,6 +208,11 @@ class StackConfig:
         """The gRPC server's address."""
         return f"{self.host}:{self.ports.serving}"
 
+    @property
+    def page_url(self) -> str:
+        """Where a browser finds the page, and programs the API over HTTP."""
+        return f"http://{self.host}:{self.ports.serving_http}"
+
 
 def load(environ: Mapping[str, str] | None = None, path: Path = SETTINGS_FILE) -> StackConfig:
     """Settings in force; raises ConfigError naming the key and where it was found."""

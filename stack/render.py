@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import json
 import os
+import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from registry.plant import ConnectionSpec, GatewaySpec
-from stack import postgres
+from stack import page, postgres
 from stack.config import StackConfig
 from stack.plant import read_gateways, sites
 
@@ -94,8 +95,23 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
 def _serving(config: StackConfig) -> dict[str, Any]:
     return {
         "listen": config.serving_address,
+        "http": {
+            "listen": f"{config.host}:{config.ports.serving_http}",
+            "session_key": str(_session_key(config)),
+            # A checkout whose page was never built has the API alone.
+            "page": str(page.DIST) if (page.DIST / "index.html").exists() else "",
+        },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
     }
+
+
+def _session_key(config: StackConfig) -> Path:
+    """Key of the sessions of browsers: made once, so that sessions outlast a restart."""
+    path = config.config / "session.key"
+    if not path.exists():
+        path.touch(mode=0o600)
+        path.write_text(secrets.token_hex(32))
+    return path
 
 
 def _simulator(config: StackConfig) -> dict[str, Any]:

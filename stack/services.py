@@ -183,7 +183,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         **_deployed(config, "serving", "serving", render.serving_file(config)),
         health=_serving_health,
         grace_s=_BRIEF_S,
-        doc="gRPC server",
+        doc="gRPC and HTTP server, the page",
         address=config.serving_address,
     )
     maintenance = Service(

@@ -48,6 +48,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "running": found.state is not State.STOPPED,
         "line": line_rows(config, found, now),
         "healing": _healing(config),
+        "page": config.page_url,
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "code": _code(config),
@@ -88,7 +89,7 @@ def measure_accounting(config: StackConfig) -> dict[str, Any]:
 
 def text(status: dict[str, Any]) -> str:
     """The same for people."""
-    lines = [line_text(status["line"]), *_healing_text(status["healing"]), ""]
+    lines = [line_text(status["line"]), *_healing_text(status["healing"]), "", f"page: {status['page']}", ""]
     lines.append(f"{'service':<24}{'state':<10}{'health':<11}{'pid':>8}{'uptime':>10}{'restarts':>10}  address")
     for row in status["services"]:
         pid, uptime = row["pid"] or "", _duration(row["uptime_s"])

@@ -29,6 +29,7 @@ def wait_until_up(config: StackConfig) -> None:
 def run(block: Block, config: StackConfig) -> str:
     """Run one as a reader would, against this instance; what it printed. Fails with its output when a command fails."""
     text = block.text.replace(".millrace/", f"{config.state}/").replace("127.0.0.1:29051", config.serving_address)
+    text = text.replace("http://127.0.0.1:29080", config.page_url)
     environment = os.environ | render.instance_environment(config) | {
         "COLUMNS": "160", "TERM": "dumb", "MILLRACE_GRPC": config.serving_address,
     }  # fmt: skip

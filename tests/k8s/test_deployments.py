@@ -16,6 +16,8 @@ from jsonschema import Draft202012Validator
 from base import settings
 from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
+from serving.config import ServingConfig
+from serving.http.own import ALIVE, READY
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "k8s" / "images"
@@ -129,3 +131,23 @@ def test_every_deployable_has_an_image_that_is_made_by_the_step_the_tests_run() 
         text = (IMAGES / f"{name}.Containerfile").read_text()
         assert f"python3 /src/k8s/images/install.py {name} /opt/millrace " in text
         assert f"docker build -f k8s/images/{name}.Containerfile " in text
+
+
+def test_serving_is_probed_where_it_listens() -> None:
+    documents = {
+        document["kind"]: document for document in yaml.safe_load_all((ROOT / "k8s" / "serving.yaml").read_text())
+    }
+    config = settings.parse(
+        ServingConfig, tomllib.loads(documents["ConfigMap"]["data"]["serving.toml"]), where="serving.toml"
+    )
+    (container,) = documents["Deployment"]["spec"]["template"]["spec"]["containers"]
+    ports = {port["name"]: port["containerPort"] for port in container["ports"]}
+    assert config.listen.endswith(f":{ports['grpc']}")
+    assert config.http.listen.endswith(f":{ports['https']}")
+    for probe, path in (("readinessProbe", READY), ("livenessProbe", ALIVE)):
+        assert container[probe]["httpGet"] == {"path": path, "port": "https", "scheme": "HTTPS"}
+    assert {port["targetPort"] for port in documents["Service"]["spec"]["ports"]} == set(ports)
+    assert documents["Service"]["spec"]["selector"] == documents["Deployment"]["spec"]["selector"]["matchLabels"]
+    mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
+    for path in (config.tokens, config.http.session_key, config.tls.cert, config.tls.key):
+        assert str(Path(path).parent) in mounts

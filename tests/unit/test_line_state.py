@@ -171,6 +171,7 @@ def test_exit_status(state: str, code: int) -> None:
 def test_status_names_what_was_done_by_itself() -> None:
     found = {
         "line": {"state": "up", "since": NOON.isoformat(), "for_s": 0, "reasons": []},
+        "page": "http://127.0.0.1:29080",
         "services": [],
         "jobs": [],
         "accounting": {},
@@ -182,6 +183,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         },
     }
     lines = [line.strip() for line in status.text(found).splitlines()]
+    assert "page: http://127.0.0.1:29080" in lines
     assert lines[1:5] == [
         "healing",
         "2026-01-01T12:00:01 service serving: restarted: no answer",

@@ -1,0 +1,425 @@
+"""The OpenAPI 3.1 document of the HTTP face, made of the table of resources and the contract's own comments.
+
+`python -m serving.http.openapi` prints it; `docs/openapi.json` is that, and a test compares. Bounds are those of `serving.bounds`.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any
+
+from google.protobuf.descriptor import Descriptor, FieldDescriptor
+
+from serving import bounds
+from serving.http import columns, downloads, own, problems, rest, security
+from serving.http.contract import comment, short
+from serving.http.requests import field_of
+from serving.http.resources import FEEDS, RESOURCES, Answer, Feed, Keep, Resource
+from serving.http.socket import PATH as WEBSOCKET
+from serving.sessions import COOKIE
+
+_INTRODUCTION = (
+    "JSON over HTTP for people's browsers and for programs without gRPC. Fields have the names of the contract (`millrace.v1`). "
+    "Times are integers: microseconds since 1970-01-01 UTC. Enumerations are names. A number that is not finite, and what is absent, "
+    "is null. Errors are problems (RFC 9457); `code` is the name of the gRPC status. Lists come in pages: pass `next_page_token` as "
+    "`page_token`. Live values come as server-sent events under `/api/v1/watch/...`, or several at once over a WebSocket at "
+    f"`{WEBSOCKET}` (docs/http.md)."
+)
+_TAGS = {
+    "plant": "Devices and tags, with their last values.",
+    "history": "What was: samples, windows, anomalies, events, rejects. 503 while the database cannot be reached; the rest goes on.",
+    "line": "The line itself: gateways, stages, accounting.",
+    "commands": "Commands to devices, carried out at most once.",
+    "watch": "Server-sent events. Each is named after the feed; its data is the message; `id` is the position to resume from.",
+    "access": "Who is calling, sessions of browsers, health.",
+}
+_STATUSES = {
+    400: "Malformed: `detail` names the field and the bound.",
+    401: "No token, or one that is not known.",
+    403: "Not allowed, or sent by another site's page.",
+    404: "There is no such thing.",
+    409: "Another command has this id, or its state does not allow this.",
+    413: "The body is too long.",
+    414: "The query is too long.",
+    415: "The body is not JSON.",
+    421: "The Host is not one of this server's names.",
+    429: "Too much at once: try again after `Retry-After`.",
+    501: "This server does not have it.",
+    503: "A component that this needs cannot be reached; try again.",
+    504: "Not in time.",
+}
+_ALWAYS = (400, 401, 403, 414, 421, 429, 503, 504)
+
+
+def document() -> dict[str, Any]:
+    """The document."""
+    schemas: dict[str, Any] = {"Problem": _problem()}
+    paths: dict[str, Any] = {}
+    for row in RESOURCES:
+        paths.setdefault(row.path, {})[row.verb.lower()] = _operation(row, schemas)
+    for feed in FEEDS:
+        paths[feed.path] = {"get": _watch(feed, schemas)}
+    for path, verbs in _own(schemas).items():
+        paths[path] = verbs
+    return {
+        "openapi": "3.1.0",
+        "info": {
+            "title": "Millrace",
+            "version": "1",
+            "summary": "State, history and commands of the plant.",
+            "description": _INTRODUCTION,
+            "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
+        },
+        "servers": [{"url": "/"}],
+        "security": [{"token": []}, {"session": []}],
+        "tags": [{"name": name, "description": text} for name, text in _TAGS.items()],
+        "paths": dict(sorted(paths.items())),
+        "components": {
+            "schemas": dict(sorted(schemas.items())),
+            "securitySchemes": {
+                "token": {"type": "http", "scheme": "bearer", "description": "A token of the tokens file."},
+                "session": {
+                    "type": "apiKey",
+                    "in": "cookie",
+                    "name": COOKIE,
+                    "description": f"Made by POST {own.SESSION}. What changes something also needs header {security.CSRF_HEADER}.",
+                },
+            },
+        },
+    }
+
+
+def _operation(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
+    method = row.rpc
+    made: dict[str, Any] = {
+        "operationId": _operation_id(row),
+        "tags": [row.tag],
+        "summary": method.description.partition(". ")[0].rstrip("."),
+        "description": method.description,
+        "parameters": [_path_parameter(row, name) for name in row.path_fields]
+        + [_parameter(method.request.DESCRIPTOR, name, field) for name, field in row.query.items()]
+        + [_EXTRA[name] for name in sorted(rest.parameters_of(row))],
+        "responses": {
+            str(row.success): {"description": "The answer.", "content": _content(row, schemas)},
+            **_failures(_statuses(row)),
+        },
+    }
+    if row.keep is not Keep.NEVER:
+        made["responses"]["304"] = {"description": "As the ETag of If-None-Match says."}
+    if row.body:
+        made["requestBody"] = {
+            "required": True,
+            "content": {"application/json": {"schema": _request(row, schemas)}},
+        }
+    return made
+
+
+def _operation_id(row: Resource) -> str:
+    return row.rpc.name + ("ByPath" if "{path}" in row.path else "")
+
+
+def _statuses(row: Resource) -> list[int]:
+    found = [*_ALWAYS, 501]
+    if row.path_fields or row.tag in {"plant", "history", "commands"}:
+        found.append(404)
+    if row.body:
+        found += [413, 415]
+    if row.tag == "commands" and row.verb == "POST":
+        found.append(409)
+    return sorted(found)
+
+
+def _failures(statuses: list[int]) -> dict[str, Any]:
+    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
+    return {str(status): {"description": _STATUSES[status], "content": content} for status in statuses}
+
+
+def _content(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
+    method = row.rpc
+    if row.answer is Answer.MESSAGE:
+        return {"application/json": {"schema": _reference(method.response.DESCRIPTOR, schemas)}}
+    one = (
+        method.response.DESCRIPTOR if row.answer is Answer.SERIES else field_of(method.response, "series").message_type
+    )
+    listed = {
+        "type": "object",
+        "required": ["series"],
+        "properties": {
+            "series": {"type": "array", "items": _reference(one, schemas), "description": "One for each tag."}
+        },
+    }
+    found: dict[str, Any] = {"application/json": {"schema": listed}}
+    if row.answer is Answer.SERIES:
+        found |= {kind.partition(";")[0]: {} for kind in downloads.MEDIA_TYPES.values()}
+    return found
+
+
+def _request(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
+    """The body: the request less what the address says."""
+    descriptor = row.rpc.request.DESCRIPTOR
+    fields = [field for field in descriptor.fields if field.name not in row.path_fields.values()]
+    return {
+        "type": "object",
+        "description": comment(descriptor.full_name),
+        "properties": {field.name: _field(field, schemas, request=True) for field in fields},
+        "additionalProperties": False,
+    }
+
+
+def _path_parameter(row: Resource, name: str) -> dict[str, Any]:
+    field = field_of(row.rpc.request, row.path_fields[name])
+    return {
+        "name": name,
+        "in": "path",
+        "required": True,
+        "description": comment(field.full_name) or f"{name.replace('_', ' ')}.",
+        "schema": _PARTS.get(name, {"type": "string", "minLength": 1, "maxLength": bounds.TEXT["path"]}),
+    }
+
+
+_PARTS: dict[str, dict[str, Any]] = {
+    "device_id": {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1},
+    "tag_id": {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1},
+    "command_id": {"type": "string", "format": "uuid"},
+}
+_EXTRA: dict[str, dict[str, Any]] = {
+    rest.WAIT: {
+        "name": rest.WAIT,
+        "in": "query",
+        "description": "Wait so many milliseconds for the outcome; then the command as it stands.",
+        "schema": {"type": "integer", "minimum": 1, "maximum": rest.MAX_WAIT_MS},
+    },
+    rest.FORMAT: {
+        "name": rest.FORMAT,
+        "in": "query",
+        "description": f"json for at most {columns.MAX_POINTS:,} points; the others are files, streamed while they are read.",
+        "schema": {"type": "string", "enum": ["json", *downloads.MEDIA_TYPES], "default": "json"},
+    },
+    rest.VALUES: {
+        "name": rest.VALUES,
+        "in": "query",
+        "description": "false leaves out what changes with every value: caches keep the rest.",
+        "schema": {"type": "string", "enum": ["true", "false"], "default": "true"},
+    },
+}
+
+
+def _parameter(descriptor: Descriptor, name: str, dotted: str) -> dict[str, Any]:
+    *within, last = dotted.split(".")
+    for part in within:
+        descriptor = descriptor.fields_by_name[part].message_type
+    field = descriptor.fields_by_name[last]
+    made: dict[str, Any] = {
+        "name": name,
+        "in": "query",
+        "description": comment(field.full_name),
+        "schema": _field(field, {}, request=True),
+    }
+    made["schema"].pop("description", None)
+    if field.label == FieldDescriptor.LABEL_REPEATED:
+        made |= {"style": "form", "explode": True}
+    return made
+
+
+def _watch(feed: Feed, schemas: dict[str, Any]) -> dict[str, Any]:
+    method = feed.rpc
+    parameters = [_parameter(method.request.DESCRIPTOR, name, field) for name, field in feed.query.items()]
+    if feed.resume:
+        parameters.append(
+            {
+                "name": "Last-Event-ID",
+                "in": "header",
+                "description": "Position of the last event that was taken; browsers send it when they connect again.",
+                "schema": {"type": "string", "maxLength": bounds.TEXT["resume_position"]},
+            }
+        )
+    return {
+        "operationId": method.name,
+        "tags": ["watch"],
+        "summary": method.description.partition(". ")[0].rstrip("."),
+        "description": f"{method.description} Data of an event `{feed.name}`: {method.response.DESCRIPTOR.name}.",
+        "parameters": parameters,
+        "responses": {
+            "200": {
+                "description": "Events until the caller goes; an event `problem` is the last one of a stream that failed.",
+                "content": {"text/event-stream": {"schema": _reference(method.response.DESCRIPTOR, schemas)}},
+            },
+            **_failures([*_ALWAYS, 404, 501]),
+        },
+    }
+
+
+def _reference(descriptor: Descriptor, schemas: dict[str, Any]) -> dict[str, Any]:
+    name = descriptor.name
+    if name not in schemas:
+        schemas[name] = {}
+        fields = [field for field in descriptor.fields if field.name != "tag_complete"]
+        schemas[name] = {
+            "type": "object",
+            "description": comment(descriptor.full_name),
+            "required": [field.name for field in fields],
+            "properties": {field.name: _field(field, schemas) for field in fields},
+        }
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _field(field: FieldDescriptor, schemas: dict[str, Any], *, request: bool = False) -> dict[str, Any]:
+    if field.message_type is not None and field.message_type.GetOptions().map_entry:
+        value = _one(field.message_type.fields_by_name["value"], schemas, request=request)
+        made: dict[str, Any] = {"type": "object", "additionalProperties": value}
+        if request:
+            made["maxProperties"] = bounds.ITEMS.get(field.name, bounds.MAX_ITEMS)
+    elif field.type == FieldDescriptor.TYPE_BYTES:
+        made = {"type": "array", "items": _COLUMNS[columns.TYPES[field.name]]}
+        if field.name == "repaired":
+            made["items"] = {"type": "boolean"}
+    elif field.label == FieldDescriptor.LABEL_REPEATED:
+        made = {"type": "array", "items": _one(field, schemas, request=request)}
+        if request:
+            made["maxItems"] = bounds.ITEMS.get(field.name, bounds.MAX_ITEMS)
+    else:
+        made = _one(field, schemas, request=request)
+        if field.has_presence and not request:
+            made = _or_null(made)
+    text = comment(field.full_name)
+    return made | ({"description": text} if text else {})
+
+
+_COLUMNS: dict[str, dict[str, Any]] = {
+    "<i8": {"type": "integer", "format": "int64"},
+    "<f8": {"type": ["number", "null"]},
+    "<u2": {"type": "integer", "minimum": 0, "maximum": 65535},
+    "|u1": {"type": "boolean"},
+}
+_SCALARS: dict[int, dict[str, Any]] = {
+    FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
+    FieldDescriptor.CPPTYPE_INT64: {"type": "integer", "format": "int64"},
+    FieldDescriptor.CPPTYPE_UINT32: {"type": "integer", "minimum": 0},
+    FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
+}
+
+
+def _one(field: FieldDescriptor, schemas: dict[str, Any], *, request: bool) -> dict[str, Any]:
+    if field.message_type is not None:
+        return _reference(field.message_type, schemas)
+    if field.enum_type is not None:
+        names = [short(field.enum_type, value.name) for value in field.enum_type.values]
+        return {"type": "string", "enum": names}
+    if field.cpp_type in {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}:
+        return {"type": "number"} if request else {"type": ["number", "null"]}
+    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
+        limit = {"maxLength": bounds.TEXT.get(field.name, bounds.MAX_TEXT)} if request else {}
+        return {"type": "string"} | limit
+    return dict(_SCALARS[field.cpp_type])
+
+
+def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
+    kind = schema.get("type")
+    if kind is None:
+        return {"anyOf": [schema, {"type": "null"}]}
+    return schema if isinstance(kind, list) else schema | {"type": [kind, "null"]}
+
+
+def _problem() -> dict[str, Any]:
+    return {
+        "type": "object",
+        "description": "What went wrong (RFC 9457).",
+        "required": ["type", "title", "status", "detail", "code"],
+        "properties": {
+            "type": {"type": "string", "format": "uri", "description": "A URN, stable, for programs."},
+            "title": {"type": "string", "description": "HTTP's phrase of the status."},
+            "status": {"type": "integer", "description": "HTTP status."},
+            "detail": {"type": "string", "description": "Cause and fix, for people."},
+            "code": {"type": "string", "description": "Name of the gRPC status."},
+            "field": {"type": "string", "description": "Field of the request that is to blame, where one is."},
+            "retry_after_ms": {"type": "integer", "description": "The same request can succeed after so long."},
+        },
+    }
+
+
+def _own(schemas: dict[str, Any]) -> dict[str, Any]:
+    schemas["Caller"] = {
+        "type": "object",
+        "description": "Who is calling.",
+        "required": ["name", "allow", "csrf"],
+        "properties": {
+            "name": {"type": "string", "description": "Principal."},
+            "allow": {
+                "type": "array",
+                "items": {"type": "string", "enum": ["read", "command", "approve"]},
+                "description": "What it may do.",
+            },
+            "csrf": {
+                "type": "string",
+                "description": f"What header {security.CSRF_HEADER} has to say; empty without a session.",
+            },
+        },
+    }
+    caller = {"application/json": {"schema": {"$ref": "#/components/schemas/Caller"}}}
+    plain = {"application/json": {"schema": {"type": "object", "properties": {"status": {"type": "string"}}}}}
+    signing_in = {
+        "type": "object",
+        "additionalProperties": False,
+        "minProperties": 1,
+        "maxProperties": 1,
+        "properties": {
+            "token": {"type": "string", "maxLength": 200, "description": "A token of the tokens file."},
+            "name": {"type": "string", "maxLength": 200, "description": "On loopback without tokens: a name."},
+        },
+    }
+
+    def operation(name: str, text: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
+        return {
+            "operationId": name,
+            "tags": ["access"],
+            "summary": text,
+            "description": f"{text}.",
+            "responses": responses,
+        } | more
+
+    answered = {"200": {"description": "The answer.", "content": plain}}
+    return {
+        own.ME: {
+            "get": operation(
+                "GetMe",
+                "The caller, what it may do, and its session's CSRF token",
+                {"200": {"description": "The caller.", "content": caller}, **_failures(list(_ALWAYS))},
+            )
+        },
+        own.SESSION: {
+            "post": operation(
+                "OpenSession",
+                "A token for a session in a cookie",
+                {
+                    "201": {"description": "The caller; Set-Cookie.", "content": caller},
+                    **_failures([*_ALWAYS, 413, 415]),
+                },
+                security=[],
+                requestBody={"required": True, "content": {"application/json": {"schema": signing_in}}},
+            ),
+            "delete": operation(
+                "CloseSession",
+                "The cookie is forgotten",
+                {"204": {"description": "It is."}, **_failures(list(_ALWAYS))},
+            ),
+        },
+        own.OPENAPI: {
+            "get": operation(
+                "GetOpenApi", "This document", answered | {"304": {"description": "As known."}}, security=[]
+            )
+        },
+        own.ALIVE: {"get": operation("GetHealth", "Whether the process answers", answered, security=[])},
+        own.READY: {
+            "get": operation("GetReady", "Whether what it knows is current", answered | _failures([503]), security=[])
+        },
+    }
+
+
+def main() -> None:
+    """Print the document."""
+    sys.stdout.write(json.dumps(document(), indent=1, ensure_ascii=False) + "\n")
+
+
+if __name__ == "__main__":
+    main()

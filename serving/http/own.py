@@ -1,0 +1,121 @@
+"""Addresses that are of HTTP alone: who am I, the session, health, the description of it all."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from base.errors import InvalidRequestError, UnavailableError
+from serving import sessions
+from serving.access import AUTHORIZATION, NAME_METADATA, Principal, current
+from serving.gate import Kind, Method
+from serving.http import caching
+from serving.http.face import Endpoint, Exchange, Face
+from serving.http.plain import dumps
+from serving.http.replies import header_of
+from serving.http.requests import body_of, object_of
+from serving.http.resources import API
+from serving.sessions import COOKIE
+
+ME = f"{API}/me"
+SESSION = f"{API}/session"
+OPENAPI = "/api/openapi.json"
+ALIVE = "/healthz"
+READY = "/readyz"
+_JSON = ("content-type", "application/json")
+_NO_STORE = ("cache-control", "no-store")
+
+
+def me(face: Face) -> Endpoint:
+    """GET /me: the caller as the server sees it."""
+
+    async def work(exchange: Exchange) -> None:
+        cookie = sessions.shown_by(exchange.pairs)
+        await _json(exchange, 200, _who(current.get(), face.sessions.csrf(cookie) if cookie else ""))
+
+    return Endpoint(face, Method(name=f"GET {ME}", kind=Kind.READ, needs=None), work)
+
+
+def open_session(face: Face) -> Endpoint:
+    """POST /session: a token for a cookie."""
+
+    async def work(exchange: Exchange) -> None:
+        given = object_of(await body_of(exchange.scope, exchange.receive))
+        principal = face.gate.access.authenticate(_shown_token(given, tokens=face.gate.access.has_tokens))
+        face.gate.limits.call(principal.name, command=False)
+        value = face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)
+        answer = _who(principal, face.sessions.csrf(value))
+        await _json(
+            exchange, 201, answer, ("set-cookie", _cookie(value, max(1, int(face.sessions.length_s)), tls=face.tls))
+        )
+
+    # Whoever comes shows who it is in the body, so it passes as a probe does, and is counted once it is known.
+    return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None), work)
+
+
+def close_session(face: Face) -> Endpoint:
+    """DELETE /session: forget the cookie."""
+
+    async def work(exchange: Exchange) -> None:
+        exchange.call.messages = 1
+        await exchange.reply.whole(204, [_NO_STORE, ("set-cookie", _cookie("", 0, tls=face.tls))], b"")
+
+    return Endpoint(face, Method(name=f"DELETE {SESSION}", kind=Kind.READ, needs=None), work)
+
+
+def alive(face: Face) -> Endpoint:
+    """GET /healthz: the process answers."""
+
+    async def work(exchange: Exchange) -> None:
+        await _json(exchange, 200, {"status": "ok"})
+
+    return Endpoint(face, Method(name=f"GET {ALIVE}", kind=Kind.PROBE, needs=None), work)
+
+
+def ready(face: Face) -> Endpoint:
+    """GET /readyz: what the server knows is current; 503 before that and while it stops."""
+
+    async def work(exchange: Exchange) -> None:
+        if face.stopping.is_set() or not face.ready():
+            msg = "the server is stopping" if face.stopping.is_set() else "the server is still reading"
+            raise UnavailableError(msg)
+        await _json(exchange, 200, {"status": "ready"})
+
+    return Endpoint(face, Method(name=f"GET {READY}", kind=Kind.PROBE, needs=None), work)
+
+
+def openapi(face: Face, document: bytes) -> Endpoint:
+    """GET /api/openapi.json. It says nothing of the plant, so everybody may read it."""
+    tag = caching.etag(document)
+
+    async def work(exchange: Exchange) -> None:
+        headers = [_JSON, ("cache-control", "public, no-cache"), ("etag", tag)]
+        known = caching.matches(header_of(exchange.pairs, "if-none-match"), tag)
+        await exchange.reply.whole(304 if known else 200, headers, b"" if known else document)
+
+    return Endpoint(face, Method(name=f"GET {OPENAPI}", kind=Kind.PROBE, needs=None), work)
+
+
+def _who(principal: Principal, csrf: str) -> dict[str, Any]:
+    return {"name": principal.name, "allow": sorted(principal.allow), "csrf": csrf}
+
+
+def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]]:
+    """The header that says the same. Raises InvalidRequestError."""
+    wanted = "token" if tokens else "name"
+    value = given.get(wanted)
+    if set(given) != {wanted} or not isinstance(value, str) or not value.isprintable() or len(value) > 200:
+        msg = f'the body is not {{"{wanted}": "..."}}' + (
+            "" if tokens else "; this server has no tokens, it takes names"
+        )
+        raise InvalidRequestError(msg, field=wanted)
+    return [(AUTHORIZATION, f"Bearer {value}")] if tokens else [(NAME_METADATA, value)]
+
+
+def _cookie(value: str, age_s: int, *, tls: bool) -> str:
+    secure = "; Secure" if tls else ""
+    return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+
+
+async def _json(exchange: Exchange, status: int, value: Any, *headers: tuple[str, str]) -> None:
+    exchange.call.messages = 1
+    await exchange.reply.whole(status, [_JSON, _NO_STORE, *headers], dumps(value))

@@ -1,0 +1,101 @@
+"""Sessions of browsers: a signed cookie that any process of the installation can check, without shared state.
+
+Enters: a principal that has shown its token once. Leaves: the cookie's value, and from it again who it is and until when. The value holds
+the token's hash, or the name of a caller on the loopback interface without tokens, a nonce and the end of the session, under an
+HMAC-SHA256 with the installation's key. The token itself is not in it. Nothing is stored: the number of sessions costs nothing, a restart
+ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+import hmac
+import secrets
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from base.errors import ConfigError
+from base.ids import Clock, now_us
+
+COOKIE = "millrace_session"
+LEAST_KEY = 32
+_VERSION = "1"
+_MAX_VALUE = 1_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Session:
+    """Who a cookie stands for: `credential`, the hash of a token, or `name`, of a caller on the loopback interface."""
+
+    credential: str
+    name: str
+    until_us: int
+
+
+class Sessions:
+    """Makes and checks cookies."""
+
+    def __init__(self, key: bytes, *, length_s: float, clock: Clock = now_us) -> None:
+        self._key = key
+        self.length_s = length_s
+        self._clock = clock
+
+    def make(self, *, credential: str = "", name: str = "") -> str:
+        """Value of the cookie of a new session."""
+        until_us = self._clock() + int(self.length_s * 1e6)
+        who = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
+        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, who))
+        return f"{text}.{self._sign('session', text)}"
+
+    def read(self, value: str) -> Session | None:
+        """The session of a cookie's value; None for one that is not ours, or over."""
+        text, _, signature = value.rpartition(".")
+        parts = text.split(".")
+        if len(value) > _MAX_VALUE or len(parts) != 5 or parts[0] != _VERSION or not value.isascii():
+            return None
+        if not hmac.compare_digest(self._sign("session", text), signature):
+            return None
+        until_us = int(parts[1])
+        if until_us <= self._clock():
+            return None
+        try:
+            name = base64.urlsafe_b64decode(parts[4] + "=" * (-len(parts[4]) % 4)).decode()
+        except (binascii.Error, UnicodeDecodeError):
+            return None
+        return Session(credential=parts[3], name=name, until_us=until_us)
+
+    def csrf(self, value: str) -> str:
+        """What requests that change something have to send beside this cookie; a page of another site cannot know it."""
+        return self._sign("csrf", value)
+
+    def _sign(self, purpose: str, text: str) -> str:
+        return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def key_of(path: str) -> bytes:
+    """Key of a file; without one, a random key: sessions then end with this process. Raises ConfigError for a short one."""
+    if not path:
+        return secrets.token_bytes(LEAST_KEY)
+    try:
+        key = Path(path).read_bytes().strip()
+    except OSError as error:
+        msg = f"http.session_key {path} cannot be read: {error.strerror}"
+        raise ConfigError(msg) from error
+    if len(key) < LEAST_KEY:
+        msg = f"http.session_key {path} has {len(key)} bytes; at least {LEAST_KEY} random ones are needed (openssl rand -hex 32)"
+        raise ConfigError(msg)
+    return key
+
+
+def shown_by(headers: Iterable[tuple[str, str]]) -> str:
+    """The session's cookie that a caller shows; empty for none, beside a token, or for two: of those nobody can say which counts."""
+    pairs = tuple(headers)
+    if any(name == "authorization" for name, _ in pairs):
+        return ""
+    # HTTP/2 may split the header.
+    parts = "; ".join(value for name, value in pairs if name == "cookie").split(";")
+    found = [value for part in parts for name, _, value in (part.strip().partition("="),) if name == COOKIE]
+    return found[0] if len(found) == 1 else ""
