@@ -194,3 +194,15 @@ async def test_every_answer_has_the_headers_that_browsers_obey() -> None:
             assert answer.headers["x-content-type-options"] == "nosniff"
             assert "frame-ancestors 'none'" in answer.headers["content-security-policy"]
             assert "server" not in answer.headers
+
+
+async def test_a_session_counts_at_every_process_of_the_installation(tmp_path: Path) -> None:
+    (tmp_path / "session.key").write_text("k" * 64)
+    shared = {"session_key": str(tmp_path / "session.key")}
+    async with web(http=shared) as one, web(http=shared) as other, web() as foreign:
+        made = await signed_in(one, name="ann")
+        cookie = {"cookie": f"{sessions.COOKIE}={one.client.cookies[sessions.COOKIE]}"}
+        assert await other.get("/me", headers=cookie) == made
+        right = cookie | {"origin": other.origin, "x-csrf-token": made["csrf"]}
+        assert (await other.post("/commands", WRITE, headers=right))["submitted_by"] == "local:ann"
+        await foreign.get("/me", 401, headers=cookie)

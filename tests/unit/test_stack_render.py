@@ -10,6 +10,7 @@ import pytest
 
 from base.settings import PlatformSettings, load
 from edge.config import GatewayConfig
+from serving import config as serving_config
 from stack import render
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -126,3 +127,16 @@ def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
     assert program["autorestart"] == "true"
     assert program["user"] == "somebody"
     assert parser["unix_http_server"]["file"] == str(config.run / "supervisor.sock")
+
+
+def test_serving_has_http_on_the_loopback_interface_and_a_key_that_stays(config: StackConfig) -> None:
+    path = render.serving_file(config)
+    serving = serving_config.load(path)
+    assert serving.http.listen == f"127.0.0.1:{config.ports.serving_http}"
+    assert config.page_url == f"http://{serving.http.listen}"
+    key = Path(serving.http.session_key)
+    assert key.stat().st_mode & 0o777 == 0o600
+    made = key.read_text()
+    assert len(made) == 64
+    render.render_all(config, ("telemetry",))
+    assert key.read_text() == made
