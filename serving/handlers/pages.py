@@ -101,7 +101,7 @@ async def _pages(
     read: Callable[[dict[str, Any]], Awaitable[list[Any]]], within: Range, *, period_us: int, empty: Columns
 ) -> AsyncGenerator[Page, None]:
     """Pages of a range; one that is empty when nothing is in it. Slices without rows make no page."""
-    step = _Steps(within, period_us)
+    step = Steps(within, period_us)
     coming: asyncio.Task[list[Any]] | None = asyncio.ensure_future(read(step.parameters))
     held: Columns | None = None
     first = True
@@ -126,7 +126,7 @@ async def _pages(
             await asyncio.gather(coming, return_exceptions=True)
 
 
-class _Steps:
+class Steps:
     """Where the next page begins, how far it may reach, and how many rows it may have."""
 
     def __init__(self, within: Range, period_us: int) -> None:
