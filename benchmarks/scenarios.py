@@ -22,6 +22,7 @@ from benchmarks import (
     corruption,
     edge,
     freshness,
+    history,
     limits,
     outage,
     processes,
@@ -300,6 +301,25 @@ def _corruption_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--trials", type=int, default=1_000, help="how often a buffer is damaged")
 
 
+def _history(options: argparse.Namespace, progress: Progress) -> Result:
+    return history.run(
+        progress,
+        samples=options.samples,
+        reads=options.reads,
+        charts=options.charts,
+        pixels=options.pixels,
+        seed=options.seed,
+    )
+
+
+def _history_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samples", type=int, default=100_000_000, help="stored; about 100 bytes each on the disk")
+    parser.add_argument("--reads", type=int, default=20, help="reads of a million samples")
+    parser.add_argument("--charts", type=int, default=300, help="charts of a day")
+    parser.add_argument("--pixels", type=int, default=1000, help="width of a chart")
+    parser.add_argument("--seed", type=int, default=1, help="of values and of the tags that are read")
+
+
 def _outage(options: argparse.Namespace, progress: Progress) -> Result:
     chosen = outage.trials(short_s=options.short, long_s=options.long, beyond_s=options.beyond)
     only = set(filter(None, options.only.split(",")))
@@ -428,6 +448,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=_corruption,
         arguments=_corruption_arguments,
         smoke={"trials": 20},
+    ),
+    "history": Scenario(
+        doc="history over gRPC from closed partitions: a million samples of one tag, charts of a day at 10 samples a second",
+        run=_history,
+        arguments=_history_arguments,
+        smoke={"samples": 2_000_000, "reads": 2, "charts": 10},
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",
