@@ -13,7 +13,8 @@ import contextlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 
-from connectors.readings import Write, WriteResult, WriteStatus, is_same
+from connectors.readings import TagOutcome, Write, WriteResult, is_same
+from schemas.commands import Effect
 
 
 @dataclass(slots=True)
@@ -66,20 +67,16 @@ async def outcome(pending: Pending, writes: Sequence[Write], timeout_s: float) -
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(timeout_s):
             await pending.done.wait()
-    readback = {w.tag.name: pending.reported[w.tag.tag_id] for w in writes if w.tag.tag_id in pending.reported}
-    if pending.done.is_set():
-        return WriteResult(status=WriteStatus.DONE, detail="reported by the device", readback=readback)
-    detail = "; ".join(_detail(write, pending, timeout_s) for write in writes)
-    return WriteResult(status=WriteStatus.UNKNOWN, detail=detail, readback=readback)
+    return WriteResult.of({write.tag.name: _outcome(write, pending, timeout_s) for write in writes})
 
 
-def _detail(write: Write, pending: Pending, timeout_s: float) -> str:
-    name, tag_id = write.tag.name, write.tag.tag_id
-    if pending.is_confirmed(tag_id):
-        return f"{name}: reported by the device"
-    if tag_id not in pending.reported:
-        return f"{name}: nothing was reported for {timeout_s:g} s"
-    return (
-        f"{name}: wrote {write.value:g}, the device reports {pending.reported[tag_id]:g} {timeout_s:g} s later: "
-        "it has refused, or not acted yet"
+def _outcome(write: Write, pending: Pending, timeout_s: float) -> TagOutcome:
+    found = pending.reported.get(write.tag.tag_id)
+    if found is None:
+        return TagOutcome(effect=Effect.UNKNOWN, detail=f"nothing was reported for {timeout_s:g} s")
+    if pending.is_confirmed(write.tag.tag_id):
+        return TagOutcome(effect=Effect.APPLIED, detail="reported by the device", readback=found)
+    detail = (
+        f"wrote {write.value:g}, the device reports {found:g} {timeout_s:g} s later: it has refused, or not acted yet"
     )
+    return TagOutcome(effect=Effect.UNKNOWN, detail=detail, readback=found)

@@ -16,6 +16,7 @@ from enum import Enum
 from typing import Any, NamedTuple, Protocol, Self
 
 from schemas import quality
+from schemas.commands import Effect
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind, Gap
 
@@ -127,17 +128,70 @@ class WriteStatus(Enum):
     """The machine refused: nothing was changed."""
     NOT_SENT = "not sent"
     """Nothing left the gateway."""
+    PARTLY = "partly"
+    """Some tags have their value, the others were refused or not sent; `tags` tells which."""
     UNKNOWN = "unknown"
-    """It was sent, and nobody can say whether it was carried out, or it was in part; `detail` has each tag's outcome."""
+    """Of some tag nobody can say whether it was written."""
+
+
+PARTLY_CARRIED_OUT = "partly carried out: "
+"""How the detail of a write begins when some of its tags were written and others were not, or perhaps not."""
+_EFFECT = {
+    WriteStatus.DONE: Effect.APPLIED,
+    WriteStatus.REFUSED: Effect.REFUSED,
+    WriteStatus.NOT_SENT: Effect.NOT_SENT,
+    WriteStatus.UNKNOWN: Effect.UNKNOWN,
+}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagOutcome:
+    """What became of the value of one tag. `readback` is None when nothing was read back."""
+
+    effect: Effect
+    detail: str = ""
+    readback: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class WriteResult:
-    """Outcome of a write, with the values read back by tag name."""
+    """Outcome of a write. `tags` by name; a tag that is not there shares the outcome of the whole. Several outcomes: `WriteResult.of`."""
 
     status: WriteStatus
     detail: str = ""
-    readback: Mapping[str, float] = field(default_factory=dict)
+    tags: Mapping[str, TagOutcome] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if self.status is WriteStatus.PARTLY and not self.tags:
+            msg = "a write that was carried out in part has an outcome of each tag"
+            raise ValueError(msg)
+
+    @classmethod
+    def of(cls, tags: Mapping[str, TagOutcome]) -> Self:
+        """Result of a write whose tags have outcomes of their own: the whole never hides an effect."""
+        effects = {one.effect for one in tags.values()}
+        texts = {one.detail for one in tags.values()}
+        detail = "; ".join(f"{name}: {one.detail}" for name, one in tags.items())
+        if effects == {Effect.APPLIED}:
+            return cls(status=WriteStatus.DONE, detail=texts.pop() if len(texts) == 1 else detail, tags=tags)
+        if Effect.APPLIED in effects:
+            detail = f"{PARTLY_CARRIED_OUT}{detail}"
+        if Effect.UNKNOWN in effects:
+            status = WriteStatus.UNKNOWN
+        elif Effect.APPLIED in effects:
+            status = WriteStatus.PARTLY
+        else:
+            status = WriteStatus.REFUSED if Effect.REFUSED in effects else WriteStatus.NOT_SENT
+        return cls(status=status, detail=detail, tags=tags)
+
+    @property
+    def readback(self) -> dict[str, float]:
+        """Values read back by tag name."""
+        return {name: one.readback for name, one in self.tags.items() if one.readback is not None}
+
+    def outcome(self, name: str) -> TagOutcome:
+        """Outcome of a tag of the write."""
+        return self.tags.get(name) or TagOutcome(effect=_EFFECT[self.status], detail=self.detail)
 
 
 class Write(NamedTuple):

@@ -10,10 +10,11 @@ The same is true of requests older than the journal itself: an earlier journal, 
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import logging
 import sqlite3
-from collections.abc import Iterable, Iterator
+from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -21,7 +22,16 @@ from uuid import UUID
 
 from base.ids import Clock
 from schemas import codec
-from schemas.commands import OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.commands import (
+    OUTCOMES,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    ControlAction,
+    Outcomes,
+    ParameterOutcome,
+    readback_of,
+)
 
 log = logging.getLogger(__name__)
 
@@ -30,7 +40,7 @@ CREATE TABLE IF NOT EXISTS meta (created_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS commands (
     command_id TEXT PRIMARY KEY, request BLOB NOT NULL, attempt INTEGER NOT NULL, state TEXT NOT NULL,
     detail TEXT NOT NULL DEFAULT '', readback TEXT NOT NULL DEFAULT '{}', expires_us INTEGER NOT NULL,
-    updated_us INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0);
+    updated_us INTEGER NOT NULL, told INTEGER NOT NULL DEFAULT 0, outcomes TEXT NOT NULL DEFAULT '[]');
 CREATE INDEX IF NOT EXISTS commands_by_told ON commands (told) WHERE told = 0;
 CREATE TABLE IF NOT EXISTS cancelled (command_id TEXT PRIMARY KEY, by TEXT NOT NULL, time_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS positions (
@@ -47,14 +57,16 @@ class Entry:
     attempt: int
     detail: str = ""
     readback: dict[str, float] = field(default_factory=dict)
+    outcomes: Outcomes = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Received:
-    """What came of one message: an entry to acknowledge, and whether it is ready to be carried out."""
+    """What came of one message: an entry to acknowledge; whether it is ready to be carried out, and the intention on disk already."""
 
     entry: Entry
     ready: bool = False
+    intended: bool = False
 
 
 Position = tuple[str, int, int]
@@ -70,18 +82,29 @@ class CommandJournal:
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
         self._db.executescript(_SCHEMA)
+        if "outcomes" not in {name for _, name, *_ in self._db.execute("PRAGMA table_info(commands)")}:
+            self._db.execute("ALTER TABLE commands ADD COLUMN outcomes TEXT NOT NULL DEFAULT '[]'")  # a journal of 0.1
         if self._db.execute("SELECT count(*) FROM meta").fetchone()[0] == 0:
             self._db.execute("INSERT INTO meta VALUES (?)", (clock(),))
         self.created_us: int = self._db.execute("SELECT created_us FROM meta").fetchone()[0]
 
     def receive(
-        self, messages: Iterable[CommandRequest | CommandControl], positions: Iterable[Position]
+        self,
+        messages: Iterable[CommandRequest | CommandControl],
+        positions: Iterable[Position],
+        *,
+        intend: Collection[UUID] = (),
     ) -> list[Received]:
-        """Take messages of this gateway in, in order, and the positions behind them."""
+        """Take messages of this gateway in, in order, and the positions behind them.
+
+        Requests in `intend` are to be carried out at once: if they are new and may be, the intention goes to disk with them.
+        """
         results: list[Received] = []
         with self._transaction():
             for message in messages:
-                result = self._request(message) if isinstance(message, CommandRequest) else self._control(message)
+                result = (
+                    self._request(message, intend) if isinstance(message, CommandRequest) else self._control(message)
+                )
                 results += [] if result is None else [result]
             self._db.executemany(
                 "INSERT INTO positions VALUES (?, ?, ?) ON CONFLICT DO UPDATE SET next_offset = excluded.next_offset",
@@ -93,12 +116,21 @@ class CommandJournal:
         """Record that the machine is about to be touched; False when the command must not be carried out any more."""
         return self._move(command_id, CommandState.EXECUTING, only_from=CommandState.DELIVERED)
 
-    def finish(self, command_id: UUID, state: CommandState, detail: str, readback: dict[str, float]) -> None:
+    def finish(self, command_id: UUID, state: CommandState, detail: str, outcomes: Outcomes) -> None:
         """Record how a command ended."""
+        plain = json.dumps([dataclasses.asdict(one) for one in outcomes])
         with self._transaction():
             self._db.execute(
-                "UPDATE commands SET state = ?, detail = ?, readback = ?, updated_us = ?, told = 0 WHERE command_id = ?",
-                (state.value, detail, json.dumps(readback), self._clock(), str(command_id)),
+                "UPDATE commands SET state = ?, detail = ?, readback = ?, outcomes = ?, updated_us = ?, told = 0"
+                " WHERE command_id = ?",
+                (
+                    state.value,
+                    detail,
+                    json.dumps(readback_of(outcomes)),
+                    plain,
+                    self._clock(),
+                    str(command_id),
+                ),
             )
 
     def end(self, command_id: UUID, state: CommandState, detail: str) -> bool:
@@ -180,7 +212,7 @@ class CommandJournal:
 
     # --- inside ----------------------------------------------------------------------------------------------------------
 
-    def _request(self, request: CommandRequest) -> Received:
+    def _request(self, request: CommandRequest, intend: Collection[UUID]) -> Received:
         known = self.find(request.command_id)
         if known is not None:
             if known.request.parameters != request.parameters or known.request.name != request.name:
@@ -189,13 +221,10 @@ class CommandJournal:
             self._db.execute(
                 "UPDATE commands SET attempt = ?, told = 0 WHERE command_id = ?", (attempt, str(request.command_id))
             )
-            return Received(
-                entry=Entry(
-                    request=known.request, state=known.state, attempt=request.attempt, detail=known.detail,
-                    readback=known.readback,
-                )
-            )  # fmt: skip
+            return Received(entry=dataclasses.replace(known, attempt=request.attempt))
         state, detail = self._first_state(request)
+        ready = state is CommandState.DELIVERED
+        intended = ready and request.command_id in intend
         entry = Entry(request=request, state=state, attempt=request.attempt, detail=detail)
         self._db.execute(
             "INSERT INTO commands (command_id, request, attempt, state, detail, expires_us, updated_us)"
@@ -204,13 +233,13 @@ class CommandJournal:
                 str(request.command_id),
                 request.encode(),
                 request.attempt,
-                state.value,
+                CommandState.EXECUTING.value if intended else state.value,
                 detail,
                 request.expires_us,
                 self._clock(),
             ),
         )
-        return Received(entry=entry, ready=state is CommandState.DELIVERED)
+        return Received(entry=entry, ready=ready, intended=intended)
 
     def _first_state(self, request: CommandRequest) -> tuple[CommandState, str]:
         row = self._db.execute("SELECT by FROM cancelled WHERE command_id = ?", (str(request.command_id),)).fetchone()
@@ -276,15 +305,16 @@ class CommandJournal:
         self._db.execute("COMMIT")
 
 
-_SELECT = "SELECT request, state, attempt, detail, readback FROM commands"
+_SELECT = "SELECT request, state, attempt, detail, readback, outcomes FROM commands"
 
 
-def _entry(row: tuple[bytes, str, int, str, str]) -> Entry:
-    request, state, attempt, detail, readback = row
+def _entry(row: tuple[bytes, str, int, str, str, str]) -> Entry:
+    request, state, attempt, detail, readback, outcomes = row
     return Entry(
         request=CommandRequest.from_record(codec.decode(request, "CommandRequest")[1]),
         state=CommandState(state),
         attempt=attempt,
         detail=detail,
         readback=json.loads(readback),
+        outcomes=tuple(map(ParameterOutcome.from_record, json.loads(outcomes))),
     )

@@ -1,10 +1,10 @@
 """Carries commands out, at most once each: policy, order per device, intention before action, read-back, acknowledgement.
 
-Enters: requests and controls from `edge.command_feed`. Leaves: writes to connectors, and acknowledgements (DELIVERED,
-EXECUTING, an outcome) through `Acks`. Commands of one device run one after another in order of arrival; those that wait
-for approval do not hold up others. The journal has the intention before the machine is touched and the outcome before
-anybody is told. Expiry is checked at the last moment. After a crash in between the outcome is UNKNOWN, and the command is
-never tried again.
+Enters: requests and controls from `edge.command_feed`. Leaves: writes to connectors, and acknowledgements (DELIVERED, EXECUTING, an
+outcome) through `Acks`. Commands of one device run one after another in order of arrival; those that wait for approval do not hold up
+others. The journal has the intention before the machine is touched and the outcome before anybody is told. A request for a device that
+has nothing to do is taken in and intended with one write to disk: each is a millisecond, and now and then a hundred. Expiry is checked
+at the last moment. After a crash in between the outcome is UNKNOWN, and the command is never tried again.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol, TypeVar
 from uuid import UUID
 
@@ -23,7 +23,18 @@ from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
-from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState
+from schemas import command_rules
+from schemas.commands import (
+    OUTCOMES,
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    Effect,
+    Outcomes,
+    ParameterOutcome,
+    readback_of,
+)
 from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus
 
@@ -34,11 +45,17 @@ _OUTCOME = {
     WriteStatus.DONE: CommandState.SUCCEEDED,
     WriteStatus.REFUSED: CommandState.FAILED,
     WriteStatus.NOT_SENT: CommandState.FAILED,
+    WriteStatus.PARTLY: CommandState.FAILED,
     WriteStatus.UNKNOWN: CommandState.UNKNOWN,
 }
+_WITHOUT_WRITE = frozenset({CommandState.REJECTED, CommandState.EXPIRED, CommandState.CANCELLED, CommandState.UNKNOWN})
+"""Outcomes that need no result of a write: nothing was sent, or a restart came between; then the same is true of each parameter."""
 _HOUSEKEEPING_S = 1.0
 _PATIENCE_S, _AGAIN_S = 10.0, 0.1
 """So long after a start what could not be sent is tried again, and how soon: nothing had left the gateway."""
+_MAX_DETAIL = 4_000
+_MAX_OUTCOME_DETAIL = 300
+"""Longest texts of an acknowledgement, characters: what machines and libraries say has no bound of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -50,6 +67,14 @@ class CommandSettings:
     max_clock_skew_s: float = 2.0
     require_synchronised_clock: bool = False
     remember_days: float = 30.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Refused:
+    """Why a command is not carried out now, and the state it ends in."""
+
+    state: CommandState
+    detail: str
 
 
 class Machines(Protocol):
@@ -84,7 +109,7 @@ class Commands:
         self._journal, self._gateway_id, self._machines, self._tell = journal, gateway_id, machines, tell
         self._settings, self._clock = settings, clock
         self._thread = ThreadPoolExecutor(1, "commands")
-        self._queues: dict[int, deque[Entry]] = {}
+        self._queues: dict[int, deque[Received]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
         self._outcomes: dict[str, int] = {}
@@ -99,12 +124,13 @@ class Commands:
         for entry in await self._in_thread(self._journal.untold):
             self._acknowledge(entry)
         for entry in ready:
-            self._enqueue(entry)
+            self._enqueue(Received(entry=entry, ready=True))
 
     async def receive(self, messages: Iterable[CommandRequest | CommandControl], positions: list[Position]) -> None:
         """Take messages over; durable, and their positions with them, when this returns."""
         mine = [message for message in messages if self._is_mine(message)]
-        for received in await self._in_thread(lambda: self._journal.receive(mine, positions)):
+        intend = self._at_once(mine)
+        for received in await self._in_thread(lambda: self._journal.receive(mine, positions, intend=intend)):
             self._received(received)
 
     async def run(self) -> None:
@@ -160,21 +186,34 @@ class Commands:
         return bool(self._machines.tags_of(message.device_id))
 
     def _received(self, received: Received) -> None:
-        entry = received.entry
-        self._acknowledge(entry)
+        self._acknowledge(received.entry)
         if received.ready:
-            self._enqueue(entry)
+            self._enqueue(received)
 
-    def _enqueue(self, entry: Entry) -> None:
-        device_id = entry.request.device_id
-        self._queues.setdefault(device_id, deque()).append(entry)
+    def _at_once(self, messages: Iterable[CommandRequest | CommandControl]) -> frozenset[UUID]:
+        """Requests that would be intended next anyway: the first of each device that has nothing to do, unless a control follows it."""
+        if self._stopping:
+            return frozenset()
+        busy, found, controlled = set(self._workers), set[UUID](), set[UUID]()
+        for message in messages:
+            if isinstance(message, CommandControl):
+                controlled.add(message.command_id)
+                continue
+            if message.device_id not in busy and isinstance(self._planned(message), list):
+                found.add(message.command_id)
+            busy.add(message.device_id)
+        return frozenset(found - controlled)
+
+    def _enqueue(self, received: Received) -> None:
+        device_id = received.entry.request.device_id
+        self._queues.setdefault(device_id, deque()).append(received)
         if device_id not in self._workers:
             self._workers[device_id] = asyncio.create_task(self._work(device_id))
 
     async def _work(self, device_id: int) -> None:
         queue = self._queues[device_id]
         try:
-            while queue and not self._stopping:
+            while queue and (queue[0].intended or not self._stopping):
                 await self._carry_out(queue.popleft())
         except Exception as error:  # the journal: `run` ends the gateway
             log.exception("command cannot be recorded", extra={"device_id": device_id})
@@ -184,25 +223,21 @@ class Commands:
             if not queue:
                 del self._queues[device_id]
 
-    async def _carry_out(self, entry: Entry) -> None:
-        request = entry.request
-        if problem := self._problem(request):
-            await self._end(entry, *problem)
-            return
-        writes = policy.plan(request, self._machines.tags_of(request.device_id))
-        if isinstance(writes, policy.Refusal):
-            await self._end(entry, CommandState.REJECTED, writes.reason)
-            return
-        if refusal := self._machines.refusal(request, writes):
-            await self._end(entry, CommandState.REJECTED, refusal)
-            return
-        if not await self._in_thread(lambda: self._journal.intend(request.command_id)):
-            return  # cancelled in between, and said so
-        self._acknowledge(entry, CommandState.EXECUTING)
+    async def _carry_out(self, received: Received) -> None:
+        entry, request = received.entry, received.entry.request
+        if not received.intended:
+            if isinstance(planned := self._planned(request), _Refused):
+                await self._end(entry, planned.state, planned.detail)
+                return
+            if not await self._in_thread(lambda: self._journal.intend(request.command_id)):
+                return  # cancelled in between, and said so
+        self._acknowledge(replace(entry, state=CommandState.EXECUTING, detail=""))
         while True:
-            if problem := self._problem(request):
+            writes = self._planned(request)
+            if isinstance(writes, _Refused):
                 # The intention took long to record, or the machine was waited for; nothing was done.
-                await self._finish(entry, problem[0], WriteResult(status=WriteStatus.NOT_SENT, detail=problem[1]))
+                outcomes = _same_for_all(request, writes.state, writes.detail)
+                await self._finish(entry, writes.state, writes.detail, outcomes)
                 return
             try:
                 result = await self._machines.write(writes, self._settings.write_timeout_s)
@@ -213,7 +248,18 @@ class Commands:
             if result.status is not WriteStatus.NOT_SENT or self._stopping or time.monotonic() >= self._patient_until_s:
                 break
             await asyncio.sleep(_AGAIN_S)
-        await self._finish(entry, _OUTCOME[result.status], result)
+        await self._finish(entry, _OUTCOME[result.status], result.detail, _outcomes(writes, result))
+
+    def _planned(self, request: CommandRequest) -> list[Write] | _Refused:
+        """What to write now, or why nothing."""
+        if problem := self._problem(request):
+            return _Refused(*problem)
+        writes = policy.plan(request, self._machines.tags_of(request.device_id))
+        if isinstance(writes, policy.Refusal):
+            return _Refused(CommandState.REJECTED, writes.reason)
+        if refusal := self._machines.refusal(request, writes):
+            return _Refused(CommandState.REJECTED, refusal)
+        return writes
 
     def _problem(self, request: CommandRequest) -> tuple[CommandState, str] | None:
         now = self._clock()
@@ -230,25 +276,21 @@ class Commands:
 
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:
         """An outcome without the machine having been touched."""
-        command_id = entry.request.command_id
+        command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
         if await self._in_thread(lambda: self._journal.end(command_id, state, detail)):
-            self._acknowledge(entry, state, detail)
+            self._acknowledge(replace(entry, state=state, detail=detail))
 
-    async def _finish(self, entry: Entry, state: CommandState, result: WriteResult) -> None:
-        command_id, readback = entry.request.command_id, dict(result.readback)
-        await self._in_thread(lambda: self._journal.finish(command_id, state, result.detail, readback))
-        self._acknowledge(entry, state, result.detail, readback)
+    async def _finish(self, entry: Entry, state: CommandState, detail: str, outcomes: Outcomes) -> None:
+        command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
+        await self._in_thread(lambda: self._journal.finish(command_id, state, detail, outcomes))
+        self._acknowledge(replace(entry, state=state, detail=detail, readback=readback_of(outcomes), outcomes=outcomes))
 
-    def _acknowledge(
-        self,
-        entry: Entry,
-        state: CommandState | None = None,
-        detail: str | None = None,
-        readback: dict[str, float] | None = None,
-    ) -> None:
-        request, state = entry.request, state or entry.state
+    def _acknowledge(self, entry: Entry) -> None:
+        request, state, outcomes = entry.request, entry.state, entry.outcomes
         if state is CommandState.PENDING_APPROVAL:
             state = CommandState.DELIVERED
+        if state in _WITHOUT_WRITE and not outcomes:
+            outcomes = _same_for_all(request, state, entry.detail)
         ack = CommandAck(
             command_id=request.command_id,
             attempt=entry.attempt,
@@ -256,10 +298,11 @@ class Commands:
             gateway_id=self._gateway_id,
             state=state,
             time_us=self._clock(),
-            detail=entry.detail if detail is None else detail,
-            readback=entry.readback if readback is None else readback,
+            detail=entry.detail,
+            readback=entry.readback,
+            outcomes=outcomes,
         )
-        if state not in {CommandState.DELIVERED, CommandState.EXECUTING}:
+        if state in OUTCOMES:
             self._outcomes[state.value] = self._outcomes.get(state.value, 0) + 1
             log.info(
                 "command ended",
@@ -271,3 +314,25 @@ class Commands:
         told, self._told = self._told, []
         if told:
             await self._in_thread(lambda: self._journal.told(told))
+
+
+def _outcomes(writes: Sequence[Write], result: WriteResult) -> Outcomes:
+    """Outcome of each write."""
+    found = [(write.tag.name, result.outcome(write.tag.name)) for write in writes]
+    return tuple(
+        ParameterOutcome(
+            name=name, effect=one.effect, readback=one.readback, detail=_cut(one.detail, _MAX_OUTCOME_DETAIL)
+        )
+        for name, one in found
+    )
+
+
+def _same_for_all(request: CommandRequest, state: CommandState, detail: str) -> Outcomes:
+    effect = Effect.UNKNOWN if state is CommandState.UNKNOWN else Effect.NOT_SENT
+    detail = _cut(detail, _MAX_OUTCOME_DETAIL)
+    names = command_rules.written(request.name, request.parameters)
+    return tuple(ParameterOutcome(name=name, effect=effect, detail=detail) for name in names)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else f"{text[: length - 1]}…"

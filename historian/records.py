@@ -214,13 +214,15 @@ def write_commands(cursor: Cursor, records: Sequence[Record]) -> None:
     rows = {(r["command_id"], r["version"]): r for r in records}
     cursor.executemany(
         """INSERT INTO commands (command_id, version, state, device_id, gateway_id, site, name, parameters, submitted_by, submitted_at,
-                                 expires_at, updated_at, attempt, detail, readback, late_acks, duplicate_acks)
-           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, to_time(%s), to_time(%s), to_time(%s), %s, %s, %s, %s, %s) ON CONFLICT DO NOTHING""",
+                                 expires_at, updated_at, attempt, detail, readback, late_acks, duplicate_acks, outcomes, reason,
+                                 approved_by)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, to_time(%s), to_time(%s), to_time(%s), %s, %s, %s, %s, %s, %s, %s, %s)
+           ON CONFLICT DO NOTHING""",
         [
             (
                 command_id, version, r["state"], r["device_id"], r["gateway_id"], r["site"], r["name"], _json(r["parameters"]),
                 r["submitted_by"], r["submitted_us"], r["expires_us"], r["updated_us"], r["attempt"], r["detail"], _json(r["readback"]),
-                r["late_acks"], r["duplicate_acks"],
+                r["late_acks"], r["duplicate_acks"], _json(r["outcomes"]), r["reason"], r["approved_by"],
             )
             for (command_id, version), r in sorted(rows.items())
         ],

@@ -90,12 +90,16 @@ def newest(name: str) -> SchemaVersion:
         raise SchemaError(msg) from None
 
 
-def encode(name: str, record: dict[str, Any]) -> bytes:
+def encode(name: str, record: dict[str, Any], *, version: int | None = None) -> bytes:
     """Message of `record` in the newest version of `name`; raises SchemaError when the record does not fit.
 
-    Fields with a default may be absent; unknown fields are refused, not dropped.
+    Fields with a default may be absent; unknown fields are refused, not dropped. An older `version` carries the fields that it has: for a
+    record that says nothing in the newer ones, so that readers of the older version go on.
     """
     schema = newest(name)
+    if version is not None and version != schema.version:
+        schema = next(one for one in all_schemas()[name] if one.version == version)
+        record = {field["name"]: record[field["name"]] for field in schema.raw["fields"] if field["name"] in record}
     out = io.BytesIO()
     out.write(schema.header)
     try:

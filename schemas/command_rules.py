@@ -33,6 +33,11 @@ class RuleError(InvalidRequestError):
     """The command cannot be right."""
 
 
+def written(name: str, parameters: Mapping[str, float]) -> tuple[str, ...]:
+    """Names of the tags that a command writes, whether it is right or not."""
+    return (PACKML_TAG,) if name in PACKML_VERBS else tuple(parameters)
+
+
 def writes(tags: Sequence[TagDefinition], name: str, parameters: Mapping[str, float]) -> dict[str, float]:
     """Values to write, by tag name; raises RuleError."""
     if name == WRITE:
@@ -66,6 +71,9 @@ def _problem(tag: TagDefinition | None, name: str, value: float, tags: Sequence[
         return f"{name} is {value:g}, but a boolean is 0 or 1"
     if tag.data_type is DataType.INTEGER and (value != int(value) or abs(value) > EXACT_INTEGERS):
         return f"{name} is {value:g}, not an integer that can be carried exactly"
+    if name == PACKML_TAG and value not in PACKML_VERBS.values():
+        verbs = ", ".join(f"{number} ({verb})" for verb, number in PACKML_VERBS.items())
+        return f"{name} is {value:g}, which is no verb of PackML: {verbs}"
     for what, low, high in (("limits", tag.limit_low, tag.limit_high), ("range", tag.eu_low, tag.eu_high)):
         least, most = -math.inf if low is None else low, math.inf if high is None else high
         if not least <= value <= most:

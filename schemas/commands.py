@@ -27,9 +27,9 @@ class CommandState(StrEnum):
     EXECUTING = "EXECUTING"
     """The gateway has recorded its intention and is writing to the device."""
     SUCCEEDED = "SUCCEEDED"
-    """Written and read back."""
+    """Every parameter was applied: written, and read back where the protocol can."""
     FAILED = "FAILED"
-    """The device refused, or the read-back differs."""
+    """What became of every parameter is known, and not all were applied. `outcomes` tells each; when some were, the detail begins so."""
     REJECTED = "REJECTED"
     """The gateway's policy or the device class does not allow it."""
     EXPIRED = "EXPIRED"
@@ -37,7 +37,7 @@ class CommandState(StrEnum):
     CANCELLED = "CANCELLED"
     """Withdrawn before it was carried out."""
     UNKNOWN = "UNKNOWN"
-    """Nobody can say whether it was carried out; corrected by a late ack, never retried by the system."""
+    """Of some parameter nobody can say whether it was applied; corrected by a late ack, never retried by the system."""
 
     @property
     def rank(self) -> int:
@@ -66,6 +66,42 @@ class ControlAction(StrEnum):
     APPROVE = "APPROVE"
 
 
+class Effect(StrEnum):
+    """What became of a value that was to be written."""
+
+    APPLIED = "APPLIED"
+    """The machine has it: it said so, and it was read back where the protocol can."""
+    REFUSED = "REFUSED"
+    """The machine refused it; it has not moved."""
+    NOT_SENT = "NOT_SENT"
+    """It was not sent to the machine."""
+    UNKNOWN = "UNKNOWN"
+    """It was sent; what the machine did is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ParameterOutcome:
+    """What became of one parameter of a command; of a verb the name is its tag's. `readback` is None when nothing was read back."""
+
+    name: str
+    effect: Effect
+    readback: float | None = None
+    detail: str = ""
+
+    @classmethod
+    def from_record(cls, record: dict[str, Any]) -> Self:
+        """Instance of a decoded Avro record."""
+        return cls(**{**record, "effect": Effect(record["effect"])})
+
+
+Outcomes = tuple[ParameterOutcome, ...]
+
+
+def readback_of(outcomes: Outcomes) -> dict[str, float]:
+    """Values read back by name."""
+    return {one.name: one.readback for one in outcomes if one.readback is not None}
+
+
 class _Record:
     """Encoding shared by the records: the Avro record has the class's name and fields."""
 
@@ -74,12 +110,28 @@ class _Record:
     def encode(self) -> bytes:
         """Kafka value."""
         names = (f.name for f in dataclasses.fields(self))  # type: ignore[arg-type]
-        return codec.encode(type(self).__name__.removesuffix("Record"), {name: getattr(self, name) for name in names})
+        record = {name: getattr(self, name) for name in names}
+        if "outcomes" in record:
+            record["outcomes"] = [dataclasses.asdict(outcome) for outcome in record["outcomes"]]
+        return codec.encode(type(self).__name__.removesuffix("Record"), record, version=self._version())
+
+    def _version(self) -> int | None:
+        """Version to write; None for the newest."""
+        return None
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
-        """Instance of a decoded Avro record."""
-        return cls(**record)
+        """Instance of a decoded Avro record. A reason longer than any that is accepted is cut: whoever wrote it, it goes no further."""
+        changed: dict[str, Any] = {}
+        if "reason" in record:
+            changed["reason"] = record["reason"][:MAX_REASON]
+        if "outcomes" in record:
+            changed["outcomes"] = tuple(map(ParameterOutcome.from_record, record["outcomes"]))
+        if "state" in record:
+            changed["state"] = CommandState(record["state"])
+        if "action" in record:
+            changed["action"] = ControlAction(record["action"])
+        return cls(**(record | changed))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -98,6 +150,11 @@ class CommandRequest(_Record):
     expires_us: int
     requires_approval: bool = False
     traceparent: str | None = None
+    reason: str = ""
+
+    def _version(self) -> int | None:
+        # A gateway older than serving reads what has no reason to tell.
+        return None if self.reason else 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,11 +174,6 @@ class CommandControl(_Record):
         what = "approved" if self.action is ControlAction.APPROVE else "cancellation requested"
         return f"{what} by {self.by}" + (f": {self.reason}" if self.reason else "")
 
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """Instance of a decoded Avro record."""
-        return cls(**{**record, "action": ControlAction(record["action"])})
-
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandAck(_Record):
@@ -135,11 +187,7 @@ class CommandAck(_Record):
     time_us: int
     detail: str = ""
     readback: dict[str, float] = field(default_factory=dict)
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """Instance of a decoded Avro record."""
-        return cls(**{**record, "state": CommandState(record["state"])})
+    outcomes: Outcomes = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -163,8 +211,6 @@ class CommandStateRecord(_Record):
     readback: dict[str, float] = field(default_factory=dict)
     late_acks: int = 0
     duplicate_acks: int = 0
-
-    @classmethod
-    def from_record(cls, record: dict[str, Any]) -> Self:
-        """Instance of a decoded Avro record."""
-        return cls(**{**record, "state": CommandState(record["state"])})
+    outcomes: Outcomes = ()
+    reason: str = ""
+    approved_by: str = ""

@@ -138,7 +138,7 @@ class MqttConnector:
                 messages.append((topic, payload.encode(write.value, write.tag.data_type, place.path, self._clock())))
             except ValueError as error:
                 detail = f"{write.tag.name}: {error}; nothing was written"
-                return WriteResult(status=WriteStatus.REFUSED, detail=detail)
+                return WriteResult(status=WriteStatus.NOT_SENT, detail=detail)
         with self._reports.expecting(writes) as pending:
             for topic, data in messages:
                 connection.publish(topic, data, qos=self._settings.qos)

@@ -14,7 +14,8 @@ from connectors.opcua.items import Item
 from connectors.opcua.node_types import built_in_types
 from connectors.opcua.plain import plain
 from connectors.opcua.session import OpcUaSession
-from connectors.readings import Write, WriteResult, WriteStatus, is_same
+from connectors.readings import TagOutcome, Write, WriteResult, WriteStatus, is_same
+from schemas.commands import Effect
 from schemas.definitions import DataType
 
 _OF_TAG = {
@@ -34,7 +35,7 @@ async def carry_out(
     session: OpcUaSession, items: Sequence[Item], writes: Sequence[Write], timeout_s: float
 ) -> WriteResult:
     """Write in one request, then read back from the server; `items` are the writes' nodes. Raises what nobody foresaw."""
-    sent = False
+    sent, statuses = False, None
     try:
         async with asyncio.timeout(timeout_s):
             await _learn_types(session, items)
@@ -46,8 +47,10 @@ async def carry_out(
             statuses = await session.write(values)
             found = await session.read([item.node_id for item in items])
     except (OSError, TimeoutError, ua.UaError) as error:
-        status = WriteStatus.UNKNOWN if sent else WriteStatus.NOT_SENT
-        return WriteResult(status=status, detail=f"{type(error).__name__}: {error}")
+        cause = f"{type(error).__name__}: {error}"
+        if statuses is not None:
+            return not_read_back(writes, statuses, cause)
+        return WriteResult(status=WriteStatus.UNKNOWN if sent else WriteStatus.NOT_SENT, detail=cause)
     return result_of(writes, statuses, found, [item.path for item in items])
 
 
@@ -108,27 +111,31 @@ def result_of(
 
     A write that the server confirmed has had an effect, whatever is read back: only when every one was refused nothing was changed.
     """
-    readback: dict[str, float] = {}
-    texts: list[str] = []
-    outcomes: list[WriteStatus] = []
+    outcomes: dict[str, TagOutcome] = {}
     for write, status, value, path in zip(writes, statuses, values, paths, strict=True):
         raw = plain(value.Value.Value if value.Value is not None else None, path)
-        if isinstance(raw, int | float):
-            readback[write.tag.name] = float(raw)
-        outcome, text = _outcome(write, status, value, readback.get(write.tag.name))
-        outcomes.append(outcome)
-        texts.append(f"{write.tag.name}: {text}")
-    if set(outcomes) == {WriteStatus.DONE}:
-        return WriteResult(status=WriteStatus.DONE, detail="written and read back", readback=readback)
-    whole = WriteStatus.REFUSED if set(outcomes) == {WriteStatus.REFUSED} else WriteStatus.UNKNOWN
-    return WriteResult(status=whole, detail="; ".join(texts), readback=readback)
+        found = float(raw) if isinstance(raw, int | float) else None
+        effect, text = _effect(write, status, value, found)
+        outcomes[write.tag.name] = TagOutcome(effect=effect, detail=text, readback=found)
+    return WriteResult.of(outcomes)
 
 
-def _outcome(write: Write, status: Any, value: Any, found: float | None) -> tuple[WriteStatus, str]:
+def not_read_back(writes: Sequence[Write], statuses: Sequence[Any], cause: str) -> WriteResult:
+    """The server answered the writes, and could then not be read: what it refused is refused all the same."""
+    taken = TagOutcome(effect=Effect.UNKNOWN, detail=f"written, not read back: {cause}")
+    return WriteResult.of(
+        {
+            write.tag.name: taken if status.is_good() else TagOutcome(effect=Effect.REFUSED, detail=status.name)
+            for write, status in zip(writes, statuses, strict=True)
+        }
+    )
+
+
+def _effect(write: Write, status: Any, value: Any, found: float | None) -> tuple[Effect, str]:
     if not status.is_good():
-        return WriteStatus.REFUSED, status.name
+        return Effect.REFUSED, status.name
     if found is None:
-        return WriteStatus.UNKNOWN, f"written, read back {value.StatusCode.name if value.StatusCode else 'nothing'}"
+        return Effect.UNKNOWN, f"written, read back {value.StatusCode.name if value.StatusCode else 'nothing'}"
     if not is_same(found, write.value):
-        return WriteStatus.UNKNOWN, f"wrote {write.value:g}, read back {found:g}"
-    return WriteStatus.DONE, "written and read back"
+        return Effect.UNKNOWN, f"wrote {write.value:g}, read back {found:g}"
+    return Effect.APPLIED, "written and read back"

@@ -60,7 +60,8 @@ class Writes:
             try:
                 value = _typed(found[1].data_type, write.value)
             except SchemaError as error:
-                return WriteResult(status=WriteStatus.REFUSED, detail=f"{write.tag.name}: {error}")
+                detail = f"{write.tag.name}: {error}; nothing was written"
+                return WriteResult(status=WriteStatus.NOT_SENT, detail=detail)
             metrics.append(replace(found[1], time_ms=now_ms, value=value))
         if len(topics) != 1:
             detail = f"the tags belong to {len(topics)} Sparkplug devices; one command goes to one of them"
@@ -68,7 +69,7 @@ class Writes:
         try:
             return topics.pop(), payload.encode(Payload(time_ms=now_ms, metrics=tuple(metrics)))
         except SchemaError as error:
-            return WriteResult(status=WriteStatus.REFUSED, detail=str(error))
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=str(error))
 
 
 def _typed(data_type: DataType, value: float) -> Value:

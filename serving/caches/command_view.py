@@ -9,7 +9,15 @@ from __future__ import annotations
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from schemas.commands import OUTCOMES, CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord
+from schemas.commands import (
+    OUTCOMES,
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    CommandStateRecord,
+    Outcomes,
+)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -33,6 +41,7 @@ class CommandView:
     readback: dict[str, float] = field(default_factory=dict)
     late_acks: int = 0
     duplicate_acks: int = 0
+    outcomes: Outcomes = ()
     reason: str = ""
     approved_by: str = ""
 
@@ -98,6 +107,7 @@ def _acknowledged(view: CommandView, ack: CommandAck) -> CommandView:
         updated_us=ack.time_us,
         detail=ack.detail or view.detail,
         readback=ack.readback,
+        outcomes=ack.outcomes,
     )
 
 
@@ -120,6 +130,9 @@ def _of_record(record: CommandStateRecord) -> CommandView:
         readback=record.readback,
         late_acks=record.late_acks,
         duplicate_acks=record.duplicate_acks,
+        outcomes=record.outcomes,
+        reason=record.reason,
+        approved_by=record.approved_by,
     )
 
 
@@ -138,4 +151,5 @@ def _of_request(request: CommandRequest) -> CommandView:
         submitted_us=request.submitted_us,
         expires_us=request.expires_us,
         updated_us=request.submitted_us,
+        reason=request.reason,
     )

@@ -268,6 +268,7 @@ class CommandHandlers:
             expires_us=now + expires_ms * 1000,
             requires_approval=wanted.requires_approval,
             traceparent=wanted.traceparent,
+            reason=wanted.reason,
         )
 
     async def _send_request(self, request: CommandRequest) -> None:
@@ -308,6 +309,7 @@ class CommandHandlers:
             "expiry": (known.expires_us - known.submitted_us, request.expires_us - request.submitted_us),
         }
         if before is not None:
+            pairs["reason"] = (before.reason, request.reason)
             pairs["requires_approval"] = (before.requires_approval, request.requires_approval)
         if different := [name for name, (old, new) in pairs.items() if old != new]:
             msg = f"command id {known.command_id} is taken by another command (other {', '.join(different)}); make a new id"

@@ -163,6 +163,12 @@ def command(view: CommandView, plant: Plant) -> commands_pb2.Command:
         late_acks=view.late_acks,
         duplicate_acks=view.duplicate_acks,
         provisional=view.provisional,
+        outcomes=[
+            commands_pb2.ParameterOutcome(
+                name=one.name, effect=f"EFFECT_{one.effect}", readback=one.readback, detail=one.detail
+            )
+            for one in view.outcomes
+        ],
         reason=view.reason,
         approved_by=view.approved_by,
         site=view.site,

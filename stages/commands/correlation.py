@@ -136,7 +136,7 @@ class CommandLogic:
         elif ack.state.rank < known.state.rank:
             step.notes.append(Note.OUT_OF_ORDER_ACK)
         elif ack.state is not known.state:
-            step.move(known, ack.state, now_us, detail=ack.detail, readback=ack.readback)
+            step.move(known, ack.state, now_us, detail=ack.detail, readback=ack.readback, outcomes=ack.outcomes)
 
     def _late(self, step: Step, known: TrackedCommand, ack: CommandAck, now_us: int) -> None:
         """An ack after an outcome. Only what was inferred, or UNKNOWN, can still change."""
@@ -146,15 +146,22 @@ class CommandLogic:
             known.late_acks += known.inferred
             known.duplicate_acks += not known.inferred
             step.notes.append(note)
-            detail, readback = ack.detail or known.detail, ack.readback or known.readback
-            step.move(known, known.state, now_us, detail=detail, readback=readback, inferred=False)
+            step.move(
+                known,
+                known.state,
+                now_us,
+                detail=ack.detail or known.detail,
+                readback=ack.readback or known.readback,
+                outcomes=ack.outcomes or known.outcomes,
+                inferred=False,
+            )
             return
         known.late_acks += 1
         step.notes.append(Note.LATE_ACK)
         open_to_change = known.inferred or known.state is CommandState.UNKNOWN
         if open_to_change and ack.state in OUTCOMES:
             step.notes.append(Note.CORRECTED)
-            step.move(known, ack.state, now_us, detail=ack.detail, readback=ack.readback)
+            step.move(known, ack.state, now_us, detail=ack.detail, readback=ack.readback, outcomes=ack.outcomes)
         elif open_to_change and ack.state is CommandState.EXECUTING and known.state is not CommandState.UNKNOWN:
             # It was not as dead as was thought: it may have been carried out, and nobody has said how it ended.
             step.notes.append(Note.CORRECTED)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
-from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord
+from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, Outcomes
 from stages.commands.tracked import TrackedCommand
 
 
@@ -56,9 +56,10 @@ class Step:
         *,
         detail: str | None = None,
         readback: dict[str, float] | None = None,
+        outcomes: Outcomes | None = None,
         inferred: bool | None = None,
     ) -> None:
-        """One more version of the record. Without `detail` and `readback` those stay.
+        """One more version of the record. Without `detail`, `readback` and `outcomes` those stay.
 
         A new state is the gateway's word unless `inferred`.
         """
@@ -68,6 +69,7 @@ class Step:
         known.state, known.version = state, known.version + 1
         known.detail = known.detail if detail is None else detail
         known.readback = known.readback if readback is None else readback
+        known.outcomes = known.outcomes if outcomes is None else outcomes
         self.states.append(known.record(now_us))
 
     def orphan(self, known: TrackedCommand, ack: CommandAck, now_us: int) -> None:
@@ -92,5 +94,6 @@ class Step:
                 attempt=ack.attempt,
                 detail=f"orphan: no request was seen; the gateway says {ack.detail or ack.state}",
                 readback=ack.readback,
+                outcomes=ack.outcomes,
             )
         )

@@ -9,7 +9,15 @@ from dataclasses import dataclass, field
 from typing import Any, TypeVar
 from uuid import UUID
 
-from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord
+from schemas.commands import (
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    CommandStateRecord,
+    Outcomes,
+    ParameterOutcome,
+)
 
 T = TypeVar("T")
 
@@ -29,6 +37,7 @@ class TrackedCommand:
     attempt: int = 1
     detail: str = ""
     readback: dict[str, float] = field(default_factory=dict)
+    outcomes: Outcomes = ()
     late_acks: int = 0
     duplicate_acks: int = 0
     inferred: bool = False
@@ -67,6 +76,9 @@ class TrackedCommand:
             readback=self.readback,
             late_acks=self.late_acks,
             duplicate_acks=self.duplicate_acks,
+            outcomes=self.outcomes,
+            reason=request.reason,
+            approved_by=self.approval.by if self.approval else "",
         )
 
     def to_bytes(self) -> bytes:
@@ -82,6 +94,7 @@ class TrackedCommand:
             raise ValueError(msg)
         plain: dict[str, Any] = json.loads(data[1:])
         plain["state"] = CommandState(plain["state"])
+        plain["outcomes"] = tuple(map(ParameterOutcome.from_record, plain.get("outcomes", ())))
         plain["request"] = _from_plain(CommandRequest.from_record, plain["request"])
         plain["approval"] = _from_plain(CommandControl.from_record, plain["approval"])
         plain["waiting_acks"] = [_from_plain(CommandAck.from_record, ack) for ack in plain["waiting_acks"]]

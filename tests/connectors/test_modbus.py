@@ -218,7 +218,7 @@ async def test_what_cannot_be_written_moves_nothing() -> None:
                 (fixed, 1, "read only"),
             ):
                 result = await connector.write([Write(fine, 5), Write(bad, value)], 5)
-                assert result.status is WriteStatus.REFUSED
+                assert result.status is WriteStatus.NOT_SENT
                 assert says in result.detail
             assert await machine.get(1, 0) == [0]
 
@@ -232,8 +232,15 @@ async def test_outcomes_of_writes_that_fail_on_the_way() -> None:
             await until(lambda: len(sink.rows) >= 2)
             assert (await connector.write([Write(beyond, 5)], 5)).status is WriteStatus.REFUSED
             half = await connector.write([Write(one, 5), Write(beyond, 5), Write(two, 5)], 5)
-            assert half.status is WriteStatus.UNKNOWN
-            assert half.detail == ("t1: written and read back; t3: exception 2, illegal data address; t2: not sent")
+            assert half.status is WriteStatus.PARTLY
+            assert half.detail == (
+                "partly carried out: t1: written and read back; t3: exception 2, illegal data address; t2: not sent"
+            )
+            assert [(name, one.effect.value) for name, one in half.tags.items()] == [
+                ("t1", "APPLIED"),
+                ("t3", "REFUSED"),
+                ("t2", "NOT_SENT"),
+            ]
             for code, expected in (
                 (ExcCodes.DEVICE_BUSY, WriteStatus.REFUSED),
                 (ExcCodes.DEVICE_FAILURE, WriteStatus.UNKNOWN),

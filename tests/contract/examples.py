@@ -10,7 +10,16 @@ import numpy as np
 
 from schemas import codec
 from schemas import frame as frames
-from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
+from schemas.commands import (
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    CommandStateRecord,
+    ControlAction,
+    Effect,
+    ParameterOutcome,
+)
 from schemas.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_LAST_USABLE
 from schemas.verdicts import LATE_FLAG, Verdict
 
@@ -58,7 +67,10 @@ def frame_record(built: frames.Frame) -> dict[str, Any]:
 
 
 def _record(message: Any) -> dict[str, Any]:
-    return {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+    found = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
+    return (
+        found | {"outcomes": [dataclasses.asdict(one) for one in found["outcomes"]]} if "outcomes" in found else found
+    )
 
 
 def _aggregates() -> dict[str, Any]:
@@ -153,6 +165,7 @@ def _request() -> CommandRequest:
     return CommandRequest(
         command_id=COMMAND, device_id=11, gateway_id="gw-north-1", site="north", name="write",
         parameters={"speed_setpoint": 12.5}, submitted_by="operator", submitted_us=T0_US, expires_us=T0_US + 30_000_000,
+        reason="new batch",
     )  # fmt: skip
 
 
@@ -161,11 +174,20 @@ def records() -> dict[str, dict[str, Any]]:
     request = _request()
     outcome: dict[str, Any] = {"command_id": COMMAND, "attempt": 1, "device_id": 11, "gateway_id": "gw-north-1"}
     state = CommandState.SUCCEEDED
+    outcomes = (
+        ParameterOutcome(name="speed_setpoint", effect=Effect.APPLIED, readback=12.5, detail="written and read back"),
+    )
     return {
         "AggregateBatch": _aggregates(),
         "Anomaly": _anomaly(),
         "CommandAck": _record(
-            CommandAck(**outcome, state=state, time_us=T0_US + 40_000, readback={"speed_setpoint": 12.5})
+            CommandAck(
+                **outcome,
+                state=state,
+                time_us=T0_US + 40_000,
+                readback={"speed_setpoint": 12.5},
+                outcomes=outcomes,
+            )
         ),
         "CommandControl": _record(
             CommandControl(command_id=COMMAND, device_id=11, action=ControlAction.CANCEL, by="operator", time_us=T0_US)
@@ -185,6 +207,9 @@ def records() -> dict[str, dict[str, Any]]:
                 updated_us=T0_US + 41_000,
                 readback={"speed_setpoint": 12.5},
                 duplicate_acks=1,
+                outcomes=outcomes,
+                reason=request.reason,
+                approved_by="supervisor",
             )
         ),
         "DeviceEvent": _event(),

@@ -98,7 +98,7 @@ def test_command_records_come_back_as_they_went() -> None:
     records = examples.records()
     for python in (commands.CommandRequest, commands.CommandControl, commands.CommandAck, commands.CommandStateRecord):
         name = python.__name__.removesuffix("Record")
-        original = python(**records[name])
+        original = python.from_record(records[name])
         _, record = codec.decode(original.encode(), name)
         assert python.from_record(record) == original
 

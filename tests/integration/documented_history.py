@@ -20,7 +20,7 @@ from registry import edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import frame
-from schemas.commands import CommandState, CommandStateRecord
+from schemas.commands import CommandState, CommandStateRecord, Effect, ParameterOutcome
 from schemas.events import DeviceEvent, EventKind, Gap
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.verdicts import Verdict
@@ -105,6 +105,17 @@ def _records(tags: dict[str, int], device_id: int, gateway_id: str, lane: int, e
             submitted_us=end_us, expires_us=end_us + STEP_US, updated_us=end_us + version * 1000,
         ).encode()  # fmt: skip
         yield Record("command.states", 0, version, str(command_id).encode(), value)
+    partly = CommandStateRecord(
+        command_id=uuid7(end_us - STEP_US), device_id=device_id, gateway_id=gateway_id, site="north", attempt=1, version=4,
+        state=CommandState.FAILED, name="write", parameters={"speed_setpoint": 24.0, "packml_command": 2.0},
+        submitted_by="local", submitted_us=end_us - STEP_US, expires_us=end_us, updated_us=end_us - STEP_US // 2,
+        detail="partly carried out: ...", reason="new batch", approved_by="local:bob",
+        outcomes=(
+            ParameterOutcome(name="speed_setpoint", effect=Effect.APPLIED, readback=24.0, detail="written and read back"),
+            ParameterOutcome(name="packml_command", effect=Effect.REFUSED, detail="BadOutOfRange"),
+        ),
+    )  # fmt: skip
+    yield Record("command.states", 0, 10, str(partly.command_id).encode(), partly.encode())
 
 
 def _frame(

@@ -17,6 +17,7 @@ from connectors.opcua.certificates import CertificateStore
 from connectors.opcua.connector import OpcUaConnector
 from connectors.opcua.settings import OpcUaSettings
 from connectors.readings import Notice, Write, WriteStatus
+from schemas.commands import Effect
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind, GapItem
 from tests.integration.gateway_support import MemorySink, free_port, tag, until
@@ -291,7 +292,7 @@ async def test_a_node_without_a_value_is_written_in_its_data_type(machine: Machi
     assert (written.Value.Value, written.Value.VariantType) == (3, ua.VariantType.Int32)
 
 
-async def test_half_a_write_that_is_refused_is_no_refusal(machine: Machine) -> None:
+async def test_half_a_write_that_is_refused_says_which_half(machine: Machine) -> None:
     await machine.start(["d1.a", "d1.b"])
     sink = MemorySink()
     a, b = two_tags()
@@ -299,6 +300,7 @@ async def test_half_a_write_that_is_refused_is_no_refusal(machine: Machine) -> N
         await until(lambda: len(sink.rows) == 2)
         await machine.nodes["d1.b"].set_read_only()
         half = await connector.write([Write(a, 7.5), Write(b, 2.0)], 5.0)
-    assert half.status is WriteStatus.UNKNOWN
-    assert half.detail.startswith("t1: written and read back; t2: Bad")
+    assert half.status is WriteStatus.PARTLY
+    assert half.detail.startswith("partly carried out: t1: written and read back; t2: Bad")
+    assert [one.effect for one in half.tags.values()] == [Effect.APPLIED, Effect.REFUSED]
     assert dict(half.readback) == {"t1": 7.5, "t2": 0.0}

@@ -124,6 +124,7 @@ class Served:
                 "submitted_us",
                 "expires_us",
                 "attempt",
+                "reason",
             )
         }
         record = CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)

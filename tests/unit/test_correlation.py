@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import itertools
+import json
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -18,6 +20,8 @@ from schemas.commands import (
     CommandState,
     CommandStateRecord,
     ControlAction,
+    Effect,
+    ParameterOutcome,
 )
 from stages.commands.config import CommandConfig
 from stages.commands.correlation import CommandLogic
@@ -126,6 +130,52 @@ def test_a_command_goes_through_every_state_to_its_outcome() -> None:
     assert bench.last.readback == {"speed": 1.5}
     assert bench.last.parameters == {"speed": 1.5}
     assert bench.notes == []
+
+
+def test_outcomes_reason_and_approval_are_in_the_record() -> None:
+    outcomes = (
+        ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=1.5),
+        ParameterOutcome(name="mode", effect=Effect.REFUSED, detail="BadOutOfRange"),
+    )
+    bench = Bench().feed(
+        replace(request(approval=True), reason="shift change"),
+        control(ControlAction.APPROVE),
+        ack(EXECUTING),
+        ack(FAILED, detail="partly carried out: ...", outcomes=outcomes),
+    )
+    assert bench.last.outcomes == outcomes
+    assert (bench.last.reason, bench.last.approved_by) == ("shift change", "bob")
+    assert [record.approved_by for record in bench.records][:2] == ["", "bob"]
+    bench.feed(ack(FAILED, attempt=2))  # without them: they stay
+    assert bench.last.outcomes == outcomes
+
+
+def test_a_late_outcome_replaces_those_of_the_parameters_too() -> None:
+    unknown = (ParameterOutcome(name="speed", effect=Effect.UNKNOWN),)
+    known = (ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=1.5),)
+    bench = Bench().feed(request(), ack(CommandState.UNKNOWN, outcomes=unknown), ack(SUCCEEDED, outcomes=known))
+    assert (bench.last.state, bench.last.outcomes) == (SUCCEEDED, known)
+
+
+def test_state_of_a_job_that_knew_no_outcomes_is_read() -> None:
+    bench = Bench().feed(request(approval=True), control(ControlAction.APPROVE), ack(EXECUTING))
+    assert bench.stored is not None
+    plain = json.loads(bench.stored[1:])
+    del plain["outcomes"]
+    del plain["request"]["reason"]
+    bench.stored = bench.stored[:1] + json.dumps(plain).encode()
+    bench.feed(ack(SUCCEEDED, outcomes=(ParameterOutcome(name="speed", effect=Effect.APPLIED),)))
+    assert [one.effect for one in bench.last.outcomes] == [Effect.APPLIED]
+    assert (bench.last.reason, bench.last.approved_by) == ("", "bob")
+
+
+def test_a_reason_without_bound_goes_no_further() -> None:
+    record = {field: getattr(request(), field) for field in CommandRequest.__slots__} | {"reason": "r" * 900_000}
+    bench = Bench().feed(CommandRequest.from_record(record))
+    assert len(bench.last.reason) == 500
+    long = {field: getattr(control(ControlAction.CANCEL), field) for field in CommandControl.__slots__}
+    bench.feed(CommandControl.from_record(long | {"reason": "r" * 900_000}))
+    assert len(bench.last.detail) < 600
 
 
 def test_acks_before_their_request_wait_for_it() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +18,16 @@ from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
 from edge.policy import Refusal
 from schemas import command_rules
-from schemas.commands import OUTCOMES, CommandAck, CommandControl, CommandRequest, CommandState, ControlAction
+from schemas.commands import (
+    OUTCOMES,
+    CommandAck,
+    CommandControl,
+    CommandRequest,
+    CommandState,
+    ControlAction,
+    Effect,
+    ParameterOutcome,
+)
 from schemas.definitions import DataType, TagDefinition
 from schemas.frame import ClockStatus
 from tests.integration.gateway_support import tag
@@ -66,6 +76,11 @@ def test_plans() -> None:
         ({"parameters": {"speed": 5.0, "none": 1.0}}, "no tag 'none'"),
         ({"name": "explode", "parameters": {}}, "no command 'explode'"),
         ({"name": "start"}, "takes no parameters"),
+        (
+            {"parameters": {"speed": 5.0, "packml_command": 77.0}},
+            "packml_command is 77, which is no verb of PackML: 1 (reset)",
+        ),
+        ({"parameters": {"packml_command": 0.0}}, "no verb of PackML"),
     ],
 )
 def test_refusals(changes: dict[str, Any], reason: str) -> None:
@@ -113,10 +128,28 @@ def test_a_request_is_ready_once(journal: Journal) -> None:
     assert journal.db.intend(ID)
     assert not journal.db.intend(ID)
     assert journal.receive(request()) == [("EXECUTING", False)]
-    journal.db.finish(ID, CommandState.SUCCEEDED, "done", {"speed": 5.0})
+    outcomes = (ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=5.0, detail="written and read back"),)
+    journal.db.finish(ID, CommandState.SUCCEEDED, "done", outcomes)
     journal.reopen()
     (again,) = journal.db.receive([request(attempt=3)], [])
     assert (again.entry.state, again.entry.attempt, again.entry.readback) == (CommandState.SUCCEEDED, 3, {"speed": 5.0})
+    assert again.entry.outcomes == outcomes
+
+
+def test_a_journal_of_an_older_gateway_is_read(tmp_path: Path) -> None:
+    path = tmp_path / "j"
+    made = Journal(path)
+    made.receive(request())
+    made.db.close()
+    with sqlite3.connect(path) as db:  # as 0.1 left it
+        db.execute("ALTER TABLE commands DROP COLUMN outcomes")
+        db.execute("UPDATE commands SET state = 'SUCCEEDED', readback = '{\"speed\": 5.0}'")
+    db.close()
+    made.open()
+    found = made.db.find(ID)
+    made.db.close()
+    assert found is not None
+    assert (found.state, found.readback, found.outcomes) == (CommandState.SUCCEEDED, {"speed": 5.0}, ())
 
 
 def test_an_intention_without_result_is_unknown_after_a_restart(journal: Journal) -> None:

@@ -13,8 +13,9 @@ from asyncua import ua
 
 from connectors.opcua import address
 from connectors.opcua.plain import plain
-from connectors.opcua.writes import result_of, variant
-from connectors.readings import Unusable, Write, WriteStatus
+from connectors.opcua.writes import not_read_back, result_of, variant
+from connectors.readings import PARTLY_CARRIED_OUT, Unusable, Write, WriteStatus
+from schemas.commands import Effect
 from tests.integration.gateway_support import tag
 
 
@@ -108,7 +109,7 @@ GOOD, BAD = ua.StatusCode(0), ua.StatusCode(ua.StatusCodes.BadOutOfRange)
         ((GOOD, GOOD), (1.0, 2.0), WriteStatus.DONE),
         ((BAD, BAD), (0.0, 0.0), WriteStatus.REFUSED),
         # One was carried out: that the other was refused does not make it undone.
-        ((GOOD, BAD), (1.0, 0.0), WriteStatus.UNKNOWN),
+        ((GOOD, BAD), (1.0, 0.0), WriteStatus.PARTLY),
         # The server confirmed the write; that a pulse is already over says nothing against it.
         ((GOOD, GOOD), (1.0, 0.0), WriteStatus.UNKNOWN),
     ],
@@ -118,8 +119,18 @@ def test_an_outcome_never_hides_an_effect(statuses: Any, read: Any, expected: Wr
     found = result_of(writes, statuses, [data(value) for value in read], [(), ()])
     assert found.status is expected
     if expected is not WriteStatus.DONE:
-        assert found.detail.startswith("t1: ")
+        assert found.detail.removeprefix(PARTLY_CARRIED_OUT).startswith("t1: ")
         assert "t2: " in found.detail
+    partly = expected is not WriteStatus.DONE and Effect.APPLIED in {one.effect for one in found.tags.values()}
+    assert found.detail.startswith(PARTLY_CARRIED_OUT) == partly
+
+
+def test_what_the_server_refused_is_refused_though_it_cannot_be_read_afterwards() -> None:
+    writes = [Write(tag(1, "a:1"), 1.0), Write(tag(2, "a:2"), 2.0)]
+    found = not_read_back(writes, (GOOD, BAD), "TimeoutError: ")
+    assert found.status is WriteStatus.UNKNOWN
+    assert [one.effect for one in found.tags.values()] == [Effect.UNKNOWN, Effect.REFUSED]
+    assert not_read_back(writes, (BAD, BAD), "TimeoutError: ").status is WriteStatus.REFUSED
 
 
 @pytest.mark.parametrize(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -13,7 +14,7 @@ import pytest
 
 from base.errors import OverloadedError
 from base.ids import now_us
-from schemas.commands import CommandAck, CommandRequest, CommandState
+from schemas.commands import CommandAck, CommandRequest, CommandState, Effect, ParameterOutcome
 from schemas.proto.millrace.v1 import commands_pb2
 from serving.caches.command_readers import CommandsReader
 from serving.caches.command_view import view_of
@@ -317,6 +318,42 @@ def test_time_is_kept_for_the_answer() -> None:
     assert wait_within(0.05) == 0
     assert wait_within(1.0) == pytest.approx(0.9)
     assert wait_within(20.0) == pytest.approx(19.0)
+
+
+# --- outcomes of parameters -------------------------------------------------------------------------------------------
+
+
+async def test_a_command_shows_what_became_of_each_parameter_why_and_who_approved() -> None:
+    async with served() as running, stub_of(running) as stub:
+        await stub.SubmitCommand(submission(reason="shift change"))
+        request = running.request()
+        assert request.reason == "shift change"
+        outcomes = (
+            ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=0.0, detail="written and read back"),
+            ParameterOutcome(name="mode", effect=Effect.REFUSED, detail="BadOutOfRange"),
+        )
+        running.server.book.apply_ack(replace(ack_of(request, CommandState.FAILED), outcomes=outcomes))
+        asked = commands_pb2.GetCommandRequest(command_id=str(request.command_id))
+        provisional = await stub.GetCommand(asked)
+        running.record(request, CommandState.FAILED, 4, outcomes=outcomes, approved_by="local:bob")
+        recorded = await stub.GetCommand(asked)
+        for found in (provisional, recorded):
+            assert found.reason == "shift change"
+            assert [(one.name, one.effect, one.detail) for one in found.outcomes] == [
+                ("speed", commands_pb2.EFFECT_APPLIED, "written and read back"),
+                ("mode", commands_pb2.EFFECT_REFUSED, "BadOutOfRange"),
+            ]
+            assert [one.HasField("readback") for one in found.outcomes] == [True, False]
+        assert (provisional.provisional, recorded.provisional) == (True, False)
+        assert recorded.approved_by == "local:bob"
+
+
+async def test_another_reason_is_another_command() -> None:
+    async with served() as running, stub_of(running) as stub:
+        await stub.SubmitCommand(submission(command_id=str(examples.COMMAND), reason="one"))
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await stub.SubmitCommand(submission(command_id=str(examples.COMMAND), reason="another"))
+        assert "other reason" in (caught.value.details() or "")
 
 
 # --- cancel and approve ----------------------------------------------------------------------------------------------
