@@ -1,69 +1,135 @@
-"""`commands`: round trips on the whole line with the example plant, and what each process of it uses meanwhile.
+"""`commands`: commands at a steady rate on the whole line with the example plant, and where their time goes.
 
-A round trip is from the caller's submit to SUCCEEDED as the caller sees it: first from the gateway's own word (provisional), then from the
-record that the commands job keeps. One command at a time, in turn on machines of both protocols, values within the EU range; nothing is
-sent twice. What was actuated, the warm-up included, is counted in the simulator's journal.
+A trip is from the time a command was due to its outcome as its caller sees it: first the gateway's own word (provisional), then the
+record that the commands job keeps. Open loop (`command_load`), by hop (`command_hops`). With `beside` synthetic lanes send telemetry
+through the same broker, jobs and database. With `kill_at_s` the TaskManager of the commands job is killed (-9) so long after the first
+command that counts, and the longest silence of recorded outcomes is a figure. What was actuated, the warm-up included, is counted in the
+simulator's journal.
 """
 
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sqlite3
+import tempfile
+import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import psycopg
+import yaml
 
-from benchmarks import processes
-from millrace_client import AsyncClient, CommandState, Tag
+from base.ids import now_us
+from base.settings import KafkaSettings
+from benchmarks import command_hops, command_load, processes
+from benchmarks import workload as workloads
+from benchmarks.command_load import Trip
+from benchmarks.line import tag_ids_of
+from benchmarks.pace import Plan, Sender
+from benchmarks.workload import Workload
 from stack import instance, lifecycle, postgres, status
 from stack.config import TOOLS, StackConfig
+from stack.errors import StackError
+from stack.flink_rest import FlinkRest
 from stack.reporting import Progress
+from stack.supervisor import Supervisor
 
-_TAG = "speed_setpoint"
-_SETTLE_S = 20.0
-_WARM_UP = 20
+_JOB = "millrace-commands"
+_SETTLE_S = 15.0
+_WARM_UP_S = 10.0
 """Commands before the first that counts: a cold path is not what a shift sees."""
-_PERIOD_S = 0.15
-"""Between the starts of two commands, under the rate limit of one caller (10 a second)."""
+_CLEAR_US = 2_000_000
+"""Commands that fell due within this before a kill do not count: they may have been under way."""
+_SEED = 14
 
 
-def run(*, commands: int, progress: Progress) -> dict[str, Any]:
-    """Bring the platform up, send the commands, take it down."""
-    with instance.temporary(folder=TOOLS / "bench") as running:
-        started = time.monotonic()
-        lifecycle.up(running.config, progress)
-        up_s = time.monotonic() - started
-        started = time.monotonic()
-        lifecycle.up(running.config, progress)
-        second_up_s = time.monotonic() - started
-        return {
-            "first_up_s": round(up_s, 1),
-            "second_up_s": round(second_up_s, 1),
-            **_measure(running.config, commands, progress),
-        }
+def run(
+    *, commands: int, rate_hz: float, beside: Workload | None, kill_at_s: float, progress: Progress
+) -> dict[str, Any]:
+    """Bring the platform up, send the commands, take it down. `beside`: synthetic telemetry at the workload's rate."""
+    with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
+        settings: dict[str, Any] = {}
+        if beside is not None:
+            settings["plant"] = Path(folder) / "plant.yaml"
+            settings["plant"].write_text(yaml.safe_dump(_both(beside), sort_keys=False))
+        with instance.temporary(folder=TOOLS / "bench", **settings) as running:
+            started = time.monotonic()
+            lifecycle.up(running.config, progress)
+            up_s = time.monotonic() - started
+            started = time.monotonic()
+            lifecycle.up(running.config, progress)
+            second_up_s = time.monotonic() - started
+            seconds = _WARM_UP_S + commands / rate_hz
+            with _telemetry(running.config, beside, seconds=_SETTLE_S + seconds + 10) as sender:
+                found = _measure(running.config, commands, rate_hz, kill_at_s, progress)
+                telemetry_hz = 0.0 if sender is None else sender.samples / max(1e-9, now_us() - sender.start_us) * 1e6
+            return {
+                "first_up_s": round(up_s, 1),
+                "second_up_s": round(second_up_s, 1),
+                "rate_hz": rate_hz,
+                "telemetry_per_s": round(telemetry_hz),
+                **found,
+            }
 
 
-def _measure(config: StackConfig, commands: int, progress: Progress) -> dict[str, Any]:
+def _both(beside: Workload) -> dict[str, Any]:
+    """The example plant with the workload's site beside its own."""
+    plant: dict[str, Any] = yaml.safe_load(StackConfig().plant.read_text())
+    other = workloads.plant(beside)
+    for key in ("tag_classes", "device_classes"):
+        plant[key] |= other[key]
+    plant["sites"] += other["sites"]
+    return plant
+
+
+@contextmanager
+def _telemetry(config: StackConfig, beside: Workload | None, *, seconds: float) -> Iterator[Sender | None]:
+    if beside is None:
+        yield None
+        return
+    tag_ids, version = tag_ids_of(postgres.dsn(config))
+    plan = Plan(
+        workload=beside,
+        dirt=workloads.load_dirt("none"),
+        tag_ids=tag_ids,
+        seconds=seconds,
+        seed=_SEED,
+        registry_version=version,
+    )
+    with Sender(plan, KafkaSettings(bootstrap_servers=config.bootstrap_servers)) as sender:
+        yield sender
+
+
+def _measure(
+    config: StackConfig, commands: int, rate_hz: float, kill_at_s: float, progress: Progress
+) -> dict[str, Any]:
     time.sleep(_SETTLE_S)  # let the cost of starting pass out of the figures
     before, stored_before, began = processes.usage(config), _stored(config), time.monotonic()
+    warm_up = round(_WARM_UP_S * rate_hz)
+    killed: list[int] = []
+    timer = threading.Timer(_WARM_UP_S + kill_at_s, _kill, (config, killed))
     with progress.step("commands") as details:
-        trips = asyncio.run(_round_trips(config, commands))
-        details.append(f"{len(trips)} done")
-    trips = trips[_WARM_UP:]
+        if kill_at_s:
+            timer.start()
+        try:
+            every = asyncio.run(command_load.drive(config.serving_address, rate_hz=rate_hz, count=warm_up + commands))
+        finally:
+            timer.cancel()
+        details.append(f"{sum(trip.succeeded for trip in every)} of {len(every)} succeeded")
     elapsed = time.monotonic() - began
     after = processes.usage(config)
-    final = np.array([trip[1] for trip in trips if trip[2]]) * 1000
-    provisional = np.array([trip[0] for trip in trips if trip[2]]) * 1000
     found = status.measure_accounting(config)
     return {
-        "commands": len(trips),
-        "succeeded": len(final),
-        "warm_up_commands": _WARM_UP,
+        **_figures(config, _before(every[warm_up:], killed), progress),
+        **({"silence_after_kill_s": command_hops.longest_silence_s(every, killed[0])} if killed else {}),
+        "warm_up_commands": warm_up,
         "actuated": _actuated(config),
-        **_percentiles("", final),
-        **_percentiles("provisional_", provisional),
         "samples_per_s": round((_stored(config) - stored_before) / elapsed),
         "newest_sample_age_s": found["newest_sample_age_s"],
         "accounting": {name: value for name, value in found.items() if isinstance(value, int | bool | float)},
@@ -76,37 +142,44 @@ def _measure(config: StackConfig, commands: int, progress: Progress) -> dict[str
     }
 
 
-async def _round_trips(config: StackConfig, commands: int) -> list[tuple[float, float, bool]]:
-    """Per command: seconds to the provisional and to the recorded outcome, and whether it succeeded."""
-    trips = []
-    async with AsyncClient(config.serving_address) as client:
-        tags = [tag async for tag in client.tags() if tag.name == _TAG]
-        for number in range(_WARM_UP + commands):
-            due = time.monotonic() + _PERIOD_S
-            trips.append(await _round_trip(client, tags[number % len(tags)], number))
-            await asyncio.sleep(max(0.0, due - time.monotonic()))
-    return trips
+def _before(trips: list[Trip], killed: list[int]) -> list[Trip]:
+    """Those whose figures no kill spoils."""
+    return [trip for trip in trips if not killed or trip.due_us < killed[0] - _CLEAR_US]
 
 
-async def _round_trip(client: AsyncClient, tag: Tag, number: int) -> tuple[float, float, bool]:
-    # Distinct values, so that a read-back or report of an old one is never taken for the new one.
-    assert tag.eu_low is not None
-    assert tag.eu_high is not None
-    value = tag.eu_low + (tag.eu_high - tag.eu_low) * (0.5 + 0.3 * (number + 1) / (number + 2))
-    began, provisional = time.perf_counter(), 0.0
-    command = await client.submit(tag.path.rpartition("/")[0], "write", {_TAG: round(value, 3)})
-    async with asyncio.timeout(60):
-        async for state in client.watch_command(command):
-            now = time.perf_counter() - began
-            if state.state is CommandState.SUCCEEDED and not provisional:
-                provisional = now
-            if state.final:
-                return provisional, now, state.succeeded
-    return provisional, float("nan"), False
+def _figures(config: StackConfig, trips: list[Trip], progress: Progress) -> dict[str, Any]:
+    with progress.step("hops"):
+        times = command_hops.read(KafkaSettings(bootstrap_servers=config.bootstrap_servers), trips)
+    done = [trip for trip in trips if trip.succeeded]
+    states: dict[str, int] = {}
+    for trip in trips:
+        state = trip.state or ("REFUSED" if trip.refusal else "NONE")
+        states[state] = states.get(state, 0) + 1
+    hops = command_hops.table([times[trip.command_id] for trip in done])
+    return {
+        "commands": len(trips),
+        "succeeded": len(done),
+        "states": states,
+        "refusals": sorted({trip.refusal for trip in trips if trip.refusal})[:5],
+        **command_hops.quantiles(np.array([(trip.seen_us - trip.due_us) / 1000 for trip in done])),
+        **command_hops.quantiles(
+            np.array([(trip.provisional_us - trip.due_us) / 1000 for trip in done]), "provisional_"
+        ),
+        "hops": {hop: command_hops.quantiles(values) for hop, values in hops.items()},
+    }
 
 
-def _percentiles(prefix: str, values: np.ndarray[Any, Any]) -> dict[str, float]:
-    return {f"{prefix}p{q}_ms": round(float(np.percentile(values, q)), 1) for q in (50, 95, 99)} if len(values) else {}
+def _kill(config: StackConfig, killed: list[int]) -> None:
+    """Kill the TaskManager on which the commands job runs; the time goes into `killed`."""
+    flink = FlinkRest(config.flink_url)
+    job = flink.live_job(_JOB)
+    hosts = flink.hosts_of(job.id) if job else set()
+    pids = [state.pid for name, state in Supervisor(config).states().items() if name in hosts and state.pid]
+    if len(pids) != 1:
+        msg = f"{_JOB} runs on {', '.join(sorted(hosts)) or 'nothing'}, not on one TaskManager"
+        raise StackError(msg)
+    os.kill(pids[0], signal.SIGKILL)
+    killed.append(now_us())
 
 
 def _stored(config: StackConfig) -> int:

@@ -129,7 +129,7 @@ def line(
         }
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:
             lifecycle.up(running.config, log_to, names=("owner-watch", "kafka", "postgres"))
-            tag_ids, version = _registry(postgres.dsn(running.config))
+            tag_ids, version = tag_ids_of(postgres.dsn(running.config))
             try:
                 yield Line(
                     workload=workload, running=running, progress=log_to, tag_ids=tag_ids, registry_version=version
@@ -148,7 +148,8 @@ def _keep_logs(config: StackConfig) -> Path:
     return kept
 
 
-def _registry(dsn: str) -> tuple[dict[str, NDArray[np.int32]], int]:
+def tag_ids_of(dsn: str) -> tuple[dict[str, NDArray[np.int32]], int]:
+    """Tag ids by gateway, in order of devices, and the registry's version."""
     with psycopg.connect(dsn) as connection:
         rows = connection.execute(
             "SELECT gateway_id, array_agg(tag_id ORDER BY device_id, tag_id) FROM tags JOIN devices USING (device_id) GROUP BY gateway_id"

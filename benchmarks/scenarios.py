@@ -180,7 +180,16 @@ def _at_rate(options: argparse.Namespace, gateways: int = 0) -> Workload:
 
 
 def _commands(options: argparse.Namespace, progress: Progress) -> Result:
-    return commands.run(commands=options.commands, progress=progress)
+    beside = None
+    if options.telemetry_rate:
+        beside = workload.load(options.telemetry_of).at_rate(options.telemetry_rate)
+    return commands.run(
+        commands=options.commands,
+        rate_hz=options.rate,
+        beside=beside,
+        kill_at_s=options.kill_at,
+        progress=progress,
+    )
 
 
 def _to_copy_limit(options: argparse.Namespace, under_test: Line, dirt: Dirt, found: Result) -> Result:
@@ -276,7 +285,19 @@ def _scaling_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def _commands_arguments(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--commands", type=int, default=200, help="round trips")
+    parser.add_argument("--commands", type=int, default=10_000, help="commands that count")
+    parser.add_argument("--rate", type=float, default=20.0, help="commands a second, open loop")
+    parser.add_argument(
+        "--telemetry-rate", type=float, default=0.0, help="samples a second beside it; 0: the example plant's alone"
+    )
+    parser.add_argument("--telemetry-of", default="plant", metavar="WORKLOAD", help="whose lanes send beside it")
+    parser.add_argument(
+        "--kill-at",
+        type=float,
+        default=0.0,
+        metavar="S",
+        help="kill -9 the commands job's TaskManager after S seconds; 0: never",
+    )
 
 
 def _faults_arguments(parser: argparse.ArgumentParser) -> None:
@@ -400,10 +421,10 @@ SCENARIOS: dict[str, Scenario] = {
         smoke={"workload": "smoke", "rate": 0.0, "seconds": 40.0},
     ),
     "commands": Scenario(
-        doc="submit to SUCCEEDED on the whole line with the example plant; memory and CPU of each process",
+        doc="commands at a rate on the whole line with the example plant: from due to SUCCEEDED, by hop; memory and CPU of each process",
         run=_commands,
         arguments=_commands_arguments,
-        smoke={"commands": 5},
+        smoke={"commands": 5, "rate": 5.0},
     ),
     "faults": Scenario(
         doc="every service of the example plant killed and paused, commands under way: seconds until the line is back, accounting, journal",

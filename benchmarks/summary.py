@@ -106,6 +106,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("succeeded", "succeeded", _COUNT),
         ("p50_ms", "submit to the recorded outcome p50", _MS),
         ("p99_ms", "p99", _MS),
+        ("p99_9_ms", "p99.9", _MS),
         ("provisional_p50_ms", "to the gateway's word p50", _MS),
         ("provisional_p99_ms", "p99", _MS),
         ("first_up_s", "first up", _S),

@@ -12,7 +12,7 @@ import signal
 import sys
 from pathlib import Path
 
-from base import logs, settings
+from base import latency, logs, settings
 from base.errors import MillraceError
 from edge import certificate, command
 from edge.config import GatewayConfig
@@ -51,6 +51,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, required=True, help="TOML file of the gateway")
     options = parser.parse_args(arguments)
     logs.configure("gateway")
+    latency.prefer_latency()
     try:
         config = settings.load(GatewayConfig, options.config, service="gateway")
         asyncio.run(serve(config, options.config))

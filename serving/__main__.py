@@ -10,7 +10,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from base import logs
+from base import latency, logs
 from base.errors import MillraceError
 from base.settings import local_config
 from connectors.kafka.client import AsyncProducer
@@ -81,6 +81,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--config", type=Path, default=None, help="serving.toml (default: the local stack's)")
     args = parser.parse_args(argv)
     logs.configure("serving")
+    latency.prefer_latency()
     try:
         asyncio.run(run(configuration.load(args.config or local_config("serving.toml"))))
     except MillraceError as error:

@@ -95,6 +95,8 @@ def producer(settings: KafkaSettings, **overrides: Any) -> Producer:
             # A new leader or a new topic must be seen in well under a second.
             "topic.metadata.refresh.interval.ms": 30_000,
             "reconnect.backoff.max.ms": 2_000,
+            # A small record must not wait for the answer to the one before it.
+            "socket.nagle.disable": True,
             "log_level": 3,
             "error_cb": log_error,
             **librdkafka_names(overrides),
