@@ -12,7 +12,7 @@ from base.ids import now_us
 from millrace_client import cli, utc
 from millrace_client.cli import commands
 from millrace_client.fake import FakePlant
-from schemas.commands import CommandState
+from schemas.commands import CommandState, Effect, ParameterOutcome
 from tests.contract import examples
 from tests.unit.served import LINE, Served, batch, eventually, served
 
@@ -113,6 +113,24 @@ async def test_the_exit_code_of_a_command_is_its_outcome(
         assert f"{outcome}  as it is  read back speed_setpoint = 12.5" in out
 
 
+async def test_a_command_shows_what_became_of_each_parameter(capsys: pytest.CaptureFixture[str]) -> None:
+    outcomes = (
+        ParameterOutcome(name="speed_setpoint", effect=Effect.APPLIED, readback=12.5),
+        ParameterOutcome(name="running", effect=Effect.REFUSED, detail="BadOutOfRange"),
+    )
+    async with served() as running:
+        arguments = ("write", "speed_setpoint=12.5", "running=on", "--reason", "shift change")
+        waiting = asyncio.create_task(run(running, "command", "press01", *arguments))
+        await eventually(lambda: running.requests.records)
+        detail = "partly carried out: ..."
+        running.record(running.request(), CommandState.FAILED, 3, detail=detail, outcomes=outcomes)
+        assert await waiting == 1
+        out = capsys.readouterr().out
+        assert "because: shift change)" in out
+        assert "    speed_setpoint  APPLIED   read back 12.5\n" in out
+        assert "    running         REFUSED   BadOutOfRange\n" in out
+
+
 async def test_a_command_need_not_be_waited_for(capsys: pytest.CaptureFixture[str]) -> None:
     async with served() as running:
         assert (
@@ -137,9 +155,9 @@ async def test_a_command_need_not_be_waited_for(capsys: pytest.CaptureFixture[st
             "PENDING_APPROVAL",
             "local:ann",
         )
-        assert await run(running, "approve", str(examples.COMMAND), "--as", "bob") == 0
         assert await run(running, "approve", str(examples.COMMAND), "--as", "ann") == 3
         assert "somebody else has to approve" in capsys.readouterr().err
+        assert await run(running, "approve", str(examples.COMMAND), "--as", "bob") == 0
         assert await run(running, "get", str(examples.COMMAND)) == 0
         assert await run(running, "cancel", str(examples.COMMAND), "--reason", "no need") == 0
         assert running.requests.decoded[-1][1]["reason"] == "no need"

@@ -107,6 +107,7 @@ def _command(client: Client, args: argparse.Namespace) -> int:
         command_id=args.id,
         expires_ms=args.expires_ms,
         requires_approval=args.approve,
+        reason=args.reason,
     )
     if not args.json:
         render.console().print(render.command_head(command))
@@ -156,7 +157,10 @@ def _show(command: Command, args: argparse.Namespace) -> None:
     if args.json:
         print(render.as_json(command), flush=True)
     else:
-        render.console().print(render.command_line(command))
+        out = render.console()
+        out.print(render.command_line(command))
+        for line in render.outcome_lines(command):
+            out.print(line)
 
 
 def _nothing(what: str) -> int:
@@ -228,6 +232,7 @@ def parser(prog: str = "millrace-client") -> argparse.ArgumentParser:
     command.add_argument(
         "--approve", action="store_true", help="ask for approval by somebody else before it is carried out"
     )
+    command.add_argument("--reason", default="", help="why, for the record; at most 500 characters")
     command.add_argument("--id", type=UUID, default=None, help="UUIDv7; the same id again is the same command")
     verb("get", _get, "Show a command.").add_argument("id", type=UUID, metavar="ID")
     for name, run, text in (

@@ -11,7 +11,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from millrace_client.results import Anomaly, Command, CommandState, Device, Quality, Tag, TagUpdate, Value, utc
+from millrace_client.results import Anomaly, Command, CommandState, Device, Effect, Quality, Tag, TagUpdate, Value, utc
 
 if TYPE_CHECKING:
     from _typeshed import DataclassInstance
@@ -24,6 +24,7 @@ _STATE_STYLE = {
     CommandState.EXPIRED: "yellow",
     CommandState.UNKNOWN: "magenta",
 }
+_EFFECT_STYLE = {Effect.APPLIED: "green", Effect.REFUSED: "red", Effect.NOT_SENT: "yellow", Effect.UNKNOWN: "magenta"}
 _PHASE_STYLE = {"OPEN": "bold red", "UPDATE": "yellow", "CLOSE": "green"}
 
 
@@ -169,10 +170,28 @@ def command_line(command: Command) -> Text:
     return Text.assemble(*parts)
 
 
+def outcome_lines(command: Command) -> list[Text]:
+    """What became of each parameter, where the state alone does not say it."""
+    if len(command.outcomes) < 2 and all(one.effect is Effect.APPLIED for one in command.outcomes):
+        return []
+    width = max(len(one.name) for one in command.outcomes)
+    return [
+        Text.assemble(
+            f"    {one.name:<{width}}  ",
+            (f"{one.effect:<8}", _EFFECT_STYLE.get(one.effect, "")),
+            f"  read back {number(one.readback)}" if one.readback is not None else "",
+            f"  {one.detail}" if one.detail else "",
+        )
+        for one in command.outcomes
+    ]
+
+
 def command_head(command: Command) -> Text:
     """What a command is."""
     given = " ".join(f"{name}={number(value)}" for name, value in sorted(command.parameters.items()))
     by = f"by {command.submitted_by}, expires {time_text(command.expires_us)}"
+    by += f", approved by {command.approved_by}" if command.approved_by else ""
+    by += f", because: {command.reason}" if command.reason else ""
     return Text.assemble(
         (str(command.command_id), "bold"), f"  {command.name} {given}".rstrip(), f" on {command.device_path}  ({by})"
     )

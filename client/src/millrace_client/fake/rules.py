@@ -76,6 +76,9 @@ def _problem(tag: Tag | None, name: str, value: float, tags: Sequence[Tag]) -> s
         return f"{name} is {value:g}, but a boolean is 0 or 1"
     if tag.data_type == "INTEGER" and (value != int(value) or abs(value) > _EXACT_INTEGERS):
         return f"{name} is {value:g}, not an integer that can be carried exactly"
+    if name == _PACKML_TAG and not 1 <= value <= len(_VERBS):
+        verbs = ", ".join(f"{number} ({verb})" for number, verb in enumerate(_VERBS, 1))
+        return f"{name} is {value:g}, which is no verb of PackML: {verbs}"
     low, high = _least(tag), _most(tag)
     least, most = -math.inf if low is None else low, math.inf if high is None else high
     if not least <= value <= most:
