@@ -295,7 +295,8 @@ class CommandJournal:
         return [_entry(row) for row in self._db.execute(f"{_SELECT} {where}", parameters)]
 
     @contextmanager
-    def _transaction(self) -> Iterator[None]:
+    def together(self) -> Iterator[None]:
+        """One transaction, and one write to disk, for all that is done inside. A method that raises undoes its own changes alone."""
         self._db.execute("BEGIN IMMEDIATE")
         try:
             yield
@@ -303,6 +304,21 @@ class CommandJournal:
             self._db.execute("ROLLBACK")
             raise
         self._db.execute("COMMIT")
+
+    @contextmanager
+    def _transaction(self) -> Iterator[None]:
+        if not self._db.in_transaction:
+            with self.together():
+                yield
+            return
+        self._db.execute("SAVEPOINT one")
+        try:
+            yield
+        except BaseException:
+            self._db.execute("ROLLBACK TO one")
+            self._db.execute("RELEASE one")
+            raise
+        self._db.execute("RELEASE one")
 
 
 _SELECT = "SELECT request, state, attempt, detail, readback, outcomes FROM commands"

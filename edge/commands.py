@@ -14,15 +14,15 @@ import logging
 import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 from uuid import UUID
 
 from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
+from edge.group_commit import GroupCommit
 from schemas import command_rules
 from schemas.commands import (
     OUTCOMES,
@@ -40,7 +40,6 @@ from schemas.frame import ClockStatus
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
 _OUTCOME = {
     WriteStatus.DONE: CommandState.SUCCEEDED,
     WriteStatus.REFUSED: CommandState.FAILED,
@@ -108,7 +107,7 @@ class Commands:
     ) -> None:
         self._journal, self._gateway_id, self._machines, self._tell = journal, gateway_id, machines, tell
         self._settings, self._clock = settings, clock
-        self._thread = ThreadPoolExecutor(1, "commands")
+        self._disk = GroupCommit(journal.together)
         self._queues: dict[int, deque[Received]] = {}
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
@@ -120,8 +119,8 @@ class Commands:
     async def start(self) -> None:
         """Take up where the journal stands: tell what was not told, go on with what was not begun."""
         self._patient_until_s = time.monotonic() + _PATIENCE_S
-        ready = await self._in_thread(self._journal.recover)
-        for entry in await self._in_thread(self._journal.untold):
+        ready = await self._disk.run(self._journal.recover)
+        for entry in await self._disk.run(self._journal.untold):
             self._acknowledge(entry)
         for entry in ready:
             self._enqueue(Received(entry=entry, ready=True))
@@ -130,7 +129,7 @@ class Commands:
         """Take messages over; durable, and their positions with them, when this returns."""
         mine = [message for message in messages if self._is_mine(message)]
         intend = self._at_once(mine)
-        for received in await self._in_thread(lambda: self._journal.receive(mine, positions, intend=intend)):
+        for received in await self._disk.run(lambda: self._journal.receive(mine, positions, intend=intend)):
             self._received(received)
 
     async def run(self) -> None:
@@ -143,13 +142,13 @@ class Commands:
             await asyncio.sleep(_HOUSEKEEPING_S)
             if self._failure is not None:
                 raise self._failure
-            for entry in await self._in_thread(self._journal.overdue):
+            for entry in await self._disk.run(self._journal.overdue):
                 await self._end(entry, CommandState.EXPIRED, "never approved")
             await self._write_told()
             beats += 1
             if beats % 3600 == 1:
                 before_us = self._clock() - int(self._settings.remember_days * 86_400e6)
-                await self._in_thread(lambda at=before_us: self._journal.prune(at))  # type: ignore[misc]
+                await self._disk.run(lambda at=before_us: self._journal.prune(at))  # type: ignore[misc]
 
     async def stop(self) -> None:
         """Finish what is being carried out, begin nothing more; bounded by the write timeout."""
@@ -160,25 +159,21 @@ class Commands:
     async def close(self) -> None:
         """Close the journal, after the last acknowledgements were sent."""
         await self._write_told()
-        await self._in_thread(self._journal.close)
-        self._thread.shutdown()
+        await self._disk.close(self._journal.close)
 
     async def positions(self) -> dict[tuple[str, int], int]:
         """Where to read on."""
-        return await self._in_thread(self._journal.positions)
+        return await self._disk.run(self._journal.positions)
 
     async def set_positions(self, positions: list[Position]) -> None:
         """Remember where reading begins."""
-        await self._in_thread(lambda: self._journal.receive((), positions))
+        await self._disk.run(lambda: self._journal.receive((), positions))
 
     def status(self) -> dict[str, Any]:
         """Numbers for people."""
         return {"waiting": sum(map(len, self._queues.values())), "outcomes": dict(self._outcomes)}
 
     # --- inside ----------------------------------------------------------------------------------------------------------
-
-    async def _in_thread(self, call: Callable[[], T]) -> T:
-        return await asyncio.get_running_loop().run_in_executor(self._thread, call)
 
     def _is_mine(self, message: CommandRequest | CommandControl) -> bool:
         if isinstance(message, CommandRequest):
@@ -229,7 +224,7 @@ class Commands:
             if isinstance(planned := self._planned(request), _Refused):
                 await self._end(entry, planned.state, planned.detail)
                 return
-            if not await self._in_thread(lambda: self._journal.intend(request.command_id)):
+            if not await self._disk.run(lambda: self._journal.intend(request.command_id)):
                 return  # cancelled in between, and said so
         self._acknowledge(replace(entry, state=CommandState.EXECUTING, detail=""))
         while True:
@@ -277,12 +272,12 @@ class Commands:
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:
         """An outcome without the machine having been touched."""
         command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
-        if await self._in_thread(lambda: self._journal.end(command_id, state, detail)):
+        if await self._disk.run(lambda: self._journal.end(command_id, state, detail)):
             self._acknowledge(replace(entry, state=state, detail=detail))
 
     async def _finish(self, entry: Entry, state: CommandState, detail: str, outcomes: Outcomes) -> None:
         command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
-        await self._in_thread(lambda: self._journal.finish(command_id, state, detail, outcomes))
+        await self._disk.run(lambda: self._journal.finish(command_id, state, detail, outcomes))
         self._acknowledge(replace(entry, state=state, detail=detail, readback=readback_of(outcomes), outcomes=outcomes))
 
     def _acknowledge(self, entry: Entry) -> None:
@@ -313,7 +308,7 @@ class Commands:
     async def _write_told(self) -> None:
         told, self._told = self._told, []
         if told:
-            await self._in_thread(lambda: self._journal.told(told))
+            await self._disk.run(lambda: self._journal.told(told))
 
 
 def _outcomes(writes: Sequence[Write], result: WriteResult) -> Outcomes:
