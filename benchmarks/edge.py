@@ -37,7 +37,7 @@ _GATEWAY = "gw-rate"
 _TAGS = 2_000
 _WARM_UP_S = 3.0
 _LATE_S = 2.0
-_ARRIVE_S = 20.0
+_READY_S, _ARRIVE_S, _QUIET_S = 120.0, 30.0, 3.0
 PROTOCOLS = ("opcua", "sparkplug", "mqtt")
 _ADDRESSES = {
     "opcua": "line:nsu=" + URI + ";s=t{number}",
@@ -160,6 +160,9 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) ->
         machine.stdout.readline()  # it can be connected to
         gateway.start()
         gateway.until(connected, "connected", START_S)
+        # OPC UA and Sparkplug say every value first: until then not all is subscribed.
+        first = 0 if protocol == "mqtt" else _TAGS
+        gateway.until(lambda status: status["connectors"][0]["samples"] >= first, "all values seen once", _READY_S)
         reader.start()
         machine.stdin.write("go\n")
         machine.stdin.flush()
@@ -185,10 +188,10 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) ->
 
 
 def _settle(arrived: Arrived) -> None:
-    """Wait until nothing has come for a second, within a bound."""
+    """Wait until nothing has come for three seconds, within a bound."""
     deadline = time.monotonic() + _ARRIVE_S
     frames, since = -1, time.monotonic()
-    while time.monotonic() < deadline and time.monotonic() - since < 1.0:
+    while time.monotonic() < deadline and time.monotonic() - since < _QUIET_S:
         if len(arrived.lengths) != frames:
             frames, since = len(arrived.lengths), time.monotonic()
         time.sleep(0.1)
