@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import dataclasses
 import json
 import os
@@ -17,11 +18,14 @@ from typing import Any
 from uuid import UUID
 
 import grpc
+import httpx
 import numpy as np
 import pytest
 import trustme
 from confluent_kafka import Producer
 from grpc_health.v1 import health_pb2, health_pb2_grpc
+from websockets.asyncio.client import connect
+from websockets.exceptions import ConnectionClosed
 
 from base.ids import now_us
 from base.settings import KafkaSettings
@@ -217,6 +221,37 @@ async def test_a_restarted_server_knows_commands_and_their_ids(tmp_path: Path, s
                 )
                 ids.append((command.command_id, command.submitted_us))
     assert ids[0] == ids[1]
+
+
+async def test_values_reach_a_browser_and_the_process_drains(
+    tmp_path: Path, settings: KafkaSettings, producer: Producer
+) -> None:
+    publish_values(producer, 1.0, 2.0)
+    with serving(tmp_path, settings, extra='[http]\nlisten = "127.0.0.1:0"') as (_, process):
+        log = (tmp_path / "serving.log").read_text
+        (listens,) = [json.loads(line) for line in log().splitlines() if '"HTTP listens"' in line]
+        host = f"127.0.0.1:{listens['port']}"
+
+        async with httpx.AsyncClient(base_url=f"http://{host}", trust_env=False) as client:
+            async with asyncio.timeout(20):
+                while (await client.get("/readyz")).status_code != 200:  # noqa: ASYNC110 - another process is asked
+                    await asyncio.sleep(0.05)
+            tag = (await client.get(f"/api/v1/tags/by-path/{DEVICE}/temperature")).json()
+            assert tag["last"]["value"] == 1.0
+        async with connect(f"ws://{host}/api/v1/ws") as link:
+            await link.send(json.dumps({"subscribe": 1, "what": "tags", "prefixes": [DEVICE], "min_interval_ms": 10}))
+            await link.recv()
+            await asyncio.to_thread(publish_values, producer, 100.0, 2.0)
+            async with asyncio.timeout(5):
+                while '"value":100.0' not in str(await link.recv()):
+                    pass
+            process.send_signal(signal.SIGTERM)
+            with contextlib.suppress(ConnectionClosed):
+                async for _ in link:
+                    pass
+            assert link.close_code == 1012
+        assert await asyncio.to_thread(process.wait, 15) == 0
+        assert "Traceback" not in log()
 
 
 async def test_a_reader_that_does_not_read_delays_nobody(
