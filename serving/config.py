@@ -56,7 +56,7 @@ class LimitSettings:
     # Reads at once; commands are not among them.
     total_reads: int = 200
     # A loop that comes this late is overloaded: new streams and bulk reads wait, commands pass.
-    overload_lag_ms: float = 100.0
+    overload_lag_ms: float = 250.0
 
     def __post_init__(self) -> None:
         for name in self.__dataclass_fields__:

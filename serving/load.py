@@ -17,9 +17,10 @@ from base.errors import OverloadedError
 
 _PERIOD_S = 0.05
 _TURNS_A_ROUND = 4
-_LATE_TURN_S = 0.05
+_LATE_TURN_S = 0.1
 _MAX_STRETCH = 40.0
 _FORGET = 0.95
+_WEIGHT = 0.1
 
 
 class Load:
@@ -30,6 +31,7 @@ class Load:
         self._clock_s = clock_s
         self._waiting: deque[tuple[float, asyncio.Future[None]]] = deque()
         self._pumping = False
+        self._usual_s = 0.0
         self.lag_s = 0.0
         """How late the loop came in the last second or so, at worst."""
         self.turn_s = 0.0
@@ -49,18 +51,20 @@ class Load:
         self.lag_s = max(late_s, self.lag_s * _FORGET)
         oldest_s = self._clock_s() - self._waiting[0][0] if self._waiting else 0.0
         self.turn_s = max(oldest_s, self.turn_s * _FORGET)
+        self._usual_s += _WEIGHT * (late_s - self._usual_s)
         behind = self.turn_s > _LATE_TURN_S or late_s > self._overload_s
         self.stretch = min(_MAX_STRETCH, self.stretch * 1.1) if behind else max(1.0, self.stretch * 0.98)
 
     @property
     def overloaded(self) -> bool:
-        """Whether new bulk work has to wait."""
-        return self.lag_s > self._overload_s or self.stretch > _MAX_STRETCH / 4
+        """Whether new bulk work has to wait: the loop is late, and not for once, or streams wait long for their turns."""
+        return self._usual_s > self._overload_s or self.turn_s > 10 * self._overload_s
 
     def require_room(self) -> None:
         """Raise OverloadedError when new bulk work has to wait."""
         if self.overloaded:
-            msg = f"the server is overloaded (its loop is {self.lag_s * 1000:.0f} ms late); commands pass, bulk reads try again"
+            late_ms, turns_ms = self.lag_s * 1000, self.turn_s * 1000
+            msg = f"the server is overloaded: its loop is {late_ms:.0f} ms late, turns {turns_ms:.0f} ms; commands pass, bulk reads wait"
             raise OverloadedError(msg, retry_after_s=2.0)
 
     async def turn(self) -> None:

@@ -53,6 +53,7 @@ from serving.handlers.history import HistoryHandlers
 from serving.handlers.line import LineHandlers
 from serving.handlers.records import RecordHandlers
 from serving.handlers.state import StateHandlers
+from serving.handlers.watching import WatchHandlers
 from serving.http.server import HttpServer, http_server
 from serving.limits import Limits
 from serving.load import Load
@@ -105,6 +106,7 @@ class Server:
     streams: Streams
     gate: Gate
     http: HttpServer | None
+    rpc_gate: RpcGate
     health: health.HealthServicer
     grpc: grpc.aio.Server
     metrics: CollectorRegistry
@@ -201,10 +203,19 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     access = Access(Path(config.tokens) if config.tokens else None, sessions)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     gate = Gate(access, Limits(config.limits), load, CallMetrics(registry))
-    server = grpc.aio.server(interceptors=(RpcGate(gate),), options=_OPTIONS)
+    rpc_gate = RpcGate(gate)
+    server = grpc.aio.server(interceptors=(rpc_gate,), options=_OPTIONS)
+    watches = WatchHandlers(
+        plant=plant,
+        values=values,
+        streams=streams,
+        load=load,
+        select=lambda prefixes, grown: state.select(prefixes, grown=grown),
+        require_ready=state.require_ready,
+    )
     checks = health.HealthServicer()
     servicers: dict[str, object] = {
-        "StateService": (state_service := StateService(state)),
+        "StateService": (state_service := StateService(state, watches)),
         "CommandService": (command_service := CommandService(commands, state)),
         "HistoryService": (history_service := HistoryService(history, records)),
         "LineService": (line_service := LineService(line)),
@@ -240,6 +251,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
             last=values,
             ready=lambda: state.ready and commands.ready,
         ),
+        rpc_gate=rpc_gate,
         health=checks,
         grpc=server,
         metrics=registry,

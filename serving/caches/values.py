@@ -1,24 +1,24 @@
-"""Last value of every tag, and streams of their changes: conflated per tag, so a slow reader costs nobody anything.
+"""Last value of every tag, with the number of its last change, from which watches know what is news to them (`serving.caches.watch`).
 
-Enters: LatestBatch records (columns of one lane), in the order of their partition. Leaves: `LastValue`s. Everything is
-numpy over rows, one row per tag ever seen: folding a batch of 1,000 tags in costs ~30 us, plus ~5 us for each open
-watch. Called in the event loop only. A value with an older source time never replaces a newer one, so replays of the
-topic are harmless. Values of a dead device have another quality while it is dead (`set_stale`). A `Watch` holds one bit per
-tag, however slow its reader: what is sent is the newest value at that moment.
+Enters: LatestBatch records (columns of one lane), in the order of their partition. Leaves: `LastValue`s. Everything is numpy over rows, one
+row per tag ever seen: folding a batch of 1,000 tags in costs ~30 us, and ~60 us to find the watches that sleep on one of them. Called in
+the event loop only. A value with an older source time never replaces a newer one, so replays of the topic are harmless. Values of a dead
+device have another quality while it is dead (`set_stale`), which is a change like any other.
 """
 
 from __future__ import annotations
 
-import time
-from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas import quality
-from serving.caches.wakeup import Wakeup
+
+if TYPE_CHECKING:
+    from serving.caches.watch import Watch
 
 _NEVER = np.iinfo(np.int64).min
 
@@ -42,10 +42,15 @@ class LastValues:
         self._value = np.zeros(1024)
         self._quality = np.zeros(1024, np.uint16)
         self._stale = np.zeros(1024, np.uint16)
+        # Number of each row's last change; they count from 1 through the life of the server.
+        self.changed = np.zeros(1024, np.int64)
+        self.changes = 0
         # Rows of each lane's tags as its last batch had them: a lane's tags change with the registry, not with every
         # batch.
         self._lane_rows: dict[tuple[str, int], tuple[bytes, NDArray[np.int64]]] = {}
-        self._watches: set[Watch] = set()
+        # Watches that sleep, by each row that wakes them; those of very many rows wake at every change.
+        self._asleep: dict[int, set[Watch]] = {}
+        self._asleep_on_all: set[Watch] = set()
 
     def __len__(self) -> int:
         """Tags with a value."""
@@ -64,8 +69,7 @@ class LastValues:
         self._time_us[changed] = time_us[news]
         self._value[changed] = value[news]
         self._quality[changed] = quality[news]
-        for watch in self._watches:
-            watch.mark(changed)
+        self._count(changed)
 
     def set_stale(self, tag_ids: Iterable[int], code: int) -> None:
         """Show values with this quality in the place of their own, whatever comes; 0 shows their own again."""
@@ -74,27 +78,31 @@ class LastValues:
         self._stale[changed] = code
         seen = self.with_value(changed)
         if seen.size:
-            for watch in self._watches:
-                watch.mark(seen)
+            self._count(seen)
 
     def last(self, tag_id: int) -> LastValue | None:
         """Newest value of a tag; None when none was ever seen."""
         row = self._row_of.get(tag_id)
         return None if row is None else self._at(row)
 
-    def open(self, wakeup: Wakeup, tag_ids: Iterable[int], *, period_s: float) -> Watch:
-        """Watch tags: their last values, then their changes, each tag at most once in `period_s`.
+    def sleep(self, watch: Watch, rows: list[int] | None) -> None:
+        """Wake a watch at the next change of one of these rows, or of any for None. Stays until then or until `forget`."""
+        if rows is None:
+            self._asleep_on_all.add(watch)
+            return
+        for row in rows:
+            self._asleep.setdefault(row, set()).add(watch)
 
-        Close it when done.
-        """
-        watch = Watch(self, wakeup, period_s=period_s)
-        watch.select(tag_ids)
-        self._watches.add(watch)
-        return watch
-
-    def close(self, watch: Watch) -> None:
-        """Forget a watch."""
-        self._watches.discard(watch)
+    def forget(self, watch: Watch, rows: list[int] | None) -> None:
+        """Wake it no more."""
+        if rows is None:
+            self._asleep_on_all.discard(watch)
+            return
+        for row in rows:
+            if (watches := self._asleep.get(row)) is not None:
+                watches.discard(watch)
+                if not watches:
+                    del self._asleep[row]
 
     def rows(self, tag_ids: Iterable[int]) -> NDArray[np.int64]:
         """Rows of tags, made for those not seen yet."""
@@ -123,10 +131,28 @@ class LastValues:
         assert found is not None
         return int(self._tag_id[row]), found
 
+    def columns(self, rows: NDArray[np.int64]) -> tuple[list[int], list[float], list[int], list[int]]:
+        """Tag ids, values, source times and qualities of rows that have a value."""
+        stale = self._stale[rows]
+        shown = np.where(stale != 0, stale, self._quality[rows])
+        return self._tag_id[rows].tolist(), self._value[rows].tolist(), self._time_us[rows].tolist(), shown.tolist()
+
     @property
     def capacity(self) -> int:
         """Rows there is room for."""
         return len(self._tag_id)
+
+    def _count(self, rows: NDArray[np.int64]) -> None:
+        """One change more, of these rows; wakes who sleeps on them."""
+        self.changes += 1
+        self.changed[rows] = self.changes
+        for watch in self._asleep_on_all:
+            watch.wake()
+        self._asleep_on_all.clear()
+        if self._asleep:
+            for row in rows.tolist():
+                for watch in self._asleep.pop(row, ()):
+                    watch.wake()
 
     def _at(self, row: int) -> LastValue | None:
         time_us = int(self._time_us[row])
@@ -158,66 +184,4 @@ class LastValues:
         self._value = np.concatenate([self._value, np.zeros(more)])
         self._quality = np.concatenate([self._quality, np.zeros(more, np.uint16)])
         self._stale = np.concatenate([self._stale, np.zeros(more, np.uint16)])
-
-
-class Watch:
-    """One reader's view of the changes: which of its tags have news, and when each may be sent again."""
-
-    def __init__(
-        self, values: LastValues, wakeup: Wakeup, *, period_s: float, clock_s: Callable[[], float] = time.monotonic
-    ) -> None:
-        self._values = values
-        self._wakeup = wakeup
-        self._period_s = period_s
-        self._clock_s = clock_s
-        self._selected = np.zeros(values.capacity, np.bool_)
-        self._news = np.zeros(values.capacity, np.bool_)
-        self._not_before_s = np.zeros(values.capacity)
-
-    def select(self, tag_ids: Iterable[int]) -> None:
-        """Watch exactly these tags from now on; those that are new to the watch are sent as they stand."""
-        rows = self._values.rows(tag_ids)
-        self._fit()
-        before = self._selected.copy()
-        self._selected[:] = False
-        self._selected[rows] = True
-        self._news &= self._selected
-        fresh = self._values.with_value(rows)
-        fresh = fresh[~before[fresh]]
-        self._news[fresh] = True
-        if fresh.size:
-            self._wakeup.set()
-
-    def mark(self, rows: NDArray[np.int64]) -> None:
-        """Note that rows have news."""
-        if self._values.capacity > len(self._selected):
-            self._fit()
-        mine = rows[self._selected[rows]]
-        if mine.size:
-            self._news[mine] = True
-            self._wakeup.set()
-
-    async def updates(self) -> AsyncGenerator[tuple[int, LastValue], None]:
-        """Tags and their newest values, as the reader takes them. Ends with the error its wakeup is ended with."""
-        while True:
-            rows = np.flatnonzero(self._news)
-            now_s = self._clock_s()
-            due = rows[self._not_before_s[rows] <= now_s]
-            for row in due.tolist():
-                if not self._news[row]:
-                    continue  # no longer selected
-                # Cleared before the value is read: a change during the send makes the row due again.
-                self._news[row] = False
-                self._not_before_s[row] = self._clock_s() + self._period_s
-                yield self._values.tag_at(row)
-            if due.size:
-                await self._wakeup.wait(0)
-                continue
-            await self._wakeup.wait(float(self._not_before_s[rows].min() - now_s) if rows.size else None)
-
-    def _fit(self) -> None:
-        more = self._values.capacity - len(self._selected)
-        if more > 0:
-            self._selected = np.concatenate([self._selected, np.zeros(more, np.bool_)])
-            self._news = np.concatenate([self._news, np.zeros(more, np.bool_)])
-            self._not_before_s = np.concatenate([self._not_before_s, np.zeros(more)])
+        self.changed = np.concatenate([self.changed, np.zeros(more, np.int64)])

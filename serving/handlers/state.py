@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import binascii
-import math
 from base64 import urlsafe_b64decode, urlsafe_b64encode
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Sequence
@@ -32,8 +31,6 @@ from serving.handlers.descriptions import CommandDescription, commands_of
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
-MAX_RATE_HZ = 100.0
-DEFAULT_RATE_HZ = 4.0
 MAX_BATCH = 1000
 _SCAN = 2000
 """Entries that a filter looks at before others get their turn."""
@@ -204,8 +201,8 @@ class StateHandlers:
         if window_s < 0:
             msg = f"window_s is {window_s}, not 0 or above"
             raise InvalidRequestError(msg)
-        wanted = Wanted(self._select(prefixes), window_s)
-        stop = self.plant.on_version(lambda: wanted.select(self._select(prefixes, grown=True)))
+        wanted = Wanted(self.select(prefixes), window_s)
+        stop = self.plant.on_version(lambda: wanted.select(self.select(prefixes, grown=True)))
         try:
             with self.streams.opened() as wakeup, self.windows.opened(wakeup, wanted) as reader:
                 async with aclosing(reader.items()) as items:
@@ -229,24 +226,6 @@ class StateHandlers:
             msg = "name the device by device_id or by path"
             raise InvalidRequestError(msg)
         return self.plant.device_at(path) if path else self.plant.device(device_id)
-
-    async def watch_tags(
-        self, prefixes: Sequence[str], max_rate_hz: float
-    ) -> AsyncGenerator[tuple[int, LastValue], None]:
-        """Last values of the tags under the paths, then their changes; tags that the registry gains later join in."""
-        self.require_ready()
-        period_s = 1 / _rate(max_rate_hz)
-        selected = self._select(prefixes)
-        with self.streams.opened() as wakeup:
-            watch = self.values.open(wakeup, selected, period_s=period_s)
-            stop = self.plant.on_version(lambda: watch.select(self._select(prefixes, grown=True)))
-            try:
-                async with aclosing(watch.updates()) as updates:
-                    async for update in updates:
-                        yield update
-            finally:
-                stop()
-                self.values.close(watch)
 
     async def watch_anomalies(self, prefix: str) -> AsyncGenerator[Step, None]:
         """Open episodes of the devices under a path, then every step."""
@@ -283,7 +262,8 @@ class StateHandlers:
     def _open_anomalies(self) -> Counter[int]:
         return Counter(step["device_id"] for step in self.episodes.open_now())
 
-    def _select(self, prefixes: Sequence[str], *, grown: bool = False) -> set[int]:
+    def select(self, prefixes: Sequence[str], *, grown: bool = False) -> set[int]:
+        """Ids of the tags at or under the paths, all for none; raises NotFoundError unless the registry has `grown`."""
         found: set[int] = set()
         for prefix in prefixes or ("",):
             tags = self.plant.tags_under(prefix)
@@ -294,13 +274,6 @@ class StateHandlers:
             msg = f"{len(found)} tags are selected, more than {self.max_watched_tags}; name narrower paths, or open several streams"
             raise InvalidRequestError(msg)
         return found
-
-
-def _rate(max_rate_hz: float) -> float:
-    if not math.isfinite(max_rate_hz) or max_rate_hz < 0:
-        msg = f"max_rate_hz is {max_rate_hz}, not a number above 0"
-        raise InvalidRequestError(msg)
-    return min(max_rate_hz, MAX_RATE_HZ) or DEFAULT_RATE_HZ
 
 
 async def _scan(

@@ -9,15 +9,12 @@ from __future__ import annotations
 import asyncio
 import inspect
 from collections.abc import AsyncGenerator, Mapping
-from contextlib import aclosing
 from dataclasses import dataclass, replace
 from typing import Any
 
 from google.protobuf.message import Message
 
 from base.errors import DeadlineError, UnimplementedError
-from base.ids import now_us
-from schemas.proto.millrace.v1 import state_pb2
 from serving.access import Permission
 from serving.gate import Call, Kind, Method
 from serving.http.contract import Rpc
@@ -73,8 +70,6 @@ class Services:
         """Messages of a method that streams; close it when done."""
         method = self._method(rpc)
         if not inspect.isasyncgenfunction(method):
-            if rpc.name == "WatchTagBatches":
-                return batched(self._servicers["StateService"], request, context)
             raise _missing(rpc)
         found: AsyncGenerator[Any, None] = method(request, context)
         return found
@@ -86,30 +81,3 @@ class Services:
 
 def _missing(rpc: Rpc) -> UnimplementedError:
     return UnimplementedError(f"this server does not have {rpc.service}.{rpc.name}")
-
-
-async def batched(service: Any, request: Any, context: CallContext) -> AsyncGenerator[Any, None]:
-    """Until the service has WatchTagBatches: batches of WatchTags."""
-    interval_s = max(request.min_interval_ms or 250, 10) / 1000
-    single = state_pb2.WatchTagsRequest(prefixes=request.prefixes, max_rate_hz=1 / interval_s)
-    sequence, batch = 0, state_pb2.TagBatch()
-    async with aclosing(service.WatchTags(single, context)) as updates:
-        waiting: asyncio.Task[Any] | None = None
-        try:
-            while True:
-                due_s = asyncio.get_running_loop().time() + interval_s
-                while (left_s := due_s - asyncio.get_running_loop().time()) > 0 and len(batch.updates) < 1_000:
-                    waiting = waiting or asyncio.ensure_future(anext(updates))
-                    done, _ = await asyncio.wait({waiting}, timeout=left_s)
-                    if done:
-                        batch.updates.append(waiting.result())
-                        waiting = None
-                if batch.updates or not sequence:
-                    sequence += 1
-                    batch.sequence, batch.snapshot_complete, batch.sent_us = sequence, sequence == 1, now_us()
-                    yield batch
-                    batch = state_pb2.TagBatch()
-        finally:
-            if waiting is not None:
-                waiting.cancel()
-                await asyncio.gather(waiting, return_exceptions=True)

@@ -17,8 +17,9 @@ from typing import Any
 
 import grpc
 
-from base.errors import OverloadedError, UnimplementedError, shown
+from base.errors import UnimplementedError, shown
 from serving.gate import Call, Gate, Method
+from serving.handlers.pace import SlowReaderError
 from serving.problems import problem_of
 from serving.rpc import details
 from serving.rpc.bounded import decode
@@ -29,16 +30,12 @@ log = logging.getLogger(__name__)
 STUCK_S = 30.0
 
 
-class SlowReaderError(OverloadedError):
-    """A stream whose reader does not read."""
-
-
 class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every method's handler."""
 
     def __init__(self, gate: Gate, *, stuck_s: float = STUCK_S) -> None:
         self._gate = gate
-        self._stuck_s = stuck_s
+        self.stuck_s = stuck_s
 
     async def intercept_service(self, continuation: Callable[[Any], Awaitable[Any]], handler_call_details: Any) -> Any:
         """Handler of the method, wrapped."""
@@ -123,10 +120,10 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
 
     async def _write(self, context: Any, message: Any) -> None:
         try:
-            async with asyncio.timeout(self._stuck_s):
+            async with asyncio.timeout(self.stuck_s):
                 await context.write(message)
         except TimeoutError:
-            msg = f"this stream was not read for {self._stuck_s:g} s; open it again when you can read it"
+            msg = f"this stream was not read for {self.stuck_s:g} s; open it again when you can read it"
             raise SlowReaderError(msg) from None
         except grpc.aio.InternalError as error:  # the connection has gone while the message was on its way
             raise asyncio.CancelledError from error

@@ -11,6 +11,7 @@ import grpc
 from base.ids import Clock, now_us
 from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
 from serving.handlers.state import StateHandlers
+from serving.handlers.watching import WatchHandlers
 from serving.rpc import translate, translate_history
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -19,8 +20,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class StateService(state_pb2_grpc.StateServiceServicer):
     """Servicer of `millrace.v1.StateService`."""
 
-    def __init__(self, handlers: StateHandlers, clock: Clock = now_us) -> None:
+    def __init__(self, handlers: StateHandlers, watches: WatchHandlers, clock: Clock = now_us) -> None:
         self._handlers = handlers
+        self._watches = watches
         self._clock = clock
 
     async def ListDevices(
@@ -80,10 +82,25 @@ class StateService(state_pb2_grpc.StateServiceServicer):
     ) -> AsyncGenerator[state_pb2.TagUpdate, None]:
         """Values as they change."""
         plant = self._handlers.plant
-        async with aclosing(self._handlers.watch_tags(request.prefixes, request.max_rate_hz)) as updates:
+        async with aclosing(self._watches.updates(request.prefixes, request.max_rate_hz)) as updates:
             async for tag_id, last in updates:
                 value = translate.value(last, self._clock())
                 yield state_pb2.TagUpdate(tag_id=tag_id, path=plant.tag_path(tag_id), value=value)
+
+    async def WatchTagBatches(
+        self, request: state_pb2.WatchTagBatchesRequest, context: Context
+    ) -> AsyncGenerator[state_pb2.TagBatch, None]:
+        """Values as they change, many in a message."""
+        opened = self._watches.batches(
+            request.prefixes,
+            interval_ms=request.min_interval_ms,
+            heartbeat_ms=request.heartbeat_ms,
+            resume=request.resume_position,
+            omit_paths=request.omit_paths,
+        )
+        async with aclosing(opened) as batches:
+            async for batch in batches:
+                yield translate.tag_batch(batch, self._handlers.plant)
 
     async def WatchAnomalies(
         self, request: state_pb2.WatchAnomaliesRequest, context: Context

@@ -22,6 +22,7 @@ from serving.caches.values import LastValue
 from serving.handlers.command_filter import CommandFilter
 from serving.handlers.descriptions import CommandDescription
 from serving.handlers.state import DeviceFilter, DeviceView, TagFilter, TagState
+from serving.handlers.watching import Batch
 
 _STATES = {number: name.removeprefix("COMMAND_STATE_") for name, number in commands_pb2.CommandState.items()}
 _QUALITY = {
@@ -41,6 +42,26 @@ def value(last: LastValue, now_us: int) -> state_pb2.Value:
         quality_code=last.quality,
         age_us=max(0, now_us - last.time_us),
     )
+
+
+def tag_batch(batch: Batch, plant: Plant) -> state_pb2.TagBatch:
+    """A batch of updates."""
+    message = state_pb2.TagBatch(
+        snapshot_complete=batch.snapshot_complete,
+        sequence=batch.sequence,
+        position=batch.position,
+        sent_us=batch.sent_us,
+        interval_ms=batch.interval_ms,
+        notice=batch.notice,
+    )
+    add, path_of, sent_us = message.updates.add, plant.tag_path, batch.sent_us
+    for tag_id, number, time_us, code in zip(batch.tag_ids, batch.values, batch.times_us, batch.qualities, strict=True):
+        update = add(tag_id=tag_id, path=path_of(tag_id) if batch.with_paths else "")
+        shown = update.value
+        shown.value, shown.time_us, shown.quality_code = number, time_us, code
+        shown.quality = _QUALITY[quality.name(code)]
+        shown.age_us = max(0, sent_us - time_us)
+    return message
 
 
 def tag(state: TagState, now_us: int) -> state_pb2.Tag:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import json
 import logging
 import os
@@ -354,9 +355,11 @@ async def test_callers_that_are_not_let_in_leave_no_memory(tmp_path: Path, caplo
                 )
 
         await knock(100)
+        gc.collect()
         tracemalloc.start()
         before = tracemalloc.get_traced_memory()[0]
         await knock(600)
+        gc.collect()
         grown = tracemalloc.get_traced_memory()[0] - before
         tracemalloc.stop()
         assert grown < 400_000, grown

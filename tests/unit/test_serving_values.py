@@ -2,39 +2,23 @@
 
 from __future__ import annotations
 
-from typing import Any
+from hypothesis import given
+from hypothesis import strategies as st
 
-import numpy as np
-
-from serving.caches.values import LastValue, LastValues, Watch
+from serving.caches.values import LastValue, LastValues
 from serving.caches.wakeup import Wakeup
+from serving.caches.watch import Watch
 from tests.unit.served import batch
 
 
-class Seconds:
-    """A clock that tests advance."""
-
-    def __init__(self) -> None:
-        self.now_s = 0.0
-
-    def __call__(self) -> float:
-        return self.now_s
+def watch_of(values: LastValues, tag_ids: list[int], *, since: int = 0) -> Watch:
+    return Watch(values, Wakeup(), tag_ids, since=since)
 
 
-def watch_of(values: LastValues, tag_ids: list[int], *, period_s: float = 0.0, clock: Any = None) -> Watch:
-    watch = Watch(values, Wakeup(), period_s=period_s, **{"clock_s": clock} if clock else {})
-    watch.select(tag_ids)
-    values._watches.add(watch)
-    return watch
-
-
-async def take(watch: Watch, count: int) -> list[tuple[int, float]]:
-    taken: list[tuple[int, float]] = []
-    async for tag_id, last in watch.updates():
-        taken.append((tag_id, last.value))
-        if len(taken) == count:
-            break
-    return taken
+def take(values: LastValues, watch: Watch, limit: int = 1000) -> dict[int, float]:
+    """News that a reader takes."""
+    tag_ids, numbers, _, _ = values.columns(watch.take(limit).rows)
+    return dict(zip(tag_ids, numbers, strict=True))
 
 
 def test_the_newest_source_time_wins_whatever_the_order() -> None:
@@ -64,7 +48,7 @@ def test_room_grows_with_the_plant() -> None:
     values.apply(batch({tag: float(tag) for tag in range(5000)}, time_us=1))
     assert values.last(4999) == LastValue(4999.0, 1, 0)
     assert len(values) == 5000
-    assert watch._news.sum() == 1
+    assert take(values, watch) == {4999: 4999.0}
 
 
 def test_lanes_may_share_a_tag_that_moved() -> None:
@@ -80,62 +64,98 @@ def test_nan_is_not_news_every_time() -> None:
     values = LastValues()
     values.apply(batch({1: float("nan")}, time_us=10))
     watch = watch_of(values, [1])
-    watch._news[:] = False
+    watch.take(10)
     values.apply(batch({1: float("nan")}, time_us=10))
-    assert not watch._news.any()
+    assert not watch.take(10).rows.size
 
 
-async def test_a_watch_starts_with_what_is_known_then_sends_changes() -> None:
+def test_a_watch_starts_with_what_is_known_then_has_changes() -> None:
     values = LastValues()
     values.apply(batch({1: 1.0, 2: 2.0, 3: 3.0}, time_us=10))
     watch = watch_of(values, [1, 2, 4])
-    assert await take(watch, 2) == [(1, 1.0), (2, 2.0)]
-    values.apply(batch({2: 2.5, 3: 3.5}, time_us=20))
-    assert await take(watch, 1) == [(2, 2.5)]
+    assert take(values, watch) == {1: 1.0, 2: 2.0}
+    values.apply(batch({2: 2.5, 3: 3.5, 4: 4.5}, time_us=20))
+    assert take(values, watch) == {2: 2.5, 4: 4.5}
 
 
-async def test_a_slow_reader_gets_the_newest_value_not_every_value() -> None:
+def test_a_slow_reader_gets_the_newest_value_not_every_value() -> None:
     values = LastValues()
     watch = watch_of(values, [1, 2])
     for i in range(1000):
         values.apply(batch({1: float(i), 2: -float(i)}, time_us=i))
-    assert await take(watch, 2) == [(1, 999.0), (2, -999.0)]
-    assert not watch._news.any()
+    assert take(values, watch) == {1: 999.0, 2: -999.0}
+    assert take(values, watch) == {}
 
 
-async def test_a_change_during_the_send_is_sent_after_it() -> None:
+def test_of_more_news_than_fit_those_that_waited_longest_go_first() -> None:
     values = LastValues()
-    values.apply(batch({1: 1.0, 2: 2.0}, time_us=1))
-    seen: list[tuple[int, float]] = []
-    async for tag_id, last in watch_of(values, [1, 2]).updates():
-        seen.append((tag_id, last.value))
-        if len(seen) == 1:
-            values.apply(batch({1: 1.5, 2: 2.5}, time_us=2))
-        if len(seen) == 3:
-            break
-    assert seen == [(1, 1.0), (2, 2.5), (1, 1.5)]
+    watch = watch_of(values, [1, 2, 3])
+    for time_us, tag in enumerate((3, 1, 2)):
+        values.apply(batch({tag: float(tag)}, time_us=time_us))
+    assert take(values, watch, 2) == {3: 3.0, 1: 1.0}
+    values.apply(batch({3: 3.5}, time_us=10))
+    assert take(values, watch, 1) == {2: 2.0}
+    assert take(values, watch, 1) == {3: 3.5}
 
 
-async def test_a_tag_is_sent_at_most_so_often() -> None:
-    values, clock = LastValues(), Seconds()
-    watch = watch_of(values, [1], period_s=0.25, clock=clock)
-    values.apply(batch({1: 0.0}, time_us=0))
-    updates = watch.updates()
-    assert (await anext(updates))[1].value == 0.0
+@given(
+    changes=st.lists(st.dictionaries(st.integers(1, 8), st.floats(-10, 10), min_size=1), min_size=1, max_size=12),
+    limit=st.integers(1, 8),
+    broken=st.integers(0, 11),
+)
+def test_who_resumes_at_any_position_knows_what_one_that_never_broke_knows(
+    changes: list[dict[int, float]], limit: int, broken: int
+) -> None:
+    values = LastValues()
+    known: dict[int, float] = {}
+    watch = watch_of(values, list(range(1, 9)))
+    position = 0
+    for time_us, change in enumerate(changes):
+        values.apply(batch(change, time_us=time_us))
+        if time_us <= broken:
+            part = watch.take(limit)
+            tag_ids, numbers, _, _ = values.columns(part.rows)
+            known |= dict(zip(tag_ids, numbers, strict=True))
+            position = part.position
+    resumed = watch_of(values, list(range(1, 9)), since=position)
+    while news := take(values, resumed, limit):
+        known |= news
+    assert known == {tag: last.value for tag in range(1, 9) if (last := values.last(tag))}
+
+
+async def test_only_watches_of_what_changed_are_woken() -> None:
+    values = LastValues()
+    wakeups = {1: Wakeup(), 2: Wakeup()}
+    watches = {tag: Watch(values, wakeup, [tag]) for tag, wakeup in wakeups.items()}
+    for wakeup in wakeups.values():
+        await wakeup.wait()
+    for watch in watches.values():
+        watch.sleep()
     values.apply(batch({1: 1.0}, time_us=1))
-    rows = np.flatnonzero(watch._news)
-    assert watch._not_before_s[rows].tolist() == [0.25]
-    clock.now_s = 0.25
-    values.apply(batch({1: 2.0}, time_us=2))
-    assert (await anext(updates))[1].value == 2.0
+    await wakeups[1].wait()
+    assert not wakeups[2]._event.is_set()
+    watches[1].take(1)
+    for watch in watches.values():
+        watch.close()
+    assert not values._asleep
 
 
-async def test_tags_selected_later_are_sent_as_they_stand_and_dropped_ones_no_more() -> None:
+def test_a_value_that_becomes_stale_is_news() -> None:
+    values = LastValues()
+    values.apply(batch({1: 1.0}, time_us=1))
+    watch = watch_of(values, [1])
+    watch.take(1)
+    values.set_stale([1], 0x8031)
+    assert values.columns(watch.take(1).rows) == ([1], [1.0], [1], [0x8031])
+
+
+def test_tags_selected_later_are_news_as_they_stand_and_dropped_ones_no_more() -> None:
     values = LastValues()
     values.apply(batch({1: 1.0, 2: 2.0}, time_us=1))
     watch = watch_of(values, [1])
-    assert await take(watch, 1) == [(1, 1.0)]
+    assert take(values, watch) == {1: 1.0}
+    watch.select([1, 2])
+    assert take(values, watch) == {2: 2.0}
     watch.select([2])
     values.apply(batch({1: 1.5}, time_us=2))
-    assert await take(watch, 1) == [(2, 2.0)]
-    assert not watch._news.any()
+    assert take(values, watch) == {}
