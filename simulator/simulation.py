@@ -184,7 +184,7 @@ class Simulation:
 
     def _sample_due(self, step: Step) -> None:
         due = self._due
-        while due[0][0] <= self._now_us:
+        while due and due[0][0] <= self._now_us:
             due_us, index, tag = due[0]
             heapq.heapreplace(due, (due_us + tag.period_us, index, tag))
             # A write may have shown the tag after this instant already; time does not go back.

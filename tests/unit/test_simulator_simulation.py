@@ -34,6 +34,12 @@ def test_every_tag_is_sampled_once_a_period_at_its_own_instants() -> None:
     assert len(power) == 2
 
 
+def test_a_plant_whose_machines_are_all_real_has_nothing_to_play() -> None:
+    """Seen: the simulator ended a second after its start, and with it `up`, for a plant file without simulated connections."""
+    nothing = Simulation((), seed=5, start_us=START_US, rhythm=None, max_lag_us=10**12)
+    assert emitted(nothing, START_US + 60 * S) == []
+
+
 def test_sparkplug_times_are_whole_milliseconds() -> None:
     found = emitted(simulation(), START_US + 20 * S)
     assert all(sample.time_us % 1000 == 0 for sample in found if sample.tag.device == SPARKPLUG.key)
