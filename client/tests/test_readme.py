@@ -11,6 +11,6 @@ def test_the_example_of_a_test_holds() -> None:
 
 def test_the_first_examples_are_five_lines() -> None:
     programs = client_readme.programs()
-    for heading in ("Read", "Watch", "Command"):
+    for heading in ("Read", "Watch", "History", "Command"):
         lines = [line for line in programs[heading].splitlines() if line and "import" not in line]
         assert len(lines) <= 5, heading

@@ -28,9 +28,7 @@ from tests.unit.served import Served, batch, definition, eventually, served
 ROOT = Path(__file__).resolve().parents[2]
 UV = ROOT / ".millrace" / "bootstrap" / "bin" / "uv"
 PRESS = "acme/north/forming/line-1/blanking/press-01"
-OURS = sorted(
-    {path.parent.name for path in ROOT.glob("*/__init__.py")} | {"client", "numpy", "fastavro", "confluent_kafka"}
-)
+OURS = sorted({path.parent.name for path in ROOT.glob("*/__init__.py")} | {"client", "fastavro", "confluent_kafka"})
 
 ALONE = """
 import importlib.metadata, importlib.util, json, sys
@@ -70,7 +68,16 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest
     folder = tmp_path_factory.mktemp(request.param) / "venv"
     uv("venv", "--quiet", "--python", sys.executable, folder)
     interpreter = folder / "bin" / "python"
-    uv("pip", "install", "--quiet", "--python", interpreter, "--resolution", request.param, f"{wheel}[cli]")
+    uv(
+        "pip",
+        "install",
+        "--quiet",
+        "--python",
+        interpreter,
+        "--resolution",
+        request.param,
+        f"{wheel}[cli,pandas,polars,arrow]",
+    )
     return interpreter
 
 
@@ -104,6 +111,25 @@ async def test_the_programs_of_the_readme_run(python: Path, tmp_path: Path, head
         "With asyncio": f"path='{PRESS}/",
     }
     assert expected[heading] in output
+
+
+TABLES = """
+from millrace_client.fake import FakePlant
+plant = FakePlant()
+plant.define("acme/north/press01/temperature", unit="Cel", value=71.25)
+with plant.client() as client:
+    table = client.history("acme")
+    curve = client.chart("acme")
+print(table.to_pandas().dtypes["time"], table.to_polars().schema["time"], table.to_arrow().schema.field("time").type)
+print(table.to_pandas().value[0], table.to_polars()["value"][0], table.to_arrow()["value"][0])
+print(len(curve.to_pandas()), len(curve.to_polars()), len(curve.to_arrow()))
+"""
+
+
+async def test_history_becomes_what_the_extras_bring(python: Path, tmp_path: Path) -> None:
+    kinds, values, rows = (await run(python, "-I", "-c", TABLES, cwd=tmp_path)).splitlines()
+    assert (kinds.count("UTC"), kinds.count("us")) == (3, 3)
+    assert (values, rows) == ("71.25 71.25 71.25", "1 1 1")
 
 
 async def test_the_command_line_is_installed(python: Path, tmp_path: Path) -> None:
