@@ -33,10 +33,11 @@ format:
 lock *args:
     .millrace/bootstrap/bin/uv lock "$@"
 
-# Generate the Python code of the .proto files, and the reference page
+# Generate the Python code of the .proto files, the reference page, and the OpenAPI document
 proto:
     python -m schemas.generate
     python -m schemas.reference
+    python -m serving.http.openapi > docs/openapi.json
 
 
 # Build the page of web/, as `up` does when its sources have changed

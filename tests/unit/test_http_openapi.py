@@ -30,7 +30,7 @@ def operations(document: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]
 
 async def test_the_committed_document_is_what_the_server_serves() -> None:
     committed = json.loads(COMMITTED.read_text())
-    assert committed == openapi.document(), "run: python -m serving.http.openapi > docs/openapi.json"
+    assert committed == openapi.document(), "docs/openapi.json is stale: run `./millrace proto`"
     async with web() as face:
         answer = await face.client.get("/api/openapi.json")
         assert answer.json() == committed
