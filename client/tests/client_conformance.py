@@ -601,7 +601,8 @@ class BatchCases:
         async with client.watch_batches(LINE, min_interval_ms=10) as batches:
             updates, first = await _snapshot(batches)
             assert updates == {100: 1.0, 110: 2.0}
-            assert (first.sequence >= 1, first.interval_ms) == (True, 10)
+            assert first.sequence >= 1
+            assert first.interval_ms >= 10  # more while the server is busy
             assert first.position
             plant.set(110, 3.0)
             following = await anext(batches)
@@ -1005,7 +1006,7 @@ class RestartCases:
     async def test_a_stream_ends_at_its_deadline(self, plant: Plant) -> None:
         client = plant.client()
         plant.set(100, 1.0)
-        async with client.watch(PRESSES[0], deadline_s=0.5) as updates:
+        async with client.watch(PRESSES[0], deadline_s=2.0) as updates:
             await anext(updates)
             with pytest.raises(DeadlineExceededError):
                 await anext(updates)

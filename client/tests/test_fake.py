@@ -10,6 +10,7 @@ from millrace_client import (
     AnomalyPhase,
     Command,
     CommandState,
+    Effect,
     InvalidRequestError,
     OverloadedError,
     PreconditionError,
@@ -91,6 +92,22 @@ def test_a_watch_is_fed_by_another_thread(plant: FakePlant) -> None:
         thread.start()
         assert next(updates).value.value == 72.0
         thread.join()
+
+
+def test_an_older_server_is_asked_for_what_it_has() -> None:
+    plant = FakePlant(without=("WatchTagBatches", "SubmitAndWait"))
+    plant.define(f"{PRESS}/temperature", value=71.25)
+    plant.define(f"{PRESS}/speed_setpoint", writable=True)
+    with plant.client() as client:
+        with client.watch(f"{PRESS}/temperature", max_rate_hz=100) as updates:
+            assert next(updates).value.value == 71.25
+            plant.set(f"{PRESS}/temperature", 72.0)
+            assert next(updates).value.value == 72.0
+        with client.watch_batches(PRESS) as batches:
+            batch = next(batches)
+            assert ([one.value.value for one in batch.updates], batch.position) == ([72.0], "")
+        command = client.submit_and_wait(PRESS, "write", {"speed_setpoint": 3.0})
+        assert (command.succeeded, [one.effect for one in command.outcomes]) == (True, [Effect.APPLIED])
 
 
 def test_a_closed_client_says_so(plant: FakePlant) -> None:

@@ -121,4 +121,6 @@ def test_a_deadline_counts_down() -> None:
     clock.now_s += 1.5
     with pytest.raises(DeadlineExceededError):
         deadline.left_s()
+    with pytest.raises(UnavailableError):  # says more than that time is over
+        deadline.left_s(GONE)
     assert Deadline(None).left_s() is None

@@ -134,13 +134,13 @@ def updates(paths: str | Iterable[str], max_rate_hz: float) -> Flat[TagUpdate]:
 
 
 def interval_ms(rate_hz: float) -> int:
-    """Milliseconds between messages for so many a second, at least the 10 that servers allow; 0 (the server's choice) for 0.
+    """Milliseconds between messages for so many a second, within the 10 to 60,000 that servers allow; 0 (the server's choice) for 0.
 
     A rate that is none (negative, not finite) gives -1, which the server refuses and explains.
 
-    >>> [interval_ms(rate) for rate in (0, 4, 1000, 0.5, -1, float("nan"))]
-    [0, 250, 10, 2000, -1, -1]
+    >>> [interval_ms(rate) for rate in (0, 4, 1000, 0.001, -1, float("nan"))]
+    [0, 250, 10, 60000, -1, -1]
     """
     if rate_hz == 0:
         return 0
-    return max(10, min(round(1000 / rate_hz), 2**31 - 1)) if 0 < rate_hz < float("inf") else -1
+    return max(10, min(round(1000 / rate_hz), 60_000)) if 0 < rate_hz < float("inf") else -1

@@ -38,12 +38,14 @@ class Deadline:
         self._clock_s = clock_s
         self._end_s = None if seconds is None else clock_s() + seconds
 
-    def left_s(self) -> float | None:
-        """Seconds left, None for no end; raises DeadlineExceededError when there are none."""
+    def left_s(self, last: MillraceError | None = None) -> float | None:
+        """Seconds left, None for no end; raises when there are none: the last failure, or DeadlineExceededError."""
         if self._end_s is None:
             return None
         left_s = self._end_s - self._clock_s()
         if left_s <= 0:
+            if last is not None:
+                raise last
             msg = "no answer before the deadline"
             raise DeadlineExceededError(msg)
         return left_s

@@ -63,11 +63,13 @@ class FakePlant(PlantServer):
     """A plant in memory.
 
     `machine` carries commands out, by default as told; None: the test moves every command with `advance`, as gateway and record would.
-    `clock`: microseconds since 1970-01-01 UTC.
+    `clock`: microseconds since 1970-01-01 UTC. `without`: methods that its server does not have, as an older one.
     """
 
-    def __init__(self, *, machine: Machine | None = obey, clock: Callable[[], int] = now_us) -> None:
-        super().__init__(clock)
+    def __init__(
+        self, *, machine: Machine | None = obey, clock: Callable[[], int] = now_us, without: Collection[str] = ()
+    ) -> None:
+        super().__init__(clock, without)
         self.machine = machine
 
     def client(self, name: str = "", *, allow: Collection[str] = _ALL, **options: Any) -> Client:

@@ -7,7 +7,7 @@ answer with a status. One lock guards everything.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from typing import Any, TypeVar
 
 from google.protobuf.message import Message
@@ -45,7 +45,7 @@ _NEEDS = {
 class PlantServer:
     """What the transports call. `_carry_out` is told of commands that are to be carried out."""
 
-    def __init__(self, clock: Callable[[], int]) -> None:
+    def __init__(self, clock: Callable[[], int], without: Collection[str]) -> None:
         self.controls: list[Control] = []
         self._clock = clock
         self._lock = threading.RLock()
@@ -61,6 +61,9 @@ class PlantServer:
         )
         self._unary = {method: handler for service in services for method, handler in service.unary.items()}
         self._streaming = {method: handler for service in services for method, handler in service.streaming.items()}
+        for handlers in (self._unary, self._streaming):
+            for method in [one for one in handlers if one.name in without]:
+                del handlers[method]
         self._streams: list[Subscription] = []
         self._failures: list[MillraceError] = []
         self._running = True

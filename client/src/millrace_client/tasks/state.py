@@ -119,7 +119,7 @@ class StateMethods(Carrier):
         self, paths: str | Iterable[str] = (), *, max_rate_hz: float = 0.0, deadline_s: float | None = None
     ) -> AsyncStream[TagUpdate]:
         """As `Client.watch`."""
-        return self._stream(course.Repeated(calls.watch_tags(paths, max_rate_hz)), deadline_s)
+        return self._stream(course.updates(paths, max_rate_hz), deadline_s)
 
     def watch_batches(
         self,

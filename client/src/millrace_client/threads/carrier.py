@@ -80,11 +80,13 @@ class Carrier:
         for_s = self._deadline_s if deadline_s is None else deadline_s
         deadline = Deadline(for_s)
         attempts = Attempts(self._contact, for_s=for_s, idempotent=call.method.idempotent)
+        last: MillraceError | None = None
         while not self._closed.is_set():
             attempts.begin()
             try:
-                answer = attempt(call, deadline.left_s())
+                answer = attempt(call, deadline.left_s(last))
             except MillraceError as error:
+                last = error
                 self._closed.wait(attempts.delay_s(error))
             else:
                 attempts.worked()

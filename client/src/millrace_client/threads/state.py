@@ -125,9 +125,9 @@ class StateMethods(Carrier):
     ) -> Stream[TagUpdate]:
         """Last values of the tags at or under paths (none: all), then their changes, at most `max_rate_hz` a tag (0: the server's 4).
 
-        A reader that is slow gets the newest value of each tag, not every value.
+        A reader that is slow gets the newest value of each tag, not every value. Updates travel in batches, where the server has them.
         """
-        return self._stream(course.Repeated(calls.watch_tags(paths, max_rate_hz)), deadline_s)
+        return self._stream(course.updates(paths, max_rate_hz), deadline_s)
 
     def watch_batches(
         self,
