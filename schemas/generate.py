@@ -3,7 +3,8 @@
 Enters: `schemas/proto/**/*.proto`. Leaves: committed Python code, so that installing needs no compiler; a test generates it again and
 compares. There are two copies of it:
 
-- beside the .proto files, for everything in this repository: `_pb2.py`, `_pb2.pyi` and `_pb2_grpc.py`;
+- beside the .proto files, for everything in this repository: `_pb2.py`, `_pb2.pyi` and `_pb2_grpc.py`; and `described.binpb`, the files
+  with their comments, for reflection;
 - in the distribution `millrace-client`, which imports nothing of ours: `_pb2.py` and `_pb2.pyi`. It has no `_pb2_grpc.py`: that would ask
   for the grpcio of this environment or newer.
 
@@ -22,6 +23,8 @@ from base.errors import SchemaError
 
 ROOT = Path(__file__).resolve().parent.parent
 PROTO_DIR = ROOT / "schemas" / "proto"
+DESCRIBED = Path("schemas") / "proto" / "described.binpb"
+"""The .proto files with their comments, which generated code does not have: what reflection shows."""
 CLIENT_SOURCE = Path("client") / "src"
 CLIENT_PROTO = Path("millrace_client") / "_proto"
 
@@ -34,6 +37,7 @@ def generate(target: Path = ROOT) -> list[Path]:
     """Write both copies under `target`, in the repository's folders; returns the files. Raises SchemaError when a file does not compile."""
     sources = sorted(PROTO_DIR.rglob("*.proto"))
     written = _compile(ROOT, [path.relative_to(ROOT) for path in sources], target, _OURS)
+    written.append(_describe([path.relative_to(ROOT) for path in sources], target / DESCRIBED))
     with tempfile.TemporaryDirectory() as folder:
         staged = []
         for path in sources:
@@ -57,9 +61,25 @@ def for_client(proto: str) -> str:
     return re.sub(r"(?<!\w)(?<!\w\.)millrace\.(?=v\d)", "millrace_client.", text)
 
 
+def _describe(sources: list[Path], target: Path) -> Path:
+    from grpc_tools import protoc  # type: ignore[import-untyped]  # a development dependency
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    options = [
+        f"-I{ROOT}",
+        f"-I{Path(protoc.__file__).parent / '_proto'}",
+        "--include_source_info",
+        f"--descriptor_set_out={target}",
+    ]
+    if protoc.main(["protoc", *options, *map(str, sources)]):
+        msg = f"protoc failed on {', '.join(map(str, sources))}; its messages are above"
+        raise SchemaError(msg)
+    return target
+
+
 def _compile(root: Path, sources: list[Path], target: Path, kinds: tuple[str, ...]) -> list[Path]:
     """Compile `sources`, relative to `root`, into the same folders under `target`; returns the files."""
-    from grpc_tools import protoc  # type: ignore[import-untyped]  # a development dependency
+    from grpc_tools import protoc  # a development dependency
 
     target.mkdir(parents=True, exist_ok=True)
     well_known = Path(protoc.__file__).parent / "_proto"

@@ -40,7 +40,7 @@ COUNTS |= {"stored", "suppressed"}
 def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:
     for path in generate.generate(tmp_path):
         committed = generate.ROOT / path.relative_to(tmp_path)
-        assert committed.read_text() == path.read_text(), f"{committed.name} is stale: run `just proto`"
+        assert committed.read_bytes() == path.read_bytes(), f"{committed.name} is stale: run `just proto`"
 
 
 def test_the_reference_page_is_what_the_protos_say() -> None:

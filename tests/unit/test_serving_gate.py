@@ -17,7 +17,9 @@ from typing import Any
 import grpc
 import pytest
 from google.protobuf.descriptor import FieldDescriptor
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
 from google.rpc import error_details_pb2, status_pb2
+from grpc_reflection.v1alpha import reflection_pb2
 
 from base import errors, logs
 from schemas.proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
@@ -436,3 +438,21 @@ async def test_a_deadline_that_is_over_is_not_begun(caplog: pytest.LogCaptureFix
             left_s = call.remaining_s()
             assert left_s is not None
             assert 4 < left_s <= 5
+
+
+async def test_reflection_tells_the_comments() -> None:
+    async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
+        call: Any = channel.stream_stream(
+            "/grpc.reflection.v1.ServerReflection/ServerReflectionInfo",
+            request_serializer=reflection_pb2.ServerReflectionRequest.SerializeToString,
+            response_deserializer=reflection_pb2.ServerReflectionResponse.FromString,
+        )
+        stream = call()
+        await stream.write(reflection_pb2.ServerReflectionRequest(file_containing_symbol="millrace.v1.Tag"))
+        files = [
+            FileDescriptorProto.FromString(raw)
+            for raw in (await stream.read()).file_descriptor_response.file_descriptor_proto
+        ]
+        comments = [place.leading_comments for file in files for place in file.source_code_info.location]
+        assert " Whether a command may write it.\n" in comments
+        stream.cancel()

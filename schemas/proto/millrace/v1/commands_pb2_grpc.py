@@ -31,7 +31,8 @@ if _version_not_supported:
 
 
 class CommandServiceStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """Commands to devices.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -82,7 +83,8 @@ class CommandServiceStub(object):
 
 
 class CommandServiceServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """Commands to devices.
+    """
 
     def SubmitCommand(self, request, context):
         """Hands a command in; returns once it is durable. Submitting the same command_id again returns the same command.
@@ -195,7 +197,8 @@ def add_CommandServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class CommandService(object):
-    """Missing associated documentation comment in .proto file."""
+    """Commands to devices.
+    """
 
     @staticmethod
     def SubmitCommand(request,

@@ -31,7 +31,8 @@ if _version_not_supported:
 
 
 class StateServiceStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """The plant as it is now.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -92,7 +93,8 @@ class StateServiceStub(object):
 
 
 class StateServiceServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """The plant as it is now.
+    """
 
     def ListDevices(self, request, context):
         """Devices under a path prefix, by path, in pages.
@@ -227,7 +229,8 @@ def add_StateServiceServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class StateService(object):
-    """Missing associated documentation comment in .proto file."""
+    """The plant as it is now.
+    """
 
     @staticmethod
     def ListDevices(request,
