@@ -1,9 +1,9 @@
 """History over gRPC from closed partitions: a million samples of one tag, and charts of a day of 10 samples a second.
 
-Enters: how many samples are stored. Leaves: seconds of a read with its first chunk, percentiles of charts, and the
-same samples by COPY from psycopg beside it, which is what a client of the database pays. Only PostgreSQL is started,
-and the server in a process of its own with the registry fed by hand (`history_server`): what is measured is database,
-server, gRPC and the client's decoding.
+Enters: how many samples are stored. Leaves: seconds of a read with its first chunk, of the same as Arrow over HTTP,
+percentiles of charts, and the same samples by COPY from psycopg beside it, which is what a client of the database
+pays. Only PostgreSQL is started, and the server in a process of its own with the registry fed by hand
+(`history_server`): what is measured is database, server, gRPC or HTTP, and the client's decoding.
 
 Rows are laid out as the historian writes them, tag by tag within each batch of some seconds, over partitions of an
 hour, which are then closed as maintenance does. Windows of a minute are put beside them. Tags are drawn by seed; each
@@ -18,11 +18,14 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPConnection
 from typing import Any
 
 import grpc
 import numpy as np
 import psycopg
+import pyarrow.ipc
 
 from benchmarks import figures
 from connectors.postgres import binary_copy
@@ -65,13 +68,16 @@ def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: in
                 partitions.close_ended(connection, datetime.now(UTC) + timedelta(days=3650))
                 connection.execute("CHECKPOINT")
         rng = np.random.default_rng(seed)
-        with _server(dsn, tags) as address, grpc.insecure_channel(address, options=_OPTIONS) as channel:
+        with _server(dsn, tags) as (address, http), grpc.insecure_channel(address, options=_OPTIONS) as channel:
             stub = history_pb2_grpc.HistoryServiceStub(channel)  # type: ignore[no-untyped-call]
             with progress.step("charts"):
                 chart_ms, points = _charts(stub, rng, tags, count=charts, pixels=pixels)
             with progress.step("reads") as details:
                 read_ms, first_ms, chunks = _reads(stub, rng, tags, count=reads)
                 details.append(f"{np.median(read_ms):.0f} ms a million")
+            with progress.step("reads as Arrow over HTTP") as details:
+                arrow_ms, arrow_first_ms = _arrow_reads(http, rng, tags, count=reads)
+                details.append(f"{np.median(arrow_ms):.0f} ms a million")
         with connect(dsn, application="bench", autocommit=True) as connection, progress.step("the same by COPY"):
             copy_ms = [_copy(connection, int(FIRST_TAG + rng.integers(tags))) for _ in range(reads)]
     return {
@@ -81,6 +87,8 @@ def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: in
         "chart_points": points,
         **figures.percentiles(read_ms, "read_"),
         **figures.percentiles(first_ms, "first_chunk_"),
+        **figures.percentiles(arrow_ms, "arrow_"),
+        **figures.percentiles(arrow_first_ms, "arrow_first_byte_"),
         **figures.percentiles(chart_ms, "chart_"),
         **figures.percentiles(copy_ms, "copy_"),
     }
@@ -124,16 +132,16 @@ _OPTIONS = (("grpc.max_receive_message_length", 16 << 20),)
 
 
 @contextmanager
-def _server(dsn: str, tags: int) -> Iterator[str]:
+def _server(dsn: str, tags: int) -> Iterator[tuple[str, str]]:
     command = [sys.executable, "-m", "benchmarks.history_server", dsn, str(FIRST_TAG), str(tags)]
     process = subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
-        port = process.stdout.readline().strip()
-        if not port:
+        ports = process.stdout.readline().split()
+        if len(ports) != 2:
             msg = f"the server has ended with {process.wait()}"
             raise TimeoutError(msg)
-        yield f"127.0.0.1:{port}"
+        yield f"127.0.0.1:{ports[0]}", f"127.0.0.1:{ports[1]}"
     finally:
         process.terminate()
         process.wait()
@@ -159,6 +167,29 @@ def _reads(stub: Any, rng: np.random.Generator, tags: int, *, count: int) -> tup
             whole.append((time.perf_counter() - began) * 1000)
         assert seen == _READ, seen
     return whole, first, chunks
+
+
+def _arrow_reads(address: str, rng: np.random.Generator, tags: int, *, count: int) -> tuple[list[float], list[float]]:
+    """Milliseconds of the same reads as Arrow over HTTP, decoded by pyarrow, and until the first bytes of the body."""
+    whole, first = [], []
+    for number in range(count + 1):
+        end_us = _START_US + _READ * 1_000_000 // RATE_HZ
+        query = f"tag_id={FIRST_TAG + rng.integers(tags)}&start_us={_START_US}&end_us={end_us}&format=arrow"
+        began = time.perf_counter()
+        connection = HTTPConnection(address, timeout=600)
+        connection.request("GET", f"/api/v1/samples?{query}")
+        answer = connection.getresponse()
+        begin = answer.read(1)
+        first_ms = (time.perf_counter() - began) * 1000
+        assert answer.status == HTTPStatus.OK, answer.read()
+        table = pyarrow.ipc.open_stream(begin + answer.read()).read_all()
+        whole_ms = (time.perf_counter() - began) * 1000
+        connection.close()
+        assert table.num_rows == _READ, table.num_rows
+        if number:  # the first warms caches up
+            whole.append(whole_ms)
+            first.append(first_ms)
+    return whole, first
 
 
 def _charts(stub: Any, rng: np.random.Generator, tags: int, *, count: int, pixels: int) -> tuple[list[float], int]:

@@ -1,6 +1,6 @@
 """A serving process for `bench history`: the real server on a database, its registry made here in the place of Kafka's.
 
-`python -m benchmarks.history_server DSN FIRST_TAG TAGS` prints its port and serves until SIGTERM.
+`python -m benchmarks.history_server DSN FIRST_TAG TAGS` prints its ports, gRPC's and HTTP's, and serves until SIGTERM.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from base.ids import now_us
 from base.settings import KafkaSettings, PostgresSettings
 from schemas import definitions
 from schemas.definitions import DataType, Historise, TagDefinition
-from serving.config import ServingConfig
+from serving.config import HttpSettings, LimitSettings, ServingConfig
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, build
 
 
@@ -41,14 +41,23 @@ async def main(dsn: str, first: int, tags: int) -> None:
     stopping = asyncio.Event()
     asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, stopping.set)
     kafka = KafkaSettings(bootstrap_servers="unused")
-    server = build(ServingConfig(listen="127.0.0.1:0", kafka=kafka, postgres=PostgresSettings(dsn=dsn)), NoLog())
+    config = ServingConfig(
+        listen="127.0.0.1:0",
+        kafka=kafka,
+        postgres=PostgresSettings(dsn=dsn),
+        http=HttpSettings(listen="127.0.0.1:0"),
+        # One reader is measured: that a busy server refuses bulk reads is another matter.
+        limits=LimitSettings(overload_lag_ms=60_000.0),
+    )
+    server = build(config, NoLog())
     for tag_id in range(first, first + tags):
         server.plant.apply(definitions.encode_tag(tag(tag_id))[1])
     server.plant.apply(definitions.encode_version(1, tags=tags, time_us=now_us())[1])
     await server.start()
     for service in (STATE_SERVICE, COMMAND_SERVICE):
         await server.set_ready(service)
-    print(server.port, flush=True)
+    assert server.http is not None
+    print(server.port, server.http.port, flush=True)
     await stopping.wait()
     await server.stop()
 
