@@ -62,6 +62,30 @@ async def test_values_come_as_events() -> None:
         await eventually(lambda: len(face.served.server.streams) == 0)
 
 
+async def test_events_go_on_behind_the_last_id() -> None:
+    async with web() as face:
+        face.served.server.values.apply(batch({100: 1.0, 110: 5.0}))
+        query = {"min_interval_ms": "10"}
+        async with face.client.stream("GET", f"{API}/watch/tags", params=query) as answer:
+            first = [event async for event in first_data(answer)]
+        assert first[-1]["snapshot_complete"] is True
+        face.served.server.values.apply(batch({100: 2.0}))
+        last = {"last-event-id": first[-1]["position"]}
+        async with face.client.stream("GET", f"{API}/watch/tags", params=query, headers=last) as answer:
+            second = [event async for event in first_data(answer)]
+        assert [update["tag_id"] for one in second for update in one["updates"]] == [100]
+
+
+async def first_data(answer: httpx.Response) -> AsyncIterator[dict[str, Any]]:
+    """Messages of a stream of tags until the snapshot is complete."""
+    async for event in events(answer):
+        if "data" in event:
+            message = json.loads(event["data"])
+            yield message
+            if message["snapshot_complete"]:
+                return
+
+
 async def test_a_request_that_is_wrong_has_a_status_and_no_stream() -> None:
     async with web() as face:
         for path, status in (("/watch/tags?prefix=acme/nowhere", 404), ("/watch/tags?min_interval_ms=x", 400)):
