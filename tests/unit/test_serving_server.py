@@ -449,7 +449,7 @@ async def test_every_call_is_in_the_access_log(caplog: pytest.LogCaptureFixture)
         await eventually(lambda: len([r for r in caplog.records if r.name == "serving.access"]) >= 2)
         logged = [vars(record) for record in caplog.records if record.name == "serving.access"]
         calls = [(each["method"].rpartition("/")[2], each["principal"], each["code"]) for each in logged]
-        assert calls == [("GetTag", "local:ann", "OK"), ("WatchTags", "local:ann", "CANCELLED")]
+        assert calls == [("GetTag", "local:ann", "OK"), ("WatchTagBatches", "local:ann", "CANCELLED")]
 
 
 async def test_stopping_ends_streams_with_a_reason_and_says_so_in_health() -> None:
