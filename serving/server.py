@@ -83,6 +83,10 @@ _OPTIONS = (
     ("grpc.keepalive_timeout_ms", 10_000),
     ("grpc.http2.min_ping_interval_without_data_ms", 10_000),
     ("grpc.keepalive_permit_without_calls", 1),
+    # Clients come back through the balancer now and then; streams have a minute to end, and resume.
+    ("grpc.max_connection_age_ms", 6 * 3_600_000),
+    ("grpc.max_connection_age_grace_ms", 60_000),
+    ("grpc.max_concurrent_streams", 1_000),
 )
 
 
@@ -185,8 +189,14 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         windows=news.windows,
         max_watched_tags=config.limits.watched_tags,
     )
+    limits = Limits(config.limits)
     commands = CommandHandlers(
-        book=book, plant=plant, requests=requests, streams=streams, max_expires_ms=config.limits.max_expires_ms
+        book=book,
+        plant=plant,
+        requests=requests,
+        streams=streams,
+        max_expires_ms=config.limits.max_expires_ms,
+        admit=limits.device,
     )
     line = LineHandlers(
         plant=plant,
@@ -202,7 +212,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     sessions = Sessions(key_of(config.http.session_key), length_s=config.http.session_s)
     access = Access(Path(config.tokens) if config.tokens else None, sessions)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
-    gate = Gate(access, Limits(config.limits), load, CallMetrics(registry))
+    gate = Gate(access, limits, load, CallMetrics(registry))
     rpc_gate = RpcGate(gate)
     server = grpc.aio.server(interceptors=(rpc_gate,), options=_OPTIONS)
     watches = WatchHandlers(

@@ -80,6 +80,8 @@ class CommandHandlers:
     streams: Streams
     clock: Clock = now_us
     max_expires_ms: int = 24 * 3_600_000
+    admit: Callable[[int], None] = lambda _: None
+    """Raises RateLimitedError when a device gets too many commands, whoever sends them; a command that is known already passes."""
     max_waiting: int = 1_000
     """Calls that may wait for outcomes at a time; further ones are answered at once, with the command as it stands."""
     control_wait_s: float = CONTROL_WAIT_S
@@ -99,6 +101,7 @@ class CommandHandlers:
         if known is not None:
             self._require_same(known, request)
             return known
+        self.admit(wanted.device.device_id)
         # A task of its own: a caller that gives up half-way leaves a command that is known here, not an orphan.
         task = self._sending[command_id] = asyncio.create_task(self._send_request(request))
         task.add_done_callback(lambda _: self._sent(command_id))

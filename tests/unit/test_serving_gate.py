@@ -22,6 +22,7 @@ from google.rpc import error_details_pb2, status_pb2
 from grpc_reflection.v1alpha import reflection_pb2
 
 from base import errors, logs
+from base.ids import uuid7
 from schemas.proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
 from serving import access, bounds
 from serving.config import LimitSettings
@@ -456,3 +457,15 @@ async def test_reflection_tells_the_comments() -> None:
         comments = [place.leading_comments for file in files for place in file.source_code_info.location]
         assert " Whether a command may write it.\n" in comments
         stream.cancel()
+
+
+async def test_a_device_is_not_flooded_by_many_and_a_repeated_command_passes() -> None:
+    limits = LimitSettings(device_commands_per_s=0.001, device_commands_burst=1, overload_lag_ms=60_000)
+    async with served(limits=limits) as running, grpc.aio.insecure_channel(running.address) as channel:
+        stub = command_stub(channel)
+        first = commands_pb2.SubmitCommandRequest(command_id=str(uuid7(1)), device_id=11, name="start")
+        await stub.SubmitCommand(first)
+        await stub.SubmitCommand(first)
+        error = await failure(stub.SubmitCommand(commands_pb2.SubmitCommandRequest(device_id=11, name="stop")))
+        assert error.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
+        await stub.SubmitCommand(commands_pb2.SubmitCommandRequest(device_id=12, name="stop"))
