@@ -39,7 +39,6 @@ proto:
     python -m schemas.reference
     python -m serving.http.openapi > docs/openapi.json
 
-
 # Build the page of web/, as `up` does when its sources have changed
 web:
     python -m stack.page

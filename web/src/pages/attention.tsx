@@ -45,7 +45,7 @@ export function Attention({ devices, tags }: { devices: number; tags: number }):
     ...deviceItems(offline.data ?? []),
     ...commandItems(),
     ...anomalyItems(),
-  ];
+  ].sort((a, b) => Number(b.level === "alarm") - Number(a.level === "alarm"));
   const problem = offline.problem ?? line.problem;
   return (
     <Panel

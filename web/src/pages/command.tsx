@@ -140,7 +140,8 @@ function Outcomes({ command, tags }: { command: Command; tags: Tag[] }): JSX.Ele
               {EFFECT_LEVEL[effect] && EFFECT_LEVEL[effect] !== "none" ? (
                 <Badge level={EFFECT_LEVEL[effect]}>{named("effect", effect)}</Badge>
               ) : (
-                named("effect", effect)
+                // A record that ended without saying more has nothing to wait for.
+                effect === "UNSPECIFIED" && ended(command) ? "–" : named("effect", effect)
               )}{" "}
               {outcome?.detail && <span class="quiet">{outcome.detail}</span>}
             </td>

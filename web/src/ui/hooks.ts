@@ -3,6 +3,8 @@ import { useEffect, useRef, useState } from "preact/hooks";
 import { Problem } from "../api/http";
 import { link, subscribe, type Message, type Wanted } from "../api/live";
 
+const AGAIN_MS = 4000;
+
 export interface Loaded<T> {
   data: T | undefined;
   problem: Problem | undefined;
@@ -23,16 +25,19 @@ export function useLoad<T>(load: (cancel: AbortSignal) => Promise<T>, keys: unkn
     const cancel = new AbortController();
     let timer = 0;
     const run = async (): Promise<void> => {
+      let pause_ms = every_ms;
       try {
         const data = await load(cancel.signal);
         if (!cancel.signal.aborted) set({ data, loading: false, key });
       } catch (error) {
         if (cancel.signal.aborted) return;
         const problem = error instanceof Problem ? error : new Problem(-1, "INTERNAL", "", String(error));
+        // A database that is away, a server that is busy: the next try may do.
+        if (problem.passing) pause_ms = every_ms || AGAIN_MS;
         set((before) => ({ data: before.key === key ? before.data : undefined, problem, loading: false, key }));
       }
       // Without a connection nobody asks again and again; coming back runs this anew.
-      if (every_ms && !lost && !cancel.signal.aborted) timer = window.setTimeout(() => void run(), every_ms);
+      if (pause_ms && !lost && !cancel.signal.aborted) timer = window.setTimeout(() => void run(), pause_ms);
     };
     set((before) => (before.key === key ? before : { loading: true, key }));
     void run();

@@ -1,0 +1,102 @@
+"""Trends: zoom and pan change the address and the resolution, marks are told, what is drawn can be saved."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.async_api import Browser, expect
+
+from tests.web.demo_plant import PRESS
+from tests.web.pages import screen
+from tests.web.plant_server import PlantServer
+
+pytestmark = pytest.mark.asyncio(loop_scope="module")
+OIL = f"{PRESS}/oil_temperature"
+CHOSEN = f"trends?tag={OIL}&tag={PRESS}/power"
+_SAVED: dict[str, Callable[[bytes], bool]] = {
+    "CSV, as drawn": lambda data: data.startswith(b"path,unit,source,time,value") and OIL.encode() in data,
+    "Picture (PNG)": lambda data: data.startswith(b"\x89PNG") and len(data) > 10_000,
+}
+
+
+@pytest.mark.campaign
+async def test_zooming_out_draws_windows_and_zooming_in_samples(browser: Browser, history_plant: PlantServer) -> None:
+    async with screen(browser, history_plant.origin) as one:
+        await one.go(f"{CHOSEN}&from=-8h")
+        figures = one.page.get_by_role("row", name="oil temperature")
+        await expect(figures).to_contain_text("mean of 10 s, band from least to largest")
+        await one.says("recomputed after late data", within=".legend")
+        await one.says("anomaly", within=".legend")
+        await one.picture("trends-8h")
+        chart = one.page.locator(".chart .u-over").first
+        box = await chart.bounding_box()
+        assert box is not None
+        y = box["y"] + box["height"] / 2
+        await one.page.mouse.move(box["x"] + box["width"] * 0.97, y)
+        await one.page.mouse.down()
+        await one.page.mouse.move(box["x"] + box["width"] * 0.99, y, steps=4)
+        await one.page.mouse.up()
+        await expect(figures).to_contain_text("samples")
+        assert "from=20" in one.page.url
+        assert "to=20" in one.page.url
+        # The address is the whole state: another browser sees the same.
+        async with screen(browser, history_plant.origin) as other:
+            await other.page.goto(one.page.url)
+            await expect(other.page.get_by_role("row", name="oil temperature")).to_contain_text("samples")
+        await one.page.locator(".chart").first.focus()
+        await one.page.keyboard.press("-")
+        await one.page.keyboard.press("ArrowLeft")
+        await one.page.go_back()
+        await one.page.go_back()
+        await one.page.go_back()
+        await expect(figures).to_contain_text("mean of 10 s")
+
+
+async def test_crosshairs_go_in_step(browser: Browser, history_plant: PlantServer) -> None:
+    async with screen(browser, history_plant.origin) as one:
+        await one.go(CHOSEN)
+        charts = one.page.locator(".chart .u-over")
+        await expect(charts).to_have_count(2)
+        await charts.first.hover(position={"x": 300, "y": 40})
+        for place in range(2):
+            await expect(charts.nth(place).locator(".tip")).to_be_visible()
+        await expect(charts.first.locator(".tip")).to_contain_text("°C")
+        await expect(charts.last.locator(".tip")).to_contain_text("kW")
+
+
+async def test_measurements_are_searched_added_and_removed(browser: Browser, history_plant: PlantServer) -> None:
+    async with screen(browser, history_plant.origin) as one:
+        await one.go("trends")
+        search = one.page.get_by_role("searchbox")
+        await search.fill("press-01 vibration")
+        await one.says("1 found")
+        await search.press("Enter")
+        await expect(one.page.locator(".chart canvas")).to_have_count(1)
+        await one.page.get_by_role("button", name="Remove ram_vibration press-01").click()
+        await one.says("Choose measurements to draw")
+
+
+async def test_what_is_drawn_can_be_saved(browser: Browser, history_plant: PlantServer, tmp_path: Path) -> None:
+    async with screen(browser, history_plant.origin) as one:
+        await one.go(CHOSEN)
+        for button, check in _SAVED.items():
+            async with one.page.expect_download() as started:
+                await one.page.get_by_role("button", name=button).click()
+            target = tmp_path / button[:3]
+            await (await started.value).save_as(target)
+            assert check(target.read_bytes()), button
+        async with one.page.expect_download() as started:
+            await one.page.get_by_role("link", name="CSV, every sample").click()
+        await (await started.value).save_as(tmp_path / "samples.csv")
+        assert (tmp_path / "samples.csv").read_text().count("\n") > 100
+
+
+async def test_without_the_database_live_values_go_on(browser: Browser, plant: PlantServer) -> None:
+    async with screen(browser, plant.origin, expected=("Failed to load resource",)) as one:
+        await one.go(CHOSEN)
+        await expect(one.page.get_by_role("alert")).to_contain_text("could not be loaded")
+        await one.go(f"device/{PRESS}")
+        await expect(one.page.get_by_role("row", name="power").get_by_role("cell").first).not_to_have_text("–")
+        await one.says("Live", within="header.top")
