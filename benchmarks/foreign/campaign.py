@@ -169,6 +169,7 @@ def _table(trials: list[Trial]) -> dict[str, Any]:
         "inexact",
         "unnamed",
         "wrong",
+        "refused",
         "doubled",
         "silent",
         "needless",

@@ -4,7 +4,8 @@ For each item: a stored sample is in the journal with this value (else *wrong*) 
 journal entries that was not stored, between two that were, is a loss: *exact* when a gap event of the item runs from the last sample
 before it to the first one after it, *inexact* when gap events cover it otherwise, *unnamed* when one does not. Entries before an
 item's first sample are no loss: nobody listened. Entries after the last one are: the item is *silent* when there are several. A bad
-sample without a value that is not in the journal is what a server says of a node that is gone: it is a sample like others.
+sample without a value that is not in the journal is what a server says of a node that is gone: it is a sample like others. A sample
+whose value the connector refuses by name has no value to compare: its item is *refused*, and its time is judged like that of any other.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ from typing import Any
 
 from benchmarks.foreign.plan import ELEMENT, FIELD
 from benchmarks.foreign.recorder import GapRow, Row
+from connectors.readings import Unusable
 
 _KEPT = 10
 _BAD = 0x8000
@@ -27,6 +29,8 @@ class Verdict:
 
     stored: int = 0
     wrong: int = 0
+    refused: int = 0
+    """Items with values that the connector refuses by name."""
     doubled: int = 0
     lost: int = 0
     exact: int = 0
@@ -35,6 +39,8 @@ class Verdict:
     silent: int = 0
     needless: int = 0
     """Gap events in which nothing was lost."""
+    reasons: list[str] = field(default_factory=list)
+    """Why values were refused, the first few."""
     examples: list[str] = field(default_factory=list)
 
     @property
@@ -75,6 +81,9 @@ def judge(journal: Journal, rows: Mapping[int, list[Row]], gaps: Mapping[int, li
 
 def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRow], verdict: Verdict) -> None:
     verdict.stored += len(stored)
+    reasons = {row.value.reason for row in stored if isinstance(row.value, Unusable)}
+    verdict.refused += bool(reasons)
+    verdict.reasons = sorted({*verdict.reasons, *reasons})[:_KEPT]
     times: set[int] = set()
     for row in stored:
         if row.time_us in times:
@@ -127,7 +136,12 @@ def _losses(key: int, moments: list[int], times: set[int], gaps: list[GapRow], v
 
 
 def same(said: Any, row: Row) -> bool:
-    """Whether a stored sample has the journal's value, or the part of it that is read; null is a bad one."""
+    """Whether a stored sample has the journal's value, or the part of it that is read; null is a bad one.
+
+    A value that is refused by name is no other value.
+    """
+    if isinstance(row.value, Unusable):
+        return True
     if said is None:
         return row.value is None and row.quality >= _BAD
     if isinstance(said, list):

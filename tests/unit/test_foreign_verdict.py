@@ -9,6 +9,7 @@ import pytest
 
 from benchmarks.foreign.recorder import GapRow, Row
 from benchmarks.foreign.verdict import Verdict, judge, read_journal, same
+from connectors.readings import Unusable
 
 MS = 1000
 
@@ -67,6 +68,20 @@ def test_before_the_first_sample_nobody_listened_but_the_end_must_be_heard() -> 
 )  # fmt: skip
 def test_values_are_compared_as_the_journal_has_them(said: Any, value: Any, quality: int, equal: bool) -> None:
     assert same(said, Row(0, value, quality)) is equal
+
+
+def test_a_value_that_is_refused_by_name_is_reported_and_not_wrong() -> None:
+    journal = {key: {at * MS: {"Weight": 1.5} for at in (1, 2, 3)} for key in (1, 2)}
+    refused = [Row(at * MS, Unusable("a structure"), 0) for at in (1, 2, 3)]
+    found = judge(journal, {1: refused, 2: refused[:1]}, {})
+    assert (found.wrong, found.refused, found.reasons) == (0, 2, ["a structure"])
+    # What is missing of it is missing, and silence of another item is no refusal.
+    assert (found.good, found.silent) == (False, 1)
+    assert judge(journal, {1: refused}, {}).good
+    absent = judge(journal, {1: [], 2: refused}, {})
+    assert (absent.good, absent.silent, absent.refused) == (False, 1, 1)
+    assert judge(journal, {1: [*refused, refused[0]]}, {}).doubled == 1
+    assert judge(journal, {1: [*refused, Row(4 * MS, Unusable("a structure"), 0)]}, {}).wrong == 1
 
 
 def test_a_torn_line_of_the_journal_is_left_out() -> None:
