@@ -23,13 +23,15 @@ from browse import broker, skeleton, skeleton_text
 from browse.listen import ListenError
 from browse.machines import companion_of, kind_of, machines
 from connectors.opcua import discovery
+from connectors.opcua.certificates import CertificateStore
+from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.space import Endpoint, Found, Space
 from connectors.opcua.walk import Bounds
 
 UNREACHABLE = 3
 _PROGRESS_S = 1.0
 _SHOWN_VALUE = 40
-_SECURITY_KEYS = ("security_policy", "security_mode", "certificate", "private_key", "server_certificate")
+_SECURITY_KEYS = ("security_policy", "security_mode", "certificate", "private_key")
 _LEVELS = ("enterprise", "site", "area", "line", "cell")
 
 
@@ -57,7 +59,24 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--max-depth", type=_positive, default=20, metavar="N", help="stop so many steps from the root")
     made.add_argument("--username", default="", metavar="NAME")
     made.add_argument("--password", default="", metavar="REFERENCE", help="file:PATH or env:NAME")
-    made.add_argument("--security", default="", help="Policy,Mode,certificate,private_key[,server_certificate]")
+    made.add_argument(
+        "--security",
+        default="",
+        metavar="POLICY[,MODE[,CERTIFICATE,KEY]]",
+        help="such as Basic256Sha256,SignAndEncrypt; without files the gateway's own certificate of --pki is shown",
+    )
+    made.add_argument(
+        "--pki",
+        type=Path,
+        metavar="FOLDER",
+        help="certificates and trust list of a gateway, for --security (millrace certificate)",
+    )
+    made.add_argument(
+        "--server-certificate",
+        default="",
+        metavar="FILE",
+        help="the only certificate that is accepted, in place of the trust list",
+    )
     made.add_argument("--seconds", type=float, default=10.0, metavar="S", help="MQTT: how long to listen")
     made.add_argument("--topics", default="#", metavar="FILTER", help="MQTT: what to listen to")
     made.add_argument(
@@ -104,16 +123,15 @@ async def _browse(options: argparse.Namespace) -> int:
 
 async def _opcua(options: argparse.Namespace) -> tuple[dict[str, Any], list[skeleton.DeviceCandidate]]:
     """Print what a server has; the keys of a connection and the devices for a plant file."""
+    settings = _settings(options)
+    access = OpcUaSettings(**settings, request_timeout_s=options.timeout_s)
+    certificates = _certificates(options, access)
     offered = await discovery.endpoints(options.url, options.timeout_s)
-    access = discovery.Access(
-        url=options.url, username=options.username, password=secrets.resolve(options.password), security=options.security,
-        timeout_s=options.timeout_s,
-    )  # fmt: skip
     if not options.json:
         _say(endpoint_lines(options.url, offered))
     bounds = Bounds(max_nodes=options.max_nodes, max_depth=options.max_depth)
     try:
-        space = await discovery.walk(access, options.root, bounds, _progress("nodes found", "to look at"))
+        space = await discovery.walk(access, certificates, options.root, bounds, _progress("nodes found", "to look at"))
     except discovery.ERRORS as error:
         msg = f"{options.url}: no session: {_cause(error)}{_advice(access, offered)}"
         raise BrowseError(msg) from error
@@ -121,11 +139,34 @@ async def _opcua(options: argparse.Namespace) -> tuple[dict[str, Any], list[skel
         sys.stdout.write(json.dumps(_as_json(options.url, offered, space), ensure_ascii=False, default=str) + "\n")
     else:
         _say(space_lines(space))
-    settings: dict[str, Any] = {"protocol": "opcua", "endpoint": options.url}
-    settings |= {key: value for key in ("username", "password") if (value := getattr(options, key))}
-    # As the keys of a connection; the mode and the server's certificate are there when they were given.
-    settings |= {key: value for key, value in zip(_SECURITY_KEYS, options.security.split(","), strict=False) if value}
-    return settings, skeleton.of_space(space)
+    return {"protocol": "opcua", **settings}, skeleton.of_space(space)
+
+
+def _settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Keys of a connection, as far as they were given."""
+    security = options.security.split(",") if options.security else []
+    if len(security) > len(_SECURITY_KEYS):
+        msg = f"--security is {options.security!r}, not POLICY[,MODE[,CERTIFICATE,KEY]]; the server's certificate is --server-certificate"
+        raise BrowseError(msg)
+    found = {"endpoint": options.url, **dict(zip(_SECURITY_KEYS, security, strict=False))}
+    found |= {key: getattr(options, key) for key in ("username", "password", "server_certificate")}
+    return {key: value for key, value in found.items() if value}
+
+
+def _certificates(options: argparse.Namespace, access: OpcUaSettings) -> CertificateStore:
+    """The gateway's certificates and trust list; a folder that is not looked at when nothing of it is needed."""
+    if options.pki is not None:
+        if not options.pki.is_dir():
+            msg = f"--pki: {options.pki} is no folder"
+            raise BrowseError(msg)
+        return CertificateStore(options.pki, options.pki.absolute().parent.name)
+    if access.security_policy and not (access.certificate and access.server_certificate):
+        msg = (
+            "--security needs --pki, the folder of the gateway's certificate and trust list (<state_dir>/pki), "
+            "or a certificate with its key and --server-certificate"
+        )
+        raise BrowseError(msg)
+    return CertificateStore(Path("pki"), options.gateway)
 
 
 def _write(options: argparse.Namespace, made: skeleton.Skeleton) -> None:
@@ -213,9 +254,9 @@ def _place(options: argparse.Namespace) -> skeleton.Place:
     return skeleton.Place(**levels, gateway=options.gateway, connection=options.connection)
 
 
-def _advice(access: discovery.Access, offered: Sequence[Endpoint]) -> str:
-    if not access.security and offered and all(one.policy != "None" for one in offered):
-        return "; the server offers no endpoint without security: give --security"
+def _advice(access: OpcUaSettings, offered: Sequence[Endpoint]) -> str:
+    if not access.security_policy and offered and all(one.policy != "None" for one in offered):
+        return "; the server offers no endpoint without security: give --security and --pki"
     anonymous = any("Anonymous" in one.user_tokens for one in offered)
     return (
         ""

@@ -11,7 +11,7 @@ from pathlib import Path
 
 from base import settings
 from base.errors import ConfigError
-from connectors.opcua import certificates
+from connectors.opcua import certificates, revocation
 from connectors.opcua.certificates import CertificateStore, Identity
 from edge.config import GatewayConfig
 
@@ -25,7 +25,7 @@ def parser() -> argparse.ArgumentParser:
     for name, text in (
         ("show", "Show the gateway's own certificate; make it if there is none"),
         ("renew", "Make another certificate and key; servers have to trust it anew"),
-        ("list", "List the servers' certificates: trusted, and rejected"),
+        ("list", "List the servers' certificates: trusted, and rejected; and the revocation lists"),
         ("trust", "Trust a rejected certificate, by its fingerprint or the beginning of it"),
     ):
         one = commands.add_parser(name, help=text, description=text)
@@ -69,7 +69,9 @@ def _answer(options: argparse.Namespace) -> list[str]:
             return [f"trusted: {certificates.describe(store.trust(options.fingerprint))}"]
         case _:
             trusted = [f"trusted: {certificates.describe(one)}" for one in store.trusted()]
-            return [*trusted, *(f"rejected: {certificates.describe(one)}" for one in store.rejected())]
+            lists = [f"revocation list: {revocation.describe(one)}" for one in store.revocation_lists()]
+            rejected = [f"rejected: {certificates.describe(one)}" for one in store.rejected()]
+            return [*trusted, *lists, *rejected]
 
 
 def _shown(store: CertificateStore, own: Identity) -> list[str]:

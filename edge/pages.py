@@ -111,6 +111,7 @@ class Pages:
                 )
             if limited := one.get("limited"):
                 found.append(f"{one['name']}: {limited}"[:500])
+            found += [f"{one['name']}: {text}"[:500] for text in one.get("warnings", ())]
             if one["last_error"] and not one["problem"]:
                 found.append(f"{one['name']}: {one['restarts']} restarts; last error: {one['last_error']}")
         found += [f"policy: {name}: {error}" for name, error in self.policies.status()["errors"].items()]

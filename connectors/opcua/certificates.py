@@ -2,6 +2,7 @@
 
     own.der own.pem          certificate and private key (mode 0600); made at first use, made anew by `renew`
     trusted/*.der *.pem      certificates of servers, or of authorities that signed them
+    trusted/*.crl            revocation lists of these authorities
     rejected/<sha256>.der    certificates that servers showed and nobody trusts yet
 
 Who uses it: sessions with security (`connectors.opcua.security`) and `python -m edge certificate`. All connections of a gateway share it. A
@@ -28,12 +29,14 @@ from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from base.errors import ConfigError
+from connectors.opcua import revocation
 
 VALID_DAYS = 1825
 _LARGEST = 64 * 1024
 _REJECTED_KEPT = 100
 _SHORTEST = 8
 _PEM = b"-----BEGIN"
+_SUFFIXES = frozenset({".der", ".pem", ".crt", ".cer"})
 
 
 class UntrustedError(ConfigError):
@@ -162,6 +165,17 @@ class CertificateStore:
         """Certificates that are trusted, servers' and authorities'."""
         return list(_certificates_in(self._trusted))
 
+    def revocation_lists(self) -> list[x509.CertificateRevocationList]:
+        """Lists of what authorities have revoked; one that cannot be read is an error, for it may name the server."""
+        found = []
+        for path in _files_in(self._trusted, frozenset({".crl"})):
+            try:
+                found.append(revocation.parse(_read(path, self._trusted.name)))
+            except ValueError as error:
+                msg = f"{self._trusted.name}: {path} is no revocation list in PEM or DER"
+                raise ConfigError(msg) from error
+        return found
+
     def rejected(self) -> list[x509.Certificate]:
         """Certificates that servers showed and nobody trusts yet."""
         return list(_certificates_in(self._rejected))
@@ -174,7 +188,8 @@ class CertificateStore:
             msg = "the server's certificate cannot be read"
             raise UntrustedError(msg) from error
         trusted = self.trusted()
-        if not any(one == certificate or _signed_by(certificate, one) for one in trusted):
+        authorities = [one for one in trusted if _signed_by(certificate, one)]
+        if certificate not in trusted and not authorities:
             self._keep_rejected(certificate, data)
             short = fingerprint(certificate)[:16]
             msg = (
@@ -186,6 +201,11 @@ class CertificateStore:
         if not certificate.not_valid_before_utc <= at <= certificate.not_valid_after_utc:
             msg = f"the server's certificate is not valid at {at:%Y-%m-%d %H:%M} UTC: {describe(certificate)}"
             raise UntrustedError(msg)
+        lists = self.revocation_lists()
+        for one in (certificate, *authorities):
+            if problem := revocation.problem(one, lists, trusted):
+                msg = f"the server's certificate is not trusted: {problem}: {describe(one)}"
+                raise UntrustedError(msg)
         return certificate
 
     def trust(self, name: str) -> x509.Certificate:
@@ -224,9 +244,9 @@ def _signed_by(certificate: x509.Certificate, authority: x509.Certificate) -> bo
     return True
 
 
-def _files_in(folder: Path) -> Iterator[Path]:
+def _files_in(folder: Path, suffixes: frozenset[str] = _SUFFIXES) -> Iterator[Path]:
     with contextlib.suppress(FileNotFoundError):
-        yield from sorted(path for path in folder.iterdir() if path.suffix in {".der", ".pem", ".crt", ".cer"})
+        yield from sorted(path for path in folder.iterdir() if path.suffix in suffixes)
 
 
 def _certificates_in(folder: Path) -> Iterator[x509.Certificate]:

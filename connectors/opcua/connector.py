@@ -25,6 +25,7 @@ from connectors.gap_tracker import GapTracker
 from connectors.opcua import alarms, remarks
 from connectors.opcua.certificates import CertificateStore, describe
 from connectors.opcua.errors import explain
+from connectors.opcua.expiry import ExpiryWatch
 from connectors.opcua.history import History
 from connectors.opcua.items import Item, Revised
 from connectors.opcua.limits import Limits
@@ -35,8 +36,10 @@ from connectors.opcua.session import OpcUaSession, raise_if_cancelled, until_fir
 from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.silence import Silence
 from connectors.opcua.status import counts_of, of_items
+from connectors.opcua.structures import Structures
 from connectors.opcua.subscriptions import Subscriptions
 from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE, ItemTable
+from connectors.opcua.type_definitions import explain_fields
 from connectors.opcua.values import take
 from connectors.opcua.watch import watch_server
 from connectors.opcua.writes import carry_out
@@ -65,6 +68,7 @@ class OpcUaConnector:
         self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
         self._gaps = GapTracker(self._gap)
         self._alarms = alarms.Alarms(self._notices)
+        self._expiry = ExpiryWatch(self._security.warnings, self._notices, clock)
         self._items = ItemTable(self._prefix, sink, self._gaps)
         self._limits = Limits()
         self._session: OpcUaSession | None = None
@@ -72,6 +76,7 @@ class OpcUaConnector:
         self._history: History | None = None
         self._closed: list[GapItem] = []
         self._semantics: dict[int, Item] = {}
+        self._structures = Structures()
         self._changed = asyncio.Event()
         self._gap_cause = "the gateway was not running"
         self._namespaces_changed = self._watching = False
@@ -102,6 +107,7 @@ class OpcUaConnector:
             "open_gaps": len(self._gaps),
             "limits": self._limits.status(),
             "certificate": None if self._security.own is None else describe(self._security.own.certificate),
+            "warnings": self._expiry.warnings(),
             **({} if subscriptions is None else subscriptions.status()),
             "connects": self._connects,
             "notifications": self._notifications,
@@ -136,6 +142,7 @@ class OpcUaConnector:
     async def _serve(self, session: OpcUaSession) -> None:
         await session.open()
         self._items.begin(self._clock())
+        self._structures = Structures()
         self._session = session
         self._subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
         self._history = History(session, self._sink, self._notices) if self._settings.history else None
@@ -147,6 +154,7 @@ class OpcUaConnector:
             self._subscriptions.run(),
             self._follow(session, self._subscriptions),
             self._look_at_silence(session),
+            self._expiry.run(),
             *([self._history.run()] if self._history is not None else []),
         )
 
@@ -177,10 +185,9 @@ class OpcUaConnector:
             gone, missed = await silence.look(self._items)
             for item in gone:
                 self._items.refuse(item, _UNKNOWN, _now_s())
-            handles = [item.handle for item in missed]
             self._missed += len(missed)
-            self._items.lost(handles, "the server did not tell of a change")
-            self._items.ended(handles, "the server did not tell of a change")
+            for tell in (self._items.lost, self._items.ended):
+                tell([item.handle for item in missed], "the server did not tell of a change")
             if gone or missed:
                 self._changed.set()
 
@@ -194,6 +201,8 @@ class OpcUaConnector:
         moved = [item for item in self._items if item.subscribed and self._node_id(session, item) != item.node_id]
         await subscriptions.remove([item.handle for item in moved])
         self._items.ended([item.handle for item in moved], "the server's namespaces have changed")
+        self._structures = Structures()
+        await explain_fields([item for item in self._items if item.subscribed], self._structures, session)
         for item in self._items:
             if item.node_id is None and item.address is not None:
                 item.retry_s = _now_s()
@@ -209,6 +218,7 @@ class OpcUaConnector:
             if item.node_id is not None:
                 self._items.ask(item)
                 asked.append(item)
+        await explain_fields(asked, self._structures, session)
         outcome = await subscriptions.add(
             [Monitored(item.handle, item.node_id, self._deadband(item), item.tag.sampling_ms or 0) for item in asked]
         )
@@ -273,6 +283,7 @@ class OpcUaConnector:
             self._gap_cause = f"connection to {self._settings.endpoint} was lost"
         self._problem, self._limitation = problem, ""
         self._notices.died(self._wanted.values(), problem)
+        self._expiry.look()
 
     # --- what subscriptions say (Receiver) -----------------------------------------------------------------------------
 

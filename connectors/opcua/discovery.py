@@ -8,10 +8,12 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from asyncua import Client, ua
 
+from connectors.opcua.certificates import CertificateStore
+from connectors.opcua.security import Security
+from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.space import Endpoint, Space
 from connectors.opcua.walk import Bounds, Walker
 
@@ -22,17 +24,6 @@ _TOKENS = {0: "Anonymous", 1: "UserName", 2: "Certificate", 3: "IssuedToken"}
 
 # What it warns of comes back as an error or does not matter here.
 logging.getLogger("asyncua").setLevel(logging.ERROR)
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Access:
-    """How to open a session. `security` is asyncua's string `Policy,Mode,certificate,private_key[,server_certificate]`."""
-
-    url: str
-    username: str = ""
-    password: str = ""
-    security: str = ""
-    timeout_s: float = _REQUEST_TIMEOUT_S
 
 
 async def endpoints(url: str, timeout_s: float = _REQUEST_TIMEOUT_S) -> list[Endpoint]:
@@ -56,15 +47,16 @@ async def endpoints(url: str, timeout_s: float = _REQUEST_TIMEOUT_S) -> list[End
     return sorted(listed, key=lambda one: -one.level)
 
 
-async def walk(access: Access, root: str, bounds: Bounds, progress: Callable[[int, int], None]) -> Space:
-    """The nodes below `root` (a node id as text, by index)."""
-    client = Client(access.url, timeout=access.timeout_s)
-    if access.security:
-        policy, comma, files = access.security.partition(",")
-        await client.set_security_string(policy.replace("_", "") + comma + files)
-    if access.username:
-        client.set_user(access.username)
-        client.set_password(access.password)
+async def walk(
+    settings: OpcUaSettings,
+    certificates: CertificateStore,
+    root: str,
+    bounds: Bounds,
+    progress: Callable[[int, int], None],
+) -> Space:
+    """The nodes below `root` (a node id as text, by index), over a session like the gateway's; raises ConfigError too."""
+    client = Client(settings.endpoint, timeout=settings.request_timeout_s)
+    await Security(settings, certificates).prepare(client)
     await client.connect()
     try:
         return await Walker(client.uaclient.session, bounds, progress).walk(ua.NodeId.from_string(root))

@@ -91,7 +91,7 @@ class History:
                 time_us = (stamp - _EPOCH) // _US if stamp is not None else 0
                 if last_us < time_us < to_us:
                     status = data.StatusCode.value if data.StatusCode is not None else 0
-                    value = plain(data.Value.Value if data.Value is not None else None, item.path)
+                    value = plain(data.Value.Value if data.Value is not None else None, item.path, item.explain)
                     readings.add(item.tag.tag_id, time_us, value, (status >> 16) & 0xFFFF)
                     last_us = time_us
             if len(readings):

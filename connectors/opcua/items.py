@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from connectors.opcua.address import NodeAddress
+from connectors.opcua.plain import Explain, unexplained
 from connectors.readings import Seen
 from schemas.definitions import TagDefinition
 
@@ -47,7 +48,7 @@ class Item:
     """A tag at the server. `fresh` until the first notification of a subscription; `refused` says why it has none.
 
     `gone`: the server said that the node is not there any more. `time_source` is where its times come from: the source, the server, or
-    this gateway. `value` is the last that was told.
+    this gateway. `value` is the last that was told. `explain` knows the session's structures.
     """
 
     tag: TagDefinition
@@ -55,6 +56,7 @@ class Item:
     address: NodeAddress | None
     last: Seen
     path: tuple[int | str, ...] = ()
+    explain: Explain = unexplained
     node_id: Any = None
     fresh: bool = True
     gone: bool = False
@@ -66,6 +68,11 @@ class Item:
     revised: Revised | None = None
     retry_s: float = 0.0
     _pause_s: float = _RETRY_MIN_S
+
+    @property
+    def of_structure(self) -> bool:
+        """Whether the tag is a field."""
+        return any(isinstance(step, str) for step in self.path)
 
     def refuse(self, cause: str, now_s: float) -> None:
         """It is in no subscription; the pause before it is tried again grows."""

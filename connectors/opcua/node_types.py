@@ -31,8 +31,15 @@ async def built_in_types(reader: Reader, node_ids: Sequence[Any]) -> list[Any]:
     """The ua.VariantType of each variable; None when the server does not say."""
     values = await reader.read(node_ids, ua.AttributeIds.DataType)
     types = [value.Value.Value if value.Value is not None else None for value in values]
+    known = ids_of(values)
+    found = dict(zip(known, await built_in_of(reader, known), strict=True))
+    return [found.get(one) for one in types]
+
+
+async def built_in_of(reader: Reader, types: Sequence[Any]) -> list[Any]:
+    """The ua.VariantType that values of each data type have; None when the server does not say."""
     found: dict[Any, Any] = {}
-    ancestors = {one: one for one in types if isinstance(one, ua.NodeId)}
+    ancestors = {one: one for one in types}
     for _ in range(_DEEPEST):
         found |= {one: known for one, now in ancestors.items() if (known := _known(now)) is not None}
         open_now = [one for one in ancestors if one not in found and ancestors[one] is not None]
@@ -41,6 +48,12 @@ async def built_in_types(reader: Reader, node_ids: Sequence[Any]) -> list[Any]:
         above = await reader.parents([ancestors[one] for one in open_now])
         ancestors = dict(zip(open_now, above, strict=True))
     return [found.get(one) for one in types]
+
+
+def ids_of(values: Sequence[Any]) -> list[Any]:
+    """Node ids among data values, each once."""
+    found = [value.Value.Value for value in values if value.Value is not None]
+    return list(dict.fromkeys(one for one in found if isinstance(one, ua.NodeId)))
 
 
 def _known(data_type: Any) -> Any:

@@ -2,13 +2,13 @@
 
 Booleans, numbers and texts stay. Enumerations are their number; a DateTime is seconds since 1970 UTC; a LocalizedText its text,
 a QualifiedName its name, a GUID or NodeId its text, a StatusCode its number. Arrays and structures are no value of a tag; their
-parts may be.
+parts may be, those of a structure when its type is known (`connectors.opcua.structures`).
 """
 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from enum import Enum
 from typing import Any
@@ -22,29 +22,41 @@ PLAIN = frozenset({float, int, bool, str, type(None)})
 _LONGEST_TEXT = 64 * 1024
 
 
-def plain(value: Any, path: Sequence[int | str]) -> Value:
+Explain = Callable[[Any], Mapping[str, Any] | Unusable]
+"""Fields of a ua.ExtensionObject, or why there are none."""
+
+
+def unexplained(_value: Any) -> Unusable:
+    """No type of a structure is known."""
+    return Unusable("a structure whose type the server does not explain")
+
+
+def plain(value: Any, path: Sequence[int | str], explain: Explain = unexplained) -> Value:
     """The part of a value to which `path` leads; `Unusable` when there is none."""
     for step in path:
         if value is None:
             return None
-        found = _part(value, step)
+        found = _part(value, step, explain)
         if isinstance(found, Unusable):
             return found
         value = found
     return _leaf(value)
 
 
-def _part(value: Any, step: int | str) -> Any:
+def _part(value: Any, step: int | str, explain: Explain) -> Any:
     if isinstance(step, int):
         if not isinstance(value, list):
             return Unusable(f"#[{step}] of a value that is no array ({_kind(value)})")
         return value[step] if step < len(value) else Unusable(f"#[{step}] of an array of {len(value)}")
-    if isinstance(value, ua.ExtensionObject):
-        return Unusable("a structure whose type the server does not explain")
-    if not dataclasses.is_dataclass(value) or step not in (names := [one.name for one in dataclasses.fields(value)]):
-        known = ", ".join(names)[:200] if dataclasses.is_dataclass(value) else _kind(value)
+    fields = explain(value) if isinstance(value, ua.ExtensionObject) else value
+    if isinstance(fields, Unusable):
+        return fields
+    if dataclasses.is_dataclass(fields):
+        fields = {one.name: getattr(fields, one.name) for one in dataclasses.fields(fields)}
+    if not isinstance(fields, Mapping) or step not in fields:
+        known = ", ".join(fields)[:200] if isinstance(fields, Mapping) else _kind(value)
         return Unusable(f"no field {step[:80]}; there is {known}")
-    return getattr(value, step)
+    return fields[step]
 
 
 def _leaf(value: Any) -> Value:  # noqa: PLR0911 - one for each type
@@ -77,10 +89,11 @@ def _reason(value: Any) -> str:
     if isinstance(value, bytes):
         return f"{len(value)} bytes"
     if isinstance(value, ua.ExtensionObject):
-        return "a structure whose type the server does not explain"
+        return "a structure: name a field, as in #.Speed"
     if dataclasses.is_dataclass(value):
-        fields = ", ".join(one.name for one in dataclasses.fields(value))
-        return f"a structure: name a field, as in #.{fields[:200]}"
+        value = {one.name: None for one in dataclasses.fields(value)}
+    if isinstance(value, Mapping):
+        return f"a structure: name a field, as in #.{', '.join(value)[:200]}"
     return f"a value of type {_kind(value)}"
 
 

@@ -6,6 +6,7 @@ ConfigError that says how.
 
 from __future__ import annotations
 
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from cryptography.hazmat.primitives import serialization
 
 from base import secrets
 from base.errors import ConfigError
+from connectors.opcua import expiry, revocation
 from connectors.opcua.certificates import CertificateStore, Identity, read_certificate, read_identity
 from connectors.opcua.settings import OpcUaSettings
 
@@ -33,6 +35,31 @@ class Security:
     def __init__(self, settings: OpcUaSettings, store: CertificateStore) -> None:
         self._settings, self._store = settings, store
         self.own: Identity | None = None
+        self._server: x509.Certificate | None = None
+        self._user: x509.Certificate | None = None
+        self._lists: list[x509.CertificateRevocationList] = []
+
+    def warnings(self, now: datetime) -> list[str]:
+        """Certificates of the last attempt that expire soon, and revocation lists of the server's issuer that are out of date."""
+        settings = self._settings
+        renew = (
+            f"run python -m edge certificate renew --pki {self._store.folder}, and have every server trust the new one"
+        )
+        own = None if self.own is None else self.own.certificate
+        found = [
+            expiry.warning(certificate, whose, advice, now)
+            for certificate, whose, advice in (
+                (own, "this gateway's", f"replace {settings.certificate}" if settings.certificate else renew),
+                (self._server, "the server's", "renew it at the server, and trust the new one here"),
+                (self._user, "the user's", f"replace {settings.user_certificate}"),
+            )
+            if certificate is not None
+        ]
+        issuer = None if self._server is None else self._server.issuer
+        return [
+            *filter(None, found),
+            *filter(None, (revocation.outdated(one, now) for one in self._lists if one.issuer == issuer)),
+        ]
 
     async def prepare(self, client: Any) -> None:
         """Give an asyncua client what it needs to connect; raises ConfigError, and what asyncua raises while it asks for endpoints."""
@@ -44,6 +71,7 @@ class Security:
         if settings.user_certificate:
             paths = Path(settings.user_certificate), Path(settings.user_private_key)
             user = read_identity(*paths, keys=("user_certificate", "user_private_key"))
+            self._user = user.certificate
             client.user_certificate, client.user_private_key = user.certificate, user.key
         elif settings.username:
             client.set_user(settings.username)
@@ -64,7 +92,7 @@ class Security:
     async def _secure(self, client: Any, own: Identity) -> None:
         settings = self._settings
         policy, mode = _POLICIES[settings.security_policy], getattr(ua.MessageSecurityMode, settings.security_mode)
-        server = self._trusted(await self._endpoint(policy.URI, mode))
+        server = self._server = self._trusted(await self._endpoint(policy.URI, mode))
         await client.set_security(
             policy,
             CertProperties(own.certificate.public_bytes(serialization.Encoding.DER), "der"),
@@ -93,6 +121,7 @@ class Security:
                 msg = f"the server shows another certificate than {self._settings.server_certificate}"
                 raise ConfigError(msg)
             return pinned
+        self._lists = self._store.revocation_lists()
         return self._store.check(data)
 
 

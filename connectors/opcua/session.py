@@ -115,21 +115,40 @@ class OpcUaSession:
 
     async def parents(self, node_ids: Sequence[Any]) -> list[Any]:
         """Supertype of each type; None without one."""
+        found = await self._related(node_ids, ua.ObjectIds.HasSubtype, ua.BrowseDirection.Inverse)
+        return [one[0][1] if one else None for one in found]
+
+    async def encodings(self, data_types: Sequence[Any]) -> list[Any]:
+        """Id of the binary encoding of each type; None without one."""
+        found = await self._related(data_types, ua.ObjectIds.HasEncoding, ua.BrowseDirection.Forward)
+        return [next((node_id for name, node_id in one if name == "Default Binary"), None) for one in found]
+
+    async def encoded(self, encodings: Sequence[Any]) -> list[Any]:
+        """Type of each encoding; None without one."""
+        found = await self._related(encodings, ua.ObjectIds.HasEncoding, ua.BrowseDirection.Inverse)
+        return [one[0][1] if one else None for one in found]
+
+    async def _related(
+        self, node_ids: Sequence[Any], reference: int, direction: ua.BrowseDirection
+    ) -> list[list[tuple[str, Any]]]:
+        """Browse names and node ids of what is at the other end of such references of each node."""
 
         async def call(batch: Sequence[Any]) -> Sequence[Any]:
             parameters = ua.BrowseParameters()
             for node_id in batch:
                 one = ua.BrowseDescription()
-                one.NodeId, one.BrowseDirection = node_id, ua.BrowseDirection.Inverse
-                one.ReferenceTypeId, one.IncludeSubtypes = ua.NodeId(ua.ObjectIds.HasSubtype), True
-                one.ResultMask = ua.BrowseResultMask.None_
+                one.NodeId, one.BrowseDirection = node_id, direction
+                one.ReferenceTypeId, one.IncludeSubtypes = ua.NodeId(reference), True
+                one.ResultMask = ua.BrowseResultMask.BrowseName
                 parameters.NodesToBrowse.append(one)
             return list(await self.service.browse(parameters))
 
-        found = await self.limits.each(Operation.BROWSE, node_ids, call)
         return [
-            ua.NodeId(r[0].NodeId.Identifier, r[0].NodeId.NamespaceIndex) if (r := one.References) else None
-            for one in found
+            [
+                (str(r.BrowseName.Name), ua.NodeId(r.NodeId.Identifier, r.NodeId.NamespaceIndex))
+                for r in one.References or ()
+            ]
+            for one in await self.limits.each(Operation.BROWSE, node_ids, call)
         ]
 
     async def properties(self, node_ids: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:

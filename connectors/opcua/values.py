@@ -66,7 +66,7 @@ def take(notified: Iterable[Any], items: Mapping[int, Item], readings: Readings,
             if status & _SEMANTICS_CHANGED:
                 taken.semantics.append(item)
         value = item.value = data.Value.Value if data.Value is not None else None
-        shown = value if type(value) in PLAIN and not item.path else plain(value, item.path)
+        shown = value if type(value) in PLAIN and not item.path else plain(value, item.path, item.explain)
         code = (status >> 16) & 0xFFFF
         if item.fresh:
             item.fresh = False

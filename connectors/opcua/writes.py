@@ -66,7 +66,7 @@ async def _learn_types(session: OpcUaSession, items: Sequence[Item]) -> None:
 def _value(item: Item, value: float) -> tuple[Any, Any, str]:
     """Node id, variant and index range of a write; raises ValueError when the value does not suit the node."""
     name = item.tag.name
-    if any(isinstance(step, str) for step in item.path):
+    if item.of_structure:
         msg = f"{name}: a field of a structure cannot be written alone"
         raise ValueError(msg)
     one = variant(item.variant_type, value, name=name)

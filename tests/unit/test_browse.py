@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,6 +15,8 @@ from browse import command as browse
 from browse import skeleton, skeleton_text
 from browse.machines import MACHINERY, PACKML, machines
 from connectors.opcua import discovery
+from connectors.opcua.certificates import CertificateStore
+from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.space import Endpoint, Found, NodeClass, Space, Unit
 from connectors.opcua.walk import Bounds
 from registry.plant_file import parse_plant
@@ -59,7 +62,7 @@ async def _address_space(server: Server) -> None:
     await monitoring.add_variable(own, "Power", 3.0)
 
 
-async def _walked(*bounds: Bounds) -> tuple[list[Endpoint], list[Space]]:
+async def _walked(folder: Path, *bounds: Bounds) -> tuple[list[Endpoint], list[Space]]:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,13 +74,16 @@ async def _walked(*bounds: Bounds) -> tuple[list[Endpoint], list[Space]]:
     await _address_space(server)
     async with server:
         offered = await discovery.endpoints(url)
-        access = discovery.Access(url=url)
-        return offered, [await discovery.walk(access, "i=85", one, lambda *_: None) for one in bounds]
+        access = OpcUaSettings(endpoint=url)
+        store = CertificateStore(folder, "gw1")
+        return offered, [await discovery.walk(access, store, "i=85", one, lambda *_: None) for one in bounds]
 
 
 @pytest.fixture(scope="module")
-def walked() -> tuple[list[Endpoint], list[Space]]:
-    return asyncio.run(_walked(Bounds(batch=3), Bounds(max_nodes=4), Bounds(max_depth=1)))
+def walked(tmp_path_factory: pytest.TempPathFactory) -> tuple[list[Endpoint], list[Space]]:
+    return asyncio.run(
+        _walked(tmp_path_factory.mktemp("pki"), Bounds(batch=3), Bounds(max_nodes=4), Bounds(max_depth=1))
+    )
 
 
 @pytest.fixture(scope="module")

@@ -8,16 +8,17 @@ from pathlib import Path
 import pytest
 from asyncua.crypto import cert_gen
 from cryptography import x509
-from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from base.errors import ConfigError
-from connectors.opcua import certificates
+from connectors.opcua import certificates, expiry, revocation
 from connectors.opcua.certificates import CertificateStore, UntrustedError
 from connectors.opcua.settings import OpcUaSettings
 from edge.__main__ import main
 
 DER = serialization.Encoding.DER
+NOW = datetime.now(UTC)
 
 
 @pytest.fixture
@@ -85,19 +86,91 @@ def test_a_trusted_certificate_that_has_expired_is_refused(store: CertificateSto
         store.check(server.public_bytes(DER), now=datetime.now(UTC) + timedelta(days=2))
 
 
-def test_a_certificate_signed_by_a_trusted_authority_is_trusted(store: CertificateStore) -> None:
-    authority_key, server_key = cert_gen.generate_private_key(), cert_gen.generate_private_key()
-    authority = cert_gen.generate_self_signed_app_certificate(authority_key, "authority", {}, [], extended=[])
-    names: list[x509.GeneralName] = [x509.UniformResourceIdentifier("urn:server")]
-    request = cert_gen.generate_app_certificate_signing_request(
-        server_key, "server", {}, names, extended=[ExtendedKeyUsageOID.SERVER_AUTH]
-    )
-    server = cert_gen.sign_certificate_request(request, authority, authority_key)
-    with pytest.raises(UntrustedError):
-        store.check(server.public_bytes(DER))
-    (store.folder / "trusted").mkdir()
-    (store.folder / "trusted" / "authority.pem").write_bytes(authority.public_bytes(serialization.Encoding.PEM))
+class Authority:
+    """Signs servers' certificates, and lists of those that it has revoked."""
+
+    def __init__(self, name: str = "authority") -> None:
+        self._key = cert_gen.generate_private_key()
+        self.certificate = cert_gen.generate_self_signed_app_certificate(self._key, name, {}, [], extended=[])
+
+    def sign(self) -> x509.Certificate:
+        names: list[x509.GeneralName] = [x509.UniformResourceIdentifier("urn:server")]
+        request = cert_gen.generate_app_certificate_signing_request(
+            cert_gen.generate_private_key(), "server", {}, names, extended=[ExtendedKeyUsageOID.SERVER_AUTH]
+        )
+        signed: x509.Certificate = cert_gen.sign_certificate_request(request, self.certificate, self._key)
+        return signed
+
+    def revoke(self, *revoked: x509.Certificate, until: datetime = NOW + timedelta(days=7)) -> bytes:
+        """A list in DER."""
+        made = x509.CertificateRevocationListBuilder().issuer_name(self.certificate.subject)
+        made = made.last_update(min(NOW, until) - timedelta(days=1)).next_update(until)
+        for one in revoked:
+            entry = x509.RevokedCertificateBuilder().serial_number(one.serial_number).revocation_date(NOW).build()
+            made = made.add_revoked_certificate(entry)
+        return made.sign(self._key, hashes.SHA256()).public_bytes(DER)
+
+
+@pytest.fixture
+def authority(store: CertificateStore) -> Authority:
+    """It is trusted."""
+    made = Authority()
+    (store.folder / "trusted").mkdir(parents=True)
+    (store.folder / "trusted" / "authority.pem").write_bytes(made.certificate.public_bytes(serialization.Encoding.PEM))
+    return made
+
+
+def test_a_certificate_signed_by_a_trusted_authority_is_trusted(store: CertificateStore, authority: Authority) -> None:
+    server = authority.sign()
     assert store.check(server.public_bytes(DER)) == server
+    with pytest.raises(UntrustedError):
+        store.check(Authority().sign().public_bytes(DER))
+
+
+def test_a_certificate_that_its_authority_has_revoked_is_refused(store: CertificateStore, authority: Authority) -> None:
+    server, revoked = authority.sign(), authority.sign()
+    (store.folder / "trusted" / "authority.crl").write_bytes(authority.revoke(revoked))
+    assert store.check(server.public_bytes(DER)) == server
+    with pytest.raises(UntrustedError, match=f"revoked by CN=authority on {NOW:%Y-%m-%d}"):
+        store.check(revoked.public_bytes(DER))
+    # Even when it is trusted by itself.
+    (store.folder / "trusted" / "revoked.der").write_bytes(revoked.public_bytes(DER))
+    with pytest.raises(UntrustedError, match="revoked by"):
+        store.check(revoked.public_bytes(DER))
+
+
+def test_a_revocation_list_that_cannot_be_relied_on_refuses(store: CertificateStore, authority: Authority) -> None:
+    server, alone = authority.sign(), server_certificate()
+    trusted = store.folder / "trusted"
+    (trusted / "alone.der").write_bytes(alone.public_bytes(DER))
+    # A list of the same name, signed by somebody else.
+    (trusted / "authority.crl").write_bytes(Authority().revoke())
+    with pytest.raises(UntrustedError, match="list of CN=authority is not signed by an authority that is trusted"):
+        store.check(server.public_bytes(DER))
+    assert store.check(alone.public_bytes(DER)) == alone
+    (trusted / "authority.crl").write_text("rubbish")
+    with pytest.raises(ConfigError, match=r"authority\.crl is no revocation list"):
+        store.check(alone.public_bytes(DER))
+
+
+def test_an_old_revocation_list_still_counts_and_is_told(store: CertificateStore, authority: Authority) -> None:
+    server = authority.sign()
+    old = authority.revoke(server, until=NOW - timedelta(days=1))
+    (store.folder / "trusted" / "authority.crl").write_bytes(old)
+    with pytest.raises(UntrustedError, match="revoked"):
+        store.check(server.public_bytes(DER))
+    (one,) = store.revocation_lists()
+    assert "should have been replaced on" in revocation.outdated(one, NOW)
+    assert revocation.outdated(one, NOW - timedelta(days=2)) == ""
+
+
+def test_an_end_is_told_from_thirty_days_before() -> None:
+    server = server_certificate(days=100)
+    end = server.not_valid_after_utc
+    told = [expiry.warning(server, "the server's", "renew it", end - timedelta(days=days)) for days in (31, 29, 1, -1)]
+    assert told[0] == ""
+    assert told[1] == told[2] == f"the server's certificate expires on {end:%Y-%m-%d %H:%M} UTC: renew it"
+    assert "has expired on" in told[3]
 
 
 def test_files_that_are_not_what_they_should_be_are_named(store: CertificateStore, tmp_path: Path) -> None:

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from asyncua import ua
 from asyncua.common.event_objects import AlarmCondition
 
@@ -18,22 +16,6 @@ from tests.unit.opcua_servers import T0, T0_US, URI, Machine, connected, tags_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW_MACHINE_S = 60
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[Machine]:
-    machine = Machine()
-    await machine.start()
-    yield machine
-    await machine.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def machine(server: Machine) -> AsyncIterator[Machine]:
-    server.reset()
-    yield server
-    server.reset()
-    await until(lambda: not server.subscriptions(), timeout_s=SLOW_MACHINE_S)
 
 
 async def wait(condition: Any) -> Any:

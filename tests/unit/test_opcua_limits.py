@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from connectors.readings import Write, WriteStatus
 from schemas.events import EventKind
@@ -14,22 +11,6 @@ from tests.unit.opcua_servers import Machine, connected, tags_of
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 SLOW_MACHINE_S = 60
-
-
-@pytest_asyncio.fixture(loop_scope="module", scope="module")
-async def server() -> AsyncIterator[Machine]:
-    machine = Machine()
-    await machine.start()
-    yield machine
-    await machine.stop()
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def machine(server: Machine) -> AsyncIterator[Machine]:
-    server.reset()
-    yield server
-    server.reset()
-    await until(lambda: not server.subscriptions(), timeout_s=SLOW_MACHINE_S)
 
 
 def names(prefix: str, count: int) -> list[str]:

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
+import yaml
 from asyncua import Server, ua
 from asyncua.crypto import cert_gen
 from asyncua.crypto.permission_rules import User, UserRole
@@ -18,10 +20,12 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
 from base.ids import now_us
+from browse import command as browse
 from connectors.opcua import certificates
 from connectors.opcua.certificates import CertificateStore
 from connectors.opcua.connector import OpcUaConnector
 from connectors.opcua.settings import OpcUaSettings
+from edge.__main__ import main as edge
 from schemas.events import EventKind
 from tests.integration.gateway_support import MemorySink, free_port, tag, until
 
@@ -59,6 +63,7 @@ class Secured:
         made = cert_gen.generate_self_signed_app_certificate(
             key, "secured", {}, names, extended=[ExtendedKeyUsageOID.SERVER_AUTH]
         )
+        self.certificate = made
         (folder / "key.pem").write_bytes(cert_gen.dump_private_key_as_pem(key))
         (folder / "own.der").write_bytes(made.public_bytes(serialization.Encoding.DER))
         await self.server.init()
@@ -96,10 +101,17 @@ async def server(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Secu
 class Connected:
     """A connector that runs with these settings."""
 
-    def __init__(self, server: Secured, store: CertificateStore, **settings: Any) -> None:
+    def __init__(
+        self, server: Secured, store: CertificateStore, *, ahead: timedelta = timedelta(), **settings: Any
+    ) -> None:
+        """Its clock is `ahead`."""
+
+        def clock() -> int:
+            return now_us() + int(ahead.total_seconds() * 1e6)
+
         self.sink = MemorySink()
         known = OpcUaSettings(endpoint=server.url, reconnect_min_s=0.1, reconnect_max_s=0.2, **settings)
-        self.connector = OpcUaConnector(known, name="ua", sink=self.sink, clock=now_us, certificates=store)
+        self.connector = OpcUaConnector(known, name="ua", sink=self.sink, clock=clock, certificates=store)
         only = tag(1, "ua:nsu=urn:test:machine;s=a")
         self.connector.update({only.address: only}, frozenset())
 
@@ -157,14 +169,14 @@ async def test_policies_and_modes(
     server: Secured, store: CertificateStore, secret: str, policy: str, mode: str
 ) -> None:
     await trust(server, store, secret)
-    user = {"username": "operator", "password": secret}
+    user: dict[str, Any] = {"username": "operator", "password": secret}
     async with Connected(server, store, security_policy=policy, security_mode=mode, **user) as under_test:
         await under_test.reads()
         assert certificates.fingerprint(store.own().certificate) in under_test.connector.status()["certificate"]
 
 
 async def test_trust_that_comes_later_is_enough(server: Secured, store: CertificateStore, secret: str) -> None:
-    user = {"username": "operator", "password": secret}
+    user: dict[str, Any] = {"username": "operator", "password": secret}
     async with Connected(server, store, security_policy="Basic256Sha256", **user) as under_test:
         problem = await under_test.says("python -m edge certificate trust")
         store.trust(problem.partition("trust ")[2].split()[0])
@@ -178,7 +190,7 @@ async def test_a_server_that_does_not_trust_the_gateway_is_named_with_the_fix(
 ) -> None:
     await trust(server, store, secret)
     server.trusted = set()
-    user = {"username": "operator", "password": secret}
+    user: dict[str, Any] = {"username": "operator", "password": secret}
     try:
         async with Connected(server, store, security_policy="Basic256Sha256", **user) as under_test:
             problem = await under_test.says("does not trust this gateway's certificate")
@@ -203,7 +215,10 @@ async def test_users_by_name_and_by_certificate(
     await trust(server, store, secret)
     person = CertificateStore(tmp_path / "person", "operator")
     server.users.certificate = person.own().certificate.public_bytes(serialization.Encoding.DER)
-    paths = {"user_certificate": str(person.certificate_file), "user_private_key": str(tmp_path / "person" / "own.pem")}
+    paths: dict[str, Any] = {
+        "user_certificate": str(person.certificate_file),
+        "user_private_key": str(tmp_path / "person" / "own.pem"),
+    }
     async with Connected(server, store, security_policy="Basic256Sha256", **paths) as by_certificate:
         await by_certificate.reads()
 
@@ -212,10 +227,50 @@ async def test_a_certificate_given_as_key_and_a_policy_that_is_not_offered_cost_
     server: Secured, store: CertificateStore
 ) -> None:
     store.own()
-    both = {"certificate": str(store.certificate_file), "private_key": str(store.certificate_file)}
+    both: dict[str, Any] = {"certificate": str(store.certificate_file), "private_key": str(store.certificate_file)}
     async with Connected(server, store, security_policy="Basic256Sha256", **both) as under_test:
         await under_test.says("holds a certificate, not a private key")
-    wanted = {"security_policy": "Aes256_Sha256_RsaPss", "security_mode": "Sign"}
+    wanted: dict[str, Any] = {"security_policy": "Aes256_Sha256_RsaPss", "security_mode": "Sign"}
     async with Connected(server, store, **wanted) as not_offered:
         problem = await not_offered.says("the server offers no endpoint with Aes256_Sha256_RsaPss Sign")
         assert "Basic256Sha256 SignAndEncrypt" in problem
+
+
+async def test_certificates_that_expire_are_told_once(server: Secured, store: CertificateStore, secret: str) -> None:
+    await trust(server, store, secret)
+    end = server.certificate.not_valid_after_utc
+    ahead = end - timedelta(days=29) - datetime.now(UTC)
+    user: dict[str, Any] = {"security_policy": "Basic256Sha256", "username": "operator", "password": secret}
+    async with Connected(server, store, ahead=ahead, **user) as under_test:
+        await under_test.reads()
+        (told,) = under_test.connector.status()["warnings"]
+        assert told.startswith(f"the server's certificate expires on {end:%Y-%m-%d}")
+        under_test.connector._expiry.look()
+        assert [one.text for one in under_test.sink.of(EventKind.STATE) if "certificate" in one.attributes] == [told]
+    async with Connected(server, store, **user) as calm:
+        await calm.reads()
+        assert calm.connector.status()["warnings"] == []
+
+
+async def test_browse_shows_the_gateways_certificate_and_trusts_what_the_gateway_trusts(
+    server: Secured, store: CertificateStore, secret: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    store.own()
+    user = ["--username", "operator", "--password", secret]
+    secured = [server.url, "--security", "Basic256Sha256,Sign", *user]
+
+    async def browsed(*arguments: str) -> tuple[int, str]:
+        status = await asyncio.to_thread(browse.main, arguments)
+        return status, capsys.readouterr().err
+
+    status, said = await browsed(*secured)
+    assert (status, "--security needs --pki" in said) == (1, True)
+    status, said = await browsed(*secured, "--pki", str(store.folder))
+    assert (status, "the server's certificate is not trusted" in said) == (1, True)
+    assert edge(said.partition("run: python -m edge ")[2].split()) == 0
+    written = tmp_path / "plant.yaml"
+    status, said = await browsed(*secured, "--pki", str(store.folder), "--write", str(written))
+    assert (status, "1 device classes" in said) == (0, True), said
+    (connection,) = yaml.safe_load(written.read_text())["sites"][0]["gateways"][0]["connections"]
+    assert (connection["security_policy"], connection["security_mode"]) == ("Basic256Sha256", "Sign")
+    assert "certificate" not in connection
