@@ -44,6 +44,8 @@ class Setting:
     limits: Limits = NO_LIMITS
     secured: bool = False
     period_ms: int = 1000
+    request_timeout_s: float = 10.0
+    """The connector's patience with the server."""
 
 
 class Meeting:
@@ -168,6 +170,7 @@ class Meeting:
             "name": CONNECTION,
             "protocol": "opcua",
             "endpoint": f"opc.tcp://127.0.0.1:{self._link.port}",
+            "request_timeout_s": self.setting.request_timeout_s,
         }
         if self._security is not None:
             table |= secured(self._security, self._folder)
