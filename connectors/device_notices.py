@@ -1,6 +1,6 @@
 """What a connector says of its devices besides values: births, deaths, gaps, refused tags and proposals, each once.
 
-Used by the machine connectors that have no births of their own. Every notice carries the connector's name and endpoint.
+Used by all machine connectors (`connectors.sparkplug.notices` adds to it). Every notice carries the connector's name and endpoint.
 """
 
 from __future__ import annotations
@@ -16,6 +16,8 @@ from schemas.events import EventKind, Gap
 LONGEST_ADDRESS = 1024
 """Characters of an address; nothing longer is proposed."""
 _LONGEST = 200
+_IDENTITIES = frozenset({"address", "name"})
+"""Cut shorter, an address would be another one."""
 
 
 class DeviceNotices:
@@ -32,17 +34,25 @@ class DeviceNotices:
     def born(self, tags: Iterable[TagDefinition]) -> None:
         """The devices of these tags are reached."""
         for device_id, tag in _devices(tags):
-            if not self._alive.get(device_id):
-                self._alive[device_id] = True
-                self.tell(EventKind.BIRTH, device_id, f"{tag.device_path} is connected", self._born)
+            self.birth(device_id, f"{tag.device_path} is connected")
 
     def died(self, tags: Iterable[TagDefinition], problem: str) -> None:
         """The devices of these tags are not reached: their last values are stale."""
         for device_id, tag in _devices(tags):
-            if self._alive.get(device_id, True):
-                self._alive[device_id] = False
-                bad = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
-                self.tell(EventKind.DEATH, device_id, f"{tag.device_path} cannot be reached: {problem}", bad)
+            self.death(device_id, f"{tag.device_path} cannot be reached: {problem}")
+
+    def birth(self, device_id: int, text: str) -> None:
+        """The device is there, and its values are current; told once until it dies."""
+        if not self._alive.get(device_id):
+            self._alive[device_id] = True
+            self.tell(EventKind.BIRTH, device_id, text, self._born)
+
+    def death(self, device_id: int, text: str, time_us: int | None = None) -> None:
+        """The device's values are stale; told once until it is born. Without a time it is now."""
+        if self._alive.get(device_id, True):
+            self._alive[device_id] = False
+            bad = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
+            self.tell(EventKind.DEATH, device_id, text, bad, time_us=time_us)
 
     def refused(self, tag: TagDefinition, problem: str) -> None:
         """The tag cannot be read; told again when the problem is another one or was gone meanwhile."""
@@ -65,17 +75,20 @@ class DeviceNotices:
         device_id: int,
         text: str,
         attributes: Mapping[str, str] | None = None,
+        *,
         gap: Gap | None = None,
+        time_us: int | None = None,
     ) -> None:
         """Hand a notice over; 0 is the gateway itself."""
-        longest = {"address": LONGEST_ADDRESS}
-        shown = {key: value[: longest.get(key, _LONGEST)] for key, value in (attributes or {}).items()}
+        shown = {
+            key: value[: LONGEST_ADDRESS if key in _IDENTITIES else _LONGEST] for key, value in (attributes or {}).items()
+        }
         notice = Notice(
             kind=kind,
             device_id=device_id,
-            time_us=self._clock(),
+            time_us=self._clock() if time_us is None else time_us,
             text=text,
-            attributes={**self._known, **shown},
+            attributes={**shown, **self._known},  # a property may be called anything
             gap=gap,
         )
         self._sink.notice(notice)

@@ -57,6 +57,7 @@ class SparkplugConnector:
             publish=self._publish,
             on_value=self._writes.on_value,
             connector=name,
+            endpoint=settings.endpoint,
             rebirth_interval_s=settings.rebirth_interval_s,
             rebirth_max_s=settings.rebirth_max_s,
             reorder_timeout_ms=settings.reorder_timeout_ms,

@@ -1,4 +1,4 @@
-"""What a Sparkplug host tells the gateway besides values: births, deaths, gaps, proposals, and what it refuses.
+"""What a Sparkplug host tells the gateway besides what every connector does: proposals, and what it refuses.
 
 Refusals are told at once, and again at most once a minute for the same topic and cause, with how many there were: a node
 that sends something unreadable every second says so once a minute. What is kept for that is bounded.
@@ -7,15 +7,13 @@ that sends something unreadable every second says so once a minute. What is kept
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
 from dataclasses import dataclass
 
 from base.ids import Clock
-from connectors.device_notices import LONGEST_ADDRESS
-from connectors.readings import Notice, Sink
+from connectors.device_notices import LONGEST_ADDRESS, DeviceNotices
+from connectors.readings import Sink
 from connectors.sparkplug.payload import Metric
-from schemas import quality
-from schemas.events import EventKind, Gap
+from schemas.events import EventKind
 
 log = logging.getLogger(__name__)
 
@@ -34,31 +32,13 @@ class _Told:
     untold: int = 0
 
 
-class Notices:
-    """Makes notices of one connector."""
+class Notices(DeviceNotices):
+    """Makes notices of one connector. `refusals` counts them all."""
 
-    def __init__(self, sink: Sink, clock: Clock, connector: str) -> None:
-        self._sink, self._clock, self._connector = sink, clock, connector
+    def __init__(self, sink: Sink, clock: Clock, *, connector: str, endpoint: str) -> None:
+        super().__init__(sink, clock, connector=connector, endpoint=endpoint, born={})
         self._told: dict[tuple[str, str], _Told] = {}
-        self._alive: dict[int, bool] = {}
-        self.refused = 0
-
-    def birth(self, device_id: int, text: str) -> None:
-        """The device is there, and its values are current; told once until it dies, a rebirth is none."""
-        if not self._alive.get(device_id, False):
-            self._alive[device_id] = True
-            self._tell(EventKind.BIRTH, device_id, text)
-
-    def death(self, device_id: int, cause: str, time_us: int | None = None) -> None:
-        """The device's values are stale; told once until it is born."""
-        if self._alive.get(device_id, True):
-            self._alive[device_id] = False
-            attributes = {"quality": f"0x{quality.BAD_NO_COMMUNICATION:04x}"}
-            self._tell(EventKind.DEATH, device_id, f"values are stale: {cause}", attributes, time_us=time_us)
-
-    def gap(self, device_id: int, gap: Gap) -> None:
-        """Samples may be missing."""
-        self._tell(EventKind.GAP, device_id, f"samples may be missing: {gap.cause}", gap=gap)
+        self.refusals = 0
 
     def proposal(self, address: str, metric: Metric) -> None:
         """A birth named a metric that the registry does not know."""
@@ -72,11 +52,11 @@ class Notices:
         attributes |= {"address": address, "name": metric.name, "data_type": metric.data_type.name}
         attributes.pop("refused", None)
         attributes |= {"refused": metric.refused[:_TEXT]} if metric.refused else {}
-        self._tell(EventKind.PROPOSAL, 0, f"{address[:_TEXT]} is not in the registry", attributes)
+        self.tell(EventKind.PROPOSAL, 0, f"{address[:_TEXT]} is not in the registry", attributes)
 
     def refuse(self, topic: str, cause: str, device_id: int = 0) -> None:
         """Something of a topic is not read."""
-        self.refused += 1
+        self.refusals += 1
         topic, cause = topic[:_TEXT], cause[:_TEXT]
         now = self._clock()
         told = self._told.get((topic, cause))
@@ -92,25 +72,4 @@ class Notices:
         self._told[topic, cause] = _Told(now)
         log.warning("not read", extra={"topic": topic, "cause": cause, "count": count})
         attributes = {"topic": topic, "cause": cause, "count": str(count)}
-        self._tell(EventKind.REFUSED, device_id, f"{topic}: {cause}", attributes)
-
-    def _tell(
-        self,
-        kind: EventKind,
-        device_id: int,
-        text: str,
-        attributes: Mapping[str, str] | None = None,
-        *,
-        gap: Gap | None = None,
-        time_us: int | None = None,
-    ) -> None:
-        self._sink.notice(
-            Notice(
-                kind=kind,
-                device_id=device_id,
-                time_us=self._clock() if time_us is None else time_us,
-                text=text,
-                attributes={**(attributes or {}), "connector": self._connector},
-                gap=gap,
-            )
-        )
+        self.tell(EventKind.REFUSED, device_id, f"{topic}: {cause}", attributes)

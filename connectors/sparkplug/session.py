@@ -56,6 +56,7 @@ class HostSession:
         publish: Publish,
         on_value: Callable[[int, payload.Value], None] = lambda _tag_id, _value: None,
         connector: str = "spb",
+        endpoint: str = "",
         rebirth_interval_s: float = 5.0,
         rebirth_max_s: float = 300.0,
         reorder_timeout_ms: int = 1000,
@@ -66,7 +67,7 @@ class HostSession:
         self._expected = Expected(connector)
         self._nodes: dict[NodeName, Node] = {}
         self._connected = False
-        self.notices = Notices(sink, clock, connector)
+        self.notices = Notices(sink, clock, connector=connector, endpoint=endpoint)
         self._samples = Samples(sink, clock, self.notices, on_value)
         self.messages = self.undecodable = self.lost = self.retained = self.rebirths_requested = 0
 
@@ -304,7 +305,7 @@ class HostSession:
     def _dead(self, name: NodeName, cause: str, *, device: str | None = None, time_us: int | None = None) -> None:
         self._open_gaps(name, cause, device=device)
         for device_id in dict.fromkeys(tag.device_id for tag in self._expected.tags_of(name, device)):
-            self.notices.death(device_id, cause, time_us)
+            self.notices.death(device_id, f"values are stale: {cause}", time_us)
 
     def _open_gaps(self, name: NodeName, cause: str, *, device: str | None = None, proven: bool = False) -> None:
         self._samples.lost(self._expected.tags_of(name, device), cause, proven=proven)
@@ -322,7 +323,7 @@ class HostSession:
             "silent_nodes": self.silent()[:20],
             "messages": self.messages,
             "undecodable": self.undecodable,
-            "refused": self.notices.refused,
+            "refused": self.notices.refusals,
             "retained": self.retained,
             "lost": self.lost,
             "repeats": self._samples.repeats,
