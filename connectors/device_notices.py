@@ -81,7 +81,8 @@ class DeviceNotices:
     ) -> None:
         """Hand a notice over; 0 is the gateway itself."""
         shown = {
-            key: value[: LONGEST_ADDRESS if key in _IDENTITIES else _LONGEST] for key, value in (attributes or {}).items()
+            key: value[: LONGEST_ADDRESS if key in _IDENTITIES else _LONGEST]
+            for key, value in (attributes or {}).items()
         }
         notice = Notice(
             kind=kind,
