@@ -25,7 +25,7 @@ from edge.segment_store import BufferSettings
 from schemas import events as device_events
 from schemas import frame, topics
 from schemas.checksum import to_unsigned
-from schemas.commands import CommandControl, CommandRequest, CommandState
+from schemas.commands import CommandControl, CommandRequest, CommandState, Effect, ParameterOutcome
 from schemas.definitions import TagDefinition, encode_tag, encode_version
 from schemas.events import DeviceEvent, EventKind
 from schemas.frame import Stream
@@ -170,6 +170,7 @@ def resume_buffer(folder: Path) -> dict[str, Any]:
 
 _TOPIC = topics.REQUESTS.for_site(SITE)
 _IN_HAND = range(1, 12)
+_APPLIED = ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=4.0)
 
 
 def _message(number: int, word: str = "request", *, at_us: int, attempt: int = 1, approval: bool = False,
@@ -197,8 +198,8 @@ def make_journal(folder: Path) -> None:
     journal.receive([_message(9, at_us=at, approval=True, attempt=3)], [])
     for number in (4, 5, 6):
         assert journal.intend(_message(number, at_us=at).command_id)
-    journal.finish(_message(4, at_us=at).command_id, CommandState.SUCCEEDED, "written", {"speed": 4.0})
-    journal.finish(_message(5, at_us=at).command_id, CommandState.FAILED, "refused", {})
+    journal.finish(_message(4, at_us=at).command_id, CommandState.SUCCEEDED, "written", (_APPLIED,))
+    journal.finish(_message(5, at_us=at).command_id, CommandState.FAILED, "refused", ())
     journal.end(_message(7, at_us=at).command_id, CommandState.EXPIRED, "too late")
     journal.told([(_message(n, at_us=at).command_id, CommandState.DELIVERED) for n in (1, 3)])
     journal.told([(_message(5, at_us=at).command_id, CommandState.FAILED)])
