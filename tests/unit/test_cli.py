@@ -98,7 +98,9 @@ def completed(*words: str) -> set[str]:
 
 def test_commands_subcommands_choices_and_options_complete() -> None:
     assert {"replay-rejected", "resume", "reset"} == completed("re")
-    assert {"check", "schema", "diff", "load", "export", "publish", "set", "move", "show"} == completed("plant", "")
+    assert {"check", "schema", "diff", "load", "export", "publish", "set", "move", "show", "proposals"} == completed(
+        "plant", ""
+    )
     assert {"start", "stop"} == completed("service", "st")
     assert {"--follow"} == completed("logs", "--f")
     assert {"add", "list", "remove", "clear"} == completed("fault", "")
