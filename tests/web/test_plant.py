@@ -30,7 +30,7 @@ async def test_the_tree_rolls_up_what_is_wrong_and_leads_to_machines(
         await expect(attention).to_contain_text("robot-02")
         await expect(attention).to_contain_text("oil temperature is 78.4 °C, expected 49.2 to 55.8 °C")
         await one.page.get_by_role("button", name="Open line-1").first.click()
-        await one.page.get_by_role("link", name="press-01").first.click()
+        await one.page.locator("table.tree").get_by_role("link", name="press-01").click()
         await expect(one.page.get_by_role("heading", level=1)).to_have_text("press-01")
         assert one.page.url.partition("?")[0].endswith(f"#/device/{PRESS}")
 
