@@ -60,7 +60,7 @@ def born(sql: Sql, address: str, at_s: int = 0, **metric: Any) -> None:
     """A birth names a metric that nobody knows: as the gateway tells it and the historian stores it."""
     sink, clock = MemorySink(), lambda: T0_US + at_s * 1_000_000
     found = {"name": address.rpartition("/")[2], "data_type": DataType.DOUBLE, "value": 1.0, **metric}
-    Notices(sink, clock, "spb").proposal(f"spb:{address}", Metric(**found))
+    Notices(sink, clock, connector="spb", endpoint="mqtt://127.0.0.1").proposal(f"spb:{address}", Metric(**found))
     events = Events(gateway_id="gw", clock=clock)
     rows = [codec.decode(unpack(events.of_notice(one))[1], "DeviceEvent")[1] for one in sink.notices]
     with sql.cursor() as cursor:
