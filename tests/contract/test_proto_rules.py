@@ -16,7 +16,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 
 from schemas import generate
 
-RELEASED = Path(__file__).parent / "golden" / "protos"
+RELEASED = Path(__file__).parent / "released"
 NOW = FileDescriptorSet.FromString((generate.ROOT / generate.DESCRIBED).read_bytes()).file
 # Request and response have the method's name in others: these answer with a resource, as Google's AIPs have it.
 _RESOURCES = {
