@@ -15,6 +15,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 from base.errors import cause_of
 from base.ids import Clock
@@ -50,6 +51,8 @@ class _Device:
     """Source time, value and quality by tag id."""
     states: dict[str, _RuleState] = field(default_factory=dict)
     writes: deque[int] = field(default_factory=deque)
+    refused: UUID | None = None
+    """Command that was refused last: one is asked about more than once, and counts once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -114,7 +117,8 @@ class Policies:
             if not interlock.concerns(request.name):
                 continue
             if problem := judge(interlock, {**self._seen(device), "command": command}):
-                self.counts["refused"] += 1
+                self.counts["refused"] += request.command_id != device.refused
+                device.refused = request.command_id
                 return problem
         return ""
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
@@ -44,6 +46,34 @@ async def test_zooming_out_draws_windows_and_zooming_in_samples(browser: Browser
         async with screen(browser, history_plant.origin) as other:
             await other.page.goto(one.page.url)
             await expect(other.page.get_by_role("row", name="oil temperature")).to_contain_text("samples")
+
+
+async def test_keys_zoom_and_pan_however_quickly_and_back_undoes_them(
+    browser: Browser, history_plant: PlantServer
+) -> None:
+    async with screen(browser, history_plant.origin) as one:
+        end = datetime.now(UTC).replace(minute=0, second=0, microsecond=0)
+
+        def hours(start: float, length: float) -> str:
+            """Part of an address: a range that begins so many hours after the first, 8 hours ago."""
+            start_at = end + timedelta(hours=start - 8)
+            texts = (f"{at:%Y-%m-%dT%H:%M:%SZ}" for at in (start_at, start_at + timedelta(hours=length)))
+            return "from={}&to={}".format(*texts)
+
+        await one.go(f"{CHOSEN}&{hours(0, 8)}")
+        chart = one.page.locator(".chart").first
+        await expect(chart).to_be_visible()
+        # Two in one turn of the browser: before it has told anybody of the first.
+        await chart.evaluate(
+            "chart => { for (const key of ['+', '+']) chart.dispatchEvent(new KeyboardEvent('keydown', {key, bubbles: true})) }"
+        )
+        await expect(one.page).to_have_url(re.compile(hours(3, 2)))
+        await chart.press("ArrowLeft")
+        await expect(one.page).to_have_url(re.compile(hours(2.5, 2)))
+        await one.page.go_back()
+        await expect(one.page).to_have_url(re.compile(hours(3, 2)))
+        await chart.press("-")
+        await expect(one.page).to_have_url(re.compile(hours(2, 4)))
 
 
 async def test_crosshairs_go_in_step(browser: Browser, history_plant: PlantServer) -> None:

@@ -47,10 +47,11 @@ export function here(values: Values): string {
 export function go(target: string, replace = false): void {
   if (replace) {
     history.replaceState(null, "", target);
-    route.value = parse(target);
   } else {
     location.hash = target;
   }
+  // At once: `hashchange` comes later, and a second key must see what the first has done.
+  route.value = parse(target);
 }
 
 function put(query: URLSearchParams, values: Values): URLSearchParams {
