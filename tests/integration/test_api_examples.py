@@ -167,6 +167,7 @@ async def test_typescript(name: str, history: str, store: HistorianStore) -> Non
     assert all(text in output for text in SAID[name]), output
 
 
+@pytest.mark.campaign
 @pytest.mark.parametrize("name", list(SAID))
 async def test_java(name: str, java: str, history: str, store: HistorianStore) -> None:
     async with plant(history, store) as running:

@@ -43,7 +43,11 @@ async def test_a_foreign_server_is_browsed_within_its_limits(tmp_path: Path) -> 
 
 # asyncua's server needs seconds to start.
 @pytest.mark.parametrize(
-    ("kind", "secured", "times"), [(NODE_OPCUA, False, 2), (ASYNCUA, True, 1)], ids=[NODE_OPCUA, ASYNCUA]
+    ("kind", "secured", "times"),
+    [
+        pytest.param(NODE_OPCUA, False, 2, id=NODE_OPCUA),
+        pytest.param(ASYNCUA, True, 1, id=ASYNCUA, marks=pytest.mark.campaign),
+    ],
 )
 async def test_servers_that_restart_and_lose_the_line_cost_no_value_without_a_name(
     kind: str, secured: bool, times: int, tmp_path: Path
