@@ -149,7 +149,8 @@ async def test_a_silent_unit_is_a_gap_of_its_own_and_the_others_go_on() -> None:
     first_us = next(row[1] for row in sink.rows if row[0] == 2 and row[1] > last_us)
     assert gap is not None
     assert [(item.tag_id, item.from_us, item.to_us) for item in gap.items] == [(2, last_us, first_us)]
-    assert [(notice.kind, notice.device_id) for notice in sink.notices if notice.kind is not EventKind.GAP] == [
+    lives = {EventKind.BIRTH, EventKind.DEATH}  # a busy machine also says that it reads more slowly than asked for
+    assert [(notice.kind, notice.device_id) for notice in sink.notices if notice.kind in lives] == [
         (EventKind.BIRTH, 1),
         (EventKind.BIRTH, 2),
         (EventKind.DEATH, 2),
