@@ -104,21 +104,21 @@ class WatchHandlers:
                 async for batch in batches:
                     yield batch
 
-    def scope(self, prefixes: Sequence[str]) -> str:
-        """What a position is good for: this server's count of changes, of what these paths select in this registry version."""
-        digest = hashlib.sha256("\n".join(sorted(prefixes)).encode()).hexdigest()[:12]
+    def scope(self, digest: str) -> str:
+        """What a position is good for: this server's count of changes, of what the paths of `digest` select in this registry version."""
         return f"{self.instance}.{self.plant.version}.{digest}"
 
     @contextmanager
     def _opened(self, prefixes: Sequence[str], pace: Pace, *, resume: str) -> Iterator[_Stream]:
         self.require_ready()
         selected = self.select(prefixes, False)
-        since, notice = self._since(resume, self.scope(prefixes))
+        digest = hashlib.sha256("\n".join(sorted(prefixes)).encode()).hexdigest()[:12]
+        since, notice = self._since(resume, self.scope(digest))
         with self.streams.opened() as wakeup:
             watch = Watch(self.values, wakeup, selected, since=since)
             stop = self.plant.on_version(lambda: watch.select(self.select(prefixes, True)))
             try:
-                yield _Stream(self, prefixes, watch, wakeup, pace, notice)
+                yield _Stream(self, digest, watch, wakeup, pace, notice)
             finally:
                 stop()
                 watch.close()
@@ -137,9 +137,9 @@ class _Stream:
     """One open stream: what was sent, and when the next message is due."""
 
     def __init__(
-        self, handlers: WatchHandlers, prefixes: Sequence[str], watch: Watch, wakeup: Wakeup, pace: Pace, notice: str
+        self, handlers: WatchHandlers, digest: str, watch: Watch, wakeup: Wakeup, pace: Pace, notice: str
     ) -> None:
-        self._handlers, self._prefixes, self._watch, self._wakeup, self._pace = handlers, prefixes, watch, wakeup, pace
+        self._handlers, self._digest, self._watch, self._wakeup, self._pace = handlers, digest, watch, wakeup, pace
         self._notice = notice
         self._sequence = 0
         self._complete = False
@@ -207,7 +207,7 @@ class _Stream:
             with_paths=snapshot or not self.omit_paths,
             snapshot_complete=snapshot and self._complete,
             sequence=self._sequence,
-            position=f"{self._handlers.scope(self._prefixes)}.{part.position}",
+            position=f"{self._handlers.scope(self._digest)}.{part.position}",
             sent_us=self._handlers.clock(),
             interval_ms=self._interval_ms(),
             notice=notice or ("" if tag_ids or snapshot else "heartbeat"),
