@@ -22,18 +22,11 @@ from google.protobuf.message import Message
 from google.protobuf.message_factory import GetMessageClass
 
 from base.ids import uuid7
-from schemas.proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
 from serving.config import LimitSettings
-from tests.unit.served import LINE, batch, served
+from tests.unit.served import LINE, METHODS, batch, served
 
 REQUESTS = 10_000
 AT_ONCE = 16
-METHODS = [
-    method
-    for file in (state_pb2, commands_pb2, history_pb2, line_pb2)
-    for service in file.DESCRIPTOR.services_by_name.values()
-    for method in service.methods
-]
 # What a caller may be told of its own request. INTERNAL and UNKNOWN are defects.
 CLEAN = {
     grpc.StatusCode.OK,

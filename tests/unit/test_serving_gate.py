@@ -23,19 +23,15 @@ from grpc_reflection.v1alpha import reflection_pb2
 
 from base import errors, logs
 from base.ids import uuid7
-from schemas.proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
+from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from serving import access, bounds
 from serving.config import LimitSettings
 from serving.gate import Kind
 from serving.problems import MAX_DETAIL, problem_of
 from serving.rpc import bounded
 from serving.rpc.methods import method_of
-from tests.unit.served import LINE, Served, batch, command_stub, eventually, served, state_stub
+from tests.unit.served import FILES, LINE, METHODS, Served, batch, command_stub, eventually, served, state_stub
 
-FILES = (state_pb2, commands_pb2, history_pb2, line_pb2)
-METHODS = [
-    method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
-]
 STATE = "/millrace.v1.StateService/"
 ANN = (("authorization", "Bearer ann-secret"),)
 
