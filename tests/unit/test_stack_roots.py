@@ -76,18 +76,29 @@ def test_there_is_one_active_root(config: StackConfig, tree: Path) -> None:
         assert roots.active(config) == roots.path(config, name)
 
 
+def started(environment: dict[str, str]) -> subprocess.Popen[bytes]:
+    """A process that has answered: before that the kernel may not have laid its environment yet."""
+    process = subprocess.Popen(["/bin/cat"], env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    assert process.stdin is not None
+    assert process.stdout is not None
+    process.stdin.write(b"ready\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == b"ready\n"
+    return process
+
+
 def test_a_process_keeps_the_root_it_started_with(config: StackConfig, tree: Path) -> None:
     name = roots.build(config, tree)
     roots.activate(config, name)
     environment = {"PYTHONPATH": str(roots.active(config))}
-    with subprocess.Popen(["/bin/sleep", "60"], env=environment) as process:
+    with started(environment) as process:
         assert roots.of_process(config, process.pid) == name
         process.kill()
     assert roots.of_process(config, process.pid) == ""
 
 
 def test_a_process_of_another_path_has_no_root(config: StackConfig) -> None:
-    with subprocess.Popen(["/bin/sleep", "60"], env={"PYTHONPATH": str(ROOT)}) as process:
+    with started({"PYTHONPATH": str(ROOT)}) as process:
         assert roots.of_process(config, process.pid) == ""
         process.kill()
 
