@@ -9,7 +9,8 @@ their scores.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -74,13 +75,17 @@ class Replay:
     irregular: float
     """Share of intervals that differ from the nominal period by more than a tenth."""
     learning_until_us: int
-    """Start of the first window that was scored."""
+    """Start of the first window that was scored; the end of the history when none was."""
+    windows_scored: int
+    windows_learning: int
+    """Windows that a detector only learned from. One window of two devices counts twice."""
     score: NDArray[np.float64]
     threshold: NDArray[np.float64]
     episode: NDArray[np.int64]
     contributors: list[str]
     episodes: tuple[EpisodeRow, ...]
-    rejected: int
+    refused: dict[str, int]
+    """Samples that validation refused, by verdict."""
     disabled: int
     line_us_per_row: float
     scored: list[tuple[int, Features]] = field(default_factory=list)
@@ -103,6 +108,7 @@ class _Tap:
         self.names = names
         self.keep = keep
         self.scored: list[tuple[int, Features]] = []
+        self.windows_scored = self.windows_learning = 0
         self.by_start: dict[int, tuple[float, float, str]] = {}
         self.first_us: int | None = None
 
@@ -110,7 +116,9 @@ class _Tap:
         if self.keep:
             self.scored.append((device_id, features))
         if score.grace:
+            self.windows_learning += 1
             return
+        self.windows_scored += 1
         if self.first_us is None:
             self.first_us = features.start_us
         known = self.by_start.get(features.start_us)
@@ -126,9 +134,18 @@ class _Tap:
 
 
 def replay(
-    history: History, detection: DetectionConfig, *, detector: str, window_s: int | None = None, keep: bool = False
+    history: History,
+    detection: DetectionConfig,
+    *,
+    detector: str,
+    window_s: int | None = None,
+    keep: bool = False,
+    on_rows: Callable[[int], None] = lambda _: None,
 ) -> Replay:
-    """Send a history through the stages: a score, a threshold and an episode per row. Raises ConfigError for an unknown detector."""
+    """Send a history through the stages: a score, a threshold and an episode per row. Raises ConfigError for an unknown detector.
+
+    `on_rows` is told how many rows are done, now and then.
+    """
     if detector not in (known := catalogue(detection.detectors)):
         msg = f"no detector is called {detector!r}; known: {', '.join(sorted(known))}"
         raise ConfigError(msg)
@@ -143,9 +160,9 @@ def replay(
     logic.apply_registry(encode_version(1, tags=len(history.tags), time_us=0)[1])
     outputs: list[Output] = []
     began = time.perf_counter()
-    for number, message in enumerate(frames(history)):
-        made, now_us = message
+    for number, (made, now_us, rows) in enumerate(frames(history)):
         outputs += _kept(logic.on_frame(made, Origin(_ORIGIN, 0, number), now_us))
+        on_rows(rows)
     outputs += _kept(logic.flush_all(int(history.time_us.max())))
     took_us = (time.perf_counter() - began) * 1e6
     logic.on_timer(None, int(history.time_us.max()))  # counts the detectors that failed
@@ -157,9 +174,9 @@ def replay(
         learning_until_us=tap.first_us if tap.first_us is not None else int(history.time_us.max()),
         **_by_row(history, tap, size_s, episodes),
         episodes=episodes,
-        rejected=sum(
-            int(codec.decode(each.value)[1]["samples"]) for each in outputs if each.topic == topics.REJECTED.name
-        ),
+        windows_scored=tap.windows_scored,
+        windows_learning=tap.windows_learning,
+        refused=_refused(outputs),
         disabled=logic.counters["detectors_disabled"],
         line_us_per_row=took_us / len(history.time_us),
         scored=tap.scored,
@@ -202,8 +219,17 @@ def definitions(tags: Sequence[str], *, window_s: int, period_s: float, detector
     ]
 
 
-def frames(history: History) -> Iterator[tuple[bytes, int]]:
-    """Encoded frames in order of time, each with the time it was closed at."""
+def _refused(outputs: Iterable[Output]) -> dict[str, int]:
+    found: Counter[str] = Counter()
+    for each in outputs:
+        if each.topic == topics.REJECTED.name:
+            _, record = codec.decode(each.value, "Rejected")
+            found[str(record["reason"])] += int(record["samples"])
+    return dict(found)
+
+
+def frames(history: History) -> Iterator[tuple[bytes, int, int]]:
+    """Encoded frames in order of time, each with the time it was closed at and how many rows are done with it."""
     order = np.argsort(history.time_us, kind="stable")
     time_us, values = history.time_us[order], history.values[order]
     start = sequence = 0
@@ -226,7 +252,7 @@ def frames(history: History) -> Iterator[tuple[bytes, int]]:
                 value=values[start + row, tag],
                 quality=np.zeros(len(row), dtype=np.uint16),
             )
-            yield frame.encode(made), closed_us
+            yield frame.encode(made), closed_us, stop
             sequence += 1
         start = stop
 

@@ -12,8 +12,10 @@ import pytest
 
 from base.errors import InvalidRequestError
 from detect import command as detect
+from detect.chart import POINTS, thinned
+from detect.numbers import find_style
 from detect.replay import nominal_period_s
-from detect.table import read_csv
+from detect.table import Reading, read_csv
 from detect.times import TimeFormatError, parse_times
 from tests.unit.series_with_faults import related
 
@@ -46,21 +48,41 @@ SECOND_US = 1_000_000
     ],
 )
 def test_timestamps_of_many_writers(texts: list[str], second: float) -> None:
-    times = parse_times(texts)
+    times = parse_times(texts).us
     assert (times[1] - times[0]) / 1e6 == pytest.approx(second)
     if "1767225600" in texts[0]:
         assert times[0] == 1_767_225_600_000_000
 
 
 def test_small_numbers_are_seconds_from_the_start() -> None:
-    assert parse_times(["0", "180", "360"]).tolist() == [0, 180 * SECOND_US, 360 * SECOND_US]
+    times = parse_times(["0", "180", "360"])
+    assert times.us.tolist() == [0, 180 * SECOND_US, 360 * SECOND_US]
+    assert (times.relative, times.read_as) == (True, "s from a start")
+
+
+def test_days_of_a_spreadsheet() -> None:
+    times = parse_times(["46023.0", "46023.000694444", "46023.25"])
+    assert times.us.tolist() == [20_454 * DAY_US, 20_454 * DAY_US + 60 * SECOND_US, 20_454 * DAY_US + DAY_US // 4]
+    assert times.read_as == "days of a spreadsheet"
+    assert parse_times(["46023", "46024"], "excel").us.tolist() == [20_454 * DAY_US, 20_455 * DAY_US]
+
+
+def test_whole_numbers_that_may_be_days_or_seconds_are_asked_for() -> None:
+    with pytest.raises(TimeFormatError, match="--time-format excel or --time-format s"):
+        parse_times(["46023", "46024", "46025"])
+    assert parse_times(["46023", "46024"], "s").us.tolist() == [46_023 * SECOND_US, 46_024 * SECOND_US]
+
+
+@pytest.mark.parametrize(("unit", "us"), [("s", 1_500_000), ("ms", 1_500), ("us", 2), ("ns", 0)])
+def test_the_unit_of_numbers_can_be_said(unit: str, us: int) -> None:
+    assert parse_times(["0", "1.5"], unit).us.tolist() == [0, us]
 
 
 def test_day_or_month_first_is_asked_when_order_does_not_tell() -> None:
     with pytest.raises(TimeFormatError, match="day/month or month/day"):
         parse_times(["01/02/2026 10:00", "01/02/2026 10:05"])
     times = parse_times(["01/02/2026 10:00", "01/02/2026 10:05"], "%d/%m/%Y %H:%M")
-    assert times[0] // DAY_US == 20_485
+    assert times.us[0] // DAY_US == 20_485
 
 
 @pytest.mark.parametrize(
@@ -70,6 +92,7 @@ def test_day_or_month_first_is_asked_when_order_does_not_tell() -> None:
         (["100", "200", ""], 2),
         (["soon"], 0),
         (["31/12/2025", "32/12/2025"], 1),
+        (["1e300", "2e300"], 0),
     ],
 )
 def test_the_row_that_cannot_be_read_is_named(texts: list[str], row: int) -> None:
@@ -95,7 +118,9 @@ def test_a_table_with_gaps_labels_and_a_decimal_comma(tmp_path: Path) -> None:
     )
     history = read_csv(path)
     assert history.tags == ("Pressure", "Flow rate")
-    assert history.left_out == ("anomaly",)
+    assert history.left_out == {"anomaly": "a label"}
+    assert history.labelled is not None
+    assert history.labelled.tolist() == [False, False, True]
     assert np.array_equal(history.values, [[1.5, np.nan], [np.nan, 2.0], [-1000.0, np.nan]], equal_nan=True)
     assert history.stamps[1] == "2026-01-01 00:00:01"
 
@@ -114,6 +139,21 @@ def test_a_table_with_gaps_labels_and_a_decimal_comma(tmp_path: Path) -> None:
         ("time,a\n2026-01-01,2\n,3\n", "line 3, column 'time': '' is no timestamp"),
         ("time,label\n1,2\n2,3\n", "has no tag: its columns are time, label"),
         ("time,a\n-5,2\n2,3\n", "line 2, column 'time': '-5' is before 1970"),
+        (
+            "2026-01-01,1,2\n2026-01-02,1,3\n2026-01-03,1,2\n",
+            "line 1: a header with the columns' names is missing; --no-header",
+        ),
+        (
+            "pressure,flow\n1.5,2\n1.6,3\n",
+            "no column is called a time, and the first one, 'pressure', holds '1.5', which is no date",
+        ),
+        ("pressure,flow\nhigh,2\nlow,3\n", "name the column with --time-column, or count rows with --period"),
+        ("time,a\n2026-01-01,2\n2026-01-01,3\n", "all 2 rows have the time '2026-01-01'; count rows with --period 60"),
+        ("time,a\n2924-01-01,2\n2924-01-02,3\n", "every time is after the year 2100, such as '2924-01-01'"),
+        (
+            "time;a;b\n2026-01-01;1,5;2.25\n2026-01-02;1,5;2.5\n",
+            "'2.25' and '1,5' are written with different decimal marks",
+        ),
     ],
 )
 def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, text: str, message: str) -> None:
@@ -124,18 +164,103 @@ def test_what_is_wrong_with_a_table_is_named(tmp_path: Path, text: str, message:
 
 def test_columns_can_be_chosen(tmp_path: Path) -> None:
     path = written(tmp_path, "batch,when,a\nred,0,1\nblue,60,2\n")
-    history = read_csv(path, time_column="when", ignore=["batch"])
-    assert (history.tags, history.left_out) == (("a",), ("batch",))
-    for arguments, message in (({"time_column": "then"}, "no column 'then'"), ({"ignore": ["b"]}, "no column 'b'")):
+    history = read_csv(path, Reading(time_columns=["when"], ignore=["batch"]))
+    assert (history.tags, history.left_out) == (("a",), {"batch": "asked for"})
+    for reading, message in (
+        (Reading(time_columns=["then"]), "no column 'then'"),
+        (Reading(ignore=["b"]), "no column 'b'"),
+        (Reading(keep=["c"]), "no column 'c'"),
+    ):
         with pytest.raises(InvalidRequestError, match=message):
-            read_csv(path, **arguments)
+            read_csv(path, reading)
 
 
 def test_a_file_that_is_none(tmp_path: Path) -> None:
-    (tmp_path / "latin.csv").write_bytes(b"time,a\n1,\xe9\n2,3\n")
-    for path, message in (("none.csv", "does not exist"), (".", "is a folder"), ("latin.csv", "is not UTF-8")):
+    (tmp_path / "broken.csv").write_bytes(b"\xef\xbb\xbftime,a\n1,\xe9\n2,3\n")
+    for path, message in (
+        ("none.csv", "does not exist"),
+        (".", "is a folder"),
+        ("broken.csv", "is not utf-8-sig text"),
+    ):
         with pytest.raises(InvalidRequestError, match=message):
             read_csv(tmp_path / path)
+    with pytest.raises(InvalidRequestError, match="no encoding is called 'klingon'"):
+        read_csv(tmp_path / "broken.csv", Reading(encoding="klingon"))
+
+
+PLAIN = "# logger 7, 2026\ntime;\u00d6ldruck\n2026-01-01 00:00:00;1,5\n2026-01-01 00:00:01;2,5\n"
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "latin-1", "utf-16", "utf-16-le", "utf-16-be"])
+def test_encodings_and_comment_lines(tmp_path: Path, encoding: str) -> None:
+    (tmp_path / "plant.csv").write_bytes(PLAIN.encode(encoding))
+    history = read_csv(tmp_path / "plant.csv")
+    assert history.tags == ("\u00d6ldruck",)
+    assert history.values.ravel().tolist() == [1.5, 2.5]
+    assert "1 comment lines skipped" in history.read_as
+    assert ("text as cp1252" in history.read_as) == (encoding == "latin-1")
+
+
+def test_date_and_clock_in_two_columns(tmp_path: Path) -> None:
+    found = read_csv(written(tmp_path, "Date,Time,a\n31/12/2025,23:59:30,1\n01/01/2026,00:00:30,2\n"))
+    assert np.diff(found.time_us).tolist() == [60 * SECOND_US]
+    assert (found.tags, found.stamps[0]) == (("a",), "31/12/2025 23:59:30")
+    named = read_csv(
+        written(tmp_path, "d,c,a\n2026-01-01,10:00,1\n2026-01-01,10:05,2\n"), Reading(time_columns=["d", "c"])
+    )
+    assert np.diff(named.time_us).tolist() == [300 * SECOND_US]
+
+
+def test_rows_without_a_time_can_be_counted(tmp_path: Path) -> None:
+    history = read_csv(written(tmp_path, "1.5\t2\n1.6\t3\n1.7\t4\n"), Reading(period_s=0.5, header=False))
+    assert history.tags == ("column1", "column2")
+    assert history.time_us.tolist() == [0, SECOND_US // 2, SECOND_US]
+    assert history.read_as == "times as rows every 0.5 s"
+
+
+@pytest.mark.parametrize(
+    ("fields", "delimiter", "values"),
+    [
+        (["1,234,567.5", "12.25"], ",", [1_234_567.5, 12.25]),
+        (["1.234.567,5", "12,25"], ";", [1_234_567.5, 12.25]),
+        (["1.234", "0,5"], ";", [1_234.0, 0.5]),
+        (["1,234", "2"], ",", [1_234.0, 2.0]),
+        (["1,234", "2"], ";", [1.234, 2.0]),
+        (["1.234", "2"], ";", [1.234, 2.0]),
+        (["1 234,5", "1\u202f234"], ";", [1_234.5, 1_234.0]),
+        (["1'234.5", "7"], ",", [1_234.5, 7.0]),
+        (["-1e-3", "2.5E2"], ",", [-0.001, 250.0]),
+        (["#N/A", "Bad"], ",", [np.nan, np.nan]),
+    ],
+)
+def test_numbers_of_many_countries(fields: list[str], delimiter: str, values: list[float]) -> None:
+    style = find_style(fields, delimiter=delimiter)
+    found = np.array([style.number(field) for field in fields], dtype=np.float64)
+    assert np.array_equal(found, values, equal_nan=True)
+
+
+@pytest.mark.parametrize("text", ["1,23,456.5", "12.5.1", "x", "1,2345.0"])
+def test_what_looks_like_a_number_and_is_none(text: str) -> None:
+    assert find_style([text, "1,234.5"], delimiter=",").number(text) is None
+
+
+def test_columns_that_number_the_rows_are_no_tags(tmp_path: Path) -> None:
+    rows = "".join(f"{9 - row % 3},{row},2026-01-01 00:00:{row:02},{row * row}\n" for row in range(20))
+    path = written(tmp_path, "id,Unit,time,a\n" + rows)
+    history = read_csv(path)
+    assert history.tags == ("a",)
+    assert history.left_out == {"id": "numbers the rows", "Unit": "numbers the rows"}
+    assert read_csv(path, Reading(keep=["id"])).tags == ("id", "a")
+
+
+def test_a_row_of_the_year_2924_costs_only_itself(tmp_path: Path) -> None:
+    history = read_csv(written(tmp_path, "time,a\n2026-01-01,1\n2924-01-02,2\n2026-01-03,inf\n2026-01-04,4\n"))
+    assert np.array_equal(history.values.ravel(), [1.0, np.nan, np.inf, 4.0], equal_nan=True)
+    assert history.time_us[1] == history.time_us[0]
+    assert [(each.line, each.column, each.text) for each in history.oddities] == [
+        (3, "time", "2924-01-02"),
+        (4, "a", "inf"),
+    ]
 
 
 def test_the_nominal_period_of_irregular_times() -> None:
@@ -170,9 +295,10 @@ def test_the_command_writes_a_row_per_row_episodes_and_a_picture(
     path = history_file(tmp_path, disorder=True)
     assert detect.main([str(path), "--out", str(tmp_path / "out")]) == 0
     said = capsys.readouterr().out
-    assert "1600 rows, 6 tags, one every 60 s" in said
-    assert "windows of 60 s, detector seasonal" in said
-    assert "left out: anomaly" in said
+    assert "mixer.csv: 1,600 rows, 6 tags, one every 60 s; times as s since 1970" in said
+    assert "windows of 60 s by seasonal" in said
+    assert "left out  anomaly (a label)" in said
+    assert "1 of 1 labelled ranges meet an episode" in said
     with (tmp_path / "out" / "mixer.scores.csv").open() as file:
         rows = list(csv.DictReader(file))
     with path.open() as file:
@@ -182,8 +308,9 @@ def test_the_command_writes_a_row_per_row_episodes_and_a_picture(
     flagged = [number for number, row in enumerate(rows) if row["anomaly"] == "1"]
     assert any(1_200 <= row <= 1_260 for row in flagged)
     document = json.loads((tmp_path / "out" / "mixer.episodes.json").read_text())
-    assert (document["nominal_period_s"], document["window_s"], document["rejected_samples"]) == (60.0, 60, 0)
-    assert document["columns_left_out"] == ["anomaly"]
+    assert (document["nominal_period_s"], document["window_s"], document["refused_samples"]) == (60.0, 60, {})
+    assert document["columns_left_out"] == {"anomaly": "a label"}
+    assert document["windows_scored"] + document["windows_learning"] == 1_600
     for number, episode in enumerate(document["episodes"], 1):
         assert episode["episode"] == number
         assert episode["start"] < (episode["end"] or "9")
@@ -191,13 +318,67 @@ def test_the_command_writes_a_row_per_row_episodes_and_a_picture(
         assert any(row["episode"] == str(number) for row in rows)
     picture = ET.fromstring((tmp_path / "out" / "mixer.svg").read_text())
     assert picture.tag.endswith("svg")
+    texts = [each.text for each in picture.iter() if each.tag.endswith("text")]
+    assert {"episode", "learning, not judged", "time, UTC", "2026-01-01 00:00", "04:00"} <= set(texts)
+    page = (tmp_path / "out" / "mixer.html").read_text()
+    assert "tag2" in page
+    assert "src=" not in page.split("<body>")[0].split("<script")[0]
 
 
 def test_samples_faster_than_a_second_share_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = history_file(tmp_path, period_s=0.1, rows=1_300)
-    assert detect.main([str(path), "--out", str(tmp_path / "out"), "--no-picture", "--detector", "default"]) == 0
-    assert "one every 0.1 s; windows of 1 s, detector default" in capsys.readouterr().out
-    assert not list((tmp_path / "out").glob("*.svg"))
+    assert detect.main([str(path), "--out", str(tmp_path / "out"), "--no-picture"]) == 0
+    said = capsys.readouterr().out
+    assert "one every 0.1 s" in said
+    assert "windows of 1 s by seasonal" in said
+    assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".json"}
+
+
+def test_a_history_that_is_too_short_says_that_nothing_was_judged(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    rows = "".join(f"{row / 1000},{row % 7}\n" for row in range(20_000))
+    path = written(tmp_path, "time,a\n" + rows)
+    assert detect.main([str(path), "--out", str(tmp_path / "out"), "--no-picture"]) == 3
+    said = capsys.readouterr().out
+    assert "judged    0 windows of 1 s" in said
+    assert "NOTHING WAS JUDGED: the 20 windows were needed to learn. Give a longer history." in said
+    assert "episodes" not in said
+
+
+def test_refused_samples_are_named_where_people_look(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    rows = "".join(
+        f"{'2924' if row == 200 else '2026'}-01-01 00:{row // 60:02}:{row % 60:02},{'inf' if row == 100 else row % 7}\n"
+        for row in range(300)
+    )
+    assert detect.main([str(written(tmp_path, "time,a\n" + rows)), "--out", str(tmp_path), "--no-picture"]) == 0
+    said = capsys.readouterr().out
+    assert (
+        "refused   1 NOT_FINITE, 1 rows with an impossible time (line 202, column 'time': '2924-01-01 00:03:20')"
+        in said
+    )
+    assert "no value  1 rows" in said
+
+
+def test_detectors_can_be_compared(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = history_file(tmp_path, rows=400)
+    arguments = [str(path), "--out", str(tmp_path / "out"), "--compare", "default,seasonal"]
+    assert detect.main(arguments) == 0
+    said = capsys.readouterr().out
+    assert "detectors side by side" in said
+    assert "labels found" in said
+    names = {path.name for path in (tmp_path / "out").iterdir()}
+    assert {"mixer.default.scores.csv", "mixer.seasonal.html", "mixer.seasonal.svg"} <= names
+    assert detect.main([*arguments[:3], "--compare", "default,none"]) == 1
+
+
+def test_a_long_history_is_drawn_by_its_extremes() -> None:
+    values = np.sin(np.arange(100_000) / 500.0)
+    values[77_777], values[50_000] = 99.0, np.nan
+    ms, drawn = thinned(np.arange(100_000) * 1_000, values)
+    assert len(ms) == len(drawn) == POINTS
+    assert drawn.max() == 99.0
+    assert (np.diff(ms) >= 0).all()
 
 
 def test_more_tags_than_a_device_has_are_watched_all_the_same(tmp_path: Path) -> None:
@@ -219,7 +400,7 @@ def test_a_bad_file_does_not_cost_the_others(tmp_path: Path, capsys: pytest.Capt
     assert detect.main([str(bad), str(good), "--out", str(tmp_path / "out"), "--no-picture"]) == 1
     captured = capsys.readouterr()
     assert "plant.csv, line 3, column 'a': 'x' is not a number" in captured.err
-    assert "mixer.csv: 200 rows" in captured.out
+    assert "mixer.csv: 200 rows, 6 tags" in captured.out
 
 
 def test_detectors_come_from_the_jobs_configuration(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
