@@ -1,4 +1,4 @@
-"""Who is calling, and what they may do: tokens, or `local` on the loopback interface.
+"""Who is calling, and what they may do: tokens of an issuer or of our own, or `local` on the loopback interface.
 
 Enters: the headers of a call of any face, as pairs, so that one that is sent twice is seen. Leaves: a `Principal`. Tokens are random
 and only their SHA-256 is kept, in a TOML file that is read again when it changes, so access is granted and taken away without a restart:
@@ -7,7 +7,9 @@ and only their SHA-256 is kept, in a TOML file that is read again when it change
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
     allow = ["read", "command"]       # of read, command, approve
 
-Without a tokens file the server only listens on the loopback interface; then a caller may name itself in
+Tokens of people come from an OpenID Connect issuer (`serving.oidc`) when one is configured; those of the file are for programs then.
+
+Without both the server only listens on the loopback interface; then a caller may name itself in
 `millrace-principal` metadata and is `local:NAME`, which keeps submitter and approver apart but proves nothing.
 
 Nothing is kept of a caller that is not let in.
@@ -27,6 +29,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
+from typing import Protocol
 
 from base.errors import ConfigError, PermissionDeniedError, shown
 from serving import sessions
@@ -36,6 +39,8 @@ log = logging.getLogger(__name__)
 
 NAME_METADATA = "millrace-principal"
 AUTHORIZATION = "authorization"
+ISSUED = "oidc:"
+"""Begins the credential of principals that an issuer's token made."""
 _MAX_NAME = 64
 
 
@@ -58,15 +63,15 @@ class Principal:
     name: str
     allow: frozenset[Permission]
     credential: str = field(default="", repr=False)
-    """Hash of the token it came with; empty on the loopback interface without tokens."""
+    """Hash of the token it came with, or `oidc:` and the key that signed it; empty on the loopback interface without tokens."""
     until_us: int = 0
-    """When its session ends, microseconds UTC; 0 for a caller that shows its token each time."""
+    """When its session or its token ends, microseconds UTC; 0 for one without an end."""
 
     def require(self, needed: Permission) -> None:
         """Raise PermissionDeniedError unless this is allowed."""
         if needed not in self.allow:
             allowed = ", ".join(sorted(self.allow)) or "nothing"
-            msg = f"{self.name} may not {needed}; the tokens file allows: {allowed}"
+            msg = f"{self.name} may not {needed}; allowed: {allowed}"
             raise PermissionDeniedError(msg)
 
 
@@ -74,13 +79,31 @@ current: ContextVar[Principal] = ContextVar("principal")
 """Principal of the call that is being handled."""
 
 
+class Issuer(Protocol):
+    """Who checks tokens that are not ours: `serving.oidc.provider.Provider`."""
+
+    def principal(self, token: str) -> Principal:
+        """Whom a token stands for; raises UnauthenticatedError."""
+
+    def knows(self, credential: str) -> bool:
+        """Whether a principal that it made is still good."""
+
+    @property
+    def generation(self) -> int:
+        """Another number whenever `knows` may answer otherwise than before."""
+
+    async def run(self) -> None:
+        """Keep its keys current, until cancelled."""
+
+
 class Access:
     """Finds the principal of a call; raises UnauthenticatedError."""
 
-    def __init__(self, tokens: Path | None, sessions: Sessions | None = None) -> None:
-        self._path, self._sessions = tokens, sessions
+    def __init__(self, tokens: Path | None, sessions: Sessions | None = None, issuer: Issuer | None = None) -> None:
+        self._path, self._sessions, self._issuer = tokens, sessions, issuer
         self._stamp: tuple[int, int] = (0, 0)
         self._known: dict[str, Principal] = {}
+        self._generation = 0
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
 
@@ -89,14 +112,17 @@ class Access:
         pairs = tuple(headers)
         if (cookie := sessions.shown_by(pairs)) and self._sessions is not None:
             return self._of_session(self._sessions, cookie)
-        if self._path is None:
+        if not self.has_tokens:
             return _named(_only(pairs, NAME_METADATA))
         scheme, _, token = _only(pairs, AUTHORIZATION).partition(" ")
         if scheme.lower() != "bearer" or not token:
             msg = "no token: send the metadata `authorization: Bearer TOKEN`"
             raise UnauthenticatedError(msg)
+        token = token.strip()
+        if self._issuer is not None and "." in token:  # ours have no dot
+            return self._issuer.principal(token)
         self.refresh()
-        digest = hash_token(token.strip())
+        digest = hash_token(token)
         # Every entry is compared, in constant time each, so that timing says nothing about the tokens.
         matches = [principal for known, principal in self._known.items() if hmac.compare_digest(known, digest)]
         if not matches:
@@ -106,15 +132,19 @@ class Access:
     @property
     def has_tokens(self) -> bool:
         """Whether callers need a token; without, the server listens on the loopback interface only."""
-        return self._path is not None
+        return self._path is not None or self._issuer is not None
 
     def _of_session(self, made: Sessions, cookie: str) -> Principal:
         session = made.read(cookie)
         if session is None:
             msg = "the session is over; sign in again"
             raise UnauthenticatedError(msg)
-        if self._path is None:
+        found: Principal | None
+        if not self.has_tokens:
             found = Principal(session.name, frozenset(Permission)) if session.name else None
+        elif session.credential.startswith(ISSUED):
+            allow = frozenset(Permission(one) for one in session.allow)
+            found = Principal(session.name, allow, session.credential) if self._issued(session.credential) else None
         else:
             self.refresh()
             found = self._known.get(session.credential)
@@ -122,18 +152,35 @@ class Access:
             raise UnauthenticatedError(_WITHDRAWN)
         return replace(found, until_us=session.until_us)
 
+    def _issued(self, credential: str) -> bool:
+        return self._issuer is not None and self._issuer.knows(credential)
+
     def recheck(self, principal: Principal, needed: Permission | None) -> None:
         """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since."""
-        if self._path is None:
+        if not self.has_tokens:
             return
-        known = self._known.get(principal.credential)
+        known: Principal | None
+        if principal.credential.startswith(ISSUED):
+            known = principal if self._issued(principal.credential) else None
+        else:
+            known = self._known.get(principal.credential)
         if known is None or known.name != principal.name:
             raise UnauthenticatedError(_WITHDRAWN)
         if needed is not None:
             known.require(needed)
 
     def refresh(self) -> bool:
-        """Read the tokens file again if it has changed; whether it has."""
+        """Read the tokens file again if it has changed; whether it has, or the issuer's keys."""
+        generation = 0 if self._issuer is None else self._issuer.generation
+        turned, self._generation = generation != self._generation, generation
+        return self._read_again() or turned
+
+    async def run(self) -> None:
+        """Keep what the issuer publishes current, until cancelled."""
+        if self._issuer is not None:
+            await self._issuer.run()
+
+    def _read_again(self) -> bool:
         if self._path is None:
             return False
         try:

@@ -15,6 +15,7 @@ from base import settings
 from base.errors import ConfigError
 from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
 from connectors.postgres.pool import PoolSettings
+from serving.oidc.settings import OidcSettings
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -113,6 +114,8 @@ class ServingConfig:
     tls: TlsSettings = field(default_factory=TlsSettings)
     # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.
     tokens: str = ""
+    # Where people sign in; the tokens file is for programs then.
+    oidc: OidcSettings = field(default_factory=OidcSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     # Commands that ended longer ago are forgotten by the cache; their history is in SQL.
     remember_s: float = 7 * 86_400.0
@@ -121,9 +124,9 @@ class ServingConfig:
 
     def __post_init__(self) -> None:
         for key, listen in (("listen", self.listen), ("http.listen", self.http.listen)):
-            if listen and not is_loopback(listen) and not (self.tls.enabled and self.tokens):
+            if listen and not is_loopback(listen) and not (self.tls.enabled and (self.tokens or self.oidc.issuer)):
                 msg = (
-                    f"{key} is {listen}, reachable from the network: that needs [tls] cert and key, and a tokens file; "
+                    f"{key} is {listen}, reachable from the network: that needs [tls] cert and key, and a tokens file or [oidc]; "
                     "or listen on 127.0.0.1"
                 )
                 raise ValueError(msg)
@@ -152,6 +155,7 @@ def load(path: Path) -> ServingConfig:
     """Config of one file; raises ConfigError naming the key, also for a file it names that does not exist."""
     config = settings.load(ServingConfig, path, service="serving")
     files = {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
+    files["oidc.ca"] = config.oidc.ca
     for key, name in (files | {"tokens": config.tokens, "http.session_key": config.http.session_key}).items():
         if name and not Path(name).is_file():
             msg = f"{path}: {key} is {name}, which is not a file"

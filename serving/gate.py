@@ -132,6 +132,7 @@ class Gate:
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(self.load.run())
             tasks.create_task(self._watch_tokens())
+            tasks.create_task(self.access.run())
 
     def end_all(self, error: MillraceError) -> None:
         """End every stream."""

@@ -58,6 +58,8 @@ from serving.http.server import HttpServer, http_server
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
+from serving.oidc.code_flow import CodeFlow
+from serving.oidc.provider import Provider
 from serving.rpc import reflect
 from serving.rpc.command_service import CommandService
 from serving.rpc.history_service import HistoryService
@@ -209,8 +211,10 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     )
     history = HistoryHandlers(plant=plant, database=database, ready=state.require_ready)
     records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
-    sessions = Sessions(key_of(config.http.session_key), length_s=config.http.session_s)
-    access = Access(Path(config.tokens) if config.tokens else None, sessions)
+    session_key = key_of(config.http.session_key)
+    sessions = Sessions(session_key, length_s=config.http.session_s)
+    issuer = Provider(config.oidc) if config.oidc.issuer else None
+    access = Access(Path(config.tokens) if config.tokens else None, sessions, issuer)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     gate = Gate(access, limits, load, CallMetrics(registry))
     rpc_gate = RpcGate(gate)
@@ -260,6 +264,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
             plant=plant,
             last=values,
             ready=lambda: state.ready and commands.ready,
+            code_flow=CodeFlow(issuer, session_key) if issuer and config.oidc.client else None,
         ),
         rpc_gate=rpc_gate,
         health=checks,

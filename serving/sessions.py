@@ -3,7 +3,8 @@
 Enters: a principal that has shown its token once. Leaves: the cookie's value, and from it again who it is and until when. The value holds
 the token's hash, or the name of a caller on the loopback interface without tokens, a nonce and the end of the session, under an
 HMAC-SHA256 with the installation's key. The token itself is not in it. Nothing is stored: the number of sessions costs nothing, a restart
-ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request.
+ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request. The session of
+somebody who signed in at an issuer says who that is and what the issuer's token allowed, and ends with that token.
 """
 
 from __future__ import annotations
@@ -22,17 +23,22 @@ from base.ids import Clock, now_us
 
 COOKIE = "millrace_session"
 LEAST_KEY = 32
-_VERSION = "1"
+_VERSION = "2"
 _MAX_VALUE = 1_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Session:
-    """Who a cookie stands for: `credential`, the hash of a token, or `name`, of a caller on the loopback interface."""
+    """Who a cookie stands for.
+
+    `credential` is the hash of a token, `name` a caller on the loopback interface. An issuer's token gives all three: its credential, the
+    name and what it allows.
+    """
 
     credential: str
     name: str
     until_us: int
+    allow: tuple[str, ...] = ()
 
 
 class Sessions:
@@ -43,18 +49,19 @@ class Sessions:
         self.length_s = length_s
         self._clock = clock
 
-    def make(self, *, credential: str = "", name: str = "") -> str:
-        """Value of the cookie of a new session."""
-        until_us = self._clock() + int(self.length_s * 1e6)
+    def make(self, *, credential: str = "", name: str = "", allow: Iterable[str] = (), until_us: int = 0) -> str:
+        """Value of the cookie of a new session, which ends after `length_s`, and not after `until_us` when that is given."""
+        longest_us = self._clock() + int(self.length_s * 1e6)
+        until_us = min(until_us, longest_us) if until_us else longest_us
         who = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
-        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, who))
+        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, "+".join(sorted(allow)), who))
         return f"{text}.{self._sign('session', text)}"
 
     def read(self, value: str) -> Session | None:
         """The session of a cookie's value; None for one that is not ours, or over."""
         text, _, signature = value.rpartition(".")
         parts = text.split(".")
-        if len(value) > _MAX_VALUE or len(parts) != 5 or parts[0] != _VERSION or not value.isascii():
+        if len(value) > _MAX_VALUE or len(parts) != 6 or parts[0] != _VERSION or not value.isascii():
             return None
         if not hmac.compare_digest(self._sign("session", text), signature):
             return None
@@ -62,10 +69,12 @@ class Sessions:
         if until_us <= self._clock():
             return None
         try:
-            name = base64.urlsafe_b64decode(parts[4] + "=" * (-len(parts[4]) % 4)).decode()
+            name = base64.urlsafe_b64decode(parts[5] + "=" * (-len(parts[5]) % 4)).decode()
         except (binascii.Error, UnicodeDecodeError):
             return None
-        return Session(credential=parts[3], name=name, until_us=until_us)
+        return Session(
+            credential=parts[3], name=name, until_us=until_us, allow=tuple(filter(None, parts[4].split("+")))
+        )
 
     def csrf(self, value: str) -> str:
         """What requests that change something have to send beside this cookie; a page of another site cannot know it."""

@@ -8,7 +8,7 @@ from typing import Any
 
 from starlette.routing import Route, Router, WebSocketRoute
 
-from serving.http import events, openapi, own, rest
+from serving.http import events, openapi, own, rest, sign_in
 from serving.http.face import Endpoint, Face
 from serving.http.pages import Pages
 from serving.http.plain import dumps
@@ -67,7 +67,9 @@ def endpoints(face: Face) -> dict[str, dict[str, Any]]:
     """Endpoints by address and verb."""
     found: dict[str, dict[str, Any]] = {
         own.ME: {"GET": own.me(face)},
-        own.SESSION: {"POST": own.open_session(face), "DELETE": own.close_session(face)},
+        own.SESSION: {"POST": own.open_session(face), "GET": own.ways(face), "DELETE": own.close_session(face)},
+        sign_in.SIGN_IN: {"GET": sign_in.start(face)},
+        sign_in.DONE: {"GET": sign_in.done(face)},
         own.OPENAPI: {"GET": own.openapi(face, dumps(openapi.document()))},
         own.ALIVE: {"GET": own.alive(face)},
         own.READY: {"GET": own.ready(face)},

@@ -19,6 +19,7 @@ from serving.http.calls import CallContext, Services
 from serving.http.replies import Answer, Replier
 from serving.http.requests import Receive, Scope, Send, pairs_of, peer_of
 from serving.http.security import Origins
+from serving.oidc.code_flow import CodeFlow
 from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -34,6 +35,7 @@ class Face:
     caching: Caching
     tls: bool
     ready: Callable[[], bool]
+    code_flow: CodeFlow | None = None
     clock: Clock = now_us
     stopping: asyncio.Event = field(default_factory=asyncio.Event)
     origins: Origins | None = None
@@ -78,8 +80,11 @@ class Endpoint:
         *,
         remaining_s: Callable[[Scope], float | None] | None = None,
         answer: Answer = problems.answer,
+        navigated: bool = False,
     ) -> None:
+        """`navigated`: another site may send a browser here, as an issuer does after a sign-in."""
         self._face, self._method, self._work, self._answer = face, method, work, answer
+        self._navigated = navigated
         self._remaining_s = remaining_s
         self._probe = method.kind is Kind.PROBE and method.name.startswith("GET")
 
@@ -94,7 +99,9 @@ class Endpoint:
             remaining_s = self._remaining_s(scope) if self._remaining_s else None
             with face.gate.call(self._method, headers=pairs, peer=peer_of(scope), remaining_s=remaining_s) as call:
                 # What is open to everybody, signing in among it, has no session yet whose token could be asked for.
-                if scope["method"] in security.SAFE or self._method.kind is Kind.PROBE:
+                if self._navigated:
+                    pass  # the state in the query and in the cookie tell whose idea it was
+                elif scope["method"] in security.SAFE or self._method.kind is Kind.PROBE:
                     face.known.check_origin(pairs)
                 else:
                     security.check_change(pairs, face.sessions, face.known)

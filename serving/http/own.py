@@ -6,7 +6,7 @@ from typing import Any
 
 from base.errors import InvalidRequestError, UnavailableError
 from serving import sessions
-from serving.access import AUTHORIZATION, NAME_METADATA, Principal, current
+from serving.access import AUTHORIZATION, ISSUED, NAME_METADATA, Principal, current
 from serving.gate import Kind, Method
 from serving.http import caching
 from serving.http.face import Endpoint, Exchange, Face
@@ -22,6 +22,7 @@ OPENAPI = "/api/openapi.json"
 ALIVE = "/healthz"
 READY = "/readyz"
 _JSON = ("content-type", "application/json")
+_MAX_TOKEN, _MAX_NAME = 8_192, 200
 _NO_STORE = ("cache-control", "no-store")
 
 
@@ -42,14 +43,35 @@ def open_session(face: Face) -> Endpoint:
         given = object_of(await body_of(exchange.scope, exchange.receive))
         principal = face.gate.access.authenticate(_shown_token(given, tokens=face.gate.access.has_tokens))
         face.gate.limits.call(principal.name, command=False)
-        value = face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)
-        answer = _who(principal, face.sessions.csrf(value))
-        await _json(
-            exchange, 201, answer, ("set-cookie", _cookie(value, max(1, int(face.sessions.length_s)), tls=face.tls))
-        )
+        value = session_of(face, principal)
+        await _json(exchange, 201, _who(principal, face.sessions.csrf(value)), session_cookie(face, value))
 
     # Whoever comes shows who it is in the body, so it passes as a probe does, and is counted once it is known.
     return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None), work)
+
+
+def ways(face: Face) -> Endpoint:
+    """GET /session: how somebody can sign in here, for the page that asks."""
+
+    async def work(exchange: Exchange) -> None:
+        issuer = f"{API}/sign-in" if face.code_flow is not None else None
+        await _json(exchange, 200, {"issuer": issuer, "names": not face.gate.access.has_tokens})
+
+    return Endpoint(face, Method(name=f"GET {SESSION}", kind=Kind.PROBE, needs=None), work)
+
+
+def session_of(face: Face, principal: Principal) -> str:
+    """Value of the cookie of a principal that has shown its token."""
+    if principal.credential.startswith(ISSUED):
+        return face.sessions.make(
+            credential=principal.credential, name=principal.name, allow=principal.allow, until_us=principal.until_us
+        )
+    return face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)
+
+
+def session_cookie(face: Face, value: str) -> tuple[str, str]:
+    """Header that gives a browser its session."""
+    return "set-cookie", _cookie(value, max(1, int(face.sessions.length_s)), tls=face.tls)
 
 
 def close_session(face: Face) -> Endpoint:
@@ -103,7 +125,12 @@ def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]
     """The header that says the same. Raises InvalidRequestError."""
     wanted = "token" if tokens else "name"
     value = given.get(wanted)
-    if set(given) != {wanted} or not isinstance(value, str) or not value.isprintable() or len(value) > 200:
+    if (
+        set(given) != {wanted}
+        or not isinstance(value, str)
+        or not value.isprintable()
+        or len(value) > (_MAX_TOKEN if tokens else _MAX_NAME)
+    ):
         msg = f'the body is not {{"{wanted}": "..."}}' + (
             "" if tokens else "; this server has no tokens, it takes names"
         )

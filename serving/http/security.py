@@ -71,6 +71,7 @@ class Origins:
             names = {host, "localhost", "127.0.0.1", "[::1]"}
             found = [f"{'https' if tls else 'http'}://{name}:{port}" for name in sorted(names)]
         self._origins = frozenset(found)
+        self._by_host = {host: origin for origin in found for host in _hosts(origin)}
         self._hosts = frozenset(host for origin in found for host in _hosts(origin))
 
     def check_host(self, pairs: Pairs) -> None:
@@ -79,6 +80,11 @@ class Origins:
         if host not in self._hosts:
             msg = f"this server is not called {shown(host)}; it answers to {', '.join(sorted(self._hosts))} (http.origins)"
             raise MisdirectedError(msg)
+
+    def origin_of(self, pairs: Pairs) -> str:
+        """Our origin as the caller addressed it. Raises MisdirectedError."""
+        self.check_host(pairs)
+        return self._by_host[one(pairs, "host").lower()]
 
     def check_origin(self, pairs: Pairs, *, needed: bool = False) -> None:
         """Raise CrossSiteError for an Origin that is not ours; with `needed` also when there is none."""

@@ -17,6 +17,7 @@ from serving.http.face import Endpoint, Face
 from serving.http.i3x import endpoints as i3x
 from serving.http.listener import Listener
 from serving.http.security import Origins
+from serving.oidc.code_flow import CodeFlow
 from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -63,6 +64,7 @@ def http_server(
     plant: Plant,
     last: LastValues,
     ready: Callable[[], bool],
+    code_flow: CodeFlow | None = None,
 ) -> HttpServer | None:
     """The HTTP face; None when the configuration has none. Raises ConfigError for a page that cannot be served."""
     if not config.http.listen:
@@ -75,5 +77,6 @@ def http_server(
         caching=caching,
         tls=config.tls.enabled,
         ready=ready,
+        code_flow=code_flow,
     )
     return HttpServer(config, face, i3x.endpoints(face, plant, last))

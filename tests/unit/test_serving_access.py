@@ -38,7 +38,7 @@ def test_a_token_names_its_principal_and_its_rights(tmp_path: Path) -> None:
     alice, bob = known.authenticate(bearer("t1")), known.authenticate(bearer("t2"))
     assert (alice.name, bob.name) == ("alice", "bob")
     alice.require(COMMAND)
-    with pytest.raises(PermissionDeniedError, match=r"bob may not command; .* allows: read"):
+    with pytest.raises(PermissionDeniedError, match=r"bob may not command; allowed: read"):
         bob.require(COMMAND)
     with pytest.raises(PermissionDeniedError, match="alice may not approve"):
         alice.require(APPROVE)

@@ -1,0 +1,98 @@
+"""The browser's way to the issuer and back: `GET /api/v1/sign-in` sends it there, `…/done` takes it back and opens the session.
+
+The answer of `done` is a page that leads on, and no redirect: a browser that comes from the issuer's site does not show a session's cookie
+(`SameSite=Strict`) until a page of ours has sent it somewhere.
+"""
+
+from __future__ import annotations
+
+from html import escape
+
+from base.errors import InvalidRequestError, NotFoundError
+from serving.access import UnauthenticatedError
+from serving.gate import Kind, Method
+from serving.http.face import Endpoint, Exchange, Face
+from serving.http.own import session_cookie, session_of
+from serving.http.requests import query_of
+from serving.http.resources import API
+from serving.oidc import code_flow
+
+SIGN_IN = f"{API}/sign-in"
+DONE = f"{SIGN_IN}/done"
+_MAX_PARAMETER = 4_000
+_NO_STORE = ("cache-control", "no-store")
+
+
+def start(face: Face) -> Endpoint:
+    """GET /sign-in?to=/page: to the issuer."""
+
+    async def work(exchange: Exchange) -> None:
+        flow = _flow(face)
+        place, value = flow.start(_redirect_uri(face, exchange), _parameter(exchange, "to"))
+        exchange.call.messages = 1
+        await exchange.reply.whole(302, [("location", place), _NO_STORE, _cookie(face, value, code_flow.LIFE_S)], b"")
+
+    return Endpoint(face, Method(name=f"GET {SIGN_IN}", kind=Kind.PROBE, needs=None), work)
+
+
+def done(face: Face) -> Endpoint:
+    """GET /sign-in/done?code=…&state=…: from the issuer."""
+
+    async def work(exchange: Exchange) -> None:
+        flow = _flow(face)
+        if refused := _parameter(exchange, "error"):
+            msg = f"the issuer did not sign anybody in: {refused[:100]}"
+            raise UnauthenticatedError(msg)
+        found = await flow.finish(
+            _shown_cookie(exchange),
+            state=_parameter(exchange, "state"),
+            code=_parameter(exchange, "code"),
+            issuer=_parameter(exchange, "iss"),
+            redirect_uri=_redirect_uri(face, exchange),
+        )
+        face.gate.limits.call(found.principal.name, command=False)
+        exchange.call.messages = 1
+        headers = [
+            ("content-type", "text/html; charset=utf-8"),
+            _NO_STORE,
+            _cookie(face, "", 0),
+            session_cookie(face, session_of(face, found.principal)),
+        ]
+        to = escape(found.back_to, quote=True)
+        page = f'<!doctype html><meta http-equiv="refresh" content="0; url={to}"><title>Millrace</title><a href="{to}">Millrace</a>'
+        await exchange.reply.whole(200, headers, page.encode())
+
+    return Endpoint(face, Method(name=f"GET {DONE}", kind=Kind.PROBE, needs=None), work, navigated=True)
+
+
+def _flow(face: Face) -> code_flow.CodeFlow:
+    if face.code_flow is None:
+        msg = "this server has no issuer where a browser could sign in (oidc.issuer, oidc.client)"
+        raise NotFoundError(msg)
+    return face.code_flow
+
+
+def _redirect_uri(face: Face, exchange: Exchange) -> str:
+    """Where the issuer sends the browser back to: the address that the browser called us by, which was checked."""
+    return face.known.origin_of(exchange.pairs) + DONE
+
+
+def _parameter(exchange: Exchange, name: str) -> str:
+    """A parameter of the query, empty when it is not there. Raises InvalidRequestError."""
+    values = query_of(exchange.scope).get(name, [])
+    if len(values) > 1 or any(len(value) > _MAX_PARAMETER for value in values):
+        msg = f"{name} is there more than once, or too long"
+        raise InvalidRequestError(msg, field=name)
+    return values[0] if values else ""
+
+
+def _shown_cookie(exchange: Exchange) -> str:
+    parts = "; ".join(value for name, value in exchange.pairs if name == "cookie").split(";")
+    found = [value for part in parts for name, _, value in (part.strip().partition("="),) if name == code_flow.COOKIE]
+    return found[0] if len(found) == 1 else ""
+
+
+def _cookie(face: Face, value: str, age_s: int) -> tuple[str, str]:
+    """Lax: it has to come along when the issuer sends the browser back."""
+    secure = "; Secure" if face.tls else ""
+    return "set-cookie", f"{code_flow.COOKIE}={value}; Path={SIGN_IN}; Max-Age={age_s}; HttpOnly; SameSite=Lax{secure}"
