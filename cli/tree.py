@@ -61,6 +61,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
     )),
     "Plant and machines": dict((
         ("plant", Command("Check, load, change, show and export the plant: `plant check plant.yaml`", "registry.command")),
+        ("work", Command("Calendars, orders, lots, stops and batches as CSV: `work import job_orders.csv`", "work.command")),
         ("browse", Command("List what an OPC UA server or an MQTT broker has, and write a plant file's skeleton", "browse.command")),
         ("fault", Command("Put faults on simulated machines, list them, take them off", "simulator.__main__", ("fault",))),
         ("pause", Command("Stop the simulated machines emitting samples", "simulator.__main__", ("pause",))),

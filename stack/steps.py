@@ -63,6 +63,16 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
     return action
 
 
+def _work(config: StackConfig) -> str:
+    """What lies beside the plant file in the folder `work`; what people changed since stays."""
+    folder = config.plant.parent / "work"
+    if not folder.is_dir():
+        return f"none: there is no {folder}"
+    return _tool(
+        "work.command", "import", str(folder), "--missing", "--who", "millrace up", "--why", "start of the stack"
+    )(config)
+
+
 def _job(name: str) -> Callable[[StackConfig], str]:
     def action(config: StackConfig) -> str:
         job_id, submitted = jobs.ensure(config, name, wait=False)
@@ -131,6 +141,7 @@ PREPARATION = (
         needs=_POSTGRES,
         action=_tool("registry.command", "load", "{plant}", "--no-publish", "--why", "start of the stack"),
     ),
+    Step(title="model of work", needs=_POSTGRES, action=_work),
     Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
 )
 

@@ -26,6 +26,7 @@ from schemas.frame import ClockStatus, Frame, Stream
 from schemas.verdicts import Verdict
 from stack.config import StackConfig
 from tests.integration.history import Record, record, validated
+from work.importing import import_files
 
 DEVICE = "acme/north/forming/line-1/blanking/press-01"
 EPOCH = UUID("01890000-0000-7000-8000-0000000000d0")
@@ -43,6 +44,7 @@ def fill(dsn: str, store: HistorianStore) -> None:
             "SELECT name, tag_id, device_id, gateway_id, lane FROM tag_definition WHERE path LIKE %s", [f"{DEVICE}/%"]
         )
         found = rows.fetchall()
+        _enter_work(connection, plant.parent / "work")
     tags = {name: tag_id for name, tag_id, *_ in found}
     _, _, device_id, gateway_id, lane = found[0]
     result = store.write(list(_records(tags, device_id, gateway_id, lane, now_us())))
@@ -52,6 +54,18 @@ def fill(dsn: str, store: HistorianStore) -> None:
         edit.set_published(writing, version)
         chosen = Selection(reasons=(Verdict.OUT_OF_RANGE.name,))
         replay(reading, writing, chosen, Correction(scale=0.1), send=lambda _topic, _records: None)
+
+
+def _enter_work(connection: psycopg.Connection[Any], folder: Path) -> None:
+    """The example's model of work, and what docs/work.md enters."""
+    import_files(connection, sorted(folder.glob("*.csv")), who="planning")
+    for words in (
+        ("2026-11-23 09:00+01", "2026-11-23 10:00+01", "mechanical/jam", "anna"),
+        ("2026-11-23 09:30+01", "2026-11-23 10:00+01", "setup/changeover", "bert"),
+    ):
+        connection.execute(
+            "SELECT enter_downtime(device_id, %s, %s, %s, %s) FROM device WHERE path = %s", (*words, DEVICE)
+        )
 
 
 def _records(tags: dict[str, int], device_id: int, gateway_id: str, lane: int, end_us: int) -> Iterator[Record]:

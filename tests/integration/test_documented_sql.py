@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from datetime import timedelta
 from typing import Any
 
 import psycopg
@@ -42,6 +43,12 @@ def one(answers: dict[str, list[dict[str, Any]]], words: str) -> list[dict[str, 
 
 def test_every_query_finds_what_it_says(answers: dict[str, list[dict[str, Any]]]) -> None:
     assert [query for query, rows in answers.items() if not rows] == []
+    (night,) = [row for row in one(answers, "shifts_between") if row["shift"] == "night"]
+    assert night["length"] == timedelta(hours=9), "the clock goes back"
+    assert [(row["reason"], row["planned"], row["entered_by"]) for row in one(answers, "FROM downtimes_between")] == [
+        ("mechanical/jam", False, "anna"),
+        ("setup/changeover", True, "bert"),
+    ]
     checks = one(answers, "checksums_agree")
     assert len(checks) >= 4
     assert all(row["counts_agree"] and row["checksums_agree"] for row in checks)

@@ -20,6 +20,7 @@ ALLOWED = {
     "connectors": {"base", "schemas"},
     "registry": {"base", "schemas", "connectors"},
     "historian": {"base", "schemas", "stages", "connectors", "registry"},
+    "work": {"base", "connectors", "registry"},
     # The gateway is light: nothing of the plant's database, nothing of Flink.
     "edge": {"base", "schemas", "stages", "connectors"},
     "simulator": {"base", "schemas", "connectors", "registry"},
