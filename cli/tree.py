@@ -55,6 +55,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         _client("get", "Show a command"),
         _client("cancel", "Cancel a command"),
         _client("approve", "Approve a command that waits for it"),
+        ("login", Command("Sign in; the commands above then act in your name", "stack.login")),
         _stack("psql", "Open psql on the stack's database"),
         ("cat", Command("Print the records of a topic for people", "connectors.kafka.cat")),
         ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),

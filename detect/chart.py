@@ -43,8 +43,8 @@ def draw(history: History, result: Replay) -> str:
         f" Of {len(time_us):,} rows, the lowest and highest of each stretch are drawn." if len(time_us) > POINTS else ""
     )
     head = Div(
-        text=f"<h2>{escape(history.name)}</h2><p>{result.windows_scored:,} windows of {result.window_s} s were judged. Red: episodes. "
-        f"Grey: learning, not judged. Wheel and drag zoom; all strips move together. Times are UTC.{thin}</p>"
+        text=f"<h2>{escape(history.name)}</h2><p>{result.windows_scored:,} windows of {result.window_s} s were scored. Red: episodes. "
+        f"Grey: learning, not scored. Wheel and drag zoom; all strips move together. Times are UTC.{thin}</p>"
     )
     foot = Div(text=f"<h3>Episodes</h3><ol>{episodes}</ol>" if episodes else "<h3>No episode</h3>")
     grid = gridplot([[each] for each in plots], sizing_mode="stretch_width", merge_tools=True, toolbar_location="right")

@@ -1,7 +1,7 @@
 """`./millrace detect CSV … --out DIR`: the detectors over anyone's history, to try them before a machine is connected.
 
 A file has a timestamp and one column per tag. For each, the output folder gets `<name>.scores.csv` (a row per row),
-`<name>.episodes.json`, `<name>.svg` and `<name>.html`; what was judged goes to standard output, progress to standard error.
+`<name>.episodes.json`, `<name>.svg` and `<name>.html`; what was scored goes to standard output, progress to standard error.
 """
 
 from __future__ import annotations
@@ -28,11 +28,11 @@ from stages.config import DetectionConfig
 from stages.detection.kinds import catalogue
 
 DEFAULT_DETECTOR = "seasonal"
-FAILED, NOTHING_JUDGED = 1, 3
+FAILED, NOTHING_SCORED = 1, 3
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Run the command line; 1 when any file failed, 3 when in any file nothing was judged."""
+    """Run the command line; 1 when any file failed, 3 when in any file nothing was scored."""
     options = parser().parse_args(arguments)
     try:
         detection = load_detection(options.config)
@@ -56,7 +56,7 @@ def main(arguments: list[str] | None = None) -> int:
         if len(results) > 1 and not options.json:
             _compare(history, results)
         if not status and any(not each.windows_scored for each in results.values()):
-            status = NOTHING_JUDGED
+            status = NOTHING_SCORED
     return status
 
 
@@ -123,7 +123,7 @@ def _run(
     if not options.no_picture:
         stem.with_name(f"{begin}.svg").write_text(picture.draw(history, result))
         stem.with_name(f"{begin}.html").write_text(chart.draw(history, result))
-    sys.stdout.write((json.dumps(document) if options.json else report.judged(history, result, detector)) + "\n")
+    sys.stdout.write((json.dumps(document) if options.json else report.table(history, result, detector)) + "\n")
     return result
 
 
@@ -141,7 +141,7 @@ def _compare(history: History, results: dict[str, Replay]) -> None:
     """The detectors side by side."""
     table = Table(title=f"{history.name}: detectors side by side", title_justify="left")
     labelled = history.labelled is not None
-    heads = ["detector", "windows judged", "learning", "episodes", "rows in them", "highest score", "µs a row"]
+    heads = ["detector", "windows scored", "learning", "episodes", "rows in them", "highest score", "µs a row"]
     for number, head in enumerate([*heads, *(["labels found", "outside labels"] if labelled else [])]):
         table.add_column(head, justify="right" if number else "left")
     for name, each in results.items():
@@ -168,7 +168,7 @@ def parser() -> argparse.ArgumentParser:
         description="Run the anomaly detectors over CSV files with a timestamp and one column per tag.",
         epilog="Columns named anomaly, changepoint, label, fault or attack are taken for labels and left out. "
         "Missing values are allowed; times without a zone are UTC. docs/detection.md explains the output. "
-        "Exit status: 0; 1 when a file could not be read; 3 when a history was too short to judge anything.",
+        "Exit status: 0; 1 when a file could not be read; 3 when a history was too short to score anything.",
     )
     made.add_argument("csv", nargs="+", metavar="CSV", help="file to read")
     made.add_argument("--out", required=True, metavar="DIR", help="folder for the results; made when it is not there")

@@ -69,7 +69,7 @@ def draw(history: History, result: Replay) -> str:
 
 def _legend(x: int, y: int, *, hidden: int) -> list[str]:
     parts: list[str] = []
-    for kind, text in (("e", "episode"), ("l", "learning, not judged")):
+    for kind, text in (("e", "episode"), ("l", "learning, not scored")):
         parts.append(
             f'<rect class="{kind}" x="{x}" y="{y}" width="18" height="12"/><text x="{x + 24}" y="{y + 10}">{text}</text>'
         )

@@ -1,6 +1,6 @@
 """What is said of a replayed history: `<name>.scores.csv`, a row per row; `<name>.episodes.json`; a table for the terminal.
 
-Called by `detect.command`. Rows come in the file's own order with the timestamps as they were written. The table says what was judged and
+Called by `detect.command`. Rows come in the file's own order with the timestamps as they were written. The table says what was scored and
 what was not, so that "0 episodes" never stands for a history that no detector has seen.
 """
 
@@ -82,13 +82,13 @@ def labels(history: History, result: Replay) -> dict[str, int] | None:
     }
 
 
-def judged(history: History, result: Replay, detector: str) -> str:
-    """Some lines for people: what was judged, refused, left out and found."""
+def table(history: History, result: Replay, detector: str) -> str:
+    """Some lines for people: what was scored, refused, left out and found."""
     irregular = f" ({result.irregular:.0%} of intervals irregular)" if result.irregular >= 0.005 else ""
     rows = len(history.stamps)
     lines = [
         f"{history.name}: {rows:,} rows, {len(history.tags)} tags, one every {result.period_s:g} s{irregular}; {history.read_as}",
-        f"  judged    {result.windows_scored:,} windows of {result.window_s} s by {detector}, {result.windows_learning:,} only learned; "
+        f"  scored    {result.windows_scored:,} windows of {result.window_s} s by {detector}, {result.windows_learning:,} only learned; "
         f"{result.line_us_per_row:.0f} µs a row",
     ]
     empty = int(np.isnan(history.values).all(axis=1).sum())
@@ -105,12 +105,12 @@ def judged(history: History, result: Replay, detector: str) -> str:
         )
         lines.append(f"  refused   {counts}{first}")
     if result.disabled:
-        lines.append(f"  disabled  {result.disabled} detectors failed and judged nothing after that; the log says why")
+        lines.append(f"  disabled  {result.disabled} detectors failed and scored nothing after that; the log says why")
     if history.left_out:
         lines.append("  left out  " + ", ".join(f"{name} ({why})" for name, why in history.left_out.items()))
     if not result.windows_scored:
         lines.append(
-            f"  NOTHING WAS JUDGED: the {result.windows_learning:,} windows were needed to learn. Give a longer history"
+            f"  NOTHING WAS SCORED: the {result.windows_learning:,} windows were needed to learn. Give a longer history"
             + ("." if result.window_s == 1 else ", or shorter windows with --window.")
         )
         return "\n".join(lines)

@@ -59,13 +59,13 @@ NUMBERING_NAMES = frozenset(
 )
 MIN_ROWS = 2
 LATEST_US = int(datetime(2100, 1, 1, tzinfo=UTC).timestamp() * 1e6)
-"""A later row is a mistyped one: it would be the newest of all, and nothing after it would be judged."""
+"""A later row is a mistyped one: it would be the newest of all, and nothing after it would be scored."""
 _CLOCK = re.compile(r"\d{1,2}:\d{2}(:\d{2}([.,]\d+)?)?(\s?[AaPp][Mm])?")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Oddity:
-    """A field that cannot be judged: `line` counts from 1, `why` is a verdict's name or a sentence."""
+    """A field that cannot be used: `line` counts from 1, `why` is a verdict's name or a sentence."""
 
     line: int
     column: str

@@ -11,7 +11,7 @@ import sys
 
 from base.errors import ConfigError
 from stack import config as configuration
-from stack import deploy, lifecycle, line, postgres, status
+from stack import deploy, lifecycle, line, postgres, sign_in, status
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.reporting import Progress
@@ -46,6 +46,8 @@ def _up(config: StackConfig, options: argparse.Namespace) -> int:
     )
     print(f"      Flink's page: {config.flink_url}   gRPC: {config.serving_address}   state: {config.state}")
     print(f"\nThe plant in a browser: {config.page_url}")
+    if config.sign_in:
+        print(f"      People and their passwords: {sign_in.people_file(config)}   in the terminal: `./millrace login`")
     return 0
 
 

@@ -14,6 +14,7 @@ from base import settings
 from base.errors import ConfigError
 from millrace_client import cli
 from millrace_client.cli import commands
+from stack import login
 
 
 def parser() -> argparse.ArgumentParser:
@@ -30,6 +31,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         except (ConfigError, KeyError) as error:
             print(f"millrace: {path} names no address ({error}); give --address or set MILLRACE_GRPC", file=sys.stderr)
             return 2
+    if not os.environ.get("MILLRACE_TOKEN") and (token := login.kept()):
+        os.environ["MILLRACE_TOKEN"] = token
     return cli.main(argv, prog="millrace")
 
 

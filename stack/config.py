@@ -36,6 +36,7 @@ _OFFSETS = {
     "watch_metrics": 55,
     "serving_http": 80,
     "flink_rest": 81,
+    "issuer": 82,
     "kafka": 92,
     "kafka_controller": 93,
     "simulator_admin": 110,
@@ -68,6 +69,7 @@ class Ports:
     watch_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
+    issuer: int = 0
     kafka: int = 0
     kafka_controller: int = 0
     simulator_admin: int = 0
@@ -134,6 +136,8 @@ class StackConfig:
     installed: str = ""
     # "auto" uses TimescaleDB when PostgreSQL has its files; "off" forces plain PostgreSQL.
     timescaledb: str = "auto"
+    # People sign in at an issuer of the stack's own, and no caller is let in without a token.
+    sign_in: bool = False
     # 0 means: as many as the jobs need.
     taskmanagers: int = 0
     min_free_disk_gb: int = 5

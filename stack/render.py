@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from registry.plant import ConnectionSpec, GatewaySpec
-from stack import page, postgres
+from stack import page, postgres, sign_in
 from stack.config import StackConfig
 from stack.plant import read_gateways, sites
 
@@ -59,6 +59,9 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     for index, gateway in enumerate(gateways):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
     write(serving_file(config), _serving(config) | {"kafka": kafka, "postgres": database})
+    if config.sign_in:
+        sign_in.prepare(config)
+        write(sign_in.file(config), sign_in.issuer(config))
     for job in jobs:
         write(jobs_file(config, job), {"parallelism": config.parallelism.of(job), "kafka": kafka, "postgres": database})
     write(
@@ -80,6 +83,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_PLANT": str(config.plant),
         "MILLRACE_SEED": str(config.seed),
         "MILLRACE_TIMESCALEDB": config.timescaledb,
+        "MILLRACE_SIGN_IN": str(config.sign_in).lower(),
         "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
         "MILLRACE_INSTALLED": config.installed,
         "MILLRACE_PROGRESS_TIMEOUT_S": str(config.progress_timeout_s),
@@ -102,6 +106,7 @@ def _serving(config: StackConfig) -> dict[str, Any]:
             "page": str(page.DIST) if (page.DIST / "index.html").exists() else "",
         },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
+        **({"oidc": sign_in.serving(config)} if config.sign_in else {}),
     }
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from base import heartbeat
 from registry.plant import GatewaySpec
-from stack import flink, kafka, mosquitto, postgres, render
+from stack import flink, kafka, mosquitto, postgres, render, sign_in
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
 from stack.health import probes
@@ -196,7 +196,23 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         environment=_beat_environment(config, "maintenance"),
         doc="repairs windows, makes and indexes partitions, drops old data",
     )
-    return (simulator, *_gateways(config), serving, maintenance)
+    return (simulator, *_gateways(config), serving, maintenance, *_issuer(config))
+
+
+def _issuer(config: StackConfig) -> tuple[Service, ...]:
+    if not config.sign_in:
+        return ()
+    made = Service(
+        name="issuer",
+        stage=1,
+        stop_stage=_WRITERS,
+        command=(sys.executable, "-m", "issuer", "--config", str(sign_in.file(config))),
+        nice=_POLITE,
+        health=_issuer_health,
+        doc="where people sign in",
+        address=sign_in.address(config),
+    )
+    return (made,)
 
 
 def _gateways(config: StackConfig) -> tuple[Service, ...]:
@@ -273,6 +289,10 @@ def _beat_health(config: StackConfig, name: str) -> Health:
 
 def _admin_health(config: StackConfig, port: int) -> Health:
     return probes.http_health(config.host, port)
+
+
+def _issuer_health(config: StackConfig) -> Health:
+    return probes.http_health(config.host, config.ports.issuer, "/jwks")
 
 
 def _serving_health(config: StackConfig) -> Health:

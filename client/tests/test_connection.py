@@ -28,7 +28,8 @@ def test_a_client_without_a_connection_asks_the_environment(monkeypatch: pytest.
 
 def test_a_token_never_travels_in_the_clear_nor_in_a_log() -> None:
     with pytest.raises(ConfigError, match="only sent over TLS"):
-        Connection("127.0.0.1:1", token="secret")
+        Connection("plant.example.com:1", token="secret")
+    assert Connection("127.0.0.1:1", token="secret").metadata == (("authorization", "Bearer secret"),)
     with pytest.raises(ConfigError, match="only shown over TLS"):
         Connection("127.0.0.1:1", cert="cert.pem", key="key.pem")
     connection = Connection("127.0.0.1:1", tls=True, token="secret", name="ann")

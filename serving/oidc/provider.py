@@ -15,8 +15,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 
 from base.errors import ConfigError, MillraceError, UnavailableError
+from base.fetch import Fetcher
 from serving.access import Principal
-from serving.oidc.fetch import Fetcher
 from serving.oidc.keys import Key, read_jwks
 from serving.oidc.settings import OidcSettings
 from serving.oidc.verifier import Verifier

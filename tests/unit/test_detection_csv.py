@@ -319,7 +319,7 @@ def test_the_command_writes_a_row_per_row_episodes_and_a_picture(
     picture = ET.fromstring((tmp_path / "out" / "mixer.svg").read_text())
     assert picture.tag.endswith("svg")
     texts = [each.text for each in picture.iter() if each.tag.endswith("text")]
-    assert {"episode", "learning, not judged", "time, UTC", "2026-01-01 00:00", "04:00"} <= set(texts)
+    assert {"episode", "learning, not scored", "time, UTC", "2026-01-01 00:00", "04:00"} <= set(texts)
     page = (tmp_path / "out" / "mixer.html").read_text()
     assert "tag2" in page
     assert "src=" not in page.split("<body>")[0].split("<script")[0]
@@ -334,15 +334,15 @@ def test_samples_faster_than_a_second_share_windows(tmp_path: Path, capsys: pyte
     assert {path.suffix for path in (tmp_path / "out").iterdir()} == {".csv", ".json"}
 
 
-def test_a_history_that_is_too_short_says_that_nothing_was_judged(
+def test_a_history_that_is_too_short_says_that_nothing_was_scored(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     rows = "".join(f"{row / 1000},{row % 7}\n" for row in range(20_000))
     path = written(tmp_path, "time,a\n" + rows)
     assert detect.main([str(path), "--out", str(tmp_path / "out"), "--no-picture"]) == 3
     said = capsys.readouterr().out
-    assert "judged    0 windows of 1 s" in said
-    assert "NOTHING WAS JUDGED: the 20 windows were needed to learn. Give a longer history." in said
+    assert "scored    0 windows of 1 s" in said
+    assert "NOTHING WAS SCORED: the 20 windows were needed to learn. Give a longer history." in said
     assert "episodes" not in said
 
 

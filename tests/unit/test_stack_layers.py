@@ -28,9 +28,11 @@ ALLOWED = {
     "serving": {"base", "schemas", "stages", "connectors", "historian"},
     # A distribution of its own, which knows nothing of the rest.
     "millrace_client": set(),
+    # The issuer of the local stack: what an installation has from somebody else.
+    "issuer": {"base"},
     "browse": {"base", "schemas", "connectors", "registry"},
     "detect": {"base", "schemas", "stages"},
-    "stack": {"base", "schemas", "connectors", "registry", "historian", "millrace_client"},
+    "stack": {"base", "schemas", "connectors", "registry", "historian", "millrace_client", "issuer"},
     # The front door names the programs of all packages, and imports one to run it.
     "cli": set(),
 }

@@ -22,6 +22,7 @@ from schemas.commands import CommandAck, CommandRequest, CommandState, CommandSt
 from schemas.definitions import TagDefinition
 from serving.caches import feeds
 from serving.config import HttpSettings, LimitSettings, ServingConfig
+from serving.oidc.settings import OidcSettings
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
 from tests.unit.served import RequestList
@@ -42,6 +43,7 @@ class PlantServer:
     requests: RequestList = field(default_factory=RequestList)
     tags: list[TagDefinition] = field(default_factory=demo_plant.tags)
     overrides: dict[int, float] = field(default_factory=dict)
+    oidc: OidcSettings = field(default_factory=OidcSettings)
 
     @property
     def origin(self) -> str:
@@ -62,6 +64,7 @@ class PlantServer:
             # A test machine may be busy: bulk is not what is tried here.
             limits=LimitSettings(overload_lag_ms=60_000),
             drain_s=0.5,
+            oidc=self.oidc,
         )
         self.server = build(config, self.requests)
         await self.server.start()

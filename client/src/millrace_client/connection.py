@@ -6,6 +6,7 @@ TLS), MILLRACE_GRPC_TLS (1: TLS with the CAs that grpc ships), MILLRACE_GRPC_CER
 
 from __future__ import annotations
 
+import ipaddress
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -26,7 +27,7 @@ class Connection:
     """An address, and for TLS files in PEM.
 
     `ca`: whom to trust, its presence means TLS; `tls` without it trusts what grpc ships. `cert` and `key`: own certificate, where the
-    server asks for one. `token` is sent over TLS only. `name` tells callers apart on a server without tokens.
+    server asks for one. `token` is sent over TLS only, or on the loopback interface. `name` tells callers apart on a server without tokens.
     """
 
     address: str
@@ -44,7 +45,7 @@ class Connection:
         if bool(self.cert) != bool(self.key):
             msg = "cert and key belong together; one of them is missing"
             raise ConfigError(msg)
-        if (self.token or self.cert) and not self.encrypted:
+        if (self.cert or (self.token and not _is_loopback(self.address))) and not self.encrypted:
             what = "a token is only sent" if self.token else "a certificate is only shown"
             msg = f"{what} over TLS: name the server's CA (ca, MILLRACE_GRPC_CA), or say tls (MILLRACE_GRPC_TLS=1)"
             raise ConfigError(msg)
@@ -141,3 +142,14 @@ def _version() -> str:
         return version("millrace-client")
     except PackageNotFoundError:  # used from its source tree
         return "0"
+
+
+def _is_loopback(address: str) -> bool:
+    """Whether an address is this machine, which nobody listens in on."""
+    host = address.rpartition(":")[0].strip("[]")
+    if host == "localhost":
+        return True
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return False

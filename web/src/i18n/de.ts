@@ -342,6 +342,7 @@ export const de: Record<Key, string> = {
   "settings.signedIn": "Angemeldet als {name}",
   "settings.may": "darf: {rights}",
   "settings.signIn": "Anmelden",
+  "settings.signInIssuer": "Mit dem Firmenkonto anmelden",
   "settings.signOut": "Abmelden",
   "settings.token": "Zugangstoken",
   "settings.tokenHint": "Wird gegen ein Cookie getauscht, das Skripte nicht lesen können; sonst bleibt es nirgends.",

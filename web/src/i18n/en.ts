@@ -340,6 +340,7 @@ export const en = {
   "settings.signedIn": "Signed in as {name}",
   "settings.may": "may: {rights}",
   "settings.signIn": "Sign in",
+  "settings.signInIssuer": "Sign in with your company account",
   "settings.signOut": "Sign out",
   "settings.token": "Access token",
   "settings.tokenHint": "Exchanged for a cookie that scripts cannot read; it is kept nowhere else.",

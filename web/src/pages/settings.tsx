@@ -1,10 +1,10 @@
 // Who is signed in; language and appearance of this device.
 import type { JSX } from "preact";
-import { useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { Problem } from "../api/http";
 import { choose, language, named, t, type Language } from "../i18n";
 import { go, href, route } from "../route";
-import { me, signIn, signOut } from "../state/session";
+import { me, signIn, signOut, ways, type Ways } from "../state/session";
 import { theme, wear, type Theme } from "../state/theme";
 import { cause, Panel } from "../ui/bits";
 import { useTitle } from "../ui/hooks";
@@ -78,8 +78,27 @@ function SignedIn(): JSX.Element {
 }
 
 function SignIn(): JSX.Element {
-  const local = ["localhost", "127.0.0.1", "[::1]"].includes(location.hostname);
-  const [by, setBy] = useState<"token" | "name">(local ? "name" : "token");
+  const [known, setKnown] = useState<Ways | null>(null);
+  useEffect(() => {
+    ways().then(setKnown, () => setKnown({ issuer: null, names: false }));
+  }, []);
+  if (!known) return <></>;
+  return (
+    <>
+      {known.issuer && (
+        <p>
+          <a class="button primary" href={`${known.issuer}?to=${encodeURIComponent(`/${location.hash}`)}`}>
+            {t("settings.signInIssuer")}
+          </a>
+        </p>
+      )}
+      <SignInHere names={known.names} />
+    </>
+  );
+}
+
+function SignInHere({ names }: { names: boolean }): JSX.Element {
+  const [by, setBy] = useState<"token" | "name">(names ? "name" : "token");
   const [text, setText] = useState("");
   const [wrong, setWrong] = useState("");
   const [busy, setBusy] = useState(false);
@@ -106,7 +125,7 @@ function SignIn(): JSX.Element {
   };
   return (
     <form class="sign-in" onSubmit={submit}>
-      {local && (
+      {names && (
         <Segments
           label={t("settings.signIn")}
           options={[

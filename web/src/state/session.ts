@@ -27,6 +27,16 @@ export async function load(): Promise<void> {
   }
 }
 
+/** How somebody can sign in here: `issuer` is the address that leads to the company's sign-in, null when there is none. */
+export interface Ways {
+  issuer: string | null;
+  names: boolean;
+}
+
+export async function ways(): Promise<Ways> {
+  return await get<Ways>("session");
+}
+
 export async function signIn(credential: { token: string } | { name: string }): Promise<void> {
   const found = await post<Me>("session", credential);
   // Streams belong to who opened them.

@@ -1,8 +1,9 @@
-"""Documents of the issuer over HTTPS: small, quick, from that address and no other."""
+"""Documents of an issuer of tokens over HTTPS: small, quick, from that address and no other."""
 
 from __future__ import annotations
 
 import http.client
+import json
 import ssl
 import urllib.error
 import urllib.request
@@ -13,6 +14,14 @@ from base.errors import UnavailableError
 
 TIMEOUT_S = 5.0
 MAX_BYTES = 1 << 20
+
+
+class RefusedError(UnavailableError):
+    """The issuer answered with an error; `code` is its name in the protocol, empty when it has none."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
 
 
 class _NoRedirect(urllib.request.HTTPRedirectHandler):
@@ -46,7 +55,7 @@ class Fetcher:
                 body: bytes = answer.read(MAX_BYTES + 1)
         except urllib.error.HTTPError as error:
             msg = f"the issuer answers {error.code} at {_place(request)}"
-            raise UnavailableError(msg) from None
+            raise RefusedError(msg, code=_code(error)) from None
         except (OSError, http.client.HTTPException) as error:
             msg = f"the issuer cannot be reached at {_place(request)}: {error}"
             raise UnavailableError(msg) from None
@@ -54,6 +63,14 @@ class Fetcher:
             msg = f"the issuer's answer at {_place(request)} is larger than {MAX_BYTES} bytes"
             raise UnavailableError(msg)
         return body
+
+
+def _code(error: urllib.error.HTTPError) -> str:
+    try:
+        found = json.loads(error.read(MAX_BYTES))["error"]
+    except (OSError, ValueError, KeyError, TypeError, http.client.HTTPException):
+        return ""
+    return found[:100] if isinstance(found, str) else ""
 
 
 def _place(request: urllib.request.Request) -> str:
