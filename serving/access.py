@@ -5,7 +5,7 @@ and only their SHA-256 is kept, in a TOML file that is read again when it change
 
     [principals.alice]
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
-    allow = ["read", "command"]       # of read, command, approve
+    allow = ["read", "command@acme/north"]   # of read, command, approve; behind the @ the part of the plant
 
 Tokens of people come from an OpenID Connect issuer (`serving.oidc`) when one is configured; those of the file are for programs then.
 
@@ -33,6 +33,7 @@ from typing import Protocol
 
 from base.errors import ConfigError, PermissionDeniedError, shown
 from serving import sessions
+from serving.caches.plant import covered
 from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -57,22 +58,68 @@ class Permission(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
+class Grant:
+    """A permission for a part of the plant: `scope` is the path of a node, empty for everything. Written `command@acme/north`."""
+
+    permission: Permission
+    scope: str = ""
+
+    @classmethod
+    def parse(cls, text: str) -> Grant:
+        """Grant of `read` or `read@acme/north`; raises ValueError."""
+        name, at, scope = text.partition("@")
+        scope = scope.strip("/")
+        if at and (not scope or "*" in scope or not scope.isprintable()):
+            msg = f"{text!r} is no grant: behind the @ stands the path of a node, such as acme/north"
+            raise ValueError(msg)
+        return cls(Permission(name), scope)
+
+    def __str__(self) -> str:
+        return f"{self.permission}@{self.scope}" if self.scope else str(self.permission)
+
+
+def grants_of(texts: Iterable[str]) -> frozenset[Grant]:
+    """Grants as they are written; raises ValueError."""
+    return frozenset(Grant.parse(text) for text in texts)
+
+
+EVERYTHING = frozenset(Grant(permission) for permission in Permission)
+
+
+@dataclass(frozen=True, slots=True)
 class Principal:
     """A caller."""
 
     name: str
-    allow: frozenset[Permission]
+    grants: frozenset[Grant]
     credential: str = field(default="", repr=False)
     """Hash of the token it came with, or `oidc:` and the key that signed it; empty on the loopback interface without tokens."""
     until_us: int = 0
     """When its session or its token ends, microseconds UTC; 0 for one without an end."""
 
+    @property
+    def allow(self) -> frozenset[Permission]:
+        """What it may somewhere."""
+        return frozenset(grant.permission for grant in self.grants)
+
+    def scopes(self, permission: Permission) -> tuple[str, ...]:
+        """Where it may: paths of nodes, one that is empty for everywhere; sorted."""
+        return tuple(sorted(grant.scope for grant in self.grants if grant.permission is permission))
+
     def require(self, needed: Permission) -> None:
-        """Raise PermissionDeniedError unless this is allowed."""
+        """Raise PermissionDeniedError unless this is allowed somewhere."""
         if needed not in self.allow:
-            allowed = ", ".join(sorted(self.allow)) or "nothing"
-            msg = f"{self.name} may not {needed}; allowed: {allowed}"
+            msg = f"{self.name} may not {needed}; allowed: {self._allowed()}"
             raise PermissionDeniedError(msg)
+
+    def require_at(self, needed: Permission, path: str) -> None:
+        """Raise PermissionDeniedError unless this is allowed at a path."""
+        if not covered(path, self.scopes(needed)):
+            msg = f"{self.name} may not {needed} at {shown(path)}; allowed: {self._allowed()}"
+            raise PermissionDeniedError(msg)
+
+    def _allowed(self) -> str:
+        return ", ".join(sorted(map(str, self.grants))) or "nothing"
 
 
 current: ContextVar[Principal] = ContextVar("principal")
@@ -141,10 +188,10 @@ class Access:
             raise UnauthenticatedError(msg)
         found: Principal | None
         if not self.has_tokens:
-            found = Principal(session.name, frozenset(Permission)) if session.name else None
+            found = Principal(session.name, EVERYTHING) if session.name else None
         elif session.credential.startswith(ISSUED):
-            allow = frozenset(Permission(one) for one in session.allow)
-            found = Principal(session.name, allow, session.credential) if self._issued(session.credential) else None
+            grants = grants_of(session.allow)
+            found = Principal(session.name, grants, session.credential) if self._issued(session.credential) else None
         else:
             self.refresh()
             found = self._known.get(session.credential)
@@ -212,7 +259,7 @@ def _named(name: str) -> Principal:
     if len(name) > _MAX_NAME or not name.isprintable():
         msg = f"{NAME_METADATA} is {shown(name)}; a name has at most {_MAX_NAME} printable characters"
         raise UnauthenticatedError(msg)
-    return Principal(f"local:{name}" if name else "local", frozenset(Permission))
+    return Principal(f"local:{name}" if name else "local", EVERYTHING)
 
 
 def hash_token(token: str) -> str:
@@ -225,9 +272,7 @@ def read_tokens(path: Path) -> dict[str, Principal]:
     try:
         table = tomllib.loads(path.read_text()).get("principals", {})
         return {
-            (digest := str(entry["sha256"]).lower()): Principal(
-                name, frozenset(Permission(p) for p in entry["allow"]), digest
-            )
+            (digest := str(entry["sha256"]).lower()): Principal(name, grants_of(entry["allow"]), digest)
             for name, entry in table.items()
         }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
@@ -244,7 +289,14 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Make a token: the token on standard output, its line for the tokens file on standard error."""
     parser = argparse.ArgumentParser(prog="python -m serving.access", description="Make an access token.")
     parser.add_argument("name", help="principal, for example a person or a program")
-    parser.add_argument("--allow", nargs="+", choices=[p.value for p in Permission], default=["read"])
+    parser.add_argument(
+        "--allow",
+        nargs="+",
+        type=lambda text: str(Grant.parse(text)),
+        default=["read"],
+        metavar="PERMISSION[@PATH]",
+        help=f"of {', '.join(Permission)}; read@acme/north is for a part of the plant (default: read)",
+    )
     args = parser.parse_args(argv)
     token = secrets.token_urlsafe(32)
     allow = ", ".join(f'"{p}"' for p in args.allow)

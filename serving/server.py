@@ -224,7 +224,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         values=values,
         streams=streams,
         load=load,
-        select=lambda prefixes, grown: state.select(prefixes, grown=grown),
+        select=lambda plant, prefixes, grown: state.select(plant, prefixes, grown=grown),
         require_ready=state.require_ready,
     )
     checks = health.HealthServicer()

@@ -24,7 +24,8 @@ from base.ids import Clock, now_us
 COOKIE = "millrace_session"
 LEAST_KEY = 32
 _VERSION = "2"
-_MAX_VALUE = 1_000
+_MAX_VALUE = 4_000
+"""Browsers keep cookies of 4 KB."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -53,8 +54,8 @@ class Sessions:
         """Value of the cookie of a new session, which ends after `length_s`, and not after `until_us` when that is given."""
         longest_us = self._clock() + int(self.length_s * 1e6)
         until_us = min(until_us, longest_us) if until_us else longest_us
-        who = base64.urlsafe_b64encode(name.encode()).decode().rstrip("=")
-        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, "+".join(sorted(allow)), who))
+        who, what = _packed(name), _packed("\n".join(sorted(allow)))
+        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, what, who))
         return f"{text}.{self._sign('session', text)}"
 
     def read(self, value: str) -> Session | None:
@@ -69,12 +70,11 @@ class Sessions:
         if until_us <= self._clock():
             return None
         try:
-            name = base64.urlsafe_b64decode(parts[5] + "=" * (-len(parts[5]) % 4)).decode()
+            name, allow = _unpacked(parts[5]), _unpacked(parts[4])
         except (binascii.Error, UnicodeDecodeError):
             return None
-        return Session(
-            credential=parts[3], name=name, until_us=until_us, allow=tuple(filter(None, parts[4].split("+")))
-        )
+        allowed = tuple(allow.split("\n")) if allow else ()
+        return Session(credential=parts[3], name=name, until_us=until_us, allow=allowed)
 
     def csrf(self, value: str) -> str:
         """What requests that change something have to send beside this cookie; a page of another site cannot know it."""
@@ -82,6 +82,14 @@ class Sessions:
 
     def _sign(self, purpose: str, text: str) -> str:
         return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+
+
+def _packed(text: str) -> str:
+    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+
+
+def _unpacked(text: str) -> str:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
 
 
 def key_of(path: str) -> bytes:

@@ -43,39 +43,42 @@ class _Index:
     site_of_gateway: dict[str, str] = field(default_factory=dict)
 
 
-class Plant:
-    """Follows the registry. Lookups raise NotFoundError naming what was asked for."""
+class Lookups:
+    """Questions to the plant, or to the part of it that somebody may see. They raise NotFoundError naming what was asked for."""
 
-    def __init__(self) -> None:
-        self._registry = Registry()
-        self._built: _Index | None = _Index()
-        self._listeners: list[Callable[[], None]] = []
+    def __init__(self, registry: Registry) -> None:
+        self._registry = registry
 
     @property
     def version(self) -> int:
         """Newest complete registry version."""
         return self._registry.version
 
-    def apply(self, message: bytes) -> None:
-        """Fold one message of the topic in. Raises SchemaError."""
-        completed = self._registry.apply(message)
-        self._built = None
-        if completed:
-            for listener in tuple(self._listeners):
-                listener()
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Paths of the nodes whose parts these are; one that is empty for everything."""
+        raise NotImplementedError
 
-    def on_version(self, listener: Callable[[], None]) -> Callable[[], None]:
-        """Call `listener` whenever a version is complete; returns what ends that."""
-        self._listeners.append(listener)
-        return lambda: self._listeners.remove(listener)
+    @property
+    def whole(self) -> bool:
+        """Whether this is all of the plant."""
+        return "" in self.scopes
+
+    def covers(self, path: str) -> bool:
+        """Whether a path lies in this part."""
+        raise NotImplementedError
+
+    @property
+    def _index(self) -> _Index:
+        raise NotImplementedError
 
     def tag(self, tag_id: int) -> TagDefinition:
         """Tag of an id, also a retired one."""
-        try:
-            return self._registry.tags[tag_id]
-        except KeyError:
+        found = self.find_tag(tag_id)
+        if found is None:
             msg = f"no tag {tag_id} in registry version {self.version}"
-            raise NotFoundError(msg) from None
+            raise NotFoundError(msg)
+        return found
 
     def tag_at(self, path: str) -> TagDefinition:
         """Tag at a path, also a retired one."""
@@ -87,7 +90,8 @@ class Plant:
 
     def find_tag(self, tag_id: int) -> TagDefinition | None:
         """Tag of an id, also a retired one; None for none."""
-        return self._registry.tags.get(tag_id)
+        found = self._registry.tags.get(tag_id)
+        return found if found is not None and self.covers(found.path) else None
 
     def find_tag_at(self, path: str) -> TagDefinition | None:
         """Tag in use at a path; None for none."""
@@ -120,7 +124,7 @@ class Plant:
 
     def tag_path(self, tag_id: int) -> str:
         """Path of a tag, empty when the registry does not know it."""
-        tag = self._registry.tags.get(tag_id)
+        tag = self.find_tag(tag_id)
         return tag.path if tag else ""
 
     def tags_under(self, prefix: str, *, after: str = "", limit: int | None = None) -> list[TagDefinition]:
@@ -132,12 +136,6 @@ class Plant:
         """Devices at or under a path, by path, behind `after`."""
         index = self._index
         return [index.devices[path] for path in under(index.device_paths, prefix, after=after, limit=limit)]
-
-    @property
-    def _index(self) -> _Index:
-        if self._built is None:
-            self._built = _build(self._registry.tags.values())
-        return self._built
 
     def _unknown(self, kind: str, path: str) -> str:
         """For people: how far the path is known, and what comes next there. Costs a search for each of at most 16 parts."""
@@ -158,7 +156,89 @@ class Plant:
         return f"no {kind} {shown(path)}; {hint}"
 
 
+class Plant(Lookups):
+    """All of the plant. Follows the registry."""
+
+    def __init__(self) -> None:
+        super().__init__(Registry())
+        self._built: _Index | None = _Index()
+        self._parts: dict[tuple[str, ...], _Part] = {}
+        self._listeners: list[Callable[[], None]] = []
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Everything."""
+        return ("",)
+
+    def covers(self, path: str) -> bool:  # noqa: ARG002
+        """Every path."""
+        return True
+
+    def apply(self, message: bytes) -> None:
+        """Fold one message of the topic in. Raises SchemaError."""
+        completed = self._registry.apply(message)
+        self._built = None
+        if completed:
+            for listener in tuple(self._listeners):
+                listener()
+
+    def on_version(self, listener: Callable[[], None]) -> Callable[[], None]:
+        """Call `listener` whenever a version is complete; returns what ends that."""
+        self._listeners.append(listener)
+        return lambda: self._listeners.remove(listener)
+
+    def part(self, scopes: tuple[str, ...]) -> Lookups:
+        """What lies at or under the scopes, paths of nodes; all of it for a scope that is empty, and nothing without any."""
+        if "" in scopes:
+            return self
+        found = self._parts.get(scopes)
+        if found is None:
+            while len(self._parts) >= _MAX_SCOPES:
+                self._parts.pop(next(iter(self._parts)))
+            found = self._parts[scopes] = _Part(self, self._registry, scopes)
+        return found
+
+    @property
+    def _index(self) -> _Index:
+        if self._built is None:
+            self._built = _build(self._registry.tags.values())
+        return self._built
+
+
+class _Part(Lookups):
+    """What somebody sees who may not see everything. Its index is made again when that of the plant is."""
+
+    def __init__(self, plant: Plant, registry: Registry, scopes: tuple[str, ...]) -> None:
+        super().__init__(registry)
+        self._plant, self._scopes = plant, scopes
+        self._of: _Index | None = None
+        self._built = _Index()
+
+    @property
+    def scopes(self) -> tuple[str, ...]:
+        """Those it was made for."""
+        return self._scopes
+
+    def covers(self, path: str) -> bool:
+        """Whether a path is one of the scopes, or lies under one."""
+        return covered(path, self._scopes)
+
+    @property
+    def _index(self) -> _Index:
+        whole = self._plant._index  # noqa: SLF001  # the other half of this module
+        if self._of is not whole:
+            seen = [tag for tags in (whole.tags, whole.retired) for path, tag in tags.items() if self.covers(path)]
+            self._of, self._built = whole, _build(seen)
+        return self._built
+
+
+def covered(path: str, scopes: Iterable[str]) -> bool:
+    """Whether a path is one of the scopes, or lies under one. Parts of a path count as a whole: `line-1` does not cover `line-10`."""
+    return any(not scope or path == scope or path.startswith(f"{scope}/") for scope in scopes)
+
+
 _MAX_PARTS = 16
+_MAX_SCOPES = 1_000
 
 
 def under(paths: Sequence[str], prefix: str, *, after: str = "", limit: int | None = None) -> list[str]:

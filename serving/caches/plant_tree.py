@@ -19,7 +19,7 @@ from serving.caches.device_states import PACKML_STATES, PACKML_TAG
 from serving.caches.episodes import Episodes
 from serving.caches.gateways import Gateways
 from serving.caches.liveness import Liveness
-from serving.caches.plant import Device, Plant
+from serving.caches.plant import Device, Lookups, Plant
 from serving.caches.values import LastValues
 
 LEVELS = ("enterprise", "site", "area", "line", "cell", "device")
@@ -78,16 +78,17 @@ class PlantTree:
     ) -> None:
         self._plant, self._values, self._episodes = plant, values, episodes
         self._liveness, self._gateways = liveness, gateways
-        self._tree: _Tree | None = None
+        self._trees: dict[tuple[str, ...], _Tree] = {}
 
-    def nodes(self, path: str, depth: int) -> list[Node]:
+    def nodes(self, path: str, depth: int, plant: Lookups | None = None) -> list[Node]:
         """The node at a path and `depth` levels below it, or the first `depth` levels for an empty path; parents before children.
 
-        Raises NotFoundError.
+        `plant` is the part that is seen, all of it by default: counts are of what is seen. Raises NotFoundError.
         """
-        tree = self._current()
+        plant = self._plant if plant is None else plant
+        tree = self._current(plant)
         if path and path not in tree.places:
-            self._plant.device_at(path)  # raises, and says what there is
+            plant.device_at(path)  # raises, and says what there is
         wanted: list[str] = []
         level = [path] if path else tree.roots
         for _ in range(depth + 1 if path else depth):
@@ -143,12 +144,15 @@ class PlantTree:
         each[np.flatnonzero(known), numbers[known].astype(np.int64)] = 1
         return _running(each)
 
-    def _current(self) -> _Tree:
-        devices = self._plant.devices_under("")
+    def _current(self, plant: Lookups) -> _Tree:
+        devices = plant.devices_under("")
+        known = self._trees.get(plant.scopes)
         # The registry's version alone does not tell of definitions that come before their version is complete.
-        if self._tree is None or self._tree.version != self._plant.version or len(self._tree.devices) != len(devices):
-            self._tree = self._build(devices)
-        return self._tree
+        if known is None or known.version != plant.version or len(known.devices) != len(devices):
+            while len(self._trees) >= _MAX_TREES:
+                self._trees.pop(next(iter(self._trees)))
+            known = self._trees[plant.scopes] = self._build(devices)
+        return known
 
     def _build(self, devices: list[Device]) -> _Tree:
         # In the order of the parts of their paths: below a node means next to each other.
@@ -180,6 +184,10 @@ class PlantTree:
             bounds=_running(np.array([len(device.tags) for device in devices], np.int64)),
             rows=rows,
         )
+
+
+_MAX_TREES = 100
+"""Of different parts of the plant that callers see."""
 
 
 def _running(counts: NDArray[Any]) -> NDArray[np.int64]:

@@ -15,6 +15,7 @@ from base.errors import InvalidRequestError
 from schemas.commands import CommandState
 from serving.caches.command_book import Place
 from serving.caches.command_view import CommandView
+from serving.caches.plant import Lookups
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -35,8 +36,9 @@ class CommandFilter:
             msg = f"until_us {self.until_us} is not after since_us {self.since_us}: no command can fit"
             raise InvalidRequestError(msg)
 
-    def matcher(self, path_of: Callable[[int], str]) -> Callable[[CommandView], bool]:
-        """Whether a command fits; `path_of` knows the paths of devices."""
+    def matcher(self, plant: Lookups) -> Callable[[CommandView], bool]:
+        """Whether a command fits and is for a device that is seen; `plant` knows the paths of devices."""
+        path_of, whole = plant.device_path, plant.whole
         base, rest = self.prefix.rstrip("/"), self.prefix.endswith("*")
 
         def below(path: str) -> bool:
@@ -50,6 +52,7 @@ class CommandFilter:
                 and (not self.submitted_by or view.submitted_by == self.submitted_by)
                 and view.submitted_us >= self.since_us
                 and (not self.until_us or view.submitted_us < self.until_us)
+                and (whole or bool(path_of(view.device_id)))
                 and (not base or below(path_of(view.device_id)))
             )
 

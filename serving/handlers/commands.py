@@ -36,6 +36,7 @@ from serving.caches.wakeup import Streams
 from serving.handlers import command_filter
 from serving.handlers.command_filter import CommandFilter
 from serving.handlers.state import DEFAULT_PAGE, MAX_PAGE, Page
+from serving.seen import seen
 
 log = logging.getLogger(__name__)
 
@@ -126,7 +127,7 @@ class CommandHandlers:
         size, limit = page_size or DEFAULT_PAGE, command_filter.position(page_token)
         if wanted.until_us:
             limit = min(limit or (wanted.until_us, 0), (wanted.until_us, 0))
-        fits = wanted.matcher(self.plant.device_path)
+        fits = wanted.matcher(seen(self.plant))
         found: list[CommandView] = []
         while True:
             scanned = 0
@@ -147,12 +148,12 @@ class CommandHandlers:
     async def get(self, command_id: UUID) -> CommandView:
         """A command as it stands."""
         self.require_ready()
-        return self._known(command_id)
+        return self._seen(command_id)
 
     async def watch(self, command_id: UUID) -> AsyncGenerator[CommandView, None]:
         """A command as it stands, then every change, until its outcome is in the record."""
         self.require_ready()
-        self._known(command_id)
+        self._seen(command_id)
         with self.streams.opened() as wakeup:
             reader = self.book.open(wakeup, command_id)
             try:
@@ -168,10 +169,11 @@ class CommandHandlers:
         Raises OverloadedError when the caller takes them too slowly.
         """
         self.require_ready()
-        if wanted.prefix and not self.plant.devices_under(wanted.prefix, limit=1):
-            self.plant.device_at(wanted.prefix)  # raises, and says what there is
+        plant = seen(self.plant)
+        if wanted.prefix and not plant.devices_under(wanted.prefix, limit=1):
+            plant.device_at(wanted.prefix)  # raises, and says what there is
         with self.streams.opened() as wakeup:
-            reader = self.book.open_many(wakeup, wanted.matcher(self.plant.device_path))
+            reader = self.book.open_many(wakeup, wanted.matcher(plant))
             try:
                 async with aclosing(reader.views()) as views:
                     async for view in views:
@@ -245,11 +247,17 @@ class CommandHandlers:
             self._waiting -= 1
         return view
 
+    def _seen(self, command_id: UUID) -> CommandView:
+        """A command for a device that the caller sees; any other is as one that does not exist."""
+        known, plant = self._known(command_id), seen(self.plant)
+        if not plant.whole and not plant.device_path(known.device_id):
+            raise NotFoundError(_no_command(command_id))
+        return known
+
     def _known(self, command_id: UUID) -> CommandView:
         known = self.book.get(command_id)
         if known is None:
-            msg = f"no command {command_id}; finished commands are kept here for some days, older ones are in SQL"
-            raise NotFoundError(msg)
+            raise NotFoundError(_no_command(command_id))
         return known
 
     def _request(self, command_id: UUID, wanted: Submission) -> CommandRequest:
@@ -317,6 +325,10 @@ class CommandHandlers:
         if different := [name for name, (old, new) in pairs.items() if old != new]:
             msg = f"command id {known.command_id} is taken by another command (other {', '.join(different)}); make a new id"
             raise ConflictError(msg)
+
+
+def _no_command(command_id: UUID) -> str:
+    return f"no command {command_id}; finished commands are kept here for some days, older ones are in SQL"
 
 
 def _check_reason(reason: str) -> None:

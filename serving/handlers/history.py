@@ -23,6 +23,7 @@ from serving.caches.plant import Plant
 from serving.handlers import chart, pages
 from serving.handlers.chart import Curve
 from serving.handlers.selection import Range, Selection, range_of, tags_of
+from serving.seen import seen
 
 MAX_CHART_TAGS = 20
 MAX_PIXELS = 4000
@@ -90,7 +91,7 @@ class HistoryHandlers:
             msg = f"limit is {limit}, not 0 or above"
             raise InvalidRequestError(msg)
         within = range_of(selection.start_us, selection.end_us, now_us=self.clock())
-        for tag in tags_of(self.plant, selection):
+        for tag in tags_of(seen(self.plant), selection):
             async for first, last, columns in pages.samples(
                 self.database, tag, within, limit=limit, good_only=good_only
             ):
@@ -103,7 +104,7 @@ class HistoryHandlers:
         """Windows tag by tag, in pages. `window_s`: one that the tag has, an hour, a day; 0 for the longest with at least 500 windows."""
         self.ready()
         within = range_of(selection.start_us, selection.end_us, now_us=self.clock())
-        tags = tags_of(self.plant, selection)
+        tags = tags_of(seen(self.plant), selection)
         lengths = [_window(tag, window_s, within) for tag in tags]
         for tag, length in zip(tags, lengths, strict=True):
             async for first, last, columns in pages.windows(self.database, tag, within, length):
@@ -116,7 +117,7 @@ class HistoryHandlers:
             msg = f"pixels is {pixels}, not between 0 and {MAX_PIXELS}"
             raise InvalidRequestError(msg)
         within = range_of(selection.start_us, selection.end_us, now_us=self.clock())
-        tags = tags_of(self.plant, selection, at_most=MAX_CHART_TAGS)
+        tags = tags_of(seen(self.plant), selection, at_most=MAX_CHART_TAGS)
         return [Series(tag=tag, curve=await self._curve(tag, within, pixels or DEFAULT_PIXELS)) for tag in tags]
 
     async def _curve(self, tag: TagDefinition, within: Range, pixels: int) -> Curve:

@@ -18,10 +18,11 @@ from base.ids import Clock, now_us
 from schemas.events import DeviceEvent
 from serving.caches.broadcast import Broadcast
 from serving.caches.gateways import Gateway, Gateways
-from serving.caches.plant import Plant
+from serving.caches.plant import Lookups, Plant
 from serving.caches.wakeup import Streams
 from serving.handlers.health import Assessment, LineHealth
 from serving.handlers.records import Event, devices_under, gateways_under, kinds_of
+from serving.seen import seen
 
 _ACCOUNTING_S = 5.0
 _LOOK_S = 1.0
@@ -76,15 +77,15 @@ class LineHandlers:
     async def list_gateways(self, site: str = "") -> list[Gateway]:
         """Every gateway with its last report, by id."""
         self.ready()
-        return self.gateways.all(site)
+        return self._gateways(seen(self.plant), site)
 
     async def watch_gateways(self, site: str = "") -> AsyncGenerator[Gateway, None]:
         """Every gateway, then those that changed, looked at every second. A newer report that says the same is no change."""
         self.ready()
-        shown: dict[str, Gateway] = {}
+        plant, shown = seen(self.plant), dict[str, Gateway]()
         with self.streams.opened() as wakeup:
             while True:
-                for one in self.gateways.all(site):
+                for one in self._gateways(plant, site):
                     if _differs(shown.get(one.gateway_id), one):
                         shown[one.gateway_id] = one
                         yield one
@@ -96,6 +97,7 @@ class LineHandlers:
 
     async def accounting(self, site: str = "") -> Accounting:
         """The accounting, measured at most every five seconds for everybody together. Takes up to a few seconds."""
+        plant = seen(self.plant)
         if self.measure is None:
             msg = "the accounting needs the database, and none is configured: postgres.dsn in serving.toml"
             raise UnavailableError(msg)
@@ -106,18 +108,21 @@ class LineHandlers:
             found = await asyncio.shield(self._measuring)
         else:
             found = self._measured[1]
-        if not site:
+        if not site and plant.whole:
             return found
-        lanes = tuple(one for one in found.lanes if self.plant.site_of_gateway(one.gateway_id) == site)
+        sites = {one.gateway_id: plant.site_of_gateway(one.gateway_id) for one in found.lanes}
+        lanes = tuple(one for one in found.lanes if sites[one.gateway_id] and site in {"", sites[one.gateway_id]})
         exact = not found.not_measured and not any(one.missing for one in lanes)
         return Accounting(lanes=lanes, exact=exact, not_measured=found.not_measured, observed_us=found.observed_us)
 
     async def watch_events(self, prefix: str = "", kinds: Sequence[str] = ()) -> AsyncGenerator[Event, None]:
         """Events from now on, of the devices under a path and of their gateways."""
         self.ready()
-        wanted, everywhere = kinds_of(kinds), not prefix
-        devices = {device.device_id for device in devices_under(self.plant, prefix)} if prefix else set[int]()
-        gateways = gateways_under(self.plant, prefix)
+        plant = seen(self.plant)
+        wanted, everywhere = kinds_of(kinds), not prefix and plant.whole
+        found = devices_under(plant, prefix) if prefix else [] if everywhere else plant.devices_under("")
+        devices = {device.device_id for device in found}
+        gateways = gateways_under(plant, prefix)
 
         def pick(event: DeviceEvent) -> DeviceEvent | None:
             mine = everywhere or event.device_id in devices or (not event.device_id and event.gateway_id in gateways)
@@ -127,6 +132,9 @@ class LineHandlers:
             async with aclosing(reader.items()) as items:
                 async for event in items:
                     yield self._event(event)
+
+    def _gateways(self, plant: Lookups, site: str) -> list[Gateway]:
+        return [one for one in self.gateways.all(site) if plant.whole or plant.site_of_gateway(one.gateway_id)]
 
     async def _measure(self, measure: Measure) -> Accounting:
         found = await asyncio.to_thread(measure)

@@ -23,9 +23,10 @@ from connectors.postgres.pool import ReadPool
 from schemas.events import EventKind
 from schemas.verdicts import RecordReject, Verdict
 from serving.caches.episodes import Step
-from serving.caches.plant import Plant
+from serving.caches.plant import Lookups, Plant
 from serving.handlers.selection import at, range_of, since_epoch_us
 from serving.handlers.state import Page, size_of
+from serving.seen import seen
 
 DAY_S = 86_400.0
 KINDS = frozenset(EventKind) - {EventKind.GATEWAY_HEALTH}
@@ -160,7 +161,7 @@ class RecordHandlers:
                 **within.parameters,
                 "kinds": sorted(kinds_of(kinds)),
                 "devices": self._devices(prefix),
-                "gateways": sorted(gateways_under(self.plant, prefix)),
+                "gateways": sorted(gateways_under(seen(self.plant), prefix)),
                 "after_time": place and at(place[0]),
                 "after_id": place and place[1],
                 "rows": size + 1,
@@ -214,12 +215,16 @@ class RecordHandlers:
         ]
 
     def _devices(self, prefix: str) -> list[int] | None:
-        return None if not prefix else [device.device_id for device in devices_under(self.plant, prefix)]
+        plant = seen(self.plant)
+        if not prefix:
+            return None if plant.whole else [device.device_id for device in plant.devices_under("")]
+        return [device.device_id for device in devices_under(plant, prefix)]
 
     def _tags(self, prefix: str) -> list[int] | None:
+        plant = seen(self.plant)
         if not prefix:
-            return None
-        return [tag.tag_id for tag in self.plant.tags_under(prefix) or [self.plant.tag_at(prefix)]]
+            return None if plant.whole else [tag.tag_id for tag in plant.tags_under("")]
+        return [tag.tag_id for tag in plant.tags_under(prefix) or [plant.tag_at(prefix)]]
 
     def _event(self, row: tuple[Any, ...]) -> Event:
         event_id, kind, gateway_id, device_id, time, text, attributes = row
@@ -235,14 +240,16 @@ class RecordHandlers:
         )
 
 
-def devices_under(plant: Plant, prefix: str) -> list[Any]:
+def devices_under(plant: Lookups, prefix: str) -> list[Any]:
     """Devices at or under a path; raises NotFoundError, which says what there is, for none."""
     return plant.devices_under(prefix) or [plant.device_at(prefix)]
 
 
-def gateways_under(plant: Plant, prefix: str) -> set[str]:
-    """Gateways of the devices at or under a path."""
-    return {device.gateway_id for device in devices_under(plant, prefix)} if prefix else set()
+def gateways_under(plant: Lookups, prefix: str) -> set[str]:
+    """Gateways of the devices at or under a path; without a path those of the part that is seen, none for the whole plant."""
+    if not prefix:
+        return set() if plant.whole else {device.gateway_id for device in plant.devices_under("")}
+    return {device.gateway_id for device in devices_under(plant, prefix)}
 
 
 def kinds_of(names: Sequence[str]) -> set[str]:

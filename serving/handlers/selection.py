@@ -12,7 +12,7 @@ from datetime import UTC, datetime, timedelta
 
 from base.errors import InvalidRequestError
 from schemas.definitions import TagDefinition
-from serving.caches.plant import Plant
+from serving.caches.plant import Lookups
 
 MAX_TAGS = 1000
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
@@ -69,7 +69,7 @@ def range_of(start_us: int, end_us: int, *, now_us: int, default_s: float | None
     return Range(start_us=start_us, end_us=end_us)
 
 
-def tags_of(plant: Plant, selection: Selection, *, at_most: int = MAX_TAGS) -> list[TagDefinition]:
+def tags_of(plant: Lookups, selection: Selection, *, at_most: int = MAX_TAGS) -> list[TagDefinition]:
     """Tags in the order of the request, each once.
 
     Raises InvalidRequestError for none or too many, NotFoundError for what does not exist.

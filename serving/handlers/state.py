@@ -23,11 +23,12 @@ from serving.caches.broadcast import Broadcast
 from serving.caches.closed_windows import ClosedWindows, Wanted
 from serving.caches.device_states import DeviceState, DeviceStates
 from serving.caches.episodes import Episodes, Step
-from serving.caches.plant import Device, Plant
+from serving.caches.plant import Device, Lookups, Plant
 from serving.caches.plant_tree import LEVELS, Node, PlantTree
 from serving.caches.values import LastValue, LastValues
 from serving.caches.wakeup import Streams
 from serving.handlers.descriptions import CommandDescription, commands_of
+from serving.seen import seen
 
 MAX_PAGE = 1000
 DEFAULT_PAGE = 100
@@ -120,7 +121,7 @@ class StateHandlers:
     ) -> Page[DeviceView]:
         """Devices at or under a path, by path, without their tags."""
         self.require_ready()
-        size, after = size_of(page_size), _position(page_token)
+        plant, size, after = seen(self.plant), size_of(page_size), _position(page_token)
         wanted = wanted or DeviceFilter()
         text, anomalies = wanted.text.casefold(), self._open_anomalies()
 
@@ -133,7 +134,7 @@ class StateHandlers:
             return view if wanted.state in {None, view.state} else None
 
         found = await _scan(
-            lambda behind, limit: self.plant.devices_under(prefix, after=behind, limit=limit),
+            lambda behind, limit: plant.devices_under(prefix, after=behind, limit=limit),
             pick, after=after, count=size + 1,
         )  # fmt: skip
         return _page(found, size, lambda view: view.device.path)
@@ -143,7 +144,7 @@ class StateHandlers:
     ) -> Page[TagState]:
         """Tags at or under a path with their last values, by path."""
         self.require_ready()
-        size, after = size_of(page_size), _position(page_token)
+        plant, size, after = seen(self.plant), size_of(page_size), _position(page_token)
         wanted = wanted or TagFilter()
         text = wanted.text.casefold()
 
@@ -160,7 +161,7 @@ class StateHandlers:
             return state if wanted.stale in {None, state.stale} else None
 
         found = await _scan(
-            lambda behind, limit: self.plant.tags_under(prefix, after=behind, limit=limit),
+            lambda behind, limit: plant.tags_under(prefix, after=behind, limit=limit),
             pick, after=after, count=size + 1,
         )  # fmt: skip
         return _page(found, size, lambda state: state.tag.path)
@@ -178,8 +179,9 @@ class StateHandlers:
         if len(tag_ids) + len(paths) > MAX_BATCH:
             msg = f"{len(tag_ids) + len(paths)} tags are asked for, more than {MAX_BATCH}; ask several times"
             raise InvalidRequestError(msg)
-        by_id = {tag_id: self.plant.find_tag(tag_id) for tag_id in tag_ids}
-        by_path = {path: self.plant.find_tag_at(path) for path in paths}
+        plant = seen(self.plant)
+        by_id = {tag_id: plant.find_tag(tag_id) for tag_id in tag_ids}
+        by_path = {path: plant.find_tag_at(path) for path in paths}
         found = [tag for tag in (*(by_id[one] for one in tag_ids), *(by_path[one] for one in paths)) if tag is not None]
         return TagBatch(
             tags=tuple(self._state(tag) for tag in found),
@@ -193,7 +195,7 @@ class StateHandlers:
         if not 0 <= depth <= len(LEVELS):
             msg = f"depth is {depth}, not between 1 and {len(LEVELS)}, or 0 for 1"
             raise InvalidRequestError(msg)
-        return self.tree.nodes(path.rstrip("/"), depth or 1)
+        return self.tree.nodes(path.rstrip("/"), depth or 1, seen(self.plant))
 
     async def watch_aggregates(self, prefixes: Sequence[str], window_s: int) -> AsyncGenerator[ClosedWindows, None]:
         """Windows of the tags under the paths as they close; tags that the registry gains later join in."""
@@ -201,8 +203,9 @@ class StateHandlers:
         if window_s < 0:
             msg = f"window_s is {window_s}, not 0 or above"
             raise InvalidRequestError(msg)
-        wanted = Wanted(self.select(prefixes), window_s)
-        stop = self.plant.on_version(lambda: wanted.select(self.select(prefixes, grown=True)))
+        plant = seen(self.plant)
+        wanted = Wanted(self.select(plant, prefixes), window_s)
+        stop = self.plant.on_version(lambda: wanted.select(self.select(plant, prefixes, grown=True)))
         try:
             with self.streams.opened() as wakeup, self.windows.opened(wakeup, wanted) as reader:
                 async with aclosing(reader.items()) as items:
@@ -217,7 +220,8 @@ class StateHandlers:
         if not tag_id and not path:
             msg = "name the tag by tag_id or by path"
             raise InvalidRequestError(msg)
-        return self._state(self.plant.tag_at(path) if path else self.plant.tag(tag_id))
+        plant = seen(self.plant)
+        return self._state(plant.tag_at(path) if path else plant.tag(tag_id))
 
     def find_device(self, *, device_id: int = 0, path: str = "") -> Device:
         """Device by id or by path."""
@@ -225,14 +229,18 @@ class StateHandlers:
         if not device_id and not path:
             msg = "name the device by device_id or by path"
             raise InvalidRequestError(msg)
-        return self.plant.device_at(path) if path else self.plant.device(device_id)
+        plant = seen(self.plant)
+        return plant.device_at(path) if path else plant.device(device_id)
 
     async def watch_anomalies(self, prefix: str) -> AsyncGenerator[Step, None]:
         """Open episodes of the devices under a path, then every step."""
         self.require_ready()
-        if prefix and not self.plant.devices_under(prefix, limit=1):
-            self.plant.device_at(prefix)  # raises, and says what there is
+        plant = seen(self.plant)
+        if prefix and not plant.devices_under(prefix, limit=1):
+            plant.device_at(prefix)  # raises, and says what there is
         matches = _matcher(prefix)
+        if not plant.whole:
+            matches = _both(matches, plant.covers)
         with self.streams.opened() as wakeup:
             reader = self.episodes.open(wakeup, lambda step: matches(self.plant.device_path(step["device_id"])))
             try:
@@ -262,13 +270,13 @@ class StateHandlers:
     def _open_anomalies(self) -> Counter[int]:
         return Counter(step["device_id"] for step in self.episodes.open_now())
 
-    def select(self, prefixes: Sequence[str], *, grown: bool = False) -> set[int]:
+    def select(self, plant: Lookups, prefixes: Sequence[str], *, grown: bool = False) -> set[int]:
         """Ids of the tags at or under the paths, all for none; raises NotFoundError unless the registry has `grown`."""
         found: set[int] = set()
         for prefix in prefixes or ("",):
-            tags = self.plant.tags_under(prefix)
+            tags = plant.tags_under(prefix)
             if not tags and prefix and not grown:
-                self.plant.tag_at(prefix)  # raises, and says what there is
+                plant.tag_at(prefix)  # raises, and says what there is
             found.update(tag.tag_id for tag in tags)
         if len(found) > self.max_watched_tags and not grown:
             msg = f"{len(found)} tags are selected, more than {self.max_watched_tags}; name narrower paths, or open several streams"
@@ -326,6 +334,10 @@ def _position(page_token: str) -> str:
     except (binascii.Error, ValueError) as error:
         msg = f"page_token {shown(page_token)} is not one that this server gave"
         raise InvalidRequestError(msg) from error
+
+
+def _both(first: Callable[[str], bool], second: Callable[[str], bool]) -> Callable[[str], bool]:
+    return lambda path: first(path) and second(path)
 
 
 def _matcher(prefix: str) -> Callable[[str], bool]:

@@ -18,12 +18,13 @@ from dataclasses import dataclass, field
 
 from base.errors import InvalidRequestError
 from base.ids import Clock, now_us
-from serving.caches.plant import Plant
+from serving.caches.plant import Lookups, Plant
 from serving.caches.values import LastValue, LastValues
 from serving.caches.wakeup import Streams, Wakeup
 from serving.caches.watch import Part, Watch
 from serving.handlers.pace import Pace, SlowReaderError
 from serving.load import Load
+from serving.seen import seen
 
 MAX_RATE_HZ = 100.0
 DEFAULT_RATE_HZ = 4.0
@@ -62,7 +63,7 @@ class WatchHandlers:
     values: LastValues
     streams: Streams
     load: Load
-    select: Callable[[Sequence[str], bool], set[int]]
+    select: Callable[[Lookups, Sequence[str], bool], set[int]]
     require_ready: Callable[[], None]
     clock: Clock = now_us
     instance: str = field(default_factory=lambda: secrets.token_hex(4))
@@ -111,12 +112,14 @@ class WatchHandlers:
     @contextmanager
     def _opened(self, prefixes: Sequence[str], pace: Pace, *, resume: str) -> Iterator[_Stream]:
         self.require_ready()
-        selected = self.select(prefixes, False)
-        digest = hashlib.sha256("\n".join(sorted(prefixes)).encode()).hexdigest()[:12]
+        plant = seen(self.plant)
+        selected = self.select(plant, prefixes, False)
+        # What the caller may see is part of what a position is good for.
+        digest = hashlib.sha256("\n".join([*sorted(prefixes), "", *plant.scopes]).encode()).hexdigest()[:12]
         since, notice = self._since(resume, self.scope(digest))
         with self.streams.opened() as wakeup:
             watch = Watch(self.values, wakeup, selected, since=since)
-            stop = self.plant.on_version(lambda: watch.select(self.select(prefixes, True)))
+            stop = self.plant.on_version(lambda: watch.select(self.select(plant, prefixes, True)))
             try:
                 yield _Stream(self, digest, watch, wakeup, pace, notice)
             finally:

@@ -64,7 +64,10 @@ def session_of(face: Face, principal: Principal) -> str:
     """Value of the cookie of a principal that has shown its token."""
     if principal.credential.startswith(ISSUED):
         return face.sessions.make(
-            credential=principal.credential, name=principal.name, allow=principal.allow, until_us=principal.until_us
+            credential=principal.credential,
+            name=principal.name,
+            allow=map(str, principal.grants),
+            until_us=principal.until_us,
         )
     return face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)
 
@@ -118,7 +121,8 @@ def openapi(face: Face, document: bytes) -> Endpoint:
 
 
 def _who(principal: Principal, csrf: str) -> dict[str, Any]:
-    return {"name": principal.name, "allow": sorted(principal.allow), "csrf": csrf}
+    grants = sorted(map(str, principal.grants))
+    return {"name": principal.name, "allow": sorted(principal.allow), "grants": grants, "csrf": csrf}
 
 
 def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]]:

@@ -18,7 +18,7 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 
 from base.ids import Clock, now_us
-from serving.access import ISSUED, Permission, Principal, UnauthenticatedError
+from serving.access import ISSUED, Grant, Principal, UnauthenticatedError, grants_of
 from serving.oidc.keys import Key
 from serving.oidc.settings import OidcSettings
 
@@ -37,7 +37,7 @@ class Verifier:
         self._settings, self._clock = settings, clock
         self._keys: Mapping[str, Key] = {}
         self._credentials: frozenset[str] = frozenset()
-        self._allow = {role.name: frozenset(Permission(one) for one in role.allow) for role in settings.roles}
+        self._allow = {role.name: grants_of(role.allow) for role in settings.roles}
 
     def set_keys(self, keys: Mapping[str, Key]) -> bool:
         """Take the issuer's keys; those that it dropped are good no more. Whether it dropped any."""
@@ -78,10 +78,10 @@ class Verifier:
         """Whom a token stands for; raises UnauthenticatedError."""
         kid = self.key_id(token)
         claims = self.claims(token)
-        allow: set[Permission] = set()
+        grants: set[Grant] = set()
         for role in _roles(claims, self._settings.roles_claim):
-            allow |= self._allow.get(role, frozenset())
-        return Principal(str(claims["sub"]), frozenset(allow), credential_of(kid), int(claims["exp"] * 1e6))
+            grants |= self._allow.get(role, frozenset())
+        return Principal(str(claims["sub"]), frozenset(grants), credential_of(kid), int(claims["exp"] * 1e6))
 
     def claims(self, token: str, *, audience: str = "") -> Mapping[str, Any]:
         """Claims of a good token for `audience`, this server's own by default; raises UnauthenticatedError."""

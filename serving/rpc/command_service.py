@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeAlias
+from uuid import UUID
 
 import grpc
 
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
 from serving import access
+from serving.access import Permission
 from serving.caches.command_view import CommandView
 from serving.handlers.commands import MAX_WAIT_S, CommandHandlers, Submission
 from serving.handlers.state import StateHandlers
@@ -53,16 +55,16 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         self, request: commands_pb2.ControlCommandRequest, context: Context
     ) -> commands_pb2.Command:
         """Withdraw a command."""
-        by = access.current.get().name
         command_id = translate.command_id(request.command_id)
+        by = await self._allowed(Permission.COMMAND, command_id)
         return self._pack(await self._handlers.cancel(command_id, by=by, reason=request.reason))
 
     async def ApproveCommand(
         self, request: commands_pb2.ControlCommandRequest, context: Context
     ) -> commands_pb2.Command:
         """Release a command."""
-        by = access.current.get().name
         command_id = translate.command_id(request.command_id)
+        by = await self._allowed(Permission.APPROVE, command_id)
         return self._pack(await self._handlers.approve(command_id, by=by, reason=request.reason))
 
     async def ListCommands(
@@ -85,17 +87,27 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     def _submission(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> Submission:
         metadata = dict(context.invocation_metadata() or ())
+        principal = access.current.get()
+        device = self._state.find_device(device_id=request.device_id, path=request.path)
+        principal.require_at(Permission.COMMAND, device.path)
         return Submission(
             command_id=translate.command_id(request.command_id) if request.command_id else None,
-            device=self._state.find_device(device_id=request.device_id, path=request.path),
+            device=device,
             name=request.name,
             parameters=dict(request.parameters),
             expires_after_ms=request.expires_after_ms,
             requires_approval=request.requires_approval,
-            by=access.current.get().name,
+            by=principal.name,
             reason=request.reason,
             traceparent=metadata.get("traceparent"),
         )
+
+    async def _allowed(self, permission: Permission, command_id: UUID) -> str:
+        """Name of the caller, who may do this to a command that it sees. Raises NotFoundError or PermissionDeniedError."""
+        principal = access.current.get()
+        known = await self._handlers.get(command_id)
+        principal.require_at(permission, self._state.plant.device_path(known.device_id))
+        return principal.name
 
     def _pack(self, view: CommandView) -> commands_pb2.Command:
         return translate.command(view, self._state.plant)

@@ -19,6 +19,7 @@ from schemas.proto.millrace.v1 import commands_pb2
 from serving.caches.command_readers import CommandsReader
 from serving.caches.command_view import view_of
 from serving.caches.wakeup import Wakeup
+from serving.access import EVERYTHING, Principal, current
 from serving.handlers.command_filter import CommandFilter
 from serving.rpc.command_service import wait_within
 from tests.contract import examples
@@ -126,6 +127,7 @@ async def test_filters_pick(wanted: dict[str, Any], numbers: list[int]) -> None:
 
 
 async def test_a_list_of_many_commands_lets_other_calls_through(monkeypatch: pytest.MonkeyPatch) -> None:
+    current.set(Principal("local", EVERYTHING))
     async with served() as running:
         known(running, 2_500)
         turns = 0
@@ -163,6 +165,7 @@ async def test_a_list_that_makes_no_sense_is_refused(request_: dict[str, Any], c
 
 
 async def test_a_command_that_was_forgotten_and_is_heard_of_again_is_listed_once() -> None:
+    current.set(Principal("local", EVERYTHING))
     async with served(remember_s=3600.0) as running:
         request = examples_request()
         running.record(request, CommandState.SUCCEEDED, 3, updated_us=1)

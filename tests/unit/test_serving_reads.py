@@ -17,6 +17,7 @@ from base.ids import now_us
 from base.settings import PostgresSettings
 from schemas.events import DEAD_DEVICES, DeviceEvent, EventKind
 from schemas.proto.millrace.v1 import commands_pb2, history_pb2, history_pb2_grpc, line_pb2, line_pb2_grpc, state_pb2
+from serving.access import EVERYTHING, Principal, current
 from serving.caches.broadcast import MAX_PENDING, Broadcast
 from serving.caches.closed_windows import ClosedWindows
 from serving.caches.gateways import Gateways, GatewayState
@@ -171,6 +172,7 @@ async def test_the_plants_tree_counts_what_is_wrong_below_each_node() -> None:
 
 
 async def test_the_tree_of_a_hundred_thousand_tags_is_quick() -> None:
+    current.set(Principal("local", EVERYTHING))
     async with served() as running:
         base, server = definition(), running.server
         tags = [

@@ -26,6 +26,7 @@ from serving.http.i3x.streaming import stream
 from serving.http.i3x.subscriptions import Subscription, Subscriptions
 from serving.http.replies import header_of
 from serving.http.requests import body_of, object_of, query_of
+from serving.seen import seen
 
 ROOT = "/i3x/v1"
 VERSION = "1.0"
@@ -37,6 +38,10 @@ Answered = tuple[int, dict[str, Any]]
 Body = dict[str, Any]
 
 
+_MAX_SPACES = 100
+"""Of different parts of the plant that callers see."""
+
+
 @dataclass(kw_only=True, slots=True)
 class I3x:
     """The plant as i3X has it. `ready` says whether the plant is known."""
@@ -45,16 +50,20 @@ class I3x:
     plant: Plant
     last: LastValues
     subscriptions: Subscriptions = field(default_factory=lambda: Subscriptions(time.monotonic))
-    _built: tuple[int, Space] | None = None
+    _built: dict[tuple[str, ...], tuple[int, Space]] = field(default_factory=dict)
 
     def space(self) -> Space:
-        """The address space of the present version of the registry. Raises UnavailableError while it is not known."""
+        """The address space of what the caller sees, as the registry now has it. Raises UnavailableError while it is not known."""
         if not self.face.ready():
             msg = "the server is still reading the plant's state; try again in a moment"
             raise UnavailableError(msg)
-        if self._built is None or self._built[0] != self.plant.version:
-            self._built = (self.plant.version, space.build(self.plant.devices_under("")))
-        return self._built[1]
+        plant = seen(self.plant)
+        known = self._built.get(plant.scopes)
+        if known is None or known[0] != plant.version:
+            while len(self._built) >= _MAX_SPACES:
+                self._built.pop(next(iter(self._built)))
+            known = self._built[plant.scopes] = (plant.version, space.build(plant.devices_under("")))
+        return known[1]
 
     def node(self, element_id: str) -> Node:
         """An object. Raises NotFoundError."""
