@@ -31,7 +31,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
-from base.errors import ConfigError, PermissionDeniedError, shown
+from base.errors import ConfigError, PermissionDeniedError, UnavailableError, shown
 from serving import sessions
 from serving.caches.plant import covered
 from serving.sessions import Sessions
@@ -203,7 +203,10 @@ class Access:
         return self._issuer is not None and self._issuer.knows(credential)
 
     def recheck(self, principal: Principal, needed: Permission | None) -> None:
-        """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since."""
+        """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since.
+
+        UnavailableError when its grants are others: a stream shows what it was opened with, so it has to be opened again.
+        """
         if not self.has_tokens:
             return
         known: Principal | None
@@ -215,6 +218,9 @@ class Access:
             raise UnauthenticatedError(_WITHDRAWN)
         if needed is not None:
             known.require(needed)
+        if known.grants != principal.grants:
+            msg = "what this caller may do has changed; connect again"
+            raise UnavailableError(msg)
 
     def refresh(self) -> bool:
         """Read the tokens file again if it has changed; whether it has, or the issuer's keys."""

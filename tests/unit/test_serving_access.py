@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from base.errors import ConfigError, PermissionDeniedError
+from base.errors import ConfigError, PermissionDeniedError, UnavailableError
 from base.settings import KafkaSettings
 from serving import access, config
 from serving.access import Access, Permission, UnauthenticatedError
@@ -86,7 +86,8 @@ def test_a_right_taken_away_is_noticed(tmp_path: Path) -> None:
     alice = known.authenticate(bearer("t1"))
     write_tokens(path, alice=("t1", ["command"]))
     assert known.refresh()
-    known.recheck(alice, COMMAND)
+    with pytest.raises(UnavailableError, match="connect again"):
+        known.recheck(alice, COMMAND)
     with pytest.raises(PermissionDeniedError, match="alice may not read"):
         known.recheck(alice, READ)
 

@@ -16,10 +16,10 @@ from base.errors import OverloadedError
 from base.ids import now_us
 from schemas.commands import CommandAck, CommandRequest, CommandState, Effect, ParameterOutcome
 from schemas.proto.millrace.v1 import commands_pb2
+from serving.access import EVERYTHING, Principal, current
 from serving.caches.command_readers import CommandsReader
 from serving.caches.command_view import view_of
 from serving.caches.wakeup import Wakeup
-from serving.access import EVERYTHING, Principal, current
 from serving.handlers.command_filter import CommandFilter
 from serving.rpc.command_service import wait_within
 from tests.contract import examples

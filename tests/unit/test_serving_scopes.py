@@ -11,7 +11,7 @@ from typing import Any
 import grpc
 import pytest
 
-from base.errors import PermissionDeniedError
+from base.errors import PermissionDeniedError, UnavailableError
 from schemas import definitions
 from schemas.commands import CommandState
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
@@ -298,3 +298,14 @@ def test_where_a_principal_may_what() -> None:
             PermissionDeniedError, match=r"allowed: command@acme/north, command@acme/south/line-1, read"
         ):
             who.require_at(permission, path)
+
+
+def test_a_stream_ends_when_its_caller_may_something_else(tmp_path: Path) -> None:
+    path = tokens(tmp_path / "tokens.toml", ann=["read", "command"])
+    access = Access(path)
+    ann = access.authenticate([("authorization", "Bearer ann-secret")])
+    access.recheck(ann, Permission.READ)
+    tokens(path, ann=["read@acme/north", "command"])
+    assert access.refresh()
+    with pytest.raises(UnavailableError, match="connect again"):
+        access.recheck(ann, Permission.READ)
