@@ -121,7 +121,7 @@ def test_both_variants_have_the_same_views_and_columns(sql: Sql) -> None:
         "aggregates_1h": statistics,
         "aggregates_1d": statistics,
         "partitions": "partition_name table_name from_time to_time closed_at dense",
-        "telemetry": "time path name value unit quality quality_code verdict device_id tag_id",
+        "telemetry": "time path name value unit quality quality_code verdict device_id tag_id eu_low eu_high limit_low limit_high",
     }
     for name, columns in wanted.items():
         found = sql.execute(
