@@ -2,7 +2,8 @@
 
 Enters: how many samples are stored. Leaves: seconds of a read with its first chunk, of the same as Arrow over HTTP,
 percentiles of charts, and the same samples by COPY from psycopg beside it, which is what a client of the database
-pays. Only PostgreSQL is started, and the server in a process of its own with the registry fed by hand
+pays. Then the same database in SQL (`history_sql`): a day of one tag, a dashboard's queries, a tag from what is hot.
+Only PostgreSQL is started, and the server in a process of its own with the registry fed by hand
 (`history_server`): what is measured is database, server, gRPC or HTTP, and the client's decoding.
 
 Rows are laid out as the historian writes them, tag by tag within each batch of some seconds, over partitions of an
@@ -27,7 +28,7 @@ import numpy as np
 import psycopg
 import pyarrow.ipc
 
-from benchmarks import figures
+from benchmarks import figures, history_sql
 from connectors.postgres import binary_copy
 from connectors.postgres.database import connect
 from historian import partitions
@@ -41,6 +42,10 @@ HOURS = 28
 RATE_HZ = 10
 A_TAG = HOURS * 3600 * RATE_HZ
 FIRST_TAG = 1000
+SLOW_TAGS = 20
+"""Beside the others: tags of one sample a second, for a day of one."""
+FIRST_SLOW_TAG = 100_000
+FIRST_HOT_TAG = 200_000
 _READ = 1_000_000
 _BATCH_S = 10
 _BYTES_A_SAMPLE = 52 + 45
@@ -51,10 +56,12 @@ _COPY = """COPY (SELECT time, value, quality FROM samples WHERE tag_id = %s AND 
     TO STDOUT (FORMAT binary)"""
 
 
-def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: int, seed: int) -> dict[str, Any]:
+def run(
+    progress: Progress, *, samples: int, hot_samples: int, reads: int, charts: int, pixels: int, seed: int
+) -> dict[str, Any]:
     """Fill, close, measure."""
     tags = max(2, round(samples / A_TAG))
-    free_gb = 2 + tags * A_TAG * _BYTES_A_SAMPLE / 1e9
+    free_gb = 2 + (tags * A_TAG + hot_samples) * _BYTES_A_SAMPLE / 1e9
     with instance.temporary(min_free_disk_gb=int(free_gb) + 1) as running:
         config = running.require("postgres")
         dsn = postgres.superuser_dsn(config)
@@ -62,6 +69,11 @@ def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: in
         with connect(dsn, application="bench", autocommit=True) as connection:
             with progress.step(f"store {tags * A_TAG / 1e6:.0f} M samples") as details:
                 began = time.perf_counter()
+                slow = range(FIRST_SLOW_TAG, FIRST_SLOW_TAG + SLOW_TAGS)
+                history_sql.define(
+                    connection,
+                    [*((FIRST_TAG + n, 1000 // RATE_HZ) for n in range(tags)), *((tag, 1000) for tag in slow)],
+                )
                 fill(connection, tags, seed=seed)
                 details.append(f"{tags * A_TAG / (time.perf_counter() - began) / 1e6:.2f} M/s")
             with progress.step("close partitions"):
@@ -80,6 +92,18 @@ def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: in
                 details.append(f"{np.median(arrow_ms):.0f} ms a million")
         with connect(dsn, application="bench", autocommit=True) as connection, progress.step("the same by COPY"):
             copy_ms = [_copy(connection, int(FIRST_TAG + rng.integers(tags))) for _ in range(reads)]
+        with connect(dsn, application="bench", autocommit=True) as connection:
+            with progress.step("days and dashboards in SQL"):
+                fast = range(FIRST_TAG, FIRST_TAG + tags)
+                start_s, end = _START_US / 1e6, datetime.fromtimestamp(_START_US / 1e6, UTC) + timedelta(hours=HOURS)
+                in_sql = history_sql.day(connection, slow, start_s, 1, reads=reads, seed=seed)
+                in_sql |= history_sql.day(connection, fast, start_s, RATE_HZ, reads=reads, seed=seed)
+                in_sql |= history_sql.dashboard(connection, fast, end, reads=reads, seed=seed)
+            with progress.step(
+                f"{hot_samples / 1e6:.0f} M samples into hot partitions, and reads from them"
+            ) as details:
+                in_sql |= history_sql.hot(connection, FIRST_HOT_TAG, samples=hot_samples, reads=reads, seed=seed)
+                details.append(f"{in_sql['hot_read_p50_ms']:.0f} ms for {in_sql['hot_read_samples']:,}")
     return {
         "stored_samples": tags * A_TAG,
         "read_samples": _READ,
@@ -91,6 +115,7 @@ def run(progress: Progress, *, samples: int, reads: int, charts: int, pixels: in
         **figures.percentiles(arrow_first_ms, "arrow_first_byte_"),
         **figures.percentiles(chart_ms, "chart_"),
         **figures.percentiles(copy_ms, "copy_"),
+        **in_sql,
     }
 
 
@@ -120,6 +145,12 @@ def fill(connection: psycopg.Connection[Any], tags: int, *, seed: int) -> None:
                 for part in binary_copy.chunks(binary_copy.pack(binary_copy.SAMPLE_COLUMNS, columns)):
                     copy.write(part)
             copy.write(binary_copy.TRAILER)
+        connection.execute(
+            """INSERT INTO samples (time, value, tag_id, quality, verdict)
+               SELECT to_timestamp(%s) + s * interval '1 second', sin(s), %s + t, 0, 0
+               FROM generate_series(0, 3599) s, generate_series(0, %s::integer - 1) t""",
+            (_START_US / 1e6 + hour * 3600, FIRST_SLOW_TAG, SLOW_TAGS),
+        )
     connection.execute(
         """INSERT INTO aggregates (start, tag_id, window_s, count, good, mean, m2, min, max)
            SELECT to_timestamp(%s) + m * interval '1 minute', t, 60, 600, 600, sin(m), 6, sin(m) - 1, sin(m) + 1

@@ -66,6 +66,7 @@ class Maintenance:
         self._connection, self._storage, self._now = connection, storage, now
         self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
+        self._sizes: dict[str, int] = {}
         self._plain = variant_of(connection) == "plain"
 
     def tasks(self) -> tuple[Task, ...]:
@@ -79,9 +80,10 @@ class Maintenance:
             return common
         return (
             Task(name="partitions ahead", period_s=30, run=self.make_partitions),
+            Task(name="summarise", period_s=1, run=self.summarise),
             *common,
             Task(name="rollups", period_s=10, run=self.roll_up),
-            Task(name="close partitions", period_s=30, run=self.close_partitions),
+            Task(name="close partitions", period_s=10, run=self.close_partitions),
         )
 
     def repair(self) -> None:
@@ -95,8 +97,12 @@ class Maintenance:
         partitions.make_ahead(self._connection, self._now(), self._storage.partitions_ahead)
 
     def close_partitions(self) -> None:
-        """Index the partitions that have ended."""
-        partitions.close_ended(self._connection, self._now())
+        """Index the partitions that have ended and grow no more."""
+        partitions.close_ended(self._connection, self._now(), self._sizes)
+
+    def summarise(self) -> None:
+        """Let the index of what is hot follow the rows."""
+        self._metrics.ranges_summarised.inc(partitions.summarise(self._connection))
 
     def roll_up(self) -> None:
         """Roll up the hours that are over."""
@@ -113,6 +119,7 @@ class Maintenance:
     def count_waiting(self) -> None:
         """Tell Prometheus what waits."""
         self._metrics.ranges_waiting.set(self.waiting())
+        self._metrics.partitions_waiting.set(partitions.waiting(self._connection, self._now())[0])
 
     def waiting(self) -> int:
         """Ranges that wait for repair."""

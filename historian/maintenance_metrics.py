@@ -23,6 +23,14 @@ class MaintenanceMetrics:
         self.ranges_waiting = Gauge(
             f"{prefix}_ranges_waiting", "Ranges of tags that wait for repair", registry=registry
         )
+        self.ranges_summarised = Counter(
+            f"{prefix}_ranges_summarised", "Ranges of pages of hot partitions made findable by tag", registry=registry
+        )
+        self.partitions_waiting = Gauge(
+            f"{prefix}_partitions_waiting",
+            "Partitions of samples that have ended and are not closed",
+            registry=registry,
+        )
         self.active = Gauge(
             f"{prefix}_active",
             "1 while this instance maintains; 0 for a spare or without a database",

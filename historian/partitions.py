@@ -3,19 +3,22 @@
 Enters: a connection and times. Leaves: partitions of `samples` and `aggregates`. Who calls: the store (for what it is
 about to write), the maintenance service (ahead of time, and to close).
 
-The hot partition of samples has a BRIN on time only. When it closes it is vacuumed and gets a btree on (tag_id, time)
-that carries value and quality, so that one tag over a range of time is an index-only scan: in the heap each page holds
-about 150 rows of many tags.
+What is hot can be read by tag, too (ADR 0031). At the registry's nominal rate when the partition is made:
 
-At 100,000 samples a second and more (the registry's nominal rate when the partition is made) that would cost more CPU
-than the COPY: BRIN 0.6 us a row while rows come, the covering btree 1.3 us a row behind them. Such dense partitions are
-short and have no index while they are hot. The store writes each batch tag by tag, so a tag's rows share pages, and a
-btree on tag_id (0.6 us a row, 7 bytes by deduplication) is enough when they close.
+Below 20,000 samples a second it has a BRIN on time and a btree on tag_id. When it closes it is vacuumed and gets a btree on
+(tag_id, time) that carries value and quality, so that one tag over a range of time is an index-only scan, and the hot one goes.
 
-From 250,000 rows a second on, as they came, that is still as much as the COPY. Those partitions get a BRIN on (tag_id, time)
-with few pages a range (0.15 us a row, next to no bytes): a tag is in few of a batch's ranges. It is built under a lock that
-lets nobody write to this one partition, 10 s for 75 million rows: CREATE INDEX CONCURRENTLY would put every row into a BRIN a
-second time, one by one. What comes that late, half a minute or more after its time, waits for it.
+Above, a BRIN on (tag_id, time) with few pages a range: the store writes each batch tag by tag, so a tag is in few of a batch's
+ranges. `summarise` runs behind the rows every second: what came since then is all that a read has to look through. In place it costs
+0.4 us a row, because PostgreSQL 15 looks for the range of every row again; summarising costs 0.2 us.
+
+From 100,000 on partitions are dense: short. One whose time has passed when it is made belongs to a backlog, which has to be
+written at full speed: it has no index until it has stopped growing. When a dense partition closes it gets a btree on tag_id (0.6 us a
+row, 7 bytes by deduplication). From 250,000 rows a second on, as they came, that is as much as the COPY: then the BRIN is all
+it has. Where there is none yet it is built under a lock that lets nobody write to this one partition, 10 s for 75 million rows: CREATE
+INDEX CONCURRENTLY would put every row into a BRIN a second time, one by one. What comes that late waits for it.
+
+No row is ever moved: a process that is killed here leaves an index that is built again.
 """
 
 from __future__ import annotations
@@ -33,6 +36,8 @@ Connection = psycopg.Connection[Any]
 _CLOSE_AFTER = timedelta(minutes=5)
 """A partition closes this long after its end; what comes later goes through the btree, which only costs rate."""
 _CLOSE_DENSE_AFTER = timedelta(seconds=30)
+_GROWING = 1.01
+"""A partition that has grown by more than this factor since the last look is still being filled, whatever its time."""
 _LIGHT_FROM_BYTES_PER_S = 250_000 * 52
 """From so many bytes of rows in a second of a partition on, its index has to cost next to nothing."""
 
@@ -84,19 +89,40 @@ def make_ahead(connection: Connection, now: datetime, partitions: int) -> None:
             at = row[0]
 
 
-def close_ended(connection: Connection, now: datetime) -> list[str]:
-    """Vacuum and index the partitions that have ended; returns their names. The connection must be in autocommit."""
+def summarise(connection: Connection) -> int:
+    """Summarise what came into hot BRINs since the last time; returns how many ranges of pages. The connection must be in autocommit."""
     rows = connection.execute(
-        """SELECT partition_name, table_name, dense, pg_relation_size(partition_name::regclass) / extract(epoch FROM to_time - from_time)
+        """SELECT brin_summarize_new_values(i.indexrelid) FROM partitions p
+           JOIN pg_index i ON i.indexrelid = to_regclass(quote_ident(p.partition_name || '_hot'))
+           JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_am m ON m.oid = c.relam
+           WHERE p.closed_at IS NULL AND m.amname = 'brin' AND pg_relation_size(i.indrelid) > 0"""
+    ).fetchall()
+    return sum(ranges for (ranges,) in rows)
+
+
+def close_ended(connection: Connection, now: datetime, sizes: dict[str, int] | None = None) -> list[str]:
+    """Vacuum and index the partitions that have ended; returns their names. The connection must be in autocommit.
+
+    `sizes` is what they had at the last look, kept by the caller: with it, those that still grow are left for the next time.
+    """
+    rows = connection.execute(
+        """SELECT partition_name, table_name, dense, extract(epoch FROM to_time - from_time)::float8,
+                  pg_relation_size(partition_name::regclass)
            FROM partitions
            WHERE closed_at IS NULL AND to_time <= CASE WHEN dense THEN %s::timestamptz ELSE %s END ORDER BY to_time""",
         (now - _CLOSE_DENSE_AFTER, now - _CLOSE_AFTER),
     ).fetchall()
+    before = {name: size for name, *_, size in rows} if sizes is None else dict(sizes)
+    if sizes is not None:
+        sizes.clear()
+        sizes.update({name: size for name, *_, size in rows})
     closed = []
-    for name, table, dense, bytes_per_s in rows:
-        _close(connection, name, table, dense=dense, light=bytes_per_s >= _LIGHT_FROM_BYTES_PER_S)
+    for name, table, dense, seconds, size in rows:
+        if name not in before or size > before[name] * _GROWING:
+            continue
+        _close(connection, name, table, dense=dense, light=size / seconds >= _LIGHT_FROM_BYTES_PER_S)
         connection.execute("UPDATE partitions SET closed_at = clock_timestamp() WHERE partition_name = %s", (name,))
-        log.info("partition closed", extra={"partition": name})
+        log.info("partition closed", extra={"partition": name, "megabytes": size >> 20})
         closed.append(name)
     return closed
 
@@ -104,12 +130,18 @@ def close_ended(connection: Connection, now: datetime) -> list[str]:
 def _close(connection: Connection, name: str, table: str, *, dense: bool, light: bool) -> None:
     # A session's usual 64 MB would sort on disk.
     connection.execute("SET maintenance_work_mem = '256MB'")
-    if table == "samples" and dense and light:
-        _index(connection, name, "tag", "USING brin (tag_id, time) WITH (pages_per_range = 8)", concurrently=False)
-    elif table == "samples" and dense:
-        _index(connection, name, "tag", "(tag_id)")
+    hot = f"{name}_hot"
+    summarised = connection.execute("SELECT to_regclass(quote_ident(%s)) IS NOT NULL", (hot,)).fetchone() == (True,)
+    if table == "samples" and dense:
+        if summarised:
+            connection.execute("SELECT brin_summarize_new_values(to_regclass(quote_ident(%s)))", (hot,))
+        if not light:
+            _index(connection, name, "tag", "(tag_id)")
+        elif not summarised:
+            _index(connection, name, "tag", "USING brin (tag_id, time) WITH (pages_per_range = 8)", concurrently=False)
     elif table == "samples":
         _index(connection, name, "tag_time", "(tag_id, time) INCLUDE (value, quality)")
+        connection.execute(sql.SQL("DROP INDEX CONCURRENTLY IF EXISTS {}").format(sql.Identifier(hot)))
     # Frozen now, while its pages are in memory, or at dense rates whenever autovacuum must: bitmap scans need no visibility map.
     action = "ANALYZE {}" if dense else "VACUUM (ANALYZE, FREEZE) {}"
     connection.execute(sql.SQL(action).format(sql.Identifier(name)))
@@ -123,6 +155,18 @@ def _index(
     connection.execute(sql.SQL("DROP INDEX IF EXISTS {}").format(index))
     create = sql.SQL("CREATE INDEX CONCURRENTLY" if concurrently else "CREATE INDEX")
     connection.execute(sql.SQL("{} {} ON {} " + what).format(create, index, sql.Identifier(partition)))
+
+
+def waiting(connection: Connection, now: datetime) -> tuple[int, float]:
+    """Partitions of samples that ought to be closed and are not, and since how many seconds the oldest; chunks do not count."""
+    row = connection.execute(
+        """SELECT count(*), coalesce(extract(epoch FROM max(%(now)s - to_time)), 0)::float8 FROM partitions
+           WHERE closed_at IS NULL AND table_name = 'samples' AND to_time <= %(now)s - %(after)s
+             AND NOT (SELECT timescaledb FROM storage_settings)""",
+        {"now": now, "after": _CLOSE_AFTER},
+    ).fetchone()
+    assert row is not None
+    return int(row[0]), float(row[1])
 
 
 def drop_older(connection: Connection, table: str, before: datetime) -> list[str]:

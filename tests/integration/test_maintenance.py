@@ -59,10 +59,12 @@ def test_a_closed_partition_reads_one_tag_from_its_index_alone(store: HistorianS
     only_plain(variant)
     write_hours(store, 2)
     indexes = "SELECT tablename, count(*) FROM pg_indexes WHERE tablename LIKE 'samples_p%%' GROUP BY 1 ORDER BY 1"
-    assert [row[1] for row in sql.execute(indexes)] == [1, 1], "the hot partition has its BRIN and no more"
+    assert [row[1] for row in sql.execute(indexes)] == [2, 2], (
+        "the hot partition has a BRIN on time and a btree on the tag"
+    )
     closed = partitions.close_ended(sql, T0 + timedelta(minutes=66))
     assert len(closed) == 1
-    assert [row[1] for row in sql.execute(indexes)] == [2, 1]
+    assert [row[1] for row in sql.execute(indexes)] == [2, 2], "the covering index has taken the place of the hot one"
     assert partitions.close_ended(sql, T0 + timedelta(minutes=66)) == []
     sql.execute("SET enable_seqscan = off")
     sql.execute("SET enable_bitmapscan = off")
@@ -115,6 +117,94 @@ def test_the_fullest_partitions_get_an_index_that_costs_next_to_nothing(
     # What comes late goes there all the same.
     store.write([validated(make_frame([7], [T0_US + 25 * SECOND_US + 999], [1.0], sequence=900))])
     assert sql.execute(query, between).fetchone() == (11,)
+
+
+def test_one_tag_is_read_from_a_hot_partition_without_a_scan(
+    store: HistorianStore, sql: Sql, history: str, variant: str
+) -> None:
+    only_plain(variant)
+    write_hours(store, 1)
+    sql.execute("ANALYZE")
+    sql.execute("SET enable_seqscan = off")
+    plan = sql.execute("EXPLAIN SELECT value FROM samples WHERE tag_id = 1 AND time >= %s", (T0,)).fetchall()
+    assert any("_hot" in row[0] for row in plan), plan
+    # A dense plant, now: maintenance makes its partitions ahead.
+    register(history, **{f"t{n}": tag(period_ms=1) for n in range(500)})
+    now = datetime.now(UTC).replace(second=0, microsecond=0) + timedelta(hours=1)
+    partitions.make_ahead(sql, now, 1)
+    now_us = int(now.timestamp() * 1e6)
+    for half_second in range(20):
+        times = [now_us + half_second * SECOND_US // 2 + k for k in range(60) for _ in range(500)]
+        store.write([validated(make_frame([*range(1, 501)] * 60, times, [1.0] * 30_000, sequence=100 + half_second))])
+    assert partitions.summarise(sql) > 100
+    assert partitions.summarise(sql) == 0, "nothing came since"
+    query = "SELECT value FROM samples WHERE tag_id = 77 AND time >= %s AND time < %s"
+    between = (now, now + timedelta(seconds=10))
+    plan = sql.execute(f"EXPLAIN (ANALYZE, TIMING OFF) {query}".encode(), between).fetchall()
+    assert any("Bitmap Index Scan on samples_p" in row[0] and "_hot" in row[0] for row in plan), plan
+    removed = next(int(row[0].split(":")[1]) for row in plan if "Rows Removed by Index Recheck" in row[0])
+    assert removed < 100_000, "a few ranges of each batch are looked at, of 600,000 rows"
+    assert len(sql.execute(query.encode(), between).fetchall()) == 1200
+
+
+def test_a_partition_that_grows_is_not_closed(store: HistorianStore, sql: Sql, variant: str) -> None:
+    """A backlog: its time has long passed, and its rows are still coming."""
+    only_plain(variant)
+    write_hours(store, 1)
+    sizes: dict[str, int] = {}
+    later = T0 + timedelta(hours=2)
+    assert partitions.close_ended(sql, later, sizes) == []
+    store.write([validated(make_frame([1] * 3000, [T0_US + k for k in range(3000)], [1.0] * 3000, sequence=50))])
+    assert partitions.close_ended(sql, later, sizes) == []
+    assert partitions.waiting(sql, later)[0] == 1
+    assert len(partitions.close_ended(sql, later, sizes)) == 1
+    assert partitions.waiting(sql, later) == (0, 0.0)
+
+
+def test_maintenance_killed_while_it_closes_loses_and_doubles_nothing(
+    store: HistorianStore, sql: Sql, history: str, variant: str
+) -> None:
+    """At each step: its connection ends when the server has begun the statement."""
+    only_plain(variant)
+    write_hours(store, 1)
+    seen = "SELECT count(*), sum(value), count(DISTINCT time) FROM samples"
+    expected = sql.execute(seen).fetchone()
+    for step in (
+        "DROP INDEX IF EXISTS",
+        "CREATE INDEX CONCURRENTLY",
+        "DROP INDEX CONCURRENTLY",
+        "VACUUM",
+        "UPDATE partitions",
+    ):
+        with psycopg.connect(history, autocommit=True) as doomed:
+            killing = _Killing(doomed, sql, step)
+            with pytest.raises(psycopg.OperationalError):
+                partitions.close_ended(killing, T0 + timedelta(hours=2))  # type: ignore[arg-type]
+        assert sql.execute(seen).fetchone() == expected
+        assert sql.execute("SELECT count(*) FROM partitions WHERE closed_at IS NULL").fetchone() == (1,)
+    assert len(partitions.close_ended(sql, T0 + timedelta(hours=2))) == 1
+    assert sql.execute(seen).fetchone() == expected
+    valid = "SELECT count(*), bool_and(indisvalid) FROM pg_index WHERE indrelid::regclass::text LIKE 'samples_p%%'"
+    assert sql.execute(valid).fetchone() == (2, True)
+
+
+class _Killing:
+    """A connection that dies right after the statement with these words; the server has carried it out, the caller hears nothing."""
+
+    def __init__(self, connection: Sql, killer: Sql, words: str) -> None:
+        self._connection, self._killer, self._words = connection, killer, words
+
+    def execute(self, query: Any, *parameters: Any) -> Any:
+        text = query if isinstance(query, str) else query.as_string(self._connection)
+        if text.startswith("UPDATE") and self._words in text:  # once it is done, so is the closing
+            self._kill()
+        result = self._connection.execute(query, *parameters)
+        if self._words in text:
+            self._kill()
+        return result
+
+    def _kill(self) -> None:
+        self._killer.execute("SELECT pg_terminate_backend(%s, 5000)", (self._connection.info.backend_pid,))
 
 
 def test_windows_of_a_dense_partition_are_repaired_when_it_is_closed(
