@@ -58,6 +58,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("login", Command("Sign in; the commands above then act in your name", "stack.login")),
         _stack("psql", "Open psql on the stack's database"),
         ("cat", Command("Print the records of a topic for people", "connectors.kafka.cat")),
+        ("correct", Command("Put stored samples right, with a reason; what they were stays", "historian.correct")),
         ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),
     )),
     "Plant and machines": dict((

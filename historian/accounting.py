@@ -1,7 +1,9 @@
 """The product's promise, measured: produced = stored + rejected + suppressed + held + in flight.
 
 What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event. Samples that were
-replayed are the same samples, sent again: what of a REPLAY frame is stored or suppressed is no longer rejected.
+replayed are the same samples, sent again: what of a REPLAY frame is stored or suppressed is no longer rejected. `stored` is
+what was stored once; of it, `superseded` was put right since (ADR 0030). What then stands in `samples` is
+stored - superseded + corrected, as far as retention has left it.
 
 Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry
 job's report of held frames, and the frames that lie in Kafka. Leaves: a plain dictionary for `status --json`, per lane
@@ -52,6 +54,8 @@ class Account:
     dropped: int = 0
     duplicates: int = 0
     replayed: int = 0
+    superseded: int = 0
+    corrected: int = 0
     missing_frames: int = 0
     checksums_compared: int = 0
     checksums_differing: int = 0
@@ -86,6 +90,8 @@ class Account:
             "dropped": self.dropped,
             "duplicates": self.duplicates,
             "replayed": self.replayed,
+            "superseded": self.superseded,
+            "corrected": self.corrected,
             "difference": self.difference,
             "missing_frames": self.missing_frames,
             "checksums_compared": self.checksums_compared,
@@ -109,6 +115,10 @@ def account(
     for lane, samples in books.duplicates.items():
         lanes[lane].duplicates += samples
         total.duplicates += samples
+    for lane, (superseded, corrected) in books.corrections.items():
+        for one in (lanes[lane], total):
+            one.superseded += superseded
+            one.corrected += corrected
     problems = [*not_measured, *total.open_questions]
     closed = None if problems else total.difference == 0 and not total.missing_frames and not total.checksums_differing
     return {
@@ -120,6 +130,8 @@ def account(
         "newest_sample": books.newest_sample,
         "newest_sample_age_s": books.newest_sample_age_s,
         "dirty_ranges": books.dirty_ranges,
+        "partitions_waiting": books.partitions_waiting[0],
+        "partitions_waiting_s": round(books.partitions_waiting[1], 1),
         "commands": books.commands,
         "not_measured": problems,
         "lanes": [

@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,7 @@ from psycopg.types.range import Range
 from base.errors import MillraceError, SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
+from historian import partitions
 from schemas import codec, frame, topics
 from schemas.frame import SequenceKey, Stream
 
@@ -82,11 +84,15 @@ class Books:
     duplicate_frames: int = 0
     duplicates: dict[tuple[str, int], int] = field(default_factory=dict)
     """Samples of frames that came again, by gateway and lane."""
+    corrections: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
+    """Superseded and corrected samples, by gateway and lane."""
     identity_conflicts: int = 0
     undecodable: int = 0
     newest_sample: str | None = None
     newest_sample_age_s: float | None = None
     dirty_ranges: int = 0
+    partitions_waiting: tuple[int, float] = (0, 0.0)
+    """Partitions that have ended and have not the indexes that they keep, and seconds since the oldest ended."""
     commands: dict[str, int] = field(default_factory=dict)
 
     def missing(self, key: SequenceKey, end: int) -> Ranges:
@@ -180,6 +186,11 @@ def _read_reports(connection: psycopg.Connection[Any], books: Books) -> None:
     ).fetchone()
     assert row is not None
     books.undecodable, books.dirty_ranges = row
+    books.partitions_waiting = partitions.waiting(connection, datetime.now(UTC))
+    for gateway_id, lane, superseded, corrected in connection.execute(
+        "SELECT gateway_id, lane, superseded, corrected FROM superseded_by_lane"
+    ).fetchall():
+        books.corrections[gateway_id, lane] = superseded, corrected
     books.commands = dict(
         connection.execute("SELECT state, count(*) FROM command GROUP BY state ORDER BY state").fetchall()
     )

@@ -130,7 +130,10 @@ INSERT INTO aggregates AS a ({", ".join(NAMES)}, repaired)
 SELECT {_SELECT}, {{repaired}} FROM incoming_windows i ORDER BY tag_id, window_s, start
 ON CONFLICT (tag_id, window_s, start) DO UPDATE SET {_SET}, repaired = EXCLUDED.repaired, contested = {{contested}}
 WHERE EXCLUDED.count {{better}} a.count"""
-_UPSERT_REPAIRED = _UPSERT.format(repaired="true", contested="false", better=">=")
+# Where samples were corrected, fewer of them are no sign of a window that knows less.
+_UPSERT_REPAIRED = f"""{_UPSERT.format(repaired="true", contested="false", better=">=")}
+OR EXISTS (SELECT FROM corrections c WHERE c.tag_id = a.tag_id AND c.windows_follow
+           AND c.from_time < a.start + make_interval(secs => a.window_s) AND c.to_time > a.start)"""
 # `contested` says that this very statement replaced a row that was put together from other samples than this state of the stream folded.
 _UPSERT_STREAM = f"""
 WITH written AS (

@@ -1,6 +1,6 @@
 """Recomputes windows from samples where the stream could not know everything.
 
-That is BACKFILL, REPLAY, late samples, and windows in doubt.
+That is BACKFILL, REPLAY, late samples, corrections, and windows in doubt.
 
 Enters: ranges from the queue `dirty_ranges`. Leaves: rows of `aggregates` with `repaired`, at every window length of
 the tag; hours and days follow from those. Who calls: the maintenance service, every second, one at a time (advisory
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 from psycopg import sql
 
 from connectors.postgres import binary_copy
-from historian import aggregates, dirty
+from historian import aggregates, corrections, dirty
 from historian.partitions import PartitionCache
 from historian.samples import DirtyRange
 from historian.windows import windows_of
@@ -121,13 +121,14 @@ def _repair_group(
     whole_us = math.lcm(*(window_s for item in ranges for window_s in tags[item.tag_id].windows_s)) * 1_000_000
     from_us = min(item.from_us for item in ranges) // whole_us * whole_us
     to_us = (max(item.to_us for item in ranges) // whole_us + 1) * whole_us
-    rows = _read(cursor, {item.tag_id for item in ranges}, from_us, to_us)
+    tag_ids = sorted({item.tag_id for item in ranges})
+    written = corrections.drop_empty_windows(cursor, tag_ids, from_us, to_us)
+    rows = _read(cursor, tag_ids, from_us, to_us)
     if not len(rows):
-        return 0
+        return written
     time_us = rows["time"].astype(np.int64) + binary_copy.EPOCH_2000_US
     tag_id, value = rows["tag_id"].astype(np.int32), rows["value"].astype(np.float64)
     quality = rows["quality"].astype(np.int16).view(np.uint16)
-    written = 0
     for window_s in sorted({window for item in ranges for window in tags[item.tag_id].windows_s}):
         touched = _touched([item for item in ranges if window_s in tags[item.tag_id].windows_s], window_s)
         of_interest = np.isin(tag_id, np.unique(touched >> 32).astype(np.int32))

@@ -33,8 +33,9 @@ def roll_up(connection: Connection, now: datetime) -> int:
     for hour in hours:
         with connection.transaction():
             connection.execute("DELETE FROM rollup_stale WHERE hour = %s", (hour,))
-            # Windows that retention took away must not take the hour with them: what has counted more stays.
+            # Windows that retention took away must not take the hour with them: what has counted more stays, unless samples were corrected.
             connection.execute(_ROLL_UP, (hour,))
+            connection.execute(_DROP_EMPTY, (hour,))
     return len(hours)
 
 
@@ -53,4 +54,12 @@ ON CONFLICT (tag_id, window_s, start) DO UPDATE SET
     (count, good, mean, m2, min, min_time, max, max_time, first, first_time, last, last_time) =
     (EXCLUDED.count, EXCLUDED.good, EXCLUDED.mean, EXCLUDED.m2, EXCLUDED.min, EXCLUDED.min_time, EXCLUDED.max, EXCLUDED.max_time,
      EXCLUDED.first, EXCLUDED.first_time, EXCLUDED.last, EXCLUDED.last_time)
-WHERE EXCLUDED.count >= r.count"""
+WHERE EXCLUDED.count >= r.count
+   OR EXISTS (SELECT FROM corrections c WHERE c.tag_id = r.tag_id AND c.windows_follow
+              AND c.from_time < r.start + interval '1 hour' AND c.to_time > r.start)"""
+_DROP_EMPTY = """
+DELETE FROM rollup_1h r USING corrections c
+WHERE r.start = %s AND c.tag_id = r.tag_id AND c.windows_follow AND c.from_time < r.start + interval '1 hour' AND c.to_time > r.start
+  AND r.start >= (SELECT min(from_time) FROM partitions WHERE table_name = 'aggregates')
+  AND NOT EXISTS (SELECT FROM aggregates a WHERE a.tag_id = r.tag_id AND a.window_s = r.window_s
+                  AND a.start >= r.start AND a.start < r.start + interval '1 hour')"""

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from connectors.postgres import binary_copy
 from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
-from historian import aggregates, dirty, ledger, records
+from historian import aggregates, corrections, dirty, ledger, records
 from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
 from historian.history_policy import HistoryPolicy
 from historian.migrator import MigrationError, variant_of
@@ -131,6 +131,7 @@ class HistorianStore:
         columns = columns_of(fresh)
         self._policy.apply(cursor, columns)
         ledger.add(cursor, fresh, columns, locked)
+        corrections.supersede(cursor, columns)
         self._copy(cursor, columns, result)
         dirty.mark(cursor, dirty_ranges(columns))
 

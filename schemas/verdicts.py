@@ -27,6 +27,8 @@ class Verdict(IntEnum):
     """Accepted; the gateway's clock was not synchronised."""
     DEGRADED_RANGE = 3
     """Accepted; outside the engineering-unit range, inside the limits."""
+    CORRECTED = 4
+    """Put right after it was stored. Validation never says it: only a correction in SQL does."""
 
     NOT_FINITE = 16
     """NaN or infinite."""

@@ -54,6 +54,11 @@ def fill(dsn: str, store: HistorianStore) -> None:
         edit.set_published(writing, version)
         chosen = Selection(reasons=(Verdict.OUT_OF_RANGE.name,))
         replay(reading, writing, chosen, Correction(scale=0.1), send=lambda _topic, _records: None)
+        writing.execute(
+            """SELECT correct_samples(%s, now() - interval '4 minutes', now() - interval '3 minutes', 'SCALE', 'ada',
+                                      'zero of the sensor', added => -1)""",
+            (tags["oil_temperature"],),
+        )
 
 
 def _enter_work(connection: psycopg.Connection[Any], folder: Path) -> None:

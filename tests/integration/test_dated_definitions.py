@@ -8,8 +8,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from historian.repair import repair
 from historian.partitions import PartitionCache
+from historian.repair import repair
 from historian.rollups import roll_up
 from historian.store import HistorianStore
 from registry.edit import move
@@ -83,7 +83,9 @@ def test_windows_have_the_unit_of_their_start_and_none_where_it_changed(
     redefine(sql, change, force=tag(unit="kN", limits=[0, 90], eu=[0, 80]))
     backfill(store, force, [T0_US], [50_000.0])
     seconds = [3600 + after for after in (30, 70, 100, 130)]
-    backfill(store, force, [T0_US + second * SECOND_US for second in seconds], [50_000.0, 50_000.0, 50.0, 50.0], sequence=1)
+    backfill(
+        store, force, [T0_US + second * SECOND_US for second in seconds], [50_000.0, 50_000.0, 50.0, 50.0], sequence=1
+    )
     backfill(store, force, [T0_US + 2 * HOUR_US], [50.0], sequence=2)
     repair(sql, PartitionCache(), quiet_s=0.0)
     found = sql.execute("SELECT start, unit FROM aggregate WHERE window_s = 60 ORDER BY start").fetchall()
@@ -114,10 +116,11 @@ def test_windows_and_refusals_have_the_path_of_their_time(history: str, store: H
     assert sql.execute("SELECT DISTINCT path FROM aggregate").fetchall() == [(old,)]
     assert sql.execute("SELECT path FROM telemetry").fetchall() == [(old,)]
     sql.execute(
-        """INSERT INTO rejects (identity, rejected_at, reason, detail, tag_ids, times_us, "values", qualities, positions, gateway_id, epoch, lane, stream, sequence,
-                                source_topic, source_partition, source_offset, samples)
-           VALUES ('x', now(), 'OUT_OF_RANGE', '', ARRAY[%(tag)s, %(tag)s, -1], ARRAY[%(at)s, 9223372036854775807, %(at)s]::bigint[],
-                   ARRAY[1.0, 2.0, 3.0], ARRAY[0, 0, 0], ARRAY[0, 1, 2], 'gw', gen_random_uuid(), 0, 0, 0, 't', 0, 0, 3)""",
+        """INSERT INTO rejects (identity, rejected_at, reason, detail, tag_ids, times_us, "values", qualities, positions,
+                                gateway_id, epoch, lane, stream, sequence, source_topic, source_partition, source_offset, samples)
+           VALUES ('x', now(), 'OUT_OF_RANGE', '', ARRAY[%(tag)s, %(tag)s, -1],
+                   ARRAY[%(at)s, 9223372036854775807, %(at)s]::bigint[], ARRAY[1.0, 2.0, 3.0], ARRAY[0, 0, 0], ARRAY[0, 1, 2],
+                   'gw', gen_random_uuid(), 0, 0, 0, 't', 0, 0, 3)""",
         {"tag": power, "at": T0_US},
     )
     found = sql.execute("SELECT path FROM rejected ORDER BY position").fetchall()
@@ -143,7 +146,10 @@ def test_dated_reads_scan_neither_samples_nor_definitions(
         tag_ids = [tag_id for tag_id in ids.values() for _ in range(20)]
         times = [T0_US + (minute * 60 + k * 3) * SECOND_US for _ in ids for k in range(20)]
         store.write([validated(make_frame(tag_ids, times, [1.0] * len(times), sequence=minute))])
-    sql.execute("INSERT INTO dirty_ranges (tag_id, from_time, to_time, reason) SELECT tag_id, %s, %s, 'LATE' FROM tags", (T0, T0 + timedelta(minutes=20)))
+    sql.execute(
+        "INSERT INTO dirty_ranges (tag_id, from_time, to_time, reason) SELECT tag_id, %s, %s, 'LATE' FROM tags",
+        (T0, T0 + timedelta(minutes=20)),
+    )
     repair(sql, PartitionCache(), quiet_s=0.0)
     roll_up(sql, T0 + timedelta(days=2))
     sql.execute("ANALYZE")

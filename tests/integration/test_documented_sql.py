@@ -61,7 +61,7 @@ def test_every_query_finds_what_it_says(answers: dict[str, list[dict[str, Any]]]
     assert [row["state"] for row in one(answers, "ORDER BY version;")] == ["ACCEPTED", "EXECUTING", "SUCCEEDED"]
     parts = {(row["name"], row["effect"], row["readback"]) for row in one(answers, "jsonb_to_recordset(c.outcomes)")}
     assert parts == {("speed_setpoint", "APPLIED", 24.0), ("packml_command", "REFUSED", None)}
-    assert {row["reason"] for row in one(answers, "FROM dirty_ranges")} == {"BACKFILL"}
+    assert {row["reason"] for row in one(answers, "FROM dirty_ranges")} == {"BACKFILL", "CORRECTION"}
     (anomaly,) = one(answers, "FROM anomaly")
     assert anomaly["contributors"] == [f"{documented_history.DEVICE}/power"]
     assert max(row["oee"] for row in one(answers, "FROM oee\n") if row["oee"] is not None) > 0
