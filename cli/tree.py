@@ -59,6 +59,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         _stack("psql", "Open psql on the stack's database"),
         ("cat", Command("Print the records of a topic for people", "connectors.kafka.cat")),
         ("correct", Command("Put stored samples right, with a reason; what they were stays", "historian.correct")),
+        ("export", Command("Write samples, windows, anomalies, events or rejects to files, a day each", "historian.export.__main__")),
         ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),
     )),
     "Plant and machines": dict((

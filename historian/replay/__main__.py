@@ -7,11 +7,10 @@ Enters: arguments, `platform.toml`. Leaves: frames, rows of `replays`, a report 
 from __future__ import annotations
 
 import argparse
-import re
 import sys
 import time
 from collections.abc import Callable, Sequence
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +18,7 @@ import psycopg
 
 from base import ids, logs
 from base.errors import InvalidRequestError, MillraceError
+from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
@@ -27,8 +27,6 @@ from historian.replay.correction import correction
 from historian.replay.run import replay, wait
 from historian.replay.selection import REASONS, Selection, check_reasons, resolve_tags
 
-_AGO = re.compile(r"(?P<number>\d+(\.\d+)?)(?P<unit>[smhd])")
-_SECONDS = {"s": 1, "m": 60, "h": 3_600, "d": 86_400}
 _ABOUT = """\
 Samples that were refused are kept. Once what was wrong is put right, this sends them again on the REPLAY stream of their
 lane, corrected: they are validated like any others, stored, and counted as stored instead of rejected. What is refused again
@@ -41,18 +39,6 @@ examples:
   replay-rejected --reason FUTURE --device packer-01 --shift-seconds -3600         its clock was an hour ahead
   replay-rejected --reason UNKNOWN_TAG --since 2h --as-is                          the tags are defined now
   replay-rejected --reason UNKNOWN_SCHEMA --as-is                                  this version knows the schema"""
-
-
-def moment(given: str, now: datetime) -> datetime:
-    """Time of `2h` (that long ago; s, m, h or d) or of an ISO 8601 text, UTC unless it says otherwise."""
-    if match := _AGO.fullmatch(given):
-        return now - timedelta(seconds=float(match["number"]) * _SECONDS[match["unit"]])
-    try:
-        found = datetime.fromisoformat(given)
-    except ValueError:
-        msg = f"{given!r} is neither a time such as 2026-05-01T06:00 nor a while ago such as 2h"
-        raise InvalidRequestError(msg) from None
-    return found if found.tzinfo else found.replace(tzinfo=UTC)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterable, AsyncIterator, Mapping
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
-import pyarrow.csv
-import pyarrow.parquet
 from google.protobuf.message import Message
 
+from historian.export import forms
+from historian.export.forms import Form
 from serving.http import columns
 
 MEDIA_TYPES: Mapping[str, str] = {
@@ -24,7 +24,7 @@ MEDIA_TYPES: Mapping[str, str] = {
     "arrow": "application/vnd.apache.arrow.stream",
     "parquet": "application/vnd.apache.parquet",
 }
-_ROW_GROUP = 256 * 1024
+_FORMS = {"csv": Form.CSV, "arrow": Form.ARROW_STREAM, "parquet": Form.PARQUET}
 _TIMES = frozenset({"time_us", "start_us"})
 
 
@@ -58,39 +58,6 @@ class _Sink:
         """What has come since the last time."""
         parts, self._parts = self._parts, []
         return b"".join(parts)
-
-
-class _Writer(Protocol):
-    def write_batch(self, batch: pa.RecordBatch) -> None: ...
-
-    def close(self) -> None: ...
-
-
-class _ParquetWriter:
-    """Gathers batches to row groups: small ones make a file slow to read."""
-
-    def __init__(self, sink: _Sink, schema: pa.Schema) -> None:
-        self._writer = pyarrow.parquet.ParquetWriter(sink, schema, compression="zstd")
-        self._schema = schema
-        self._batches: list[pa.RecordBatch] = []
-        self._rows = 0
-
-    def write_batch(self, batch: pa.RecordBatch) -> None:
-        """Keep a batch, write a row group when there is enough for one."""
-        self._batches.append(batch)
-        self._rows += batch.num_rows
-        if self._rows >= _ROW_GROUP:
-            self._flush()
-
-    def close(self) -> None:
-        """Write the rest and the footer."""
-        if self._batches:
-            self._flush()
-        self._writer.close()
-
-    def _flush(self) -> None:
-        self._writer.write_table(pa.Table.from_batches(self._batches, self._schema))
-        self._batches, self._rows = [], 0
 
 
 def schema_of(message: type[Message]) -> pa.Schema:
@@ -140,37 +107,17 @@ async def pieces(chunks: AsyncIterable[Any], message: type[Message], form: str) 
     """Bytes of a file of this form, as the chunks come; at least one piece. The first is there when the first chunk is."""
     sink = _Sink()
     schema = schema_of(message)
-    writer: _Writer = await asyncio.to_thread(_writer, sink, schema, form)
+    writer: forms.Writer = await asyncio.to_thread(forms.writer, sink, schema, _FORMS[form])
     names: dict[int, tuple[str, str]] = {}
     async for chunk in chunks:
         # Path and unit stand in a tag's first chunk only.
         path, unit = names.setdefault(chunk.tag_id, (chunk.path, chunk.unit))
-        await asyncio.to_thread(_write, writer, chunk, path, unit, schema, form)
+        await asyncio.to_thread(_write, writer, chunk, path, unit, schema)
         if data := sink.taken():
             yield data
     await asyncio.to_thread(writer.close)
     yield sink.taken()
 
 
-def _write(writer: _Writer, chunk: Any, path: str, unit: str, schema: pa.Schema, form: str) -> None:
-    batch = batch_of(chunk, path, unit, schema)
-    writer.write_batch(_flat(batch) if form == "csv" else batch)
-
-
-def _writer(sink: _Sink, schema: pa.Schema, form: str) -> _Writer:
-    if form == "arrow":
-        return pa.ipc.new_stream(sink, schema)  # type: ignore[no-any-return]
-    if form == "parquet":
-        return _ParquetWriter(sink, schema)
-    plain = pa.schema([_flat_field(field) for field in schema])
-    return pyarrow.csv.CSVWriter(sink, plain)  # type: ignore[no-any-return]
-
-
-def _flat_field(field: pa.Field) -> pa.Field:
-    return pa.field(field.name, pa.string()) if pa.types.is_dictionary(field.type) else field
-
-
-def _flat(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """CSV has no dictionaries."""
-    flat = [column.dictionary_decode() if pa.types.is_dictionary(column.type) else column for column in batch.columns]
-    return pa.RecordBatch.from_arrays(flat, schema=pa.schema([_flat_field(field) for field in batch.schema]))
+def _write(writer: forms.Writer, chunk: Any, path: str, unit: str, schema: pa.Schema) -> None:
+    writer.write_batch(batch_of(chunk, path, unit, schema))

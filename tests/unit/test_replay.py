@@ -13,7 +13,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from base.errors import InvalidRequestError, SchemaError
-from historian.replay.__main__ import main, moment, pacer
+from base.moments import moment
+from historian.replay.__main__ import main, pacer
 from historian.replay.correction import Correction, correction
 from historian.replay.frames import BLOCK, replay_key, resend
 from historian.replay.selection import Refusal, Samples, check_reasons

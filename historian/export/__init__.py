@@ -1,0 +1,1 @@
+"""`./millrace export`: history as files for analysts, a day each."""
