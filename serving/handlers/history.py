@@ -8,6 +8,7 @@ are only ever added: a page read later is right for the moment in which it is re
 
 from __future__ import annotations
 
+import dataclasses
 from collections.abc import AsyncGenerator, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -20,8 +21,9 @@ from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
 from schemas.definitions import TagDefinition
 from serving.caches.plant import Plant
-from serving.handlers import chart, pages
+from serving.handlers import chart, pages, periods
 from serving.handlers.chart import Curve
+from serving.handlers.periods import Period
 from serving.handlers.selection import Range, Selection, range_of, tags_of
 from serving.seen import seen
 
@@ -44,6 +46,8 @@ class Samples:
     time_us: NDArray[np.int64]
     value: NDArray[np.float64]
     quality: NDArray[np.uint16]
+    periods: tuple[Period, ...] = ()
+    """What the tag was in the range; with the first page."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -62,6 +66,7 @@ class Windows:
     max: NDArray[np.float64]
     stddev: NDArray[np.float64]
     repaired: NDArray[np.bool_]
+    periods: tuple[Period, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
@@ -91,13 +96,21 @@ class HistoryHandlers:
             msg = f"limit is {limit}, not 0 or above"
             raise InvalidRequestError(msg)
         within = range_of(selection.start_us, selection.end_us, now_us=self.clock())
-        for tag in tags_of(seen(self.plant), selection):
+        tags = tags_of(seen(self.plant), selection)
+        defined = await periods.of_tags(self.database, (tag.tag_id for tag in tags), within)
+        for tag in tags:
             async for first, last, columns in pages.samples(
                 self.database, tag, within, limit=limit, good_only=good_only
             ):
                 time_us, value, quality = columns
                 yield Samples(
-                    tag=tag, first=first, last=last, time_us=time_us, value=value, quality=quality.view(np.uint16)
+                    tag=tag,
+                    first=first,
+                    last=last,
+                    time_us=time_us,
+                    value=value,
+                    quality=quality.view(np.uint16),
+                    periods=defined.get(tag.tag_id, ()) if first else (),
                 )
 
     async def read_aggregates(self, selection: Selection, *, window_s: int = 0) -> AsyncGenerator[Windows, None]:
@@ -106,9 +119,11 @@ class HistoryHandlers:
         within = range_of(selection.start_us, selection.end_us, now_us=self.clock())
         tags = tags_of(seen(self.plant), selection)
         lengths = [_window(tag, window_s, within) for tag in tags]
+        defined = await periods.of_tags(self.database, (tag.tag_id for tag in tags), within)
         for tag, length in zip(tags, lengths, strict=True):
             async for first, last, columns in pages.windows(self.database, tag, within, length):
-                yield _windows(tag, length, first, last, columns)
+                found = _windows(tag, length, first, last, columns)
+                yield dataclasses.replace(found, periods=defined.get(tag.tag_id, ())) if first else found
 
     async def read_chart(self, selection: Selection, *, pixels: int = 0) -> list[Series]:
         """A curve of each tag, of at most about four points a pixel, that shows every extreme."""

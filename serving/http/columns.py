@@ -16,6 +16,7 @@ from google.protobuf.message import Message
 from numpy.typing import NDArray
 
 from base.errors import InvalidRequestError
+from serving.http.plain import plain
 
 MAX_POINTS = 200_000
 """Points of all series of an answer in JSON."""
@@ -56,13 +57,14 @@ def listed(column: NDArray[Any], name: str) -> list[Any]:
 
 def series(message: Any) -> dict[str, Any]:
     """A message with columns as values of JSON."""
-    return {
-        field.name: listed(array(message, field.name), field.name)
-        if field.type == FieldDescriptor.TYPE_BYTES
-        else getattr(message, field.name)
-        for field in message.DESCRIPTOR.fields
-        if field.name != "tag_complete"
-    }
+    return {field.name: _value(message, field) for field in message.DESCRIPTOR.fields if field.name != "tag_complete"}
+
+
+def _value(message: Any, field: FieldDescriptor) -> Any:
+    value = getattr(message, field.name)
+    if field.type == FieldDescriptor.TYPE_BYTES:
+        return listed(array(message, field.name), field.name)
+    return [plain(one) for one in value] if field.type == FieldDescriptor.TYPE_MESSAGE else value
 
 
 async def gathered(chunks: AsyncIterable[Any], *, at_most: int = MAX_POINTS) -> list[dict[str, Any]]:

@@ -11,6 +11,7 @@ from schemas.proto.millrace.v1 import history_pb2, line_pb2, state_pb2
 from serving.caches.closed_windows import ClosedWindows
 from serving.caches.gateways import Gateway
 from serving.handlers.history import Samples, Series, Windows
+from serving.handlers.periods import Period
 from serving.handlers.records import Event, Reject
 
 
@@ -24,6 +25,7 @@ def samples(found: Samples) -> history_pb2.ReadSamplesResponse:
         value=_bytes(found.value, "<f8"),
         quality=_bytes(found.quality, "<u2"),
         tag_complete=found.last,
+        periods=[_period(one) for one in found.periods],
     )
 
 
@@ -38,6 +40,19 @@ def windows(found: Windows) -> history_pb2.ReadAggregatesResponse:
         **{name: _bytes(getattr(found, name), "<f8") for name in ("mean", "min", "max", "stddev")},
         repaired=_bytes(found.repaired, "u1"),
         tag_complete=found.last,
+        periods=[_period(one) for one in found.periods],
+    )
+
+
+def _period(one: Period) -> history_pb2.TagPeriod:
+    return history_pb2.TagPeriod(
+        start_us=one.start_us,
+        path=one.path,
+        unit=one.unit,
+        eu_low=one.eu_low,
+        eu_high=one.eu_high,
+        limit_low=one.limit_low,
+        limit_high=one.limit_high,
     )
 
 

@@ -265,3 +265,37 @@ async def test_a_database_that_comes_back_is_used_again_and_a_cancelled_call_sto
         health = await running.line.GetLineHealth(line_pb2.GetLineHealthRequest())
         stages = {one.name: one for one in health.stages}
         assert stages["database"].health == line_pb2.HEALTH_OK
+
+
+async def test_a_history_says_what_its_tags_were_then(history: str, store: HistorianStore, sql: Sql) -> None:
+    power = register(history)["power"]
+    write(store, power, T0_US + np.arange(20_000) * 100_000, np.ones(20_000))
+    sql.execute(
+        "UPDATE tag_periods SET unit = 'W', path = 'acme/old/power', limit_high = NULL, valid_to = to_time(%s)",
+        (T0_US + SECOND_US,),
+    )
+    sql.execute(
+        """INSERT INTO tag_periods
+           SELECT tag_id, to_time(%s), 'infinity', 'acme/new/power', name, device_id, 'kW', eu_low, eu_high, limit_low, 200,
+                  gateway_id, lane
+           FROM tag_periods""",
+        (T0_US + SECOND_US,),
+    )
+    async with reading(history, {"power": power}) as stubs:
+        request = history_pb2.ReadSamplesRequest(selection=whole(power))
+        chunks = [chunk async for chunk in stubs.history.ReadSamples(request, timeout=60)]
+        windows = [
+            w
+            async for w in stubs.history.ReadAggregates(
+                history_pb2.ReadAggregatesRequest(selection=whole(power)), timeout=60
+            )
+        ]
+    assert len(chunks) > 1
+    first, *others = chunks
+    found = [
+        (one.start_us, one.path, one.unit, one.limit_high if one.HasField("limit_high") else None)
+        for one in first.periods
+    ]
+    assert found == [(T0_US, "acme/old/power", "W", None), (T0_US + SECOND_US, "acme/new/power", "kW", 200.0)]
+    assert [len(chunk.periods) for chunk in others] == [0] * len(others)
+    assert [one.unit for one in windows[0].periods] == ["W", "kW"]

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from schemas.proto.millrace.v1 import state_pb2 as schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'schemas/proto/millrace/v1/history.proto\x12\x0bmillrace.v1\x1a%schemas/proto/millrace/v1/state.proto\"P\n\tSelection\x12\x0f\n\x07tag_ids\x18\x01 \x03(\x05\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x04 \x01(\x03\"a\n\x12ReadSamplesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tgood_only\x18\x03 \x01(\x08\"\x88\x01\n\x13ReadSamplesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0f\n\x07quality\x18\x06 \x01(\x0c\x12\x14\n\x0ctag_complete\x18\x07 \x01(\x08\"T\n\x15ReadAggregatesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\x10\n\x08window_s\x18\x02 \x01(\x05\"\xe5\x01\n\x16ReadAggregatesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08window_s\x18\x04 \x01(\x05\x12\x10\n\x08start_us\x18\x05 \x01(\x0c\x12\r\n\x05\x63ount\x18\x06 \x01(\x0c\x12\x0c\n\x04good\x18\x07 \x01(\x0c\x12\x0c\n\x04mean\x18\x08 \x01(\x0c\x12\x0b\n\x03min\x18\t \x01(\x0c\x12\x0b\n\x03max\x18\n \x01(\x0c\x12\x0e\n\x06stddev\x18\x0b \x01(\x0c\x12\x10\n\x08repaired\x18\x0c \x01(\x0c\x12\x14\n\x0ctag_complete\x18\r \x01(\x08\"M\n\x10ReadChartRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\x0e\n\x06pixels\x18\x02 \x01(\x05\"=\n\x11ReadChartResponse\x12(\n\x06series\x18\x01 \x03(\x0b\x32\x18.millrace.v1.ChartSeries\"\xb8\x01\n\x0b\x43hartSeries\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08window_s\x18\x05 \x01(\x05\x12\x0f\n\x07time_us\x18\x06 \x01(\x0c\x12\r\n\x05value\x18\x07 \x01(\x0c\x12\x0b\n\x03min\x18\x08 \x01(\x0c\x12\x0b\n\x03max\x18\t \x01(\x0c\x12\x0f\n\x07quality\x18\n \x01(\x0c\x12\x10\n\x08repaired\x18\x0b \x01(\x0c\"\x82\x01\n\x14ListAnomaliesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x65nd_us\x18\x02 \x01(\x03\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x11\n\topen_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Y\n\x15ListAnomaliesResponse\x12\'\n\tanomalies\x18\x01 \x03(\x0b\x32\x14.millrace.v1.Anomaly\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ListEventsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.millrace.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xed\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\ngateway_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x36\n\nattributes\x18\x08 \x03(\x0b\x32\".millrace.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x12ListRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x0f\n\x07reasons\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"T\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.millrace.v1.Reject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\x06Reject\x12\x13\n\x0brejected_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06tag_id\x18\x04 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x14\n\x07time_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\ngateway_id\x18\x08 \x01(\tB\n\n\x08_time_usB\x08\n\x06_value\"G\n\x13\x43ountRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\"@\n\x14\x43ountRejectsResponse\x12(\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x18.millrace.v1.RejectCount\"A\n\x0bRejectCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_path\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xdb\x04\n\x0eHistoryService\x12R\n\x0bReadSamples\x12\x1f.millrace.v1.ReadSamplesRequest\x1a .millrace.v1.ReadSamplesResponse0\x01\x12[\n\x0eReadAggregates\x12\".millrace.v1.ReadAggregatesRequest\x1a#.millrace.v1.ReadAggregatesResponse0\x01\x12J\n\tReadChart\x12\x1d.millrace.v1.ReadChartRequest\x1a\x1e.millrace.v1.ReadChartResponse\x12V\n\rListAnomalies\x12!.millrace.v1.ListAnomaliesRequest\x1a\".millrace.v1.ListAnomaliesResponse\x12M\n\nListEvents\x12\x1e.millrace.v1.ListEventsRequest\x1a\x1f.millrace.v1.ListEventsResponse\x12P\n\x0bListRejects\x12\x1f.millrace.v1.ListRejectsRequest\x1a .millrace.v1.ListRejectsResponse\x12S\n\x0c\x43ountRejects\x12 .millrace.v1.CountRejectsRequest\x1a!.millrace.v1.CountRejectsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'schemas/proto/millrace/v1/history.proto\x12\x0bmillrace.v1\x1a%schemas/proto/millrace/v1/state.proto\"P\n\tSelection\x12\x0f\n\x07tag_ids\x18\x01 \x03(\x05\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x04 \x01(\x03\"a\n\x12ReadSamplesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tgood_only\x18\x03 \x01(\x08\"\xc9\x01\n\tTagPeriod\x12\x10\n\x08start_us\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x06\x65u_low\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07\x65u_high\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tlimit_low\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nlimit_high\x18\x07 \x01(\x01H\x03\x88\x01\x01\x42\t\n\x07_eu_lowB\n\n\x08_eu_highB\x0c\n\n_limit_lowB\r\n\x0b_limit_high\"\xb1\x01\n\x13ReadSamplesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0f\n\x07quality\x18\x06 \x01(\x0c\x12\x14\n\x0ctag_complete\x18\x07 \x01(\x08\x12\'\n\x07periods\x18\x08 \x03(\x0b\x32\x16.millrace.v1.TagPeriod\"T\n\x15ReadAggregatesRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\x10\n\x08window_s\x18\x02 \x01(\x05\"\x8e\x02\n\x16ReadAggregatesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08window_s\x18\x04 \x01(\x05\x12\x10\n\x08start_us\x18\x05 \x01(\x0c\x12\r\n\x05\x63ount\x18\x06 \x01(\x0c\x12\x0c\n\x04good\x18\x07 \x01(\x0c\x12\x0c\n\x04mean\x18\x08 \x01(\x0c\x12\x0b\n\x03min\x18\t \x01(\x0c\x12\x0b\n\x03max\x18\n \x01(\x0c\x12\x0e\n\x06stddev\x18\x0b \x01(\x0c\x12\x10\n\x08repaired\x18\x0c \x01(\x0c\x12\x14\n\x0ctag_complete\x18\r \x01(\x08\x12\'\n\x07periods\x18\x0e \x03(\x0b\x32\x16.millrace.v1.TagPeriod\"M\n\x10ReadChartRequest\x12)\n\tselection\x18\x01 \x01(\x0b\x32\x16.millrace.v1.Selection\x12\x0e\n\x06pixels\x18\x02 \x01(\x05\"=\n\x11ReadChartResponse\x12(\n\x06series\x18\x01 \x03(\x0b\x32\x18.millrace.v1.ChartSeries\"\xb8\x01\n\x0b\x43hartSeries\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08window_s\x18\x05 \x01(\x05\x12\x0f\n\x07time_us\x18\x06 \x01(\x0c\x12\r\n\x05value\x18\x07 \x01(\x0c\x12\x0b\n\x03min\x18\x08 \x01(\x0c\x12\x0b\n\x03max\x18\t \x01(\x0c\x12\x0f\n\x07quality\x18\n \x01(\x0c\x12\x10\n\x08repaired\x18\x0b \x01(\x0c\"\x82\x01\n\x14ListAnomaliesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x65nd_us\x18\x02 \x01(\x03\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x11\n\topen_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Y\n\x15ListAnomaliesResponse\x12\'\n\tanomalies\x18\x01 \x03(\x0b\x32\x14.millrace.v1.Anomaly\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ListEventsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"Q\n\x12ListEventsResponse\x12\"\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x12.millrace.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xed\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\ngateway_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\x12\x0c\n\x04text\x18\x07 \x01(\t\x12\x36\n\nattributes\x18\x08 \x03(\x0b\x32\".millrace.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x12ListRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x0f\n\x07reasons\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"T\n\x13ListRejectsResponse\x12$\n\x07rejects\x18\x01 \x03(\x0b\x32\x13.millrace.v1.Reject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\x06Reject\x12\x13\n\x0brejected_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06tag_id\x18\x04 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x14\n\x07time_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\ngateway_id\x18\x08 \x01(\tB\n\n\x08_time_usB\x08\n\x06_value\"G\n\x13\x43ountRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\"@\n\x14\x43ountRejectsResponse\x12(\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x18.millrace.v1.RejectCount\"A\n\x0bRejectCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_path\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xdb\x04\n\x0eHistoryService\x12R\n\x0bReadSamples\x12\x1f.millrace.v1.ReadSamplesRequest\x1a .millrace.v1.ReadSamplesResponse0\x01\x12[\n\x0eReadAggregates\x12\".millrace.v1.ReadAggregatesRequest\x1a#.millrace.v1.ReadAggregatesResponse0\x01\x12J\n\tReadChart\x12\x1d.millrace.v1.ReadChartRequest\x1a\x1e.millrace.v1.ReadChartResponse\x12V\n\rListAnomalies\x12!.millrace.v1.ListAnomaliesRequest\x1a\".millrace.v1.ListAnomaliesResponse\x12M\n\nListEvents\x12\x1e.millrace.v1.ListEventsRequest\x1a\x1f.millrace.v1.ListEventsResponse\x12P\n\x0bListRejects\x12\x1f.millrace.v1.ListRejectsRequest\x1a .millrace.v1.ListRejectsResponse\x12S\n\x0c\x43ountRejects\x12 .millrace.v1.CountRejectsRequest\x1a!.millrace.v1.CountRejectsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,42 +28,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SELECTION']._serialized_end=175
   _globals['_READSAMPLESREQUEST']._serialized_start=177
   _globals['_READSAMPLESREQUEST']._serialized_end=274
-  _globals['_READSAMPLESRESPONSE']._serialized_start=277
-  _globals['_READSAMPLESRESPONSE']._serialized_end=413
-  _globals['_READAGGREGATESREQUEST']._serialized_start=415
-  _globals['_READAGGREGATESREQUEST']._serialized_end=499
-  _globals['_READAGGREGATESRESPONSE']._serialized_start=502
-  _globals['_READAGGREGATESRESPONSE']._serialized_end=731
-  _globals['_READCHARTREQUEST']._serialized_start=733
-  _globals['_READCHARTREQUEST']._serialized_end=810
-  _globals['_READCHARTRESPONSE']._serialized_start=812
-  _globals['_READCHARTRESPONSE']._serialized_end=873
-  _globals['_CHARTSERIES']._serialized_start=876
-  _globals['_CHARTSERIES']._serialized_end=1060
-  _globals['_LISTANOMALIESREQUEST']._serialized_start=1063
-  _globals['_LISTANOMALIESREQUEST']._serialized_end=1193
-  _globals['_LISTANOMALIESRESPONSE']._serialized_start=1195
-  _globals['_LISTANOMALIESRESPONSE']._serialized_end=1284
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1286
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1409
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1411
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1492
-  _globals['_EVENT']._serialized_start=1495
-  _globals['_EVENT']._serialized_end=1732
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=1683
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=1732
-  _globals['_LISTREJECTSREQUEST']._serialized_start=1734
-  _globals['_LISTREJECTSREQUEST']._serialized_end=1860
-  _globals['_LISTREJECTSRESPONSE']._serialized_start=1862
-  _globals['_LISTREJECTSRESPONSE']._serialized_end=1946
-  _globals['_REJECT']._serialized_start=1949
-  _globals['_REJECT']._serialized_end=2124
-  _globals['_COUNTREJECTSREQUEST']._serialized_start=2126
-  _globals['_COUNTREJECTSREQUEST']._serialized_end=2197
-  _globals['_COUNTREJECTSRESPONSE']._serialized_start=2199
-  _globals['_COUNTREJECTSRESPONSE']._serialized_end=2263
-  _globals['_REJECTCOUNT']._serialized_start=2265
-  _globals['_REJECTCOUNT']._serialized_end=2330
-  _globals['_HISTORYSERVICE']._serialized_start=2333
-  _globals['_HISTORYSERVICE']._serialized_end=2936
+  _globals['_TAGPERIOD']._serialized_start=277
+  _globals['_TAGPERIOD']._serialized_end=478
+  _globals['_READSAMPLESRESPONSE']._serialized_start=481
+  _globals['_READSAMPLESRESPONSE']._serialized_end=658
+  _globals['_READAGGREGATESREQUEST']._serialized_start=660
+  _globals['_READAGGREGATESREQUEST']._serialized_end=744
+  _globals['_READAGGREGATESRESPONSE']._serialized_start=747
+  _globals['_READAGGREGATESRESPONSE']._serialized_end=1017
+  _globals['_READCHARTREQUEST']._serialized_start=1019
+  _globals['_READCHARTREQUEST']._serialized_end=1096
+  _globals['_READCHARTRESPONSE']._serialized_start=1098
+  _globals['_READCHARTRESPONSE']._serialized_end=1159
+  _globals['_CHARTSERIES']._serialized_start=1162
+  _globals['_CHARTSERIES']._serialized_end=1346
+  _globals['_LISTANOMALIESREQUEST']._serialized_start=1349
+  _globals['_LISTANOMALIESREQUEST']._serialized_end=1479
+  _globals['_LISTANOMALIESRESPONSE']._serialized_start=1481
+  _globals['_LISTANOMALIESRESPONSE']._serialized_end=1570
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1572
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1695
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1697
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1778
+  _globals['_EVENT']._serialized_start=1781
+  _globals['_EVENT']._serialized_end=2018
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=1969
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=2018
+  _globals['_LISTREJECTSREQUEST']._serialized_start=2020
+  _globals['_LISTREJECTSREQUEST']._serialized_end=2146
+  _globals['_LISTREJECTSRESPONSE']._serialized_start=2148
+  _globals['_LISTREJECTSRESPONSE']._serialized_end=2232
+  _globals['_REJECT']._serialized_start=2235
+  _globals['_REJECT']._serialized_end=2410
+  _globals['_COUNTREJECTSREQUEST']._serialized_start=2412
+  _globals['_COUNTREJECTSREQUEST']._serialized_end=2483
+  _globals['_COUNTREJECTSRESPONSE']._serialized_start=2485
+  _globals['_COUNTREJECTSRESPONSE']._serialized_end=2549
+  _globals['_REJECTCOUNT']._serialized_start=2551
+  _globals['_REJECTCOUNT']._serialized_end=2616
+  _globals['_HISTORYSERVICE']._serialized_start=2619
+  _globals['_HISTORYSERVICE']._serialized_end=3222
 # @@protoc_insertion_point(module_scope)

@@ -15,7 +15,7 @@ _sym_db = _symbol_database.Default()
 from millrace_client._proto.millrace.v1 import state_pb2 as millrace__client_dot___proto_dot_millrace_dot_v1_dot_state__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0millrace_client/_proto/millrace/v1/history.proto\x12\x12millrace_client.v1\x1a.millrace_client/_proto/millrace/v1/state.proto\"P\n\tSelection\x12\x0f\n\x07tag_ids\x18\x01 \x03(\x05\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x04 \x01(\x03\"h\n\x12ReadSamplesRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tgood_only\x18\x03 \x01(\x08\"\x88\x01\n\x13ReadSamplesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0f\n\x07quality\x18\x06 \x01(\x0c\x12\x14\n\x0ctag_complete\x18\x07 \x01(\x08\"[\n\x15ReadAggregatesRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\x10\n\x08window_s\x18\x02 \x01(\x05\"\xe5\x01\n\x16ReadAggregatesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08window_s\x18\x04 \x01(\x05\x12\x10\n\x08start_us\x18\x05 \x01(\x0c\x12\r\n\x05\x63ount\x18\x06 \x01(\x0c\x12\x0c\n\x04good\x18\x07 \x01(\x0c\x12\x0c\n\x04mean\x18\x08 \x01(\x0c\x12\x0b\n\x03min\x18\t \x01(\x0c\x12\x0b\n\x03max\x18\n \x01(\x0c\x12\x0e\n\x06stddev\x18\x0b \x01(\x0c\x12\x10\n\x08repaired\x18\x0c \x01(\x0c\x12\x14\n\x0ctag_complete\x18\r \x01(\x08\"T\n\x10ReadChartRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\x0e\n\x06pixels\x18\x02 \x01(\x05\"D\n\x11ReadChartResponse\x12/\n\x06series\x18\x01 \x03(\x0b\x32\x1f.millrace_client.v1.ChartSeries\"\xb8\x01\n\x0b\x43hartSeries\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08window_s\x18\x05 \x01(\x05\x12\x0f\n\x07time_us\x18\x06 \x01(\x0c\x12\r\n\x05value\x18\x07 \x01(\x0c\x12\x0b\n\x03min\x18\x08 \x01(\x0c\x12\x0b\n\x03max\x18\t \x01(\x0c\x12\x0f\n\x07quality\x18\n \x01(\x0c\x12\x10\n\x08repaired\x18\x0b \x01(\x0c\"\x82\x01\n\x14ListAnomaliesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x65nd_us\x18\x02 \x01(\x03\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x11\n\topen_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"`\n\x15ListAnomaliesResponse\x12.\n\tanomalies\x18\x01 \x03(\x0b\x32\x1b.millrace_client.v1.Anomaly\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ListEventsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.millrace_client.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf4\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\ngateway_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\x12\x0c\n\x04text\x18\x07 \x01(\t\x12=\n\nattributes\x18\x08 \x03(\x0b\x32).millrace_client.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x12ListRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x0f\n\x07reasons\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"[\n\x13ListRejectsResponse\x12+\n\x07rejects\x18\x01 \x03(\x0b\x32\x1a.millrace_client.v1.Reject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\x06Reject\x12\x13\n\x0brejected_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06tag_id\x18\x04 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x14\n\x07time_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\ngateway_id\x18\x08 \x01(\tB\n\n\x08_time_usB\x08\n\x06_value\"G\n\x13\x43ountRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\"G\n\x14\x43ountRejectsResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.millrace_client.v1.RejectCount\"A\n\x0bRejectCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_path\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xbd\x05\n\x0eHistoryService\x12`\n\x0bReadSamples\x12&.millrace_client.v1.ReadSamplesRequest\x1a\'.millrace_client.v1.ReadSamplesResponse0\x01\x12i\n\x0eReadAggregates\x12).millrace_client.v1.ReadAggregatesRequest\x1a*.millrace_client.v1.ReadAggregatesResponse0\x01\x12X\n\tReadChart\x12$.millrace_client.v1.ReadChartRequest\x1a%.millrace_client.v1.ReadChartResponse\x12\x64\n\rListAnomalies\x12(.millrace_client.v1.ListAnomaliesRequest\x1a).millrace_client.v1.ListAnomaliesResponse\x12[\n\nListEvents\x12%.millrace_client.v1.ListEventsRequest\x1a&.millrace_client.v1.ListEventsResponse\x12^\n\x0bListRejects\x12&.millrace_client.v1.ListRejectsRequest\x1a\'.millrace_client.v1.ListRejectsResponse\x12\x61\n\x0c\x43ountRejects\x12\'.millrace_client.v1.CountRejectsRequest\x1a(.millrace_client.v1.CountRejectsResponseb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n0millrace_client/_proto/millrace/v1/history.proto\x12\x12millrace_client.v1\x1a.millrace_client/_proto/millrace/v1/state.proto\"P\n\tSelection\x12\x0f\n\x07tag_ids\x18\x01 \x03(\x05\x12\x10\n\x08prefixes\x18\x02 \x03(\t\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x04 \x01(\x03\"h\n\x12ReadSamplesRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\r\n\x05limit\x18\x02 \x01(\x03\x12\x11\n\tgood_only\x18\x03 \x01(\x08\"\xc9\x01\n\tTagPeriod\x12\x10\n\x08start_us\x18\x01 \x01(\x03\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x13\n\x06\x65u_low\x18\x04 \x01(\x01H\x00\x88\x01\x01\x12\x14\n\x07\x65u_high\x18\x05 \x01(\x01H\x01\x88\x01\x01\x12\x16\n\tlimit_low\x18\x06 \x01(\x01H\x02\x88\x01\x01\x12\x17\n\nlimit_high\x18\x07 \x01(\x01H\x03\x88\x01\x01\x42\t\n\x07_eu_lowB\n\n\x08_eu_highB\x0c\n\n_limit_lowB\r\n\x0b_limit_high\"\xb8\x01\n\x13ReadSamplesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0f\n\x07time_us\x18\x04 \x01(\x0c\x12\r\n\x05value\x18\x05 \x01(\x0c\x12\x0f\n\x07quality\x18\x06 \x01(\x0c\x12\x14\n\x0ctag_complete\x18\x07 \x01(\x08\x12.\n\x07periods\x18\x08 \x03(\x0b\x32\x1d.millrace_client.v1.TagPeriod\"[\n\x15ReadAggregatesRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\x10\n\x08window_s\x18\x02 \x01(\x05\"\x95\x02\n\x16ReadAggregatesResponse\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x10\n\x08window_s\x18\x04 \x01(\x05\x12\x10\n\x08start_us\x18\x05 \x01(\x0c\x12\r\n\x05\x63ount\x18\x06 \x01(\x0c\x12\x0c\n\x04good\x18\x07 \x01(\x0c\x12\x0c\n\x04mean\x18\x08 \x01(\x0c\x12\x0b\n\x03min\x18\t \x01(\x0c\x12\x0b\n\x03max\x18\n \x01(\x0c\x12\x0e\n\x06stddev\x18\x0b \x01(\x0c\x12\x10\n\x08repaired\x18\x0c \x01(\x0c\x12\x14\n\x0ctag_complete\x18\r \x01(\x08\x12.\n\x07periods\x18\x0e \x03(\x0b\x32\x1d.millrace_client.v1.TagPeriod\"T\n\x10ReadChartRequest\x12\x30\n\tselection\x18\x01 \x01(\x0b\x32\x1d.millrace_client.v1.Selection\x12\x0e\n\x06pixels\x18\x02 \x01(\x05\"D\n\x11ReadChartResponse\x12/\n\x06series\x18\x01 \x03(\x0b\x32\x1f.millrace_client.v1.ChartSeries\"\xb8\x01\n\x0b\x43hartSeries\x12\x0e\n\x06tag_id\x18\x01 \x01(\x05\x12\x0c\n\x04path\x18\x02 \x01(\t\x12\x0c\n\x04unit\x18\x03 \x01(\t\x12\x0e\n\x06source\x18\x04 \x01(\t\x12\x10\n\x08window_s\x18\x05 \x01(\x05\x12\x0f\n\x07time_us\x18\x06 \x01(\x0c\x12\r\n\x05value\x18\x07 \x01(\x0c\x12\x0b\n\x03min\x18\x08 \x01(\x0c\x12\x0b\n\x03max\x18\t \x01(\x0c\x12\x0f\n\x07quality\x18\n \x01(\x0c\x12\x10\n\x08repaired\x18\x0b \x01(\x0c\"\x82\x01\n\x14ListAnomaliesRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x0e\n\x06\x65nd_us\x18\x02 \x01(\x03\x12\x10\n\x08start_us\x18\x03 \x01(\x03\x12\x11\n\topen_only\x18\x04 \x01(\x08\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"`\n\x15ListAnomaliesResponse\x12.\n\tanomalies\x18\x01 \x03(\x0b\x32\x1b.millrace_client.v1.Anomaly\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"{\n\x11ListEventsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\r\n\x05kinds\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"X\n\x12ListEventsResponse\x12)\n\x06\x65vents\x18\x01 \x03(\x0b\x32\x19.millrace_client.v1.Event\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xf4\x01\n\x05\x45vent\x12\x10\n\x08\x65vent_id\x18\x01 \x01(\t\x12\x0c\n\x04kind\x18\x02 \x01(\t\x12\x12\n\ngateway_id\x18\x03 \x01(\t\x12\x11\n\tdevice_id\x18\x04 \x01(\x05\x12\x13\n\x0b\x64\x65vice_path\x18\x05 \x01(\t\x12\x0f\n\x07time_us\x18\x06 \x01(\x03\x12\x0c\n\x04text\x18\x07 \x01(\t\x12=\n\nattributes\x18\x08 \x03(\x0b\x32).millrace_client.v1.Event.AttributesEntry\x1a\x31\n\x0f\x41ttributesEntry\x12\x0b\n\x03key\x18\x01 \x01(\t\x12\r\n\x05value\x18\x02 \x01(\t:\x02\x38\x01\"~\n\x12ListRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\x12\x0f\n\x07reasons\x18\x04 \x03(\t\x12\x11\n\tpage_size\x18\x05 \x01(\x05\x12\x12\n\npage_token\x18\x06 \x01(\t\"[\n\x13ListRejectsResponse\x12+\n\x07rejects\x18\x01 \x03(\x0b\x32\x1a.millrace_client.v1.Reject\x12\x17\n\x0fnext_page_token\x18\x02 \x01(\t\"\xaf\x01\n\x06Reject\x12\x13\n\x0brejected_us\x18\x01 \x01(\x03\x12\x0e\n\x06reason\x18\x02 \x01(\t\x12\x0e\n\x06\x64\x65tail\x18\x03 \x01(\t\x12\x0e\n\x06tag_id\x18\x04 \x01(\x05\x12\x0c\n\x04path\x18\x05 \x01(\t\x12\x14\n\x07time_us\x18\x06 \x01(\x03H\x00\x88\x01\x01\x12\x12\n\x05value\x18\x07 \x01(\x01H\x01\x88\x01\x01\x12\x12\n\ngateway_id\x18\x08 \x01(\tB\n\n\x08_time_usB\x08\n\x06_value\"G\n\x13\x43ountRejectsRequest\x12\x0e\n\x06prefix\x18\x01 \x01(\t\x12\x10\n\x08start_us\x18\x02 \x01(\x03\x12\x0e\n\x06\x65nd_us\x18\x03 \x01(\x03\"G\n\x14\x43ountRejectsResponse\x12/\n\x06\x63ounts\x18\x01 \x03(\x0b\x32\x1f.millrace_client.v1.RejectCount\"A\n\x0bRejectCount\x12\x0e\n\x06reason\x18\x01 \x01(\t\x12\x13\n\x0b\x64\x65vice_path\x18\x02 \x01(\t\x12\r\n\x05\x63ount\x18\x03 \x01(\x03\x32\xbd\x05\n\x0eHistoryService\x12`\n\x0bReadSamples\x12&.millrace_client.v1.ReadSamplesRequest\x1a\'.millrace_client.v1.ReadSamplesResponse0\x01\x12i\n\x0eReadAggregates\x12).millrace_client.v1.ReadAggregatesRequest\x1a*.millrace_client.v1.ReadAggregatesResponse0\x01\x12X\n\tReadChart\x12$.millrace_client.v1.ReadChartRequest\x1a%.millrace_client.v1.ReadChartResponse\x12\x64\n\rListAnomalies\x12(.millrace_client.v1.ListAnomaliesRequest\x1a).millrace_client.v1.ListAnomaliesResponse\x12[\n\nListEvents\x12%.millrace_client.v1.ListEventsRequest\x1a&.millrace_client.v1.ListEventsResponse\x12^\n\x0bListRejects\x12&.millrace_client.v1.ListRejectsRequest\x1a\'.millrace_client.v1.ListRejectsResponse\x12\x61\n\x0c\x43ountRejects\x12\'.millrace_client.v1.CountRejectsRequest\x1a(.millrace_client.v1.CountRejectsResponseb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -28,42 +28,44 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_SELECTION']._serialized_end=200
   _globals['_READSAMPLESREQUEST']._serialized_start=202
   _globals['_READSAMPLESREQUEST']._serialized_end=306
-  _globals['_READSAMPLESRESPONSE']._serialized_start=309
-  _globals['_READSAMPLESRESPONSE']._serialized_end=445
-  _globals['_READAGGREGATESREQUEST']._serialized_start=447
-  _globals['_READAGGREGATESREQUEST']._serialized_end=538
-  _globals['_READAGGREGATESRESPONSE']._serialized_start=541
-  _globals['_READAGGREGATESRESPONSE']._serialized_end=770
-  _globals['_READCHARTREQUEST']._serialized_start=772
-  _globals['_READCHARTREQUEST']._serialized_end=856
-  _globals['_READCHARTRESPONSE']._serialized_start=858
-  _globals['_READCHARTRESPONSE']._serialized_end=926
-  _globals['_CHARTSERIES']._serialized_start=929
-  _globals['_CHARTSERIES']._serialized_end=1113
-  _globals['_LISTANOMALIESREQUEST']._serialized_start=1116
-  _globals['_LISTANOMALIESREQUEST']._serialized_end=1246
-  _globals['_LISTANOMALIESRESPONSE']._serialized_start=1248
-  _globals['_LISTANOMALIESRESPONSE']._serialized_end=1344
-  _globals['_LISTEVENTSREQUEST']._serialized_start=1346
-  _globals['_LISTEVENTSREQUEST']._serialized_end=1469
-  _globals['_LISTEVENTSRESPONSE']._serialized_start=1471
-  _globals['_LISTEVENTSRESPONSE']._serialized_end=1559
-  _globals['_EVENT']._serialized_start=1562
-  _globals['_EVENT']._serialized_end=1806
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=1757
-  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=1806
-  _globals['_LISTREJECTSREQUEST']._serialized_start=1808
-  _globals['_LISTREJECTSREQUEST']._serialized_end=1934
-  _globals['_LISTREJECTSRESPONSE']._serialized_start=1936
-  _globals['_LISTREJECTSRESPONSE']._serialized_end=2027
-  _globals['_REJECT']._serialized_start=2030
-  _globals['_REJECT']._serialized_end=2205
-  _globals['_COUNTREJECTSREQUEST']._serialized_start=2207
-  _globals['_COUNTREJECTSREQUEST']._serialized_end=2278
-  _globals['_COUNTREJECTSRESPONSE']._serialized_start=2280
-  _globals['_COUNTREJECTSRESPONSE']._serialized_end=2351
-  _globals['_REJECTCOUNT']._serialized_start=2353
-  _globals['_REJECTCOUNT']._serialized_end=2418
-  _globals['_HISTORYSERVICE']._serialized_start=2421
-  _globals['_HISTORYSERVICE']._serialized_end=3122
+  _globals['_TAGPERIOD']._serialized_start=309
+  _globals['_TAGPERIOD']._serialized_end=510
+  _globals['_READSAMPLESRESPONSE']._serialized_start=513
+  _globals['_READSAMPLESRESPONSE']._serialized_end=697
+  _globals['_READAGGREGATESREQUEST']._serialized_start=699
+  _globals['_READAGGREGATESREQUEST']._serialized_end=790
+  _globals['_READAGGREGATESRESPONSE']._serialized_start=793
+  _globals['_READAGGREGATESRESPONSE']._serialized_end=1070
+  _globals['_READCHARTREQUEST']._serialized_start=1072
+  _globals['_READCHARTREQUEST']._serialized_end=1156
+  _globals['_READCHARTRESPONSE']._serialized_start=1158
+  _globals['_READCHARTRESPONSE']._serialized_end=1226
+  _globals['_CHARTSERIES']._serialized_start=1229
+  _globals['_CHARTSERIES']._serialized_end=1413
+  _globals['_LISTANOMALIESREQUEST']._serialized_start=1416
+  _globals['_LISTANOMALIESREQUEST']._serialized_end=1546
+  _globals['_LISTANOMALIESRESPONSE']._serialized_start=1548
+  _globals['_LISTANOMALIESRESPONSE']._serialized_end=1644
+  _globals['_LISTEVENTSREQUEST']._serialized_start=1646
+  _globals['_LISTEVENTSREQUEST']._serialized_end=1769
+  _globals['_LISTEVENTSRESPONSE']._serialized_start=1771
+  _globals['_LISTEVENTSRESPONSE']._serialized_end=1859
+  _globals['_EVENT']._serialized_start=1862
+  _globals['_EVENT']._serialized_end=2106
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_start=2057
+  _globals['_EVENT_ATTRIBUTESENTRY']._serialized_end=2106
+  _globals['_LISTREJECTSREQUEST']._serialized_start=2108
+  _globals['_LISTREJECTSREQUEST']._serialized_end=2234
+  _globals['_LISTREJECTSRESPONSE']._serialized_start=2236
+  _globals['_LISTREJECTSRESPONSE']._serialized_end=2327
+  _globals['_REJECT']._serialized_start=2330
+  _globals['_REJECT']._serialized_end=2505
+  _globals['_COUNTREJECTSREQUEST']._serialized_start=2507
+  _globals['_COUNTREJECTSREQUEST']._serialized_end=2578
+  _globals['_COUNTREJECTSRESPONSE']._serialized_start=2580
+  _globals['_COUNTREJECTSRESPONSE']._serialized_end=2651
+  _globals['_REJECTCOUNT']._serialized_start=2653
+  _globals['_REJECTCOUNT']._serialized_end=2718
+  _globals['_HISTORYSERVICE']._serialized_start=2721
+  _globals['_HISTORYSERVICE']._serialized_end=3422
 # @@protoc_insertion_point(module_scope)

@@ -28,8 +28,26 @@ class ReadSamplesRequest(_message.Message):
     good_only: bool
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., limit: _Optional[int] = ..., good_only: bool = ...) -> None: ...
 
+class TagPeriod(_message.Message):
+    __slots__ = ("start_us", "path", "unit", "eu_low", "eu_high", "limit_low", "limit_high")
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    EU_LOW_FIELD_NUMBER: _ClassVar[int]
+    EU_HIGH_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_LOW_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_HIGH_FIELD_NUMBER: _ClassVar[int]
+    start_us: int
+    path: str
+    unit: str
+    eu_low: float
+    eu_high: float
+    limit_low: float
+    limit_high: float
+    def __init__(self, start_us: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., eu_low: _Optional[float] = ..., eu_high: _Optional[float] = ..., limit_low: _Optional[float] = ..., limit_high: _Optional[float] = ...) -> None: ...
+
 class ReadSamplesResponse(_message.Message):
-    __slots__ = ("tag_id", "path", "unit", "time_us", "value", "quality", "tag_complete")
+    __slots__ = ("tag_id", "path", "unit", "time_us", "value", "quality", "tag_complete", "periods")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -37,6 +55,7 @@ class ReadSamplesResponse(_message.Message):
     VALUE_FIELD_NUMBER: _ClassVar[int]
     QUALITY_FIELD_NUMBER: _ClassVar[int]
     TAG_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_FIELD_NUMBER: _ClassVar[int]
     tag_id: int
     path: str
     unit: str
@@ -44,7 +63,8 @@ class ReadSamplesResponse(_message.Message):
     value: bytes
     quality: bytes
     tag_complete: bool
-    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., time_us: _Optional[bytes] = ..., value: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tag_complete: bool = ...) -> None: ...
+    periods: _containers.RepeatedCompositeFieldContainer[TagPeriod]
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., time_us: _Optional[bytes] = ..., value: _Optional[bytes] = ..., quality: _Optional[bytes] = ..., tag_complete: bool = ..., periods: _Optional[_Iterable[_Union[TagPeriod, _Mapping]]] = ...) -> None: ...
 
 class ReadAggregatesRequest(_message.Message):
     __slots__ = ("selection", "window_s")
@@ -55,7 +75,7 @@ class ReadAggregatesRequest(_message.Message):
     def __init__(self, selection: _Optional[_Union[Selection, _Mapping]] = ..., window_s: _Optional[int] = ...) -> None: ...
 
 class ReadAggregatesResponse(_message.Message):
-    __slots__ = ("tag_id", "path", "unit", "window_s", "start_us", "count", "good", "mean", "min", "max", "stddev", "repaired", "tag_complete")
+    __slots__ = ("tag_id", "path", "unit", "window_s", "start_us", "count", "good", "mean", "min", "max", "stddev", "repaired", "tag_complete", "periods")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +89,7 @@ class ReadAggregatesResponse(_message.Message):
     STDDEV_FIELD_NUMBER: _ClassVar[int]
     REPAIRED_FIELD_NUMBER: _ClassVar[int]
     TAG_COMPLETE_FIELD_NUMBER: _ClassVar[int]
+    PERIODS_FIELD_NUMBER: _ClassVar[int]
     tag_id: int
     path: str
     unit: str
@@ -82,7 +103,8 @@ class ReadAggregatesResponse(_message.Message):
     stddev: bytes
     repaired: bytes
     tag_complete: bool
-    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., window_s: _Optional[int] = ..., start_us: _Optional[bytes] = ..., count: _Optional[bytes] = ..., good: _Optional[bytes] = ..., mean: _Optional[bytes] = ..., min: _Optional[bytes] = ..., max: _Optional[bytes] = ..., stddev: _Optional[bytes] = ..., repaired: _Optional[bytes] = ..., tag_complete: bool = ...) -> None: ...
+    periods: _containers.RepeatedCompositeFieldContainer[TagPeriod]
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., unit: _Optional[str] = ..., window_s: _Optional[int] = ..., start_us: _Optional[bytes] = ..., count: _Optional[bytes] = ..., good: _Optional[bytes] = ..., mean: _Optional[bytes] = ..., min: _Optional[bytes] = ..., max: _Optional[bytes] = ..., stddev: _Optional[bytes] = ..., repaired: _Optional[bytes] = ..., tag_complete: bool = ..., periods: _Optional[_Iterable[_Union[TagPeriod, _Mapping]]] = ...) -> None: ...
 
 class ReadChartRequest(_message.Message):
     __slots__ = ("selection", "pixels")
