@@ -75,6 +75,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("policy", Command("Try the policies of a gateway: `policy test FILE`", "edge.policy_command")),
         ("gateway", Command("Check a gateway's configuration, show what gateways do, reload them", "edge.command")),
         ("certificate", Command("Show, renew and trust the OPC UA certificates of a gateway", "edge.certificate")),
+        ("access", Command("Check the policies of commands, and explain what they decide", "serving.policies.command")),
         ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
         ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),
     )),

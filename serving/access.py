@@ -24,7 +24,7 @@ import logging
 import secrets
 import sys
 import tomllib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
@@ -33,7 +33,6 @@ from typing import Protocol
 
 from base.errors import ConfigError, PermissionDeniedError, UnavailableError, shown
 from serving import sessions
-from serving.caches.plant import covered
 from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -96,6 +95,10 @@ class Principal:
     """Hash of the token it came with, or `oidc:` and the key that signed it; empty on the loopback interface without tokens."""
     until_us: int = 0
     """When its session or its token ends, microseconds UTC; 0 for one without an end."""
+    amr: frozenset[str] = frozenset()
+    """How it signed in, as the issuer told (RFC 8176): pwd, otp, mfa."""
+    signed_in_us: int = 0
+    """When it signed in, microseconds UTC; 0 for a token of the tokens file."""
 
     @property
     def allow(self) -> frozenset[Permission]:
@@ -109,17 +112,9 @@ class Principal:
     def require(self, needed: Permission) -> None:
         """Raise PermissionDeniedError unless this is allowed somewhere."""
         if needed not in self.allow:
-            msg = f"{self.name} may not {needed}; allowed: {self._allowed()}"
+            allowed = ", ".join(sorted(map(str, self.grants))) or "nothing"
+            msg = f"{self.name} may not {needed}; allowed: {allowed}"
             raise PermissionDeniedError(msg)
-
-    def require_at(self, needed: Permission, path: str) -> None:
-        """Raise PermissionDeniedError unless this is allowed at a path."""
-        if not covered(path, self.scopes(needed)):
-            msg = f"{self.name} may not {needed} at {shown(path)}; allowed: {self._allowed()}"
-            raise PermissionDeniedError(msg)
-
-    def _allowed(self) -> str:
-        return ", ".join(sorted(map(str, self.grants))) or "nothing"
 
 
 current: ContextVar[Principal] = ContextVar("principal")
@@ -151,6 +146,7 @@ class Access:
         self._stamp: tuple[int, int] = (0, 0)
         self._known: dict[str, Principal] = {}
         self._generation = 0
+        self._followers: list[Callable[[], object]] = []
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
 
@@ -191,7 +187,9 @@ class Access:
             found = Principal(session.name, EVERYTHING) if session.name else None
         elif session.credential.startswith(ISSUED):
             grants = grants_of(session.allow)
-            found = Principal(session.name, grants, session.credential) if self._issued(session.credential) else None
+            amr, signed_in_us = frozenset(session.amr), session.signed_in_us
+            issued = Principal(session.name, grants, session.credential, amr=amr, signed_in_us=signed_in_us)
+            found = issued if self._issued(session.credential) else None
         else:
             self.refresh()
             found = self._known.get(session.credential)
@@ -226,7 +224,13 @@ class Access:
         """Read the tokens file again if it has changed; whether it has, or the issuer's keys."""
         generation = 0 if self._issuer is None else self._issuer.generation
         turned, self._generation = generation != self._generation, generation
+        for follow in self._followers:
+            follow()
         return self._read_again() or turned
+
+    def follow(self, refresh: Callable[[], object]) -> None:
+        """Call `refresh` whenever files of access are looked at."""
+        self._followers.append(refresh)
 
     async def run(self) -> None:
         """Keep what the issuer publishes current, until cancelled."""

@@ -114,6 +114,8 @@ class ServingConfig:
     tls: TlsSettings = field(default_factory=TlsSettings)
     # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.
     tokens: str = ""
+    # Folder of Cedar policies (*.cedar) that stand beside the built-in ones; empty: those alone.
+    policies: str = ""
     # Where people sign in; the tokens file is for programs then.
     oidc: OidcSettings = field(default_factory=OidcSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)

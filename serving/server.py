@@ -60,6 +60,7 @@ from serving.load import Load
 from serving.metrics import CallMetrics
 from serving.oidc.code_flow import CodeFlow
 from serving.oidc.provider import Provider
+from serving.policies.engine import Policies
 from serving.rpc import reflect
 from serving.rpc.command_service import CommandService
 from serving.rpc.history_service import HistoryService
@@ -215,6 +216,8 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     sessions = Sessions(session_key, length_s=config.http.session_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None
     access = Access(Path(config.tokens) if config.tokens else None, sessions, issuer)
+    policies = Policies(Path(config.policies) if config.policies else None)
+    access.follow(policies.refresh)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     gate = Gate(access, limits, load, CallMetrics(registry))
     rpc_gate = RpcGate(gate)
@@ -230,7 +233,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     checks = health.HealthServicer()
     servicers: dict[str, object] = {
         "StateService": (state_service := StateService(state, watches)),
-        "CommandService": (command_service := CommandService(commands, state)),
+        "CommandService": (command_service := CommandService(commands, state, policies)),
         "HistoryService": (history_service := HistoryService(history, records)),
         "LineService": (line_service := LineService(line)),
     }

@@ -13,6 +13,7 @@ import base64
 import binascii
 import hashlib
 import hmac
+import json
 import secrets
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -40,6 +41,8 @@ class Session:
     name: str
     until_us: int
     allow: tuple[str, ...] = ()
+    amr: tuple[str, ...] = ()
+    signed_in_us: int = 0
 
 
 class Sessions:
@@ -50,11 +53,20 @@ class Sessions:
         self.length_s = length_s
         self._clock = clock
 
-    def make(self, *, credential: str = "", name: str = "", allow: Iterable[str] = (), until_us: int = 0) -> str:
+    def make(
+        self,
+        *,
+        credential: str = "",
+        name: str = "",
+        allow: Iterable[str] = (),
+        amr: Iterable[str] = (),
+        signed_in_us: int = 0,
+        until_us: int = 0,
+    ) -> str:
         """Value of the cookie of a new session, which ends after `length_s`, and not after `until_us` when that is given."""
         longest_us = self._clock() + int(self.length_s * 1e6)
         until_us = min(until_us, longest_us) if until_us else longest_us
-        who, what = _packed(name), _packed("\n".join(sorted(allow)))
+        who, what = _packed(name), _packed(json.dumps([sorted(allow), sorted(amr), signed_in_us]))
         text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, what, who))
         return f"{text}.{self._sign('session', text)}"
 
@@ -70,11 +82,17 @@ class Sessions:
         if until_us <= self._clock():
             return None
         try:
-            name, allow = _unpacked(parts[5]), _unpacked(parts[4])
-        except (binascii.Error, UnicodeDecodeError):
+            name, (allow, amr, signed_in_us) = _unpacked(parts[5]), json.loads(_unpacked(parts[4]))
+        except (binascii.Error, ValueError):
             return None
-        allowed = tuple(allow.split("\n")) if allow else ()
-        return Session(credential=parts[3], name=name, until_us=until_us, allow=allowed)
+        return Session(
+            credential=parts[3],
+            name=name,
+            until_us=until_us,
+            allow=tuple(allow),
+            amr=tuple(amr),
+            signed_in_us=signed_in_us,
+        )
 
     def csrf(self, value: str) -> str:
         """What requests that change something have to send beside this cookie; a page of another site cannot know it."""

@@ -67,6 +67,8 @@ def session_of(face: Face, principal: Principal) -> str:
             credential=principal.credential,
             name=principal.name,
             allow=map(str, principal.grants),
+            amr=principal.amr,
+            signed_in_us=principal.signed_in_us,
             until_us=principal.until_us,
         )
     return face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)

@@ -25,6 +25,7 @@ from serving.oidc.settings import OidcSettings
 MAX_TOKEN = 8_192
 MAX_SUBJECT = 64
 MAX_ROLES = 200
+_MAX_METHODS = 20
 _HEADER_KEYS = frozenset({"alg", "kid", "typ", "cty", "x5t", "x5t#S256"})
 """Names of keys, never keys or where to find them (`jwk`, `jku`, `x5c`, `x5u`), and nothing that has to be understood (`crit`)."""
 _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
@@ -81,7 +82,17 @@ class Verifier:
         grants: set[Grant] = set()
         for role in _roles(claims, self._settings.roles_claim):
             grants |= self._allow.get(role, frozenset())
-        return Principal(str(claims["sub"]), frozenset(grants), credential_of(kid), int(claims["exp"] * 1e6))
+        methods, at_s = claims.get("amr"), claims.get("auth_time", claims.get("iat", 0))
+        return Principal(
+            str(claims["sub"]),
+            frozenset(grants),
+            credential_of(kid),
+            int(claims["exp"] * 1e6),
+            amr=frozenset(one for one in methods[:_MAX_METHODS] if isinstance(one, str))
+            if isinstance(methods, list)
+            else frozenset(),
+            signed_in_us=int(at_s * 1e6) if isinstance(at_s, int | float) and at_s == at_s else 0,  # noqa: PLR0124  # NaN
+        )
 
     def claims(self, token: str, *, audience: str = "") -> Mapping[str, Any]:
         """Claims of a good token for `audience`, this server's own by default; raises UnauthenticatedError."""

@@ -1,0 +1,218 @@
+"""Decides about commands by Cedar policies: the built-in ones, and those of the installation beside them.
+
+Enters: who, what, at which device, and what is known at that moment. Leaves: a `Decision` with the policies that made it and their advice.
+Deny by default; a policy that cannot be evaluated denies, because a forbid that is skipped would be an open door. Every policy has an `@id`
+that is its name in errors and logs, and may have an `@advice`, which tells the caller what would help.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import cedarpy
+
+from base.errors import ConfigError, PermissionDeniedError, shown
+from serving.access import Permission, Principal
+
+log = logging.getLogger(__name__)
+
+HERE = Path(__file__).parent
+SCHEMA, BUILT_IN = HERE / "schema.cedarschema", HERE / "built-in.cedar"
+COMMAND, CANCEL, APPROVE, ACT_ALONE = "command", "cancel", "approve", "actAlone"
+_NEVER_S = 10**12
+ACTIONS = (COMMAND, CANCEL, APPROVE, ACT_ALONE)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Place:
+    """The device that a command is for. `packml_state`: the last known one, empty for none."""
+
+    path: str
+    device_class: str
+    site: str
+    packml_state: str = ""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Ask:
+    """What is asked. `age_ms`: of the oldest last value of the tags that it writes, -1 when one has none."""
+
+    name: str
+    tags: Sequence[str] = ()
+    reason: str = ""
+    submitter: str = ""
+    age_ms: int = -1
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Decision:
+    """`policies` are the ids of those that decided; none: nothing permits it. `failed`: those that could not be evaluated."""
+
+    allowed: bool
+    policies: tuple[str, ...]
+    advice: tuple[str, ...]
+    failed: tuple[str, ...] = ()
+
+
+class Policies:
+    """The policies in force. They are read again when a file of the folder changes."""
+
+    def __init__(self, folder: Path | None = None) -> None:
+        self._folder = folder
+        self._schema = cedarpy.Schema.from_str(SCHEMA.read_text())
+        self._stamp = self._stamped()
+        self._set, self._advice = self._read()
+
+    @property
+    def ids(self) -> tuple[str, ...]:
+        """Ids of the policies in force."""
+        return tuple(self._advice)
+
+    def refresh(self) -> bool:
+        """Read the folder again when it has changed; whether it has. A bad file leaves the last good policies in force."""
+        stamp = self._stamped()
+        if stamp == self._stamp:
+            return False
+        self._stamp = stamp
+        try:
+            self._set, self._advice = self._read()
+        except ConfigError as error:
+            log.error("policies cannot be used, the last good ones stay in force", extra={"cause": str(error)})
+            return False
+        log.info("policies read again", extra={"policies": len(self._advice)})
+        return True
+
+    def decide(self, who: Principal, action: str, place: Place, ask: Ask, *, now_us: int | None = None) -> Decision:
+        """Whether somebody may do something now."""
+        now_us = int(time.time() * 1e6) if now_us is None else now_us
+        request = {
+            "principal": {"type": "Principal", "id": who.name},
+            "action": {"type": "Action", "id": action},
+            "resource": {"type": "Device", "id": place.path},
+            "context": {
+                "name": ask.name,
+                "tags": list(ask.tags),
+                "reason": ask.reason,
+                "submitter": ask.submitter,
+                "ageMs": ask.age_ms,
+            },
+        }
+        found = cedarpy.is_authorized(request, self._set, _entities(who, place, now_us), self._schema)
+        failed = tuple(str(error) for error in found.diagnostics.errors)
+        decided = tuple(sorted(found.diagnostics.reasons))
+        if failed:
+            log.error(
+                "a policy could not be evaluated, so it denies", extra={"action": action, "causes": "; ".join(failed)}
+            )
+        return Decision(
+            allowed=found.allowed and not failed,
+            policies=decided,
+            advice=tuple(self._advice[one] for one in decided if self._advice.get(one)),
+            failed=failed,
+        )
+
+    def require(self, who: Principal, action: str, place: Place, ask: Ask) -> None:
+        """Raise PermissionDeniedError unless it is allowed."""
+        found = self.decide(who, action, place, ask)
+        if found.allowed:
+            return
+        grants = ", ".join(sorted(map(str, who.grants))) or "nothing"
+        if found.failed:
+            why = "a policy could not be evaluated; the server's log says which"
+        elif found.policies:
+            why = "; ".join(found.advice) or "forbidden"
+            why += f" (policy {', '.join(found.policies)})"
+        else:
+            why = f"nothing permits it; allowed: {grants}"
+        msg = f"{who.name} may not {action} at {shown(place.path)}: {why}"
+        raise PermissionDeniedError(msg)
+
+    def _read(self) -> tuple[cedarpy.PolicySet, dict[str, str]]:
+        return compile_policies([BUILT_IN, *self._files()])
+
+    def _files(self) -> list[Path]:
+        if self._folder is None:
+            return []
+        if not self._folder.is_dir():
+            msg = f"policies is {self._folder}, which is not a folder"
+            raise ConfigError(msg)
+        return sorted(self._folder.glob("*.cedar"))
+
+    def _stamped(self) -> tuple[tuple[str, int, int], ...]:
+        try:
+            return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in self._files())
+        except OSError:  # a file that goes while it is looked at: the next look tells
+            return ()
+
+
+def compile_policies(files: Iterable[Path]) -> tuple[cedarpy.PolicySet, dict[str, str]]:
+    """The policies of some files, each under its `@id`, and their advice by id. Raises ConfigError that names file and policy."""
+    policies: dict[str, Any] = {}
+    for file in files:
+        try:
+            text = file.read_text()
+            found = json.loads(cedarpy.policies_to_json_str(text))
+        except (OSError, ValueError) as error:
+            msg = f"{file.name} holds no policies: {error}"
+            raise ConfigError(msg) from error
+        problems = cedarpy.validate_policies(text, SCHEMA.read_text())
+        if not problems.validation_passed:
+            msg = f"{file.name}: {'; '.join(str(one) for one in problems.errors)}"
+            raise ConfigError(msg)
+        for policy in found["staticPolicies"].values():
+            name = policy.get("annotations", {}).get("id")
+            if not name or name in policies:
+                msg = f"{file.name} has a policy {'twice: ' + name if name else 'without @id'}; every policy has an id of its own"
+                raise ConfigError(msg)
+            policies[name] = policy
+        if found.get("templates"):
+            msg = f"{file.name} has a template; write policies without ?principal and ?resource"
+            raise ConfigError(msg)
+    made = cedarpy.PolicySet.from_json_str(
+        json.dumps({"templates": {}, "staticPolicies": policies, "templateLinks": []})
+    )
+    return made, {name: policy["annotations"].get("advice", "") for name, policy in policies.items()}
+
+
+def _entities(who: Principal, place: Place, now_us: int) -> list[dict[str, Any]]:
+    """The caller, the device, and the nodes it lies in."""
+    parts = place.path.split("/")
+    above = ["/".join(parts[:depth]) for depth in range(1, len(parts))]
+    attributes = {
+        "name": who.name,
+        "everywhere": [str(permission) for permission in Permission if "" in who.scopes(permission)],
+        "command": _nodes(who.scopes(Permission.COMMAND)),
+        "approve": _nodes(who.scopes(Permission.APPROVE)),
+        "amr": sorted(who.amr),
+        "signedInS": max(0, (now_us - who.signed_in_us) // 1_000_000) if who.signed_in_us else _NEVER_S,
+    }
+    device = {
+        "path": place.path,
+        "deviceClass": place.device_class,
+        "site": place.site,
+        "packmlState": place.packml_state,
+    }
+    # A grant may name the device itself, or a tag of it; as a node above it, it is found like any other.
+    return [
+        {"uid": {"type": "Principal", "id": who.name}, "attrs": attributes, "parents": []},
+        {"uid": {"type": "Device", "id": place.path}, "attrs": device, "parents": [_node(place.path)]},
+        {"uid": _node(place.path), "attrs": {}, "parents": [_node(path) for path in above[-1:]]},
+        *(
+            {"uid": _node(path), "attrs": {}, "parents": [_node(up)] if (up := path.rpartition("/")[0]) else []}
+            for path in above
+        ),
+    ]
+
+
+def _node(path: str) -> dict[str, str]:
+    return {"type": "Node", "id": path}
+
+
+def _nodes(scopes: Iterable[str]) -> list[dict[str, Any]]:
+    return [{"__entity": _node(scope)} for scope in scopes if scope]
