@@ -22,7 +22,6 @@ from base.errors import (
     InvalidRequestError,
     MillraceError,
     NotFoundError,
-    PermissionDeniedError,
     PreconditionError,
     UnavailableError,
 )
@@ -207,9 +206,6 @@ class CommandHandlers:
         if known.state is not CommandState.PENDING_APPROVAL:
             msg = f"command {command_id} is {known.state}; it does not wait for approval"
             raise PreconditionError(msg)
-        if known.submitted_by == by:
-            msg = f"{by} submitted command {command_id}; somebody else has to approve it"
-            raise PermissionDeniedError(msg)
         view = await self._control(known, ControlAction.APPROVE, by=by, reason=reason)
         return await self._waited(
             view,

@@ -241,5 +241,5 @@ async def test_a_policy_asks_for_a_second_person_whatever_the_submitter_says(tmp
         place = f"/api/v1/commands/{waits['command_id']}/approve"
         own = await face.client.post(place, json={}, headers=as_("ann"))
         assert own.status_code == 403
-        assert "another person has to approve it" in own.text
+        assert "somebody else has to approve it" in own.text
         assert (await face.client.post(place, json={}, headers=as_("bob"))).status_code == 200
