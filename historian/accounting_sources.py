@@ -21,6 +21,7 @@ from base.errors import MillraceError, SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from historian import partitions
+from historian.positions import GROUP
 from schemas import codec, frame, topics
 from schemas.frame import SequenceKey, Stream
 
@@ -34,7 +35,7 @@ _TAIL = 400
 """Newest records of each partition of the events in which to look for health reports."""
 _LOOK_BACK = 2_000
 """Records before a group's committed offset that its job may still hold: offsets are committed at checkpoints."""
-_STAGES = ((topics.FRAMES, "millrace-telemetry"), (topics.VALIDATED, "millrace-historian"))
+_STAGES = ((topics.FRAMES, "millrace-telemetry"), (topics.VALIDATED, GROUP))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -108,11 +108,12 @@ class WriteResult:
 
 @dataclass(kw_only=True, slots=True)
 class Batch:
-    """Decoded records. `doubled` counts frames that were in the batch twice."""
+    """Decoded records. `doubled` counts frames that were in the batch twice; `positions` is the first offset behind it, per partition."""
 
     frames: dict[SequenceKey, dict[int, tuple[Frame, Message]]] = field(default_factory=dict)
     records: dict[str, list[tuple[dict[str, Any], Message]]] = field(default_factory=dict)
     doubled: int = 0
+    positions: dict[tuple[str, int], int] = field(default_factory=dict)
     poisoned: list[Poisoned] = field(default_factory=list)
 
     def __len__(self) -> int:
@@ -126,8 +127,8 @@ class Batch:
             yield from (message for _, message in found)
 
     def halves(self) -> tuple[Batch, Batch]:
-        """Two batches of half the records each."""
-        parts = (Batch(doubled=self.doubled), Batch())
+        """Two batches of half the records each, to be written in this order: only behind the second everything is in."""
+        parts = (Batch(doubled=self.doubled), Batch(positions=self.positions))
         middle, place = len(self) // 2, 0
         for key, group in self.frames.items():
             for sequence, item in group.items():
@@ -154,6 +155,9 @@ class Batch:
 def decode_batch(messages: Sequence[Message]) -> Batch:
     """Decode, sort and check a batch; never raises for bad data."""
     batch = Batch()
+    for message in messages:
+        place = (message.topic, message.partition)
+        batch.positions[place] = max(batch.positions.get(place, 0), message.offset + 1)
     for message in _singly(batch, messages):
         try:
             schema = codec.schema_of(message.value)

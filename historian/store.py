@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from connectors.postgres import binary_copy
 from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
-from historian import aggregates, corrections, dirty, ledger, records
+from historian import aggregates, corrections, dirty, ledger, positions, records, timeline
 from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
 from historian.history_policy import HistoryPolicy
 from historian.migrator import MigrationError, variant_of
@@ -88,7 +88,10 @@ class HistorianStore:
         if self._connection is None or self._connection.closed:
             connection = connect(self._dsn, application="historian")
             try:
+                timeline.require_known(connection)
                 connection.execute("SET client_min_messages = warning")
+                # What comes from Kafka is read again when it is lost: it does not wait for a synchronous standby.
+                connection.execute("SET synchronous_commit = local")
                 if variant_of(connection) == "timescaledb":
                     connection.execute("SET timescaledb.enable_direct_compress_copy = on")
                 connection.commit()
@@ -115,6 +118,8 @@ class HistorianStore:
                     cursor, aggregates.windows_of_records(record for record, _ in found), repaired=False
                 )
                 result.windows, result.windows_contested = windows.given, windows.contested
+            if batch.positions:  # last of all locks, as everywhere
+                positions.write(cursor, batch.positions)
         return result
 
     def _write_frames(self, cursor: psycopg.Cursor[Any], batch: Batch, result: WriteResult) -> None:

@@ -27,7 +27,7 @@ class Cleanup(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topic:
-    """One row of the table. `retention_ms` counts for DELETE only."""
+    """One row of the table. `retention_ms` counts for DELETE only; `compact_after_ms` for COMPACT only: so long every record stays."""
 
     name: str
     key: str
@@ -35,6 +35,7 @@ class Topic:
     partitions: int
     cleanup: Cleanup = Cleanup.DELETE
     retention_ms: int = 7 * DAY_MS
+    compact_after_ms: int = 0
     per_site: bool = False
     doc: str = ""
 
@@ -132,6 +133,8 @@ STATES = Topic(
     records=("CommandState",),
     partitions=3,
     cleanup=Cleanup.COMPACT,
+    # History keeps each transition: after a restore it reads them again.
+    compact_after_ms=7 * DAY_MS,
     doc="Where commands stand.",
 )
 

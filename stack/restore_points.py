@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import shutil
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
@@ -41,10 +41,7 @@ def read(config: StackConfig) -> dict[str, RestorePoint]:
 def remember(config: StackConfig, job: str, point: RestorePoint) -> None:
     """Write a job's last run down. Several threads may, of the one process that has the right to submit."""
     with _writing:
-        rows = {name: asdict(known) for name, known in (read(config) | {job: point}).items()}
-        scratch = _file(config).with_suffix(".new")
-        scratch.write_text(json.dumps(rows, indent=2))
-        scratch.replace(_file(config))
+        _write(config, read(config) | {job: point})
 
 
 def candidates(config: StackConfig, job: str) -> tuple[str, ...]:
@@ -79,6 +76,17 @@ def newest(config: StackConfig, job: str) -> str:
 def savepoint_dir(config: StackConfig, job: str) -> Path:
     """Where the savepoints of a job go, by job id."""
     return flink.savepoint_dir(config) / job
+
+
+def forget(config: StackConfig, job: str) -> None:
+    """Delete everything that a job that does not run could go on from: it begins anew, from its group's offsets in Kafka."""
+    point = read(config).get(job)
+    shutil.rmtree(savepoint_dir(config, job), ignore_errors=True)
+    if point is not None:
+        for run in filter(None, [point.job_id, _path(point.restored_from).parent.name if point.restored_from else ""]):
+            shutil.rmtree(flink.checkpoint_dir(config) / run, ignore_errors=True)
+        with _writing:
+            _write(config, {name: known for name, known in read(config).items() if name != job})
 
 
 def prune(config: StackConfig, live: Iterable[str]) -> None:
@@ -116,6 +124,12 @@ def _complete(path: Path) -> bool:
 
 def _path(address: str) -> Path:
     return Path(unquote(urlsplit(address).path))
+
+
+def _write(config: StackConfig, points: Mapping[str, RestorePoint]) -> None:
+    scratch = _file(config).with_suffix(".new")
+    scratch.write_text(json.dumps({name: asdict(point) for name, point in points.items()}, indent=2))
+    scratch.replace(_file(config))
 
 
 def _file(config: StackConfig) -> Path:

@@ -57,7 +57,8 @@ def settings_of(topic: Topic) -> dict[str, str]:
             "segment.bytes": str(32 << 20),
             "segment.ms": "600000",
             "min.cleanable.dirty.ratio": "0.2",
-            "max.compaction.lag.ms": "3600000",
+            "min.compaction.lag.ms": str(topic.compact_after_ms),
+            "max.compaction.lag.ms": str(topic.compact_after_ms + 3_600_000),
         }
     # Segments of an hour, so that retention by time is exact to the hour.
     return common | {"retention.ms": str(topic.retention_ms), "segment.ms": "3600000"}

@@ -21,7 +21,7 @@ from base import ids, logs
 from historian.store import Poisoned
 from jobs.batching import BatchConfig, Buffer, Message
 from jobs.flink.metrics import Metrics
-from jobs.flink.shards import SHARD_NAMES, shard_of_key
+from jobs.flink.shards import SHARD_NAMES, shard_of_partition
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
 from jobs.heap_trim import HeapTrimmer
@@ -72,7 +72,7 @@ class HistorianOperator(KeyedProcessFunction):
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One message. Holds back when the database is behind and the next batch is full."""
-        shard = shard_of_key(value)
+        shard = shard_of_partition(value)
         held = self._touch(shard, ctx)
         message = Message(value[TOPIC], value[PARTITION], value[OFFSET], value[KEY] or b"", value[VALUE] or b"")
         refused: list[Poisoned] = []

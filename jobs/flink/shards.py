@@ -1,6 +1,6 @@
 """Virtual shards: the Flink keys of the telemetry and historian jobs.
 
-A fixed number of keys stands between the lanes and Flink, because hashing a handful of lanes straight onto subtasks
+A fixed number of keys stands between lanes or partitions and Flink, because hashing a handful of them straight onto subtasks
 can put all of them on one. Each shard's name is chosen so that Flink's own hash spreads the shards evenly for every
 supported parallelism (`tests/flink/test_shards.py` asks Flink). The names and `shard_of` are part of every
 savepoint: they can never change.
@@ -13,7 +13,7 @@ import zlib
 from functools import lru_cache
 from typing import Any
 
-from jobs.flink.types import KEY, VALUE
+from jobs.flink.types import KEY, PARTITION, TOPIC, VALUE
 from schemas import frame
 
 SHARDS = 24
@@ -50,6 +50,11 @@ def shard_of_lane(row: Any) -> str:
     return shard_of(lane_of(row).encode())
 
 
-def shard_of_key(row: Any) -> str:
-    """Key selector of the historian job."""
-    return shard_of(row[KEY] or b"")
+def shard_of_partition(row: Any) -> str:
+    """Key selector of the historian job: one subtask reads a partition, so what is written of it has no holes (`historian.positions`)."""
+    return _shard_of_place(row[TOPIC], row[PARTITION])
+
+
+@lru_cache(maxsize=65_536)
+def _shard_of_place(topic: str, partition: int) -> str:
+    return shard_of(f"{topic}/{partition}".encode())

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from base.settings import KafkaSettings, PostgresSettings
+from historian import positions
 from jobs import commands, historian, telemetry
 from jobs.config import JobConfig
 from jobs.flink import kafka
@@ -84,7 +85,7 @@ def test_the_highest_parallelism_is_fixed(make_environment: Callable[[int], JobE
 def test_patterns_match_the_topics_of_the_table_and_no_others() -> None:
     import re
 
-    read = re.compile(kafka.any_of(historian.INPUTS))
+    read = re.compile(kafka.any_of(positions.INPUTS))
     assert read.fullmatch("device.events.north")
     assert read.fullmatch("telemetry.validated")
     assert not read.fullmatch("telemetry.frames.north")

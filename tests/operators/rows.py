@@ -16,12 +16,12 @@ START_US = 1_800_000_000_000_000
 _offsets: Counter[str] = Counter()
 
 
-def row(topic: str, key: bytes | None, value: bytes | None, *, offset: int | None = None) -> Row:
+def row(topic: str, key: bytes | None, value: bytes | None, *, offset: int | None = None, partition: int = 0) -> Row:
     """A Kafka record; offsets count up by topic unless given."""
     if offset is None:
         offset = _offsets[topic]
         _offsets[topic] += 1
-    return Row(topic, 0, offset, key, value)
+    return Row(topic, partition, offset, key, value)
 
 
 def frame_message(

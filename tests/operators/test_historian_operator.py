@@ -7,7 +7,7 @@ from typing import Any
 from historian.store import Poisoned, WriteResult
 from jobs.batching import BatchConfig, Message
 from jobs.flink.historian import HistorianOperator
-from jobs.flink.shards import shard_of_key
+from jobs.flink.shards import shard_of_partition
 from schemas import codec, topics
 from schemas.verdicts import RecordReject
 from tests.operators.fakes import Harness
@@ -54,11 +54,11 @@ def harness(writer: ManualWriter) -> Harness:
         make: Any = lambda: writer  # noqa: E731
         return HistorianOperator(CONFIG, make, clock=bench.clock)
 
-    return Harness(operator, shard_of_key, now_us=START_US)
+    return Harness(operator, shard_of_partition, now_us=START_US)
 
 
 def message(number: int, *, size: int = 10, topic: str = topics.VALIDATED.name) -> Any:
-    return row(topic, b"gw-%d/0" % (number % 40), b"%d" % number + bytes(size))
+    return row(topic, b"gw-%d/0" % (number % 40), b"%d" % number + bytes(size), partition=number % 40)
 
 
 def stored(bench: Harness) -> int:

@@ -16,7 +16,7 @@ from historian.store import WriteResult
 from jobs.batching import BatchConfig
 from jobs.flink.commands import CommandsOperator, command_of
 from jobs.flink.historian import HistorianOperator
-from jobs.flink.shards import shard_of_key, shard_of_lane
+from jobs.flink.shards import shard_of_lane, shard_of_partition
 from jobs.flink.telemetry import TelemetryOperator
 from schemas import topics
 from stages.commands.config import CommandConfig
@@ -228,7 +228,7 @@ def historian_steps(messages: Iterable[tuple[str, bytes, bytes]], first_offset: 
 def make_historian(first: list[tuple[str, bytes, bytes]], second: list[tuple[str, bytes, bytes]]) -> dict[str, Any]:
     """Messages of two generations that are not in the database, and the messages that follow."""
     start_us, cut_us = us(CUT_S), us(CUT_S + 100)
-    bench = Harness(_historian(KeepingWriter(away=True)), shard_of_key, now_us=start_us)
+    bench = Harness(_historian(KeepingWriter(away=True)), shard_of_partition, now_us=start_us)
     drive(bench, historian_steps(first, 0, start_us))
     steps = [*historian_steps(second, 1000, cut_us), ["advance", us(CUT_S + 200)]]
     return {"state": kept(bench), "steps": steps}
@@ -237,7 +237,7 @@ def make_historian(first: list[tuple[str, bytes, bytes]], second: list[tuple[str
 def resume_historian(stored: dict[str, Any]) -> dict[str, Any]:
     """Outcome of going on from stored state with the present code."""
     writer = KeepingWriter(away=False)
-    bench = restored(stored["state"], _historian(writer), shard_of_key)
+    bench = restored(stored["state"], _historian(writer), shard_of_partition)
     refused = drive(bench, stored["steps"])
     left = [name for name, _ in bench.backend.cells]
     return outcome.messages(writer.written) | {"refused": len(refused), "left": left}

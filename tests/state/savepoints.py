@@ -23,6 +23,7 @@ from typing import Any
 from base import ids
 from connectors.kafka.client import DeliveryError
 from connectors.kafka.offsets import OffsetReader
+from historian import positions
 from historian.migrator import migrate
 from jobs import commands, historian, telemetry
 from schemas import topics
@@ -49,7 +50,7 @@ _PATIENCE_S, _QUIET_S = 90.0, 15.0
 _READS = {
     "telemetry": (telemetry.NAME, (topics.FRAMES, topics.TAGS)),
     "commands": (commands.NAME, commands.INPUTS),
-    "historian": (historian.NAME, historian.INPUTS),
+    "historian": (historian.NAME, positions.INPUTS),
 }
 _WRITES: dict[str, tuple[Topic, ...]] = {"telemetry": telemetry.OUTPUTS, "commands": commands.OUTPUTS, "historian": ()}
 
