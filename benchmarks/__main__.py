@@ -10,6 +10,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from base.errors import ConfigError, MillraceError
@@ -78,11 +79,14 @@ def _table(options: argparse.Namespace) -> int:
 _RENDERS = {"report": _report, "table": _table}
 
 
-def parser() -> argparse.ArgumentParser:
-    """Arguments of the program."""
-    made = argparse.ArgumentParser(
-        prog="millrace bench", description="Measure the line; benchmarks/README.md says what is not measured."
-    )
+def parser(
+    only: Sequence[str] = (),
+    *,
+    prog: str = "millrace bench",
+    description: str = "Measure the line; benchmarks/README.md says what is not measured.",
+) -> argparse.ArgumentParser:
+    """Arguments of the program, or of some of its scenarios."""
+    made = argparse.ArgumentParser(prog=prog, description=description)
     scenarios = made.add_subparsers(dest="scenario", required=True, metavar="SCENARIO")
     common = argparse.ArgumentParser(add_help=False)
     common.add_argument("--json", metavar="FILE", help="write the result to this file as well")
@@ -91,10 +95,14 @@ def parser() -> argparse.ArgumentParser:
     )
     common.add_argument("--smoke", action="store_true", help="as small as it goes: tries the harness, measures nothing")
     for name, scenario in SCENARIOS.items():
+        if only and name not in only:
+            continue
         one = scenarios.add_parser(
             name, help=scenario.doc, description=scenario.doc, parents=[common], formatter_class=_Formatter
         )
         scenario.arguments(one)
+    if only:
+        return made
     page = scenarios.add_parser("report", help="one HTML page of result files")
     page.add_argument("results", nargs="+", metavar="RESULT.json")
     page.add_argument("--out", default="report.html", help="file to write")

@@ -28,6 +28,7 @@ from benchmarks import (
     processes,
     reads,
     recovery,
+    restore,
     soak,
     switches,
     throughput,
@@ -122,6 +123,13 @@ def _recovery(options: argparse.Namespace, progress: Progress) -> Result:
             each_s=options.each,
             seed=options.seed,
         )
+
+
+def _restore(options: argparse.Namespace, progress: Progress) -> Result:
+    chosen, dirt = _at_rate(options), workload.load_dirt(options.dirt)
+    # The repository and the log come on top of the line's own.
+    with _line(options, progress, chosen, samples=1.5 * options.samples) as under_test:
+        return restore.run(under_test, dirt, samples=options.samples, standby=options.standby, seed=options.seed)
 
 
 def _soak(options: argparse.Namespace, progress: Progress) -> Result:
@@ -261,6 +269,21 @@ def _recovery_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--each", type=float, default=45, help="seconds given to each kill")
     parser.add_argument("--warmup", type=float, default=30, help="seconds before the first kill")
     parser.add_argument("--pause", type=float, default=12, help="seconds between the lag being back and the next kill")
+
+
+def _restore_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--samples", type=int, default=50_000_000, help="sent over the whole drill")
+    parser.add_argument("--rate", type=float, default=100_000, help="samples per second; 0: the workload's own")
+    parser.add_argument(
+        "--standby", action="store_true", help="a standby takes over, instead of a restore from a backup"
+    )
+    parser.add_argument("--workload", default="fast", help="of suites/workloads.yaml")
+    parser.add_argument("--dirt", default="default", help="of suites/dirt.yaml")
+    parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same frames")
+    parser.add_argument("--telemetry-slots", type=int, default=1, help="TaskManagers of the telemetry job")
+    parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
+    parser.add_argument("--spare", type=int, default=0, help="TaskManagers that wait to take over")
+    parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="auto: where installed")
 
 
 def _soak_arguments(parser: argparse.ArgumentParser) -> None:
@@ -415,6 +438,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=_recovery,
         arguments=_recovery_arguments,
         smoke={"workload": "smoke", "gateways": 0, "kills": 2, "warmup": 10.0, "pause": 5.0, "each": 60.0},
+    ),
+    "restore": Scenario(
+        doc="the database destroyed under load and brought back by the runbook, or taken over by a standby: lost, RPO, RTO",
+        run=_restore,
+        arguments=_restore_arguments,
+        smoke={"workload": "smoke", "samples": 40_000, "rate": 0.0},
     ),
     "soak": Scenario(
         doc="memory of each process and lag over many minutes at a steady rate",

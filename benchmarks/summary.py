@@ -52,6 +52,17 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("read_closed_p99_ms", "p99", _MS),
         ("read_samples", "samples read", _COUNT),
     ),
+    "restore": (
+        ("rto_s", "from the kill to new samples in SQL", _S),
+        ("caught_up_s", "to all of them", _S),
+        ("rpo_entered_s", "lost of what is only in the database", _S),
+        ("samples", "samples", _COUNT),
+        ("samples_lost", "lost", _COUNT),
+        ("samples_duplicated", "duplicated", _COUNT),
+        ("windows_lost", "windows lost", _COUNT),
+        ("command_transitions", "transitions of commands", _COUNT),
+        ("commands_lost", "lost", _COUNT),
+    ),
     "passthrough": (("samples_per_s", "", _RATE), ("frames_per_s", "", "frames/s")),
     "freshness": (
         ("sql_p50_ms", "closed to SQL p50", _MS),

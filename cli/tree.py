@@ -25,6 +25,10 @@ def _stack(name: str, text: str) -> tuple[str, Command]:
     return name, Command(text, "stack.__main__", (name,))
 
 
+def _backup(name: str, text: str) -> tuple[str, Command]:
+    return name, Command(text, "stack.backup.command", (name,))
+
+
 def _client(name: str, text: str) -> tuple[str, Command]:
     return name, Command(text, "stack.client", (name,))
 
@@ -43,6 +47,9 @@ SECTIONS: dict[str, dict[str, Command]] = {
         _stack("service", "Stop or start one service: `service stop gateway-x`, `service restart gateway-x`"),
         _stack("deploy", "Upgrade all jobs to the code of the checkout; back again when they make no progress"),
         _stack("settings", "Print the settings in force and where each came from"),
+        _backup("backup", "Back the database up, list, verify and restore backups (`backup list`)"),
+        _backup("recover", "After a restore by hand: let the historian read again what the database lacks"),
+        _backup("standby", "A second database that follows the first: create, promote, drop"),
         _stack("reset", "Delete all data of the stack (asks, unless --yes)"),
     )),
     "State, commands and history": dict((
@@ -81,6 +88,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
     )),
     "Measuring": dict((
         ("bench", Command("Run benchmarks (generate, run, report)", "benchmarks.__main__")),
+        ("drill", Command("Destroy a line made for it and bring it back, measured: `drill restore`", "benchmarks.drill")),
         ("detect", Command("Run the anomaly detectors over CSV files of your own", "detect.command")),
     )),
     "Development": dict((

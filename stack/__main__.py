@@ -121,10 +121,8 @@ def _reset(config: StackConfig, options: argparse.Namespace) -> int:
     folders = [config.data, config.logs, config.config, config.secrets, config.state / "tmp", config.run]
     if not postgres.data_dir(config).is_relative_to(config.state):
         folders.append(postgres.data_dir(config).parent)
-    if not options.yes and input(f"Delete all data of the stack in {config.state}? [y/N] ").strip().lower() not in (
-        "y",
-        "yes",
-    ):
+    question = f"Delete all data of the stack in {config.state}, and the backups beside its database? [y/N] "
+    if not options.yes and input(question).strip().lower() not in ("y", "yes"):
         return 1
     lifecycle.down(config, Progress(sink=_say))
     for folder in folders:

@@ -45,6 +45,7 @@ _OFFSETS = {
     "gateway_admin": 200,
     "flink_metrics": 250,
     "postgres": 432,
+    "standby": 433,
     "opcua": 840,
     "mosquitto": 883,
 }
@@ -78,6 +79,7 @@ class Ports:
     gateway_admin: int = 0
     flink_metrics: int = 0
     postgres: int = 0
+    standby: int = 0
     opcua: int = 0
     mosquitto: int = 0
 
@@ -124,6 +126,27 @@ class Parallelism:
         return self.commands + self.telemetry + self.historian
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Backup:
+    """Backups of the database by pgBackRest. `repository` empty: beside the database, which helps against everything but a lost disk."""
+
+    repository: str = ""
+    # Full backups that are kept, with what was built on them and the write-ahead log since.
+    keep_full: int = 2
+    processes: int = 2
+    # `status` calls the line degraded when the newest backup is older; only once there was one.
+    max_age_h: int = 192
+
+    def __post_init__(self) -> None:
+        for name in ("keep_full", "processes", "max_age_h"):
+            if getattr(self, name) < 1:
+                msg = f"backup.{name} is {getattr(self, name)}, not above 0"
+                raise ValueError(msg)
+        if self.repository and not Path(self.repository).is_absolute():
+            msg = f"backup.repository is {self.repository!r}, not an absolute path"
+            raise ValueError(msg)
+
+
 @dataclass(frozen=True, kw_only=True)
 class StackConfig:
     """One instance of the stack."""
@@ -146,6 +169,7 @@ class StackConfig:
     ports: Ports = field(default_factory=Ports)
     memory: Memory = field(default_factory=Memory)
     parallelism: Parallelism = field(default_factory=Parallelism)
+    backup: Backup = field(default_factory=Backup)
     # When set, the instance stops as soon as that process is gone: test sessions leave nothing behind.
     owner_pid: int = 0
 
@@ -222,7 +246,7 @@ def load(environ: Mapping[str, str] | None = None, path: Path = SETTINGS_FILE) -
     """Settings in force; raises ConfigError naming the key and where it was found."""
     environ = os.environ if environ is None else environ
     # Tables that the file leaves out are named all the same: the environment is looked up only inside tables that are there.
-    tables: dict[str, Any] = {"ports": {}, "memory": {}, "parallelism": {}}
+    tables: dict[str, Any] = {"ports": {}, "memory": {}, "parallelism": {}, "backup": {}}
     return settings.parse(StackConfig, tables | _read(path), where=path.name, prefix=PREFIX, environ=environ)
 
 

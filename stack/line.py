@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from datetime import datetime
 
 from stack import jobs
+from stack.backup import state as backup
+from stack.backup.state import Safety
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
 from stack.healing import record as healing
@@ -38,10 +40,16 @@ def ask(config: StackConfig) -> tuple[LineState, dict[str, Health]]:
     return find(config, states=states, answers=answers), answers
 
 
-def find(config: StackConfig, *, states: Mapping[str, ProcessState], answers: Mapping[str, Health]) -> LineState:
+def find(
+    config: StackConfig,
+    *,
+    states: Mapping[str, ProcessState],
+    answers: Mapping[str, Health],
+    safety: Safety | None = None,
+) -> LineState:
     """State of the line from what supervisord and the services said; Flink is asked for its jobs.
 
-    A service that runs and has no answer does not count: whoever asks does not ask itself.
+    A service that runs and has no answer does not count: whoever asks does not ask itself. `safety` is asked when it is not given.
     """
     if not states:
         return LineState(state=State.STOPPED)
@@ -50,7 +58,8 @@ def find(config: StackConfig, *, states: Mapping[str, ProcessState], answers: Ma
         state = states[service.name].state if service.name in states else "STOPPED"
         if state != "RUNNING" or service.name in answers:
             views.append(ServiceView(name=service.name, state=state, health=answers.get(service.name, _NOT_ASKED)))
-    return line_state(views, job_views(config))
+    safety = safety or backup.find(config)
+    return line_state(views, job_views(config), safety.reasons(config.backup.max_age_h))
 
 
 def job_views(config: StackConfig) -> list[JobView] | None:

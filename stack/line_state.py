@@ -19,7 +19,7 @@ class State(StrEnum):
     UP = "up"
     """Every service answers, every job advances."""
     DEGRADED = "degraded"
-    """Samples flow into history; something beside that does not work (a gateway, serving, commands, maintenance, a keeper)."""
+    """Samples flow into history; something beside that does not work (a gateway, serving, commands, maintenance, a keeper, backups)."""
     DOWN = "DOWN"
     """No samples reach history, or nobody knows whether they do."""
     STOPPED = "not running"
@@ -62,8 +62,13 @@ _ESSENTIAL_SERVICES = ("kafka", "postgres", "jobmanager", "taskmanager")
 _ESSENTIAL_JOBS = ("telemetry", "historian")
 
 
-def line_state(services: Iterable[ServiceView], jobs: Iterable[JobView] | None) -> LineState:
-    """State of a line whose supervisor runs; `jobs` is None when Flink could not be asked."""
+def line_state(
+    services: Iterable[ServiceView], jobs: Iterable[JobView] | None, unsafe: Iterable[str] = ()
+) -> LineState:
+    """State of a line whose supervisor runs.
+
+    `jobs` is None when Flink could not be asked; `unsafe` says what is wrong with backups and standby.
+    """
     down: list[str] = []
     degraded: list[str] = []
     for service in services:
@@ -79,6 +84,7 @@ def line_state(services: Iterable[ServiceView], jobs: Iterable[JobView] | None) 
             for job in known:
                 if reason := _job_reason(job):
                     (down if job.name.endswith(_ESSENTIAL_JOBS) else degraded).append(reason)
+    degraded += unsafe
     state = State.DOWN if down else State.DEGRADED if degraded else State.UP
     return LineState(state=state, reasons=(*down, *degraded))
 

@@ -24,6 +24,10 @@ from stack.health.answer import Health
 
 DATABASE = "millrace"
 OWNER = "millrace"
+STANZA = "millrace"
+"""Name of the cluster in a repository of pgBackRest."""
+STANDBY = "standby"
+"""Name of the standby: its service, its slot, its application name."""
 _SUPERUSER = "postgres"
 _INSTALL = Path("/usr/lib/postgresql")
 
@@ -67,9 +71,24 @@ def socket_dir(config: StackConfig) -> Path:
     return data_dir(config) / "socket"
 
 
-def command(config: StackConfig) -> tuple[str, ...]:
+def standby_dir(config: StackConfig) -> Path:
+    """Folder of the standby's cluster; there is a standby when it is there (`stack.standby`)."""
+    return data_dir(config).with_name("postgres-standby")
+
+
+def backup_home(config: StackConfig) -> Path:
+    """What pgBackRest keeps: its configuration and, unless a repository is set, the backups. The server's user must get there."""
+    return data_dir(config).with_name("backup")
+
+
+def synchronous_marker(config: StackConfig) -> Path:
+    """There while commits wait for the standby."""
+    return config.data / "standby-synchronous"
+
+
+def command(config: StackConfig, *, standby: bool = False) -> tuple[str, ...]:
     """The server in the foreground."""
-    return (str(bin_dir() / "postgres"), "-D", str(data_dir(config)))
+    return (str(bin_dir() / "postgres"), "-D", str(standby_dir(config) if standby else data_dir(config)))
 
 
 def dsn(config: StackConfig, *, with_password: bool = True) -> str:
@@ -78,8 +97,10 @@ def dsn(config: StackConfig, *, with_password: bool = True) -> str:
     return f"host={config.host} port={config.ports.postgres} dbname={DATABASE} user={OWNER}{secret}"
 
 
-def superuser_dsn(config: StackConfig, *, dbname: str = "postgres") -> str:
+def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: bool = False) -> str:
     """Connection string of the superuser over the unix socket."""
+    if standby:
+        return f"host={standby_dir(config) / 'socket'} port={config.ports.standby} dbname={dbname} user={_SUPERUSER}"
     return f"host={socket_dir(config)} port={config.ports.postgres} dbname={dbname} user={_SUPERUSER}"
 
 
@@ -97,6 +118,9 @@ def password(config: StackConfig) -> str:
 def prepare(config: StackConfig) -> None:
     """Create the cluster when there is none, and write its configuration."""
     directory, user = data_dir(config), system_user()
+    if not directory.exists() and (standby_dir(config) / "PG_VERSION").exists():
+        msg = "a takeover by the standby was interrupted: `./millrace standby promote` finishes it"
+        raise StepError(msg)
     if not (directory / "PG_VERSION").exists():
         directory.parent.mkdir(parents=True, exist_ok=True)
         shutil.rmtree(directory, ignore_errors=True)  # a half-made cluster has no PG_VERSION
@@ -116,7 +140,7 @@ def prepare(config: StackConfig) -> None:
         result = subprocess.run(
             [bin_dir() / "initdb", *arguments],
             user=user,
-            group=_group(user),
+            group=group_of(user),
             cwd="/",
             capture_output=True,
             text=True,
@@ -125,20 +149,26 @@ def prepare(config: StackConfig) -> None:
         if result.returncode:
             msg = f"initdb failed:\n{result.stdout}{result.stderr}"
             raise StepError(msg)
-    socket_dir(config).mkdir(mode=0o700, exist_ok=True)
-    _write(directory / "millrace.conf", _settings(config))
+    write_settings(directory, settings(config))
+
+
+def write_settings(directory: Path, text: str) -> None:
+    """Give a cluster its configuration and the folder of its socket."""
+    user, socket = system_user(), directory / "socket"
+    socket.mkdir(mode=0o700, exist_ok=True)
+    _write(directory / "millrace.conf", text)
     main = directory / "postgresql.conf"
     include = "include = 'millrace.conf'"
     if include not in main.read_text():
         _write(main, main.read_text() + f"\n{include}\n")
     if user:
-        for path in (socket_dir(config), directory / "millrace.conf", main):
-            shutil.chown(path, user, _group(user))
+        for path in (socket, directory / "millrace.conf", main):
+            shutil.chown(path, user, group_of(user))
 
 
-def health(config: StackConfig) -> Health:
+def health(config: StackConfig, *, standby: bool = False) -> Health:
     """Whether the server answers a query."""
-    return probes.postgres_health(superuser_dsn(config))
+    return probes.postgres_health(superuser_dsn(config, standby=standby))
 
 
 def create_database(config: StackConfig) -> str:
@@ -158,12 +188,14 @@ def create_database(config: StackConfig) -> str:
     return "database created"
 
 
-def _settings(config: StackConfig) -> str:
+def settings(config: StackConfig, *, standby: bool = False) -> str:
+    """Text of the primary's configuration, or of the standby's."""
+    directory = standby_dir(config) if standby else data_dir(config)
     timescale = uses_timescaledb(config.timescaledb)
     rows = {
         "listen_addresses": f"'{config.host}'",
-        "port": config.ports.postgres,
-        "unix_socket_directories": f"'{socket_dir(config)}'",
+        "port": config.ports.standby if standby else config.ports.postgres,
+        "unix_socket_directories": f"'{directory / 'socket'}'",
         "shared_preload_libraries": "'timescaledb'" if timescale else "''",
         "shared_buffers": f"{config.memory.postgres_shared_buffers_mb}MB",
         "max_connections": 60,
@@ -176,6 +208,13 @@ def _settings(config: StackConfig) -> str:
         "wal_compression": "on",
         # A new segment is not written twice; the disk is watched anyway, and full either way means the same.
         "wal_init_zero": "off",
+        # On from the start, so that the first backup needs no restart; until then segments are let go.
+        "archive_mode": "on",
+        "archive_command": f"'{_archive_command(config)}'",
+        "archive_timeout": "60s" if archives(config) else "0",
+        # A standby that is away may hold so much of the log; beyond it the standby has to be made anew, and the disk stays free.
+        "max_slot_wal_keep_size": "4GB",
+        "synchronous_standby_names": f"'{STANDBY}'" if synchronous_marker(config).exists() and not standby else "''",
         "timezone": "'UTC'",
         "log_timezone": "'UTC'",
         "log_min_duration_statement": "'5s'",
@@ -188,12 +227,24 @@ def _settings(config: StackConfig) -> str:
     )
 
 
+def archives(config: StackConfig) -> bool:
+    """Whether the write-ahead log goes to a repository: from the first backup on."""
+    return (backup_home(config) / "pgbackrest.conf").exists()
+
+
+def _archive_command(config: StackConfig) -> str:
+    if not archives(config):
+        return "/bin/true"
+    return f"pgbackrest --config={backup_home(config) / 'pgbackrest.conf'} --stanza={STANZA} archive-push %p"
+
+
 def _write(path: Path, text: str) -> None:
     if not path.exists() or path.read_text() != text:
         path.write_text(text)
 
 
-def _group(user: str | None) -> int | None:
+def group_of(user: str | None) -> int | None:
+    """Group to start a program of the server's user with."""
     return pwd.getpwnam(user).pw_gid if user else None
 
 

@@ -16,21 +16,21 @@ _GRACE_S = 10.0
 
 def of_instance(config: StackConfig) -> list[psutil.Process]:
     """Live processes that carry the instance's mark, or run in its database folder; not this process and its ancestors."""
-    database = str(postgres.data_dir(config))
+    databases = (str(postgres.data_dir(config)), str(postgres.standby_dir(config)))
     own = {psutil.Process().pid, *(parent.pid for parent in psutil.Process().parents())}
     return [
         process
         for process in psutil.process_iter()
-        if process.pid not in own and _belongs(process, config.instance_id, database)
+        if process.pid not in own and _belongs(process, config.instance_id, databases)
     ]
 
 
-def _belongs(process: psutil.Process, instance_id: str, database: str) -> bool:
+def _belongs(process: psutil.Process, instance_id: str, databases: Iterable[str]) -> bool:
     try:
         if process.status() == psutil.STATUS_ZOMBIE:
             return False
         # PostgreSQL overwrites its environment with the process title, but always sits in its folder.
-        return process.environ().get(MARKER) == instance_id or process.cwd() == database
+        return process.environ().get(MARKER) == instance_id or process.cwd() in databases
     except psutil.Error:  # gone meanwhile, or not ours to look at
         return False
 

@@ -89,7 +89,13 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_PROGRESS_TIMEOUT_S": str(config.progress_timeout_s),
         "MILLRACE_OWNER_PID": str(config.owner_pid),
     }
-    for table, node in (("PORTS", config.ports), ("MEMORY", config.memory), ("PARALLELISM", config.parallelism)):
+    nodes: dict[str, Any] = {
+        "PORTS": config.ports,
+        "MEMORY": config.memory,
+        "PARALLELISM": config.parallelism,
+        "BACKUP": config.backup,
+    }
+    for table, node in nodes.items():
         variables |= {
             f"MILLRACE_{table}_{name.upper()}": str(getattr(node, name)) for name in node.__dataclass_fields__
         }

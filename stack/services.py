@@ -65,7 +65,7 @@ class Service:
 
 def all_services(config: StackConfig) -> tuple[Service, ...]:
     """Every service of the instance, in start order."""
-    found = (*_infrastructure(config), *_flink(config), *_platform(config), *_keepers(config))
+    found = (*_infrastructure(config), *_standby(config), *_flink(config), *_platform(config), *_keepers(config))
     return tuple(sorted(found, key=lambda service: service.stage))
 
 
@@ -126,6 +126,30 @@ def _infrastructure(config: StackConfig) -> tuple[Service, ...]:
             health=mosquitto.health,
             doc="MQTT broker",
             address=f"{config.host}:{port.mosquitto}",
+        ),
+    )
+
+
+def _standby(config: StackConfig) -> tuple[Service, ...]:
+    """When one was made (`stack.standby`)."""
+    if not postgres.standby_dir(config).exists():
+        return ()
+    return (
+        Service(
+            name=postgres.STANDBY,
+            stage=1,
+            # Before the primary, which would wait for it to have everything.
+            stop_stage=_STORES,
+            command=postgres.command(config, standby=True),
+            health=partial(postgres.health, standby=True),
+            grace_s=_LONG_S,
+            start_grace_s=600,
+            user=postgres.system_user(),
+            stop_signal="INT",
+            stop_wait_s=60,
+            directory=Path("/"),
+            doc="PostgreSQL that follows the other and can take over",
+            address=f"{config.host}:{config.ports.standby}",
         ),
     )
 

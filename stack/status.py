@@ -9,6 +9,7 @@ from typing import Any
 from base.settings import KafkaSettings
 from historian import accounting
 from stack import deployment, jobs, line, postgres, roots
+from stack.backup import state as backup
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
@@ -52,6 +53,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "code": _code(config),
+        "safety": _safety(config) if states else {},
         "accounting": _accounting(config, up=bool(states)),
     }
 
@@ -100,6 +102,8 @@ def text(status: dict[str, Any]) -> str:
         for row in status["jobs"]:
             on = ",".join(row["on"])
             lines.append(f"{row['name']:<24}{row['state']:<12}{row['progress']:<12}{on:<18}{row['id']}")
+    if status["safety"]:
+        lines += ["", status["safety"]["text"]]
     code = status["code"]
     if code["root"]:
         under_way = f"; a deployment of {code['deploying']} is {code['phase']}" if code["phase"] else ""
@@ -172,6 +176,12 @@ def _code(config: StackConfig) -> dict[str, Any]:
         "deploying": under_way.new_root if under_way else "",
         "last": deployment.last(config) or {},
     }
+
+
+def _safety(config: StackConfig) -> dict[str, Any]:
+    """Backups and standby."""
+    found = backup.find(config)
+    return backup.as_row(found) | {"text": found.text()}
 
 
 def _accounting(config: StackConfig, *, up: bool) -> dict[str, Any]:

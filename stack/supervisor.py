@@ -275,7 +275,7 @@ def _program(config: StackConfig, service: Service) -> str:
         "stopsignal": service.stop_signal,
         "stopwaitsecs": service.stop_wait_s,
         # The postmaster ends its own children; a signal to its whole group would look like a crash to it.
-        "stopasgroup": "false" if service.name == "postgres" else "true",
+        "stopasgroup": "false" if service.stop_signal == "INT" else "true",
         "killasgroup": "true",
         "redirect_stderr": "true",
         "stdout_logfile": log_file(config, service.name),

@@ -15,6 +15,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
 from prometheus_client.metrics_core import Metric
 from prometheus_client.registry import Collector
 
+from stack.backup.state import Safety
 from stack.health.answer import Answer
 from stack.health.record import Record, Restart
 from stack.line_state import State
@@ -28,12 +29,13 @@ class WatchMetrics(Collector):
     def __init__(self, registry: CollectorRegistry, ended: Callable[[], Mapping[str, int]]) -> None:
         self._ended = ended
         self._record = Record()
+        self._safety = Safety(archives=False)
         self._silent: Tally[str] = Tally()
         registry.register(self)
 
-    def show(self, record: Record) -> None:
+    def show(self, record: Record, safety: Safety) -> None:
         """What is known after a round."""
-        self._record = record
+        self._record, self._safety = record, safety
 
     def restarted(self, restarts: Iterable[Restart]) -> None:
         """Services were restarted because they were silent."""
@@ -60,6 +62,21 @@ class WatchMetrics(Collector):
         for service, answer in record.services.items():
             ready.add_metric((service,), float(answer == Answer.READY))
         yield from (states, since, ready)
+        safety = self._safety
+        for name, text, value in (
+            ("backup_age_seconds", "Age of the newest backup of the database", safety.backup_age_s),
+            ("archive_waiting_segments", "Segments of the write-ahead log that wait for the archive", safety.waiting),
+            ("archive_lag_seconds", "Age of the oldest segment that waits", safety.waiting_s),
+            (
+                "archive_failing",
+                "1 while the newest segment cannot be archived",
+                safety.archives and bool(safety.failing),
+            ),
+            ("standby_connected", "1 while the standby follows", safety.standby_connected),
+            ("standby_behind_bytes", "Write-ahead log that the standby does not have", safety.standby_behind_bytes),
+        ):
+            if value is not None:
+                yield GaugeMetricFamily(f"{_PREFIX}_{name}", text, value=float(value))
         yield _counter(
             "service_restarts", "Ends of a service that nobody asked for; it was started again", self._ended()
         )

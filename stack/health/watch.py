@@ -17,6 +17,7 @@ from functools import partial
 
 from base import endpoint, heartbeat, logs
 from stack import line, processes, prometheus
+from stack.backup import state as backup
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.health import record
@@ -89,9 +90,10 @@ def main() -> None:
         restarted = watch.round()
         metrics.restarted(restarted)
         try:
-            found = line.find(config, states=watch.states, answers=watch.answers)
+            safety = backup.find(config)
+            found = line.find(config, states=watch.states, answers=watch.answers, safety=safety)
             known = record.take(known, now=datetime.now(UTC), line=found, answers=watch.answers, restarts=restarted)
-            metrics.show(known)
+            metrics.show(known, safety)
             record.write(config, known)
         except (OSError, StackError):  # a full disk, an error of Flink's: services are watched all the same
             _log.exception("the state of the line was not written down")

@@ -192,7 +192,7 @@ def test_the_table_of_settings_is_the_configuration() -> None:
             value = getattr(getattr(config, node) if node else config, leaf)
             shown = name_of(value) if isinstance(value, Path) else str(value)
             assert full == "taskmanagers" or default.strip("`") == shown, full
-    tables = {"ports", "memory", "parallelism"}
+    tables = {"ports", "memory", "parallelism", "backup"}
     expected = {spec.name for spec in dataclasses.fields(config) if spec.name not in tables}
     expected |= {f"{name}.{spec.name}" for name in tables for spec in dataclasses.fields(getattr(config, name))}
     assert documented == expected - {"host", "owner_pid"}  # fixed to loopback; for test sessions

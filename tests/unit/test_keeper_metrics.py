@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 from prometheus_client import CollectorRegistry
 
+from stack.backup.state import Safety
 from stack.healing.assessment import Condition
 from stack.healing.ladder import Act, Step
 from stack.healing.metrics import JobNumbers, KeeperMetrics, kind
@@ -71,7 +72,8 @@ def test_watch_shows_the_line_its_services_and_their_restarts() -> None:
     line = LineState(state=State.DEGRADED, reasons=("service serving does not answer",))
     answers = {"kafka": READY, "serving": silent("no answer")}
     metrics.restarted([restart])
-    metrics.show(take(Record(), now=AT, line=line, answers=answers, restarts=[restart]))
+    record = take(Record(), now=AT, line=line, answers=answers, restarts=[restart])
+    metrics.show(record, Safety(archives=True, waiting=3, waiting_s=7.0))
     assert {state: seen("watch_line_state", state=state.name.lower()) for state in State} == {
         State.UP: 0,
         State.DEGRADED: 1,

@@ -175,6 +175,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "services": [],
         "jobs": [],
         "accounting": {},
+        "safety": {"text": "backup: none"},
         "code": {"root": "", "phase": "", "deploying": "", "last": {}},
         "healing": {
             "steps": [{"at": "2026-01-01T12:00:05", "job": "telemetry", "step": "restart", "outcome": "taskmanager-2"}],
