@@ -5,7 +5,7 @@ and only their SHA-256 is kept, in a TOML file that is read again when it change
 
     [principals.alice]
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
-    allow = ["read", "command@acme/north"]   # of read, command, approve; behind the @ the part of the plant
+    allow = ["read", "command@acme/north"]   # of read, command, approve, plan; behind the @ the part of the plant
 
 Tokens of people come from an OpenID Connect issuer (`serving.oidc`) when one is configured; those of the file are for programs then.
 
@@ -54,6 +54,8 @@ class Permission(StrEnum):
     READ = "read"
     COMMAND = "command"
     APPROVE = "approve"
+    PLAN = "plan"
+    """Orders, stops, lots, batches: the model of work."""
 
 
 @dataclass(frozen=True, slots=True)

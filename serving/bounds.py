@@ -28,10 +28,13 @@ TEXT: Mapping[str, int] = {
     "page_token": 1_000,
     "resume_position": 200,
     "reason": 500,
+    "why": 1_000,
+    "scope": 500,
+    "device_path": 500,
     "command_id": 36,
 }
-PATHS = frozenset({"path", "paths", "prefix", "prefixes"})
-ITEMS: Mapping[str, int] = {"parameters": 100, "states": 20, "kinds": 20, "reasons": 50}
+PATHS = frozenset({"path", "paths", "prefix", "prefixes", "scope", "device_path"})
+ITEMS: Mapping[str, int] = {"parameters": 100, "states": 20, "kinds": 20, "reasons": 50, "ranges": 100}
 
 
 def size(length: int) -> None:

@@ -110,6 +110,8 @@ class ServingConfig:
     # Of history and the accounting; state and commands need no database. A member of millrace_reader is enough.
     postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     history: PoolSettings = field(default_factory=PoolSettings)
+    # Of what people enter (WorkService): a member of millrace_planner; empty: that of [postgres], when it is one.
+    planner: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     http: HttpSettings = field(default_factory=HttpSettings)
     tls: TlsSettings = field(default_factory=TlsSettings)
     # Access file of tokens (see `access`). Without one every caller on the loopback interface is the principal `local`.

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry
 
 from base import endpoint
 from base.errors import ConfigError, UnavailableError
-from connectors.postgres.pool import ReadPool
+from connectors.postgres.pool import ReadPool, WritePool
 from historian import accounting
 from schemas.proto.millrace.v1 import (
     commands_pb2,
@@ -31,6 +31,8 @@ from schemas.proto.millrace.v1 import (
     line_pb2_grpc,
     state_pb2,
     state_pb2_grpc,
+    work_pb2,
+    work_pb2_grpc,
 )
 from serving import metrics
 from serving.access import Access
@@ -54,6 +56,8 @@ from serving.handlers.line import LineHandlers
 from serving.handlers.records import RecordHandlers
 from serving.handlers.state import StateHandlers
 from serving.handlers.watching import WatchHandlers
+from serving.handlers.work_entry import WorkEntry
+from serving.handlers.work_lists import WorkLists
 from serving.http.server import HttpServer, http_server
 from serving.limits import Limits
 from serving.load import Load
@@ -67,6 +71,7 @@ from serving.rpc.history_service import HistoryService
 from serving.rpc.interceptor import RpcGate
 from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
+from serving.rpc.work_service import WorkService
 from serving.sessions import Sessions, key_of
 
 log = logging.getLogger(__name__)
@@ -75,7 +80,9 @@ STATE_SERVICE: str = state_pb2.DESCRIPTOR.services_by_name["StateService"].full_
 COMMAND_SERVICE: str = commands_pb2.DESCRIPTOR.services_by_name["CommandService"].full_name
 HISTORY_SERVICE: str = history_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
 LINE_SERVICE: str = line_pb2.DESCRIPTOR.services_by_name["LineService"].full_name
-SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE)
+WORK_SERVICE: str = work_pb2.DESCRIPTOR.services_by_name["WorkService"].full_name
+SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE)
+PLANNER = "millrace_planner"
 
 _OPTIONS = (
     # A second server on the same port must fail, not take half of the calls.
@@ -105,6 +112,7 @@ class Server:
     book: CommandBook
     news: News
     database: ReadPool
+    planning: WritePool
     state: StateHandlers
     commands: CommandHandlers
     history: HistoryHandlers
@@ -149,7 +157,9 @@ class Server:
         (self.state if service == STATE_SERVICE else self.commands).ready = True
         serving = health_pb2.HealthCheckResponse.SERVING
         # History and the line need what the state needs. Whether the database answers is each call's matter, and GetLineHealth's.
-        for one in (STATE_SERVICE, HISTORY_SERVICE, LINE_SERVICE) if service == STATE_SERVICE else (service,):
+        for one in (
+            (STATE_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE) if service == STATE_SERVICE else (service,)
+        ):
             await self.health.set(one, serving)
         if self.state.ready and self.commands.ready:
             await self.health.set("", serving)
@@ -168,6 +178,7 @@ class Server:
             await asyncio.gather(self.watching, return_exceptions=True)
             self.watching = None
         await self.database.close()
+        await self.planning.close()
         if self.listening is not None:
             await asyncio.to_thread(self.listening.close)
             self.listening = None
@@ -181,7 +192,11 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     news = News(gateways=gateways, progress=Progress())
     book = CommandBook(remember_s=config.remember_s)
     dsn = config.postgres.dsn
-    database = ReadPool(dsn, config.history, application="serving", observe=metrics.DatabaseMetrics(registry).ended)
+    observe = metrics.DatabaseMetrics(registry).ended
+    database = ReadPool(dsn, config.history, application="serving", observe=observe)
+    planning = WritePool(
+        config.planner.dsn or dsn, config.history, role=PLANNER, application="serving-work", observe=observe
+    )
     state = StateHandlers(
         plant=plant,
         values=values,
@@ -236,11 +251,13 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         "CommandService": (command_service := CommandService(commands, state, policies)),
         "HistoryService": (history_service := HistoryService(history, records)),
         "LineService": (line_service := LineService(line)),
+        "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
     }
     state_pb2_grpc.add_StateServiceServicer_to_server(state_service, server)  # type: ignore[no-untyped-call]
     commands_pb2_grpc.add_CommandServiceServicer_to_server(command_service, server)  # type: ignore[no-untyped-call]
     history_pb2_grpc.add_HistoryServiceServicer_to_server(history_service, server)  # type: ignore[no-untyped-call]
     line_pb2_grpc.add_LineServiceServicer_to_server(line_service, server)  # type: ignore[no-untyped-call]
+    work_pb2_grpc.add_WorkServiceServicer_to_server(work_service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflect.add_to(server, (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
     made = Server(
@@ -252,6 +269,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         book=book,
         news=news,
         database=database,
+        planning=planning,
         state=state,
         commands=commands,
         history=history,

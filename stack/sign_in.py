@@ -12,14 +12,14 @@ from stack.config import StackConfig
 AUDIENCE, PAGE, TERMINAL = "millrace-api", "millrace-page", "millrace-cli"
 # What each role may do as long as permissions have no scope.
 _ALLOW = {
-    "operator": ["read", "command"],
-    "supervisor": ["read", "command", "approve"],
+    "operator": ["read", "command", "plan"],
+    "supervisor": ["read", "command", "approve", "plan"],
     "engineer": ["read", "command"],
     "maintainer": ["read", "command"],
     "analyst": ["read"],
     "integrator": ["read"],
     "auditor": ["read"],
-    "administrator": ["read", "command", "approve"],
+    "administrator": ["read", "command", "approve", "plan"],
 }
 
 

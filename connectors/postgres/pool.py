@@ -48,6 +48,9 @@ class PoolSettings:
 class ReadPool:
     """Connections are made when they are needed and kept. `observe(seconds, outcome)` is told of every statement."""
 
+    _READ_ONLY = "on"
+    _role = ""
+
     def __init__(
         self,
         dsn: str,
@@ -105,19 +108,22 @@ class ReadPool:
             await self._idle.pop().close()
 
     async def _attempts(self, statement: LiteralString, parameters: Any, *, binary: bool) -> list[Row]:
-        """A connection that lay idle may be dead since the server was restarted: then once more, on a new one."""
         while True:
-            kept = bool(self._idle)
-            connection = self._idle.pop() if kept else await self._connect()
+            kept = await self._kept()
+            connection = kept or await self._connect()
             try:
                 rows = await _run(connection, statement, parameters, binary=binary)
+            except errors.ObjectNotInPrerequisiteState:
+                raise  # of a function's own: psycopg counts it as operational
             except errors.QueryCanceled as error:
                 msg = f"the database took longer than {self._settings.statement_s:g} s; ask for less: fewer tags, a shorter range"
                 raise OverloadedError(msg) from error
             except psycopg.OperationalError as error:
-                if kept and connection.broken:
-                    continue
-                raise unavailable(error) from error
+                if not connection.broken:
+                    raise unavailable(error) from error
+                if (lost := self._lost(error, kept=kept is not None)) is not None:
+                    raise lost from error
+                continue
             except errors.InsufficientPrivilege as error:
                 raise unavailable(error) from error
             except errors.UndefinedTable as error:
@@ -126,6 +132,14 @@ class ReadPool:
             finally:
                 await self._give_back(connection)
             return rows
+
+    async def _kept(self) -> AsyncConnection[Row] | None:
+        """A connection that nobody uses."""
+        return self._idle.pop() if self._idle else None
+
+    def _lost(self, error: psycopg.OperationalError, *, kept: bool) -> StoreUnavailable | None:
+        """What a lost connection means; None: one that lay idle was dead since the server was restarted, so once more on a new one."""
+        return None if kept else unavailable(error)
 
     async def _connect(self) -> AsyncConnection[Row]:
         if self._outage is not None and time.monotonic() < self._outage[0]:
@@ -138,7 +152,7 @@ class ReadPool:
                 prepare_threshold=None,
                 connect_timeout=self._settings.connect_s,
                 application_name=f"millrace-{self._application}",
-                options=f"-c default_transaction_read_only=on -c timezone=UTC -c jit=off "
+                options=f"-c default_transaction_read_only={self._READ_ONLY}{self._role} -c timezone=UTC -c jit=off "
                 f"-c statement_timeout={int(self._settings.statement_s * 1000)}",
                 keepalives_idle=5,
                 keepalives_interval=5,
@@ -189,3 +203,32 @@ async def _run(
     async with connection.cursor(binary=binary) as cursor:
         await cursor.execute(statement, parameters)
         return await cursor.fetchall()
+
+
+class WritePool(ReadPool):
+    """As `ReadPool`, for statements that change something, as a role that may change that and nothing else.
+
+    A statement is never tried twice: when its connection is lost, nobody can say whether it took effect, and the error says so.
+    """
+
+    _READ_ONLY = "off"
+
+    def __init__(self, dsn: str, settings: PoolSettings | None = None, *, role: str, **options: Any) -> None:
+        super().__init__(dsn, settings, **options)
+        self._role = f" -c role={role}"
+
+    async def _kept(self) -> AsyncConnection[Row] | None:
+        """A connection that lay idle may be dead since the server was restarted: it is asked first."""
+        while (connection := await super()._kept()) is not None:
+            try:
+                await connection.execute("SELECT")
+            except psycopg.Error:
+                await connection.close()
+            else:
+                break
+        return connection
+
+    def _lost(self, error: psycopg.OperationalError, *, kept: bool) -> StoreUnavailable | None:  # noqa: ARG002
+        return StoreUnavailable(
+            f"{unavailable(error)}; whether it was entered is not known: look before you enter it again"
+        )

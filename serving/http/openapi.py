@@ -30,6 +30,7 @@ _TAGS = {
     "plant": "Devices and tags, with their last values.",
     "history": "What was: samples, windows, anomalies, events, rejects. 503 while the database cannot be reached; the rest goes on.",
     "line": "The line itself: gateways, stages, accounting.",
+    "work": "The plant's work: shifts, orders, lots, stops, scrap, batches. 503 while the database cannot be reached; the rest goes on.",
     "commands": "Commands to devices, carried out at most once.",
     "watch": "Server-sent events. Each is named after the feed; its data is the message; `id` is the position to resume from.",
     "access": "Who is calling, sessions of browsers, health.",
@@ -39,7 +40,7 @@ _STATUSES = {
     401: "No token, or one that is not known.",
     403: "Not allowed, or sent by another site's page.",
     404: "There is no such thing.",
-    409: "Another command has this id, or its state does not allow this.",
+    409: "Another one has this id, or its state does not allow this.",
     413: "The body is too long.",
     414: "The query is too long.",
     415: "The body is not JSON.",
@@ -347,7 +348,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
             "name": {"type": "string", "description": "Principal."},
             "allow": {
                 "type": "array",
-                "items": {"type": "string", "enum": ["read", "command", "approve"]},
+                "items": {"type": "string", "enum": ["read", "command", "approve", "plan"]},
                 "description": "What it may do.",
             },
             "csrf": {

@@ -124,9 +124,12 @@ def _set(message: Any, field: FieldDescriptor, value: Any, where: str) -> None:
     elif field.label == FieldDescriptor.LABEL_REPEATED:
         if not isinstance(value, list):
             _wrong(where, "a list", value)
-        getattr(message, field.name).extend(
-            _scalar(field, item, f"{where}[{index}]") for index, item in enumerate(value)
-        )
+        target = getattr(message, field.name)
+        for index, item in enumerate(value):
+            if field.message_type is not None:
+                fill(target.add(), item, f"{where}[{index}]")
+            else:
+                target.append(_scalar(field, item, f"{where}[{index}]"))
     elif field.message_type is not None:
         fill(getattr(message, field.name), value, where)
     else:

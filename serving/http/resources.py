@@ -220,6 +220,61 @@ RESOURCES: tuple[Resource, ...] = (
         query=_same("prefix") | _RANGE,
         keep=Keep.HISTORY,
     ),
+    *(
+        Resource(
+            verb="GET", path=f"{API}/work/{name}", method=f"WorkService.{method}", tag="work", query=_same(*fields)
+        )
+        for name, method, fields in (
+            ("shifts", "ListShifts", ("scope", *_RANGE)),
+            ("materials", "ListMaterials", (*_PAGE,)),
+            ("job-orders", "ListJobOrders", ("scope", "job_order", "statuses", *_RANGE, *_PAGE)),
+            ("lots", "ListMaterialLots", ("scope", "lot", "material", *_PAGE)),
+            ("downtimes", "ListDowntimes", ("scope", *_RANGE, *_PAGE)),
+            ("reasons", "ListReasons", ()),
+            ("scrap", "ListScrap", ("scope", *_RANGE, *_PAGE)),
+            ("batches", "ListBatches", ("scope", "batch", "recipe", *_RANGE, *_PAGE)),
+            ("changes", "ListWorkChanges", ("table", *_RANGE, *_PAGE)),
+        )
+    ),
+    Resource(
+        verb="PUT",
+        path=f"{API}/work/job-orders/{{job_order}}",
+        method="WorkService.PutJobOrder",
+        tag="work",
+        path_fields=_same("job_order"),
+        body=True,
+    ),
+    Resource(verb="POST", path=f"{API}/work/jobs", method="WorkService.StartJob", tag="work", body=True, success=201),
+    Resource(
+        verb="POST",
+        path=f"{API}/work/jobs/{{job_response_id}}/complete",
+        method="WorkService.CompleteJob",
+        tag="work",
+        path_fields=_same("job_response_id"),
+        body=True,
+    ),
+    *(
+        Resource(
+            verb="POST", path=f"{API}/work/{name}", method=f"WorkService.{method}", tag="work", body=True, success=201
+        )
+        for name, method in (
+            ("downtimes", "EnterDowntime"),
+            ("lots", "RecordMaterial"),
+            ("scrap", "RecordScrap"),
+            ("batches", "StartBatch"),
+        )
+    ),
+    *(
+        Resource(
+            verb="POST",
+            path=f"{API}/work/batches/{{batch}}/{name}",
+            method=f"WorkService.{method}",
+            tag="work",
+            path_fields=_same("batch"),
+            body=True,
+        )
+        for name, method in (("phases", "EnterBatchPhase"), ("complete", "CompleteBatch"))
+    ),
     Resource(verb="GET", path=f"{API}/gateways", method="LineService.ListGateways", tag="line", query=_same("site")),
     Resource(verb="GET", path=f"{API}/line", method="LineService.GetLineHealth", tag="line"),
     Resource(verb="GET", path=f"{API}/accounting", method="LineService.GetAccounting", tag="line", query=_same("site")),

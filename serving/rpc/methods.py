@@ -47,6 +47,36 @@ _READS: dict[str, dict[str, Kind]] = {
         "WatchEvents": _READ,
     },
 }
+_WORK = {
+    **dict.fromkeys(
+        (
+            "ListShifts",
+            "ListMaterials",
+            "ListJobOrders",
+            "ListMaterialLots",
+            "ListDowntimes",
+            "ListReasons",
+            "ListScrap",
+            "ListBatches",
+            "ListWorkChanges",
+        ),
+        Permission.READ,
+    ),
+    **dict.fromkeys(
+        (
+            "PutJobOrder",
+            "StartJob",
+            "CompleteJob",
+            "EnterDowntime",
+            "RecordMaterial",
+            "RecordScrap",
+            "StartBatch",
+            "EnterBatchPhase",
+            "CompleteBatch",
+        ),
+        Permission.PLAN,
+    ),
+}
 _REFLECTION = "grpc.reflection.{}.ServerReflection"
 
 UNKNOWN = Method(name="unknown", kind=Kind.READ)
@@ -59,6 +89,7 @@ def _table() -> dict[str, tuple[Kind, Permission | None]]:
     }
     for service, kinds in _READS.items():
         found |= {f"millrace.v1.{service}/{name}": (kind, Permission.READ) for name, kind in kinds.items()}
+    found |= {f"millrace.v1.WorkService/{name}": (_READ, needs) for name, needs in _WORK.items()}
     for version in ("v1", "v1alpha"):
         found[f"{_REFLECTION.format(version)}/ServerReflectionInfo"] = (_READ, Permission.READ)
     for name in ("Check", "Watch", "List"):

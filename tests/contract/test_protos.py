@@ -22,6 +22,7 @@ from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 PROTOS = sorted(generate.PROTO_DIR.rglob("*.proto"))
 # What an int64 counts when it is no time.
 COUNTS = {
+    "change_id",
     "buffered_bytes",
     "buffered_samples",
     "count",

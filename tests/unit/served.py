@@ -19,13 +19,21 @@ from millrace_client import AsyncClient, Connection
 from schemas import codec, definitions
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import DataType, TagDefinition
-from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc, history_pb2, line_pb2, state_pb2, state_pb2_grpc
+from schemas.proto.millrace.v1 import (
+    commands_pb2,
+    commands_pb2_grpc,
+    history_pb2,
+    line_pb2,
+    state_pb2,
+    state_pb2_grpc,
+    work_pb2,
+)
 from serving.config import LimitSettings, ServingConfig
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
 
 LINE = "acme/north/press/line1/cell1"
-FILES = (state_pb2, commands_pb2, history_pb2, line_pb2)
+FILES = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2)
 METHODS = [
     method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
 ]

@@ -99,7 +99,10 @@ def fill(rng: random.Random, message: Message, depth: int = 0) -> Message:
             for _ in range(min(times, 50)):
                 held[text(rng)] = value(rng, field.message_type.fields_by_name["value"])
         elif field.message_type:
-            if depth < 3 and field.label != FieldDescriptor.LABEL_REPEATED:
+            if field.label == FieldDescriptor.LABEL_REPEATED:
+                for _ in range(times if depth < 3 else 0):
+                    fill(rng, getattr(message, field.name).add(), depth + 1)
+            elif depth < 3:
                 fill(rng, getattr(message, field.name), depth + 1)
         elif field.label == FieldDescriptor.LABEL_REPEATED:
             getattr(message, field.name).extend(value(rng, field) for _ in range(times))

@@ -7,9 +7,10 @@ from millrace_client.tasks.history import HistoryMethods
 from millrace_client.tasks.line import LineMethods
 from millrace_client.tasks.state import StateMethods
 from millrace_client.tasks.stream import AsyncStream
+from millrace_client.tasks.work import WorkMethods
 
 __all__ = ["AsyncClient", "AsyncStream"]
 
 
-class AsyncClient(StateMethods, CommandMethods, HistoryMethods, LineMethods):
+class AsyncClient(StateMethods, CommandMethods, HistoryMethods, LineMethods, WorkMethods):
     """Calls of the services, in one event loop. Use it as `async with AsyncClient(...) as client`; arguments as of `Client`."""

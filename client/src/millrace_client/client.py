@@ -12,11 +12,12 @@ from millrace_client.threads.history import HistoryMethods
 from millrace_client.threads.line import LineMethods
 from millrace_client.threads.state import StateMethods
 from millrace_client.threads.stream import Stream
+from millrace_client.threads.work import WorkMethods
 
 __all__ = ["Client", "Stream"]
 
 
-class Client(StateMethods, CommandMethods, HistoryMethods, LineMethods):
+class Client(StateMethods, CommandMethods, HistoryMethods, LineMethods, WorkMethods):
     """Calls of the services. Threads may share one. Use it as `with Client(...) as client`.
 
     `connection`: an address, a `Connection`, or None for what the environment says (MILLRACE_GRPC, ...). `deadline_s`: of each unary call,

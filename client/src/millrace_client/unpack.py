@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
+from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from millrace_client.results import (
     AggregateSeries,
     AnomalyPhase,
@@ -24,6 +24,8 @@ from millrace_client.results import (
     Effect,
     GatewayState,
     Health,
+    JobOrderStatus,
+    MaterialUse,
     Page,
     Quality,
     SampleSeries,
@@ -43,6 +45,8 @@ ENUMS: dict[type[StrEnum], tuple[Any, str]] = {
     Effect: (commands_pb2.Effect, "EFFECT_"),
     GatewayState: (line_pb2.GatewayState, "GATEWAY_STATE_"),
     Health: (line_pb2.Health, "HEALTH_"),
+    JobOrderStatus: (work_pb2.JobOrderStatus, "JOB_ORDER_STATUS_"),
+    MaterialUse: (work_pb2.MaterialUse, "MATERIAL_USE_"),
     Quality: (state_pb2.Quality, "QUALITY_"),
 }
 """Enums of results, the enums of the messages, and the prefix of their names."""

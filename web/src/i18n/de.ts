@@ -362,6 +362,7 @@ export const de: Record<Key, string> = {
   "settings.right.read": "lesen",
   "settings.right.command": "befehlen",
   "settings.right.approve": "freigeben",
+  "settings.right.plan": "planen",
   "settings.required": "Melden Sie sich an, um die Anlage zu sehen.",
   "settings.refused": "Das wurde nicht angenommen: {cause}",
 

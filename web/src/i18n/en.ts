@@ -360,6 +360,7 @@ export const en = {
   "settings.right.read": "read",
   "settings.right.command": "command",
   "settings.right.approve": "approve",
+  "settings.right.plan": "plan",
   "settings.required": "Sign in to see the plant.",
   "settings.refused": "This was not accepted: {cause}",
 

@@ -4,10 +4,10 @@ Enters: arguments of callers. Leaves: `Call`s. Raises InvalidRequestError for ar
 for the server to refuse. A module a service.
 """
 
-from millrace_client.calls import commands, history, line, state
+from millrace_client.calls import commands, history, line, state, work
 from millrace_client.calls.method import HOUR, PAGE, Call, CommandRef, DeviceRef, Method, TagRef
 
-METHODS: tuple[Method, ...] = (*state.METHODS, *commands.METHODS, *history.METHODS, *line.METHODS)
+METHODS: tuple[Method, ...] = (*state.METHODS, *commands.METHODS, *history.METHODS, *line.METHODS, *work.METHODS)
 
 __all__ = [
     "HOUR",
@@ -22,4 +22,5 @@ __all__ = [
     "history",
     "line",
     "state",
+    "work",
 ]
