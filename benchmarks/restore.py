@@ -1,7 +1,7 @@
 """`restore`: the database of a line under load is destroyed and brought back by the runbook's commands; what it cost is measured.
 
 The line is one of its own. While frames come at a steady rate, commands are submitted and a definition is changed every second, a full
-and an incremental backup are made; then the database's process is killed and its folder deleted, log and all, and `backup restore` brings
+and an incremental backup are made; then the database loses its folder, log and all, and its process is killed, and `backup restore` brings
 it back. With `standby` the primary is killed and the standby takes over. The commands are RUNBOOK: `docs/backup.md` is made of them, and a
 test holds that.
 
@@ -66,14 +66,14 @@ class DrillError(MillraceError):
 
 @dataclass(kw_only=True)
 class Entered:
-    """Changes that are only in the database, one a second: version and when it was committed."""
+    """Changes that are only in the database, one a second: number and when it was committed."""
 
     committed: dict[int, float] = field(default_factory=dict)
 
-    def newest_lost_s(self, surviving: int, at_s: float) -> float | None:
-        """Age, at the disaster, of the oldest change behind the restored point; None when none is lost."""
-        lost = [when for version, when in self.committed.items() if version > surviving and when <= at_s]
-        return at_s - min(lost) if lost else None
+    def lost_s(self, surviving: set[int], at_s: float) -> float:
+        """Age, at the disaster, of the oldest change that was lost; 0 when none was."""
+        lost = [when for number, when in self.committed.items() if number not in surviving and when <= at_s]
+        return at_s - min(lost) if lost else 0.0
 
 
 class Beside:
@@ -116,10 +116,10 @@ class Beside:
             with psycopg.connect(self._line.dsn, autocommit=True, connect_timeout=2) as connection:
                 row = connection.execute("SELECT path FROM tag_definition WHERE tag_id = %s", (tag_id,)).fetchone()
                 assert row is not None
-                version = edit.set_attributes(connection, row[0], {"description": f"changed {number} times"})
-        except psycopg.OperationalError:
+                edit.set_attributes(connection, row[0], {"description": str(number)})
+        except psycopg.Error:
             return  # the disaster: people see an error and come back
-        self.entered.committed[version] = time.time()
+        self.entered.committed[number] = time.time()
 
 
 @dataclass(kw_only=True)
@@ -157,15 +157,13 @@ class Drill:
             self.command(text)
 
     def destroy(self) -> float:
-        """Kill the primary; without a standby its folder is deleted too. The time at which it was dead."""
-        supervisor, config = Supervisor(self.line.config), self.line.config
-        before = supervisor.states()["postgres"].pid
-        kill_tree(before)
+        """Lose the primary's disk, and kill it. The time at which it was lost."""
+        supervisor, folder = Supervisor(self.line.config), postgres.data_dir(self.line.config)
         at_s = time.time()
-        supervisor.stop("postgres")  # or supervisord would start it again
-        if not self.standby:
-            shutil.rmtree(postgres.data_dir(config))
-        self.line.progress.sink("    the primary is dead" + ("" if self.standby else ", its folder deleted"))
+        folder.rename(folder.with_name("lost"))  # supervisord starts it again at once: it must not find anything
+        kill_tree(supervisor.states()["postgres"].pid)
+        shutil.rmtree(folder.with_name("lost"))
+        self.line.progress.sink("    the primary is dead, its folder deleted")
         return at_s
 
     def bring_back(self) -> None:
@@ -196,7 +194,7 @@ def run(line: Line, dirt: Dirt, *, samples: int, standby: bool, seed: int) -> di
         sent_then = sender.samples
         _until(lambda: _stored(line) >= sent_then, "what was sent meanwhile is in SQL")
         caught_up_s = time.time() - dead_s
-        surviving = _version_before(line, beside.entered)
+        surviving = _changes(line)
         sent = sender.result()
     for text in AFTER:
         drill.command(text)
@@ -210,7 +208,7 @@ def run(line: Line, dirt: Dirt, *, samples: int, standby: bool, seed: int) -> di
         details.append(
             f"{verdict.rows:,} rows, {verdict.lost} lost, {wrong} windows wrong, {commands['lost']} transitions lost"
         )
-    rpo_s = beside.entered.newest_lost_s(surviving, dead_s)
+    rpo_s = beside.entered.lost_s(surviving, dead_s)
     passed = not (verdict.lost or verdict.duplicated or verdict.wrong_cells or wrong or commands["lost"] or not ledger)
     return {
         "standby": standby,
@@ -226,11 +224,10 @@ def run(line: Line, dirt: Dirt, *, samples: int, standby: bool, seed: int) -> di
         "ledger_exact": ledger,
         "in_sql_before": before,
         "sent_before": sent_before,
-        "in_sql_after_restore": first,
         "records_read_again": report["records"],
         "records_gone_from_kafka": sum(one["start"] - one["lost_from"] for one in report["lost"]),
         "entered": len(beside.entered.committed),
-        "rpo_entered_s": rpo_s or 0.0,
+        "rpo_entered_s": rpo_s,
         "command_s": back_s,
         "rto_s": rto_s,
         "caught_up_s": caught_up_s,
@@ -272,12 +269,11 @@ def _report(line: Line) -> dict[str, Any]:
     return dict(row[0])
 
 
-def _version_before(line: Line, entered: Entered) -> int:
-    """Newest change that the restored database knows of those that were committed before the disaster."""
+def _changes(line: Line) -> set[int]:
+    """Numbers of the changes that the database knows: definitions are dated, so each is there."""
     with psycopg.connect(line.dsn) as connection:
-        rows = connection.execute("SELECT version FROM registry_changes WHERE what <> 'recover'").fetchall()
-    known = {row[0] for row in rows}
-    return max((version for version in entered.committed if version in known), default=0)
+        rows = connection.execute("SELECT DISTINCT definition->>'description' FROM tag_history").fetchall()
+    return {int(row[0]) for row in rows if str(row[0]).isdigit()}
 
 
 def _commands(line: Line, submitted: set[UUID]) -> dict[str, int]:

@@ -95,9 +95,9 @@ def promote(config: StackConfig, progress: Progress) -> Report:
         msg = "the stack does not run; start it with `./millrace up`"
         raise StackError(msg)
     if exists(config):
-        if primary.exists():
-            with progress.step("old primary") as details:
-                details.append(f"fenced as {_fence(supervisor, primary)}")
+        with progress.step("old primary") as details:
+            supervisor.stop("postgres")
+            details.append(f"fenced as {_fence(primary)}" if primary.exists() else "is not there")
         with progress.step("standby: promoted") as details:
             details.append(_promote(config, supervisor))
         with progress.step("the line is pointed at it"):
@@ -117,8 +117,8 @@ def promote(config: StackConfig, progress: Progress) -> Report:
     return recover.recover(config, progress)
 
 
-def _fence(supervisor: Supervisor, primary: Path) -> str:
-    supervisor.stop("postgres")
+def _fence(primary: Path) -> str:
+    """Another name for its folder, so that nothing starts it."""
     fenced = primary.with_name(f"postgres.fenced-{time.strftime('%Y%m%dT%H%M%S', time.gmtime())}")
     primary.rename(fenced)
     return fenced.name
