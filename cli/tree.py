@@ -66,6 +66,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         _stack("psql", "Open psql on the stack's database"),
         ("cat", Command("Print the records of a topic for people", "connectors.kafka.cat")),
         ("correct", Command("Put stored samples right, with a reason; what they were stays", "historian.correct")),
+        ("report", Command("One page on a shift, a day or a week, as HTML and PDF: OEE, losses, stops, orders", "reports.__main__")),
         ("export", Command("Write samples, windows, anomalies, events or rejects to files, a day each", "historian.export.__main__")),
         ("replay-rejected", Command("Correct refused samples and send them again", "historian.replay.__main__")),
     )),

@@ -51,7 +51,7 @@ def batches(
     connection: psycopg.Connection[Any], kind: Kind, parameters: Mapping[str, Any], *, block: int = _BLOCK
 ) -> Iterator[pa.RecordBatch]:
     """Rows in the order of the query."""
-    copy = SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(SQL(kind.sql))  # type: ignore[arg-type]
+    copy = SQL("COPY ({}) TO STDOUT (FORMAT csv)").format(SQL(kind.sql))
     with connection.cursor() as cursor, cursor.copy(copy, parameters) as sent:
         parts = iter(sent)
         first = next(parts, None)

@@ -97,7 +97,7 @@ def completed(*words: str) -> set[str]:
 
 
 def test_commands_subcommands_choices_and_options_complete() -> None:
-    assert {"recover", "replay-rejected", "resume", "reset"} == completed("re")
+    assert {"recover", "replay-rejected", "report", "resume", "reset"} == completed("re")
     assert {"check", "schema", "diff", "load", "export", "publish", "set", "move", "show", "proposals"} == completed(
         "plant", ""
     )

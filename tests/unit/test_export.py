@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime, timedelta
 from itertools import pairwise
 from pathlib import Path
+from typing import Any
 
 import pyarrow as pa
 import pyarrow.feather
@@ -119,7 +120,10 @@ def test_progress_says_what_is_left_of_the_time() -> None:
 @pytest.mark.parametrize("form", list(Form))
 def test_every_form_gives_back_its_rows(form: Form) -> None:
     schema = pa.schema([("name", pa.dictionary(pa.int32(), pa.string())), ("value", pa.float64())])
-    parts = [{"name": ["a", "b"], "value": [0.1, None]}, {"name": ["c", "a"], "value": [1e-300, 2.0]}]
+    parts: list[dict[str, list[Any]]] = [
+        {"name": ["a", "b"], "value": [0.1, None]},
+        {"name": ["c", "a"], "value": [1e-300, 2.0]},
+    ]
     sink = io.BytesIO()
     writer = forms.writer(sink, schema, form)
     for part in parts:
@@ -137,4 +141,4 @@ def test_every_form_gives_back_its_rows(form: Form) -> None:
             found = pa.ipc.open_stream(whole).read_all()
         case Form.CSV:
             found = pa.csv.read_csv(whole)
-    assert found.to_pydict() == {name: parts[0][name] + parts[1][name] for name in ("name", "value")}  # type: ignore[index]
+    assert found.to_pydict() == {name: parts[0][name] + parts[1][name] for name in ("name", "value")}

@@ -26,6 +26,9 @@ ALLOWED = {
     "simulator": {"base", "schemas", "connectors", "registry"},
     "jobs": {"base", "schemas", "stages", "connectors", "historian"},
     "serving": {"base", "schemas", "stages", "connectors", "historian"},
+    "reports": {"base", "connectors", "historian"},
+    # Texts for another program.
+    "dashboards": set(),
     # A distribution of its own, which knows nothing of the rest.
     "millrace_client": set(),
     # The issuer of the local stack: what an installation has from somebody else.

@@ -1,0 +1,1 @@
+"""`./millrace report`: a shift, a day or a week of a part of the plant on one page."""
