@@ -106,6 +106,9 @@ def restore(config: StackConfig, progress: Progress, *, to: datetime | None = No
     pgbackrest.prepare(config, known=True)
     target = [] if to is None else ["--type=time", f"--target={to.astimezone(UTC):%Y-%m-%d %H:%M:%S.%f+00}"]
     directory, supervisor = postgres.data_dir(config), Supervisor(config)
+    if not supervisor.alive():
+        msg = "the stack does not run; `./millrace up kafka postgres` starts what a restore needs"
+        raise StackError(msg)
     with progress.step("postgres: stop") as details:
         details.append("stopped" if supervisor.stop("postgres") else "did not run")
     if standby.exists(config):
