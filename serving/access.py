@@ -33,6 +33,7 @@ from typing import Protocol
 
 from base.errors import ConfigError, PermissionDeniedError, UnavailableError, shown
 from serving import sessions
+from serving.caches.plant import covered
 from serving.sessions import Sessions
 
 log = logging.getLogger(__name__)
@@ -114,9 +115,17 @@ class Principal:
     def require(self, needed: Permission) -> None:
         """Raise PermissionDeniedError unless this is allowed somewhere."""
         if needed not in self.allow:
-            allowed = ", ".join(sorted(map(str, self.grants))) or "nothing"
-            msg = f"{self.name} may not {needed}; allowed: {allowed}"
+            msg = f"{self.name} may not {needed}; allowed: {self._allowed()}"
             raise PermissionDeniedError(msg)
+
+    def require_at(self, needed: Permission, path: str) -> None:
+        """Raise PermissionDeniedError unless this is allowed at a path. Of commands the policies decide."""
+        if not covered(path, self.scopes(needed)):
+            msg = f"{self.name} may not {needed} at {shown(path)}; allowed: {self._allowed()}"
+            raise PermissionDeniedError(msg)
+
+    def _allowed(self) -> str:
+        return ", ".join(sorted(map(str, self.grants))) or "nothing"
 
 
 current: ContextVar[Principal] = ContextVar("principal")
