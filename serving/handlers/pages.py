@@ -2,8 +2,8 @@
 
 A page is one statement with one row: each column is an array. Its rows are the first of a slice of time, all rows of
 the last time among them, so the next page begins behind it and no row is lost or read twice. The slice is as long as
-a page needs to be by the tag's period, and grows or shrinks with what is found: a partition that is still written to
-has no index by tag, and is read for its slice only, once. The next page is asked for while the caller works on this
+a page needs to be by the tag's period, and grows or shrinks with what is found: a partition that a backlog fills has
+no index by tag, and is read for its slice only, once. The next page is asked for while the caller works on this
 one.
 """
 
