@@ -70,10 +70,11 @@ class CommandSettings:
 
 @dataclass(frozen=True, slots=True)
 class _Refused:
-    """Why a command is not carried out now, and the state it ends in."""
+    """Why a command is not carried out now, and the state it ends in. `interlocked`: a local policy objects."""
 
     state: CommandState
     detail: str
+    interlocked: bool = False
 
 
 class Machines(Protocol):
@@ -112,6 +113,7 @@ class Commands:
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
         self._outcomes: dict[str, int] = {}
+        self._interlocked = 0
         self._patient_until_s = 0.0
         self._stopping = False
         self._failure: Exception | None = None
@@ -171,7 +173,11 @@ class Commands:
 
     def status(self) -> dict[str, Any]:
         """Numbers for people."""
-        return {"waiting": sum(map(len, self._queues.values())), "outcomes": dict(self._outcomes)}
+        return {
+            "waiting": sum(map(len, self._queues.values())),
+            "outcomes": dict(self._outcomes),
+            "interlocked": self._interlocked,
+        }
 
     # --- inside ----------------------------------------------------------------------------------------------------------
 
@@ -222,6 +228,7 @@ class Commands:
         entry, request = received.entry, received.entry.request
         if not received.intended:
             if isinstance(planned := self._planned(request), _Refused):
+                self._interlocked += planned.interlocked
                 await self._end(entry, planned.state, planned.detail)
                 return
             if not await self._disk.run(lambda: self._journal.intend(request.command_id)):
@@ -231,6 +238,7 @@ class Commands:
             writes = self._planned(request)
             if isinstance(writes, _Refused):
                 # The intention took long to record, or the machine was waited for; nothing was done.
+                self._interlocked += writes.interlocked
                 outcomes = _same_for_all(request, writes.state, writes.detail)
                 await self._finish(entry, writes.state, writes.detail, outcomes)
                 return
@@ -253,7 +261,7 @@ class Commands:
         if isinstance(writes, policy.Refusal):
             return _Refused(CommandState.REJECTED, writes.reason)
         if refusal := self._machines.refusal(request, writes):
-            return _Refused(CommandState.REJECTED, refusal)
+            return _Refused(CommandState.REJECTED, refusal, interlocked=True)
         return writes
 
     def _problem(self, request: CommandRequest) -> tuple[CommandState, str] | None:

@@ -15,7 +15,6 @@ from collections import Counter, deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
-from uuid import UUID
 
 from base.errors import cause_of
 from base.ids import Clock
@@ -51,8 +50,6 @@ class _Device:
     """Source time, value and quality by tag id."""
     states: dict[str, _RuleState] = field(default_factory=dict)
     writes: deque[int] = field(default_factory=deque)
-    refused: UUID | None = None
-    """Command that was refused last: one is asked about more than once, and counts once."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -117,8 +114,6 @@ class Policies:
             if not interlock.concerns(request.name):
                 continue
             if problem := judge(interlock, {**self._seen(device), "command": command}):
-                self.counts["refused"] += request.command_id != device.refused
-                device.refused = request.command_id
                 return problem
         return ""
 
@@ -134,7 +129,6 @@ class Policies:
             "interlocks": len(self._file.interlocks),
             "rules": len(self._file.rules),
             "devices": len(self._devices),
-            "refused": self.counts["refused"],
             "fired": self.counts["fired"],
             "errors": dict(list(errors.items())[:20]),
         }

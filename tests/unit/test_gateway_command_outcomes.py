@@ -12,6 +12,7 @@ from uuid import UUID
 
 import pytest
 
+from base.ids import uuid7
 from connectors.readings import TagOutcome, Write, WriteResult, WriteStatus
 from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
@@ -102,6 +103,20 @@ async def outcome_of(path: Path, machine: Machine, wanted: CommandRequest) -> Co
 
 def effects(ack: CommandAck) -> list[tuple[str, str]]:
     return [(one.name, one.effect.value) for one in ack.outcomes]
+
+
+async def test_a_command_that_an_interlock_refuses_counts_once_where_it_ends(tmp_path: Path) -> None:
+    """It is asked about before its intention and before its write."""
+    machine = Machine(objection="interlock guard: the guard is open")
+    async with running(tmp_path, machine) as (commands, told):
+        await commands.receive([request()], [])
+        await eventually(lambda: told and told[-1].state in OUTCOMES)
+        assert (told[-1].state, commands.status()["interlocked"]) == (CommandState.REJECTED, 1)
+        await commands.receive(
+            [request(command_id=uuid7(), parameters={"none": 1.0})], []
+        )  # refused by a rule, not by a policy
+        await eventually(lambda: len([ack for ack in told if ack.state in OUTCOMES]) == 2)
+        assert commands.status() == {"waiting": 0, "outcomes": {"REJECTED": 2}, "interlocked": 1}
 
 
 async def test_a_command_that_is_carried_out_in_part_says_so(tmp_path: Path) -> None:

@@ -199,7 +199,7 @@ async def test_policies_work_offline_and_are_reloaded_whole(tmp_path: Path, mach
             lambda: gateway._commands.status()["outcomes"] == {"SUCCEEDED": 2, "REJECTED": 1}, what="two commands"
         )
         assert await machine.nodes["d1.b"].read_value() == 9.0
-        assert gateway._policies.status()["refused"] == 1
+        assert gateway._commands.status()["interlocked"] == 1
 
         policies.write_text(POLICIES.replace("tag.a > 50", "tag.a >"))
         await gateway.reload()
