@@ -26,9 +26,11 @@ from edge.pipeline import Pipeline
 from edge.registry_cache import RegistryCache
 from edge.reload import Reloads
 from edge.uplink import Uplink
-from schemas.events import DEAD_DEVICES, DeviceEvent, EventKind, device_ranges
+from schemas.events import CONNECTED, DEAD_DEVICES, PROBLEM, DeviceEvent, EventKind, device_ranges
 
 _LISTED = 20
+_PROBLEM_CHARACTERS = 300
+"""Of a connection's problem in the health event, which goes out every second."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +69,9 @@ class Pages:
             DEAD_DEVICES: device_ranges(self.pipeline.dead_devices),
         }
         for connection in self.connections.status():
-            attributes[f"connected.{connection['name']}"] = str(connection["connected"]).lower()
+            attributes[f"{CONNECTED}{connection['name']}"] = str(connection["connected"]).lower()
+            if problem := connection["problem"] or ("" if connection["connected"] else connection["last_error"]):
+                attributes[f"{PROBLEM}{connection['name']}"] = problem[:_PROBLEM_CHARACTERS]
         event = DeviceEvent(
             kind=EventKind.GATEWAY_HEALTH,
             gateway_id=self.config.gateway_id,
@@ -143,7 +147,7 @@ class Pages:
             tags=len(self.registry.view.tags),
             connections=self.connections.status(),
             reloads={"applied": self.reloads.applied, "refused": self.reloads.refused},
-            refusals=policies["refused"],
+            refusals=commands["interlocked"],
             rules_fired=policies["fired"],
             commands_waiting=commands["waiting"],
             outcomes=commands["outcomes"],

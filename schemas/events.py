@@ -20,6 +20,8 @@ from schemas.frame import Stream
 
 DEAD_DEVICES = "dead_devices"
 """Attribute of GATEWAY_HEALTH: ids of the gateway's devices whose values are stale, as ranges: `3-17,20`."""
+CONNECTED, PROBLEM = "connected.", "problem."
+"""Attributes of GATEWAY_HEALTH, each with a connection's name behind it: `true` or `false`, and what is wrong with it, if anything."""
 _RANGES = re.compile(r"(\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*)?")
 _DEVICES_AT_MOST = 1_000_000
 UNKNOWN_SAMPLES = -1

@@ -20,8 +20,6 @@ from serving.caches.plant import Plant
 
 SILENT_AFTER_S = 10.0
 _APART_S = 0.5
-_CONNECTED = "connected."
-_PROBLEM = "problem."
 _BUFFER_BYTES = "buffer_bytes"
 
 
@@ -38,7 +36,7 @@ class GatewayState(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayConnection:
-    """A connection to machines. `detail`: why it is not up, when the gateway says so."""
+    """A connection to machines. `detail`: what the gateway says is wrong with it."""
 
     name: str
     connected: bool
@@ -103,12 +101,12 @@ class Gateways:
         rest = dict(event.attributes)
         connections = tuple(
             GatewayConnection(
-                name=name.removeprefix(_CONNECTED),
+                name=name.removeprefix(events.CONNECTED),
                 connected=rest.pop(name) == "true",
-                detail=rest.pop(_PROBLEM + name.removeprefix(_CONNECTED), ""),
+                detail=rest.pop(events.PROBLEM + name.removeprefix(events.CONNECTED), ""),
             )
             for name in sorted(rest)
-            if name.startswith(_CONNECTED)
+            if name.startswith(events.CONNECTED)
         )
         up = all(one.connected for one in connections)
         heard = bool(self.heard(gateway_id))

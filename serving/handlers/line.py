@@ -30,7 +30,10 @@ _LOOK_S = 1.0
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneAccount:
-    """The account of a lane, samples. `missing` is what is accounted for nowhere; what a gateway said it dropped is in `dropped`."""
+    """The account of a lane, samples.
+
+    `missing` is what is accounted for nowhere, `dropped` what the gateway said it took out of a full buffer.
+    """
 
     gateway_id: str
     lane: int
@@ -41,12 +44,12 @@ class LaneAccount:
     held: int
     in_flight: int
     missing: int
-    dropped: int = 0
+    dropped: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accounting:
-    """produced = stored + rejected + suppressed + held + in_flight. `exact` is False also for what could not be measured."""
+    """produced = stored + rejected + suppressed + held + in_flight + dropped. `exact` is False also for what could not be measured."""
 
     lanes: tuple[LaneAccount, ...]
     exact: bool

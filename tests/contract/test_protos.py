@@ -26,6 +26,7 @@ COUNTS = {
     "buffered_bytes",
     "buffered_samples",
     "count",
+    "dropped",
     "good",
     "held",
     "in_flight",

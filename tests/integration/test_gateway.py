@@ -24,6 +24,8 @@ from schemas.commands import CommandAck, CommandControl, CommandRequest, Command
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind
 from schemas.frame import Stream, lane_key
+from serving.caches.gateways import Gateways
+from serving.caches.plant import Plant
 from stack import lifecycle
 from stack.instance import Instance
 from stack.reporting import Progress
@@ -124,6 +126,19 @@ async def test_from_machines_to_kafka_with_exact_totals(
     )
     health = await gateway.page("/health")
     assert health == {"healthy": True, "problems": [], "warnings": []}
+    await machine.stop()
+    reports = Gateways(Plant())
+
+    def cause() -> str:
+        """What serving shows of the connection that is lost."""
+        for event in gateway.events():
+            if event.kind is EventKind.GATEWAY_HEALTH:
+                reports.apply(event)
+        opcua, spb = reports.all()[0].connections
+        assert (spb.connected, spb.detail) == (True, "")
+        return "" if opcua.connected else opcua.detail
+
+    await until(cause)
     assert await gateway.terminate() == 0
     await node.stop()
 

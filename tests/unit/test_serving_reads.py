@@ -288,8 +288,8 @@ async def test_the_accounting_is_measured_once_for_all_that_ask() -> None:
 
     def measure() -> dict[str, Any]:
         measured.append(1)
-        lane = dict.fromkeys(("stored", "rejected", "suppressed", "held", "in_flight", "dropped"), 0)
-        lanes = [{"gateway_id": "gw-north-1", "lane": 0, "produced": 9, "difference": 9, **lane}]
+        lane = dict.fromkeys(("stored", "rejected", "suppressed", "held", "in_flight"), 0) | {"dropped": 2}
+        lanes = [{"gateway_id": "gw-north-1", "lane": 0, "produced": 9, "difference": 7, **lane}]
         return {"lanes": lanes, "closed": False, "not_measured": []}
 
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
@@ -298,7 +298,10 @@ async def test_the_accounting_is_measured_once_for_all_that_ask() -> None:
         ask = line_stub(channel).GetAccounting
         found = await asyncio.gather(*(ask(line_pb2.GetAccountingRequest()) for _ in range(5)))
         assert len(measured) == 1
-        assert all((one.lanes[0].produced, one.lanes[0].missing, one.exact) == (9, 9, False) for one in found)
+        assert all(
+            (one.lanes[0].produced, one.lanes[0].dropped, one.lanes[0].missing, one.exact) == (9, 2, 7, False)
+            for one in found
+        )
         assert not (await ask(line_pb2.GetAccountingRequest(site="elsewhere"))).lanes
 
 

@@ -215,6 +215,7 @@ export interface LaneAccount {
   suppressed: number;
   held: number;
   in_flight: number;
+  dropped: number;
   missing: number;
 }
 

@@ -239,7 +239,7 @@ function DeviceLinkOf({ path }: { path: string }): JSX.Element {
   );
 }
 
-const PARTS = ["produced", "stored", "rejected", "suppressed", "held", "in_flight", "missing"] as const;
+const PARTS = ["produced", "stored", "rejected", "suppressed", "held", "in_flight", "dropped", "missing"] as const;
 const HEAD = {
   produced: "dq.produced",
   stored: "dq.stored",
@@ -247,10 +247,14 @@ const HEAD = {
   suppressed: "dq.suppressed",
   held: "dq.held",
   in_flight: "dq.inFlight",
+  dropped: "dq.dropped",
   missing: "dq.missing",
 } as const;
 
-/** Produced = stored + rejected + suppressed + held + in flight, lane by lane. */
+/** What is lost: a gateway said so with a gap event, or nobody knows. */
+const LOST: { [part in (typeof PARTS)[number]]?: "warn" | "alarm" } = { dropped: "warn", missing: "alarm" };
+
+/** Produced = stored + rejected + suppressed + held + in flight + dropped, lane by lane. */
 function AccountPanel(): JSX.Element {
   const found = useLoad((cancel) => get<Accounting>("accounting", {}, cancel), [], EVERY_MS * 3);
   const lanes = found.data?.lanes ?? [];
@@ -302,18 +306,21 @@ function Lane({ name, lane, account }: { name: string; lane: string; account: La
     <tr class={lane ? "" : "sum"}>
       <th scope="row">{name}</th>
       <td class="figure">{lane}</td>
-      {PARTS.map((part) => (
-        <td class="figure">
-          {part === "missing" && account.missing ? (
-            <span class="abnormal alarm">
-              <Mark level="alarm" />
-              {count(account.missing)}
-            </span>
-          ) : (
-            <span class={account[part] ? "" : "zero"}>{count(account[part])}</span>
-          )}
-        </td>
-      ))}
+      {PARTS.map((part) => {
+        const level = account[part] ? LOST[part] : undefined;
+        return (
+          <td class="figure">
+            {level ? (
+              <span class={`abnormal ${level}`}>
+                <Mark level={level} />
+                {count(account[part])}
+              </span>
+            ) : (
+              <span class={account[part] ? "" : "zero"}>{count(account[part])}</span>
+            )}
+          </td>
+        );
+      })}
     </tr>
   );
 }

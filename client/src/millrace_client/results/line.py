@@ -89,7 +89,10 @@ class LineHealth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneAccount:
-    """Samples of a gateway's lane: `produced` less all the others is `missing`, 0 when nothing is."""
+    """Samples of a gateway's lane: `produced` less all the others is `missing`, 0 when nothing is.
+
+    `dropped`: taken out of a full buffer by the gateway, each time with a GAP event.
+    """
 
     gateway_id: str
     lane: int
@@ -100,11 +103,12 @@ class LaneAccount:
     held: int = 0
     in_flight: int = 0
     missing: int = 0
+    dropped: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accounting:
-    """produced = stored + rejected + suppressed + held + in_flight, per gateway and lane. `exact`: every lane's sum closes.
+    """produced = stored + rejected + suppressed + held + in_flight + dropped, per gateway and lane. `exact`: every lane's sum closes.
 
     `not_measured`: what could not be measured, in words; then `exact` is false.
     """

@@ -133,7 +133,7 @@ class Accounting(_message.Message):
     def __init__(self, lanes: _Optional[_Iterable[_Union[LaneAccount, _Mapping]]] = ..., exact: bool = ..., not_measured: _Optional[_Iterable[str]] = ..., observed_us: _Optional[int] = ...) -> None: ...
 
 class LaneAccount(_message.Message):
-    __slots__ = ("gateway_id", "lane", "produced", "stored", "rejected", "suppressed", "held", "in_flight", "missing")
+    __slots__ = ("gateway_id", "lane", "produced", "stored", "rejected", "suppressed", "held", "in_flight", "missing", "dropped")
     GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
     PRODUCED_FIELD_NUMBER: _ClassVar[int]
@@ -143,6 +143,7 @@ class LaneAccount(_message.Message):
     HELD_FIELD_NUMBER: _ClassVar[int]
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
+    DROPPED_FIELD_NUMBER: _ClassVar[int]
     gateway_id: str
     lane: int
     produced: int
@@ -152,7 +153,8 @@ class LaneAccount(_message.Message):
     held: int
     in_flight: int
     missing: int
-    def __init__(self, gateway_id: _Optional[str] = ..., lane: _Optional[int] = ..., produced: _Optional[int] = ..., stored: _Optional[int] = ..., rejected: _Optional[int] = ..., suppressed: _Optional[int] = ..., held: _Optional[int] = ..., in_flight: _Optional[int] = ..., missing: _Optional[int] = ...) -> None: ...
+    dropped: int
+    def __init__(self, gateway_id: _Optional[str] = ..., lane: _Optional[int] = ..., produced: _Optional[int] = ..., stored: _Optional[int] = ..., rejected: _Optional[int] = ..., suppressed: _Optional[int] = ..., held: _Optional[int] = ..., in_flight: _Optional[int] = ..., missing: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("prefix", "kinds")
