@@ -50,6 +50,9 @@ class LimitSettings:
     commands_burst: int = 20
     open_streams: int = 50
     watched_tags: int = 50_000
+    # Updates of live values a second; more are conflated to the newest. The share of one stream, and of all streams of the process.
+    stream_updates_per_s: float = 20_000.0
+    total_updates_per_s: float = 100_000.0
     max_expires_ms: int = 24 * 3_600_000
     device_commands_per_s: float = 20.0
     device_commands_burst: int = 40
@@ -107,7 +110,7 @@ class ServingConfig:
 
     listen: str
     kafka: KafkaSettings
-    # Of history and the accounting; state and commands need no database. A member of millrace_reader is enough.
+    # Of history and the accounting; state and commands need no database. The role is a member of millrace_reader and of nothing else.
     postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     history: PoolSettings = field(default_factory=PoolSettings)
     # Of what people enter (WorkService): a member of millrace_planner; empty: that of [postgres], when it is one.

@@ -78,6 +78,12 @@ def watch(server: Server, registry: CollectorRegistry) -> None:
             lambda: server.gate.load.turn_s,
         ),
         ("stretch", "What streams multiply their intervals with", lambda: server.gate.load.stretch),
+        (
+            "updates_per_second",
+            "Updates of live values that streams sent, a second, in the last quarter of a second that they did",
+            lambda: server.budget.rate,
+        ),
+        ("stream_level", "Updates a second that one stream may send now", lambda: server.budget.level),
         ("database_idle", "Connections to the database that are open and idle", lambda: server.database.idle),
         ("registry_version", "Version of the registry in use", lambda: server.plant.version),
     ):

@@ -49,6 +49,7 @@ from serving.caches.values import LastValues
 from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
 from serving.gate import Gate
+from serving.handlers.budget import Budget
 from serving.handlers.commands import CommandHandlers, RequestLog
 from serving.handlers.health import Assessment
 from serving.handlers.history import HistoryHandlers
@@ -120,6 +121,7 @@ class Server:
     line: LineHandlers
     streams: Streams
     gate: Gate
+    budget: Budget
     http: HttpServer | None
     rpc_gate: RpcGate
     health: health.HealthServicer
@@ -234,6 +236,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     policies = Policies(Path(config.policies) if config.policies else None)
     access.follow(policies.refresh)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
+    budget = Budget(stream_per_s=config.limits.stream_updates_per_s, total_per_s=config.limits.total_updates_per_s)
     gate = Gate(access, limits, load, CallMetrics(registry))
     rpc_gate = RpcGate(gate)
     server = grpc.aio.server(interceptors=(rpc_gate,), options=_OPTIONS)
@@ -242,6 +245,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         values=values,
         streams=streams,
         load=load,
+        budget=budget,
         select=lambda plant, prefixes, grown: state.select(plant, prefixes, grown=grown),
         require_ready=state.require_ready,
     )
@@ -277,6 +281,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         line=line,
         streams=streams,
         gate=gate,
+        budget=budget,
         http=http_server(
             config,
             servicers,

@@ -22,6 +22,7 @@ from serving.caches.plant import Lookups, Plant
 from serving.caches.values import LastValue, LastValues
 from serving.caches.wakeup import Streams, Wakeup
 from serving.caches.watch import Part, Watch
+from serving.handlers.budget import Budget, Share
 from serving.handlers.pace import Pace, SlowReaderError
 from serving.load import Load
 from serving.seen import seen
@@ -32,6 +33,7 @@ DEFAULT_INTERVAL_MS, MIN_INTERVAL_MS, MAX_INTERVAL_MS = 250, 10, 60_000
 DEFAULT_HEARTBEAT_MS, MIN_HEARTBEAT_MS, MAX_HEARTBEAT_MS = 10_000, 1_000, 300_000
 MAX_UPDATES = 250
 """Updates in a message: what is built between two steps of a command."""
+_TELL_AGAIN_S = 10.0
 _SINGLES = 20
 """Updates that are taken at once when each is a message of its own."""
 _SIZE, _SIZE_OF_PATH = 40, 60
@@ -63,6 +65,7 @@ class WatchHandlers:
     values: LastValues
     streams: Streams
     load: Load
+    budget: Budget
     select: Callable[[Lookups, Sequence[str], bool], set[int]]
     require_ready: Callable[[], None]
     clock: Clock = now_us
@@ -117,11 +120,11 @@ class WatchHandlers:
         # What the caller may see is part of what a position is good for.
         digest = hashlib.sha256("\n".join([*sorted(prefixes), "", *plant.scopes]).encode()).hexdigest()[:12]
         since, notice = self._since(resume, self.scope(digest))
-        with self.streams.opened() as wakeup:
+        with self.streams.opened() as wakeup, self.budget.opened() as share:
             watch = Watch(self.values, wakeup, selected, since=since)
             stop = self.plant.on_version(lambda: watch.select(self.select(plant, prefixes, True)))
             try:
-                yield _Stream(self, digest, watch, wakeup, pace, notice)
+                yield _Stream(self, digest, watch, wakeup, pace, share, notice)
             finally:
                 stop()
                 watch.close()
@@ -140,10 +143,18 @@ class _Stream:
     """One open stream: what was sent, and when the next message is due."""
 
     def __init__(
-        self, handlers: WatchHandlers, digest: str, watch: Watch, wakeup: Wakeup, pace: Pace, notice: str
+        self,
+        handlers: WatchHandlers,
+        digest: str,
+        watch: Watch,
+        wakeup: Wakeup,
+        pace: Pace,
+        share: Share,
+        notice: str,
     ) -> None:
         self._handlers, self._digest, self._watch, self._wakeup, self._pace = handlers, digest, watch, wakeup, pace
-        self._notice = notice
+        self._share, self._notice = share, notice
+        self._told_s = -math.inf
         self._sequence = 0
         self._complete = False
         self.beat_s: float | None = None
@@ -169,6 +180,7 @@ class _Stream:
                 took_s = time.monotonic() - sent_s if self.waited_s is None else self.waited_s
                 if not snapshot:
                     self._wrote(took_s - load.lag_s, len(part.rows))
+                await self._pay(len(part.rows), snapshot=snapshot)
             if not part.left or pace.pause_s:
                 due_s = max(sent_s + pace.interval_s(load.stretch), time.monotonic() + pace.pause_s)
                 pace.pause_s = 0.0
@@ -178,6 +190,20 @@ class _Stream:
                 await self._wakeup.wait(
                     None if self.beat_s is None else max(0.0, sent_s + self.beat_s - time.monotonic())
                 )
+
+    async def _pay(self, updates: int, *, snapshot: bool) -> None:
+        """Wait as long as the budget asks for; the reader is told why its values come less often, not why a snapshot takes its time."""
+        self._share.spend(updates)
+        if (wait_s := self._share.wait_s) == 0:
+            return
+        now_s = time.monotonic()
+        if not snapshot and now_s - self._told_s > _TELL_AGAIN_S:
+            self._told_s = now_s
+            level = self._handlers.budget.level
+            self._notice = self._notice or (
+                f"more than {level:.0f} updates a second, the limit of a stream now: values come less often; watch fewer tags"
+            )
+        await self._until(now_s + wait_s)
 
     async def _until(self, due_s: float) -> None:
         while (left_s := due_s - time.monotonic()) > 0:
