@@ -179,12 +179,7 @@ def _read_reports(connection: psycopg.Connection[Any], books: Books) -> None:
     ).fetchall():
         key = SequenceKey(gateway_id, UUID(gap["epoch"]), gap["lane"], Stream[gap["stream"]])
         books.gaps.setdefault(key, []).append((gap["first_sequence"], gap["last_sequence"] + 1))
-    row = connection.execute(
-        """SELECT (SELECT count(*) FROM rejects r WHERE reason IN ('UNDECODABLE', 'UNKNOWN_SCHEMA') AND NOT EXISTS (
-                       SELECT FROM replays p JOIN ledger l USING (gateway_id, epoch, lane, stream)
-                       WHERE p.reject_identity = r.identity AND p.sequence <@ l.sequences)),
-                  (SELECT count(*) FROM dirty_ranges)"""
-    ).fetchone()
+    row = connection.execute("SELECT undecodable, dirty_ranges FROM backlog").fetchone()
     assert row is not None
     books.undecodable, books.dirty_ranges = row
     books.partitions_waiting = partitions.waiting(connection, datetime.now(UTC))

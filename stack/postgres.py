@@ -1,8 +1,8 @@
 """PostgreSQL of the stack: an own cluster in the state folder, started as an unprivileged user.
 
-Leaves: a `postgres` command for supervisord, the database `millrace` owned by the role `millrace`, and connection strings.
-The role's password is generated once and kept with mode 0600; the superuser is reachable only through the unix socket, whose
-folder only the cluster's owner may enter.
+Leaves: a `postgres` command for supervisord, the database `millrace` owned by the role `millrace`, and connection strings. Serving has a
+role of its own that only reads what people may read, and one for what they enter. Passwords are generated once and kept with mode 0600, a file for each role; the
+superuser is reachable only through the unix socket, whose folder only the cluster's owner may enter.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import secrets
 import shutil
 import subprocess
 from pathlib import Path
+from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
@@ -28,6 +29,15 @@ STANZA = "millrace"
 """Name of the cluster in a repository of pgBackRest."""
 STANDBY = "standby"
 """Name of the standby: its service, its slot, its application name."""
+SERVING, SERVING_WORK = "millrace_serving", "millrace_serving_work"
+"""Roles of serving, which own nothing: what it reads with, and what people's entries into the model of work are written with."""
+GROUPS = {SERVING: "millrace_reader", SERVING_WORK: "millrace_planner"}
+"""What each is a member of, and all that it may."""
+_PASSWORDS = {
+    OWNER: "postgres-password",
+    SERVING: "postgres-serving-password",
+    SERVING_WORK: "postgres-serving-work-password",
+}
 _SUPERUSER = "postgres"
 _INSTALL = Path("/usr/lib/postgresql")
 
@@ -91,10 +101,10 @@ def command(config: StackConfig, *, standby: bool = False) -> tuple[str, ...]:
     return (str(bin_dir() / "postgres"), "-D", str(standby_dir(config) if standby else data_dir(config)))
 
 
-def dsn(config: StackConfig, *, with_password: bool = True) -> str:
-    """Connection string of the owner role over loopback; without the password it may stand on a command line."""
-    secret = f" password={password(config)}" if with_password else ""
-    return f"host={config.host} port={config.ports.postgres} dbname={DATABASE} user={OWNER}{secret}"
+def dsn(config: StackConfig, *, role: str = OWNER, with_password: bool = True) -> str:
+    """Connection string of a role over loopback; without the password it may stand on a command line."""
+    secret = f" password={password(config, role)}" if with_password else ""
+    return f"host={config.host} port={config.ports.postgres} dbname={DATABASE} user={role}{secret}"
 
 
 def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: bool = False) -> str:
@@ -104,9 +114,9 @@ def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: boo
     return f"host={socket_dir(config)} port={config.ports.postgres} dbname={dbname} user={_SUPERUSER}"
 
 
-def password(config: StackConfig) -> str:
-    """The owner role's password, generated at first use."""
-    path = config.secrets / "postgres-password"
+def password(config: StackConfig, role: str = OWNER) -> str:
+    """A role's password, generated at first use."""
+    path = config.secrets / _PASSWORDS[role]
     if not path.exists():
         config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -174,18 +184,35 @@ def health(config: StackConfig, *, standby: bool = False) -> Health:
 def create_database(config: StackConfig) -> str:
     """Create role and database when missing and set the password; says what it did."""
     with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
-        role = sql.Identifier(OWNER)
-        known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (OWNER,)).fetchone()
-        verb = sql.SQL("ALTER" if known else "CREATE")
         # CREATEROLE: migrations make the analysts' roles. pg_monitor: `status` and `top` look at backends.
-        connection.execute(
-            sql.SQL("{} ROLE {} LOGIN CREATEROLE PASSWORD {}").format(verb, role, sql.Literal(password(config)))
-        )
+        role = _login(connection, config, OWNER, "CREATEROLE")
         connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
             return "database exists"
         connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role))
     return "database created"
+
+
+def create_serving_roles(config: StackConfig) -> str:
+    """Create the roles of serving when missing, and set their passwords; after the migrations, which make the groups they are in."""
+    with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
+        for name, group in GROUPS.items():
+            role = _login(connection, config, name, "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
+            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
+    return ", ".join(f"{name} is a {group}" for name, group in GROUPS.items())
+
+
+def _login(
+    connection: psycopg.Connection[Any], config: StackConfig, name: str, rights: LiteralString
+) -> sql.Identifier:
+    """Make a role that may log in with its password, or give it its password and rights again."""
+    role = sql.Identifier(name)
+    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
+    statement = sql.SQL("{} ROLE {} LOGIN {} PASSWORD {}").format(
+        sql.SQL("ALTER" if known else "CREATE"), role, sql.SQL(rights), sql.Literal(password(config, name))
+    )
+    connection.execute(statement)
+    return role
 
 
 def settings(config: StackConfig, *, standby: bool = False) -> str:

@@ -58,7 +58,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     write(simulator_file(config), _simulator(config))
     for index, gateway in enumerate(gateways):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
-    write(serving_file(config), _serving(config) | {"kafka": kafka, "postgres": database})
+    write(serving_file(config), _serving(config) | {"kafka": kafka})
     if config.sign_in:
         sign_in.prepare(config)
         write(sign_in.file(config), sign_in.issuer(config))
@@ -112,6 +112,8 @@ def _serving(config: StackConfig) -> dict[str, Any]:
             "page": str(page.DIST) if (page.DIST / "index.html").exists() else "",
         },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
+        "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
+        "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
         **({"oidc": sign_in.serving(config)} if config.sign_in else {}),
     }
 

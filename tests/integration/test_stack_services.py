@@ -16,7 +16,11 @@ import psycopg
 import pytest
 from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
+from psycopg import errors
 
+from base.settings import KafkaSettings
+from historian import accounting
+from historian.migrator import migrate
 from stack import instance, kafka, lifecycle, line, mosquitto, postgres, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
@@ -67,6 +71,53 @@ def test_database_is_durable_and_its_owner_needs_the_password(running: Instance)
     assert shown == {"fsync": ("on",), "synchronous_commit": ("on",), "timezone": ("UTC",)}
     with pytest.raises(psycopg.OperationalError, match="password"):
         psycopg.connect(postgres.dsn(config, with_password=False), passfile="/dev/null")
+
+
+def test_serving_s_role_reads_what_people_may_read_and_changes_nothing(running: Instance) -> None:
+    config = running.config
+    migrate(postgres.dsn(config), timescaledb="off")
+    for _ in range(2):  # each `up` does it again
+        postgres.create_serving_roles(config)
+    role = postgres.SERVING
+    internal = (
+        "rejects",
+        "dirty_ranges",
+        "on_change_state",
+        "lane_latest",
+        "partitions",
+        "storage_settings",
+        "schema_migrations",
+    )
+    with psycopg.connect(postgres.superuser_dsn(config, dbname=postgres.DATABASE)) as admin:
+        rights = "rolsuper OR rolcreaterole OR rolcreatedb OR rolreplication OR rolbypassrls"
+        assert admin.execute(f"SELECT {rights} FROM pg_roles WHERE rolname = %s", (role,)).fetchone() == (False,)
+        groups = "SELECT roleid::regrole::text FROM pg_auth_members WHERE member = %s::regrole"
+        for name, group in postgres.GROUPS.items():
+            assert admin.execute(groups, (name,)).fetchall() == [(group,)]
+        tables = "SELECT oid::regclass::text FROM pg_class WHERE relnamespace = 'public'::regnamespace AND relkind IN ('r', 'p', 'v', 'm')"
+        writes = f"{tables} AND has_table_privilege(%s, oid, 'INSERT, UPDATE, DELETE, TRUNCATE, REFERENCES, TRIGGER')"
+        assert admin.execute(writes, (role,)).fetchall() == []
+        seen = {name for (name,) in admin.execute(f"{tables} AND has_table_privilege(%s, oid, 'SELECT')", (role,))}
+        assert not seen & set(internal)
+        assert {"telemetry", "ledger", "rejected", "backlog"} <= seen
+        makes = "SELECT has_schema_privilege(%s, 'public', 'CREATE')"
+        assert admin.execute(makes, (role,)).fetchone() == (False,)
+    with psycopg.connect(postgres.dsn(config, role=role), autocommit=True) as serving:
+        for name in internal:
+            with pytest.raises(errors.InsufficientPrivilege):
+                serving.execute(f"SELECT 1 FROM {name} LIMIT 1")
+        for statement in (
+            "DELETE FROM samples",
+            "UPDATE ledger SET stored = 0",
+            "CREATE TABLE mine ()",
+            "SET ROLE millrace_writer",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                serving.execute(statement)
+    found = accounting.measure(
+        postgres.dsn(config, role=role), KafkaSettings(bootstrap_servers=config.bootstrap_servers)
+    )
+    assert (found["closed"], found["not_measured"]) == (True, [])
 
 
 def test_killed_broker_is_restarted_with_its_data(running: Instance) -> None:

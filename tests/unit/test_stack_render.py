@@ -11,7 +11,7 @@ import pytest
 from base.settings import PlatformSettings, load
 from edge.config import GatewayConfig
 from serving import config as serving_config
-from stack import render
+from stack import postgres, render
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.health.answer import READY
@@ -93,7 +93,16 @@ def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
 def test_files_with_the_password_are_private(config: StackConfig) -> None:
     for path in config.config.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path.name
-    assert (config.secrets / "postgres-password").stat().st_mode & 0o077 == 0
+    passwords = {path.name: path.read_text() for path in config.secrets.iterdir()}
+    assert {"postgres-password", "postgres-serving-password"} <= set(passwords)
+    assert len(set(passwords.values())) == len(passwords)
+    assert all(path.stat().st_mode & 0o077 == 0 for path in config.secrets.iterdir())
+
+
+def test_serving_has_a_database_role_of_its_own(config: StackConfig) -> None:
+    text = render.serving_file(config).read_text()
+    assert "user=millrace_serving " in text
+    assert postgres.password(config) not in text
 
 
 def test_a_second_rendering_keeps_the_password(config: StackConfig) -> None:
