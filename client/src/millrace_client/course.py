@@ -13,10 +13,11 @@ from millrace_client import calls, unpack
 from millrace_client.calls import Call
 from millrace_client.errors import MillraceError, UnsupportedError
 from millrace_client.ids import now_us
-from millrace_client.results import TagBatch, TagUpdate
+from millrace_client.results import AggregateSeries, SampleSeries, TagBatch, TagUpdate
 
 T = TypeVar("T")
 T_co = TypeVar("T_co", covariant=True)
+C = TypeVar("C", SampleSeries, AggregateSeries)
 
 _DEFAULT_INTERVAL_MS = 250
 
@@ -126,6 +127,40 @@ class Flat(Generic[T]):
     def declined(self, error: MillraceError) -> bool:
         """As of the other."""
         return self._course.declined(error)
+
+
+class Chunks(Generic[C]):
+    """A history chunk by chunk, each a series of one tag, tag by tag. A stream that broke is read again; what was given is left out.
+
+    Samples of one time are never in two chunks, so the newest time that was given of a tag says where to go on.
+    """
+
+    def __init__(self, kind: type[C], call: Call[Any]) -> None:
+        self._kind: type[C] = kind
+        self._call = call
+        self._names: dict[int, dict[str, Any]] = {}
+        self._given: dict[int, int] = {}
+        self._known: dict[int, int] = {}
+
+    def call(self) -> Call[Any]:
+        """The call; what has been given by now is known."""
+        self._known = dict(self._given)
+        return self._call
+
+    def results(self, message: Any) -> Iterable[C]:
+        """The rows of a chunk that are not known, with what the tag's first chunk calls it."""
+        tag_id = message.tag_id
+        names = self._names.setdefault(tag_id, unpack.names(self._kind, message))
+        known_us = self._known.get(tag_id)
+        chunk, newest_us = unpack.chunk(self._kind, message, names, behind_us=known_us)
+        if known_us is not None and newest_us is None:
+            return ()
+        self._given[tag_id] = newest_us or known_us or 0
+        return (chunk,)
+
+    def declined(self, error: MillraceError) -> bool:  # noqa: ARG002 - as of every course
+        """There is no other call."""
+        return False
 
 
 def updates(paths: str | Iterable[str], max_rate_hz: float) -> Flat[TagUpdate]:

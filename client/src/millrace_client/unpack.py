@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import dataclasses
 import types
+from bisect import bisect_right
 from collections.abc import Callable, Iterable, Mapping
 from enum import StrEnum
 from functools import cache
@@ -107,9 +108,22 @@ def series(kind: type[C], chunks: Iterable[Any]) -> tuple[C, ...]:
     made = []
     for parts in by_tag.values():
         columns = {name: column(code, [getattr(one, name) for one in parts]) for name, code in kind.COLUMNS.items()}
-        other = {one.name: getattr(parts[0], one.name) for one in dataclasses.fields(kind) if one.name not in columns}
-        made.append(kind(**other, **columns))
+        made.append(kind(**names(kind, parts[0]), **columns))
     return tuple(made)
+
+
+def names(kind: type[C], first: Any) -> dict[str, Any]:
+    """What the first chunk of a tag says beside its columns."""
+    return {one.name: getattr(first, one.name) for one in dataclasses.fields(kind) if one.name not in kind.COLUMNS}
+
+
+def chunk(kind: type[C], message: Any, named: dict[str, Any], *, behind_us: int | None) -> tuple[C, int | None]:
+    """A chunk as a series of its own, of its rows behind a time, or of all of them; and its newest time, None for no rows."""
+    columns = {name: column(code, [getattr(message, name)]) for name, code in kind.COLUMNS.items()}
+    times = next(iter(columns.values()))
+    first = 0 if behind_us is None else bisect_right(times, behind_us)
+    newest_us = int(times[-1]) if len(times) > first else None
+    return kind(**named, **{name: values[first:] for name, values in columns.items()}), newest_us
 
 
 def curve(message: history_pb2.ChartSeries) -> ChartSeries:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
 
-from millrace_client import unpack
+from millrace_client import course, unpack
 from millrace_client.calls import HOUR, PAGE, TagRef
 from millrace_client.calls import history as calls
 from millrace_client.results import (
@@ -22,6 +22,7 @@ from millrace_client.results import (
     Time,
 )
 from millrace_client.tasks.carrier import Carrier
+from millrace_client.tasks.stream import AsyncStream
 
 
 class HistoryMethods(Carrier):
@@ -40,6 +41,20 @@ class HistoryMethods(Carrier):
         """As `Client.history`."""
         call = calls.read_samples(calls.selection(tags, start, end), limit, good_only)
         return Samples(unpack.series(SampleSeries, await self._whole(call, deadline_s)))
+
+    def history_chunks(
+        self,
+        tags: TagRef | Iterable[TagRef],
+        start: Time = HOUR,
+        end: Time | None = None,
+        *,
+        limit: int = 0,
+        good_only: bool = False,
+        deadline_s: float | None = None,
+    ) -> AsyncStream[SampleSeries]:
+        """As `Client.history_chunks`."""
+        call = calls.read_samples(calls.selection(tags, start, end), limit, good_only)
+        return self._stream(course.Chunks(SampleSeries, call), deadline_s)
 
     async def aggregates(
         self,

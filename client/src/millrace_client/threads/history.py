@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 
-from millrace_client import unpack
+from millrace_client import course, unpack
 from millrace_client.calls import HOUR, PAGE, TagRef
 from millrace_client.calls import history as calls
 from millrace_client.results import (
@@ -22,6 +22,7 @@ from millrace_client.results import (
     Time,
 )
 from millrace_client.threads.carrier import Carrier
+from millrace_client.threads.stream import Stream
 
 
 class HistoryMethods(Carrier):
@@ -44,6 +45,24 @@ class HistoryMethods(Carrier):
         """
         call = calls.read_samples(calls.selection(tags, start, end), limit, good_only)
         return Samples(unpack.series(SampleSeries, self._whole(call, deadline_s)))
+
+    def history_chunks(
+        self,
+        tags: TagRef | Iterable[TagRef],
+        start: Time = HOUR,
+        end: Time | None = None,
+        *,
+        limit: int = 0,
+        good_only: bool = False,
+        deadline_s: float | None = None,
+    ) -> Stream[SampleSeries]:
+        """As `history`, chunk by chunk (some 65,000 samples of one tag, tag by tag, by time), in the memory of one chunk.
+
+        A stream that breaks is read again, and goes on where it broke; it has no deadline unless one is given. Use it as
+        `with client.history_chunks(...) as chunks`, or read it to its end.
+        """
+        call = calls.read_samples(calls.selection(tags, start, end), limit, good_only)
+        return self._stream(course.Chunks(SampleSeries, call), deadline_s)
 
     def aggregates(
         self,
