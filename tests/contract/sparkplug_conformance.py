@@ -6,15 +6,13 @@ a test sees to it that it is the one in the page.
 
 from __future__ import annotations
 
-import ast
-from collections.abc import Iterator
 from fnmatch import fnmatch
 from pathlib import Path
 
-ROOT = Path(__file__).resolve().parents[2]
+from tests.contract.marked import ROOT, links, put, tagged
+
 PAGE = ROOT / "docs" / "sparkplug-conformance.md"
 STATEMENTS = Path(__file__).with_name("sparkplug_statements.txt")
-BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 REASONS: tuple[tuple[str, str], ...] = (
     (
@@ -81,30 +79,11 @@ def reason(statement: str) -> tuple[str, str] | None:
     return next((one for one in REASONS if fnmatch(statement, one[0])), None)
 
 
-def tagged() -> dict[str, list[str]]:
-    """Statement to the tests that name it, as `path::test`."""
-    found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
-        text = path.read_text()
-        if "mark.sparkplug(" in text:
-            for test, statement in _marks(ast.parse(text)):
-                found.setdefault(statement, []).append(f"{path.relative_to(ROOT)}::{test}")
-    return found
-
-
-def _marks(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef):
-            for mark in node.decorator_list:
-                if isinstance(mark, ast.Call) and ast.unparse(mark.func) == "pytest.mark.sparkplug":
-                    yield from ((node.name, str(ast.literal_eval(argument))) for argument in mark.args)
-
-
 def table() -> str:
     """Statements with their tests, then those without, by reason."""
-    tests = tagged()
+    tests = tagged("sparkplug")
     rows = ["| statement (tck-id-…) | tests |", "|---|---|"]
-    rows += [f"| {one} | {_links(tests[one])} |" for one in statements() if one in tests]
+    rows += [f"| {one} | {links(tests[one])} |" for one in statements() if one in tests]
     reasons: dict[str, list[str]] = {}
     for one in statements():
         if one not in tests and (found := reason(one)) is not None:
@@ -114,15 +93,9 @@ def table() -> str:
     return "\n".join(rows)
 
 
-def _links(tests: list[str]) -> str:
-    pairs = (test.split("::") for test in tests)
-    return "<br>".join(f"[{name}](../{path})" for path, name in pairs)
-
-
 def page(text: str) -> str:
     """The page with the table of now."""
-    before, _, rest = text.partition(BEGIN)
-    return f"{before}{BEGIN}\n{table()}\n{END}{rest.partition(END)[2]}"
+    return put(text, table())
 
 
 if __name__ == "__main__":

@@ -101,6 +101,7 @@ def check_vqt(found: dict[str, Any]) -> None:
     assert (found["value"] is None) == (found["quality"] in {"Bad", "GoodNoData"})
 
 
+@pytest.mark.i3x("CORE-01", "CORE-02", "CORE-03", "CORE-06")
 async def test_info_needs_no_token_and_declares_every_capability(tmp_path: Any) -> None:
     path = tokens(tmp_path / "tokens.toml", ann=["read"])
     async with i3x(tokens=str(path)) as face:
@@ -120,6 +121,7 @@ async def test_info_needs_no_token_and_declares_every_capability(tmp_path: Any) 
         assert allowed.status_code == 200
 
 
+@pytest.mark.i3x("CORE-04")
 async def test_answers_are_compressed_when_the_client_takes_it() -> None:
     async with i3x() as face:
         for headers, expected in (({"accept-encoding": "gzip"}, "gzip"), ({"accept-encoding": "identity"}, None)):
@@ -128,6 +130,9 @@ async def test_answers_are_compressed_when_the_client_takes_it() -> None:
             assert answer.json()["success"] is True
 
 
+@pytest.mark.i3x(
+    "EXP-01", "EXP-02", "EXP-03", "EXP-04", "EXP-05", "EXP-06", "EXP-07", "EXP-08", "EXP-09", "EXP-10", "EXP-11"
+)
 async def test_namespaces_types_and_relationships_hold_together() -> None:
     async with i3x() as face:
         namespaces = await get(face, "/namespaces")
@@ -136,7 +141,9 @@ async def test_namespaces_types_and_relationships_hold_together() -> None:
         assert all(one["displayName"] for one in namespaces)
         for path, extra in (("/objecttypes", ("sourceTypeId", "schema")), ("/relationshiptypes", ("relationshipId",))):
             known = await get(face, path)
+            assert known
             for one in known:
+                assert isinstance(one.get("schema", {}), dict)
                 assert one["elementId"]
                 assert one["displayName"]
                 assert one["namespaceUri"] in uris
@@ -148,9 +155,11 @@ async def test_namespaces_types_and_relationships_hold_together() -> None:
             assert [item["result"] for item in results[:-1]] == known[::-1]
             assert results[-1]["success"] is False
         reverse = {one["elementId"]: one["reverseOf"] for one in await get(face, "/relationshiptypes")}
+        assert set(reverse.values()) == set(reverse)
         assert all(reverse[reverse[name]] == name for name in reverse)
 
 
+@pytest.mark.i3x("EXP-12", "EXP-13", "EXP-14", "EXP-15", "EXP-16", "EXP-17", "EXP-18")
 async def test_objects_are_records_of_known_types_with_unique_ids() -> None:
     async with i3x() as face:
         objects = await get(face, "/objects")
@@ -163,6 +172,7 @@ async def test_objects_are_records_of_known_types_with_unique_ids() -> None:
         for one in objects:
             assert one["typeElementId"] in kinds
             assert one["displayName"]
+            assert isinstance(one["isComposition"], bool)
             assert one["isExtended"] is False
             assert one["parentId"] is None or one["parentId"] in ids
         roots = await get(face, "/objects", root="true")
@@ -181,6 +191,7 @@ async def test_objects_are_records_of_known_types_with_unique_ids() -> None:
         assert results[0]["result"] == objects[ids.index(TAG)]
 
 
+@pytest.mark.i3x("EXP-19", "EXP-20", "EXP-21", "EXP-22")
 async def test_every_relationship_leads_back() -> None:
     async with i3x() as face:
         ids = [one["elementId"] for one in await get(face, "/objects")]
@@ -204,6 +215,7 @@ async def test_every_relationship_leads_back() -> None:
         assert only[1]["success"] is False
 
 
+@pytest.mark.i3x("QRY-01", "QRY-02", "QRY-03", "QRY-04")
 async def test_values_conform_to_their_types_and_pair_with_their_quality() -> None:
     async with i3x() as face:
         objects = await get(face, "/objects")
@@ -226,6 +238,7 @@ async def test_values_conform_to_their_types_and_pair_with_their_quality() -> No
         assert found[f"{LINE}/press01/temperature"]["quality"] == "GoodNoData"
 
 
+@pytest.mark.i3x("QRY-05", "QRY-06")
 async def test_depth_decides_about_components() -> None:
     async with i3x() as face:
         for depth in (0, 2, 5):
@@ -259,6 +272,7 @@ async def test_a_bad_value_is_left_out_and_its_time_stays() -> None:
         assert tag["result"]["quality"] == "Bad"
 
 
+@pytest.mark.i3x("QRY-07", "QRY-08", "QRY-09")
 async def test_history_is_of_the_range_and_says_when_it_is_not_all(monkeypatch: pytest.MonkeyPatch) -> None:
     times: dict[str, Any] = {"startTime": "2026-01-01T00:00:00Z", "endTime": "2026-01-01T01:00:00.5Z"}
     async with i3x() as face:
@@ -286,6 +300,7 @@ async def test_history_is_of_the_range_and_says_when_it_is_not_all(monkeypatch: 
         assert body["responseDetail"]["status"] == 206
 
 
+@pytest.mark.i3x("UPD-05")
 async def test_writing_is_not_offered() -> None:
     async with i3x() as face:
         for path in ("/objects/value", "/objects/history"):
@@ -305,6 +320,7 @@ async def subscribed(face: Web, *ids: str) -> str:
     return found
 
 
+@pytest.mark.i3x("SUB-01", "SUB-02", "SUB-10", "SUB-11", "SUB-15", "SUB-16")
 async def test_a_subscription_is_of_its_client() -> None:
     async with i3x() as face:
         mine = await subscribed(face, TAG)
@@ -333,6 +349,7 @@ async def test_a_subscription_is_of_its_client() -> None:
         assert again["success"] is False
 
 
+@pytest.mark.i3x("SUB-03", "SUB-04", "SUB-05", "SUB-08")
 async def test_objects_are_registered_once_and_partly() -> None:
     async with i3x() as face:
         mine = await subscribed(face, TAG, PRESS)
@@ -345,6 +362,7 @@ async def test_objects_are_registered_once_and_partly() -> None:
         assert [one["elementId"] for one in listed["result"]["monitoredObjects"]] == [PRESS]
 
 
+@pytest.mark.i3x("SUB-06", "SUB-07", "SUB-13")
 async def test_sync_gives_what_is_not_acknowledged() -> None:
     async with i3x() as face:
         mine = await subscribed(face, TAG, f"{LINE}/press01/temperature")
@@ -371,6 +389,7 @@ async def test_sync_gives_what_is_not_acknowledged() -> None:
         await post(face, "/subscriptions/sync", 400, **at, lastSequenceNumber="x")
 
 
+@pytest.mark.i3x("SUB-09", "SUB-14")
 async def test_a_stream_sends_changes_and_gives_way_to_another() -> None:
     async with i3x() as face:
         mine = await subscribed(face, TAG)

@@ -254,6 +254,7 @@ async def test_without_a_listen_address_there_is_no_http() -> None:
         assert running.server.http is None
 
 
+@pytest.mark.i3x("CORE-05")
 async def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
