@@ -11,13 +11,14 @@ import math
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
 import pytest
 
 from base import ids
+from benchmarks import screen
 from benchmarks.faults import table, trial
 from benchmarks.faults.flow import FlowWatch
 from connectors.kafka import client as kafka
@@ -150,6 +151,18 @@ def test_data_arrives_fresh_in_sql_and_grpc(line: Line) -> None:
             seen: set[int] = set()
             while len(seen) < 5:
                 seen.add(next(updates).tag_id)
+
+
+async def test_values_come_to_a_person_s_screen(line: Line, record_property: Callable[[str, object], None]) -> None:
+    """In a real browser, over the whole line. How fast is recorded with the result; `./millrace bench screen` measures it."""
+    shown = await screen.look(line.config, 20)
+    found = screen.ways(shown, screen.frames_of(line.config, "north", {one.path for one in shown}))
+    assert found["updates"] >= 20
+    assert found["unknown"] == 0, "what is on the screen is what the machine said"
+    assert min(one.painted_ms - one.source_ms for one in shown) >= 0
+    for name in ("closed_p50_ms", "closed_max_ms", "source_p50_ms"):
+        record_property(name, found[name])
+        log.info("screen: %s %s", name, found[name])
 
 
 def test_clean_run_closes_against_the_journal(line: Line) -> None:
