@@ -34,7 +34,7 @@ from benchmarks.line import tag_ids_of
 from benchmarks.pace import Plan, Sender
 from benchmarks.workload import Workload
 from stack import instance, lifecycle, postgres, status
-from stack.config import TOOLS, StackConfig
+from stack.config import TOOLS, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
 from stack.reporting import Progress
@@ -50,11 +50,14 @@ _SEED = 14
 
 
 def run(
-    *, commands: int, rate_hz: float, beside: Workload | None, kill_at_s: float, progress: Progress
+    *, commands: int, rate_hz: float, beside: Workload | None, kill_at_s: float, spare: int, progress: Progress
 ) -> dict[str, Any]:
-    """Bring the platform up, send the commands, take it down. `beside`: synthetic telemetry at the workload's rate."""
+    """Bring the platform up, send the commands, take it down.
+
+    `beside`: synthetic telemetry at the workload's rate; `spare`: TaskManagers beside those that the jobs need.
+    """
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
-        settings: dict[str, Any] = {}
+        settings: dict[str, Any] = {"taskmanagers": Parallelism().total + spare}
         if beside is not None:
             settings["plant"] = Path(folder) / "plant.yaml"
             settings["plant"].write_text(yaml.safe_dump(_both(beside), sort_keys=False))
@@ -127,7 +130,7 @@ def _measure(
     found = status.measure_accounting(config)
     return {
         **_figures(config, _before(every[warm_up:], killed), progress),
-        **({"silence_after_kill_s": command_hops.longest_silence_s(every, killed[0])} if killed else {}),
+        **(_after_kill(config, every, killed[0]) if killed else {}),
         "warm_up_commands": warm_up,
         "actuated": _actuated(config),
         "samples_per_s": round((_stored(config) - stored_before) / elapsed),
@@ -180,6 +183,19 @@ def _kill(config: StackConfig, killed: list[int]) -> None:
         raise StackError(msg)
     os.kill(pids[0], signal.SIGKILL)
     killed.append(now_us())
+
+
+def _after_kill(config: StackConfig, trips: list[Trip], killed_us: int) -> dict[str, Any]:
+    """The longest silence of recorded outcomes, and seconds from the kill until the job's tasks were at each step of their way back."""
+    flink = FlinkRest(config.flink_url)
+    job = flink.live_job(_JOB)
+    times = flink.task_times_ms(job.id) if job else {}
+    steps = {
+        state.lower(): round(at_ms / 1000 - killed_us / 1e6, 1)
+        for state in ("SCHEDULED", "DEPLOYING", "INITIALIZING", "RUNNING")
+        if (at_ms := times.get(state, 0)) * 1000 > killed_us
+    }
+    return {"silence_after_kill_s": command_hops.longest_silence_s(trips, killed_us), "back_after_kill_s": steps}
 
 
 def _stored(config: StackConfig) -> int:

@@ -120,6 +120,15 @@ class FlinkRest:
         subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
         return max((int(one["attempt"]) for one in subtasks), default=0)
 
+    def task_times_ms(self, job_id: str) -> dict[str, int]:
+        """When the last of the job's tasks came to each state (SCHEDULED, DEPLOYING, RUNNING, ...) in its present attempt, Unix time."""
+        found: dict[str, int] = {}
+        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
+            for subtask in self._call(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasktimes")["subtasks"]:
+                for state, at_ms in subtask["timestamps"].items():
+                    found[state] = max(found.get(state, 0), int(at_ms))
+        return found
+
     def reading(self, job_id: str) -> Reading:
         """Counters of checkpoints and sources now, to be compared with a later reading (`stack.progress.compare`)."""
         job = self._call(f"/jobs/{job_id}")
