@@ -36,7 +36,7 @@ def usage(config: StackConfig) -> dict[str, Usage]:
             command = process.name()
             service = pids.get(process.pid) or pids.get(process.ppid())
             name = service or ("postgres" if command.startswith("postgres") else command)
-            one = _read(process)
+            one = usage_of(process)
         except psutil.Error:  # gone meanwhile
             continue
         before = found.get(name, Usage(cpu_s=0.0, memory_mb=0.0))
@@ -116,7 +116,8 @@ def watching(config: StackConfig, period_s: float = _PERIOD_S) -> Iterator[Watch
         raise failures[0]
 
 
-def _read(process: psutil.Process) -> Usage:
+def usage_of(process: psutil.Process) -> Usage:
+    """CPU and memory of one process. Raises psutil.Error when it is gone."""
     times = process.cpu_times()
     # Proportional share, so that PostgreSQL's shared buffers count once.
     return Usage(cpu_s=times.user + times.system, memory_mb=process.memory_full_info().pss / (1 << 20))

@@ -29,6 +29,7 @@ from benchmarks import (
     reads,
     recovery,
     restore,
+    screen,
     soak,
     switches,
     throughput,
@@ -40,6 +41,7 @@ from benchmarks.generate import Expected
 from benchmarks.line import Line, line
 from benchmarks.nab import run as nab
 from benchmarks.peers import run as peers
+from benchmarks.watch import scenario as watch
 from benchmarks.workload import Dirt, Workload
 from stack.config import Parallelism
 from stack.reporting import Progress
@@ -196,6 +198,7 @@ def _commands(options: argparse.Namespace, progress: Progress) -> Result:
         rate_hz=options.rate,
         beside=beside,
         kill_at_s=options.kill_at,
+        spare=options.spare,
         progress=progress,
     )
 
@@ -321,6 +324,7 @@ def _commands_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help="kill -9 the commands job's TaskManager after S seconds; 0: never",
     )
+    parser.add_argument("--spare", type=int, default=0, help="TaskManagers that wait to take over")
 
 
 def _faults_arguments(parser: argparse.ArgumentParser) -> None:
@@ -392,6 +396,14 @@ def _actuations_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--commands", type=int, default=500, help="commands to send")
     parser.add_argument("--kills", type=int, default=25, help="how often the gateway is killed")
     parser.add_argument("--seed", type=int, default=1, help="the same seed makes the same commands")
+
+
+def _screen(options: argparse.Namespace, progress: Progress) -> Result:
+    return screen.run(updates=options.updates, progress=progress)
+
+
+def _screen_arguments(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--updates", type=int, default=500, help="values that come to the screen")
 
 
 _SMOKE = {"workload": "smoke", "seconds": 10.0}
@@ -506,6 +518,18 @@ SCENARIOS: dict[str, Scenario] = {
         run=_history,
         arguments=_history_arguments,
         smoke={"samples": 2_000_000, "hot_samples": 1_000_000, "reads": 2, "charts": 10},
+    ),
+    "screen": Scenario(
+        doc="a machine's page in a real browser on the running example plant: from source time, and from frame closed, to the screen",
+        run=_screen,
+        arguments=_screen_arguments,
+        smoke={"updates": 20},
+    ),
+    "watch": Scenario(
+        doc="live values to thousands of readers over gRPC, server-sent events and WebSocket, beside some that do not read, and commands",
+        run=watch.run,
+        arguments=watch.arguments,
+        smoke={"faces": ["grpc"], "processes": [1], "streams": [40], "seconds": 4.0, "slow": 2, "never": 2},
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",
