@@ -48,6 +48,8 @@ _A_READING_PROCESS = 2_500
 _OPEN_S = 120.0
 _SETTLE_S = 3.0
 _GRACE_S = 2.0
+_START_US = 5_000_000
+"""Until the source begins: its process has to come up."""
 _FILES = 65_536
 
 
@@ -181,7 +183,7 @@ def _rung(
         for server in servers:
             server.until_ready()
         empty_mb = [server.usage().memory_mb for server in servers]
-        start_us = ids.now_us() + 1_000_000
+        start_us = ids.now_us() + _START_US
         sending = stack.enter_context(Worker(source.run, plan, kafka, start_us))
         plain = [
             Reader(kind=Kind.PLAIN, address=servers[at % processes].address, path=plan.path(at % plan.machines))
@@ -208,7 +210,7 @@ def _rung(
         seen: list[Seen] = [worker.result() for worker in reading]
         calls: Calls = others[1].result()
         bad: Seen = others[0].result()
-        behind_ms = sending.result()
+        behind: list[tuple[int, float]] = sending.result()
     found = [
         {f"{prefix}{name}": value for name, value in _figures(plan, seen, parts, start_us, window).items()}
         for prefix, window in (("", alone), ("beside_", beside))
@@ -228,7 +230,7 @@ def _rung(
         "greedy_updates_per_s": _greedy(bad, beside, options),
         "ended": dict(_sum(one.ended for one in seen)),
         "beside_ended": dict(bad.ended),
-        **figures.percentiles(behind_ms, "source_behind_"),
+        **figures.percentiles([late for due_us, late in behind if due_us >= alone[0].at_us], "source_behind_"),
     }
     return rung | {"holds": holds(rung)}
 
