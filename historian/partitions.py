@@ -160,9 +160,8 @@ def _index(
 def waiting(connection: Connection, now: datetime) -> tuple[int, float]:
     """Partitions of samples that ought to be closed and are not, and since how many seconds the oldest; chunks do not count."""
     row = connection.execute(
-        """SELECT count(*), coalesce(extract(epoch FROM max(%(now)s - to_time)), 0)::float8 FROM partitions
-           WHERE closed_at IS NULL AND table_name = 'samples' AND to_time <= %(now)s - %(after)s
-             AND NOT (SELECT timescaledb FROM storage_settings)""",
+        """SELECT count(*), coalesce(extract(epoch FROM max(%(now)s - to_time)), 0)::float8 FROM open_partition
+           WHERE to_time <= %(now)s - %(after)s""",
         {"now": now, "after": _CLOSE_AFTER},
     ).fetchone()
     assert row is not None
