@@ -1,8 +1,8 @@
 """PostgreSQL of the stack: an own cluster in the state folder, started as an unprivileged user.
 
 Leaves: a `postgres` command for supervisord, the database `millrace` owned by the role `millrace`, and connection strings. Serving has a
-role of its own that only reads what people may read, and one for what they enter. Passwords are generated once and kept with mode 0600, a file for each role; the
-superuser is reachable only through the unix socket, whose folder only the cluster's owner may enter.
+role of its own that only reads what people may read, and one for what they enter. Passwords are generated once and kept with mode 0600, a
+file for each role; the superuser is reachable only through the unix socket, whose folder only the cluster's owner may enter.
 """
 
 from __future__ import annotations
