@@ -39,6 +39,7 @@ from benchmarks.faults import campaign
 from benchmarks.foreign import campaign as foreign
 from benchmarks.generate import Expected
 from benchmarks.line import Line, line
+from benchmarks.machines import run as machines
 from benchmarks.nab import run as nab
 from benchmarks.peers import run as peers
 from benchmarks.watch import scenario as watch
@@ -530,6 +531,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=watch.run,
         arguments=watch.arguments,
         smoke={"faces": ["grpc"], "processes": [1], "streams": [40], "seconds": 4.0, "slow": 2, "never": 2},
+    ),
+    "machines": Scenario(
+        doc="quality of detection on a synthetic corpus of machines with known faults, both halves of it",
+        run=machines.scenario,
+        arguments=machines.add_arguments,
+        smoke={"seeds": 1, "half": "design"},
     ),
     "nab": Scenario(
         doc="anomaly detection on labelled series, scored by the rule of the Numenta Anomaly Benchmark",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import json
 import os
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -16,18 +17,29 @@ from numpy.typing import NDArray
 from base.errors import ConfigError
 from benchmarks.nab.scorer import Labels
 
-DEFAULT_FOLDER = Path(os.environ.get("MILLRACE_NAB_DATA", Path(__file__).parents[2].parent / "shared" / "data" / "nab"))
+_SHARED = Path(__file__).parents[2].parent / "shared" / "data"
+DEFAULT_FOLDERS = tuple(
+    Path(each)
+    for each in os.environ.get("MILLRACE_NAB_DATA", f"{_SHARED / 'nab'}:{_SHARED / 'nab-aws'}").split(os.pathsep)
+)
+DESIGN, HELD_OUT = "design", "held_out"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Series:
-    """One file. `time_us` (rows,) microseconds UTC, `value` (rows,), `stamps` the timestamps as written."""
+    """One file of `folder`. `time_us` (rows,) microseconds UTC, `value` (rows,), `stamps` the timestamps as written."""
 
+    folder: Path
     name: str
     stamps: tuple[str, ...]
     time_us: NDArray[np.int64]
     value: NDArray[np.float64]
     labels: Labels
+
+    @property
+    def half(self) -> str:
+        """Which half it is of, by its name: what is chosen about a detector is chosen on the design half only."""
+        return HELD_OUT if zlib.crc32(self.name.encode()) % 2 else DESIGN
 
 
 def read_folder(folder: Path) -> Iterator[Series]:
@@ -49,6 +61,7 @@ def read_folder(folder: Path) -> Iterator[Series]:
         rows = read_rows(path)
         time_us = _times(path, rows)
         yield Series(
+            folder=folder,
             name=name,
             stamps=tuple(row["timestamp"] for row in rows),
             time_us=time_us,

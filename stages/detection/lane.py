@@ -22,7 +22,7 @@ from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.feature_map import FeatureMap
 from stages.detection.kinds import catalogue, make
 from stages.detection.modes import LaneModes
-from stages.detection.protocol import Features, ScoreListener, Subject
+from stages.detection.protocol import Detector, Features, ScoreListener, Subject
 from stages.detection.scaled import ScaledDetector
 from stages.detection.snapshots import SnapshotBudget, SnapshotSchedule
 from stages.detection.threshold import AdaptiveThreshold, ThresholdConfig
@@ -77,14 +77,8 @@ class LaneDetection:
 
     def _watch(self, device_id: int, spec: DetectorSpec, subjects: Sequence[Subject]) -> DeviceWatch:
         detectors = {subject.window_s: (subject, make(spec, subject)) for subject in subjects}
-        version = max(detector.version for _, detector in detectors.values())
-        episodes = EpisodeConfig(hold_off_s=spec.hold_off_s, hold_off_windows=spec.hold_off_windows)
-        threshold = AdaptiveThreshold(ThresholdConfig(base=spec.threshold, highest=max(0.95, spec.threshold)))
-        tracker = EpisodeTracker(device_id, spec.name, version, episodes, threshold)
         has_mode = device_id in self._modes.devices
-        return DeviceWatch(
-            device_id, detectors, tracker, every=spec.every, has_context=has_mode, on_score=self._on_score
-        )
+        return watch_of(device_id, spec, detectors, has_context=has_mode, on_score=self._on_score)
 
     def relayout(self, table: LaneTable) -> None:
         """See StatePart. Devices whose tags changed start to learn anew, their episodes are closed."""
@@ -154,7 +148,7 @@ class LaneDetection:
         while due := [(watch, *found) for watch, clock_us in watches if (found := watch.next(clock_us)) is not None]:
             # They may have learned, or opened an episode.
             self._look_us = min(self._look_us, self._looked_us + _LOOK_US)
-            _examine_together(due)
+            examine_together(due)
             for watch, window_s, features in due:
                 was_disabled, was_open = watch.disabled, watch.tracker.open
                 messages = watch.score_and_learn(window_s, features)
@@ -249,7 +243,23 @@ class LaneDetection:
         self._next_work_us = self._look_us = 0
 
 
-def _examine_together(due: Sequence[tuple[DeviceWatch, int, Features]]) -> None:
+def watch_of(
+    device_id: int,
+    spec: DetectorSpec,
+    detectors: dict[int, tuple[Subject, Detector]],
+    *,
+    has_context: bool = False,
+    on_score: ScoreListener | None = None,
+) -> DeviceWatch:
+    """The watch of a device, with the episodes that a detector's specification asks for."""
+    version = max(detector.version for _, detector in detectors.values())
+    episodes = EpisodeConfig(hold_off_s=spec.hold_off_s, hold_off_windows=spec.hold_off_windows)
+    threshold = AdaptiveThreshold(ThresholdConfig(base=spec.threshold, highest=max(0.95, spec.threshold)))
+    tracker = EpisodeTracker(device_id, spec.name, version, episodes, threshold)
+    return DeviceWatch(device_id, detectors, tracker, every=spec.every, has_context=has_context, on_score=on_score)
+
+
+def examine_together(due: Sequence[tuple[DeviceWatch, int, Features]]) -> None:
     """Have windows examined together by detectors that can: fifty devices cost little more than one."""
     windows = [
         (detector, features)

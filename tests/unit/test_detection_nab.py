@@ -46,7 +46,7 @@ def test_a_folder_is_scored_and_written_in_its_own_layout(tmp_path: Path) -> Non
     folder = folder_of(tmp_path / "corpus")
     said: list[str] = []
     out = tmp_path / "out"
-    result = run.run(folder, detector="seasonal", detection=DetectionConfig(), out=out, say=said.append)
+    result = run.run([folder], detector="seasonal", detection=DetectionConfig(), out=out, say=said.append)
     assert len(said) == 2
     assert (result["series"], result["windows"], result["points"]) == (2, 1, 2 * LENGTH)
     found = result["scores"]["seasonal"]
@@ -66,7 +66,7 @@ def test_a_folder_is_scored_and_written_in_its_own_layout(tmp_path: Path) -> Non
     assert scorer.score_file(scores, labels, scorer.STANDARD, threshold).score == pytest.approx(
         sum(float(row["S(t)_standard"]) for row in rows)
     )
-    assert ((scores == 0.0) | (scores == [float(row["raw_score"]) for row in rows])).all()
+    assert [float(row["onset"]) for row in rows] == onsets(scores).tolist()
 
 
 def test_results_that_the_scorer_does_not_reproduce_stop_everything(tmp_path: Path) -> None:
@@ -80,8 +80,8 @@ def test_results_that_the_scorer_does_not_reproduce_stop_everything(tmp_path: Pa
             writer.writerow(["timestamp", "value", "anomaly_score", "label", "S(t)_standard"])
             writer.writerows((stamp(row), 0.0, 0.0, 0, 0.5) for row in range(LENGTH))
     (folder / "results" / "other" / "other_standard_scores.csv").write_text("Detector,Threshold\nother,0.5\n")
-    with pytest.raises(run.ScorerError, match="published rows of other"):
-        run.run(folder, detector="seasonal", detection=DetectionConfig(), out=None, say=lambda _: None)
+    with pytest.raises(run.ScorerError, match="all published rows: other by"):
+        run.run([folder], detector="seasonal", detection=DetectionConfig(), out=None, say=lambda _: None)
 
 
 @pytest.mark.parametrize(
@@ -114,3 +114,46 @@ def test_onsets_are_first_words_and_clearly_louder_ones() -> None:
     later[[10, 500, 1_900]] = 0.6
     assert np.flatnonzero(onsets(later)).tolist() == [10, 500, 1_900]
     assert not onsets(np.zeros(10)).any()
+
+
+def publish(folder: Path, detector: str, difference: float) -> None:
+    """A published detector whose rows are the scorer's, or differ from them."""
+    for series in data.read_folder(folder):
+        group, file = series.name.removesuffix(".csv").split("/")
+        path = folder / "results" / detector / group / f"{detector}_{file}.csv"
+        path.parent.mkdir(parents=True)
+        scores = np.zeros(len(series.value))
+        rows = scorer.row_scores(scores, series.labels, scorer.STANDARD, 0.5) + difference
+        with path.open("w", newline="") as target:
+            writer = csv.writer(target)
+            writer.writerow(["timestamp", "value", "anomaly_score", "label", "S(t)_standard"])
+            writer.writerows((stamp(row), 0.0, 0.0, 0, value) for row, value in enumerate(rows.tolist()))
+    (folder / "results" / detector / f"{detector}_standard_scores.csv").write_text(
+        f"Detector,Threshold\n{detector},0.5\n"
+    )
+
+
+def test_one_detector_that_was_published_by_another_rule_does_not_cost_the_others(tmp_path: Path) -> None:
+    folder = folder_of(tmp_path)
+    publish(folder, "alike", 0.0)
+    publish(folder, "foreign", 0.25)
+    result = run.run([folder], detector="seasonal", detection=DetectionConfig(), out=None, say=lambda _: None)
+    proof = result["scorer_proof"]
+    assert proof["alike"]["agrees"]
+    assert not proof["foreign"]["agrees"]
+    assert proof["foreign"]["largest_difference"] == pytest.approx(0.25)
+    assert "another rule" in proof["foreign"]["note"]
+    # Everybody is scored as it is and by its onsets.
+    names = {"seasonal", "alike", "foreign"}
+    assert set(result["scores"]) == names | {f"{name}, onsets" for name in names}
+    halves = result["halves"]
+    assert sum(len(half["series"]) for half in halves.values()) == 2
+    assert sum(half["windows"] for half in halves.values()) == result["windows"]
+
+
+def test_only_detectors_that_scored_all_folders_are_compared(tmp_path: Path) -> None:
+    one, two = folder_of(tmp_path / "one"), folder_of(tmp_path / "two")
+    publish(one, "everywhere", 0.0)
+    publish(two, "everywhere", 0.0)
+    publish(one, "somewhere", 0.0)
+    assert run.published_detectors([one, two]) == ["everywhere"]

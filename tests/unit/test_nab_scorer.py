@@ -7,7 +7,7 @@ import pytest
 
 from benchmarks.nab import data, scorer
 
-FOLDER = data.DEFAULT_FOLDER
+FOLDER = data.DEFAULT_FOLDERS[0]
 pytestmark = pytest.mark.skipif(
     not FOLDER.exists(), reason="the NAB subset is not beside the repository; set MILLRACE_NAB_DATA"
 )

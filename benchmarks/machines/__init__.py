@@ -1,0 +1,1 @@
+"""Quality of anomaly detection on a synthetic corpus of machines with known faults."""
