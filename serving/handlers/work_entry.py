@@ -22,10 +22,12 @@ from base.errors import (
     NotFoundError,
     PermissionDeniedError,
     PreconditionError,
+    shown,
 )
 from base.ids import Clock, now_us
 from connectors.postgres.pool import WritePool
 from serving.access import Permission, current
+from serving.caches.plant import covered
 from serving.handlers.selection import at
 
 _PUT_JOB_ORDER: LiteralString = """
@@ -136,8 +138,9 @@ class WorkEntry:
         """What one statement answers. The caller has to be allowed where its device or order stands, and where what it changes does."""
         principal = current.get()
         for place in ("device", "scope"):
-            if place in said:
-                principal.require_at(Permission.PLAN, said[place])
+            if place in said and not covered(said[place], principal.scopes(Permission.PLAN)):
+                msg = f"{principal.name} may not plan at {shown(said[place])}"
+                raise PermissionDeniedError(msg)
         signed = {"who": principal.name, "why": why, "allowed": list(principal.scopes(Permission.PLAN))}
         try:
             rows = await self._database.fetch(statement, {**said, **signed})
