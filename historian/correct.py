@@ -19,7 +19,7 @@ from base import ids, logs
 from base.errors import InvalidRequestError, MillraceError
 from base.settings import PlatformSettings, load, local_config
 from connectors.postgres.database import blames_data, connect, unavailable
-from historian.replay.__main__ import moment
+from base.moments import moment
 from historian.replay.selection import resolve_tags
 from registry.changes import os_user
 

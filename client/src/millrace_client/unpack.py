@@ -114,7 +114,8 @@ def series(kind: type[C], chunks: Iterable[Any]) -> tuple[C, ...]:
 
 def names(kind: type[C], first: Any) -> dict[str, Any]:
     """What the first chunk of a tag says beside its columns."""
-    return {one.name: getattr(first, one.name) for one in dataclasses.fields(kind) if one.name not in kind.COLUMNS}
+    wanted = {one.name for one in dataclasses.fields(kind)} - set(kind.COLUMNS)
+    return {name: read(first) for name, read in _fields(cast("Any", kind)) if name in wanted}
 
 
 def chunk(kind: type[C], message: Any, named: dict[str, Any], *, behind_us: int | None) -> tuple[C, int | None]:

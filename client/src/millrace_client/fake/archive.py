@@ -7,7 +7,16 @@ import statistics
 from bisect import bisect_left, insort
 from collections.abc import Iterator, Sequence
 
-from millrace_client.results import Aggregate, AggregateSeries, ChartSeries, Quality, SampleSeries, Tag, Value
+from millrace_client.results import (
+    Aggregate,
+    AggregateSeries,
+    ChartSeries,
+    Quality,
+    SampleSeries,
+    Tag,
+    TagPeriod,
+    Value,
+)
 
 _MAX_SAMPLES = 100_000
 _WINDOWS_S = (1, 60, 3_600, 86_400)
@@ -44,7 +53,7 @@ class Archive:
         found = self.between(tag.tag_id, start_us, end_us)
         if good_only:
             found = [value for value in found if value.quality is Quality.GOOD]
-        return _samples(tag, found[-limit:] if limit else found)
+        return _samples(tag, found[-limit:] if limit else found, start_us)
 
     def windows(self, tag: Tag, start_us: int, end_us: int, window_s: int) -> AggregateSeries:
         """Windows of a tag that begin in a range, as columns; 0: the longest that gives at least 500 windows."""
@@ -63,13 +72,14 @@ class Archive:
             max=[_or_nan(one.max) for one in found],
             stddev=[_or_nan(one.stddev) for one in found],
             repaired=[0] * len(found),
+            periods=(_period(tag, start_us),),
         )
 
     def chart(self, tag: Tag, start_us: int, end_us: int, pixels: int) -> ChartSeries:
         """A curve of a tag: its samples when there are few, else the windows that are about as many as pixels."""
         found = self.between(tag.tag_id, start_us, end_us)
         if len(found) <= pixels:
-            samples = _samples(tag, found)
+            samples = _samples(tag, found, start_us)
             return ChartSeries(
                 tag_id=tag.tag_id,
                 path=tag.path,
@@ -123,7 +133,12 @@ class Archive:
         return (self.window(tag_id, at, window_s) for at in sorted(starts) if at < end_us)
 
 
-def _samples(tag: Tag, values: Sequence[Value]) -> SampleSeries:
+def _period(tag: Tag, start_us: int) -> TagPeriod:
+    """A plant in memory never changes its definitions."""
+    return TagPeriod(start_us=start_us, path=tag.path, unit=tag.unit, eu_low=tag.eu_low, eu_high=tag.eu_high)
+
+
+def _samples(tag: Tag, values: Sequence[Value], start_us: int) -> SampleSeries:
     return SampleSeries(
         tag_id=tag.tag_id,
         path=tag.path,
@@ -131,6 +146,7 @@ def _samples(tag: Tag, values: Sequence[Value]) -> SampleSeries:
         time_us=[value.time_us for value in values],
         value=[value.value for value in values],
         quality=[value.quality_code for value in values],
+        periods=(_period(tag, start_us),),
     )
 
 

@@ -162,7 +162,9 @@ def _chunks(kind: type[Message], series: S) -> Iterator[Message]:
         columns = {
             name: packed(code, getattr(series, name)[start : start + _ROWS]) for name, code in series.COLUMNS.items()
         }
-        named = {"path": series.path, "unit": series.unit} if start == 0 else {}
+        named: dict[str, Any] = {}
+        if start == 0:
+            named = {"path": series.path, "unit": series.unit, "periods": pack.messages(series.periods)}
         more: dict[str, Any] = {"window_s": series.window_s} if isinstance(series, AggregateSeries) else {}
         complete = start + _ROWS >= len(series)
         yield kind(tag_id=series.tag_id, tag_complete=complete, **named, **more, **columns)

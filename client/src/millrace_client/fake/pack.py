@@ -38,6 +38,7 @@ _MESSAGES: dict[type, type[Message]] = {
     results.StageHealth: line_pb2.StageHealth,
     results.Tag: state_pb2.Tag,
     results.TagBatch: state_pb2.TagBatch,
+    results.TagPeriod: history_pb2.TagPeriod,
     results.TagUpdate: state_pb2.TagUpdate,
     results.Value: state_pb2.Value,
 }

@@ -12,6 +12,7 @@ from millrace_client.results.history import (
     ChartSeries,
     Samples,
     SampleSeries,
+    TagPeriod,
 )
 from millrace_client.results.line import (
     Accounting,
@@ -110,6 +111,7 @@ __all__ = [
     "StageHealth",
     "Tag",
     "TagBatch",
+    "TagPeriod",
     "TagUpdate",
     "Time",
     "Value",

@@ -21,9 +21,25 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TagPeriod:
+    """What a tag was from `start_us` on, until its next period; the first begins with the range. None for a limit that it had not."""
+
+    start_us: int
+    path: str
+    unit: str
+    eu_low: float | None = None
+    eu_high: float | None = None
+    limit_low: float | None = None
+    limit_high: float | None = None
+
+
 @dataclass(frozen=True, kw_only=True, eq=False, slots=True)
 class SampleSeries:
-    """Samples of a tag. `time_us`: source times, int64; `value`: float64, in the unit; `quality`: uint16, high half of the StatusCode."""
+    """Samples of a tag. `time_us`: source times, int64; `value`: float64, in the unit; `quality`: uint16, high half of the StatusCode.
+
+    `periods` say what the tag was through the range, oldest first: nearly always one.
+    """
 
     COLUMNS: ClassVar[dict[str, str]] = {"time_us": "q", "value": "d", "quality": "H"}
 
@@ -33,6 +49,7 @@ class SampleSeries:
     time_us: Column
     value: Column
     quality: Column
+    periods: tuple[TagPeriod, ...] = ()
 
     def __len__(self) -> int:
         return len(self.time_us)
@@ -43,6 +60,7 @@ class AggregateSeries:
     """Windows of a tag, each `window_s` long. `start_us`, `count`, `good`: int64; statistics: float64, NaN without a good sample.
 
     `repaired`: uint8, 1 for a window that was computed from the samples again after the stream had closed it.
+    `periods` as of samples.
     """
 
     COLUMNS: ClassVar[dict[str, str]] = {"start_us": "q", "count": "q", "good": "q"} | {
@@ -60,6 +78,7 @@ class AggregateSeries:
     max: Column
     stddev: Column
     repaired: Column
+    periods: tuple[TagPeriod, ...] = ()
 
     def __len__(self) -> int:
         return len(self.start_us)
