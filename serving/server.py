@@ -54,6 +54,7 @@ from serving.handlers.commands import CommandHandlers, RequestLog
 from serving.handlers.health import Assessment
 from serving.handlers.history import HistoryHandlers
 from serving.handlers.line import LineHandlers
+from serving.handlers.production import ProductionHandlers
 from serving.handlers.records import RecordHandlers
 from serving.handlers.state import StateHandlers
 from serving.handlers.watching import WatchHandlers
@@ -229,6 +230,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     )
     history = HistoryHandlers(plant=plant, database=database, ready=state.require_ready)
     records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
+    production = ProductionHandlers(plant=plant, database=database, ready=state.require_ready)
     session_key = key_of(config.http.session_key)
     sessions = Sessions(session_key, length_s=config.http.session_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None
@@ -253,7 +255,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     servicers: dict[str, object] = {
         "StateService": (state_service := StateService(state, watches)),
         "CommandService": (command_service := CommandService(commands, state, policies)),
-        "HistoryService": (history_service := HistoryService(history, records)),
+        "HistoryService": (history_service := HistoryService(history, records, production)),
         "LineService": (line_service := LineService(line)),
         "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
     }

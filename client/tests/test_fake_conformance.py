@@ -9,7 +9,17 @@ from uuid import UUID
 import pytest
 
 import client_conformance as suite
-from millrace_client import Aggregate, Anomaly, CommandState, DeviceState, Event, Gateway, Reject
+from millrace_client import (
+    Aggregate,
+    Anomaly,
+    CommandState,
+    DeviceState,
+    Event,
+    Gateway,
+    OeeFigures,
+    Reject,
+    StateInterval,
+)
 from millrace_client.fake import FakePlant
 
 
@@ -59,6 +69,12 @@ class FakeRun:
 
     def reject(self, reject: Reject) -> None:
         self.fake.reject(reject)
+
+    def worked(self, figures: OeeFigures) -> None:
+        self.fake.worked(figures)
+
+    def was(self, state: StateInterval) -> None:
+        self.fake.was(state)
 
     def report(self, gateway: Gateway) -> None:
         self.fake.report(gateway)

@@ -275,6 +275,20 @@ RESOURCES: tuple[Resource, ...] = (
         )
         for name, method in (("phases", "EnterBatchPhase"), ("complete", "CompleteBatch"))
     ),
+    Resource(
+        verb="GET",
+        path=f"{API}/oee",
+        method="HistoryService.ReadOee",
+        tag="history",
+        query=_same("prefix", "by") | _RANGE,
+    ),
+    Resource(
+        verb="GET",
+        path=f"{API}/states",
+        method="HistoryService.ReadStates",
+        tag="history",
+        query=_same("prefix") | _RANGE,
+    ),
     Resource(verb="GET", path=f"{API}/gateways", method="LineService.ListGateways", tag="line", query=_same("site")),
     Resource(verb="GET", path=f"{API}/line", method="LineService.GetLineHealth", tag="line"),
     Resource(verb="GET", path=f"{API}/accounting", method="LineService.GetAccounting", tag="line", query=_same("site")),

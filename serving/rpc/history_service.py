@@ -10,6 +10,7 @@ import grpc
 
 from schemas.proto.millrace.v1 import history_pb2, history_pb2_grpc
 from serving.handlers.history import HistoryHandlers
+from serving.handlers.production import ProductionHandlers
 from serving.handlers.records import RecordHandlers
 from serving.handlers.selection import Selection
 from serving.rpc import translate, translate_history
@@ -20,8 +21,8 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class HistoryService(history_pb2_grpc.HistoryServiceServicer):
     """Servicer of `millrace.v1.HistoryService`."""
 
-    def __init__(self, history: HistoryHandlers, records: RecordHandlers) -> None:
-        self._history, self._records = history, records
+    def __init__(self, history: HistoryHandlers, records: RecordHandlers, production: ProductionHandlers) -> None:
+        self._history, self._records, self._production = history, records, production
 
     async def ReadSamples(
         self, request: history_pb2.ReadSamplesRequest, context: Context
@@ -104,6 +105,22 @@ class HistoryService(history_pb2_grpc.HistoryServiceServicer):
             history_pb2.RejectCount(reason=one.reason, device_path=one.device_path, count=one.count) for one in found
         ]
         return history_pb2.CountRejectsResponse(counts=counts)
+
+    async def ReadOee(self, request: history_pb2.ReadOeeRequest, context: Context) -> history_pb2.ReadOeeResponse:
+        """OEE by group."""
+        found = await self._production.read_oee(
+            prefix=request.prefix, start_us=request.start_us, end_us=request.end_us, by=request.by
+        )
+        return history_pb2.ReadOeeResponse(rows=[translate_history.oee(one) for one in found])
+
+    async def ReadStates(
+        self, request: history_pb2.ReadStatesRequest, context: Context
+    ) -> history_pb2.ReadStatesResponse:
+        """States of machines."""
+        found = await self._production.read_states(
+            prefix=request.prefix, start_us=request.start_us, end_us=request.end_us
+        )
+        return history_pb2.ReadStatesResponse(intervals=[translate_history.state(one) for one in found])
 
 
 def _selection(asked: history_pb2.Selection) -> Selection:

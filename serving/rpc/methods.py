@@ -38,6 +38,8 @@ _READS: dict[str, dict[str, Kind]] = {
         "ListEvents": _READ,
         "ListRejects": _READ,
         "CountRejects": _READ,
+        "ReadOee": _READ,
+        "ReadStates": _READ,
     },
     "LineService": {
         "ListGateways": _READ,

@@ -12,7 +12,9 @@ from serving.caches.closed_windows import ClosedWindows
 from serving.caches.gateways import Gateway
 from serving.handlers.history import Samples, Series, Windows
 from serving.handlers.periods import Period
+from serving.handlers.production import OeeRow, State
 from serving.handlers.records import Event, Reject
+from serving.handlers.selection import since_epoch_us
 
 
 def samples(found: Samples) -> history_pb2.ReadSamplesResponse:
@@ -99,6 +101,40 @@ def reject(found: Reject) -> history_pb2.Reject:
         time_us=found.time_us,
         value=found.value,
         gateway_id=found.gateway_id,
+    )
+
+
+def oee(found: OeeRow) -> history_pb2.OeeFigures:
+    """OEE of a group."""
+    return history_pb2.OeeFigures(
+        path=found.path or "",
+        shift_day=found.shift_day.isoformat() if found.shift_day else "",
+        shift=found.shift or "",
+        start_us=since_epoch_us(found.start) if found.start else None,
+        job_order=found.job_order or "",
+        material=found.material or "",
+        pbt_s=found.pbt_s,
+        apt_s=found.apt_s,
+        pq=found.pq,
+        gq=found.gq,
+        ideal_s=found.ideal_s,
+        availability=found.availability,
+        effectiveness=found.effectiveness,
+        quality=found.quality,
+        oee=found.oee,
+        unknown_s=found.unknown_s,
+        unplanned_gq=found.unplanned_gq,
+    )
+
+
+def state(found: State) -> history_pb2.StateInterval:
+    """A state of a machine."""
+    return history_pb2.StateInterval(
+        device_id=found.device_id,
+        device_path=found.device_path,
+        packml_state=found.packml_state,
+        start_us=found.start_us,
+        end_us=found.end_us,
     )
 
 

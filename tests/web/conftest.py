@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import AsyncIterator, Callable
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import psycopg
 import pytest
 import pytest_asyncio
 from playwright.async_api import Browser, async_playwright, expect
 
 from base.ids import now_us
+from registry import edit
 from stack import node, page
+from tests.integration import worked_history
 from tests.integration.conftest import postgres_admin_dsn, stack
 from tests.integration.fix_history import copy_of, history_template
 from tests.web import demo_history
@@ -67,3 +71,17 @@ async def history_plant(
             yield running
             moving.cancel()
             await asyncio.gather(moving, return_exceptions=True)
+
+
+@pytest_asyncio.fixture(loop_scope="module", scope="module")
+async def work_plant(
+    built: Path, postgres_admin_dsn: str, history_template: Callable[[str], str]
+) -> AsyncIterator[PlantServer]:
+    """The example plant with yesterday's work in a real database: shifts, stops, orders."""
+    with copy_of(postgres_admin_dsn, history_template("plain")) as dsn:
+        day = (datetime.now(UTC) - timedelta(days=1)).astimezone(worked_history.ZONE).date()
+        await asyncio.to_thread(worked_history.write, dsn, day)
+        with psycopg.connect(dsn) as connection:
+            registry, _ = edit.definitions(connection)
+        async with plant_server(built, dsn=dsn, registry=registry) as running:
+            yield running

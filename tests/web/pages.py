@@ -14,7 +14,19 @@ from stack.config import ROOT
 
 AXE = ROOT / "web" / "node_modules" / "axe-core" / "axe.min.js"
 PICTURES = ROOT / "docs" / "images" / "web"
-IN_DOCS = {"overview", "machine", "machine-dark", "machine-phone", "trends-8h", "command", "degraded", "wall"}
+IN_DOCS = {
+    "oee",
+    "downtime",
+    "orders",
+    "overview",
+    "machine",
+    "machine-dark",
+    "machine-phone",
+    "trends-8h",
+    "command",
+    "degraded",
+    "wall",
+}
 DESKTOP, PHONE, TABLET, WALL = (1280, 800), (390, 844), (820, 1180), (1920, 1080)
 # Answers that a test asks for on purpose; Chromium writes a line for each.
 _EXPECTED = ("Failed to load resource", "WebSocket connection to")

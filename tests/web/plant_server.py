@@ -44,6 +44,8 @@ class PlantServer:
     tags: list[TagDefinition] = field(default_factory=demo_plant.tags)
     overrides: dict[int, float] = field(default_factory=dict)
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    story: bool = True
+    """Live values and an anomaly of the demonstration plant; without it there is the registry alone."""
 
     @property
     def origin(self) -> str:
@@ -73,6 +75,8 @@ class PlantServer:
         self.server.plant.apply(definitions.encode_version(8, tags=len(self.tags), time_us=now_us())[1])
         for service in (STATE_SERVICE, COMMAND_SERVICE):
             await self.server.set_ready(service)
+        if not self.story:
+            return
         self.health()
         self.apply(list(self.tags))
         self.feed(topics.ANOMALIES, codec.encode("Anomaly", demo_plant.anomaly(now_us())))
@@ -176,9 +180,13 @@ def free_port() -> int:
 
 
 @asynccontextmanager
-async def plant_server(folder: Path, *, dsn: str = "") -> AsyncIterator[PlantServer]:
-    """A server with the demonstration plant; ends with the block. Without `dsn` the database is away."""
+async def plant_server(
+    folder: Path, *, dsn: str = "", registry: list[TagDefinition] | None = None
+) -> AsyncIterator[PlantServer]:
+    """A server with the demonstration plant, or another `registry`; ends with the block. Without `dsn` the database is away."""
     running = PlantServer(folder=folder, dsn=dsn, port=free_port())
+    if registry is not None:
+        running.tags, running.story = registry, False
     await running.start()
     try:
         yield running

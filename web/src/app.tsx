@@ -15,9 +15,12 @@ import { Anomalies } from "./pages/anomalies";
 import { CommandPage } from "./pages/command";
 import { Commands } from "./pages/commands";
 import { DevicePage } from "./pages/device";
+import { DowntimePage } from "./pages/downtime";
 import { Events } from "./pages/events";
 import { Health } from "./pages/health";
 import { LinePage } from "./pages/line";
+import { OeePage } from "./pages/oee";
+import { OrdersPage } from "./pages/orders";
 import { Overview } from "./pages/overview";
 import { Quality } from "./pages/quality";
 import { Settings } from "./pages/settings";
@@ -28,6 +31,9 @@ const PAGES: Record<string, ComponentType> = {
   plant: LinePage,
   device: DevicePage,
   trends: Trends,
+  oee: OeePage,
+  down: DowntimePage,
+  orders: OrdersPage,
   anomalies: Anomalies,
   commands: Commands,
   command: CommandPage,
@@ -40,6 +46,9 @@ const PAGES: Record<string, ComponentType> = {
 const NAVIGATION: { page: IconName; text: Key; includes?: string[] }[] = [
   { page: "overview", text: "nav.overview", includes: ["plant", "device"] },
   { page: "trends", text: "nav.trends" },
+  { page: "oee", text: "nav.oee" },
+  { page: "down", text: "nav.down" },
+  { page: "orders", text: "nav.orders" },
   { page: "anomalies", text: "nav.anomalies" },
   { page: "commands", text: "nav.commands", includes: ["command"] },
   { page: "events", text: "nav.events" },

@@ -96,6 +96,12 @@ export function time(us: Maybe<number>, fine = true): string {
   }).format(at);
 }
 
+/** A local day, ISO 8601, for people. */
+export function day(iso: string): string {
+  const names = { weekday: "short", day: "2-digit", month: "2-digit", timeZone: "UTC" } as const;
+  return new Intl.DateTimeFormat(locale.value, names).format(new Date(iso));
+}
+
 /** The whole of it, for a tooltip and for machines. */
 export function fullTime(us: number): string {
   return new Intl.DateTimeFormat(locale.value, { dateStyle: "medium", timeStyle: "long" }).format(new Date(us / 1000));

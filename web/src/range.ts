@@ -83,3 +83,13 @@ export function pan(share: number): void {
 export function iso(time_us: number): string {
   return new Date(Math.round(time_us / 1000)).toISOString().replace(".000Z", "Z");
 }
+
+/** The range as a request takes it, and a key that changes when another one is chosen: one that ends now is asked for anew by time alone. */
+export function spanOf(): { start_us: number; end_us: number | undefined; key: unknown } {
+  const { start_us, end_us, live } = range.value;
+  return {
+    start_us: Math.round(start_us),
+    end_us: live ? undefined : Math.round(end_us),
+    key: live ? route.value.query.get("from") : [start_us, end_us],
+  };
+}

@@ -4,7 +4,7 @@ import { get } from "../api/http";
 import type { Accounting, LaneAccount, PlantEvent, Reject, RejectCount, Tag } from "../api/types";
 import { count, number, withUnit, words } from "../format";
 import { t } from "../i18n";
-import { range } from "../range";
+import { spanOf } from "../range";
 import { route } from "../route";
 import { remember } from "../state/values";
 import { unitOf } from "../state/units";
@@ -45,17 +45,8 @@ export function Quality(): JSX.Element {
   );
 }
 
-function span(): { start_us: number; end_us: number | undefined; key: unknown } {
-  const { start_us, end_us, live } = range.value;
-  return {
-    start_us: Math.round(start_us),
-    end_us: live ? undefined : Math.round(end_us),
-    key: live ? route.value.query.get("from") : [start_us, end_us],
-  };
-}
-
 function Counts({ prefix }: { prefix: string }): JSX.Element {
-  const { start_us, end_us, key } = span();
+  const { start_us, end_us, key } = spanOf();
   const found = useLoad(
     async (cancel) =>
       (await get<{ counts: RejectCount[] }>("rejects/counts", { prefix, start_us, end_us }, cancel)).counts,
@@ -97,7 +88,7 @@ function Counts({ prefix }: { prefix: string }): JSX.Element {
 }
 
 function Gaps({ prefix }: { prefix: string }): JSX.Element {
-  const { start_us, end_us, key } = span();
+  const { start_us, end_us, key } = spanOf();
   const found = useLoad(
     async (cancel) =>
       (
@@ -185,7 +176,7 @@ function Tags({
 }
 
 function Latest({ prefix }: { prefix: string }): JSX.Element {
-  const { start_us, end_us, key } = span();
+  const { start_us, end_us, key } = spanOf();
   const found = useLoad(
     async (cancel) =>
       (await get<{ rejects: Reject[] }>("rejects", { prefix, start_us, end_us, page_size: SHOWN }, cancel)).rejects,

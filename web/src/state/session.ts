@@ -10,6 +10,7 @@ export const me = signal<Me | null | undefined>(undefined);
 
 export const online = computed(() => link.value === "online");
 export const mayCommand = computed(() => online.value && !!me.value?.allow.includes("command"));
+export const mayPlan = computed(() => online.value && !!me.value?.allow.includes("plan"));
 export const mayApprove = computed(() => online.value && !!me.value?.allow.includes("approve"));
 
 /** Ask who is signed in; without an answer of the server what this device remembers is shown. */

@@ -4,6 +4,9 @@ import type { JSX } from "preact";
 const PATHS = {
   overview: "M3 3h6v6H3zM11 3h6v6h-6zM3 11h6v6H3zM11 11h6v6h-6z",
   trends: "M3 3v14h14M5.5 13l3.5-4 3 2.5L17 5.5",
+  oee: "M10 3a7 7 0 1 0 7 7h-7zM12.500 2.500v5h5a5 5 0 0 0-5-5z",
+  down: "M3 6h14M3 10h4M10 10h7M3 14h9M15 14h2",
+  orders: "M6 3h8v14H6zM8 6.500h4M8 9.500h4M8 12.500h2",
   anomalies: "M10 3.5 17.5 16.5h-15zM10 8.5v4M10 14.2v.6",
   commands: "M3.5 10h11M10.5 5.5l4.5 4.5-4.5 4.5M17.5 4v12",
   events: "M4 5h12M4 10h12M4 15h8",

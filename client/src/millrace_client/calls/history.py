@@ -7,7 +7,17 @@ from collections.abc import Iterable
 from millrace_client import unpack
 from millrace_client._proto.millrace.v1 import history_pb2
 from millrace_client.calls.method import Call, Method, TagRef, message, tags_of, texts
-from millrace_client.results import Anomaly, Chart, Event, Page, Reject, RejectCount, Time
+from millrace_client.results import (
+    Anomaly,
+    Chart,
+    Event,
+    OeeFigures,
+    Page,
+    Reject,
+    RejectCount,
+    StateInterval,
+    Time,
+)
 from millrace_client.results.times import to_us
 
 _SERVICE = "HistoryService"
@@ -22,7 +32,19 @@ LIST_ANOMALIES = Method(_SERVICE, "ListAnomalies", history_pb2.ListAnomaliesRequ
 LIST_EVENTS = Method(_SERVICE, "ListEvents", history_pb2.ListEventsRequest, history_pb2.ListEventsResponse)
 LIST_REJECTS = Method(_SERVICE, "ListRejects", history_pb2.ListRejectsRequest, history_pb2.ListRejectsResponse)
 COUNT_REJECTS = Method(_SERVICE, "CountRejects", history_pb2.CountRejectsRequest, history_pb2.CountRejectsResponse)
-METHODS = (READ_SAMPLES, READ_AGGREGATES, READ_CHART, LIST_ANOMALIES, LIST_EVENTS, LIST_REJECTS, COUNT_REJECTS)
+READ_OEE = Method(_SERVICE, "ReadOee", history_pb2.ReadOeeRequest, history_pb2.ReadOeeResponse)
+READ_STATES = Method(_SERVICE, "ReadStates", history_pb2.ReadStatesRequest, history_pb2.ReadStatesResponse)
+METHODS = (
+    READ_SAMPLES,
+    READ_AGGREGATES,
+    READ_CHART,
+    LIST_ANOMALIES,
+    LIST_EVENTS,
+    LIST_REJECTS,
+    COUNT_REJECTS,
+    READ_OEE,
+    READ_STATES,
+)
 
 
 def selection(tags: TagRef | Iterable[TagRef], start: Time, end: Time | None) -> history_pb2.Selection:
@@ -111,3 +133,17 @@ def count_rejects(prefix: str, start: Time | None, end: Time | None) -> Call[tup
     """Refused samples by reason and device."""
     request = message(history_pb2.CountRejectsRequest, prefix=prefix, start_us=to_us(start), end_us=to_us(end))
     return Call(COUNT_REJECTS, request, unpack.results(RejectCount, "counts"))
+
+
+def read_oee(
+    prefix: str, start: Time | None, end: Time | None, by: str | Iterable[str]
+) -> Call[tuple[OeeFigures, ...]]:
+    """OEE by group."""
+    request = message(history_pb2.ReadOeeRequest, prefix=prefix, start_us=to_us(start), end_us=to_us(end), by=texts(by))
+    return Call(READ_OEE, request, unpack.results(OeeFigures, "rows"))
+
+
+def read_states(prefix: str, start: Time | None, end: Time | None) -> Call[tuple[StateInterval, ...]]:
+    """States of machines."""
+    request = message(history_pb2.ReadStatesRequest, prefix=prefix, start_us=to_us(start), end_us=to_us(end))
+    return Call(READ_STATES, request, unpack.results(StateInterval, "intervals"))

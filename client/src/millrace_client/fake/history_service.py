@@ -22,6 +22,7 @@ from millrace_client.results.columns import packed
 _MAX_TAGS, _MAX_CHART_TAGS = 1000, 20
 _DEFAULT_PIXELS, _MAX_PIXELS = 1000, 4000
 _ROWS = 10_000
+_LEVELS = ("site", "area", "line", "cell", "device")
 _DAY_US = 86_400_000_000
 S = TypeVar("S", SampleSeries, AggregateSeries)
 
@@ -40,6 +41,8 @@ class HistoryService:
             calls.LIST_EVENTS: self._list_events,
             calls.LIST_REJECTS: self._list_rejects,
             calls.COUNT_REJECTS: self._count_rejects,
+            calls.READ_OEE: self._read_oee,
+            calls.READ_STATES: self._read_states,
         }
         self.streaming: dict[Method, Callable[[Any, Callable[[], None]], Subscription]] = {
             calls.READ_SAMPLES: self._read_samples,
@@ -119,6 +122,25 @@ class HistoryService:
         most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:_MAX_TAGS]
         found = (RejectCount(reason=reason, device_path=path, count=count) for (reason, path), count in most)
         return history_pb2.CountRejectsResponse(counts=pack.messages(found))
+
+    def _read_oee(self, request: history_pb2.ReadOeeRequest, _: str) -> Message:
+        level = next((_LEVELS.index(one) + 2 for one in reversed(_LEVELS) if one in request.by), 0)
+        wanted = hierarchy.under(request.prefix)
+        found = [
+            one
+            for one in self._log.oee
+            if (one.path.count("/") + 1 == level and wanted(one.path) if level else not one.path)
+        ]
+        return history_pb2.ReadOeeResponse(rows=pack.messages(found))
+
+    def _read_states(self, request: history_pb2.ReadStatesRequest, _: str) -> Message:
+        start_us, end_us, wanted = *self._day(request), hierarchy.under(request.prefix)
+        found = [
+            one
+            for one in sorted(self._log.states, key=lambda one: (one.device_id, one.start_us))
+            if one.start_us < end_us and one.end_us > start_us and wanted(one.device_path)
+        ]
+        return history_pb2.ReadStatesResponse(intervals=pack.messages(found))
 
     def _rejects(self, request: Any) -> list[Reject]:
         start_us, end_us, wanted = *self._day(request), hierarchy.under(request.prefix)

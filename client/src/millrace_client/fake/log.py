@@ -12,8 +12,10 @@ from millrace_client.results import (
     Gateway,
     Health,
     LineHealth,
+    OeeFigures,
     Reject,
     StageHealth,
+    StateInterval,
 )
 
 STAGES = ("gateways", "telemetry", "historian", "commands", "database")
@@ -25,6 +27,8 @@ class Log:
 
     events: list[Event] = field(default_factory=list)
     rejects: list[Reject] = field(default_factory=list)
+    oee: list[OeeFigures] = field(default_factory=list)
+    states: list[StateInterval] = field(default_factory=list)
     gateways: dict[str, Gateway] = field(default_factory=dict)
     health: LineHealth | None = None
     accounting: Accounting | None = None

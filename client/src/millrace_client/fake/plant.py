@@ -35,9 +35,11 @@ from millrace_client.results import (
     Event,
     Gateway,
     LineHealth,
+    OeeFigures,
     ParameterOutcome,
     Quality,
     Reject,
+    StateInterval,
     Tag,
     Value,
 )
@@ -197,6 +199,16 @@ class FakePlant(PlantServer):
         """Validation refused a sample or a record."""
         with self._lock:
             self._log.rejects.append(reject)
+
+    def worked(self, figures: OeeFigures) -> None:
+        """OEE of a group, as it is to be answered: nothing is computed here. Its path says what it is of."""
+        with self._lock:
+            self._log.oee.append(figures)
+
+    def was(self, state: StateInterval) -> None:
+        """A machine was in a state."""
+        with self._lock:
+            self._log.states.append(state)
 
     def report(self, gateway: Gateway) -> None:
         """A gateway reports, or falls silent."""

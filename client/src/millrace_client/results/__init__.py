@@ -25,6 +25,7 @@ from millrace_client.results.line import (
     StageHealth,
 )
 from millrace_client.results.page import Page
+from millrace_client.results.production import OeeFigures, StateInterval
 from millrace_client.results.state import (
     Aggregate,
     CommandDescription,
@@ -95,6 +96,7 @@ __all__ = [
     "MaterialActual",
     "MaterialLot",
     "MaterialUse",
+    "OeeFigures",
     "Page",
     "ParameterDescription",
     "ParameterOutcome",
@@ -109,6 +111,7 @@ __all__ = [
     "ScrapEntry",
     "Shift",
     "StageHealth",
+    "StateInterval",
     "Tag",
     "TagBatch",
     "TagPeriod",

@@ -14,11 +14,13 @@ from millrace_client.results import (
     Anomaly,
     Chart,
     Event,
+    OeeFigures,
     Page,
     Reject,
     RejectCount,
     Samples,
     SampleSeries,
+    StateInterval,
     Time,
 )
 from millrace_client.tasks.carrier import Carrier
@@ -151,3 +153,26 @@ class HistoryMethods(Carrier):
     ) -> tuple[RejectCount, ...]:
         """As `Client.count_rejects`."""
         return await self._unary(calls.count_rejects(prefix, start, end), deadline_s)
+
+    async def oee(
+        self,
+        prefix: str = "",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        by: str | Iterable[str] = (),
+        deadline_s: float | None = None,
+    ) -> tuple[OeeFigures, ...]:
+        """As `Client.oee`."""
+        return await self._unary(calls.read_oee(prefix, start, end, by), deadline_s)
+
+    async def states(
+        self,
+        prefix: str,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        deadline_s: float | None = None,
+    ) -> tuple[StateInterval, ...]:
+        """As `Client.states`."""
+        return await self._unary(calls.read_states(prefix, start, end), deadline_s)

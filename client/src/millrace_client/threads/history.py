@@ -14,11 +14,13 @@ from millrace_client.results import (
     Anomaly,
     Chart,
     Event,
+    OeeFigures,
     Page,
     Reject,
     RejectCount,
     Samples,
     SampleSeries,
+    StateInterval,
     Time,
 )
 from millrace_client.threads.carrier import Carrier
@@ -168,3 +170,29 @@ class HistoryMethods(Carrier):
     ) -> tuple[RejectCount, ...]:
         """Refused samples and records by reason and device, most first; without a range the last 24 hours."""
         return self._unary(calls.count_rejects(prefix, start, end), deadline_s)
+
+    def oee(
+        self,
+        prefix: str = "",
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        by: str | Iterable[str] = (),
+        deadline_s: float | None = None,
+    ) -> tuple[OeeFigures, ...]:
+        """OEE by ISO 22400-2 of a part of the plant; without a range of the last 24 hours, at most of 31 days.
+
+        `by`: any of site, area, line, cell, device, shift, day, hour, order, product; without it one row of the whole.
+        """
+        return self._unary(calls.read_oee(prefix, start, end, by), deadline_s)
+
+    def states(
+        self,
+        prefix: str,
+        *,
+        start: Time | None = None,
+        end: Time | None = None,
+        deadline_s: float | None = None,
+    ) -> tuple[StateInterval, ...]:
+        """PackML states of the machines under a path, by machine and time; without a range of the last 24 hours."""
+        return self._unary(calls.read_states(prefix, start, end), deadline_s)

@@ -290,3 +290,89 @@ class RejectCount(_message.Message):
     device_path: str
     count: int
     def __init__(self, reason: _Optional[str] = ..., device_path: _Optional[str] = ..., count: _Optional[int] = ...) -> None: ...
+
+class ReadOeeRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "by")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    by: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., by: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadOeeResponse(_message.Message):
+    __slots__ = ("rows",)
+    ROWS_FIELD_NUMBER: _ClassVar[int]
+    rows: _containers.RepeatedCompositeFieldContainer[OeeFigures]
+    def __init__(self, rows: _Optional[_Iterable[_Union[OeeFigures, _Mapping]]] = ...) -> None: ...
+
+class OeeFigures(_message.Message):
+    __slots__ = ("path", "shift_day", "shift", "start_us", "job_order", "material", "pbt_s", "apt_s", "pq", "gq", "ideal_s", "availability", "effectiveness", "quality", "oee", "unknown_s", "unplanned_gq")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_DAY_FIELD_NUMBER: _ClassVar[int]
+    SHIFT_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    JOB_ORDER_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    PBT_S_FIELD_NUMBER: _ClassVar[int]
+    APT_S_FIELD_NUMBER: _ClassVar[int]
+    PQ_FIELD_NUMBER: _ClassVar[int]
+    GQ_FIELD_NUMBER: _ClassVar[int]
+    IDEAL_S_FIELD_NUMBER: _ClassVar[int]
+    AVAILABILITY_FIELD_NUMBER: _ClassVar[int]
+    EFFECTIVENESS_FIELD_NUMBER: _ClassVar[int]
+    QUALITY_FIELD_NUMBER: _ClassVar[int]
+    OEE_FIELD_NUMBER: _ClassVar[int]
+    UNKNOWN_S_FIELD_NUMBER: _ClassVar[int]
+    UNPLANNED_GQ_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    shift_day: str
+    shift: str
+    start_us: int
+    job_order: str
+    material: str
+    pbt_s: float
+    apt_s: float
+    pq: float
+    gq: float
+    ideal_s: float
+    availability: float
+    effectiveness: float
+    quality: float
+    oee: float
+    unknown_s: float
+    unplanned_gq: float
+    def __init__(self, path: _Optional[str] = ..., shift_day: _Optional[str] = ..., shift: _Optional[str] = ..., start_us: _Optional[int] = ..., job_order: _Optional[str] = ..., material: _Optional[str] = ..., pbt_s: _Optional[float] = ..., apt_s: _Optional[float] = ..., pq: _Optional[float] = ..., gq: _Optional[float] = ..., ideal_s: _Optional[float] = ..., availability: _Optional[float] = ..., effectiveness: _Optional[float] = ..., quality: _Optional[float] = ..., oee: _Optional[float] = ..., unknown_s: _Optional[float] = ..., unplanned_gq: _Optional[float] = ...) -> None: ...
+
+class ReadStatesRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ...) -> None: ...
+
+class ReadStatesResponse(_message.Message):
+    __slots__ = ("intervals",)
+    INTERVALS_FIELD_NUMBER: _ClassVar[int]
+    intervals: _containers.RepeatedCompositeFieldContainer[StateInterval]
+    def __init__(self, intervals: _Optional[_Iterable[_Union[StateInterval, _Mapping]]] = ...) -> None: ...
+
+class StateInterval(_message.Message):
+    __slots__ = ("device_id", "device_path", "packml_state", "start_us", "end_us")
+    DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
+    PACKML_STATE_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    device_id: int
+    device_path: str
+    packml_state: str
+    start_us: int
+    end_us: int
+    def __init__(self, device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., packml_state: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ...) -> None: ...

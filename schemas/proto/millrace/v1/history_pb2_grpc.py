@@ -75,6 +75,16 @@ class HistoryServiceStub(object):
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsRequest.SerializeToString,
                 response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsResponse.FromString,
                 _registered_method=True)
+        self.ReadOee = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadOee',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeResponse.FromString,
+                _registered_method=True)
+        self.ReadStates = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadStates',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer(object):
@@ -130,6 +140,20 @@ class HistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadOee(self, request, context):
+        """OEE by ISO 22400-2 of a part of the plant and what it is made of, grouped as asked; at most 31 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadStates(self, request, context):
+        """PackML states of machines, one row for as long as each lasted; at most 200 machines and 31 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -167,6 +191,16 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.CountRejects,
                     request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsRequest.FromString,
                     response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsResponse.SerializeToString,
+            ),
+            'ReadOee': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadOee,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeResponse.SerializeToString,
+            ),
+            'ReadStates': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadStates,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -359,6 +393,60 @@ class HistoryService(object):
             '/millrace.v1.HistoryService/CountRejects',
             schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsRequest.SerializeToString,
             schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.CountRejectsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadOee(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadOee',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadOeeResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadStates(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadStates',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.FromString,
             options,
             channel_credentials,
             insecure,
