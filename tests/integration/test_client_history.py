@@ -126,6 +126,9 @@ def register(dsn: str) -> None:
             connection.execute(
                 "UPDATE tags SET tag_id = %s, device_id = %s WHERE tag_id = %s", (one.tag_id, one.device_id, tag_id)
             )
+            for table in ("tag_history", "tag_periods"):
+                connection.execute(f"UPDATE {table} SET tag_id = %s WHERE tag_id = %s", (one.tag_id, tag_id))
+            connection.execute("UPDATE tag_periods SET device_id = %s WHERE device_id = %s", (one.device_id, device_id))
             for table in ("devices", "device_paths"):
                 connection.execute(
                     f"UPDATE {table} SET device_id = %s WHERE device_id = %s", (one.device_id, device_id)
