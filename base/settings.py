@@ -71,18 +71,10 @@ class EndpointSettings:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StorageSettings:
-    """How history is stored and for how long. Hours and days are kept for ever."""
+    """How history is stored. For how long is in the table `storage_policy` (`./millrace storage`)."""
 
     timescaledb: str = "auto"
     """`auto`: hypertables when the server has the extension at the first migration. `off`: native partitions."""
-    samples_days: int = 14
-    """Raw samples are dropped when older. Not less than what validation accepts as not too old."""
-    fine_windows_days: int = 7
-    """Windows shorter than a minute are dropped when older."""
-    windows_days: int = 366
-    """All other windows are dropped when older."""
-    records_days: int = 366
-    """Rejected samples, events and the minutes of the ledger are dropped when older."""
     partitions_ahead: int = 3
     """Native partitions made ahead of time."""
 

@@ -27,7 +27,7 @@ from connectors.kafka import client as kafka
 from connectors.postgres import binary_copy
 from connectors.postgres.database import connect
 from historian.batch import Message as StoreMessage
-from historian.migrator import variant_of
+from historian.engine import variant_of
 from historian.partitions import PartitionCache
 from historian.store import HistorianStore
 from jobs.batching import Message as Record

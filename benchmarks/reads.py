@@ -19,7 +19,7 @@ from benchmarks.generate import Expected
 from benchmarks.line import Line
 from connectors.postgres.database import connect
 from historian import partitions
-from historian.migrator import variant_of
+from historian.engine import variant_of
 
 _TAGS = 20
 _WHERE = "FROM samples WHERE tag_id = %s AND time >= to_timestamp(%s) AND time < to_timestamp(%s)"

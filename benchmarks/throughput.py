@@ -19,7 +19,7 @@ from benchmarks.generate import Expected
 from benchmarks.line import Line
 from connectors.postgres.database import connect
 from historian import partitions
-from historian.migrator import variant_of
+from historian.engine import variant_of
 
 _POLL_S = 0.5
 _SAY_S = 5.0

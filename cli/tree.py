@@ -86,6 +86,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("access", Command("Check the policies of commands, and explain what they decide", "serving.policies.command")),
         ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
         ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),
+        ("storage", Command("Show or change on what history is stored, how long, and how large it is", "historian.storage")),
     )),
     "Measuring": dict((
         ("bench", Command("Run benchmarks (generate, run, report)", "benchmarks.__main__")),

@@ -1,9 +1,9 @@
 """`python -m historian.maintenance --config platform.toml`: keeps the history in shape, beside the hot line.
 
-Enters: the platform's configuration. Leaves: repaired windows (every second), hours rolled up, native partitions made
-ahead, closed and indexed, old data dropped. Who starts it: `stack`, or one deployment anywhere; a second instance
-waits as a spare (advisory lock). Nothing here is needed for data to be stored: without it, repairs wait, and
-partitions are made by the store at the cost of a moment.
+Enters: the platform's configuration. Leaves: repaired windows (every second), hours and days rolled up, native
+partitions made ahead, closed and indexed, chunks compressed, old data dropped, sizes measured. Who starts it: `stack`, or
+one deployment anywhere; a second instance waits as a spare (advisory lock). Nothing here is needed for data to be stored:
+without it, repairs wait, and partitions are made by the store at the cost of a moment.
 
 A lost database is tried again for ever. SIGTERM and SIGINT end it between two tasks.
 """
@@ -28,9 +28,10 @@ from base import endpoint, heartbeat, logs, signals
 from base.errors import MillraceError
 from base.settings import PlatformSettings, StorageSettings, load, local_config
 from connectors.postgres.database import StoreUnavailable, connect, unavailable
-from historian import dirty, partitions, rollups
+from historian import dirty, partitions, rollups, storage_size
+from historian.compression import compress_chunks
+from historian.engine import EngineError, prepare
 from historian.maintenance_metrics import MaintenanceMetrics
-from historian.migrator import MigrationError, variant_of
 from historian.repair import repair
 from historian.retention import drop_old
 
@@ -67,22 +68,23 @@ class Maintenance:
         self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
         self._sizes: dict[str, int] = {}
-        self._plain = variant_of(connection) == "plain"
+        self._plain = prepare(connection).variant == "plain"
 
     def tasks(self) -> tuple[Task, ...]:
-        """What to do, in order of urgency. With TimescaleDB its background workers do the rest."""
+        """What to do, in order of urgency."""
         common = (
             Task(name="repair", period_s=1, run=self.repair),
+            Task(name="rollups", period_s=5, run=self.roll_up),
             Task(name="retention", period_s=600, run=self.drop_old),
             Task(name="count", period_s=10, run=self.count_waiting),
+            Task(name="size", period_s=600, run=self.measure),
         )
         if not self._plain:
-            return common
+            return (*common, Task(name="compression", period_s=1800, run=self.compress))
         return (
             Task(name="partitions ahead", period_s=30, run=self.make_partitions),
             Task(name="summarise", period_s=1, run=self.summarise),
             *common,
-            Task(name="rollups", period_s=10, run=self.roll_up),
             Task(name="close partitions", period_s=10, run=self.close_partitions),
         )
 
@@ -107,14 +109,22 @@ class Maintenance:
     def roll_up(self) -> None:
         """Roll up the hours that are over."""
         rollups.thin_marks(self._connection)
-        hours = rollups.roll_up(self._connection, self._now())
+        hours = rollups.roll_up(self._connection, self._now(), plain=self._plain)
         if hours:
             log.info("hours rolled up", extra={"hours": hours})
 
     def drop_old(self) -> None:
         """Drop what is older than its retention."""
-        if drop_old(self._connection, self._storage, self._now(), plain=self._plain):
+        if drop_old(self._connection, self._now(), plain=self._plain):
             self._partitions.forget()
+
+    def compress(self) -> None:
+        """Compress the chunks that are due."""
+        compress_chunks(self._connection, self._now())
+
+    def measure(self) -> None:
+        """Measure what each resolution takes on disk, for `status` and Prometheus."""
+        self._metrics.set_sizes(storage_size.measure(self._connection))
 
     def count_waiting(self) -> None:
         """Tell Prometheus what waits."""
@@ -170,7 +180,7 @@ def serve(
                     metrics.active.set(1)
                     tasks = Maintenance(connection, storage, metrics=metrics).tasks()
                     run_tasks(tasks, stop, tick=tick, counted=metrics.run)
-        except (psycopg.Error, StoreUnavailable, MigrationError) as error:
+        except (psycopg.Error, StoreUnavailable, EngineError) as error:
             if not down:
                 detail = unavailable(error) if isinstance(error, psycopg.Error) else error
                 log.warning("maintenance waits for the database", extra={"detail": str(detail)})

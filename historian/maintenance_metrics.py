@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Summary
+
+from historian.storage_size import Size
 
 
 class MaintenanceMetrics:
@@ -31,11 +33,26 @@ class MaintenanceMetrics:
             "Partitions of samples that have ended and are not closed",
             registry=registry,
         )
+        labels = ("resolution", "form")
+        self._rows = Gauge(
+            f"{prefix}_stored_rows", "Rows of history; form is compressed or rows", labels, registry=registry
+        )
+        self._bytes = Gauge(f"{prefix}_stored_bytes", "Their bytes on disk, with indexes", labels, registry=registry)
         self.active = Gauge(
             f"{prefix}_active",
             "1 while this instance maintains; 0 for a spare or without a database",
             registry=registry,
         )
+
+    def set_sizes(self, sizes: Sequence[Size]) -> None:
+        """Show what was measured."""
+        for size in sizes:
+            for form, rows, taken in (
+                ("rows", size.rows, size.bytes),
+                ("compressed", size.compressed_rows, size.compressed_bytes),
+            ):
+                self._rows.labels(size.resolution, form).set(rows)
+                self._bytes.labels(size.resolution, form).set(taken)
 
     @contextmanager
     def run(self, task: str) -> Iterator[None]:

@@ -17,9 +17,11 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from psycopg import errors
 
 from base.errors import ConfigError, MillraceError
 from connectors.postgres.database import connect
+from historian.engine import EngineError, prepare
 
 log = logging.getLogger(__name__)
 
@@ -80,6 +82,8 @@ def migrate(dsn: str, *, timescaledb: str = "auto", folder: Path = FOLDER) -> li
         variant = _variant(connection, timescaledb)
         migrations = read_migrations(folder, variant)
         applied = _applied(connection)
+        if applied:
+            _prepare(connection)
         _check(migrations, applied)
         missing = [migration for migration in migrations if migration.version not in applied]
         for migration in missing:
@@ -87,15 +91,6 @@ def migrate(dsn: str, *, timescaledb: str = "auto", folder: Path = FOLDER) -> li
         return missing
     finally:
         connection.close()  # gives the lock back too
-
-
-def variant_of(connection: psycopg.Connection[Any]) -> str:
-    """`plain` or `timescaledb`: how a migrated database stores telemetry."""
-    row = connection.execute("SELECT variant FROM schema_migrations LIMIT 1").fetchone()
-    if row is None:
-        msg = "the database has no schema yet: run `python -m historian.migrate`"
-        raise MigrationError(msg)
-    return str(row[0])
 
 
 def _create_log(connection: psycopg.Connection[Any]) -> None:
@@ -125,14 +120,29 @@ def _variant(connection: psycopg.Connection[Any], timescaledb: str) -> str:
         return str(row[0])
     if timescaledb == "off":
         return "plain"
+    # A setting of the extension's loader: who may read shared_preload_libraries is not everybody.
     query = """SELECT EXISTS (SELECT FROM pg_available_extensions WHERE name = 'timescaledb')
-                  AND 'timescaledb' = ANY (string_to_array(replace(current_setting('shared_preload_libraries'), ' ', ''), ','))"""
+                  AND current_setting('timescaledb.disable_load', true) IS NOT NULL"""
     row = connection.execute(query).fetchone()
     if row is None or not row[0]:
         return "plain"
-    connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    try:
+        connection.execute("CREATE EXTENSION IF NOT EXISTS timescaledb")
+    except errors.InsufficientPrivilege as error:
+        msg = (
+            "this role may not create the extension timescaledb: let an administrator run `CREATE EXTENSION timescaledb` in this database"
+            " (docs/deployment.md, TimescaleDB), or set storage.timescaledb to off"
+        )
+        raise MigrationError(msg) from error
     # The session that creates the extension has loaded it too late for some of its functions.
     return "timescaledb"
+
+
+def _prepare(connection: psycopg.Connection[Any]) -> None:
+    try:
+        prepare(connection)
+    except EngineError as error:
+        raise MigrationError(str(error)) from error
 
 
 def _applied(connection: psycopg.Connection[Any]) -> dict[int, tuple[str, str]]:

@@ -45,6 +45,9 @@ QUIET_S = 120.0
 class _Tag:
     windows_s: list[int]
     period_ms: int
+    fine_from_us: int
+    windows_from_us: int
+    """From where on retention has left windows."""
 
     @property
     def span_us(self) -> int:
@@ -54,6 +57,10 @@ class _Tag:
     def expected(self) -> int:
         """Samples in a read."""
         return self.span_us // (self.period_ms * 1000) + 1
+
+    def keeps(self, window_s: int, item: DirtyRange) -> bool:
+        """Whether retention has left windows of this length in a range."""
+        return item.to_us >= (self.fine_from_us if window_s < 60 else self.windows_from_us)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -82,9 +89,18 @@ def repair(
 
 def _tags(cursor: psycopg.Cursor[Any], tag_ids: Iterable[int]) -> dict[int, _Tag]:
     rows = cursor.execute(
-        "SELECT tag_id, windows_s, period_ms FROM tags WHERE tag_id = ANY (%s)", (list(tag_ids),)
+        """SELECT t.tag_id, t.windows_s, t.period_ms,
+                  (SELECT array_agg(CASE WHEN isfinite(p.dropped_before)
+                                         THEN (extract(epoch FROM p.dropped_before) * 1000000)::bigint ELSE 0 END ORDER BY r.place)
+                   FROM unnest(ARRAY['fine_windows', 'windows']) WITH ORDINALITY AS r(resolution, place)
+                   CROSS JOIN LATERAL storage_policy_of(r.resolution, t.tag_class) p)
+           FROM tags t WHERE t.tag_id = ANY (%s)""",
+        (list(tag_ids),),
     ).fetchall()
-    return {tag_id: _Tag(windows_s=windows_s, period_ms=period_ms) for tag_id, windows_s, period_ms in rows}
+    return {
+        tag_id: _Tag(windows_s=windows_s, period_ms=period_ms, fine_from_us=fine, windows_from_us=coarse)
+        for tag_id, windows_s, period_ms, (fine, coarse) in rows
+    }
 
 
 def _groups(ranges: Sequence[DirtyRange], tags: Mapping[int, _Tag]) -> Iterator[list[DirtyRange]]:
@@ -130,7 +146,12 @@ def _repair_group(
     tag_id, value = rows["tag_id"].astype(np.int32), rows["value"].astype(np.float64)
     quality = rows["quality"].astype(np.int16).view(np.uint16)
     for window_s in sorted({window for item in ranges for window in tags[item.tag_id].windows_s}):
-        touched = _touched([item for item in ranges if window_s in tags[item.tag_id].windows_s], window_s)
+        of_length = [
+            item for item in ranges if window_s in (tag := tags[item.tag_id]).windows_s and tag.keeps(window_s, item)
+        ]
+        if not of_length:
+            continue
+        touched = _touched(of_length, window_s)
         of_interest = np.isin(tag_id, np.unique(touched >> 32).astype(np.int32))
         windows = windows_of(
             tag_id[of_interest], time_us[of_interest], value[of_interest], quality[of_interest], window_s

@@ -25,8 +25,8 @@ from connectors.postgres import binary_copy
 from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
 from historian import aggregates, corrections, dirty, ledger, positions, records, timeline
 from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
+from historian.engine import EngineError, prepare
 from historian.history_policy import HistoryPolicy
-from historian.migrator import MigrationError, variant_of
 from historian.partitions import PartitionCache
 from historian.poison import write_isolated
 from historian.samples import Columns, Fate, by_tag, columns_of, dirty_ranges
@@ -92,8 +92,7 @@ class HistorianStore:
                 connection.execute("SET client_min_messages = warning")
                 # What comes from Kafka is read again when it is lost: it does not wait for a synchronous standby.
                 connection.execute("SET synchronous_commit = local")
-                if variant_of(connection) == "timescaledb":
-                    connection.execute("SET timescaledb.enable_direct_compress_copy = on")
+                prepare(connection, direct_compress=True)
                 connection.commit()
             except Exception:
                 connection.close()
@@ -166,4 +165,4 @@ def _told_apart(error: Exception) -> Exception:
     """StoreUnavailable for an error that may pass, else the error itself."""
     if isinstance(error, psycopg.Error) and not blames_data(error):
         return unavailable(error)
-    return StoreUnavailable(str(error)) if isinstance(error, MigrationError) else error
+    return StoreUnavailable(str(error)) if isinstance(error, EngineError) else error

@@ -1,4 +1,4 @@
-"""What `status` shows: whether the line is up, services, jobs and the accounting, as a table for people or as JSON for programs."""
+"""What `status` shows: whether the line is up, services, jobs, storage, the accounting; a table for people, JSON for programs."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 
 from base.settings import KafkaSettings
 from historian import accounting
-from stack import deployment, jobs, line, postgres, roots
+from stack import deployment, jobs, line, postgres, roots, storage
 from stack.backup import state as backup
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -54,6 +54,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "jobs": _jobs(config) if states else [],
         "code": _code(config),
         "safety": _safety(config) if states else {},
+        "storage": storage.collect(config, up=bool(states)),
         "accounting": _accounting(config, up=bool(states)),
     }
 
@@ -111,6 +112,7 @@ def text(status: dict[str, Any]) -> str:
     if code["last"].get("reason"):
         last = code["last"]
         lines.append(f"  {last['ended']}: {last['new_root']} {last['outcome']}: {last['reason'].splitlines()[0]}")
+    lines += storage.text(status["storage"])
     accounting = status["accounting"]
     if accounting:
         lines += ["", "accounting"] + [

@@ -49,6 +49,11 @@ def connect(dsn: str, *, application: str, autocommit: bool = False) -> psycopg.
 
 def unavailable(error: psycopg.Error) -> StoreUnavailable:
     """The error to raise for one that may pass."""
+    if isinstance(error, errors.UndefinedFile) and "timescaledb" in str(error):
+        return StoreUnavailable(
+            f"the server does not have the library of the database's TimescaleDB ({str(error).strip()}): install the package of that"
+            " version beside the new one, then update the extension (docs/operations.md, TimescaleDB)"
+        )
     state = f" (SQLSTATE {error.sqlstate})" if error.sqlstate else ""
     return StoreUnavailable(f"PostgreSQL is not available: {str(error).strip() or type(error).__name__}{state}")
 

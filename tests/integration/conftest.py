@@ -75,7 +75,7 @@ def make_database(postgres_admin_dsn: str) -> Iterator[Callable[[], str]]:
     def make() -> str:
         name = f"test_{uuid4().hex[:12]}"
         with psycopg.connect(postgres_admin_dsn, autocommit=True) as connection:
-            connection.execute(sql.SQL("CREATE DATABASE {}").format(sql.Identifier(name)))
+            connection.execute(sql.SQL("CREATE DATABASE {} TEMPLATE template0").format(sql.Identifier(name)))
         names.append(name)
         return psycopg.conninfo.make_conninfo(postgres_admin_dsn, dbname=name)
 

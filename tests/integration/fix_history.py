@@ -15,6 +15,8 @@ from historian.migrator import migrate
 from historian.store import HistorianStore
 from stack import postgres
 
+_EMPTY = "template0"
+"""TimescaleDB's launcher looks into template1 at times, and then that cannot be copied."""
 VARIANTS = ("plain", "timescaledb") if postgres.has_timescaledb() else ("plain",)
 
 
@@ -31,7 +33,7 @@ def history_template(postgres_admin_dsn: str) -> Iterator[Callable[[str], str]]:
 
     def template(variant: str) -> str:
         if variant not in names:
-            names[variant] = _create(postgres_admin_dsn, "template1")
+            names[variant] = _create(postgres_admin_dsn, _EMPTY)
             migrate(
                 make_conninfo(postgres_admin_dsn, dbname=names[variant]),
                 timescaledb="auto" if variant == "timescaledb" else "off",
@@ -56,7 +58,7 @@ def copy_of(admin_dsn: str, template: str) -> Iterator[str]:
 def _create(admin_dsn: str, template: str) -> str:
     name = f"history_{uuid4().hex[:12]}"
     with psycopg.connect(admin_dsn, autocommit=True) as connection:
-        if template != "template1":  # workers of an extension may sit in it, and then it cannot be copied
+        if template != _EMPTY:  # workers of an extension may sit in it, and then it cannot be copied
             connection.execute(SQL("ALTER DATABASE {} ALLOW_CONNECTIONS false").format(Identifier(template)))
             connection.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", (template,))
         connection.execute(SQL("CREATE DATABASE {} TEMPLATE {}").format(Identifier(name), Identifier(template)))

@@ -52,8 +52,7 @@ def follow(sql: Sql, variant: str) -> None:
     """Let repair and rollups come behind."""
     while repair(sql, PartitionCache(), quiet_s=0.0).ranges:
         pass
-    if variant == "plain":
-        roll_up(sql, T0 + timedelta(days=2))
+    roll_up(sql, T0 + timedelta(days=2), plain=variant == "plain")
 
 
 def stored(sql: Sql) -> list[tuple[float, float]]:

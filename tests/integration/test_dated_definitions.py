@@ -92,10 +92,9 @@ def test_windows_have_the_unit_of_their_start_and_none_where_it_changed(
     assert [(int((start - T0).total_seconds()), unit) for start, unit in found] == [
         (0, "N"), (3600, "N"), (3660, None), (3720, "kN"), (7200, "kN"),
     ]  # fmt: skip
-    if variant == "plain":
-        roll_up(sql, T0 + timedelta(days=2))
-        hours = sql.execute("SELECT unit FROM aggregate_1h ORDER BY start").fetchall()
-        assert [unit for (unit,) in hours] == ["N", None, "kN"]
+    roll_up(sql, T0 + timedelta(days=2), plain=variant == "plain")
+    hours = sql.execute("SELECT unit FROM aggregate_1h ORDER BY start").fetchall()
+    assert [unit for (unit,) in hours] == ["N", None, "kN"]
         assert sql.execute("SELECT unit FROM aggregate_1d").fetchall() == [(None,)]
 
 
@@ -151,7 +150,7 @@ def test_dated_reads_scan_neither_samples_nor_definitions(
         (T0, T0 + timedelta(minutes=20)),
     )
     repair(sql, PartitionCache(), quiet_s=0.0)
-    roll_up(sql, T0 + timedelta(days=2))
+    roll_up(sql, T0 + timedelta(days=2), plain=variant == "plain")
     sql.execute("ANALYZE")
     asked = {"path": f"{CELL}/cell-1/press-01/t007", "tag": ids["t007"], "from": T0, "to": T0 + timedelta(minutes=20)}
     plan = "\n".join(row[0] for row in sql.execute(f"EXPLAIN {query}".encode(), asked).fetchall())

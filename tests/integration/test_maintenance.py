@@ -39,10 +39,10 @@ def only_plain(variant: str) -> None:
         pytest.skip("TimescaleDB makes, compresses and indexes its own chunks")
 
 
-def write_hours(store: HistorianStore, hours: int) -> None:
+def write_hours(store: HistorianStore, hours: int, tag_id: int = 1) -> None:
     for n in range(hours):
         times = [T0_US + n * HOUR_US + k * SECOND_US for k in range(50)]
-        store.write([validated(make_frame([1] * 50, times, [1.0] * 50, sequence=n))])
+        store.write([validated(make_frame([tag_id] * 50, times, [1.0] * 50, sequence=n))])
 
 
 def test_partitions_are_made_when_written_to_and_ahead_of_time(store: HistorianStore, sql: Sql, variant: str) -> None:
@@ -248,15 +248,22 @@ def test_partitions_of_another_length_fit_beside_the_old(store: HistorianStore, 
 
 def test_retention_drops_what_is_old_and_writers_go_on(history: str, store: HistorianStore, sql: Sql) -> None:
     power = register(history)["power"]
-    write_hours(store, 3)
+    write_hours(store, 3, power)
     store.write([window_batch(power, T0_US + n * 86_400 * SECOND_US, 5, window_s=w) for n in range(3) for w in (1, 60)])
     now = T0 + timedelta(days=2, hours=12)
-    storage = StorageSettings(samples_days=2, fine_windows_days=1, windows_days=366, records_days=2)
-    Maintenance(sql, storage, now=lambda: now).drop_old()
+    for resolution, keep in (("samples", "2 days"), ("fine_windows", "1 day"), ("records", "2 days")):
+        sql.execute("SELECT set_storage_policy(%s, keep => %s)", (resolution, keep))
+    service = Maintenance(sql, StorageSettings(), now=lambda: now)
+    service.drop_old()
+    assert sql.execute("SELECT count(*) FROM samples").fetchone() == (150,), "their windows are not there"
+    sql.execute("UPDATE dirty_ranges SET marked_at = marked_at - interval '1 hour'")
+    service.repair()
+    service.roll_up()
+    service.drop_old()
     assert sql.execute("SELECT count(*) FROM samples").fetchone() == (0,)
-    assert sql.execute("SELECT window_s, count(*) FROM aggregates GROUP BY 1 ORDER BY 1").fetchall() == [
-        (1, 1),
-        (60, 3),
+    assert sql.execute("SELECT window_s, count(*), sum(count) FROM aggregates GROUP BY 1 ORDER BY 1").fetchall() == [
+        (1, 1, 5),
+        (60, 5, 160),
     ]
     assert sql.execute("SELECT count(*) FROM ledger_minute").fetchone() == (0,)
     assert sql.execute("SELECT frames FROM ledger").fetchone() == (3,), "the ledger remembers what it has seen"

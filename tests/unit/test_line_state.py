@@ -174,6 +174,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "page": "http://127.0.0.1:29080",
         "services": [],
         "jobs": [],
+        "storage": {},
         "accounting": {},
         "safety": {"text": "backup: none"},
         "code": {"root": "", "phase": "", "deploying": "", "last": {}},
