@@ -31,12 +31,21 @@ STANDBY = "standby"
 """Name of the standby: its service, its slot, its application name."""
 SERVING, SERVING_WORK = "millrace_serving", "millrace_serving_work"
 """Roles of serving, which own nothing: what it reads with, and what people's entries into the model of work are written with."""
-GROUPS = {SERVING: "millrace_reader", SERVING_WORK: "millrace_planner"}
+HISTORIAN, MAINTENANCE = "millrace_historian", "millrace_maintenance"
+"""The historian adds history and no more. Maintenance is a member of the owner: only owners may index, vacuum, refresh and drop."""
+GROUPS = {
+    SERVING: "millrace_reader",
+    SERVING_WORK: "millrace_planner",
+    HISTORIAN: "millrace_writer",
+    MAINTENANCE: OWNER,
+}
 """What each is a member of, and all that it may."""
 _PASSWORDS = {
     OWNER: "postgres-password",
     SERVING: "postgres-serving-password",
     SERVING_WORK: "postgres-serving-work-password",
+    HISTORIAN: "postgres-historian-password",
+    MAINTENANCE: "postgres-maintenance-password",
 }
 _SUPERUSER = "postgres"
 _INSTALL = Path("/usr/lib/postgresql")
@@ -189,12 +198,18 @@ def create_database(config: StackConfig) -> str:
         connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
             return "database exists"
-        connection.execute(sql.SQL("CREATE DATABASE {} OWNER {}").format(sql.Identifier(DATABASE), role))
+        # Not from template1: TimescaleDB's launcher looks into that at times, and then it cannot be copied.
+        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
+        connection.execute(create.format(sql.Identifier(DATABASE), role))
+    if uses_timescaledb(config.timescaledb):
+        with psycopg.connect(superuser_dsn(config, dbname=DATABASE), autocommit=True) as connection:
+            connection.execute("CREATE EXTENSION timescaledb")
+        return "database created, with TimescaleDB"
     return "database created"
 
 
-def create_serving_roles(config: StackConfig) -> str:
-    """Create the roles of serving when missing, and set their passwords; after the migrations, which make the groups they are in."""
+def create_service_roles(config: StackConfig) -> str:
+    """Create the roles of services when missing, and set their passwords; after the migrations, which make the groups they are in."""
     with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
         for name, group in GROUPS.items():
             role = _login(connection, config, name, "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")

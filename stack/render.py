@@ -49,12 +49,16 @@ def platform_file(config: StackConfig) -> Path:
     return config.config / "platform.toml"
 
 
+def maintenance_file(config: StackConfig) -> Path:
+    """Configuration of maintenance: the platform's, with a role of its own."""
+    return config.config / "maintenance.toml"
+
+
 def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     """Write every file."""
     config.config.mkdir(mode=0o700, parents=True, exist_ok=True)
     gateways = read_gateways(config.plant)
     kafka = {"bootstrap_servers": config.bootstrap_servers}
-    database = {"dsn": postgres.dsn(config)}
     write(simulator_file(config), _simulator(config))
     for index, gateway in enumerate(gateways):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
@@ -63,17 +67,20 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         sign_in.prepare(config)
         write(sign_in.file(config), sign_in.issuer(config))
     for job in jobs:
-        write(jobs_file(config, job), {"parallelism": config.parallelism.of(job), "kafka": kafka, "postgres": database})
-    write(
-        platform_file(config),
-        {
-            "sites": list(sites(gateways)),
-            "kafka": kafka,
-            "postgres": database,
-            "storage": {"timescaledb": config.timescaledb},
-            "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
-        },
-    )
+        settings: dict[str, Any] = {"parallelism": config.parallelism.of(job), "kafka": kafka}
+        if job == "historian":  # the others need no database
+            settings["postgres"] = {"dsn": postgres.dsn(config, role=postgres.HISTORIAN)}
+        write(jobs_file(config, job), settings)
+    platform = {
+        "sites": list(sites(gateways)),
+        "kafka": kafka,
+        "postgres": {"dsn": postgres.dsn(config)},
+        "storage": {"timescaledb": config.timescaledb},
+        "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
+    }
+    write(platform_file(config), platform)
+    maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
+    write(maintenance_file(config), platform | {"postgres": maintenance})
 
 
 def instance_environment(config: StackConfig) -> dict[str, str]:

@@ -214,7 +214,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         name="maintenance",
         stage=2,
         stop_stage=_WRITERS,
-        **_deployed(config, "historian", "historian.maintenance", render.platform_file(config)),
+        **_deployed(config, "historian", "historian.maintenance", render.maintenance_file(config)),
         nice=_POLITE,
         health=partial(_beat_health, name="maintenance"),
         environment=_beat_environment(config, "maintenance"),

@@ -136,7 +136,7 @@ PREPARATION = (
     Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin")),
     Step(title="database", needs=_POSTGRES, action=postgres.create_database),
     Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate")),
-    Step(title="roles of serving", needs=_POSTGRES, action=postgres.create_serving_roles),
+    Step(title="roles of services", needs=_POSTGRES, action=postgres.create_service_roles),
     Step(
         title="registry",
         needs=_POSTGRES,

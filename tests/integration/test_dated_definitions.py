@@ -95,7 +95,7 @@ def test_windows_have_the_unit_of_their_start_and_none_where_it_changed(
     roll_up(sql, T0 + timedelta(days=2), plain=variant == "plain")
     hours = sql.execute("SELECT unit FROM aggregate_1h ORDER BY start").fetchall()
     assert [unit for (unit,) in hours] == ["N", None, "kN"]
-        assert sql.execute("SELECT unit FROM aggregate_1d").fetchall() == [(None,)]
+    assert sql.execute("SELECT unit FROM aggregate_1d").fetchall() == [(None,)]
 
 
 def test_a_change_of_limits_within_a_window_leaves_its_unit(history: str, store: HistorianStore, sql: Sql) -> None:

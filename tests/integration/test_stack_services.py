@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import psutil
@@ -18,9 +19,12 @@ from confluent_kafka import Consumer, Producer
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 from psycopg import errors
 
-from base.settings import KafkaSettings
+from base.settings import KafkaSettings, StorageSettings
 from historian import accounting
+from historian.maintenance import Maintenance
 from historian.migrator import migrate
+from historian.store import HistorianStore
+from schemas.frame import Stream
 from stack import instance, kafka, lifecycle, line, mosquitto, postgres, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
@@ -32,6 +36,7 @@ from stack.render import instance_environment
 from stack.reporting import Progress
 from stack.services import select
 from stack.supervisor import Supervisor
+from tests.integration.history import SECOND_US, make_frame, register, validated
 from tests.integration.polling import eventually
 
 
@@ -62,7 +67,8 @@ def test_broker_carries_a_record_and_makes_no_topic_by_itself(running: Instance)
 
 def test_database_is_durable_and_its_owner_needs_the_password(running: Instance) -> None:
     config = running.config
-    assert postgres.create_database(config) == "database created"
+    made = "database created, with TimescaleDB" if postgres.has_timescaledb() else "database created"
+    assert postgres.create_database(config) == made
     assert postgres.create_database(config) == "database exists"
     with psycopg.connect(postgres.dsn(config)) as connection:
         shown = {
@@ -77,7 +83,7 @@ def test_serving_s_role_reads_what_people_may_read_and_changes_nothing(running: 
     config = running.config
     migrate(postgres.dsn(config), timescaledb="off")
     for _ in range(2):  # each `up` does it again
-        postgres.create_serving_roles(config)
+        postgres.create_service_roles(config)
     role = postgres.SERVING
     internal = (
         "rejects",
@@ -118,6 +124,49 @@ def test_serving_s_role_reads_what_people_may_read_and_changes_nothing(running: 
         postgres.dsn(config, role=role), KafkaSettings(bootstrap_servers=config.bootstrap_servers)
     )
     assert (found["closed"], found["not_measured"]) == (True, [])
+
+
+def test_the_historian_and_maintenance_need_no_superuser_and_no_more_than_they_have(running: Instance) -> None:
+    config = running.config
+    migrate(postgres.dsn(config), timescaledb="off")
+    postgres.create_service_roles(config)
+    power = register(postgres.dsn(config))["power"]
+    minute_us = 60 * SECOND_US
+    now_us = int(datetime.now(UTC).timestamp()) * SECOND_US // minute_us * minute_us - 3 * 60 * minute_us
+    times = [now_us, now_us + SECOND_US]
+    late = [time_us - 20 * 24 * 60 * minute_us for time_us in times]
+    store = HistorianStore(postgres.dsn(config, role=postgres.HISTORIAN))
+    store.write([validated(make_frame([power] * 2, times, [1.0, 2.0], stream=Stream.BACKFILL))])
+    with psycopg.connect(postgres.dsn(config, role=postgres.HISTORIAN), autocommit=True) as connection:
+        for statement in (
+            "DELETE FROM samples",
+            "UPDATE samples SET value = 0",
+            "DROP TABLE samples",
+            "SELECT set_storage_policy('samples')",
+        ):
+            with pytest.raises(errors.InsufficientPrivilege):
+                connection.execute(statement.encode())
+    with psycopg.connect(postgres.dsn(config, role=postgres.MAINTENANCE), autocommit=True) as connection:
+        service = Maintenance(connection, StorageSettings(), now=lambda: datetime.now(UTC) + timedelta(days=10))
+        for sequence, batch in ((1, late), (2, [late[0] + minute_us])):
+            connection.execute("UPDATE dirty_ranges SET marked_at = marked_at - interval '1 hour'")
+            for task in service.tasks():
+                task.run()
+            # Late, into what is closed by now.
+            store.write(
+                [
+                    validated(
+                        make_frame(
+                            [power] * len(batch), batch, [3.0] * len(batch), stream=Stream.BACKFILL, sequence=sequence
+                        )
+                    )
+                ]
+            )
+        connection.execute("UPDATE dirty_ranges SET marked_at = marked_at - interval '1 hour'")
+        for task in service.tasks():
+            task.run()
+        assert connection.execute("SELECT sum(count) FROM aggregate_1h").fetchone() == (5,)
+    store.close()
 
 
 def test_killed_broker_is_restarted_with_its_data(running: Instance) -> None:

@@ -90,6 +90,16 @@ def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
     assert "password=" in loaded.postgres.dsn
 
 
+def test_each_service_has_the_role_it_needs(config: StackConfig) -> None:
+    render.render_all(config, ("telemetry", "historian"))
+    maintenance = load(PlatformSettings, render.maintenance_file(config), environ={})
+    historian = tomllib.loads(render.jobs_file(config, "historian").read_text())
+    telemetry = tomllib.loads(render.jobs_file(config, "telemetry").read_text())
+    assert "user=millrace_maintenance " in maintenance.postgres.dsn
+    assert "user=millrace_historian " in historian["postgres"]["dsn"]
+    assert "postgres" not in telemetry
+
+
 def test_files_with_the_password_are_private(config: StackConfig) -> None:
     for path in config.config.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path.name
