@@ -17,9 +17,9 @@ import psycopg
 
 from base import ids, logs
 from base.errors import InvalidRequestError, MillraceError
+from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
 from connectors.postgres.database import blames_data, connect, unavailable
-from base.moments import moment
 from historian.replay.selection import resolve_tags
 from registry.changes import os_user
 
