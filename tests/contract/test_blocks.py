@@ -19,7 +19,7 @@ from tests.docs.blocks import DOCUMENTS, Block, all_blocks, prose_of
 MARKS: dict[str, set[tuple[str, ...]]] = {
     "sh": {(), ("line",), ("newcomer",), ("scratch",)},
     "python": {(), ("line",)},
-    **{language: {()} for language in ("sql", "toml", "yaml", "json", "diff", "text")},
+    **{language: {()} for language in ("sql", "toml", "yaml", "json", "diff", "text", "cedar")},
 }
 
 

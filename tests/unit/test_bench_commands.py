@@ -64,7 +64,8 @@ COUNT = 20
 
 async def test_a_drive_goes_by_the_clock_and_sees_every_outcome() -> None:
     async with served() as running:
-        answering = asyncio.create_task(_answer(running, slow=3))
+        held: list[CommandRequest] = []
+        answering = asyncio.create_task(_answer(running, held, slow=3))
         trips = await command_load.drive(running.address, rate_hz=50.0, count=COUNT)
         answering.cancel()
     assert [one.state for one in trips] == ["SUCCEEDED"] * COUNT
@@ -72,12 +73,12 @@ async def test_a_drive_goes_by_the_clock_and_sees_every_outcome() -> None:
     dues = [later.due_us - sooner.due_us for sooner, later in pairwise(trips)]
     assert set(dues) == {20_000}  # whatever became of those before
     assert all(one.due_us < min(one.durable_us, one.seen_us) for one in trips)
-    assert trips[3].seen_us > trips[4].seen_us
+    slow = next(one for one in trips if one.command_id == held[0].command_id)
+    assert slow.seen_us > trips[-1].due_us  # the last one was sent before the slow one had its outcome
 
 
-async def _answer(running: Served, *, slow: int) -> None:
-    """Stand in for gateway and job: every request succeeds at once, the one of number `slow` behind the last."""
-    held: list[CommandRequest] = []
+async def _answer(running: Served, held: list[CommandRequest], *, slow: int) -> None:
+    """Stand in for gateway and job: every request succeeds at once, the one of number `slow`, which is `held`, behind the last."""
     for number in count():
         await eventually(partial(_has, running, number), timeout_s=30)
         request = running.request(number)
