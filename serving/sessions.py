@@ -130,7 +130,12 @@ def shown_by(headers: Iterable[tuple[str, str]]) -> str:
     pairs = tuple(headers)
     if any(name == "authorization" for name, _ in pairs):
         return ""
+    return cookie_of(pairs, COOKIE)
+
+
+def cookie_of(pairs: Iterable[tuple[str, str]], wanted: str) -> str:
+    """Value of a cookie of that name; empty for none, or for two: of those nobody can say which counts."""
     # HTTP/2 may split the header.
     parts = "; ".join(value for name, value in pairs if name == "cookie").split(";")
-    found = [value for part in parts for name, _, value in (part.strip().partition("="),) if name == COOKIE]
+    found = [value for part in parts for name, _, value in (part.strip().partition("="),) if name == wanted]
     return found[0] if len(found) == 1 else ""

@@ -16,6 +16,7 @@ from serving.http.own import session_cookie, session_of
 from serving.http.requests import query_of
 from serving.http.resources import API
 from serving.oidc import code_flow
+from serving.sessions import cookie_of
 
 SIGN_IN = f"{API}/sign-in"
 DONE = f"{SIGN_IN}/done"
@@ -44,7 +45,7 @@ def done(face: Face) -> Endpoint:
             msg = f"the issuer did not sign anybody in: {refused[:100]}"
             raise UnauthenticatedError(msg)
         found = await flow.finish(
-            _shown_cookie(exchange),
+            cookie_of(exchange.pairs, code_flow.COOKIE),
             state=_parameter(exchange, "state"),
             code=_parameter(exchange, "code"),
             issuer=_parameter(exchange, "iss"),
@@ -84,12 +85,6 @@ def _parameter(exchange: Exchange, name: str) -> str:
         msg = f"{name} is there more than once, or too long"
         raise InvalidRequestError(msg, field=name)
     return values[0] if values else ""
-
-
-def _shown_cookie(exchange: Exchange) -> str:
-    parts = "; ".join(value for name, value in exchange.pairs if name == "cookie").split(";")
-    found = [value for part in parts for name, _, value in (part.strip().partition("="),) if name == code_flow.COOKIE]
-    return found[0] if len(found) == 1 else ""
 
 
 def _cookie(face: Face, value: str, age_s: int) -> tuple[str, str]:
