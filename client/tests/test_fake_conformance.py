@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Collection
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pytest
 
 import client_conformance as suite
+from client_conformance.plant import LINE, PRESSES
 from millrace_client import (
     Aggregate,
     Anomaly,
@@ -19,6 +21,7 @@ from millrace_client import (
     OeeFigures,
     Reject,
     StateInterval,
+    uuid7,
 )
 from millrace_client.fake import FakePlant
 
@@ -126,7 +129,28 @@ class TestFakeBatches(suite.BatchCases): ...
 class TestFakeFilters(suite.FilterCases): ...
 
 
-class TestFakeHistory(suite.HistoryCases): ...
+class TestFakeHistory(suite.HistoryCases):
+    """Beside the suite: a real plant makes OEE and states of samples, the fake one is told them."""
+
+    async def test_oee_is_by_group_and_states_by_machine(self, plant: FakeRun) -> None:
+        client = plant.client()
+        at_us = (uuid7().int >> 80) * 1000 - 60_000_000
+        whole = OeeFigures(
+            pbt_s=28_800.0, apt_s=20_000.0, pq=900.0, gq=880.0, ideal_s=18_000.0, oee=0.61, shift="early"
+        )
+        plant.worked(whole)
+        plant.worked(replace(whole, path=PRESSES[1], ideal_s=None, oee=None))
+        plant.was(
+            StateInterval(
+                device_id=11, device_path=PRESSES[1], packml_state="EXECUTE", start_us=at_us - 9, end_us=at_us
+            )
+        )
+        await plant.settle()
+        assert await client.oee(LINE) == (whole,)
+        (press,) = await client.oee(LINE, by=["device", "shift"])
+        assert (press.path, press.shift, press.oee, press.start) == (PRESSES[1], "early", None, None)
+        (state,) = await client.states(LINE)
+        assert (state.packml_state, state.end_us - state.start_us) == ("EXECUTE", 9)
 
 
 class TestFakeLine(suite.LineCases): ...
