@@ -44,6 +44,8 @@ def test_it_can_be_installed(built: Path) -> None:
     assert {icon["sizes"] for icon in manifest["icons"]} >= {"192x192", "512x512"}
     for icon in manifest["icons"]:
         assert (built / icon["src"]).exists()
+    # A browser asks for this one from every document that names no icon: an answer in JSON, the way back from the issuer.
+    assert (built / "favicon.ico").read_bytes().startswith(b"\0\0\1\0")
     shell = (built / "worker.js").read_text()
     for path in (built / "assets").iterdir():
         assert f"assets/{path.name}" in shell
