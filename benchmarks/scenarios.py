@@ -317,7 +317,7 @@ def _commands_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--telemetry-rate", type=float, default=0.0, help="samples a second beside it; 0: the example plant's alone"
     )
-    parser.add_argument("--telemetry-of", default="plant", metavar="WORKLOAD", help="whose lanes send beside it")
+    parser.add_argument("--telemetry-of", default="wide", metavar="WORKLOAD", help="whose lanes send beside it")
     parser.add_argument(
         "--kill-at",
         type=float,

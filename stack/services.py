@@ -193,7 +193,6 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         stage=2,
         stop_stage=_WRITERS,
         command=(sys.executable, "-m", "simulator", "--config", str(render.simulator_file(config))),
-        nice=_POLITE,
         health=partial(_admin_health, port=config.ports.simulator_admin),
         # It stands for the machines: nobody restarts a machine that is slow.
         grace_s=_LONG_S,
@@ -252,7 +251,6 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, port: int) -> Service:
         stage=2,
         stop_stage=_WRITERS + 1,
         **_deployed(config, "gateway", "edge", render.gateway_file(config, gateway.id)),
-        nice=_POLITE,
         health=partial(_admin_health, port=port),
         stop_wait_s=30,
         doc=f"gateway of site {gateway.site}",

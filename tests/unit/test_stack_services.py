@@ -34,6 +34,9 @@ def test_stores_and_flink_come_first(config: StackConfig) -> None:
 def test_broker_has_cpu_priority_and_every_taskmanager_starts_with_it(config: StackConfig) -> None:
     nice = {service.name: service.nice for service in all_services(config)}
     assert nice["kafka"] == nice["taskmanager-1"] == nice["taskmanager-4"] == 0
+    # On the way of a command nobody is polite.
+    assert nice["serving"] == nice["simulator"] == 0
+    assert not any(value for name, value in nice.items() if name.startswith("gateway-"))
     assert nice["jobmanager"] > 0
 
 
