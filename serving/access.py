@@ -6,6 +6,7 @@ and only their SHA-256 is kept, in a TOML file that is read again when it change
     [principals.alice]
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
     allow = ["read", "command@acme/north"]   # of read, command, approve, plan; behind the @ the part of the plant
+    until = 2027-03-01T00:00:00Z             # when the token ends; without it never
 
 Tokens of people come from an OpenID Connect issuer (`serving.oidc`) when one is configured; those of the file are for programs then.
 
@@ -27,11 +28,13 @@ import tomllib
 from collections.abc import Callable, Iterable, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
 from typing import Protocol
 
 from base.errors import ConfigError, PermissionDeniedError, UnavailableError, shown
+from base.ids import Clock, now_us
 from serving import sessions
 from serving.caches.plant import covered
 from serving.sessions import Sessions
@@ -152,14 +155,22 @@ class Issuer(Protocol):
 class Access:
     """Finds the principal of a call; raises UnauthenticatedError."""
 
-    def __init__(self, tokens: Path | None, sessions: Sessions | None = None, issuer: Issuer | None = None) -> None:
-        self._path, self._sessions, self._issuer = tokens, sessions, issuer
+    def __init__(
+        self,
+        tokens: Path | None,
+        sessions: Sessions | None = None,
+        issuer: Issuer | None = None,
+        *,
+        clock: Clock = now_us,
+    ) -> None:
+        self._path, self._sessions, self._issuer, self._clock = tokens, sessions, issuer, clock
         self._stamp: tuple[int, int] = (0, 0)
         self._known: dict[str, Principal] = {}
         self._generation = 0
         self._followers: list[Callable[[], object]] = []
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
+            self._tell_of_ends()
 
     def authenticate(self, headers: Iterable[tuple[str, str]]) -> Principal:
         """Principal of a call with these headers (metadata, in gRPC), whose names are in lower case."""
@@ -181,7 +192,7 @@ class Access:
         matches = [principal for known, principal in self._known.items() if hmac.compare_digest(known, digest)]
         if not matches:
             raise UnauthenticatedError(_WITHDRAWN)
-        return matches[0]
+        return self._in_time(matches[0])
 
     @property
     def has_tokens(self) -> bool:
@@ -206,7 +217,21 @@ class Access:
             found = self._known.get(session.credential)
         if found is None:
             raise UnauthenticatedError(_WITHDRAWN)
-        return replace(found, until_us=session.until_us)
+        self._in_time(found)
+        return replace(found, until_us=min(session.until_us, found.until_us or session.until_us))
+
+    def _in_time(self, known: Principal) -> Principal:
+        if known.until_us and known.until_us <= self._clock():
+            msg = f"this token ended at {_written(known.until_us)}; whoever keeps the tokens file makes another"
+            raise UnauthenticatedError(msg)
+        return known
+
+    def _tell_of_ends(self) -> None:
+        """Say in the log which tokens end soon: a program that is let in no more at night helps nobody."""
+        now = self._clock()
+        for known in self._known.values():
+            if known.until_us and known.until_us < now + _SOON_US:
+                log.warning("a token ends soon", extra={"principal": known.name, "until": _written(known.until_us)})
 
     def _issued(self, credential: str) -> bool:
         return self._issuer is not None and self._issuer.knows(credential)
@@ -225,6 +250,7 @@ class Access:
             known = self._known.get(principal.credential)
         if known is None or known.name != principal.name:
             raise UnauthenticatedError(_WITHDRAWN)
+        self._in_time(known)
         if needed is not None:
             known.require(needed)
         if known.grants != principal.grants:
@@ -261,10 +287,16 @@ class Access:
             log.error("tokens file cannot be read, the last good one stays in force", extra={"cause": str(error)})
             return False
         log.info("tokens file read again", extra={"principals": len(self._known)})
+        self._tell_of_ends()
         return True
 
 
 _WITHDRAWN = "this token is not known; it may have been withdrawn"
+_SOON_US = 14 * 86_400_000_000
+
+
+def _written(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
 
 
 def _only(headers: Iterable[tuple[str, str]], wanted: str) -> str:
@@ -293,12 +325,24 @@ def read_tokens(path: Path) -> dict[str, Principal]:
     try:
         table = tomllib.loads(path.read_text()).get("principals", {})
         return {
-            (digest := str(entry["sha256"]).lower()): Principal(name, grants_of(entry["allow"]), digest)
+            (digest := str(entry["sha256"]).lower()): Principal(
+                name, grants_of(entry["allow"]), digest, _until_us(entry.get("until"))
+            )
             for name, entry in table.items()
         }
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
-        msg = f"tokens file {path}: {error!r}; expected [principals.NAME] tables with sha256 and allow"
+        msg = f"tokens file {path}: {error!r}; expected [principals.NAME] tables with sha256, allow and, where the token ends, until"
         raise ConfigError(msg) from error
+
+
+def _until_us(until: object) -> int:
+    """End of a token; 0 for none. A time without a zone would be another one on another machine."""
+    if until is None:
+        return 0
+    if not isinstance(until, datetime) or until.tzinfo is None:
+        msg = f"until = {until} is no time with a zone, such as 2027-03-01T00:00:00Z"
+        raise ValueError(msg)
+    return round(until.timestamp() * 1e6)
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -318,10 +362,16 @@ def main(argv: Sequence[str] | None = None) -> int:
         metavar="PERMISSION[@PATH]",
         help=f"of {', '.join(Permission)}; read@acme/north is for a part of the plant (default: read)",
     )
+    parser.add_argument(
+        "--days", type=int, default=365, help="how long the token is good; 0: without an end (default: 365)"
+    )
     args = parser.parse_args(argv)
+    if args.days < 0:
+        parser.error("--days is 0 or more")
     token = secrets.token_urlsafe(32)
     allow = ", ".join(f'"{p}"' for p in args.allow)
-    sys.stderr.write(f'[principals.{args.name}]\nsha256 = "{hash_token(token)}"\nallow = [{allow}]\n')
+    until = f"until = {datetime.now(UTC) + timedelta(days=args.days):%Y-%m-%dT%H:%M:%SZ}\n" if args.days else ""
+    sys.stderr.write(f'[principals.{args.name}]\nsha256 = "{hash_token(token)}"\nallow = [{allow}]\n{until}')
     sys.stdout.write(f"{token}\n")
     return 0
 

@@ -9,14 +9,18 @@ from typing import Any
 import pytest
 
 from base.errors import ConfigError, PermissionDeniedError, UnavailableError
+from base.ids import now_us
 from base.settings import KafkaSettings
 from serving import access, config
 from serving.access import Access, Permission, UnauthenticatedError
 from serving.config import LimitSettings, ServingConfig, TlsSettings, is_loopback
 from serving.limits import Limits, RateLimitedError
+from serving.sessions import COOKIE, Sessions
 
 READ, COMMAND, APPROVE = Permission.READ, Permission.COMMAND, Permission.APPROVE
 Headers = list[tuple[str, str]]
+END_US = 1_803_859_200_000_000
+"""2027-03-01, 00:00 UTC."""
 
 
 def write_tokens(path: Path, **principals: tuple[str, list[str]]) -> Path:
@@ -80,6 +84,35 @@ def test_a_token_withdrawn_is_refused_without_a_restart(tmp_path: Path) -> None:
         known.recheck(alice, READ)
 
 
+def test_a_token_ends_and_what_it_opened_ends_with_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]), bob=("t2", ["read"]))
+    path.write_text(path.read_text().replace("[principals.bob]", "until = 2027-03-01T01:00:00+01:00\n[principals.bob]"))
+    now = [END_US - 1]
+    made = Sessions(b"k" * 32, length_s=3600, clock=lambda: now[0])
+    known = Access(path, made, clock=lambda: now[0])
+    assert "a token ends soon" in caplog.text
+    alice = known.authenticate(bearer("t1"))
+    assert alice.until_us == END_US, "whoever opens a stream ends it there"
+    cookie = [("cookie", f"{COOKIE}={made.make(name=alice.name, credential=alice.credential)}")]
+    assert known.authenticate(cookie).until_us == END_US
+    known.recheck(alice, READ)
+    now[0] = END_US
+    for shown in (bearer("t1"), cookie):
+        with pytest.raises(UnauthenticatedError, match=r"this token ended at 2027-03-01T00:00:00\+00:00"):
+            known.authenticate(shown)
+    with pytest.raises(UnauthenticatedError, match="ended"):
+        known.recheck(alice, READ)
+    assert known.authenticate(bearer("t2")).until_us == 0
+
+
+@pytest.mark.parametrize("until", ["2027-03-01T00:00:00", "2027-03-01", '"2027-03-01T00:00:00Z"', "7"])
+def test_an_end_has_a_zone(tmp_path: Path, until: str) -> None:
+    path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
+    path.write_text(path.read_text() + f"until = {until}\n")
+    with pytest.raises(ConfigError, match="no time with a zone"):
+        Access(path)
+
+
 def test_a_right_taken_away_is_noticed(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read", "command"]))
     known = Access(path)
@@ -128,6 +161,9 @@ def test_the_tool_makes_a_token_that_works(tmp_path: Path, capsys: pytest.Captur
     carol = Access(path).authenticate(bearer(captured.out.strip()))
     assert carol.name == "carol"
     assert carol.allow == {READ, APPROVE}
+    assert 364 < (carol.until_us - now_us()) / 86_400e6 <= 365
+    access.main(["carol", "--days", "0"])
+    assert "until" not in capsys.readouterr().err
 
 
 def test_calls_refill_with_time_and_are_counted_apart() -> None:
