@@ -1,7 +1,7 @@
 """The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
 
-Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `alarms` and `audit.log`
-are reserved names.
+Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `audit.log` is a reserved
+name.
 Numbers of partitions are the defaults of a small installation; `connectors.kafka.admin` can raise them.
 """
 
@@ -138,7 +138,59 @@ STATES = Topic(
     doc="Where commands stand.",
 )
 
-TOPICS = (FRAMES, VALIDATED, REJECTED, LATEST, AGGREGATES, LANES, ANOMALIES, EVENTS, TAGS, REQUESTS, ACKS, STATES)
+ALARMS = Topic(
+    name="alarms",
+    key="alarm id",
+    records=("Alarm",),
+    partitions=3,
+    cleanup=Cleanup.COMPACT,
+    # History keeps each transition: after a restore it reads them again.
+    compact_after_ms=7 * DAY_MS,
+    doc="Alarms that stand.",
+)
+ALARM_EVENTS = Topic(
+    name="alarm.events",
+    key="site",
+    records=("AlarmEvent",),
+    partitions=3,
+    retention_ms=30 * DAY_MS,
+    doc="What happened to alarms.",
+)
+ALARM_ACTIONS = Topic(
+    name="alarm.actions",
+    key="site",
+    records=("AlarmAction",),
+    partitions=3,
+    retention_ms=30 * DAY_MS,
+    doc="What people do to alarms.",
+)
+ALARM_RULES = Topic(
+    name="alarm.rules",
+    key="rule version",
+    records=("AlarmRule",),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="What is an alarm, and was.",
+)
+
+TOPICS = (
+    FRAMES,
+    VALIDATED,
+    REJECTED,
+    LATEST,
+    AGGREGATES,
+    LANES,
+    ANOMALIES,
+    EVENTS,
+    TAGS,
+    REQUESTS,
+    ACKS,
+    STATES,
+    ALARMS,
+    ALARM_EVENTS,
+    ALARM_ACTIONS,
+    ALARM_RULES,
+)
 REGISTRY_VERSION_KEY = b"version"
 
 

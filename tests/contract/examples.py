@@ -8,8 +8,9 @@ from uuid import UUID
 
 import numpy as np
 
-from schemas import codec
+from schemas import alarms, codec
 from schemas import frame as frames
+from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Priority, Response, Severity
 from schemas.commands import (
     CommandAck,
     CommandControl,
@@ -68,9 +69,11 @@ def frame_record(built: frames.Frame) -> dict[str, Any]:
 
 def _record(message: Any) -> dict[str, Any]:
     found = {field.name: getattr(message, field.name) for field in dataclasses.fields(message)}
-    return (
-        found | {"outcomes": [dataclasses.asdict(one) for one in found["outcomes"]]} if "outcomes" in found else found
-    )
+    lists = {name: list(value) for name, value in found.items() if isinstance(value, tuple)}
+    return found | {
+        name: [dataclasses.asdict(one) if dataclasses.is_dataclass(one) else one for one in value]  # type: ignore[arg-type]
+        for name, value in lists.items()
+    }
 
 
 def _aggregates() -> dict[str, Any]:
@@ -169,6 +172,40 @@ def _request() -> CommandRequest:
     )  # fmt: skip
 
 
+def alarm() -> alarms.Alarm:
+    """An alarm that stands, acknowledged and shelved."""
+    source = alarms.source_id("north", "oil-hot@11")
+    shelved = alarms.Override(
+        kind=alarms.OverrideKind.SHELVED, since_us=T0_US, by="operator", reason="known", until_us=T0_US + 3_600_000_000
+    )
+    return alarms.Alarm(
+        alarm_id=alarms.alarm_id(source, T0_US),
+        source_id=source,
+        version=3,
+        site="north",
+        rule="oil-hot",
+        rule_version=3,
+        device_id=11,
+        gateway_id="gw-north-1",
+        tag_id=101,
+        path="acme/north/forming/line-1/blanking/press-01/oil_temperature",
+        priority=Priority.HIGH,
+        state=alarms.AlarmState.SHELVED,
+        active=True,
+        start_us=T0_US - 10_000_000,
+        activated_us=T0_US,
+        acknowledged_us=T0_US + 20_000_000,
+        acknowledged_by="operator",
+        activations=2,
+        overrides=(shelved,),
+        value=66.25,
+        detail="oil_temperature is 66.25 Cel, HI is 65",
+        first_out=True,
+        title="Hydraulic oil is hot",
+        updated_us=T0_US + 21_000_000,
+    )
+
+
 def records() -> dict[str, dict[str, Any]]:
     """Example of every record type, in the newest version."""
     request = _request()
@@ -179,6 +216,61 @@ def records() -> dict[str, dict[str, Any]]:
     )
     return {
         "AggregateBatch": _aggregates(),
+        "Alarm": _record(alarm()),
+        "AlarmAction": _record(
+            alarms.AlarmAction(
+                action_id=EVENT,
+                kind=alarms.AlarmActionKind.SHELVE,
+                site="north",
+                rule="oil-hot",
+                device_id=11,
+                by="operator",
+                time_us=T0_US,
+                reason="sensor is being changed",
+                until_us=T0_US + 3_600_000_000,
+            )
+        ),
+        "AlarmEvent": _record(
+            alarms.AlarmEvent(
+                event_id=EVENT,
+                alarm_id=alarm().alarm_id,
+                source_id=alarm().source_id,
+                version=2,
+                kind=alarms.AlarmEventKind.ACKNOWLEDGED,
+                state=alarms.AlarmState.ACKNOWLEDGED,
+                site="north",
+                rule="oil-hot",
+                device_id=11,
+                gateway_id="gw-north-1",
+                path=alarm().path,
+                priority=Priority.HIGH,
+                time_us=T0_US,
+                recorded_us=T0_US + 5_000,
+                by="operator",
+                reason="on my way",
+                action_id=EVENT,
+            )
+        ),
+        "AlarmRule": _record(
+            AlarmRule(
+                name="oil-hot",
+                version=3,
+                valid_from_us=T0_US,
+                device_class="press",
+                kind=ConditionKind.LIMIT,
+                tag="oil_temperature",
+                level=Level.HI,
+                limit=65.0,
+                deadband=2.0,
+                on_delay_s=10.0,
+                severity=Severity.MAJOR,
+                response=Response.PROMPT,
+                title="Hydraulic oil is hot",
+                cause="The cooler is dirty or its pump stands.",
+                consequence="Seals wear out within hours.",
+                corrective_action="Check the cooler; stop the press at 75 Cel.",
+            )
+        ),
         "Anomaly": _anomaly(),
         "CommandAck": _record(
             CommandAck(

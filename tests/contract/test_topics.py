@@ -9,8 +9,8 @@ import pytest
 from schemas import codec, topics
 from schemas.topics import TOPICS, Cleanup, Topic
 
-RESERVED = {"alarms", "audit.log"}
-RECORD_KEYS = {"lane", "device id", "tag id", "command id"}
+RESERVED = {"audit.log"}
+RECORD_KEYS = {"lane", "device id", "tag id", "command id", "alarm id", "rule version", "site"}
 
 
 def ids(topic: Topic) -> str:
@@ -37,7 +37,7 @@ def test_every_topic_of_the_module_is_in_the_table() -> None:
 
 @pytest.mark.parametrize("topic", TOPICS, ids=ids)
 def test_rows_are_sane(topic: Topic) -> None:
-    assert re.fullmatch(r"[a-z]+(\.[a-z]+)+", topic.name)
+    assert re.fullmatch(r"[a-z]+(\.[a-z]+)*", topic.name)
     assert topic.key in RECORD_KEYS
     assert topic.partitions >= 1
     assert topic.retention_ms >= topics.DAY_MS
@@ -64,6 +64,9 @@ def test_a_record_carries_what_its_key_is_made_of(topic: Topic) -> None:
         "device id": ("device_id",),
         "tag id": ("tag_id",),
         "command id": ("command_id",),
+        "alarm id": ("alarm_id",),
+        "rule version": ("name", "version", "site", "device_class", "device_path", "of_gateway"),
+        "site": ("site",),
     }
     for name in topic.records:
         if name != "RegistryVersion":  # its key is the word `version`
@@ -73,7 +76,14 @@ def test_a_record_carries_what_its_key_is_made_of(topic: Topic) -> None:
 
 @pytest.mark.parametrize("topic", [topic for topic in TOPICS if topic.cleanup is Cleanup.COMPACT], ids=ids)
 def test_compacted_topics_hold_state_by_key(topic: Topic) -> None:
-    assert topic.name in {"telemetry.latest", "telemetry.lanes", "registry.tags", "command.states"}
+    assert topic.name in {
+        "telemetry.latest",
+        "telemetry.lanes",
+        "registry.tags",
+        "command.states",
+        "alarms",
+        "alarm.rules",
+    }
     assert not topic.per_site
 
 
@@ -93,6 +103,6 @@ def test_sites_are_found_by_pattern_and_by_name(topic: Topic) -> None:
 
 
 def test_an_unknown_topic_names_the_known_ones() -> None:
-    for name in ("alarms", "telemetry.framesnorth", "", "registry.tags.north"):
+    for name in ("alarm", "telemetry.framesnorth", "", "registry.tags.north"):
         with pytest.raises(KeyError, match=r"known: telemetry\.frames"):
             topics.find(name)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from schemas import codec, commands, definitions, events, frame, verdicts
+from schemas import alarm_rules, alarms, codec, commands, definitions, events, frame, verdicts
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from tests.contract import examples, golden_files
 
@@ -40,6 +40,18 @@ def enum_symbols(schema: Any, name: str) -> list[str] | None:
         ("CommandControl", "Action", commands.ControlAction),
         ("TagDefinition", "DataType", definitions.DataType),
         ("TagDefinition", "Historise", definitions.Historise),
+        ("Alarm", "AlarmPriority", alarm_rules.Priority),
+        ("Alarm", "AlarmState", alarms.AlarmState),
+        ("Alarm", "AlarmOverrideKind", alarms.OverrideKind),
+        ("AlarmAction", "AlarmActionKind", alarms.AlarmActionKind),
+        ("AlarmEvent", "AlarmEventKind", alarms.AlarmEventKind),
+        ("AlarmEvent", "AlarmPriority", alarm_rules.Priority),
+        ("AlarmEvent", "AlarmState", alarms.AlarmState),
+        ("AlarmRule", "AlarmConditionKind", alarm_rules.ConditionKind),
+        ("AlarmRule", "AlarmGroupLevel", alarm_rules.GroupLevel),
+        ("AlarmRule", "AlarmLevel", alarm_rules.Level),
+        ("AlarmRule", "AlarmResponse", alarm_rules.Response),
+        ("AlarmRule", "AlarmSeverity", alarm_rules.Severity),
     ],
 )
 def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum]) -> None:
@@ -56,6 +68,10 @@ def test_enums_have_the_same_symbols(record: str, enum: str, python: type[Enum])
         ("CommandAck", commands.CommandAck),
         ("CommandState", commands.CommandStateRecord),
         ("DeviceEvent", events.DeviceEvent),
+        ("Alarm", alarms.Alarm),
+        ("AlarmAction", alarms.AlarmAction),
+        ("AlarmEvent", alarms.AlarmEvent),
+        ("AlarmRule", alarm_rules.AlarmRule),
     ],
 )
 def test_domain_types_have_the_fields_of_their_records(name: str, python: Any) -> None:
@@ -100,6 +116,14 @@ def test_command_records_come_back_as_they_went() -> None:
         name = python.__name__.removesuffix("Record")
         original = python.from_record(records[name])
         _, record = codec.decode(original.encode(), name)
+        assert python.from_record(record) == original
+
+
+def test_alarm_records_come_back_as_they_went() -> None:
+    records = examples.records()
+    for python in (alarms.Alarm, alarms.AlarmAction, alarms.AlarmEvent, alarm_rules.AlarmRule):
+        original = python.from_record(records[python.__name__])
+        _, record = codec.decode(original.encode(), python.__name__)
         assert python.from_record(record) == original
 
 

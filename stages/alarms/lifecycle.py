@@ -1,0 +1,226 @@
+"""The life cycle of an alarm: what activation, return and people do to it. No clock, no values, no other alarms.
+
+Each function changes the source it is given and tells the step. What is hidden by an override when its condition ends needs nobody's
+acknowledgement: whoever hid it has taken note of it. A latched alarm stays until it is acknowledged and reset.
+"""
+
+from __future__ import annotations
+
+from schemas.alarm_rules import ConditionKind
+from schemas.alarms import AlarmAction, AlarmActionKind, AlarmEventKind, Override, OverrideKind, alarm_id
+from stages.alarms.config import AlarmConfig
+from stages.alarms.points import Point
+from stages.alarms.source import ENDED_ALARMS, Episode, Source
+from stages.alarms.step import Step
+
+
+def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple[Episode, AlarmEventKind]:
+    """The condition has become an alarm: a new one, or again the one that stands. The caller tells the step."""
+    source.active = True
+    episode = source.episode
+    if episode is None:
+        episode = source.episode = Episode(
+            alarm_id=alarm_id(point.source_id, start_us),
+            start_us=start_us,
+            activated_us=time_us,
+            rule_id=point.rule.rule_id,
+            rule_version=point.rule.version,
+            value=source.value,
+            detail=source.detail,
+        )
+        return episode, AlarmEventKind.RAISED
+    episode.activated_us, episode.activations = time_us, episode.activations + 1
+    episode.returned_us = episode.latched_us = episode.acknowledged_us = None
+    episode.acknowledged_by, episode.fleeting = "", False
+    episode.value, episode.detail = source.value, source.detail
+    return episode, AlarmEventKind.RAISED_AGAIN
+
+
+def deactivate(point: Point, source: Source, time_us: int, step: Step, config: AlarmConfig) -> None:
+    """The condition is over."""
+    source.active = False
+    episode = source.episode
+    if episode is None:
+        return
+    episode.returned_us = time_us
+    unseen = episode.acknowledged_us is None
+    lasts = point.rule.kind is not ConditionKind.COMMAND
+    episode.fleeting = lasts and unseen and time_us - episode.activated_us < config.fleeting_ms * 1000
+    over_before_known = episode.late and step.now_us - time_us > config.late_ms * 1000
+    detail = "it was over before it became known" if over_before_known else ""
+    if point.rule.latch and not over_before_known:
+        episode.latched_us = time_us
+    elif not unseen or source.overridden or over_before_known:
+        _end(source, episode)
+    step.tell(point, source, episode, AlarmEventKind.RETURNED, time_us, detail=detail)
+
+
+def retire(point: Point, source: Source, time_us: int, step: Step) -> None:
+    """Its rule no longer holds: the alarm ends, whatever it was."""
+    source.raw = source.active = False
+    source.raw_us = 0
+    if (episode := source.episode) is not None:
+        _end(source, episode)
+        step.tell(point, source, episode, AlarmEventKind.RULE_RETIRED, time_us, detail="its rule no longer holds here")
+
+
+def suppress(point: Point, source: Source, reason: str, time_us: int, step: Step) -> None:
+    """Design hides a standing alarm (`reason`), or no longer does (empty)."""
+    episode = source.episode
+    if bool(reason) == bool(source.suppressed):
+        return
+    source.suppressed = Override(kind=OverrideKind.SUPPRESSED, since_us=time_us, reason=reason) if reason else None
+    if episode is not None:
+        kind = AlarmEventKind.SUPPRESSED if reason else AlarmEventKind.UNSUPPRESSED
+        step.tell(point, source, episode, kind, time_us, reason=reason)
+
+
+def act(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    """Carry an action out; what is wrong with it, or nothing."""
+    return _ACTIONS[action.kind](point, source, action, step)
+
+
+def end_shelving(point: Point, source: Source, override: Override, step: Step) -> None:
+    """The time of a shelving or of an out of service is over."""
+    kind = AlarmEventKind.UNSHELVED if override.kind is OverrideKind.SHELVED else AlarmEventKind.IN_SERVICE
+    time_us = override.until_us or step.now_us
+    _put(point, source, override.kind, None, kind, step, time_us, {"by": "", "reason": "its time is over"})
+
+
+def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    episode = source.episode
+    assert episode is not None
+    if episode.acknowledged_us is not None:
+        return f"it has been acknowledged by {episode.acknowledged_by}"
+    episode.acknowledged_us, episode.acknowledged_by = action.time_us, action.by
+    if not source.active and episode.latched_us is None:
+        _end(source, episode)
+    step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, action.time_us, **_who(action))
+    return ""
+
+
+def _reset(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    episode = source.episode
+    assert episode is not None
+    if not point.rule.latch:
+        return "it does not latch: nothing is to be reset"
+    if source.active:
+        return "its condition still holds"
+    if episode.acknowledged_us is None:
+        return "it has not been acknowledged"
+    _end(source, episode)
+    step.tell(point, source, episode, AlarmEventKind.RESET, action.time_us, **_who(action))
+    return ""
+
+
+def _comment(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    episode = source.episode
+    assert episode is not None
+    if not action.reason.strip():
+        return "a comment says something"
+    episode.comment = action.reason
+    step.tell(point, source, episode, AlarmEventKind.COMMENTED, action.time_us, **_who(action))
+    return ""
+
+
+def _shelve(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    longest_s, until_us = point.rule.shelve_max_s, action.until_us
+    if not longest_s:
+        return "its rule does not allow shelving"
+    if until_us is None:
+        return "shelving says until when"
+    if until_us <= step.now_us:
+        return "its time is over already"
+    if until_us > action.time_us + round(longest_s * 1e6):
+        return f"it may be shelved for {longest_s:g} s at most"
+    _put(
+        point,
+        source,
+        OverrideKind.SHELVED,
+        _override(action, OverrideKind.SHELVED),
+        AlarmEventKind.SHELVED,
+        step,
+        action.time_us,
+        _who(action),
+    )
+    return ""
+
+
+def _unshelve(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    if source.shelved is None:
+        return "it is not shelved"
+    _put(point, source, OverrideKind.SHELVED, None, AlarmEventKind.UNSHELVED, step, action.time_us, _who(action))
+    return ""
+
+
+def _out_of_service(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    if not action.reason.strip():
+        return "out of service says why"
+    if action.until_us is not None and action.until_us <= step.now_us:
+        return "its time is over already"
+    override = _override(action, OverrideKind.OUT_OF_SERVICE)
+    _put(
+        point,
+        source,
+        OverrideKind.OUT_OF_SERVICE,
+        override,
+        AlarmEventKind.OUT_OF_SERVICE,
+        step,
+        action.time_us,
+        _who(action),
+    )
+    return ""
+
+
+def _in_service(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
+    if source.out_of_service is None:
+        return "it is not out of service"
+    _put(
+        point, source, OverrideKind.OUT_OF_SERVICE, None, AlarmEventKind.IN_SERVICE, step, action.time_us, _who(action)
+    )
+    return ""
+
+
+_ACTIONS = {
+    AlarmActionKind.ACKNOWLEDGE: _acknowledge,
+    AlarmActionKind.RESET: _reset,
+    AlarmActionKind.COMMENT: _comment,
+    AlarmActionKind.SHELVE: _shelve,
+    AlarmActionKind.UNSHELVE: _unshelve,
+    AlarmActionKind.OUT_OF_SERVICE: _out_of_service,
+    AlarmActionKind.IN_SERVICE: _in_service,
+}
+
+
+def _put(
+    point: Point,
+    source: Source,
+    place: OverrideKind,
+    override: Override | None,
+    kind: AlarmEventKind,
+    step: Step,
+    time_us: int,
+    who: dict[str, object],
+) -> None:
+    """Set or clear a person's override. The source's own record says it; when an alarm stands, its record does too."""
+    if place is OverrideKind.SHELVED:
+        source.shelved = override
+    else:
+        source.out_of_service = override
+    step.tell(point, source, None, kind, time_us, until_us=override.until_us if override else None, **who)
+    if source.episode is not None:
+        step.record(point, source, source.episode, time_us)
+
+
+def _override(action: AlarmAction, kind: OverrideKind) -> Override:
+    return Override(kind=kind, since_us=action.time_us, by=action.by, reason=action.reason, until_us=action.until_us)
+
+
+def _who(action: AlarmAction) -> dict[str, object]:
+    return {"by": action.by, "reason": action.reason, "action_id": action.action_id}
+
+
+def _end(source: Source, episode: Episode) -> None:
+    episode.ended, episode.latched_us = True, None
+    source.episode, source.suppressed = None, None
+    source.ended_alarms = [*source.ended_alarms, str(episode.alarm_id)][-ENDED_ALARMS:]

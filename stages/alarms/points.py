@@ -1,0 +1,233 @@
+"""Rules brought to devices: the points of a site, and which of them a sample, an episode, a command or a silence concerns.
+
+Enters: definitions of a site's tags and the rules of a moment. Leaves: a `SiteTable`, made anew when either changes.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import numpy as np
+from numpy.typing import NDArray
+
+from schemas.alarm_rules import OF_TAGS, AlarmRule, ConditionKind, GroupLevel
+from schemas.alarms import source_id, source_key
+from schemas.definitions import TagDefinition
+from stages.alarms.rule_book import RulesAt
+
+_S = 1_000_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Point:
+    """A rule at a device or gateway: what ISA-18.2 calls an alarm, whether or not anything is wrong."""
+
+    key: str
+    source_id: UUID
+    rule: AlarmRule
+    site: str
+    device_id: int
+    gateway_id: str
+    path: str
+    scope: str
+    """The operator's: the area, by which floods are counted."""
+    group: str
+    """Its first-out group, empty for none."""
+    parent: str
+    """Key of the point that suppresses it, empty for none."""
+    tag: TagDefinition | None = None
+    setpoint_id: int | None = None
+    suppress_id: int | None = None
+
+    @property
+    def tag_id(self) -> int | None:
+        """Tag that it watches."""
+        return None if self.tag is None else self.tag.tag_id
+
+    @property
+    def on_delay_us(self) -> int:
+        """From when the condition holds to when it is an alarm; silence is a condition that takes its time."""
+        silence_s = self.rule.after_s if self.rule.kind is ConditionKind.NO_DATA else 0.0
+        return round((silence_s + self.rule.on_delay_s) * _S)
+
+    @property
+    def off_delay_us(self) -> int:
+        """From when the condition is over to when the alarm returns."""
+        return round(self.rule.off_delay_s * _S)
+
+
+@dataclass(kw_only=True, slots=True)
+class LaneTable:
+    """Tags of a lane that some rule looks at, by ascending id, and what of their samples cannot matter."""
+
+    tag_id: NDArray[np.int32]
+    low: NDArray[np.float64]
+    high: NDArray[np.float64]
+    """Between them, both included, no limit is passed."""
+    each: NDArray[np.bool_]
+    """Every sample matters: a rate of change."""
+    compared: NDArray[np.bool_]
+    """A changed value matters wherever it lies: states, set-points, deviations."""
+    silent_us: NDArray[np.int64]
+    """Silence of this length is an alarm; 0 for none."""
+
+
+@dataclass(kw_only=True, slots=True)
+class SiteTable:
+    """The points of a site and the ways to them."""
+
+    points: dict[str, Point] = field(default_factory=dict)
+    retired: dict[str, Point] = field(default_factory=dict)
+    """Points whose rule, tag or device is retired: so that what stands of them can end."""
+    of_tag: dict[int, list[Point]] = field(default_factory=dict)
+    """Judged at a sample of the tag."""
+    silence_of_tag: dict[int, list[Point]] = field(default_factory=dict)
+    muted_by_tag: dict[int, list[Point]] = field(default_factory=dict)
+    of_device: dict[int, list[Point]] = field(default_factory=dict)
+    """Judged at anomalies and commands."""
+    of_gateway: dict[str, list[Point]] = field(default_factory=dict)
+    children: dict[str, list[Point]] = field(default_factory=dict)
+    lanes: dict[tuple[str, int], LaneTable] = field(default_factory=dict)
+    lane_of_tag: dict[int, tuple[str, int]] = field(default_factory=dict)
+    problems: list[str] = field(default_factory=list)
+    """Rules that could not be brought to a device, and why."""
+
+
+def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> SiteTable:
+    """The table of a site."""
+    table = SiteTable()
+    devices: dict[int, dict[str, TagDefinition]] = {}
+    gateways: dict[str, str] = {}
+    for tag in tags:
+        devices.setdefault(tag.device_id, {})[tag.name] = tag
+        gateways[tag.gateway_id] = tag.path.partition("/")[0]
+    points = [point for device_id in sorted(devices) for point in _of_device(table, site, devices[device_id], rules)]
+    for gateway_id, enterprise in sorted(gateways.items()):
+        path = f"{enterprise}/{site}/{gateway_id}"
+        points += [_of_gateway(site, path, gateway_id, rule) for rule in rules.for_gateways()]
+    table.retired = {point.key: point for point in points if _is_retired(point, devices)}
+    points = [point for point in points if point.key not in table.retired]
+    known = {point.key for point in points}
+    by_path = {next(iter(each.values())).device_path: device_id for device_id, each in devices.items()}
+    for point in points:
+        _add(table, dataclasses.replace(point, parent=_parent(table, point, known, by_path)) if point.parent else point)
+    watched = {*table.of_tag, *table.silence_of_tag, *table.muted_by_tag}
+    _lanes(table, [tag for each in devices.values() for tag in each.values() if tag.tag_id in watched])
+    return table
+
+
+def _of_device(table: SiteTable, site: str, tags: dict[str, TagDefinition], rules: RulesAt) -> Iterator[Point]:
+    first = next(iter(tags.values()))
+    for rule in rules.for_device(first.device_class, first.device_path):
+        named = {name for name in (rule.tag, rule.setpoint_tag, rule.suppress_tag) if name}
+        if missing := sorted(named - tags.keys()):
+            table.problems.append(f"alarm rule {rule.rule_id}: {first.device_path} has no tag {missing[0]}")
+            continue
+        key, tag = source_key(rule.name, first.device_id, ""), tags.get(rule.tag)
+        yield Point(
+            key=key,
+            source_id=source_id(site, key),
+            rule=rule,
+            site=site,
+            device_id=first.device_id,
+            gateway_id=first.gateway_id,
+            path=first.device_path if tag is None else tag.path,
+            scope=GroupLevel.AREA.of(first.device_path),
+            group=f"{rule.group}@{rule.group_level.of(first.device_path)}" if rule.group else "",
+            parent=rule.parent,
+            tag=tag,
+            setpoint_id=tags[rule.setpoint_tag].tag_id if rule.setpoint_tag else None,
+            suppress_id=tags[rule.suppress_tag].tag_id if rule.suppress_tag else None,
+        )
+
+
+def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> bool:
+    tags = devices.get(point.device_id, {})
+    named = [tags[name] for name in (point.rule.tag, point.rule.setpoint_tag, point.rule.suppress_tag) if name]
+    return (
+        point.rule.retired
+        or any(tag.retired for tag in named)
+        or (bool(tags) and all(tag.retired for tag in tags.values()))
+    )
+
+
+def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point:
+    key = source_key(rule.name, 0, gateway_id)
+    about: dict[str, Any] = {"path": path, "scope": path.rpartition("/")[0], "group": "", "parent": ""}
+    return Point(
+        key=key, source_id=source_id(site, key), rule=rule, site=site, device_id=0, gateway_id=gateway_id, **about
+    )
+
+
+def _add(table: SiteTable, point: Point) -> None:
+    table.points[point.key] = point
+    kind = point.rule.kind
+    if kind is ConditionKind.NO_DATA:
+        if point.tag_id is None:
+            table.of_gateway.setdefault(point.gateway_id, []).append(point)
+        else:
+            table.silence_of_tag.setdefault(point.tag_id, []).append(point)
+    elif kind in OF_TAGS:
+        for tag_id in {point.tag_id, point.setpoint_id} - {None}:
+            table.of_tag.setdefault(tag_id, []).append(point)  # type: ignore[arg-type]
+    else:
+        table.of_device.setdefault(point.device_id, []).append(point)
+    if point.suppress_id is not None:
+        table.muted_by_tag.setdefault(point.suppress_id, []).append(point)
+    if point.parent:
+        table.children.setdefault(point.parent, []).append(point)
+
+
+def _parent(table: SiteTable, point: Point, known: set[str], by_path: dict[str, int]) -> str:
+    """Key of the parent: at the device that the rule names, at the same device, or at its gateway; empty when it is nowhere."""
+    rule = point.rule
+    at = by_path.get(rule.parent_path) if rule.parent_path else point.device_id
+    keys = [] if at is None else [source_key(rule.parent, at, "")]
+    if not rule.parent_path:
+        keys.append(source_key(rule.parent, 0, point.gateway_id))
+    found = next((key for key in keys if key in known), "")
+    if not found:
+        table.problems.append(
+            f"alarm rule {rule.rule_id}: there is no parent {rule.parent} at {rule.parent_path or point.path}"
+        )
+    return found
+
+
+def _lanes(table: SiteTable, tags: list[TagDefinition]) -> None:
+    lanes: dict[tuple[str, int], list[TagDefinition]] = {}
+    for tag in sorted(tags, key=lambda one: one.tag_id):
+        lanes.setdefault((tag.gateway_id, tag.lane), []).append(tag)
+        table.lane_of_tag[tag.tag_id] = tag.gateway_id, tag.lane
+    for lane, members in lanes.items():
+        shape = len(members)
+        built = LaneTable(
+            tag_id=np.array([tag.tag_id for tag in members], dtype=np.int32),
+            low=np.full(shape, -np.inf),
+            high=np.full(shape, np.inf),
+            each=np.zeros(shape, dtype=bool),
+            compared=np.zeros(shape, dtype=bool),
+            silent_us=np.zeros(shape, dtype=np.int64),
+        )
+        for index, tag in enumerate(members):
+            for point in table.of_tag.get(tag.tag_id, ()):
+                _screen(built, index, point.rule)
+            built.compared[index] |= tag.tag_id in table.muted_by_tag
+            silences = [point.on_delay_us for point in table.silence_of_tag.get(tag.tag_id, ())]
+            built.silent_us[index] = min(silences, default=0)
+        table.lanes[lane] = built
+
+
+def _screen(lane: LaneTable, index: int, rule: AlarmRule) -> None:
+    if rule.kind is ConditionKind.LIMIT and rule.level is not None:
+        if rule.level.upwards:
+            lane.high[index] = min(lane.high[index], rule.limit)
+        else:
+            lane.low[index] = max(lane.low[index], rule.limit)
+    elif rule.kind is ConditionKind.RATE:
+        lane.each[index] = True
+    elif rule.kind in (ConditionKind.STATE, ConditionKind.DEVIATION):
+        lane.compared[index] = True

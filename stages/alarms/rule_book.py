@@ -1,0 +1,112 @@
+"""The rules known, every version of each, and which holds where and when."""
+
+from __future__ import annotations
+
+import bisect
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
+
+from schemas.alarm_rules import AlarmRule
+
+MAX_VERSIONS = 16
+"""Versions kept of a rule: the newest."""
+
+
+GATEWAYS = "gateways"
+"""Place of rules of gateways."""
+
+
+class RuleBook:
+    """Fold rules in with `apply`, in any order and any number of times."""
+
+    def __init__(self, rules: Iterable[AlarmRule] = ()) -> None:
+        self._versions: dict[str, dict[int, AlarmRule]] = {}
+        self._places: dict[str, set[str]] = {}
+        """Ids of the rules of a device, a class, or gateways."""
+        self._starts: list[int] | None = None
+        self.generation = 0
+        """Goes up with each change."""
+        for rule in rules:
+            self.apply(rule)
+
+    def __len__(self) -> int:
+        return len(self._versions)
+
+    def apply(self, rule: AlarmRule) -> None:
+        """One version of a rule."""
+        versions = self._versions.setdefault(rule.rule_id, {})
+        if versions.get(rule.version) == rule:
+            return
+        versions[rule.version] = rule
+        if len(versions) > MAX_VERSIONS:
+            del versions[min(versions)]
+        self._places.setdefault(rule.place, set()).add(rule.rule_id)
+        self._changed()
+
+    def forget(self, rule_id: str, version: int) -> None:
+        """A version that never was."""
+        versions = self._versions.get(rule_id, {})
+        if (rule := versions.pop(version, None)) is None:
+            return
+        if not versions:
+            del self._versions[rule_id]
+            self._places[rule.place].discard(rule_id)
+        self._changed()
+
+    def at(self, time_us: int, site: str) -> RulesAt:
+        """Rules of a site at a moment."""
+        return RulesAt(self, time_us, site)
+
+    def of_place(self, place: str, time_us: int, site: str) -> Iterator[AlarmRule]:
+        """Of each rule of a place the newest version that is valid by then; it may be one that retires the rule."""
+        for rule_id in self._places.get(place, ()):
+            valid = [
+                rule
+                for rule in self._versions[rule_id].values()
+                if rule.valid_from_us <= time_us and rule.site in ("", site)
+            ]
+            if valid:
+                yield max(valid, key=lambda one: one.version)
+
+    def next_start_us(self, time_us: int) -> int | None:
+        """When some version begins to hold, after a moment."""
+        if self._starts is None:
+            self._starts = sorted(
+                {rule.valid_from_us for versions in self._versions.values() for rule in versions.values()}
+            )
+        at = bisect.bisect_right(self._starts, time_us)
+        return self._starts[at] if at < len(self._starts) else None
+
+    def _changed(self) -> None:
+        self._starts = None
+        self.generation += 1
+
+
+class RulesAt(NamedTuple):
+    """The rules that hold at a site at a moment, retired ones too."""
+
+    book: RuleBook
+    time_us: int
+    site: str
+
+    def for_device(self, device_class: str, device_path: str) -> list[AlarmRule]:
+        """Rules of a device: its own stand in the place of its class's of the same name, a site's in that of the plant's."""
+        return self._nearest(device_class, device_path)
+
+    def for_gateways(self) -> list[AlarmRule]:
+        """Rules of every gateway of the site."""
+        return self._nearest(GATEWAYS)
+
+    @property
+    def until_us(self) -> int | None:
+        """When that changes by itself; None for not at all."""
+        return self.book.next_start_us(self.time_us)
+
+    def _nearest(self, *places: str) -> list[AlarmRule]:
+        """Of each name the rule that is meant most narrowly; one that is retired gives way to one that is not."""
+        rules = [rule for place in places for rule in self.book.of_place(place, self.time_us, self.site)]
+        found: dict[str, AlarmRule] = {}
+        for rule in sorted(rules, key=lambda one: (bool(one.device_path), bool(one.site))):
+            if not (rule.retired and rule.name in found):
+                found[rule.name] = rule
+        return sorted(found.values(), key=lambda one: (one.priority.rank, one.name))

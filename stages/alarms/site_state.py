@@ -1,0 +1,176 @@
+"""The state of a site's alarms: what is remembered, in parts of bytes, only those written that changed.
+
+Parts: `site` (first-out groups, floods), `gateway/<id>` (its clock), `lane/<gateway>/<lane>` (last values of watched tags) and
+`sources/<device or gateway>` (sources that differ from ones never touched). JSON and packed arrays, versioned; nothing of ours pickled.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from stages.alarms.config import AlarmConfig
+from stages.alarms.floods import Floods
+from stages.alarms.lanes import LaneValues, no_lane
+from stages.alarms.points import SiteTable
+from stages.alarms.source import Source, from_plain, to_json, to_plain
+from stages.packing import StateError
+
+LAYOUT = 1
+
+
+@dataclass(kw_only=True, slots=True)
+class Gateway:
+    """What is known of a gateway's time. `clock_us` is the latest it told, `heard_us` when that was read, processing time."""
+
+    clock_us: int = 0
+    heard_us: int = 0
+    resumed_us: int = 0
+    """Its clock when it last came back from silence."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Group:
+    """A first-out group in which something is active: what came first, and which sources are active."""
+
+    leader: str
+    active: list[str] = field(default_factory=list)
+
+
+class SiteState:
+    """What a site's alarms remember."""
+
+    def __init__(self, site: str, config: AlarmConfig) -> None:
+        self.table = SiteTable()
+        self.lanes: dict[tuple[str, int], LaneValues] = {}
+        self.gateways: dict[str, Gateway] = {}
+        self.sources: dict[str, Source] = {}
+        self.groups: dict[str, Group] = {}
+        self.floods = Floods(site, config)
+        self._changed: set[str] = set()
+        self._parts: dict[str, set[str]] = {}
+        """Keys of the sources of each part."""
+        self._stored: set[str] = set()
+
+    # --- access ------------------------------------------------------------------------------------------------------
+
+    def source(self, key: str) -> Source:
+        """The source of a key, to be changed."""
+        self.touch(key)
+        found = self.sources.get(key)
+        if found is None:
+            found = self.sources[key] = Source()
+            self._parts.setdefault(_part_of(key), set()).add(key)
+        return found
+
+    def touch(self, key: str) -> None:
+        """A source has changed."""
+        self._changed.add(_part_of(key))
+
+    def touch_site(self) -> None:
+        """Groups or floods have changed."""
+        self._changed.add("site")
+
+    def gateway(self, gateway_id: str) -> Gateway:
+        """A gateway, to be changed."""
+        self._changed.add(f"gateway/{gateway_id}")
+        return self.gateways.setdefault(gateway_id, Gateway())
+
+    def lane(self, gateway_id: str, lane: int) -> LaneValues:
+        """A lane, to be changed."""
+        self._changed.add(f"lane/{gateway_id}/{lane}")
+        found = self.lanes.get((gateway_id, lane))
+        if found is None:
+            found = self.lanes[gateway_id, lane] = LaneValues(self.table.lanes.get((gateway_id, lane), no_lane()))
+        return found
+
+    def lane_of(self, tag_id: int) -> LaneValues | None:
+        """The lane of a watched tag; None before anything has come of it."""
+        return self.lanes.get(self.table.lane_of_tag.get(tag_id, ("", -1)))
+
+    # --- bytes -------------------------------------------------------------------------------------------------------
+
+    def drain_changes(self) -> dict[str, bytes | None]:
+        """Parts that have changed since last asked; None for one that is gone."""
+        changes: dict[str, bytes | None] = {}
+        for name in sorted(self._changed):
+            data = self._bytes_of(name)
+            if data is not None:
+                self._stored.add(name)
+                changes[name] = data
+            elif name in self._stored:
+                self._stored.discard(name)
+                changes[name] = None
+        self._changed.clear()
+        return changes
+
+    def restore(self, parts: Mapping[str, bytes]) -> None:
+        """Put back what `drain_changes` gave, for the present table; raises StateError."""
+        self._stored = set(parts)
+        for name, data in parts.items():
+            kind, _, rest = name.partition("/")
+            if kind == "lane":
+                gateway_id, _, lane = rest.rpartition("/")
+                self.lane(gateway_id, int(lane)).restore(data)
+                continue
+            plain = _loaded(name, data)
+            if kind == "site":
+                self.floods.restore(plain["floods"])
+                self.groups = {key: Group(leader=each[0], active=each[1]) for key, each in plain["groups"].items()}
+            elif kind == "gateway":
+                self.gateways[rest] = Gateway(**plain)
+            else:
+                self.sources |= {key: from_plain(each) for key, each in plain.items()}
+                self._parts[name] = set(plain)
+        self._changed.clear()
+
+    def forget(self, key: str) -> None:
+        """A source that is nobody's any more."""
+        self.touch(key)
+        self.sources.pop(key, None)
+        self._parts.get(_part_of(key), set()).discard(key)
+
+    def _bytes_of(self, name: str) -> bytes | None:
+        kind, _, rest = name.partition("/")
+        if kind == "lane":
+            gateway_id, _, lane = rest.rpartition("/")
+            return self.lanes[gateway_id, int(lane)].to_bytes()
+        if kind == "gateway":
+            known = self.gateways[rest]
+            return _dumped({"clock_us": known.clock_us, "heard_us": known.heard_us, "resumed_us": known.resumed_us})
+        if kind == "site":
+            groups = {key: [each.leader, each.active] for key, each in self.groups.items()}
+            return _dumped({"floods": self.floods.to_plain(), "groups": groups})
+        plain = {key: each for key in sorted(self._parts.get(name, ())) if (each := to_plain(self.sources[key]))}
+        for key in self._parts.get(name, set()) - plain.keys():
+            del self.sources[key]
+        self._parts[name] = set(plain)
+        return _dumped(plain) if plain else None
+
+
+def _part_of(key: str) -> str:
+    return f"sources/{key.rpartition('@')[2]}"
+
+
+def _dumped(plain: dict[str, Any]) -> bytes:
+    return bytes([LAYOUT]) + to_json(plain).encode()
+
+
+def _loaded(name: str, data: bytes) -> dict[str, Any]:
+    if not data or data[0] != LAYOUT:
+        msg = f"state part {name} has layout {data[:1].hex() or 'none'}, this version reads {LAYOUT}"
+        raise StateError(msg)
+    try:
+        found: dict[str, Any] = json.loads(data[1:])
+    except ValueError as error:
+        msg = f"state part {name} is torn: {error}"
+        raise StateError(msg) from error
+    return found
+
+
+def clock_of(parts: Mapping[str, bytes]) -> int:
+    """Latest clock of a gateway in a stored state."""
+    gateways = (_loaded(name, data) for name, data in parts.items() if name.startswith("gateway/"))
+    return max((int(each["clock_us"]) for each in gateways), default=0)

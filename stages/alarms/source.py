@@ -1,0 +1,147 @@
+"""What is remembered of a source: activation, overrides and the episode that stands, as bytes between starts.
+
+Three things apart. *Activation*: whether the condition holds (`raw`), and whether it does after delays (`active`). *Overrides*: what
+people and design have put aside. The *episode*: what a person has to do with. The effective state follows from all three (`effective`)
+and is nowhere stored.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+from schemas.alarms import AlarmAction, AlarmState, Override
+
+SEEN_ACTIONS, WAITING_ACTIONS, ENDED_ALARMS, OPEN_IDS = 16, 4, 4, 8
+"""How many of each a source remembers; the oldest are forgotten."""
+
+
+@dataclass(kw_only=True, slots=True)
+class Episode:
+    """An alarm from its first activation until it is normal again. Times are event time, microseconds UTC."""
+
+    alarm_id: UUID
+    start_us: int
+    activated_us: int
+    rule_id: str
+    rule_version: int
+    version: int = 0
+    activations: int = 1
+    acknowledged_us: int | None = None
+    acknowledged_by: str = ""
+    returned_us: int | None = None
+    latched_us: int | None = None
+    value: float | None = None
+    detail: str = ""
+    cause_alarm_id: UUID | None = None
+    first_out: bool = False
+    fleeting: bool = False
+    late: bool = False
+    comment: str = ""
+    ended: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Source:
+    """One rule at one device or gateway."""
+
+    raw: bool = False
+    raw_us: int = 0
+    """When the condition became what it is; 0 when that no longer matters."""
+    value: float | None = None
+    detail: str = ""
+    active: bool = False
+    episode: Episode | None = None
+    shelved: Override | None = None
+    suppressed: Override | None = None
+    out_of_service: Override | None = None
+    version: int = 0
+    """Of the source's own record."""
+    recent_us: list[int] = field(default_factory=list)
+    """Latest activations, to find chattering."""
+    chattering: bool = False
+    anchor_us: int = 0
+    anchor: float | None = None
+    """The sample that a rate of change is measured from."""
+    open_ids: list[str] = field(default_factory=list)
+    """Anomaly episodes that are open; commands that have been judged."""
+    seen_actions: list[str] = field(default_factory=list)
+    ended_alarms: list[str] = field(default_factory=list)
+    waiting: list[AlarmAction] = field(default_factory=list)
+    waiting_until_us: int = 0
+
+    @property
+    def overridden(self) -> bool:
+        """Whether something hides it."""
+        return bool(self.shelved or self.suppressed or self.out_of_service)
+
+    @property
+    def quiet(self) -> bool:
+        """Whether the condition does not hold, and did not a moment ago."""
+        return not (self.raw or self.active)
+
+
+_FRESH = {
+    one.name: one.default_factory() if callable(one.default_factory) else one.default
+    for one in dataclasses.fields(Source)
+}
+_OVERRIDES = ("shelved", "suppressed", "out_of_service")
+
+
+def effective(source: Source, episode: Episode | None) -> AlarmState:
+    """The effective state of an episode; of None that of the source itself, which design does not suppress."""
+    if episode is not None and episode.ended:
+        return AlarmState.NORMAL
+    if source.out_of_service:
+        return AlarmState.OUT_OF_SERVICE
+    if source.suppressed and episode is not None:
+        return AlarmState.SUPPRESSED
+    if source.shelved:
+        return AlarmState.SHELVED
+    if episode is None:
+        return AlarmState.NORMAL
+    if source.active or episode.latched_us is not None:
+        return AlarmState.UNACKNOWLEDGED if episode.acknowledged_us is None else AlarmState.ACKNOWLEDGED
+    return AlarmState.RETURNED_UNACKNOWLEDGED
+
+
+def to_plain(source: Source) -> dict[str, Any]:
+    """What differs from a source that never was touched; empty for one that is like that."""
+    plain: dict[str, Any] = {}
+    for name, fresh in _FRESH.items():
+        value = getattr(source, name)
+        if value == fresh:
+            continue
+        if name == "waiting":
+            value = [dataclasses.asdict(one) for one in value]
+        elif dataclasses.is_dataclass(value) and not isinstance(value, type):
+            value = {key: each for key, each in dataclasses.asdict(value).items() if each not in (None, "", False)}
+        plain[name] = value
+    return plain
+
+
+def from_plain(plain: dict[str, Any]) -> Source:
+    """Inverse of `to_plain`, behind JSON."""
+    changed = dict(plain)
+    for name in _OVERRIDES:
+        if name in plain:
+            changed[name] = Override.from_record(plain[name])
+    if "episode" in plain:
+        changed["episode"] = Episode(**{**plain["episode"], **_ids(plain["episode"], "alarm_id", "cause_alarm_id")})
+    if "waiting" in plain:
+        changed["waiting"] = [
+            AlarmAction.from_record({**one, **_ids(one, "action_id", "alarm_id")}) for one in plain["waiting"]
+        ]
+    return Source(**changed)
+
+
+def _ids(plain: dict[str, Any], *names: str) -> dict[str, Any]:
+    return {name: UUID(plain[name]) for name in names if plain.get(name)}
+
+
+def to_json(plain: Any) -> str:
+    """Compact JSON of what `to_plain` gives."""
+    return json.dumps(plain, default=str, separators=(",", ":"))
