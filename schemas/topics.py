@@ -1,7 +1,6 @@
 """The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
 
-Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant. `audit.log` is a reserved
-name.
+Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant.
 Numbers of partitions are the defaults of a small installation; `connectors.kafka.admin` can raise them.
 """
 
@@ -137,6 +136,16 @@ STATES = Topic(
     compact_after_ms=7 * DAY_MS,
     doc="Where commands stand.",
 )
+AUDIT = Topic(
+    name="audit.log",
+    key="event id",
+    records=("AuditEvent",),
+    # One, because what happened has one order.
+    partitions=1,
+    # The Merkle log that is made of it keeps everything.
+    retention_ms=90 * DAY_MS,
+    doc="Who did what.",
+)
 
 ALARMS = Topic(
     name="alarms",
@@ -190,6 +199,7 @@ TOPICS = (
     ALARM_EVENTS,
     ALARM_ACTIONS,
     ALARM_RULES,
+    AUDIT,
 )
 REGISTRY_VERSION_KEY = b"version"
 

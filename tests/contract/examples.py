@@ -11,6 +11,7 @@ import numpy as np
 from schemas import alarms, codec
 from schemas import frame as frames
 from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Priority, Response, Severity
+from schemas.audit import AuditEvent, Outcome
 from schemas.commands import (
     CommandAck,
     CommandControl,
@@ -206,6 +207,31 @@ def alarm() -> alarms.Alarm:
     )
 
 
+def _audited() -> dict[str, Any]:
+    return AuditEvent(
+        event_id=EVENT,
+        time_us=T0_US,
+        service="serving",
+        action="command:approve",
+        outcome=Outcome.ALLOW,
+        subject="6f1c2a9e",
+        credential="issuer",
+        amr=("pwd", "otp"),
+        signed_in_us=T0_US - 120_000_000,
+        second="b07d55e1",
+        peer="ipv4:10.0.0.7:51000",
+        method="CommandService/ApproveCommand",
+        name="clear",
+        device_class="oven",
+        path="acme/north/curing/line-1/ovens/oven-01",
+        command_id=str(COMMAND),
+        reason="door checked",
+        policies=("approve-where-granted",),
+        policy_version="9c56cc51b374c3ba189210d5b6d4bf57790d351c96c47c02190ecf1e430635ab",
+        trace_id="0af7651916cd43dd8448eb211c80319c",
+    ).record()
+
+
 def records() -> dict[str, dict[str, Any]]:
     """Example of every record type, in the newest version."""
     request = _request()
@@ -272,6 +298,7 @@ def records() -> dict[str, dict[str, Any]]:
             )
         ),
         "Anomaly": _anomaly(),
+        "AuditEvent": _audited(),
         "CommandAck": _record(
             CommandAck(
                 **outcome,

