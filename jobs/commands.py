@@ -15,7 +15,7 @@ from pyflink.datastream import DataStream
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
 from jobs.flink.commands import CommandsOperator, command_of
-from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.environment import JobEnvironment, environment, execute
 from jobs.flink.types import key_type, output_type
 from schemas import topics
 
@@ -51,7 +51,7 @@ def main() -> None:
     config = from_arguments("commands")
     env = environment(parallelism=config.parallelism, buffer_timeout_ms=BUFFER_TIMEOUT_MS)
     wire(env, config)
-    env.stream.execute(NAME)
+    execute(env.stream, NAME)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from pyflink.datastream import DataStream
 from historian.positions import GROUP, INPUTS
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
-from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.environment import JobEnvironment, environment, execute
 from jobs.flink.historian import HistorianOperator, MakeWriter
 from jobs.flink.shards import shard_of_partition
 from jobs.flink.types import key_type, output_type
@@ -59,7 +59,7 @@ def main() -> None:
     config = from_arguments("historian")
     env = environment(parallelism=config.parallelism)
     wire(env, config)
-    env.stream.execute(NAME)
+    execute(env.stream, NAME)
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from base import ids
 from jobs import registry
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
-from jobs.flink.environment import JobEnvironment, environment
+from jobs.flink.environment import JobEnvironment, environment, execute
 from jobs.flink.shards import shard_of_lane
 from jobs.flink.telemetry import Snapshot, TelemetryOperator, no_snapshot, registry_descriptor
 from jobs.flink.types import key_type, output_type
@@ -76,7 +76,7 @@ def main() -> None:
     config = from_arguments("telemetry")
     env = environment(parallelism=config.parallelism)
     wire(env, config)
-    env.stream.execute(NAME)
+    execute(env.stream, NAME)
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import urllib.parse
 import urllib.request
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid4
 
 from stack.errors import StackError, UnreachableError
 from stack.progress import Reading, SourceCount
@@ -206,15 +207,36 @@ class FlinkRest:
         msg = f"savepoint of job {job_id} was not done after {timeout_s:.0f} s"
         raise StackError(msg)
 
+    def submit(self, plan: bytes) -> str:
+        """Run a job whose graph was compiled before, as the client hands it over; its id. StackError when Flink refuses it."""
+        # Only files may follow the request, and each has to be named in it.
+        request = json.dumps({"executionPlanFileName": "plan", "jobJarFileNames": [], "jobArtifactFileNames": []})
+        boundary = uuid4().hex
+        parts = (
+            (b'name="request"', b"application/json", request.encode()),
+            (b'name="file_0"; filename="plan"', b"application/octet-stream", plan),
+        )
+        body = b"".join(
+            b"--%s\r\nContent-Disposition: form-data; %s\r\nContent-Type: %s\r\n\r\n%s\r\n"
+            % (boundary.encode(), name, kind, content)
+            for name, kind, content in parts
+        )
+        body += b"--%s--\r\n" % boundary.encode()
+        answer = self._send("/jobs", body, content_type=f"multipart/form-data; boundary={boundary}")
+        return str(answer["jobUrl"]).rpartition("/")[2]
+
     def cancel(self, job_id: str) -> None:
         """Ask for cancellation; retained checkpoints stay."""
         self._call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
 
     def _call(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
-        data = None if body is None else json.dumps(body).encode()
-        request = urllib.request.Request(
-            self._url + path, data=data, method=method, headers={"Content-Type": "application/json"}
-        )
+        return self._send(path, None if body is None else json.dumps(body).encode(), method=method)
+
+    def _send(
+        self, path: str, data: bytes | None, *, method: str | None = None, content_type: str = "application/json"
+    ) -> Any:
+        headers = {"Content-Type": content_type}
+        request = urllib.request.Request(self._url + path, data=data, method=method, headers=headers)
         try:
             with urllib.request.urlopen(request, timeout=self._timeout_s) as response:
                 return json.loads(response.read() or b"{}")

@@ -8,15 +8,17 @@ One writer at a time: `lock` is held by whoever submits (`up`, `deploy`, the job
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
 import re
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from uuid import uuid4
 
-from stack import deployment, flink, render, restore_points, roots
+from stack import deployment, flink, plans, render, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
@@ -26,6 +28,9 @@ from stack.restore_points import RestorePoint
 JOBS = ("commands", "historian", "telemetry")
 Submit = Callable[[StackConfig, str], str]
 """What `submit` is; tests submit jobs of their own."""
+# A JobManager that has just started loads what it needs for its first job.
+_PLAN_TIMEOUT_S = 60.0
+_log = logging.getLogger(__name__)
 
 
 def flink_name(job: str) -> str:
@@ -70,41 +75,71 @@ def submit(
     arguments: tuple[str, ...] | None = None,
     restore: str | None = None,
 ) -> str:
-    """`flink run` of a job from its newest restore point, or from the one that is named; returns the job id.
+    """Submit a job from its newest restore point, or from the one that is named; returns the job id.
 
-    Restore points are never given to Flink to delete (`restore_points.prune` does that): a deployment may go back to this one.
-    Call it with the lock held. StepError with the Python traceback when the client fails.
+    By its kept plan (`plans`) when there is one and a restore point to go on from, else by `flink run`. Restore points are never given to
+    Flink to delete (`restore_points.prune` does that): a deployment may go back to this one. Call it with the lock held. StepError with
+    the Python traceback when the client fails.
     """
-    root = roots.active(config)
     # By module: as a script, `jobs/historian.py` would stand before the package `historian` on its own path.
     program = ("-py", str(script)) if script else ("-pym", f"jobs.{job}")
-    arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
-    restore = restore_points.newest(config, job) if restore is None else restore
-    options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
     interpreter = flink.python(config)
-    command = flink.client_command(
-        config,
-        *("run", "-d", *options, "-p", str(config.parallelism.of(job)), *program),
+    arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
+    arguments = (
+        *("-p", str(config.parallelism.of(job)), *program),
         *("-pyexec", interpreter, "-pyclientexec", interpreter, *arguments),
     )
-    environment = os.environ | flink.environment(config) | {"PYTHONPATH": str(root)}
-    result = subprocess.run(
-        command,
-        env=environment,
-        cwd=flink.tmp_dir(config),
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=300,
-        close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
-    )
-    marker = "Job has been submitted with JobID "
-    job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
-    if result.returncode or not job_id:
-        msg = f"flink run of {job} failed:\n{_reason(result.stdout + result.stderr)}"
-        raise StepError(msg) if FlinkRest(config.flink_url).alive() else FlinkUnavailableError(msg)
+    restore = restore_points.newest(config, job) if restore is None else restore
+    kept = plans.of_submission(config, job, arguments)
+    job_id = _submit_plan(config, job, kept, restore) if restore else ""
+    if not job_id:
+        job_id = _run(config, job, arguments, kept, restore)
     _check_name(config, job, job_id)
     restore_points.remember(config, job, RestorePoint(job_id=job_id, restored_from=restore))
+    return job_id
+
+
+def _submit_plan(config: StackConfig, job: str, kept: Path, restore: str) -> str:
+    """The job id; empty when there is no plan, or none that Flink takes. StepError when the job could not begin from the restore point."""
+    rest, job_id = FlinkRest(config.flink_url, timeout_s=_PLAN_TIMEOUT_S), uuid4().hex
+    try:
+        plan = plans.filled(kept, job_id=job_id, restore=restore)
+        if plan is None:
+            return ""
+        rest.submit(plan)
+    except FlinkUnavailableError:
+        raise
+    except (StackError, ValueError) as error:
+        _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
+        return ""
+    deadline = time.monotonic() + _PLAN_TIMEOUT_S
+    while (state := rest.job_state(job_id)) == "INITIALIZING" and time.monotonic() < deadline:
+        time.sleep(0.05)
+    if state == "FAILED":
+        msg = f"job {job} did not begin from {restore}: {rest.root_exception(job_id)[-3000:]}"
+        raise StepError(msg)
+    return job_id
+
+
+def _run(config: StackConfig, job: str, arguments: Sequence[str], kept: Path, restore: str) -> str:
+    """`flink run`; the job id."""
+    options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
+    with plans.keeping(config, job, kept) as keeping:
+        result = subprocess.run(
+            flink.client_command(config, "run", "-d", *options, *arguments),
+            env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
+            cwd=flink.tmp_dir(config),
+            capture_output=True,
+            text=True,
+            check=False,
+            timeout=300,
+            close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
+        )
+        marker = "Job has been submitted with JobID "
+        job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
+        if result.returncode or not job_id:
+            msg = f"flink run of {job} failed:\n{_reason(result.stdout + result.stderr)}"
+            raise StepError(msg) if FlinkRest(config.flink_url).alive() else FlinkUnavailableError(msg)
     return job_id
 
 

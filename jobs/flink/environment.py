@@ -6,6 +6,7 @@ configuration, not from here.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +14,10 @@ from typing import Any
 
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
+from pyflink.java_gateway import get_gateway
 from pyflink.table import StreamTableEnvironment
+
+from base import plan
 
 MAX_PARALLELISM = 128
 """Number of key groups. Part of every savepoint: it can never change, and `shards` is laid out for it."""
@@ -57,3 +61,25 @@ def environment(
     if buffer_timeout_ms is not None:
         stream.set_buffer_timeout(buffer_timeout_ms)
     return JobEnvironment(stream=stream, table=StreamTableEnvironment.create(stream))
+
+
+def execute(stream: StreamExecutionEnvironment, name: str) -> None:
+    """Submit what was built, as `stream.execute(name)` does, and keep its plan (`base.plan`) when the environment names a file for it."""
+    graph = stream._generate_stream_graph(clear_transformations=True, job_name=name)
+    stream._j_stream_execution_environment.execute(graph)
+    if file := os.environ.get(plan.VARIABLE):
+        _keep(graph, file)
+
+
+def _keep(graph: Any, file: str) -> None:
+    """Write a graph that was submitted; a submission has put the serialised operators into it."""
+    flink, java = get_gateway().jvm.org.apache.flink, get_gateway().jvm.java
+    restore = flink.runtime.jobgraph.SavepointRestoreSettings
+    claim = flink.core.execution.RecoveryClaimMode.NO_CLAIM
+    graph.setJobId(flink.api.common.JobID.fromHexString(plan.OPEN_ID))
+    graph.setSavepointRestoreSettings(restore.forPath(plan.OPEN_RESTORE, False, claim))
+    out = java.io.ObjectOutputStream(java.io.FileOutputStream(file))
+    try:
+        out.writeObject(graph)
+    finally:
+        out.close()

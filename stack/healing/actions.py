@@ -8,7 +8,7 @@ from __future__ import annotations
 from pathlib import PurePosixPath
 from typing import Protocol
 
-from stack import jobs, restore_points
+from stack import jobs, plans, restore_points
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
@@ -59,6 +59,8 @@ def resubmit(config: StackConfig, job: str, back: int, submit: Submit) -> str:
     except StackError:  # a task that does not listen to Flink either
         restart_taskmanagers(config, job)
         jobs.cancel(config, job)
+    if back:  # it did not begin, or did not advance, with what was kept
+        plans.forget(config, job)
     job_id = submit(config, job, restore=restore)
     return f"{job_id} from {_short(restore)}" if restore else f"{job_id} from the beginning: it has no restore point"
 

@@ -21,6 +21,8 @@ from pyflink.datastream import KeyedProcessFunction, RuntimeContext, StreamExecu
 from pyflink.datastream.state import ValueStateDescriptor
 from pyflink.table import StreamTableEnvironment
 
+from jobs.flink.environment import execute
+
 
 class Count(KeyedProcessFunction):
     """Counts the rows of a key."""
@@ -71,7 +73,7 @@ def main() -> None:
     statements = tables.create_statement_set()
     statements.add_insert_sql("INSERT INTO nowhere SELECT * FROM counts")
     statements.attach_as_datastream()
-    env.execute(options.name)
+    execute(env, options.name)
 
 
 if __name__ == "__main__":

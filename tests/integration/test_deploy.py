@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -32,6 +33,8 @@ GOOD = "def before(count):\n    pass\n"
 FAILS = "def before(count):\n    raise RuntimeError('the new code is wrong')\n"
 STANDS = "import threading\n\n\ndef before(count):\n    threading.Event().wait()\n"
 NO_PYTHON = "this is no Python\n"
+OURS = ("base/__init__.py", "base/plan.py", "jobs/__init__.py", "jobs/flink/__init__.py", "jobs/flink/environment.py")
+"""What the counting job needs of the packages that a code root has."""
 
 
 @dataclass
@@ -51,8 +54,9 @@ class Cluster:
         version = f"v{len(self.versions)}"
         self.versions.append(version)
         tree = self.folder / version
-        (tree / "jobs").mkdir(parents=True)
-        (tree / "jobs" / "__init__.py").touch()
+        for file in OURS:
+            (tree / file).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(ROOT / file, tree / file)
         (tree / "jobs" / "behaviour.py").write_text(f'VERSION = "{version}"\n{behaviour}')
         return tree
 

@@ -8,6 +8,7 @@ import signal
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from urllib.parse import urlsplit
 
 import pytest
 
@@ -50,6 +51,16 @@ class Cluster:
         )
         return self.report(name)
 
+    def plan(self, name: str) -> Path:
+        """File of the job's kept plan."""
+        (found,) = (self.config.data / "flink" / "plans").glob(f"{name}-*.plan")
+        return found
+
+    def restored_from(self, job_id: str) -> str:
+        """Path that Flink says the job went on from."""
+        checkpoints = FlinkRest(self.config.flink_url)._call(f"/jobs/{job_id}/checkpoints")
+        return urlsplit(checkpoints["latest"]["restored"]["external_path"]).path
+
     def taskmanager_pid(self) -> int:
         return Supervisor(self.config).states()["taskmanager-1"].pid
 
@@ -79,7 +90,11 @@ def test_state_survives_stop_with_savepoint_and_a_second_job_in_between(cluster:
     jobs.stop(cluster.config, "historian")
 
     (cluster.reports / "commands").unlink()
-    cluster.submit("commands")
+    # A plan that Flink cannot read costs a compilation, nothing else.
+    damaged = cluster.plan("commands").read_bytes()[:-100]
+    cluster.plan("commands").write_bytes(damaged)
+    assert cluster.restored_from(cluster.submit("commands")) == urlsplit(savepoint).path
+    assert cluster.plan("commands").read_bytes() != damaged
     assert eventually(lambda: cluster.report("commands"), what="first report")["pid"] in (0, pid)
     assert eventually(lambda: cluster.report("commands")["count"], timeout_s=60) >= before
     assert cluster.taskmanager_pid() == pid
@@ -121,10 +136,16 @@ def test_jobmanager_that_lost_its_jobs_gets_them_back(cluster: Cluster) -> None:
         what="JobManager and TaskManager meet again",
     )
     assert rest.live_job(jobs.flink_name("commands")) is None
+    plan, restore = cluster.plan("commands"), restore_points.newest(cluster.config, "commands")
+    compiled_ns = plan.stat().st_mtime_ns
     keeper = Keeper(cluster.config, submit=cluster.run, needs={})
     assert [(step.job, step.step) for step in keeper.round()] == [
         ("commands", "resubmission from the newest restore point")
     ]
+    job = rest.live_job(jobs.flink_name("commands"))
+    assert job is not None
+    assert cluster.restored_from(job.id) == urlsplit(restore).path
+    assert plan.stat().st_mtime_ns == compiled_ns  # nothing was compiled
     assert cluster.counted("commands", before)["count"] > before
     assert keeper.round() == []
     rows = {row["name"]: row for row in status.collect(cluster.config)["services"]}

@@ -1,0 +1,43 @@
+"""The plan of a job: its graph as the client hands it to the JobManager, kept in a file and handed over again. Pure.
+
+Enters: the bytes of Java's serialisation, in which two places stand open: the job's id and the address of its restore point. Leaves: the
+same bytes with both filled in. `jobs.flink.environment` writes plans, the stack submits them.
+
+An id is 16 bytes. A string is a tag, its length in two bytes, and its text. Nothing in a plan says how long what follows is, so that a
+string may be exchanged for a longer one.
+"""
+
+from __future__ import annotations
+
+import struct
+
+VARIABLE = "MILLRACE_PLAN_FILE"
+"""Environment variable of the submitting client: the file in which it keeps the plan."""
+OPEN_ID = "6d696c6c726163652d6a6f622d69642e"
+"""The id in a plan, in hexadecimal as Flink writes it."""
+OPEN_RESTORE = "file:///millrace/restore-point-of-the-plan"
+"""The address in a plan."""
+_STRING = b"t"
+_MOST = 0xFFFF
+
+
+def filled(plan: bytes, *, job_id: str, restore: str) -> bytes:
+    """The plan for one submission; ValueError when a place is missing or there twice, or when the address is too long."""
+    found = _exchanged(plan, bytes.fromhex(OPEN_ID), bytes.fromhex(job_id))
+    return _exchanged(found, _string(OPEN_RESTORE), _string(restore))
+
+
+def _exchanged(plan: bytes, old: bytes, new: bytes) -> bytes:
+    if (count := plan.count(old)) != 1:
+        msg = f"not a plan that was kept: {count} places {old!r}, not one"
+        raise ValueError(msg)
+    return plan.replace(old, new)
+
+
+def _string(text: str) -> bytes:
+    # Java's own encoding differs from UTF-8 only for zero and beyond the basic plane; addresses have neither.
+    data = text.encode()
+    if len(data) > _MOST:
+        msg = f"an address of {len(data)} bytes, more than {_MOST}"
+        raise ValueError(msg)
+    return _STRING + struct.pack(">H", len(data)) + data
