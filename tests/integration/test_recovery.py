@@ -169,6 +169,7 @@ def test_definitions_behind_the_restored_point_keep_their_numbers_and_what_was_c
         connection.execute("UPDATE registry_state SET version = %s, published_version = %s", (before, before))
         connection.execute("DELETE FROM registry_changes WHERE version = %s", (newest,))
         connection.execute("DELETE FROM tag_history WHERE tag_id = %s", (known["force"],))
+        connection.execute("DELETE FROM tag_periods WHERE tag_id = %s", (known["force"],))
         connection.execute("DELETE FROM tags WHERE name = 'force'")
         connection.execute("SELECT setval('registry_id', 1)")
         found = recovery.recover(plain_history, broker).behind
