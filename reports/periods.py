@@ -26,7 +26,8 @@ def zone(connection: Connection, scope: str, at: datetime, given: str = "") -> Z
     """The zone given, that of the place's calendar, or UTC."""
     if given:
         return zone_of(given)
-    found = connection.execute("SELECT time_zone FROM work_days(%s, %s, %s) LIMIT 1", (scope, at, at)).fetchone()
+    moment = (scope, at, at + _INSTANT)
+    found = connection.execute("SELECT time_zone FROM work_days(%s, %s, %s) LIMIT 1", moment).fetchone()
     return zone_of(found[0] if found else "UTC")
 
 

@@ -1,6 +1,6 @@
 """What machines did: OEE and PackML states of a part of the plant, from SQL.
 
-Enters: a path, a range of time, what to group by. Leaves: rows of the functions oee_between and state_intervals, which say how they are
+Enters: a path, a range of time, what to group by. Leaves: rows of the functions oee_between and states_of, which say how they are
 computed. Raises the branches of `base.errors`; UnavailableError while the database is away. Both faces call it.
 """
 
@@ -11,16 +11,16 @@ from dataclasses import dataclass
 from datetime import date, datetime
 from typing import LiteralString
 
-from base.errors import InvalidRequestError, PermissionDeniedError
+from base.errors import InvalidRequestError
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
 from serving.caches.plant import Plant
-from serving.handlers.records import DAY_S, devices_under
-from serving.handlers.selection import Range, range_of, since_epoch_us
+from serving.handlers.figures import computed_range, require_all
+from serving.handlers.records import devices_under
+from serving.handlers.selection import since_epoch_us
 from serving.seen import seen
 
 GROUPS = ("site", "area", "line", "cell", "device", "shift", "day", "hour", "order", "product")
-MOST_DAYS = 31
 MOST_MACHINES = 200
 
 _OEE: LiteralString = """
@@ -29,10 +29,9 @@ _OEE: LiteralString = """
     FROM oee_between(%(prefix)s, %(start)s, %(end)s, %(by)s::text[])
     ORDER BY path, shift_day, start, shift, job_order, material"""
 _STATES: LiteralString = """
-    SELECT d.device_id, s.packml_state, s.start_time, s.end_time
-    FROM unnest(%(devices)s::integer[]) AS d(device_id)
-    CROSS JOIN LATERAL state_intervals(d.device_id, %(start)s, %(end)s) s
-    ORDER BY d.device_id, s.start_time"""
+    SELECT s.device_id, s.packml_state, s.start_time, s.end_time
+    FROM states_of(%(devices)s::integer[], %(start)s, %(end)s) s
+    ORDER BY s.device_id, s.start_time"""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -87,8 +86,8 @@ class ProductionHandlers:
         if unknown := [group for group in by if group not in GROUPS]:
             msg = f"cannot group by {unknown[0][:40]!r}; there are {', '.join(GROUPS)}"
             raise InvalidRequestError(msg, field="by")
-        self._all_seen(prefix)
-        within = self._range(start_us, end_us)
+        require_all(self.plant, prefix)
+        within = computed_range(start_us, end_us, self.clock())
         rows = await self.database.fetch(_OEE, {**within.parameters, "prefix": prefix, "by": list(by)})
         names = OeeRow.__slots__
         return [OeeRow(**dict(zip(names, row, strict=True))) for row in rows]
@@ -100,7 +99,7 @@ class ProductionHandlers:
         if len(devices) > MOST_MACHINES:
             msg = f"{len(devices)} machines are under {prefix!r}; name a path with at most {MOST_MACHINES}"
             raise InvalidRequestError(msg, field="prefix")
-        within = self._range(start_us, end_us)
+        within = computed_range(start_us, end_us, self.clock())
         rows = await self.database.fetch(_STATES, {**within.parameters, "devices": devices})
         return [
             State(
@@ -112,17 +111,3 @@ class ProductionHandlers:
             )
             for device_id, state, start, end in rows
         ]
-
-    def _all_seen(self, prefix: str) -> None:
-        """A figure of a place is for those who may read all of it. Raises NotFoundError and PermissionDeniedError."""
-        visible = seen(self.plant)
-        if len(devices_under(visible, prefix)) < len(devices_under(self.plant, prefix)):
-            msg = "these figures are of machines that you may not read; name a place of which you may read all"
-            raise PermissionDeniedError(msg)
-
-    def _range(self, start_us: int, end_us: int) -> Range:
-        within = range_of(start_us, end_us, now_us=self.clock(), default_s=DAY_S)
-        if within.seconds > MOST_DAYS * DAY_S:
-            msg = f"the range is {within.seconds / DAY_S:.0f} days long; ask for at most {MOST_DAYS}"
-            raise InvalidRequestError(msg, field="start_us")
-        return within

@@ -161,6 +161,8 @@ def _picture(page: Path, target: Path) -> None:
 
 
 def test_what_cannot_be_reported_is_said(worked: str, tmp_path: Path) -> None:
+    with psycopg.connect(worked, autocommit=True) as sql:
+        sql.execute("DELETE FROM work_calendars WHERE scope = 'acme/south'")
     for arguments, status, cause in (
         (("nowhere", "--day"), 2, "nothing in the plant is called 'nowhere'"),
         (("south", "--shift"), 2, "acme/south has no shift in the 14 days before"),
