@@ -77,6 +77,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("fault", Command("Put faults on simulated machines, list them, take them off", "simulator.__main__", ("fault",))),
         ("pause", Command("Stop the simulated machines emitting samples", "simulator.__main__", ("pause",))),
         ("resume", Command("Let the simulated machines emit samples again", "simulator.__main__", ("resume",))),
+        ("past", Command("Let a line of simulated machines send the week that lies behind it", "simulator.__main__", ("past",))),
         ("machines", Command("What the simulated machines do: counts, states, servers", "simulator.__main__", ("status",))),
     )),
     "An installation": dict((

@@ -41,6 +41,8 @@ def add_commands(commands: Any) -> None:
     _command(actions, "clear", "take all faults off")
     _command(commands, "pause", "stop emitting samples")
     _command(commands, "resume", "emit samples again")
+    past = _command(commands, "past", "let the machines of a line send the days before the start, as stored values")
+    past.add_argument("--days", type=int, default=7, help="so many days, 1 to 7 (default: 7)")
     _command(commands, "status", "counts, devices, servers", prog="millrace machines")
 
 
@@ -62,6 +64,8 @@ def run(arguments: argparse.Namespace) -> int:
             return _call(url, "DELETE", "/faults")
         case "status", _:
             return _call(url, "GET", "/status")
+        case "past", _:
+            return _call(url, "POST", "/past", {"days": arguments.days})
         case command, _:
             return _call(url, "POST", f"/{command}")
 

@@ -8,6 +8,7 @@ DELETE /faults[/<id>]   one, or all
 POST   /pause           stop emitting; answers when everything emitted has left and is in the journal
 POST   /resume          go on
 POST   /flush           answers when everything emitted is in the journal
+POST   /past            {days}: begin to send the days before the start of a line's machines, as historical values
 """
 
 from __future__ import annotations
@@ -26,6 +27,7 @@ _STATUS = {
     InvalidRequestError: HTTPStatus.BAD_REQUEST,
     NotFoundError: HTTPStatus.NOT_FOUND,
 }
+MOST_PAST_DAYS = 7
 _TIMES = ("start_s", "duration_s", "repeat_s")
 
 
@@ -56,6 +58,9 @@ class Service(Protocol):
     async def flush(self) -> None:
         """Wait until the journal has everything."""
 
+    async def send_past(self, days: int) -> dict[str, Any]:
+        """Begin to send a past."""
+
 
 def fault_request(fields: Any) -> FaultRequest:
     """Fault request of flat fields; everything that is no field of its own is a parameter of the kind."""
@@ -85,6 +90,14 @@ def fault_request(fields: Any) -> FaultRequest:
     )
 
 
+def _days(body: Any) -> int:
+    days = body.get("days", MOST_PAST_DAYS) if isinstance(body, Mapping) else None
+    if not isinstance(days, int) or isinstance(days, bool) or not 1 <= days <= MOST_PAST_DAYS:
+        msg = f"days is {days!r}, not a whole number from 1 to {MOST_PAST_DAYS}"
+        raise InvalidRequestError(msg)
+    return days
+
+
 class Control:
     """The handler of `admin_http.serve`."""
 
@@ -99,7 +112,7 @@ class Control:
             status = _STATUS.get(type(error), HTTPStatus.SERVICE_UNAVAILABLE)
             raise HttpError(status, str(error)) from error
 
-    async def _route(self, request: Request) -> tuple[HTTPStatus, Any]:
+    async def _route(self, request: Request) -> tuple[HTTPStatus, Any]:  # noqa: PLR0911 - one for each route
         service, ok = self._service, HTTPStatus.OK
         match request.method, request.path.strip("/").split("/"):
             case "GET", ["health"]:
@@ -127,5 +140,7 @@ class Control:
             case "POST", ["flush"]:
                 await service.flush()
                 return ok, service.status()
+            case "POST", ["past"]:
+                return HTTPStatus.ACCEPTED, await service.send_past(_days(request.body))
             case method, _:
                 raise HttpError(HTTPStatus.NOT_FOUND, f"no {method} {request.path} here")

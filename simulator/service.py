@@ -12,9 +12,10 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any
 
+from base.errors import ConflictError, UnavailableError
 from base.ids import Clock, now_us
 from connectors.sparkplug.payload import SEQ_MODULUS
-from simulator import admin_http
+from simulator import admin_http, past
 from simulator.config import SimulatorConfig
 from simulator.control import Control, fault_request
 from simulator.fault_effects import Fault
@@ -76,6 +77,8 @@ class SimulatorService:
         self._nodes = self._make_nodes(devices)
         self._node_tasks: list[asyncio.Task[None]] = []
         self._admin: asyncio.Server | None = None
+        self._past: asyncio.Task[None] | None = None
+        self._past_left = 0
         self._stop = asyncio.Event()
         self._snapshot_us = self._started_us
 
@@ -131,6 +134,7 @@ class SimulatorService:
             "simulated_us": simulation.now_us,
             "skipped_us": simulation.skipped_us,
             "paused": simulation.paused,
+            "past_left": self._past_left,
             "emitted": recorder.emitted.total(),
             "sent": recorder.sent.total() + recorder.sent_later,
             "journal": {"seq": self._journal.seq, "pending": self._journal.pending},
@@ -173,6 +177,34 @@ class SimulatorService:
         self.simulation.resume()
         logger.info("resumed")
 
+    async def send_past(self, days: int) -> dict[str, Any]:
+        """Begin to send the days before this start of a line's machines, late; returns how much there is. See `simulator.week`.
+
+        Raises ConflictError the second time, UnavailableError when the machines of that line have no session.
+        """
+        if self._past is not None:
+            left = f"{self._past_left} samples are left" if self._past_left else "all of it"
+            msg = f"the past of this line was sent already ({left}): twice would be twice in the history"
+            raise ConflictError(msg)
+        node = next((node for node in self._nodes if past.plays(node.devices)), None)
+        if node is None or not node.born:
+            msg = f"no edge node with the machines of {past.LINE} is in a session: does the plant have them, is its gateway up?"
+            raise UnavailableError(msg)
+        parts = await asyncio.to_thread(lambda: list(past.messages(node.devices, self._started_us, days)))
+        self._past_left = total = sum(len(samples) for _, samples in parts)
+        self._past = asyncio.create_task(self._send_past(node, parts), name="past")
+        logger.info("sending a past", extra={"days": days, "samples": total})
+        return {"samples": total, "days": days, "until_us": self._started_us}
+
+    async def _send_past(self, node: SparkplugNode, parts: list[tuple[Device, list[Sample]]]) -> None:
+        """Part by part, at a rate that its readers keep up with; a part waits for a session."""
+        for device, samples in parts:
+            while not node.send_past(device, samples):  # noqa: ASYNC110 - it waits for a session and for the device
+                await asyncio.sleep(1.0)
+            self._past_left -= len(samples)
+            await asyncio.sleep(1.0 / past.MESSAGES_PER_S)
+        logger.info("the past is sent")
+
     async def flush(self) -> None:
         """Wait until everything recorded so far is in the journal."""
         await asyncio.to_thread(self._journal.flush)
@@ -202,7 +234,7 @@ class SimulatorService:
                 late_ms = (self.simulation.skipped_us - skipped_us) // 1000
                 logger.warning("too late to catch up, time was skipped", extra={"skipped_ms": late_ms})
             self._housekeeping()
-            for task in self._node_tasks:
+            for task in (*self._node_tasks, *filter(None, [self._past])):
                 if task.done():
                     task.result()
             # A clock that was set back must not put the loop to sleep for as long.
@@ -233,6 +265,8 @@ class SimulatorService:
             self._remember()
 
     async def _shut_down(self) -> None:
+        if self._past is not None:
+            self._past.cancel()
         for node in self._nodes:
             node.stop()
         if self._node_tasks:

@@ -44,9 +44,10 @@ def birth_metric(metric: NodeMetric, sample: Sample) -> Metric:
     )
 
 
-def data_metric(alias: int, sample: Sample) -> Metric:
-    """The metric of a data message."""
+def data_metric(alias: int, sample: Sample, *, historical: bool = False) -> Metric:
+    """The metric of a data message; a historical one was stored and is sent late."""
     return Metric(
+        historical=historical,
         alias=alias,
         time_ms=sample.time_us // 1000,
         data_type=DataType.DOUBLE if _mistyped(sample) else DataType.UNKNOWN,

@@ -135,6 +135,16 @@ class SparkplugNode:
         for device, samples in pending.items():
             self._data(device, samples)
 
+    def send_past(self, device: Device, samples: Sequence[Sample]) -> bool:
+        """Send samples of one device that were stored, as historical values; False, and nothing is sent, outside a session."""
+        if not (self.born and self._client.is_connected) or device.name in self._lost:
+            return False
+        for sample in samples:
+            self._recorder.record(sample, sent=True)
+        metrics = [data_metric(self._by_index[one.tag.index].alias, one, historical=True) for one in samples]
+        self._publish_next(MessageType.DDATA, device.name, metrics)
+        return True
+
     def connection(self, device: Device, *, online: bool) -> None:
         """A device was lost or came back: DDEATH or DBIRTH."""
         self.flush()
