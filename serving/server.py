@@ -49,6 +49,7 @@ from serving.caches.values import LastValues
 from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
 from serving.gate import Gate
+from serving.handlers.answers import AnswerHandlers
 from serving.handlers.budget import Budget
 from serving.handlers.commands import CommandHandlers, RequestLog
 from serving.handlers.health import Assessment
@@ -231,6 +232,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     history = HistoryHandlers(plant=plant, database=database, ready=state.require_ready)
     records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
     production = ProductionHandlers(plant=plant, database=database, ready=state.require_ready)
+    answers = AnswerHandlers(plant=plant, database=database, ready=state.require_ready)
     session_key = key_of(config.http.session_key)
     sessions = Sessions(session_key, length_s=config.http.session_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None
@@ -255,7 +257,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     servicers: dict[str, object] = {
         "StateService": (state_service := StateService(state, watches)),
         "CommandService": (command_service := CommandService(commands, state, policies)),
-        "HistoryService": (history_service := HistoryService(history, records, production)),
+        "HistoryService": (history_service := HistoryService(history, records, production, answers)),
         "LineService": (line_service := LineService(line)),
         "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
     }

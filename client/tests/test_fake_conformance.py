@@ -14,16 +14,30 @@ from client_conformance.plant import LINE, PRESSES
 from millrace_client import (
     Aggregate,
     Anomaly,
+    AnomalyLot,
+    BatchDeviation,
     CommandState,
+    ControlChart,
+    ControlLimits,
+    ControlPoint,
     DeviceState,
+    DowntimeCause,
     Event,
     Gateway,
+    JobOrderStatus,
+    LotRelation,
+    LotValue,
+    Material,
+    NotFoundError,
     OeeFigures,
+    PlannedProduction,
+    Reason,
     Reject,
+    Reliability,
     StateInterval,
     uuid7,
 )
-from millrace_client.fake import FakePlant
+from millrace_client.fake import FakePlant, Recipe
 
 
 class FakeRun:
@@ -81,6 +95,11 @@ class FakeRun:
 
     def report(self, gateway: Gateway) -> None:
         self.fake.report(gateway)
+
+    def know_work(self) -> None:
+        self.fake.know(Material(material="cap"), Material(material="coil"), Recipe("brew", "2", "cap", {"heat": 600.0}))
+        stops = [Reason(reason="jam"), Reason(reason="setup", planned=True)]
+        self.fake.know_reasons(downtime=stops, scrap=[Reason(reason="crack")])
 
     async def settle(self) -> None:
         return None
@@ -151,6 +170,46 @@ class TestFakeHistory(suite.HistoryCases):
         assert (press.path, press.shift, press.oee, press.start) == (PRESSES[1], "early", None, None)
         (state,) = await client.states(LINE)
         assert (state.packml_state, state.end_us - state.start_us) == ("EXECUTE", 9)
+
+    async def test_answers_are_those_that_the_test_gave(self, plant: FakeRun) -> None:
+        client = plant.client()
+        cause = DowntimeCause(reason="jam", stops=2, downtime_s=60.0, share=1.0, cumulative=1.0)
+        machine = Reliability(path=PRESSES[0], failures=0, operating_s=3600.0, repair_s=0.0)
+        order = PlannedProduction(
+            job_order="J1", material="cap", status=JobOrderStatus.RUNNING, quantity=10.0, planned_start_us=1, planned_end_us=2,
+            good=3.0, declared=3.0, expected=4.0, ahead=-1.0,
+        )  # fmt: skip
+        relation = LotRelation(direction="back", depth=1, lot="C7", material="coil", trail=("L1", "C7"))
+        lot = AnomalyLot(lot="L1", material="cap", use="PRODUCED", depth=0)
+        value = LotValue(
+            lot="L1", depth=0, device_path=PRESSES[0], start_us=1, end_us=2, name="temperature", unit="Cel", mean=70.0,
+            min=69.0, max=71.0, out_of_range_s=0.0,
+        )  # fmt: skip
+        point = ControlPoint(number=1, start_us=1, end_us=2, mean=70.0, range=2.0, rules=(1, 4))
+        chart = ControlChart(limits=ControlLimits(subgroups=1, mean=70.0), points=(point,))
+        deviation = BatchDeviation(
+            golden_batch="B1", phase="heat", name="temperature", unit="Cel", duration_s=9.0, golden_duration_s=8.0,
+            mean_deviation=0.5, rms_deviation=0.6, max_deviation=1.0,
+        )  # fmt: skip
+        for of, row in (
+            (LINE, cause), (LINE, machine), (LINE, order), ("L1", relation), ("L1", value), ("E1", lot), ("B2", deviation),
+            (f"{PRESSES[0]}/temperature", chart),
+        ):  # fmt: skip
+            plant.fake.answered(of, row)
+        assert await client.downtime_pareto(LINE) == (cause,)
+        assert await client.reliability(LINE) == (machine,)
+        assert await client.production(LINE) == (order,)
+        assert await client.genealogy("L1") == (relation,)
+        assert await client.genealogy("L1", direction="forward") == ()
+        assert await client.lot_values("L1") == (value,)
+        assert await client.anomaly_lots("E1") == (lot,)
+        assert await client.batch_deviation("B2") == (deviation,)
+        assert await client.control_chart(f"{PRESSES[0]}/temperature") == chart
+        with pytest.raises(NotFoundError, match="there is no lot 'L2'"):
+            await client.genealogy("L2")
+
+
+class TestFakeWork(suite.WorkCases): ...
 
 
 class TestFakeLine(suite.LineCases): ...

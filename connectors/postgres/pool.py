@@ -230,5 +230,5 @@ class WritePool(ReadPool):
 
     def _lost(self, error: psycopg.OperationalError, *, kept: bool) -> StoreUnavailable | None:  # noqa: ARG002
         return StoreUnavailable(
-            f"{unavailable(error)}; whether it was entered is not known: look before you enter it again"
+            f"{unavailable(error)}; whether it was entered is not known: send it again with its request_id, or look first"
         )

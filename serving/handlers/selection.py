@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
+from typing import LiteralString
 
 from base.errors import InvalidRequestError
 from schemas.definitions import TagDefinition
@@ -56,6 +57,11 @@ def at(time_us: int) -> datetime:
 def since_epoch_us(time: datetime) -> int:
     """Microseconds since 1970 UTC."""
     return (time - _EPOCH) // timedelta(microseconds=1)
+
+
+def microseconds(column: LiteralString) -> LiteralString:
+    """A time of SQL as microseconds since 1970 UTC; null for none and for one that is not finite."""
+    return "CASE WHEN isfinite(" + column + ") THEN (extract(epoch FROM " + column + ") * 1000000)::bigint END"
 
 
 def range_of(start_us: int, end_us: int, *, now_us: int, default_s: float | None = None) -> Range:

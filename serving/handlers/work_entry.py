@@ -1,13 +1,15 @@
 """What people enter about the plant's work: each call is one SQL function, signed with the principal of the call and the caller's reason.
 
-Enters: plain values; a start of 0 is now, an end of 0 is none. Leaves: ids. The rules are in the database (`historian/migrations`,
-from 0024 on); what it refuses becomes the branch of `base.errors` that says whose fault it is. UnavailableError while the database is away.
+Enters: plain values; a start of 0 is now, an end of 0 is none. Leaves: ids; a request that came before is answered as it was then. The
+rules are in the database (`historian/migrations`, from 0024 on); what it refuses becomes the branch of `base.errors` that says whose fault
+it is. UnavailableError while the database is away.
 """
 
 from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, LiteralString
 from uuid import UUID
@@ -31,31 +33,47 @@ from serving.caches.plant import covered
 from serving.handlers.selection import at
 
 _PUT_JOB_ORDER: LiteralString = """
-    SELECT put_job_order(%(job_order)s, %(material)s, %(quantity)s, %(scope)s, %(planned_start)s, %(planned_end)s, %(who)s, %(why)s,
-                         %(status)s, %(priority)s)
-    WHERE NOT EXISTS (SELECT FROM job_orders o WHERE o.job_order = %(job_order)s AND NOT scopes_cover(%(allowed)s, o.scope))"""
-_START_JOB: LiteralString = (
-    "SELECT start_job(%(job_order)s, device_at(%(device)s), %(start)s, %(who)s, %(why)s, %(end)s)"
+    put_job_order(%(job_order)s, %(material)s, %(quantity)s, %(scope)s, %(planned_start)s, %(planned_end)s, %(who)s, %(why)s,
+                  %(status)s, %(priority)s)"""
+_START_JOB: LiteralString = "start_job(%(job_order)s, device_at(%(device)s), %(start)s, %(who)s, %(why)s, %(end)s)"
+_COMPLETE_JOB: LiteralString = "complete_job(%(job)s, %(end)s, %(who)s, %(why)s, %(done)s)"
+_ENTER_DOWNTIMES: LiteralString = (
+    "array_to_json(enter_downtimes(device_at(%(device)s), %(ranges)s::jsonb, %(who)s, %(why)s))"
 )
-_COMPLETE_JOB: LiteralString = """
-    SELECT complete_job(%(job)s, %(end)s, %(who)s, %(why)s, %(done)s)
-    WHERE NOT EXISTS (SELECT FROM job_response r WHERE r.job_response = %(job)s AND NOT scopes_cover(%(allowed)s, r.device_path))"""
-_ENTER_DOWNTIMES: LiteralString = "SELECT enter_downtimes(device_at(%(device)s), %(ranges)s::jsonb, %(who)s, %(why)s)"
 _RECORD_MATERIAL: LiteralString = """
-    SELECT record_material(CASE WHEN %(material)s = '' THEN %(lot)s ELSE put_material_lot(%(lot)s, %(material)s, %(who)s, %(why)s) END,
-                           device_at(%(device)s), %(use)s, %(quantity)s, %(start)s, %(end)s, %(who)s, %(why)s)"""
+    record_material(CASE WHEN %(material)s = '' THEN %(lot)s ELSE put_material_lot(%(lot)s, %(material)s, %(who)s, %(why)s) END,
+                    device_at(%(device)s), %(use)s, %(quantity)s, %(start)s, %(end)s, %(who)s, %(why)s)"""
 _RECORD_SCRAP: LiteralString = (
-    "SELECT record_scrap(device_at(%(device)s), %(start)s, %(quantity)s, %(reason)s, %(who)s, %(why)s)"
+    "record_scrap(device_at(%(device)s), %(start)s, %(quantity)s, %(reason)s, %(who)s, %(why)s)"
 )
 _START_BATCH: LiteralString = """
-    SELECT start_batch(%(batch)s, %(recipe)s, %(version)s, device_at(%(device)s), %(start)s, %(who)s, %(why)s, nullif(%(lot)s, ''))"""
+    start_batch(%(batch)s, %(recipe)s, %(version)s, device_at(%(device)s), %(start)s, %(who)s, %(why)s, nullif(%(lot)s, ''))"""
+_ENTER_PHASE: LiteralString = """
+    (extract(epoch FROM %(start)s::timestamptz) * 1000000)::bigint
+    FROM enter_batch_phase(%(batch)s, %(phase)s, device_at(%(device)s), %(start)s, %(end)s, %(who)s, %(why)s)"""
+_COMPLETE_BATCH: LiteralString = "complete_batch(%(batch)s, %(end)s, %(who)s, %(why)s, %(golden)s)"
+# What stands where a caller may not plan is not changed: then there is no row.
+_OF_ORDER: LiteralString = """
+    NOT EXISTS (SELECT FROM job_orders o WHERE o.job_order = %(job_order)s AND NOT scopes_cover(%(allowed)s, o.scope))"""
+_OF_JOB: LiteralString = """
+    NOT EXISTS (SELECT FROM job_response r WHERE r.job_response = %(job)s AND NOT scopes_cover(%(allowed)s, r.device_path))"""
 _OF_BATCH: LiteralString = """
-    WHERE NOT EXISTS (SELECT FROM batch b WHERE b.batch = %(batch)s AND NOT scopes_cover(%(allowed)s, b.device_path))"""
-_ENTER_PHASE: LiteralString = (
-    "SELECT enter_batch_phase(%(batch)s, %(phase)s, device_at(%(device)s), %(start)s, %(end)s, %(who)s, %(why)s)"
-    + _OF_BATCH
-)
-_COMPLETE_BATCH: LiteralString = "SELECT complete_batch(%(batch)s, %(end)s, %(who)s, %(why)s, %(golden)s)" + _OF_BATCH
+    NOT EXISTS (SELECT FROM batch b WHERE b.batch = %(batch)s AND NOT scopes_cover(%(allowed)s, b.device_path))"""
+_ANYWHERE: LiteralString = "true"
+# The entry is made, and what is answered kept, unless that was done already.
+_ONCE: LiteralString = """
+    SELECT CASE WHEN r.done THEN r.answer ELSE answer_work_request(%(request)s, coalesce((SELECT {call})::text, '')) END
+    FROM work_request(%(request)s, %(who)s, %(content)s) r WHERE {where}"""
+_AT_ONCE: LiteralString = "SELECT (SELECT {call})::text WHERE {where}"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Request:
+    """What an entry came with: an id of its caller's (empty for none), a digest of what was said, and why it was done."""
+
+    request_id: str = ""
+    content: bytes = b""
+    why: str = ""
 
 
 class WorkEntry:
@@ -65,27 +83,22 @@ class WorkEntry:
         self._database, self._clock = database, clock
 
     async def put_job_order(
-        self, *, planned_start_us: int, planned_end_us: int, status: str, why: str, **said: Any
+        self, request: Request, *, planned_start_us: int, planned_end_us: int, status: str, **said: Any
     ) -> None:
         """Enter an order or change it; an empty status keeps its own."""
         planned = {"planned_start": at(planned_start_us), "planned_end": at(planned_end_us)}
-        await self._call(_PUT_JOB_ORDER, why, **said, **planned, status=status or None)
+        await self._call(request, _PUT_JOB_ORDER, _OF_ORDER, **said, **planned, status=status or None)
 
-    async def start_job(self, *, start_us: int, end_us: int, why: str, **said: Any) -> UUID:
+    async def start_job(self, request: Request, *, start_us: int, end_us: int, **said: Any) -> UUID:
         """A machine begins to work on an order."""
-        made: UUID = await self._call(_START_JOB, why, **said, **self._span(start_us, end_us))
-        return made
+        return UUID(await self._call(request, _START_JOB, _ANYWHERE, **said, **self._span(start_us, end_us)))
 
-    async def complete_job(self, job_response_id: str, *, end_us: int, order_goes_on: bool, why: str) -> None:
+    async def complete_job(self, request: Request, job_response_id: str, *, end_us: int, order_goes_on: bool) -> None:
         """A machine ends its work on an order."""
-        try:
-            job = UUID(job_response_id)
-        except ValueError:
-            msg = "job_response_id is no UUID"
-            raise InvalidRequestError(msg, field="job_response_id") from None
-        await self._call(_COMPLETE_JOB, why, job=job, end=self._or_now(end_us), done=not order_goes_on)
+        job = _uuid("job_response_id", job_response_id)
+        await self._call(request, _COMPLETE_JOB, _OF_JOB, job=job, end=self._or_now(end_us), done=not order_goes_on)
 
-    async def enter_downtime(self, device: str, ranges: Sequence[tuple[int, int, str]], *, why: str) -> list[UUID]:
+    async def enter_downtime(self, request: Request, device: str, ranges: Sequence[tuple[int, int, str]]) -> list[UUID]:
         """Why a machine stood: start, end and reason of each range."""
         if not ranges:
             msg = "ranges is empty; say at least one"
@@ -98,35 +111,31 @@ class WorkEntry:
             }
             for start_us, end_us, reason in ranges
         ]
-        made: list[UUID] = await self._call(_ENTER_DOWNTIMES, why, device=device, ranges=json.dumps(said))
-        return made
+        made = await self._call(request, _ENTER_DOWNTIMES, _ANYWHERE, device=device, ranges=json.dumps(said))
+        return [UUID(one) for one in json.loads(made)]
 
-    async def record_material(self, *, start_us: int, end_us: int, why: str, **said: Any) -> UUID:
+    async def record_material(self, request: Request, *, start_us: int, end_us: int, **said: Any) -> UUID:
         """A lot is consumed or produced; with a material it may be new."""
         if not said["use"]:
             msg = "use is UNSPECIFIED; say CONSUMED or PRODUCED"
             raise InvalidRequestError(msg, field="use")
-        made: UUID = await self._call(_RECORD_MATERIAL, why, **said, **self._span(start_us, end_us))
-        return made
+        return UUID(await self._call(request, _RECORD_MATERIAL, _ANYWHERE, **said, **self._span(start_us, end_us)))
 
-    async def record_scrap(self, *, time_us: int, why: str, **said: Any) -> UUID:
+    async def record_scrap(self, request: Request, *, time_us: int, **said: Any) -> UUID:
         """Scrap with its reason."""
-        made: UUID = await self._call(_RECORD_SCRAP, why, **said, start=self._or_now(time_us))
-        return made
+        return UUID(await self._call(request, _RECORD_SCRAP, _ANYWHERE, **said, start=self._or_now(time_us)))
 
-    async def start_batch(self, *, start_us: int, why: str, **said: Any) -> None:
+    async def start_batch(self, request: Request, *, start_us: int, **said: Any) -> None:
         """A batch begins."""
-        await self._call(_START_BATCH, why, **said, start=self._or_now(start_us))
+        await self._call(request, _START_BATCH, _ANYWHERE, **said, start=self._or_now(start_us))
 
-    async def enter_batch_phase(self, *, start_us: int, end_us: int, why: str, **said: Any) -> int:
+    async def enter_batch_phase(self, request: Request, *, start_us: int, end_us: int, **said: Any) -> int:
         """A phase begins or ends; returns its start."""
-        start_us = start_us or self._clock()
-        await self._call(_ENTER_PHASE, why, **said, **self._span(start_us, end_us))
-        return start_us
+        return int(await self._call(request, _ENTER_PHASE, _OF_BATCH, **said, **self._span(start_us, end_us)))
 
-    async def complete_batch(self, *, end_us: int, why: str, **said: Any) -> None:
+    async def complete_batch(self, request: Request, *, end_us: int, **said: Any) -> None:
         """A batch ends."""
-        await self._call(_COMPLETE_BATCH, why, **said, end=self._or_now(end_us))
+        await self._call(request, _COMPLETE_BATCH, _OF_BATCH, **said, end=self._or_now(end_us))
 
     def _or_now(self, time_us: int) -> datetime:
         return at(time_us or self._clock())
@@ -134,16 +143,20 @@ class WorkEntry:
     def _span(self, start_us: int, end_us: int) -> dict[str, datetime | None]:
         return {"start": self._or_now(start_us), "end": at(end_us) if end_us else None}
 
-    async def _call(self, statement: LiteralString, why: str, **said: Any) -> Any:
-        """What one statement answers. The caller has to be allowed where its device or order stands, and where what it changes does."""
+    async def _call(self, request: Request, call: LiteralString, where: LiteralString, **said: Any) -> str:
+        """What one call answers, as text. The caller has to be allowed where its device or order stands, and where what it changes does."""
         principal = current.get()
         for place in ("device", "scope"):
             if place in said and not covered(said[place], principal.scopes(Permission.PLAN)):
                 msg = f"{principal.name} may not plan at {shown(said[place])}"
                 raise PermissionDeniedError(msg)
-        signed = {"who": principal.name, "why": why, "allowed": list(principal.scopes(Permission.PLAN))}
+        signed = {"who": principal.name, "why": request.why, "allowed": list(principal.scopes(Permission.PLAN))}
+        once = {}
+        if request.request_id:
+            once = {"request": _uuid("request_id", request.request_id), "content": request.content}
+        statement = (_ONCE if once else _AT_ONCE).replace("{call}", call).replace("{where}", where)
         try:
-            rows = await self._database.fetch(statement, {**said, **signed})
+            rows = await self._database.fetch(statement, {**said, **signed, **once})
         except psycopg.Error as error:
             refused = refusal(error)
             if refused is None:
@@ -152,7 +165,15 @@ class WorkEntry:
         if not rows:
             msg = f"{principal.name} may not plan where this is"
             raise PermissionDeniedError(msg)
-        return rows[0][0]
+        return str(rows[0][0])
+
+
+def _uuid(field: str, text: str) -> UUID:
+    try:
+        return UUID(text)
+    except ValueError:
+        msg = f"{field} is no UUID"
+        raise InvalidRequestError(msg, field=field) from None
 
 
 def refusal(error: psycopg.Error) -> MillraceError | None:

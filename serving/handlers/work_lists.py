@@ -21,7 +21,7 @@ from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
 from serving.access import Permission, current
 from serving.caches.plant import covered
-from serving.handlers.selection import Range, at, range_of, since_epoch_us
+from serving.handlers.selection import Range, at, microseconds, range_of, since_epoch_us
 from serving.handlers.state import Page, size_of
 
 Item = dict[str, Any]
@@ -29,16 +29,11 @@ _DAY_S = 86_400.0
 _LONGEST_S = {"ListShifts": 366 * _DAY_S, "ListDowntimes": 31 * _DAY_S}
 
 
-def _us(column: LiteralString) -> LiteralString:
-    """A time of SQL as microseconds; null for none and for one that is not finite."""
-    return "CASE WHEN isfinite(" + column + ") THEN (extract(epoch FROM " + column + ") * 1000000)::bigint END"
-
-
 _SHIFTS: LiteralString = (
     "SELECT jsonb_build_object('shift', shift, 'day', shift_day, 'start_us', "
-    + _us("start_time")
+    + microseconds("start_time")
     + ", 'end_us', "
-    + _us("end_time")
+    + microseconds("end_time")
     + ") FROM shifts_between(%(scope)s, %(start)s, %(end)s) ORDER BY start_time"
 )
 _REASONS: LiteralString = """
@@ -55,15 +50,15 @@ _JOB_ORDERS: LiteralString = (
     """
     SELECT jsonb_build_object('job_order', o.job_order, 'material', o.material, 'quantity', o.quantity, 'unit', o.unit, 'scope', o.scope,
         'status', 'JOB_ORDER_STATUS_' || o.status, 'priority', o.priority, 'entered_by', o.entered_by, 'why', o.why, 'planned_start_us', """
-    + _us("o.planned_start")
+    + microseconds("o.planned_start")
     + ", 'planned_end_us', "
-    + _us("o.planned_end")
+    + microseconds("o.planned_end")
     + """, 'responses', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('job_response_id', r.job_response, 'job_order', r.job_order,
                 'device_path', r.device_path, 'entered_by', r.entered_by, 'start_us', """
-    + _us("r.start_time")
+    + microseconds("r.start_time")
     + ", 'end_us', "
-    + _us("r.end_time")
+    + microseconds("r.end_time")
     + """) ORDER BY r.start_time), '[]') FROM job_response r WHERE r.job_order = o.job_order
               AND scopes_cover(%(seen)s, r.device_path))) AS item,
         o.planned_start AS time, o.job_order AS id
@@ -80,9 +75,9 @@ _LOTS: LiteralString = (
         'actuals', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('actual_id', a.actual, 'lot', a.lot, 'use', 'MATERIAL_USE_' || a.use,
                 'quantity', a.quantity, 'device_path', a.device_path, 'job_order', a.job_order, 'entered_by', a.entered_by, 'start_us', """
-    + _us("a.start_time")
+    + microseconds("a.start_time")
     + ", 'end_us', "
-    + _us("a.end_time")
+    + microseconds("a.end_time")
     + """) ORDER BY a.start_time, a.actual), '[]') FROM material_actual a WHERE a.lot = l.lot
               AND scopes_cover(%(seen)s, a.device_path))) AS item, l.entered_at AS time, l.lot AS id
     FROM material_lot l
@@ -96,9 +91,9 @@ _DOWNTIMES: LiteralString = (
     """
     SELECT jsonb_build_object('device_path', device_path, 'packml_state', packml_state, 'reason', reason, 'planned', planned,
         'entered_by', entered_by, 'entry_id', entry, 'start_us', """
-    + _us("start_time")
+    + microseconds("start_time")
     + ", 'end_us', "
-    + _us("end_time")
+    + microseconds("end_time")
     + """) AS item, start_time AS time, device_path AS id
     FROM downtimes_between(%(scope)s, %(start)s, %(end)s)
     WHERE scopes_cover(%(seen)s, device_path)"""
@@ -107,7 +102,7 @@ _SCRAP: LiteralString = (
     """
     SELECT jsonb_build_object('entry_id', e.entry, 'device_path', e.device_path, 'quantity', e.quantity, 'reason', e.reason,
         'job_order', e.job_order, 'entered_by', e.entered_by, 'time_us', """
-    + _us("e.time")
+    + microseconds("e.time")
     + """) AS item, e.time, e.entry::text AS id
     FROM scrap_entry e
     WHERE scopes_cover(%(seen)s, e.device_path)
@@ -117,15 +112,15 @@ _BATCHES: LiteralString = (
     """
     SELECT jsonb_build_object('batch', b.batch, 'recipe', b.recipe, 'version', b.version, 'material', b.material, 'lot', b.lot,
         'device_path', b.device_path, 'golden', b.golden, 'start_us', """
-    + _us("b.start_time")
+    + microseconds("b.start_time")
     + ", 'end_us', "
-    + _us("b.end_time")
+    + microseconds("b.end_time")
     + """, 'phases', (
             SELECT coalesce(jsonb_agg(jsonb_build_object('phase', p.phase, 'device_path', p.device_path,
                 'nominal_s', p.nominal_s, 'start_us', """
-    + _us("p.start_time")
+    + microseconds("p.start_time")
     + ", 'end_us', "
-    + _us("p.end_time")
+    + microseconds("p.end_time")
     + """) ORDER BY p.start_time, p.phase), '[]') FROM batch_phase p WHERE p.batch = b.batch
               AND scopes_cover(%(seen)s, p.device_path))) AS item, b.start_time AS time, b.batch AS id
     FROM batch b
@@ -138,7 +133,7 @@ _CHANGES: LiteralString = (
     """
     SELECT jsonb_build_object('change_id', c.change_id, 'who', c.who, 'why', c.why, 'table', c.table_name, 'key', c.key::text,
         'before', c.before::text, 'after', c.after::text, 'changed_us', """
-    + _us("c.changed_at")
+    + microseconds("c.changed_at")
     + """) AS item, c.changed_at AS time, lpad(c.change_id::text, 19, '0') AS id
     FROM work_changes c
     WHERE (%(table)s = '' OR c.table_name = %(table)s) AND c.changed_at >= %(start)s AND c.changed_at < %(end)s"""

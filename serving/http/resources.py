@@ -107,6 +107,7 @@ _SELECTION = {
     "end_us": "selection.end_us",
 }
 _FILTER = {name: f"filter.{name}" for name in ("prefix", "states", "submitted_by", "since_us", "until_us")}
+_CHARTED = ("path", "n", "packml_state", "baseline_start_us", "baseline_end_us", "lower_spec", "upper_spec")
 
 RESOURCES: tuple[Resource, ...] = (
     Resource(
@@ -288,6 +289,26 @@ RESOURCES: tuple[Resource, ...] = (
         method="HistoryService.ReadStates",
         tag="history",
         query=_same("prefix") | _RANGE,
+    ),
+    *(
+        Resource(
+            verb="GET",
+            path=f"{API}/{path}",
+            method=f"HistoryService.{method}",
+            tag="history",
+            path_fields=_same(*fields),
+            query=_same(*query) | (_RANGE if ranged else {}),
+        )
+        for path, method, fields, query, ranged in (
+            ("downtime-pareto", "ReadDowntimePareto", (), ("prefix", "depth"), True),
+            ("reliability", "ReadReliability", (), ("prefix", "failure_reasons"), True),
+            ("production", "ReadProduction", (), ("prefix", "counted_class"), True),
+            ("control-chart", "ReadControlChart", (), _CHARTED, True),
+            ("work/lots/{lot}/genealogy", "ReadGenealogy", ("lot",), ("direction",), False),
+            ("work/lots/{lot}/values", "ReadLotValues", ("lot",), (), False),
+            ("work/batches/{batch}/deviation", "ReadBatchDeviation", ("batch",), ("golden", "points"), False),
+            ("anomalies/{episode_id}/lots", "ReadAnomalyLots", ("episode_id",), (), False),
+        )
     ),
     Resource(verb="GET", path=f"{API}/gateways", method="LineService.ListGateways", tag="line", query=_same("site")),
     Resource(verb="GET", path=f"{API}/line", method="LineService.GetLineHealth", tag="line"),

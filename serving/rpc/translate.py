@@ -6,7 +6,12 @@ No decisions, except refusing what is no id.
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Iterable
+from typing import Any, TypeVar
 from uuid import UUID
+
+from google.protobuf.json_format import ParseDict
+from google.protobuf.message import Message
 
 from base.errors import InvalidRequestError, shown
 from schemas import quality
@@ -24,6 +29,7 @@ from serving.handlers.descriptions import CommandDescription
 from serving.handlers.state import DeviceFilter, DeviceView, TagFilter, TagState
 from serving.handlers.watching import Batch
 
+M = TypeVar("M", bound=Message)
 _STATES = {number: name.removeprefix("COMMAND_STATE_") for name, number in commands_pb2.CommandState.items()}
 _QUALITY = {
     "good": state_pb2.QUALITY_GOOD,
@@ -31,6 +37,11 @@ _QUALITY = {
     "bad": state_pb2.QUALITY_BAD,
 }
 _QUALITY_NAME = {number: name for name, number in _QUALITY.items()}
+
+
+def messages(kind: type[M], items: Iterable[dict[str, Any]]) -> list[M]:
+    """Messages of objects that have their fields; null is a field that is not there."""
+    return [ParseDict(item, kind()) for item in items]
 
 
 def value(last: LastValue, now_us: int) -> state_pb2.Value:

@@ -35,6 +35,10 @@ COUNTS = {
     "produced",
     "rejected",
     "sequence",
+    "failures",
+    "number",
+    "stops",
+    "subgroups",
 }
 COUNTS |= {"stored", "suppressed"}
 

@@ -1,4 +1,4 @@
-"""What the client promises of history, held by the real server on a real database: the suite that the fake plant is held to."""
+"""What the client promises of history and work, held by the real server on a real database: the suite that the fake plant is held to."""
 
 from __future__ import annotations
 
@@ -30,8 +30,8 @@ EPOCH = UUID(int=7)
 class StoredRun(RealRun):
     """A real server whose database has, once the case has settled, what was set, told and refused: by the historian's own store."""
 
-    def __init__(self, *arguments: Any, store: HistorianStore, **options: Any) -> None:
-        self._store = store
+    def __init__(self, *arguments: Any, store: HistorianStore, dsn: str, **options: Any) -> None:
+        self._store, self._dsn = store, dsn
         self._samples: list[tuple[int, int, float, int]] = []
         self._records: list[Record] = []
         self._frames = 0
@@ -83,6 +83,17 @@ class StoredRun(RealRun):
                 value=np.array([reject.value]), quality=np.zeros(1, np.uint16),
             )
         )  # fmt: skip
+
+    def know_work(self) -> None:
+        with psycopg.connect(self._dsn, autocommit=True) as sql:
+            for statement in (
+                "INSERT INTO material_definitions (material) VALUES ('cap'), ('coil')",
+                "INSERT INTO downtime_reasons (reason, planned) VALUES ('jam', false), ('setup', true)",
+                "INSERT INTO scrap_reasons (reason) VALUES ('crack')",
+                "INSERT INTO recipes (recipe, version, material) VALUES ('brew', '2', 'cap')",
+                "INSERT INTO recipe_phases (recipe, version, phase, ordinal, nominal_s) VALUES ('brew', '2', 'heat', 1, 600)",
+            ):
+                sql.execute(statement)
 
     async def settle(self) -> None:
         items = list(self._records)
@@ -142,9 +153,12 @@ async def plant(request: pytest.FixtureRequest, history: str, store: HistorianSt
         yield await real_run(
             stack,
             threads=request.param == "threads",
-            make=lambda *arguments, **options: StoredRun(*arguments, store=store, **options),
+            make=lambda *arguments, **options: StoredRun(*arguments, store=store, dsn=history, **options),
             postgres=PostgresSettings(dsn=history),
         )
 
 
 class TestStoredHistory(suite.HistoryCases): ...
+
+
+class TestStoredWork(suite.WorkCases): ...

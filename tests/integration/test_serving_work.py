@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import grpc
 import httpx
@@ -365,3 +367,51 @@ async def test_the_same_over_http(plant: str) -> None:
             )
             assert [one["reason"] for one in stops.json()["downtimes"]] == ["fault", "jam"]
             assert (await web.get("/shifts")).status_code == 400
+
+
+async def test_an_entry_that_is_sent_twice_is_one(plant: str) -> None:
+    async with planning(plant) as running:
+        client = running.client
+        ids = [str(UUID(int=number)) for number in range(1, 10)]
+        middle = us(T0 + HOUR)
+        halves = [DowntimeRange(start_us=us(T0), end_us=middle, reason="jam")]
+
+        async def enter() -> list[Any]:
+            order = {"planned_start": T0, "planned_end": T0 + 8 * HOUR, "request_id": ids[0]}
+            made: list[Any] = [await client.put_job_order("J1", "cap", 100, "acme/north", **order)]
+            made.append(await client.start_job("J1", PRESS, T0, request_id=ids[1]))
+            made.append(await client.complete_job(made[-1], T0 + HOUR, request_id=ids[2]))
+            made.append(await client.enter_downtime(PRESS, halves, request_id=ids[3]))
+            made.append(
+                await client.record_material("L1", PRESS, "PRODUCED", start=T0, material="cap", request_id=ids[4])
+            )
+            made.append(await client.record_scrap(PRESS, 3, "crack", request_id=ids[5]))
+            made.append(await client.start_batch("B1", "brew", "2", PRESS, T0, request_id=ids[6]))
+            made.append(await client.enter_batch_phase("B1", "heat", PRESS, request_id=ids[7]))
+            made.append(await client.complete_batch("B1", golden=True, request_id=ids[8]))
+            return made
+
+        first = await enter()
+        changes = (await client.work_changes()).items
+        assert await enter() == first
+        assert (await client.work_changes()).items == changes
+        with pytest.raises(ConflictError, match="was used for another entry; make a new one for each"):
+            await client.record_scrap(PRESS, 4, "crack", request_id=ids[5])
+        with pytest.raises(InvalidRequestError, match="request_id is no UUID"):
+            await client.record_scrap(PRESS, 4, "crack", request_id="again")
+        at_once = await asyncio.gather(
+            *(client.record_scrap(PRESS, 5, "crack", T0, request_id=str(UUID(int=99))) for _ in range(8))
+        )
+        assert len(set(at_once)) == 1
+        assert [one.quantity for one in (await client.scrap()).items].count(5) == 1
+        refused = {"request_id": str(UUID(int=77))}
+        with pytest.raises(NotFoundError):
+            await client.record_scrap(PRESS, 6, "dent", **refused)
+        await running.server.planning.fetch("INSERT INTO scrap_reasons (reason) VALUES ('dent') RETURNING 1")
+        assert await client.record_scrap(PRESS, 6, "dent", **refused), "what was refused was not entered"
+    with psycopg.connect(plant, autocommit=True) as sql:
+        sql.execute("UPDATE work_requests SET requested_at = now() - interval '8 days'")
+    async with planning(plant) as running:
+        await running.client.record_scrap(PRESS, 7, "crack")
+    with psycopg.connect(plant) as sql:
+        assert sql.execute("SELECT count(*) FROM work_requests").fetchone() == (1,), "an id is kept for seven days"

@@ -175,6 +175,9 @@ class RealRun:
     def reject(self, reject: Reject) -> None:
         raise NotImplementedError  # what was refused is in the database, which no test of this rung has
 
+    def know_work(self) -> None:
+        raise NotImplementedError  # as above
+
     async def settle(self) -> None:
         raise NotImplementedError  # as above
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from millrace_client.tasks.answers import AnswerMethods
 from millrace_client.tasks.commands import CommandMethods
 from millrace_client.tasks.history import HistoryMethods
 from millrace_client.tasks.line import LineMethods
@@ -12,5 +13,5 @@ from millrace_client.tasks.work import WorkMethods
 __all__ = ["AsyncClient", "AsyncStream"]
 
 
-class AsyncClient(StateMethods, CommandMethods, HistoryMethods, LineMethods, WorkMethods):
+class AsyncClient(StateMethods, CommandMethods, HistoryMethods, AnswerMethods, LineMethods, WorkMethods):
     """Calls of the services, in one event loop. Use it as `async with AsyncClient(...) as client`; arguments as of `Client`."""

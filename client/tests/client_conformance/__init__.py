@@ -11,8 +11,9 @@ from client_conformance.history import HistoryCases
 from client_conformance.line import LineCases
 from client_conformance.plant import EVERYTHING, PRESSES, START_US, TAGS, Plant, face
 from client_conformance.state import FilterCases, StateCases
+from client_conformance.work import WorkCases
 
 __all__ = [
     "EVERYTHING", "PRESSES", "START_US", "TAGS", "AccessCases", "BatchCases", "CommandCases", "CommandListCases", "FilterCases",
-    "HistoryCases", "LineCases", "OutcomeCases", "Plant", "RestartCases", "StateCases", "face",
+    "HistoryCases", "LineCases", "OutcomeCases", "Plant", "RestartCases", "StateCases", "WorkCases", "face",
 ]  # fmt: skip

@@ -32,7 +32,7 @@ TAGS = (
     ("running", "BOOLEAN", True),
 )
 """Tags of each press: name, type, writable. Device ids count from 10, tag ids from 100, ten a device; unit Cel, range 0 to 150."""
-EVERYTHING = ("read", "command", "approve")
+EVERYTHING = ("read", "command", "approve", "plan")
 
 
 class Plant(Protocol):
@@ -64,6 +64,9 @@ class Plant(Protocol):
 
     def report(self, gateway: Gateway) -> None:
         """A gateway reports."""
+
+    def know_work(self) -> None:
+        """There are materials cap and coil, stops jam and setup (planned), scrap crack, a recipe brew 2 with 600 s of heat."""
 
     async def settle(self) -> None:
         """Return once history has everything that was set, told and refused."""

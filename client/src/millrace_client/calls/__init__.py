@@ -1,13 +1,20 @@
 """Every call of the services as a value: method, request, and how the answer is read. Pure; transports carry them out.
 
 Enters: arguments of callers. Leaves: `Call`s. Raises InvalidRequestError for arguments that do not fit into a request; everything else is
-for the server to refuse. A module a service.
+for the server to refuse. A module a service; `answers` are of HistoryService.
 """
 
-from millrace_client.calls import commands, history, line, state, work
+from millrace_client.calls import answers, commands, history, line, state, work
 from millrace_client.calls.method import HOUR, PAGE, Call, CommandRef, DeviceRef, Method, TagRef
 
-METHODS: tuple[Method, ...] = (*state.METHODS, *commands.METHODS, *history.METHODS, *line.METHODS, *work.METHODS)
+METHODS: tuple[Method, ...] = (
+    *state.METHODS,
+    *commands.METHODS,
+    *history.METHODS,
+    *answers.METHODS,
+    *line.METHODS,
+    *work.METHODS,
+)
 
 __all__ = [
     "HOUR",
@@ -18,6 +25,7 @@ __all__ = [
     "DeviceRef",
     "Method",
     "TagRef",
+    "answers",
     "commands",
     "history",
     "line",

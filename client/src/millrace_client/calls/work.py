@@ -9,6 +9,7 @@ from typing import Any
 from millrace_client import unpack
 from millrace_client._proto.millrace.v1 import work_pb2
 from millrace_client.calls.method import Call, Method, message, texts
+from millrace_client.ids import uuid7
 from millrace_client.results import (
     Batch,
     Device,
@@ -41,29 +42,17 @@ LIST_BATCHES = Method(_SERVICE, "ListBatches", work_pb2.ListBatchesRequest, work
 LIST_WORK_CHANGES = Method(
     _SERVICE, "ListWorkChanges", work_pb2.ListWorkChangesRequest, work_pb2.ListWorkChangesResponse
 )
-PUT_JOB_ORDER = Method(
-    _SERVICE, "PutJobOrder", work_pb2.PutJobOrderRequest, work_pb2.PutJobOrderResponse, idempotent=False
-)
-START_JOB = Method(_SERVICE, "StartJob", work_pb2.StartJobRequest, work_pb2.StartJobResponse, idempotent=False)
-COMPLETE_JOB = Method(
-    _SERVICE, "CompleteJob", work_pb2.CompleteJobRequest, work_pb2.CompleteJobResponse, idempotent=False
-)
-ENTER_DOWNTIME = Method(
-    _SERVICE, "EnterDowntime", work_pb2.EnterDowntimeRequest, work_pb2.EnterDowntimeResponse, idempotent=False
-)
-RECORD_MATERIAL = Method(
-    _SERVICE, "RecordMaterial", work_pb2.RecordMaterialRequest, work_pb2.RecordMaterialResponse, idempotent=False
-)
-RECORD_SCRAP = Method(
-    _SERVICE, "RecordScrap", work_pb2.RecordScrapRequest, work_pb2.RecordScrapResponse, idempotent=False
-)
-START_BATCH = Method(_SERVICE, "StartBatch", work_pb2.StartBatchRequest, work_pb2.StartBatchResponse, idempotent=False)
+PUT_JOB_ORDER = Method(_SERVICE, "PutJobOrder", work_pb2.PutJobOrderRequest, work_pb2.PutJobOrderResponse)
+START_JOB = Method(_SERVICE, "StartJob", work_pb2.StartJobRequest, work_pb2.StartJobResponse)
+COMPLETE_JOB = Method(_SERVICE, "CompleteJob", work_pb2.CompleteJobRequest, work_pb2.CompleteJobResponse)
+ENTER_DOWNTIME = Method(_SERVICE, "EnterDowntime", work_pb2.EnterDowntimeRequest, work_pb2.EnterDowntimeResponse)
+RECORD_MATERIAL = Method(_SERVICE, "RecordMaterial", work_pb2.RecordMaterialRequest, work_pb2.RecordMaterialResponse)
+RECORD_SCRAP = Method(_SERVICE, "RecordScrap", work_pb2.RecordScrapRequest, work_pb2.RecordScrapResponse)
+START_BATCH = Method(_SERVICE, "StartBatch", work_pb2.StartBatchRequest, work_pb2.StartBatchResponse)
 ENTER_BATCH_PHASE = Method(
-    _SERVICE, "EnterBatchPhase", work_pb2.EnterBatchPhaseRequest, work_pb2.EnterBatchPhaseResponse, idempotent=False
+    _SERVICE, "EnterBatchPhase", work_pb2.EnterBatchPhaseRequest, work_pb2.EnterBatchPhaseResponse
 )
-COMPLETE_BATCH = Method(
-    _SERVICE, "CompleteBatch", work_pb2.CompleteBatchRequest, work_pb2.CompleteBatchResponse, idempotent=False
-)
+COMPLETE_BATCH = Method(_SERVICE, "CompleteBatch", work_pb2.CompleteBatchRequest, work_pb2.CompleteBatchResponse)
 METHODS = (
     LIST_SHIFTS,
     LIST_MATERIALS,
@@ -94,6 +83,11 @@ def path_of(device: str | Device) -> str:
 def job_of(job: str | JobResponse) -> str:
     """Id of an execution."""
     return job.job_response_id if isinstance(job, JobResponse) else job
+
+
+def once(request_id: str) -> str:
+    """Id of an entry: what is tried again, by the client or by its caller, is entered once."""
+    return request_id or str(uuid7())
 
 
 def member(prefix: str, name: str) -> str:
@@ -226,6 +220,7 @@ def put_job_order(
     status: str,
     priority: int,
     why: str,
+    request_id: str,
 ) -> Call[None]:
     """Enter an order, or change one that is there; without a status it keeps its own."""
     request = message(
@@ -239,11 +234,14 @@ def put_job_order(
         status=member("JOB_ORDER_STATUS_", status),
         priority=priority,
         why=why,
+        request_id=once(request_id),
     )
     return Call(PUT_JOB_ORDER, request, _nothing)
 
 
-def start_job(job_order: str, device: str | Device, start: Time | None, end: Time | None, why: str) -> Call[str]:
+def start_job(
+    job_order: str, device: str | Device, start: Time | None, end: Time | None, why: str, request_id: str
+) -> Call[str]:
     """A machine begins to work on an order (now); with an end it is a late entry. Returns the id of the execution."""
     request = message(
         work_pb2.StartJobRequest,
@@ -252,11 +250,14 @@ def start_job(job_order: str, device: str | Device, start: Time | None, end: Tim
         start_us=to_us(start),
         end_us=to_us(end),
         why=why,
+        request_id=once(request_id),
     )
     return Call(START_JOB, request, lambda answer: answer.job_response_id)
 
 
-def complete_job(job: str | JobResponse, end: Time | None, order_goes_on: bool, why: str) -> Call[None]:
+def complete_job(
+    job: str | JobResponse, end: Time | None, order_goes_on: bool, why: str, request_id: str
+) -> Call[None]:
     """A machine ends its work on an order (now); a second call corrects the end."""
     request = message(
         work_pb2.CompleteJobRequest,
@@ -264,11 +265,14 @@ def complete_job(job: str | JobResponse, end: Time | None, order_goes_on: bool, 
         end_us=to_us(end),
         order_goes_on=order_goes_on,
         why=why,
+        request_id=once(request_id),
     )
     return Call(COMPLETE_JOB, request, _nothing)
 
 
-def enter_downtime(device: str | Device, ranges: Iterable[DowntimeRange], why: str) -> Call[tuple[str, ...]]:
+def enter_downtime(
+    device: str | Device, ranges: Iterable[DowntimeRange], why: str, request_id: str
+) -> Call[tuple[str, ...]]:
     """Say why a machine stood, all ranges or none; what is entered last holds. Returns the ids of the entries."""
     request = message(
         work_pb2.EnterDowntimeRequest,
@@ -278,6 +282,7 @@ def enter_downtime(device: str | Device, ranges: Iterable[DowntimeRange], why: s
             for one in ranges
         ],
         why=why,
+        request_id=once(request_id),
     )
     return Call(ENTER_DOWNTIME, request, lambda answer: tuple(answer.entry_ids))
 
@@ -291,6 +296,7 @@ def record_material(
     end: Time | None,
     material: str,
     why: str,
+    request_id: str,
 ) -> Call[str]:
     """A lot is CONSUMED or PRODUCED; with its material it may be new. Returns the id of the entry."""
     request = message(
@@ -303,11 +309,14 @@ def record_material(
         end_us=to_us(end),
         material=material,
         why=why,
+        request_id=once(request_id),
     )
     return Call(RECORD_MATERIAL, request, lambda answer: answer.actual_id)
 
 
-def record_scrap(device: str | Device, quantity: float, reason: str, time: Time | None, why: str) -> Call[str]:
+def record_scrap(
+    device: str | Device, quantity: float, reason: str, time: Time | None, why: str, request_id: str
+) -> Call[str]:
     """Scrap with its reason (made now). Returns the id of the entry."""
     request = message(
         work_pb2.RecordScrapRequest,
@@ -316,12 +325,13 @@ def record_scrap(device: str | Device, quantity: float, reason: str, time: Time 
         reason=reason,
         time_us=to_us(time),
         why=why,
+        request_id=once(request_id),
     )
     return Call(RECORD_SCRAP, request, lambda answer: answer.entry_id)
 
 
 def start_batch(
-    batch: str, recipe: str, version: str, device: str | Device, start: Time | None, lot: str, why: str
+    batch: str, recipe: str, version: str, device: str | Device, start: Time | None, lot: str, why: str, request_id: str
 ) -> Call[None]:
     """A batch begins (now)."""
     request = message(
@@ -333,12 +343,13 @@ def start_batch(
         start_us=to_us(start),
         lot=lot,
         why=why,
+        request_id=once(request_id),
     )
     return Call(START_BATCH, request, _nothing)
 
 
 def enter_batch_phase(
-    batch: str, phase: str, device: str | Device, start: Time | None, end: Time | None, why: str
+    batch: str, phase: str, device: str | Device, start: Time | None, end: Time | None, why: str, request_id: str
 ) -> Call[int]:
     """A phase of a batch begins (now); the same start with an end ends it. Returns its start, microseconds."""
     request = message(
@@ -349,13 +360,21 @@ def enter_batch_phase(
         start_us=to_us(start),
         end_us=to_us(end),
         why=why,
+        request_id=once(request_id),
     )
     return Call(ENTER_BATCH_PHASE, request, lambda answer: answer.start_us)
 
 
-def complete_batch(batch: str, end: Time | None, golden: bool | None, why: str) -> Call[None]:
+def complete_batch(batch: str, end: Time | None, golden: bool | None, why: str, request_id: str) -> Call[None]:
     """A batch ends (now), and with it the phases that still run."""
-    request = message(work_pb2.CompleteBatchRequest, batch=batch, end_us=to_us(end), golden=golden, why=why)
+    request = message(
+        work_pb2.CompleteBatchRequest,
+        batch=batch,
+        end_us=to_us(end),
+        golden=golden,
+        why=why,
+        request_id=once(request_id),
+    )
     return Call(COMPLETE_BATCH, request, _nothing)
 
 

@@ -10,5 +10,6 @@ It answers as the server does: the same conformance tests run against both.
 
 from millrace_client.fake.book import Control, Outcome
 from millrace_client.fake.plant import FakePlant
+from millrace_client.fake.work import Recipe
 
-__all__ = ["Control", "FakePlant", "Outcome"]
+__all__ = ["Control", "FakePlant", "Outcome", "Recipe"]

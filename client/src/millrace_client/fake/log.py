@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from typing import Any
 
 from millrace_client.results import (
     Accounting,
@@ -29,6 +30,7 @@ class Log:
     rejects: list[Reject] = field(default_factory=list)
     oee: list[OeeFigures] = field(default_factory=list)
     states: list[StateInterval] = field(default_factory=list)
+    answers: dict[tuple[type, str], tuple[Any, ...]] = field(default_factory=dict)
     gateways: dict[str, Gateway] = field(default_factory=dict)
     health: LineHealth | None = None
     accounting: Accounting | None = None

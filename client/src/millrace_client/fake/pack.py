@@ -11,11 +11,32 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from millrace_client import results
-from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2
+from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from millrace_client.results.columns import packed
 from millrace_client.unpack import ENUMS
 
 _MESSAGES: dict[type, type[Message]] = {
+    results.Batch: work_pb2.Batch,
+    results.BatchPhase: work_pb2.BatchPhase,
+    results.Downtime: work_pb2.Downtime,
+    results.JobOrder: work_pb2.JobOrder,
+    results.JobResponse: work_pb2.JobResponse,
+    results.Material: work_pb2.Material,
+    results.MaterialActual: work_pb2.MaterialActual,
+    results.MaterialLot: work_pb2.MaterialLot,
+    results.Reason: work_pb2.Reason,
+    results.ScrapEntry: work_pb2.ScrapEntry,
+    results.Shift: work_pb2.Shift,
+    results.WorkChange: work_pb2.WorkChange,
+    results.AnomalyLot: history_pb2.AnomalyLot,
+    results.BatchDeviation: history_pb2.BatchDeviation,
+    results.ControlLimits: history_pb2.ControlLimits,
+    results.ControlPoint: history_pb2.ControlPoint,
+    results.DowntimeCause: history_pb2.DowntimeCause,
+    results.LotRelation: history_pb2.LotRelation,
+    results.LotValue: history_pb2.LotValue,
+    results.PlannedProduction: history_pb2.PlannedProduction,
+    results.Reliability: history_pb2.Reliability,
     results.Accounting: line_pb2.Accounting,
     results.Aggregate: state_pb2.Aggregate,
     results.Anomaly: state_pb2.Anomaly,

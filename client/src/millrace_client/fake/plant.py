@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 from uuid import UUID
@@ -22,6 +22,7 @@ from millrace_client.fake.subscriptions import (
 )
 from millrace_client.fake.tag_subscriptions import TagSubscription
 from millrace_client.fake.transports import Caller, FakeAioTransport, FakeTransport
+from millrace_client.fake.work import Recipe
 from millrace_client.ids import now_us
 from millrace_client.results import (
     Accounting,
@@ -31,14 +32,18 @@ from millrace_client.results import (
     CommandState,
     Device,
     DeviceState,
+    Downtime,
     Effect,
     Event,
     Gateway,
     LineHealth,
+    Material,
     OeeFigures,
     ParameterOutcome,
     Quality,
+    Reason,
     Reject,
+    Shift,
     StateInterval,
     Tag,
     Value,
@@ -48,7 +53,7 @@ Machine = Callable[["FakePlant", Command], Outcome | None]
 """Carries a command out: returns its outcome, or None for one that the test gives later with `advance`."""
 
 _CODES = {Quality.GOOD: 0, Quality.UNCERTAIN: 0x4000, Quality.BAD: 0x8000}
-_ALL = ("read", "command", "approve")
+_ALL = ("read", "command", "approve", "plan")
 
 
 def obey(plant: FakePlant, command: Command) -> Outcome:
@@ -75,7 +80,7 @@ class FakePlant(PlantServer):
         self.machine = machine
 
     def client(self, name: str = "", *, allow: Collection[str] = _ALL, **options: Any) -> Client:
-        """A client of this plant, called `name`, that may do what `allow` has of read, command, approve; `options` as of `Client`."""
+        """A client of this plant, called `name`, that may do what `allow` has of read, command, approve, plan."""
         return Client(transport=FakeTransport(self, _caller(name, allow)), **options)
 
     def async_client(self, name: str = "", *, allow: Collection[str] = _ALL, **options: Any) -> AsyncClient:
@@ -210,6 +215,11 @@ class FakePlant(PlantServer):
         with self._lock:
             self._log.states.append(state)
 
+    def answered(self, of: str, *rows: Any) -> None:
+        """What is to be answered of a part of the plant, a lot, an episode, a tag or a batch: results of one kind; nothing is computed."""
+        with self._lock:
+            self._log.answers[type(rows[0]), of] = rows
+
     def report(self, gateway: Gateway) -> None:
         """A gateway reports, or falls silent."""
         with self._lock:
@@ -221,6 +231,31 @@ class FakePlant(PlantServer):
         """What the line's health and accounting are; None: everything is well."""
         with self._lock:
             self._log.health, self._log.accounting = health, accounting
+
+    # --- work --------------------------------------------------------------------------------------------------------
+
+    def know(self, *things: Material | Recipe | Downtime) -> None:
+        """There are materials and recipes; a machine stood."""
+        with self._lock:
+            for one in things:
+                match one:
+                    case Material():
+                        self._work.materials[one.material] = one
+                    case Recipe():
+                        self._work.recipes[one.recipe, one.version] = one
+                    case Downtime():
+                        self._work.stops.append(one)
+
+    def know_reasons(self, *, downtime: Iterable[Reason] = (), scrap: Iterable[Reason] = ()) -> None:
+        """There are reasons of stops, and of scrap."""
+        with self._lock:
+            self._work.downtime_reasons |= {one.reason: one for one in downtime}
+            self._work.scrap_reasons |= {one.reason: one for one in scrap}
+
+    def know_shifts(self, scope: str, *shifts: Shift) -> None:
+        """A part of the plant works by shifts."""
+        with self._lock:
+            self._work.shifts += [(scope, one) for one in shifts]
 
     # --- commands ----------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from millrace_client.calls import Call, Method
+from millrace_client.calls import Call, Method, work
 from millrace_client.errors import MillraceError, PermissionDeniedError, UnavailableError, UnsupportedError
+from millrace_client.fake.answers import Answers
 from millrace_client.fake.archive import Archive
 from millrace_client.fake.book import Book, Control, Outcome
 from millrace_client.fake.command_service import CommandService
@@ -29,6 +30,8 @@ from millrace_client.fake.subscriptions import (
     Subscription,
 )
 from millrace_client.fake.transports import Caller
+from millrace_client.fake.work import Work
+from millrace_client.fake.work_service import WorkService
 from millrace_client.results import Command, CommandState
 
 S = TypeVar("S", bound=Subscription)
@@ -39,6 +42,7 @@ _NEEDS = {
     "SubmitAndWait": "command",
     "CancelCommand": "command",
     "ApproveCommand": "approve",
+    **{one.name: "plan" for one in work.METHODS if not one.name.startswith("List")},
 }
 
 
@@ -53,11 +57,14 @@ class PlantServer:
         self._archive = Archive()
         self._log = Log()
         self._book = Book()
+        self._work = Work(clock)
         services = (
             StateService(self._registry, self._log, clock),
             CommandService(self._registry, self._book, self, clock),
             HistoryService(self._registry, self._archive, self._log, clock),
+            Answers(self._log),
             LineService(self._registry, self._archive, self._log, clock),
+            WorkService(self._registry, self._work, clock),
         )
         self._unary = {method: handler for service in services for method, handler in service.unary.items()}
         self._streaming = {method: handler for service in services for method, handler in service.streaming.items()}

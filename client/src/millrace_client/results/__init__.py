@@ -3,6 +3,18 @@
 A number that this version has no name for, from a newer server, becomes the member UNSPECIFIED of its enum.
 """
 
+from millrace_client.results.answers import (
+    AnomalyLot,
+    BatchDeviation,
+    ControlChart,
+    ControlLimits,
+    ControlPoint,
+    DowntimeCause,
+    LotRelation,
+    LotValue,
+    PlannedProduction,
+    Reliability,
+)
 from millrace_client.results.commands import OUTCOMES, Command, CommandState, Effect, ParameterOutcome
 from millrace_client.results.events import Anomaly, AnomalyPhase, Contributor, Event, Reject, RejectCount
 from millrace_client.results.history import (
@@ -67,8 +79,10 @@ __all__ = [
     "AggregateSeries",
     "Aggregates",
     "Anomaly",
+    "AnomalyLot",
     "AnomalyPhase",
     "Batch",
+    "BatchDeviation",
     "BatchPhase",
     "Chart",
     "ChartSeries",
@@ -76,9 +90,13 @@ __all__ = [
     "CommandDescription",
     "CommandState",
     "Contributor",
+    "ControlChart",
+    "ControlLimits",
+    "ControlPoint",
     "Device",
     "DeviceState",
     "Downtime",
+    "DowntimeCause",
     "DowntimeRange",
     "Effect",
     "Event",
@@ -92,6 +110,8 @@ __all__ = [
     "JobResponse",
     "LaneAccount",
     "LineHealth",
+    "LotRelation",
+    "LotValue",
     "Material",
     "MaterialActual",
     "MaterialLot",
@@ -100,12 +120,14 @@ __all__ = [
     "Page",
     "ParameterDescription",
     "ParameterOutcome",
+    "PlannedProduction",
     "PlantNode",
     "Quality",
     "Reason",
     "Reasons",
     "Reject",
     "RejectCount",
+    "Reliability",
     "SampleSeries",
     "Samples",
     "ScrapEntry",

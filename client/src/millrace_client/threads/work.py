@@ -26,7 +26,11 @@ from millrace_client.threads.carrier import Carrier
 
 
 class WorkMethods(Carrier):
-    """The plant's work. What is entered is signed with the caller's principal and `why`; it is never tried twice."""
+    """The plant's work. What is entered is signed with the caller's principal and `why`.
+
+    An entry is tried again while the server is away, and made once: it has an id. `request_id`: an id of your own (a UUID), for an entry
+    that you may have to send again yourself.
+    """
 
     def shifts(
         self, scope: str, start: Time | None = None, end: Time | None = None, *, deadline_s: float | None = None
@@ -140,12 +144,13 @@ class WorkMethods(Carrier):
         status: str = "",
         priority: int = 0,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> None:
         """Enter an order, or change one that is there; without a status it keeps its own."""
         return self._unary(
             calls.put_job_order(
-                job_order, material, quantity, scope, planned_start, planned_end, status, priority, why
+                job_order, material, quantity, scope, planned_start, planned_end, status, priority, why, request_id
             ),
             deadline_s,
         )
@@ -158,10 +163,11 @@ class WorkMethods(Carrier):
         end: Time | None = None,
         *,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> str:
         """A machine begins to work on an order (now); with an end it is a late entry. Returns the id of the execution."""
-        return self._unary(calls.start_job(job_order, device, start, end, why), deadline_s)
+        return self._unary(calls.start_job(job_order, device, start, end, why, request_id), deadline_s)
 
     def complete_job(
         self,
@@ -170,16 +176,23 @@ class WorkMethods(Carrier):
         *,
         order_goes_on: bool = False,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> None:
         """A machine ends its work on an order (now); a second call corrects the end."""
-        return self._unary(calls.complete_job(job, end, order_goes_on, why), deadline_s)
+        return self._unary(calls.complete_job(job, end, order_goes_on, why, request_id), deadline_s)
 
     def enter_downtime(
-        self, device: str | Device, ranges: Iterable[DowntimeRange], *, why: str = "", deadline_s: float | None = None
+        self,
+        device: str | Device,
+        ranges: Iterable[DowntimeRange],
+        *,
+        why: str = "",
+        request_id: str = "",
+        deadline_s: float | None = None,
     ) -> tuple[str, ...]:
         """Say why a machine stood, all ranges or none; what is entered last holds. Returns the ids of the entries."""
-        return self._unary(calls.enter_downtime(device, ranges, why), deadline_s)
+        return self._unary(calls.enter_downtime(device, ranges, why, request_id), deadline_s)
 
     def record_material(
         self,
@@ -192,10 +205,13 @@ class WorkMethods(Carrier):
         end: Time | None = None,
         material: str = "",
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> str:
         """A lot is CONSUMED or PRODUCED; with its material it may be new. Returns the id of the entry."""
-        return self._unary(calls.record_material(lot, device, use, quantity, start, end, material, why), deadline_s)
+        return self._unary(
+            calls.record_material(lot, device, use, quantity, start, end, material, why, request_id), deadline_s
+        )
 
     def record_scrap(
         self,
@@ -205,10 +221,11 @@ class WorkMethods(Carrier):
         time: Time | None = None,
         *,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> str:
         """Scrap with its reason (made now). Returns the id of the entry."""
-        return self._unary(calls.record_scrap(device, quantity, reason, time, why), deadline_s)
+        return self._unary(calls.record_scrap(device, quantity, reason, time, why, request_id), deadline_s)
 
     def start_batch(
         self,
@@ -220,10 +237,11 @@ class WorkMethods(Carrier):
         *,
         lot: str = "",
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> None:
         """A batch begins (now)."""
-        return self._unary(calls.start_batch(batch, recipe, version, device, start, lot, why), deadline_s)
+        return self._unary(calls.start_batch(batch, recipe, version, device, start, lot, why, request_id), deadline_s)
 
     def enter_batch_phase(
         self,
@@ -234,10 +252,11 @@ class WorkMethods(Carrier):
         end: Time | None = None,
         *,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> int:
         """A phase of a batch begins (now); the same start with an end ends it. Returns its start, microseconds."""
-        return self._unary(calls.enter_batch_phase(batch, phase, device, start, end, why), deadline_s)
+        return self._unary(calls.enter_batch_phase(batch, phase, device, start, end, why, request_id), deadline_s)
 
     def complete_batch(
         self,
@@ -246,7 +265,8 @@ class WorkMethods(Carrier):
         *,
         golden: bool | None = None,
         why: str = "",
+        request_id: str = "",
         deadline_s: float | None = None,
     ) -> None:
         """A batch ends (now), and with it the phases that still run."""
-        return self._unary(calls.complete_batch(batch, end, golden, why), deadline_s)
+        return self._unary(calls.complete_batch(batch, end, golden, why, request_id), deadline_s)

@@ -85,6 +85,46 @@ class HistoryServiceStub(object):
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.SerializeToString,
                 response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.FromString,
                 _registered_method=True)
+        self.ReadDowntimePareto = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadDowntimePareto',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoResponse.FromString,
+                _registered_method=True)
+        self.ReadReliability = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadReliability',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityResponse.FromString,
+                _registered_method=True)
+        self.ReadProduction = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadProduction',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionResponse.FromString,
+                _registered_method=True)
+        self.ReadGenealogy = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadGenealogy',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyResponse.FromString,
+                _registered_method=True)
+        self.ReadLotValues = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadLotValues',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesResponse.FromString,
+                _registered_method=True)
+        self.ReadAnomalyLots = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadAnomalyLots',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsResponse.FromString,
+                _registered_method=True)
+        self.ReadControlChart = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadControlChart',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartResponse.FromString,
+                _registered_method=True)
+        self.ReadBatchDeviation = channel.unary_unary(
+                '/millrace.v1.HistoryService/ReadBatchDeviation',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationResponse.FromString,
+                _registered_method=True)
 
 
 class HistoryServiceServicer(object):
@@ -154,6 +194,62 @@ class HistoryServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def ReadDowntimePareto(self, request, context):
+        """Unplanned downtime of a part of the plant by reason, longest first, with shares; at most 31 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadReliability(self, request, context):
+        """MTBF and MTTR of machines; at most 31 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadProduction(self, request, context):
+        """Orders against their plan: what machines counted, what lots declare, what an even pace would have made; at most 31 days.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadGenealogy(self, request, context):
+        """Lots that a lot was made of, and that were made of it, through any number of steps.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadLotValues(self, request, context):
+        """What machines measured while a lot, and the lots that it was made of, were produced.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadAnomalyLots(self, request, context):
+        """Lots that were at a machine during an anomaly episode, and all that were made of them since.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadControlChart(self, request, context):
+        """X-bar and R chart of a tag: limits, capability, points with the Western Electric rules that each completes; at most 31 days and 10,000 points.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def ReadBatchDeviation(self, request, context):
+        """A batch against a golden one, phase by phase and tag by tag.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
 
 def add_HistoryServiceServicer_to_server(servicer, server):
     rpc_method_handlers = {
@@ -201,6 +297,46 @@ def add_HistoryServiceServicer_to_server(servicer, server):
                     servicer.ReadStates,
                     request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.FromString,
                     response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.SerializeToString,
+            ),
+            'ReadDowntimePareto': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadDowntimePareto,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoResponse.SerializeToString,
+            ),
+            'ReadReliability': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadReliability,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityResponse.SerializeToString,
+            ),
+            'ReadProduction': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadProduction,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionResponse.SerializeToString,
+            ),
+            'ReadGenealogy': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadGenealogy,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyResponse.SerializeToString,
+            ),
+            'ReadLotValues': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadLotValues,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesResponse.SerializeToString,
+            ),
+            'ReadAnomalyLots': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadAnomalyLots,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsResponse.SerializeToString,
+            ),
+            'ReadControlChart': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadControlChart,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartResponse.SerializeToString,
+            ),
+            'ReadBatchDeviation': grpc.unary_unary_rpc_method_handler(
+                    servicer.ReadBatchDeviation,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationResponse.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -447,6 +583,222 @@ class HistoryService(object):
             '/millrace.v1.HistoryService/ReadStates',
             schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesRequest.SerializeToString,
             schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadStatesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadDowntimePareto(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadDowntimePareto',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadDowntimeParetoResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadReliability(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadReliability',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadReliabilityResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadProduction(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadProduction',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadProductionResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadGenealogy(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadGenealogy',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadGenealogyResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadLotValues(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadLotValues',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadLotValuesResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadAnomalyLots(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadAnomalyLots',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadAnomalyLotsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadControlChart(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadControlChart',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadControlChartResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def ReadBatchDeviation(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.HistoryService/ReadBatchDeviation',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_history__pb2.ReadBatchDeviationResponse.FromString,
             options,
             channel_credentials,
             insecure,

@@ -425,7 +425,7 @@ class ListWorkChangesResponse(_message.Message):
     def __init__(self, changes: _Optional[_Iterable[_Union[WorkChange, _Mapping]]] = ..., next_page_token: _Optional[str] = ...) -> None: ...
 
 class PutJobOrderRequest(_message.Message):
-    __slots__ = ("job_order", "material", "quantity", "scope", "planned_start_us", "planned_end_us", "status", "priority", "why")
+    __slots__ = ("job_order", "material", "quantity", "scope", "planned_start_us", "planned_end_us", "status", "priority", "why", "request_id")
     JOB_ORDER_FIELD_NUMBER: _ClassVar[int]
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
@@ -435,6 +435,7 @@ class PutJobOrderRequest(_message.Message):
     STATUS_FIELD_NUMBER: _ClassVar[int]
     PRIORITY_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     job_order: str
     material: str
     quantity: float
@@ -444,25 +445,28 @@ class PutJobOrderRequest(_message.Message):
     status: JobOrderStatus
     priority: int
     why: str
-    def __init__(self, job_order: _Optional[str] = ..., material: _Optional[str] = ..., quantity: _Optional[float] = ..., scope: _Optional[str] = ..., planned_start_us: _Optional[int] = ..., planned_end_us: _Optional[int] = ..., status: _Optional[_Union[JobOrderStatus, str]] = ..., priority: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, job_order: _Optional[str] = ..., material: _Optional[str] = ..., quantity: _Optional[float] = ..., scope: _Optional[str] = ..., planned_start_us: _Optional[int] = ..., planned_end_us: _Optional[int] = ..., status: _Optional[_Union[JobOrderStatus, str]] = ..., priority: _Optional[int] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class PutJobOrderResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class StartJobRequest(_message.Message):
-    __slots__ = ("job_order", "device_path", "start_us", "end_us", "why")
+    __slots__ = ("job_order", "device_path", "start_us", "end_us", "why", "request_id")
     JOB_ORDER_FIELD_NUMBER: _ClassVar[int]
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
     START_US_FIELD_NUMBER: _ClassVar[int]
     END_US_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     job_order: str
     device_path: str
     start_us: int
     end_us: int
     why: str
-    def __init__(self, job_order: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, job_order: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StartJobResponse(_message.Message):
     __slots__ = ("job_response_id",)
@@ -471,16 +475,18 @@ class StartJobResponse(_message.Message):
     def __init__(self, job_response_id: _Optional[str] = ...) -> None: ...
 
 class CompleteJobRequest(_message.Message):
-    __slots__ = ("job_response_id", "end_us", "order_goes_on", "why")
+    __slots__ = ("job_response_id", "end_us", "order_goes_on", "why", "request_id")
     JOB_RESPONSE_ID_FIELD_NUMBER: _ClassVar[int]
     END_US_FIELD_NUMBER: _ClassVar[int]
     ORDER_GOES_ON_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     job_response_id: str
     end_us: int
     order_goes_on: bool
     why: str
-    def __init__(self, job_response_id: _Optional[str] = ..., end_us: _Optional[int] = ..., order_goes_on: bool = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, job_response_id: _Optional[str] = ..., end_us: _Optional[int] = ..., order_goes_on: bool = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CompleteJobResponse(_message.Message):
     __slots__ = ()
@@ -497,14 +503,16 @@ class DowntimeRange(_message.Message):
     def __init__(self, start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class EnterDowntimeRequest(_message.Message):
-    __slots__ = ("device_path", "ranges", "why")
+    __slots__ = ("device_path", "ranges", "why", "request_id")
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
     RANGES_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     device_path: str
     ranges: _containers.RepeatedCompositeFieldContainer[DowntimeRange]
     why: str
-    def __init__(self, device_path: _Optional[str] = ..., ranges: _Optional[_Iterable[_Union[DowntimeRange, _Mapping]]] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, device_path: _Optional[str] = ..., ranges: _Optional[_Iterable[_Union[DowntimeRange, _Mapping]]] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class EnterDowntimeResponse(_message.Message):
     __slots__ = ("entry_ids",)
@@ -513,7 +521,7 @@ class EnterDowntimeResponse(_message.Message):
     def __init__(self, entry_ids: _Optional[_Iterable[str]] = ...) -> None: ...
 
 class RecordMaterialRequest(_message.Message):
-    __slots__ = ("lot", "device_path", "use", "quantity", "start_us", "end_us", "material", "why")
+    __slots__ = ("lot", "device_path", "use", "quantity", "start_us", "end_us", "material", "why", "request_id")
     LOT_FIELD_NUMBER: _ClassVar[int]
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
     USE_FIELD_NUMBER: _ClassVar[int]
@@ -522,6 +530,7 @@ class RecordMaterialRequest(_message.Message):
     END_US_FIELD_NUMBER: _ClassVar[int]
     MATERIAL_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     lot: str
     device_path: str
     use: MaterialUse
@@ -530,7 +539,8 @@ class RecordMaterialRequest(_message.Message):
     end_us: int
     material: str
     why: str
-    def __init__(self, lot: _Optional[str] = ..., device_path: _Optional[str] = ..., use: _Optional[_Union[MaterialUse, str]] = ..., quantity: _Optional[float] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., material: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, lot: _Optional[str] = ..., device_path: _Optional[str] = ..., use: _Optional[_Union[MaterialUse, str]] = ..., quantity: _Optional[float] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., material: _Optional[str] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RecordMaterialResponse(_message.Message):
     __slots__ = ("actual_id",)
@@ -539,18 +549,20 @@ class RecordMaterialResponse(_message.Message):
     def __init__(self, actual_id: _Optional[str] = ...) -> None: ...
 
 class RecordScrapRequest(_message.Message):
-    __slots__ = ("device_path", "time_us", "quantity", "reason", "why")
+    __slots__ = ("device_path", "time_us", "quantity", "reason", "why", "request_id")
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
     TIME_US_FIELD_NUMBER: _ClassVar[int]
     QUANTITY_FIELD_NUMBER: _ClassVar[int]
     REASON_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     device_path: str
     time_us: int
     quantity: float
     reason: str
     why: str
-    def __init__(self, device_path: _Optional[str] = ..., time_us: _Optional[int] = ..., quantity: _Optional[float] = ..., reason: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, device_path: _Optional[str] = ..., time_us: _Optional[int] = ..., quantity: _Optional[float] = ..., reason: _Optional[str] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class RecordScrapResponse(_message.Message):
     __slots__ = ("entry_id",)
@@ -559,7 +571,7 @@ class RecordScrapResponse(_message.Message):
     def __init__(self, entry_id: _Optional[str] = ...) -> None: ...
 
 class StartBatchRequest(_message.Message):
-    __slots__ = ("batch", "recipe", "version", "device_path", "start_us", "lot", "why")
+    __slots__ = ("batch", "recipe", "version", "device_path", "start_us", "lot", "why", "request_id")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     RECIPE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -567,6 +579,7 @@ class StartBatchRequest(_message.Message):
     START_US_FIELD_NUMBER: _ClassVar[int]
     LOT_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     batch: str
     recipe: str
     version: str
@@ -574,27 +587,30 @@ class StartBatchRequest(_message.Message):
     start_us: int
     lot: str
     why: str
-    def __init__(self, batch: _Optional[str] = ..., recipe: _Optional[str] = ..., version: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., lot: _Optional[str] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, batch: _Optional[str] = ..., recipe: _Optional[str] = ..., version: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., lot: _Optional[str] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class StartBatchResponse(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class EnterBatchPhaseRequest(_message.Message):
-    __slots__ = ("batch", "phase", "device_path", "start_us", "end_us", "why")
+    __slots__ = ("batch", "phase", "device_path", "start_us", "end_us", "why", "request_id")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     PHASE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
     START_US_FIELD_NUMBER: _ClassVar[int]
     END_US_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     batch: str
     phase: str
     device_path: str
     start_us: int
     end_us: int
     why: str
-    def __init__(self, batch: _Optional[str] = ..., phase: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, batch: _Optional[str] = ..., phase: _Optional[str] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class EnterBatchPhaseResponse(_message.Message):
     __slots__ = ("start_us",)
@@ -603,16 +619,18 @@ class EnterBatchPhaseResponse(_message.Message):
     def __init__(self, start_us: _Optional[int] = ...) -> None: ...
 
 class CompleteBatchRequest(_message.Message):
-    __slots__ = ("batch", "end_us", "golden", "why")
+    __slots__ = ("batch", "end_us", "golden", "why", "request_id")
     BATCH_FIELD_NUMBER: _ClassVar[int]
     END_US_FIELD_NUMBER: _ClassVar[int]
     GOLDEN_FIELD_NUMBER: _ClassVar[int]
     WHY_FIELD_NUMBER: _ClassVar[int]
+    REQUEST_ID_FIELD_NUMBER: _ClassVar[int]
     batch: str
     end_us: int
     golden: bool
     why: str
-    def __init__(self, batch: _Optional[str] = ..., end_us: _Optional[int] = ..., golden: bool = ..., why: _Optional[str] = ...) -> None: ...
+    request_id: str
+    def __init__(self, batch: _Optional[str] = ..., end_us: _Optional[int] = ..., golden: bool = ..., why: _Optional[str] = ..., request_id: _Optional[str] = ...) -> None: ...
 
 class CompleteBatchResponse(_message.Message):
     __slots__ = ()

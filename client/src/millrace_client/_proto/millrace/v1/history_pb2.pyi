@@ -1,4 +1,5 @@
 from millrace_client._proto.millrace.v1 import state_pb2 as _state_pb2
+from millrace_client._proto.millrace.v1 import work_pb2 as _work_pb2
 from google.protobuf.internal import containers as _containers
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
@@ -376,3 +377,319 @@ class StateInterval(_message.Message):
     start_us: int
     end_us: int
     def __init__(self, device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., packml_state: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ...) -> None: ...
+
+class ReadDowntimeParetoRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "depth")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    depth: int
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., depth: _Optional[int] = ...) -> None: ...
+
+class ReadDowntimeParetoResponse(_message.Message):
+    __slots__ = ("causes",)
+    CAUSES_FIELD_NUMBER: _ClassVar[int]
+    causes: _containers.RepeatedCompositeFieldContainer[DowntimeCause]
+    def __init__(self, causes: _Optional[_Iterable[_Union[DowntimeCause, _Mapping]]] = ...) -> None: ...
+
+class DowntimeCause(_message.Message):
+    __slots__ = ("reason", "stops", "downtime_s", "share", "cumulative")
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    STOPS_FIELD_NUMBER: _ClassVar[int]
+    DOWNTIME_S_FIELD_NUMBER: _ClassVar[int]
+    SHARE_FIELD_NUMBER: _ClassVar[int]
+    CUMULATIVE_FIELD_NUMBER: _ClassVar[int]
+    reason: str
+    stops: int
+    downtime_s: float
+    share: float
+    cumulative: float
+    def __init__(self, reason: _Optional[str] = ..., stops: _Optional[int] = ..., downtime_s: _Optional[float] = ..., share: _Optional[float] = ..., cumulative: _Optional[float] = ...) -> None: ...
+
+class ReadReliabilityRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "failure_reasons")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    FAILURE_REASONS_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    failure_reasons: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., failure_reasons: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadReliabilityResponse(_message.Message):
+    __slots__ = ("machines",)
+    MACHINES_FIELD_NUMBER: _ClassVar[int]
+    machines: _containers.RepeatedCompositeFieldContainer[Reliability]
+    def __init__(self, machines: _Optional[_Iterable[_Union[Reliability, _Mapping]]] = ...) -> None: ...
+
+class Reliability(_message.Message):
+    __slots__ = ("path", "failures", "operating_s", "repair_s", "mtbf_s", "mttr_s")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    FAILURES_FIELD_NUMBER: _ClassVar[int]
+    OPERATING_S_FIELD_NUMBER: _ClassVar[int]
+    REPAIR_S_FIELD_NUMBER: _ClassVar[int]
+    MTBF_S_FIELD_NUMBER: _ClassVar[int]
+    MTTR_S_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    failures: int
+    operating_s: float
+    repair_s: float
+    mtbf_s: float
+    mttr_s: float
+    def __init__(self, path: _Optional[str] = ..., failures: _Optional[int] = ..., operating_s: _Optional[float] = ..., repair_s: _Optional[float] = ..., mtbf_s: _Optional[float] = ..., mttr_s: _Optional[float] = ...) -> None: ...
+
+class ReadProductionRequest(_message.Message):
+    __slots__ = ("prefix", "start_us", "end_us", "counted_class")
+    PREFIX_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    COUNTED_CLASS_FIELD_NUMBER: _ClassVar[int]
+    prefix: str
+    start_us: int
+    end_us: int
+    counted_class: str
+    def __init__(self, prefix: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., counted_class: _Optional[str] = ...) -> None: ...
+
+class ReadProductionResponse(_message.Message):
+    __slots__ = ("orders",)
+    ORDERS_FIELD_NUMBER: _ClassVar[int]
+    orders: _containers.RepeatedCompositeFieldContainer[PlannedProduction]
+    def __init__(self, orders: _Optional[_Iterable[_Union[PlannedProduction, _Mapping]]] = ...) -> None: ...
+
+class PlannedProduction(_message.Message):
+    __slots__ = ("job_order", "material", "status", "quantity", "planned_start_us", "planned_end_us", "started_us", "ended_us", "good", "declared", "expected", "ahead")
+    JOB_ORDER_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    STATUS_FIELD_NUMBER: _ClassVar[int]
+    QUANTITY_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_START_US_FIELD_NUMBER: _ClassVar[int]
+    PLANNED_END_US_FIELD_NUMBER: _ClassVar[int]
+    STARTED_US_FIELD_NUMBER: _ClassVar[int]
+    ENDED_US_FIELD_NUMBER: _ClassVar[int]
+    GOOD_FIELD_NUMBER: _ClassVar[int]
+    DECLARED_FIELD_NUMBER: _ClassVar[int]
+    EXPECTED_FIELD_NUMBER: _ClassVar[int]
+    AHEAD_FIELD_NUMBER: _ClassVar[int]
+    job_order: str
+    material: str
+    status: _work_pb2.JobOrderStatus
+    quantity: float
+    planned_start_us: int
+    planned_end_us: int
+    started_us: int
+    ended_us: int
+    good: float
+    declared: float
+    expected: float
+    ahead: float
+    def __init__(self, job_order: _Optional[str] = ..., material: _Optional[str] = ..., status: _Optional[_Union[_work_pb2.JobOrderStatus, str]] = ..., quantity: _Optional[float] = ..., planned_start_us: _Optional[int] = ..., planned_end_us: _Optional[int] = ..., started_us: _Optional[int] = ..., ended_us: _Optional[int] = ..., good: _Optional[float] = ..., declared: _Optional[float] = ..., expected: _Optional[float] = ..., ahead: _Optional[float] = ...) -> None: ...
+
+class ReadGenealogyRequest(_message.Message):
+    __slots__ = ("lot", "direction")
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    lot: str
+    direction: str
+    def __init__(self, lot: _Optional[str] = ..., direction: _Optional[str] = ...) -> None: ...
+
+class ReadGenealogyResponse(_message.Message):
+    __slots__ = ("relations",)
+    RELATIONS_FIELD_NUMBER: _ClassVar[int]
+    relations: _containers.RepeatedCompositeFieldContainer[LotRelation]
+    def __init__(self, relations: _Optional[_Iterable[_Union[LotRelation, _Mapping]]] = ...) -> None: ...
+
+class LotRelation(_message.Message):
+    __slots__ = ("direction", "depth", "lot", "material", "trail")
+    DIRECTION_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    TRAIL_FIELD_NUMBER: _ClassVar[int]
+    direction: str
+    depth: int
+    lot: str
+    material: str
+    trail: _containers.RepeatedScalarFieldContainer[str]
+    def __init__(self, direction: _Optional[str] = ..., depth: _Optional[int] = ..., lot: _Optional[str] = ..., material: _Optional[str] = ..., trail: _Optional[_Iterable[str]] = ...) -> None: ...
+
+class ReadLotValuesRequest(_message.Message):
+    __slots__ = ("lot",)
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    lot: str
+    def __init__(self, lot: _Optional[str] = ...) -> None: ...
+
+class ReadLotValuesResponse(_message.Message):
+    __slots__ = ("values",)
+    VALUES_FIELD_NUMBER: _ClassVar[int]
+    values: _containers.RepeatedCompositeFieldContainer[LotValue]
+    def __init__(self, values: _Optional[_Iterable[_Union[LotValue, _Mapping]]] = ...) -> None: ...
+
+class LotValue(_message.Message):
+    __slots__ = ("lot", "depth", "device_path", "start_us", "end_us", "name", "unit", "mean", "min", "max", "out_of_range_s")
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    MIN_FIELD_NUMBER: _ClassVar[int]
+    MAX_FIELD_NUMBER: _ClassVar[int]
+    OUT_OF_RANGE_S_FIELD_NUMBER: _ClassVar[int]
+    lot: str
+    depth: int
+    device_path: str
+    start_us: int
+    end_us: int
+    name: str
+    unit: str
+    mean: float
+    min: float
+    max: float
+    out_of_range_s: float
+    def __init__(self, lot: _Optional[str] = ..., depth: _Optional[int] = ..., device_path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., mean: _Optional[float] = ..., min: _Optional[float] = ..., max: _Optional[float] = ..., out_of_range_s: _Optional[float] = ...) -> None: ...
+
+class ReadAnomalyLotsRequest(_message.Message):
+    __slots__ = ("episode_id",)
+    EPISODE_ID_FIELD_NUMBER: _ClassVar[int]
+    episode_id: str
+    def __init__(self, episode_id: _Optional[str] = ...) -> None: ...
+
+class ReadAnomalyLotsResponse(_message.Message):
+    __slots__ = ("lots",)
+    LOTS_FIELD_NUMBER: _ClassVar[int]
+    lots: _containers.RepeatedCompositeFieldContainer[AnomalyLot]
+    def __init__(self, lots: _Optional[_Iterable[_Union[AnomalyLot, _Mapping]]] = ...) -> None: ...
+
+class AnomalyLot(_message.Message):
+    __slots__ = ("lot", "material", "use", "depth")
+    LOT_FIELD_NUMBER: _ClassVar[int]
+    MATERIAL_FIELD_NUMBER: _ClassVar[int]
+    USE_FIELD_NUMBER: _ClassVar[int]
+    DEPTH_FIELD_NUMBER: _ClassVar[int]
+    lot: str
+    material: str
+    use: str
+    depth: int
+    def __init__(self, lot: _Optional[str] = ..., material: _Optional[str] = ..., use: _Optional[str] = ..., depth: _Optional[int] = ...) -> None: ...
+
+class ReadControlChartRequest(_message.Message):
+    __slots__ = ("path", "start_us", "end_us", "n", "packml_state", "baseline_start_us", "baseline_end_us", "lower_spec", "upper_spec")
+    PATH_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    N_FIELD_NUMBER: _ClassVar[int]
+    PACKML_STATE_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_START_US_FIELD_NUMBER: _ClassVar[int]
+    BASELINE_END_US_FIELD_NUMBER: _ClassVar[int]
+    LOWER_SPEC_FIELD_NUMBER: _ClassVar[int]
+    UPPER_SPEC_FIELD_NUMBER: _ClassVar[int]
+    path: str
+    start_us: int
+    end_us: int
+    n: int
+    packml_state: str
+    baseline_start_us: int
+    baseline_end_us: int
+    lower_spec: float
+    upper_spec: float
+    def __init__(self, path: _Optional[str] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., n: _Optional[int] = ..., packml_state: _Optional[str] = ..., baseline_start_us: _Optional[int] = ..., baseline_end_us: _Optional[int] = ..., lower_spec: _Optional[float] = ..., upper_spec: _Optional[float] = ...) -> None: ...
+
+class ReadControlChartResponse(_message.Message):
+    __slots__ = ("limits", "points")
+    LIMITS_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    limits: ControlLimits
+    points: _containers.RepeatedCompositeFieldContainer[ControlPoint]
+    def __init__(self, limits: _Optional[_Union[ControlLimits, _Mapping]] = ..., points: _Optional[_Iterable[_Union[ControlPoint, _Mapping]]] = ...) -> None: ...
+
+class ControlLimits(_message.Message):
+    __slots__ = ("subgroups", "mean", "lcl", "ucl", "range_mean", "range_lcl", "range_ucl", "sigma", "lower_spec", "upper_spec", "cp", "cpk")
+    SUBGROUPS_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    LCL_FIELD_NUMBER: _ClassVar[int]
+    UCL_FIELD_NUMBER: _ClassVar[int]
+    RANGE_MEAN_FIELD_NUMBER: _ClassVar[int]
+    RANGE_LCL_FIELD_NUMBER: _ClassVar[int]
+    RANGE_UCL_FIELD_NUMBER: _ClassVar[int]
+    SIGMA_FIELD_NUMBER: _ClassVar[int]
+    LOWER_SPEC_FIELD_NUMBER: _ClassVar[int]
+    UPPER_SPEC_FIELD_NUMBER: _ClassVar[int]
+    CP_FIELD_NUMBER: _ClassVar[int]
+    CPK_FIELD_NUMBER: _ClassVar[int]
+    subgroups: int
+    mean: float
+    lcl: float
+    ucl: float
+    range_mean: float
+    range_lcl: float
+    range_ucl: float
+    sigma: float
+    lower_spec: float
+    upper_spec: float
+    cp: float
+    cpk: float
+    def __init__(self, subgroups: _Optional[int] = ..., mean: _Optional[float] = ..., lcl: _Optional[float] = ..., ucl: _Optional[float] = ..., range_mean: _Optional[float] = ..., range_lcl: _Optional[float] = ..., range_ucl: _Optional[float] = ..., sigma: _Optional[float] = ..., lower_spec: _Optional[float] = ..., upper_spec: _Optional[float] = ..., cp: _Optional[float] = ..., cpk: _Optional[float] = ...) -> None: ...
+
+class ControlPoint(_message.Message):
+    __slots__ = ("number", "start_us", "end_us", "mean", "range", "rules", "range_out")
+    NUMBER_FIELD_NUMBER: _ClassVar[int]
+    START_US_FIELD_NUMBER: _ClassVar[int]
+    END_US_FIELD_NUMBER: _ClassVar[int]
+    MEAN_FIELD_NUMBER: _ClassVar[int]
+    RANGE_FIELD_NUMBER: _ClassVar[int]
+    RULES_FIELD_NUMBER: _ClassVar[int]
+    RANGE_OUT_FIELD_NUMBER: _ClassVar[int]
+    number: int
+    start_us: int
+    end_us: int
+    mean: float
+    range: float
+    rules: _containers.RepeatedScalarFieldContainer[int]
+    range_out: bool
+    def __init__(self, number: _Optional[int] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., mean: _Optional[float] = ..., range: _Optional[float] = ..., rules: _Optional[_Iterable[int]] = ..., range_out: bool = ...) -> None: ...
+
+class ReadBatchDeviationRequest(_message.Message):
+    __slots__ = ("batch", "golden", "points")
+    BATCH_FIELD_NUMBER: _ClassVar[int]
+    GOLDEN_FIELD_NUMBER: _ClassVar[int]
+    POINTS_FIELD_NUMBER: _ClassVar[int]
+    batch: str
+    golden: str
+    points: int
+    def __init__(self, batch: _Optional[str] = ..., golden: _Optional[str] = ..., points: _Optional[int] = ...) -> None: ...
+
+class ReadBatchDeviationResponse(_message.Message):
+    __slots__ = ("deviations",)
+    DEVIATIONS_FIELD_NUMBER: _ClassVar[int]
+    deviations: _containers.RepeatedCompositeFieldContainer[BatchDeviation]
+    def __init__(self, deviations: _Optional[_Iterable[_Union[BatchDeviation, _Mapping]]] = ...) -> None: ...
+
+class BatchDeviation(_message.Message):
+    __slots__ = ("golden_batch", "phase", "name", "unit", "duration_s", "golden_duration_s", "mean_deviation", "rms_deviation", "max_deviation")
+    GOLDEN_BATCH_FIELD_NUMBER: _ClassVar[int]
+    PHASE_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    UNIT_FIELD_NUMBER: _ClassVar[int]
+    DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    GOLDEN_DURATION_S_FIELD_NUMBER: _ClassVar[int]
+    MEAN_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    RMS_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    MAX_DEVIATION_FIELD_NUMBER: _ClassVar[int]
+    golden_batch: str
+    phase: str
+    name: str
+    unit: str
+    duration_s: float
+    golden_duration_s: float
+    mean_deviation: float
+    rms_deviation: float
+    max_deviation: float
+    def __init__(self, golden_batch: _Optional[str] = ..., phase: _Optional[str] = ..., name: _Optional[str] = ..., unit: _Optional[str] = ..., duration_s: _Optional[float] = ..., golden_duration_s: _Optional[float] = ..., mean_deviation: _Optional[float] = ..., rms_deviation: _Optional[float] = ..., max_deviation: _Optional[float] = ...) -> None: ...
