@@ -20,6 +20,11 @@ from psycopg import sql
 from stack import flink, instance, postgres
 from stack.health.answer import Answer
 from stack.instance import Instance
+from tests.integration.fix_history import history_template
+from tests.integration.fix_week import week, week_dsn
+
+# Of the session: a module that imported them would make its own.
+__all__ = ["history_template", "week", "week_dsn"]
 
 
 @dataclass(frozen=True, kw_only=True)

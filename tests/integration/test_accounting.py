@@ -18,11 +18,11 @@ from historian.store import HistorianStore
 from schemas import topics
 from schemas.checksum import to_signed
 from schemas.frame import Frame
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import EPOCH, T0_US, Record, event_fields, make_frame, record, validated
 from tests.integration.polling import eventually
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 
 @pytest.fixture

@@ -24,11 +24,11 @@ from schemas.commands import CommandState
 from schemas.definitions import DataType
 from serving.config import HttpSettings
 from stack import node as toolbox
-from tests.integration.fix_history import copy_of, history, history_template, sql, store, variant
+from tests.integration.fix_history import copy_of, history, sql, store, variant
 from tests.integration.history import make_frame, register, tag, validated
 from tests.unit.served import Served, batch, definition, eventually, served
 
-__all__ = ["copy_of", "history", "history_template", "sql", "store", "variant"]
+__all__ = ["copy_of", "history", "sql", "store", "variant"]
 
 ROOT = Path(__file__).resolve().parents[2]
 EXAMPLES = ROOT / "docs" / "examples" / "api"

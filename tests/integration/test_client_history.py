@@ -18,11 +18,11 @@ from historian.store import HistorianStore
 from millrace_client import Aggregate, Anomaly, Event, Reject
 from registry.load import load_plant
 from registry.plant_file import parse_plant
-from tests.integration.fix_history import copy_of, history, history_template, store, variant
+from tests.integration.fix_history import copy_of, history, store, variant
 from tests.integration.history import CONNECTIONS, Record, make_frame, record, tag, validated
 from tests.unit.real_plant import GATEWAY, PRESSES, RealRun, real_run
 
-__all__ = ["copy_of", "history", "history_template", "store", "variant"]
+__all__ = ["copy_of", "history", "store", "variant"]
 
 EPOCH = UUID(int=7)
 

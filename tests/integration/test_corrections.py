@@ -18,10 +18,10 @@ from historian.repair import repair
 from historian.rollups import roll_up
 from historian.store import HistorianStore
 from schemas.frame import Stream
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)

@@ -17,9 +17,7 @@ from dashboards.build import FOLDER, dashboard, definition, names
 from historian.store import HistorianStore
 from stack.config import ROOT
 from tests.integration import documented_history, worked_history
-from tests.integration.fix_history import copy_of, history_template
-
-__all__ = ["history_template"]
+from tests.integration.fix_history import copy_of
 
 NOW = datetime.now(UTC)
 DAY = (NOW - timedelta(days=1)).astimezone(worked_history.ZONE).date()

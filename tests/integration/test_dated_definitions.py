@@ -16,10 +16,10 @@ from registry.edit import move
 from registry.load import load_plant
 from registry.plant_file import parse_plant
 from schemas.frame import Stream
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, plant, register, tag, validated
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)

@@ -16,9 +16,9 @@ from historian.store import HistorianStore
 from tests.docs.blocks import all_blocks
 from tests.integration import documented_history, sql_contract
 from tests.integration.documented_queries import of_week
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 QUERIES = [block.text for block in all_blocks("sql") if not block.words and not of_week(block.text)]
 Sql = psycopg.Connection[Any]

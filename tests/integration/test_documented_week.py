@@ -14,12 +14,11 @@ from simulator.packml import State
 from simulator.week import LINE, Week, plan
 from tests.docs.blocks import all_blocks
 from tests.integration.documented_queries import of_week
-from tests.integration.fix_history import history_template
-from tests.integration.fix_week import Sql, asked, rows, week, week_dsn
+from tests.integration.fix_week import Sql, asked, rows
 from tests.integration.week import oracle_values
 from tests.integration.week.oracle_work import HOUR_US, Oracle
 
-__all__ = ["asked", "history_template", "week", "week_dsn"]
+__all__ = ["asked"]
 
 Rows = list[tuple[Any, ...]]
 QUERIES = [block.text for block in all_blocks("sql") if not block.words and of_week(block.text)]

@@ -20,11 +20,11 @@ from historian.export.kinds import KINDS
 from historian.store import HistorianStore
 from stack.config import ROOT
 from tests.integration import documented_history
-from tests.integration.fix_history import history, history_template, plain_history, sql, store, variant
+from tests.integration.fix_history import history, plain_history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, validated
 from tests.integration.polling import eventually
 
-__all__ = ["history", "history_template", "plain_history", "sql", "store", "variant"]
+__all__ = ["history", "plain_history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 DAY_US = 86_400 * SECOND_US

@@ -12,10 +12,10 @@ import pytest
 
 from historian.store import HistorianStore
 from registry.edit import move
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)

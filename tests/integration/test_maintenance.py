@@ -22,11 +22,11 @@ from historian.maintenance_metrics import MaintenanceMetrics
 from historian.repair import repair
 from historian.store import HistorianStore
 from schemas.frame import Stream
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
 from tests.integration.polling import eventually
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime.fromtimestamp(T0_US / 1e6, UTC)

@@ -19,9 +19,9 @@ from registry.plant_file import parse_plant
 from registry.rows import ensure_cell
 from schemas.verdicts import Verdict, is_reject
 from tests.integration import history as builders
-from tests.integration.fix_history import history, history_template, sql, variant
+from tests.integration.fix_history import history, sql, variant
 
-__all__ = ["history", "history_template", "sql", "variant"]
+__all__ = ["history", "sql", "variant"]
 
 Sql = psycopg.Connection[Any]
 

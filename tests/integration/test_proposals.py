@@ -25,11 +25,11 @@ from registry.load import load_plant
 from registry.plant_file import parse_plant
 from registry.proposals import Into
 from schemas import codec
-from tests.integration.fix_history import history_template, plain_history, sql
+from tests.integration.fix_history import plain_history, sql
 from tests.integration.gateway_support import MemorySink
 from tests.integration.history import T0_US, plant, tag
 
-__all__ = ["history_template", "plain_history", "sql"]
+__all__ = ["plain_history", "sql"]
 
 Sql = psycopg.Connection[Any]
 LINE = "acme/north/forming/line-1"

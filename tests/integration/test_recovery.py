@@ -20,10 +20,10 @@ from registry.load import load_plant
 from registry.plant_file import parse_plant
 from schemas import codec, topics
 from tests.integration.every_record import SITE, contents, records
-from tests.integration.fix_history import history, history_template, plain_history, sql, store, variant
+from tests.integration.fix_history import history, plain_history, sql, store, variant
 from tests.integration.history import Record, make_frame, plant, register, tag, validated
 
-__all__ = ["history", "history_template", "plain_history", "sql", "store", "variant"]
+__all__ = ["history", "plain_history", "sql", "store", "variant"]
 Sql = psycopg.Connection
 T = "telemetry.validated"
 

@@ -21,10 +21,10 @@ from registry.load import LoadReport, load_plant
 from registry.plant_file import parse_plant, read_plant
 from schemas import topics
 from schemas.definitions import Registry
-from tests.integration.fix_history import history_template, plain_history, sql
+from tests.integration.fix_history import plain_history, sql
 from tests.integration.history import CONNECTIONS, plant, tag
 
-__all__ = ["history_template", "plain_history", "sql"]
+__all__ = ["plain_history", "sql"]
 
 Sql = psycopg.Connection[Any]
 CELL = "acme/north/forming/line-1"

@@ -35,10 +35,10 @@ from schemas.definitions import encode_tag, encode_version
 from schemas.frame import ClockStatus, Frame, SequenceKey, Stream
 from stages import rejects
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import EPOCH, SECOND_US, T0_US, Record, register, tag
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 TOPIC = "telemetry.frames.north"
 DEVICE = "acme/north/forming/line-1/cell-1/press-01"

@@ -17,9 +17,7 @@ import pytest
 from reports.texts import Words
 from stack.config import ROOT
 from tests.integration import worked_history
-from tests.integration.fix_history import copy_of, history_template
-
-__all__ = ["history_template"]
+from tests.integration.fix_history import copy_of
 
 DAY = (datetime.now(UTC) - timedelta(days=1)).astimezone(worked_history.ZONE).date()
 BEGIN, END = worked_history.shift_of(DAY)

@@ -21,10 +21,10 @@ from historian import storage, storage_policy
 from historian.maintenance import Maintenance
 from historian.store import HistorianStore
 from schemas.frame import Stream
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 HOUR_US = 3600 * SECOND_US

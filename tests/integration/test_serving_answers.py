@@ -14,7 +14,7 @@ import psycopg
 import pytest
 
 from base.settings import PostgresSettings
-from millrace_client import InvalidRequestError, NotFoundError
+from millrace_client import AsyncClient, Connection, InvalidRequestError, NotFoundError
 from registry import edit
 from schemas.proto.millrace.v1 import history_pb2 as pb
 from schemas.proto.millrace.v1 import history_pb2_grpc
@@ -22,13 +22,9 @@ from serving.access import hash_token
 from serving.config import HttpSettings, LimitSettings
 from simulator.packml import State
 from simulator.week import LINE, Week, plan
-from tests.integration.fix_history import history_template
-from tests.integration.fix_week import week, week_dsn
 from tests.integration.week import oracle_values as values
 from tests.integration.week.oracle_work import HOUR_US, Oracle
 from tests.unit.served import Served, served
-
-__all__ = ["history_template", "week", "week_dsn"]
 
 MILL = f"{LINE}/milling-b/mill-03"
 CHARTED = f"{LINE}/milling-a/mill-02"
@@ -54,12 +50,18 @@ def tokens(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture
+async def client(running: Served) -> AsyncIterator[AsyncClient]:
+    """A client that may read everything, and has patience."""
+    async with AsyncClient(Connection(running.address, token="all"), deadline_s=60) as made:
+        yield made
+
+
+@pytest.fixture
 async def running(week_dsn: str, tokens: Path) -> AsyncIterator[Served]:
-    """A server on the week's database; its client may read everything."""
+    """A server on the week's database."""
     async with served(
         postgres=PostgresSettings(dsn=week_dsn),
         tokens=str(tokens),
-        token="all",
         http=HttpSettings(listen="127.0.0.1:0"),
         limits=LimitSettings(overload_lag_ms=60_000),
     ) as running:
@@ -68,9 +70,9 @@ async def running(week_dsn: str, tokens: Path) -> AsyncIterator[Served]:
         yield running
 
 
-async def test_downtime_reliability_and_production(running: Served, week: Week) -> None:
-    client, oracle = running.client, Oracle(week, LINE, week.start_us, week.end_us)
-    span = {"start": when(week.start_us), "end": when(week.end_us)}
+async def test_downtime_reliability_and_production(client: AsyncClient, week: Week) -> None:
+    oracle = Oracle(week, LINE, week.start_us, week.end_us)
+    span: dict[str, Any] = {"start": when(week.start_us), "end": when(week.end_us)}
     for depth in (None, 1):
         causes = await client.downtime_pareto(LINE, **span, depth=depth or 0)
         assert {one.reason or None: (one.stops, one.downtime_s) for one in causes} == {
@@ -100,8 +102,7 @@ async def test_downtime_reliability_and_production(running: Served, week: Week) 
         assert order.ahead == close(order.good - order.expected)
 
 
-async def test_genealogy_values_of_a_lot_and_lots_of_an_anomaly(running: Served, week: Week) -> None:
-    client = running.client
+async def test_genealogy_values_of_a_lot_and_lots_of_an_anomaly(client: AsyncClient, week: Week) -> None:
     for lot in ("PAL-003", "LOT-010", "BAR-01-01"):
         both = await client.genealogy(lot)
         for direction in ("back", "forward"):
@@ -133,8 +134,8 @@ async def test_genealogy_values_of_a_lot_and_lots_of_an_anomaly(running: Served,
         await client.genealogy("PAL-003", direction="sideways")
 
 
-async def test_a_control_chart_and_a_batch(running: Served, week: Week) -> None:
-    client, tag = running.client, "coolant_pressure"
+async def test_a_control_chart_and_a_batch(client: AsyncClient, week: Week) -> None:
+    tag = "coolant_pressure"
     baseline = (week.start_us + 6 * HOUR_US, week.start_us + 50 * HOUR_US)
     span = (week.start_us + 50 * HOUR_US, week.start_us + 72 * HOUR_US)
     chart = await client.control_chart(
@@ -170,9 +171,9 @@ async def test_a_control_chart_and_a_batch(running: Served, week: Week) -> None:
 async def test_the_same_over_http(running: Served, week: Week) -> None:
     assert running.server.http is not None
     base = f"http://127.0.0.1:{running.server.http.port}/api/v1"
-    async with httpx.AsyncClient(headers={"authorization": "Bearer all"}) as http:
+    async with httpx.AsyncClient(headers={"authorization": "Bearer all"}, timeout=60) as http:
 
-        async def get(path: str, **query: Any) -> Any:
+        async def get(path: str, /, **query: Any) -> Any:
             answer = await http.get(f"{base}/{path}", params=query)
             assert answer.status_code == 200, answer.text
             return answer.json()

@@ -19,7 +19,7 @@ from base.settings import PostgresSettings
 from historian.store import HistorianStore
 from schemas.proto.millrace.v1 import history_pb2, history_pb2_grpc, line_pb2, line_pb2_grpc, state_pb2
 from serving.handlers import pages
-from tests.integration.fix_history import copy_of, history, history_template, sql, store, variant
+from tests.integration.fix_history import copy_of, history, sql, store, variant
 from tests.integration.history import (
     SECOND_US,
     T0_US,
@@ -32,7 +32,7 @@ from tests.integration.history import (
 )
 from tests.unit.served import definition, served
 
-__all__ = ["copy_of", "history", "history_template", "sql", "store", "variant"]
+__all__ = ["copy_of", "history", "sql", "store", "variant"]
 
 DEVICE = "acme/north/forming/line-1/cell-1/press-01"
 Sql = psycopg.Connection[Any]

@@ -33,11 +33,11 @@ from millrace_client import (
 from schemas.proto.millrace.v1 import work_pb2, work_pb2_grpc
 from serving.access import hash_token
 from serving.config import HttpSettings
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import register, tag
 from tests.unit.served import Served, served
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 PRESS = "acme/north/forming/line-1/cell-1/press-01"
 T0 = datetime(2026, 9, 21, 12, tzinfo=UTC)

@@ -14,7 +14,7 @@ from historian.store import HistorianStore, StoreUnavailable
 from schemas import checksum, frame
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, RecordReject, Verdict
-from tests.integration.fix_history import history, history_template, sql, store, variant
+from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import (
     EPOCH,
     SECOND_US,
@@ -30,7 +30,7 @@ from tests.integration.history import (
     window_batch,
 )
 
-__all__ = ["history", "history_template", "sql", "store", "variant"]
+__all__ = ["history", "sql", "store", "variant"]
 
 Sql = psycopg.Connection[Any]
 

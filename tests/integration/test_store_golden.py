@@ -14,10 +14,10 @@ from schemas import codec, topics
 from schemas.verdicts import REJECT_FROM, Verdict
 from tests.golden.runner import case_names, expected, outputs_of
 from tests.golden.support import BASE_US, singly
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import Record
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 WINDOW = ("count", "good", "mean", "m2", "min", "max", "first", "last")
 

@@ -12,11 +12,10 @@ import pytest
 from simulator.packml import State
 from simulator.week import LINE, Week
 from simulator.week.model import MINUTE_US
-from tests.integration.fix_history import history_template
-from tests.integration.fix_week import Sql, asked, rows, week, week_dsn
+from tests.integration.fix_week import Sql, asked, rows
 from tests.integration.week import oracle_values as oracle
 
-__all__ = ["asked", "history_template", "week", "week_dsn"]
+__all__ = ["asked"]
 
 HOUR_US = 60 * MINUTE_US
 MILLS = {

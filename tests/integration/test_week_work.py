@@ -11,11 +11,10 @@ import pytest
 
 from simulator.packml import State
 from simulator.week import LINE, Week, plan
-from tests.integration.fix_history import history_template
-from tests.integration.fix_week import Sql, asked, rows, week, week_dsn
+from tests.integration.fix_week import Sql, asked, rows
 from tests.integration.week.oracle_work import HOUR_US, Oracle
 
-__all__ = ["asked", "history_template", "week", "week_dsn"]
+__all__ = ["asked"]
 
 KEYS = ("path", "shift_day", "shift", "start", "job_order", "material")
 MILL, ROBOT = f"{LINE}/milling-b/mill-03", f"{LINE}/milling-a/robot-01"

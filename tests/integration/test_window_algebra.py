@@ -14,10 +14,10 @@ from historian.aggregates import Windows
 from historian.partitions import PartitionCache
 from historian.windows import windows_of
 from stages.windows import algebra
-from tests.integration.fix_history import history, history_template, sql, variant
+from tests.integration.fix_history import history, sql, variant
 from tests.integration.history import T0_US
 
-__all__ = ["history", "history_template", "sql", "variant"]
+__all__ = ["history", "sql", "variant"]
 
 Sql = psycopg.Connection[Any]
 CASES = 300

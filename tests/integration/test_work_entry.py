@@ -10,10 +10,10 @@ from uuid import UUID
 import psycopg
 import pytest
 
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import register, tag
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 Sql = psycopg.Connection[Any]
 T0 = datetime(2026, 9, 21, 12, tzinfo=UTC)

@@ -16,12 +16,12 @@ import pytest
 from base.errors import InvalidRequestError
 from registry.load import load_plant
 from registry.plant_file import read_plant
-from tests.integration.fix_history import copy_of, history_template, plain_history
+from tests.integration.fix_history import copy_of, plain_history
 from work.exporting import export
 from work.importing import Imported, import_files
 from work.tables import NAMES, describe
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 Sql = psycopg.Connection[Any]
 STACK = Path(__file__).resolve().parents[2] / "stack"

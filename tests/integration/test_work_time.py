@@ -12,7 +12,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tests.integration.fix_history import history_template, plain_history
+from tests.integration.fix_history import plain_history
 from tests.integration.history import register, tag
 from tests.integration.work_oracle import (
     DAY,
@@ -26,7 +26,7 @@ from tests.integration.work_oracle import (
     stop_at,
 )
 
-__all__ = ["history_template", "plain_history"]
+__all__ = ["plain_history"]
 
 Sql = psycopg.Connection[Any]
 PATH = "acme/north/forming/line-1/cell-1/press-01"
