@@ -1,7 +1,8 @@
 """`python -m historian.maintenance --config platform.toml`: keeps the history in shape, beside the hot line.
 
 Enters: the platform's configuration. Leaves: repaired windows (every second), hours and days rolled up, native
-partitions made ahead, closed and indexed, chunks compressed, old data dropped, sizes measured. Who starts it: `stack`, or
+partitions made ahead, closed and indexed, chunks compressed, old data dropped, sizes measured; tags of what machines propose and a
+standing rule accepts. Who starts it: `stack`, or
 one deployment anywhere; a second instance waits as a spare (advisory lock). Nothing here is needed for data to be stored:
 without it, repairs wait, and partitions are made by the store at the cost of a moment.
 
@@ -11,6 +12,7 @@ A lost database is tried again for ever. SIGTERM and SIGINT end it between two t
 from __future__ import annotations
 
 import argparse
+import functools
 import logging
 import sys
 import threading
@@ -26,7 +28,7 @@ from prometheus_client import CollectorRegistry
 
 from base import endpoint, heartbeat, logs, signals
 from base.errors import MillraceError
-from base.settings import PlatformSettings, StorageSettings, load, local_config
+from base.settings import KafkaSettings, PlatformSettings, StorageSettings, load, local_config
 from connectors.postgres.database import StoreUnavailable, connect, unavailable
 from historian import dirty, partitions, rollups, storage_size
 from historian.compression import compress_chunks
@@ -34,6 +36,8 @@ from historian.engine import EngineError, prepare
 from historian.maintenance_metrics import MaintenanceMetrics
 from historian.repair import repair
 from historian.retention import drop_old
+from registry.publish import publish
+from registry.standing import Standing, has_rules
 
 log = logging.getLogger(__name__)
 
@@ -54,7 +58,10 @@ class Task:
 
 
 class Maintenance:
-    """One connection in autocommit and its tasks. `now` is a parameter so that tests set the time."""
+    """One connection in autocommit and its tasks. `now` is a parameter so that tests set the time.
+
+    `publish` tells gateways, jobs and serving of new tags; without it that is left to `plant publish`.
+    """
 
     def __init__(
         self,
@@ -63,12 +70,15 @@ class Maintenance:
         *,
         metrics: MaintenanceMetrics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
+        publish: Callable[[], str] | None = None,
     ) -> None:
         self._connection, self._storage, self._now = connection, storage, now
         self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
         self._sizes: dict[str, int] = {}
         self._plain = prepare(connection).variant == "plain"
+        self._publish, self._unpublished = publish, True
+        self._standing = Standing()
 
     def tasks(self) -> tuple[Task, ...]:
         """What to do, in order of urgency."""
@@ -76,6 +86,7 @@ class Maintenance:
             Task(name="repair", period_s=1, run=self.repair),
             Task(name="rollups", period_s=5, run=self.roll_up),
             Task(name="retention", period_s=600, run=self.drop_old),
+            Task(name="proposals", period_s=5, run=self.accept_proposals),
             Task(name="count", period_s=10, run=self.count_waiting),
             Task(name="size", period_s=600, run=self.measure),
         )
@@ -93,6 +104,21 @@ class Maintenance:
         while (result := repair(self._connection, self._partitions)).ranges:
             log.info("windows repaired", extra={"ranges": result.ranges, "windows": result.windows})
             self._metrics.windows_repaired.inc(result.windows)
+
+    def accept_proposals(self) -> None:
+        """Make tags of what standing rules accept, and publish them; what Kafka did not take is published the next time."""
+        if not has_rules(self._connection):
+            return
+        if made := self._standing.apply(self._connection):
+            log.info("proposals accepted by rules", extra={"tags": made})
+            self._unpublished = True
+        if self._unpublished and self._publish is not None:
+            try:
+                self._publish()
+            except MillraceError as error:
+                log.warning("new tags are not published", extra={"detail": str(error)})
+            else:
+                self._unpublished = False
 
     def make_partitions(self) -> None:
         """Make the partitions of the near future."""
@@ -167,6 +193,8 @@ def serve(
     stop: threading.Event,
     metrics: MaintenanceMetrics,
     tick: Callable[[], None] = lambda: None,
+    *,
+    kafka: KafkaSettings | None = None,
 ) -> None:
     """Maintain until `stop` is set, through outages of the database; `tick` is called whenever the loop goes round."""
     down = False
@@ -178,7 +206,8 @@ def serve(
                     log.info("maintenance runs")
                     down = False
                     metrics.active.set(1)
-                    tasks = Maintenance(connection, storage, metrics=metrics).tasks()
+                    publishing = None if kafka is None else functools.partial(publish, dsn, kafka)
+                    tasks = Maintenance(connection, storage, metrics=metrics, publish=publishing).tasks()
                     run_tasks(tasks, stop, tick=tick, counted=metrics.run)
         except (psycopg.Error, StoreUnavailable, EngineError) as error:
             if not down:
@@ -220,7 +249,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return 1
     beat = heartbeat.from_environment(patience_s=_LONGEST_TASK_S)
     try:
-        serve(platform.postgres.dsn, platform.storage, signals.stop_event(), metrics, beat.tick)
+        serve(platform.postgres.dsn, platform.storage, signals.stop_event(), metrics, beat.tick, kafka=platform.kafka)
     finally:
         if listening is not None:
             listening.close()

@@ -18,10 +18,9 @@ from typing import Any
 import psycopg
 import yaml
 
-from base import ids, logs
+from base import logs
 from base.errors import MillraceError, RegistryError
-from base.settings import KafkaSettings, PlatformSettings, load, local_config
-from connectors.kafka import client as kafka
+from base.settings import PlatformSettings, load, local_config
 from connectors.postgres.database import connect, unavailable
 from registry import check, edit, proposals_command
 from registry.changes import Change, os_user
@@ -29,32 +28,10 @@ from registry.difference import difference
 from registry.export import export
 from registry.load import load_plant
 from registry.plant_file import read_plant
-from schemas import topics
-from schemas.definitions import TagDefinition, encode_tag, encode_version
+from registry.publish import publish
+from schemas.definitions import TagDefinition
 from schemas.ucum import is_ucum
 from schemas.units import NO_UNIT, to_ucum
-
-_PUBLISH_LOCK = 7_161_511_003
-
-
-def publish(dsn: str, settings: KafkaSettings, *, everything: bool = False) -> str:
-    """Write changed definitions (or all) to `registry.tags`, then the marker that their version is complete; says what was written.
-
-    The marker follows only when every definition is durable, so whoever has read it has read them; a publish that is interrupted is
-    simply done again. One publisher at a time.
-    """
-    with connect(dsn, application="registry", autocommit=True) as connection:
-        connection.execute("SELECT pg_advisory_lock(%s)", (_PUBLISH_LOCK,))
-        published = -1 if everything else edit.published_version(connection)
-        changed, version = edit.definitions(connection, newer_than=published)
-        if not changed and published >= version:
-            return f"registry version {version} is published already"
-        producer = kafka.producer(settings)
-        kafka.send(producer, topics.TAGS.name, (encode_tag(tag) for tag in changed))
-        marker = encode_version(version, tags=edit.tag_count(connection), time_us=ids.now_us())
-        kafka.send(producer, topics.TAGS.name, [marker])
-        edit.set_published(connection, version)
-    return f"registry version {version}: {len(changed)} definitions published"
 
 
 def _show(dsn: str, prefix: str, *, as_json: bool) -> str:

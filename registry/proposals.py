@@ -31,7 +31,8 @@ Connection = psycopg.Connection[Any]
 MOST_AT_ONCE = 10_000
 TAG_CLASS, PERIOD_MS = "process", 1000
 """Class and nominal period of tags of which nothing else is said."""
-_MOST_REFUSALS = 10_000
+MOST_RULES = 10_000
+"""Rules that accept, and rules that refuse."""
 _LONGEST = 200
 DATA_TYPES = {
     "FLOAT": "DOUBLE", "DOUBLE": "DOUBLE", "BOOLEAN": "BOOLEAN",
@@ -121,18 +122,23 @@ def refuse(connection: Connection, patterns: Sequence[str], change: Change, *, g
     with connection.transaction():
         lock(connection)
         for pattern in patterns:
-            if not pattern or len(pattern) > 1000 or "\x00" in pattern:
-                msg = "a pattern has 1 to 1000 characters and no NUL"
-                raise RegistryError(msg)
+            check_pattern(pattern)
             connection.execute(
                 """INSERT INTO refused_proposals (gateway_id, pattern, who, why) VALUES (%s, %s, %s, %s)
                    ON CONFLICT (gateway_id, pattern) DO UPDATE SET who = EXCLUDED.who, why = EXCLUDED.why, refused_at = now()""",
                 (gateway, pattern, change.who, change.why),
             )
         row = connection.execute("SELECT count(*) FROM refused_proposals").fetchone()
-        if row is not None and row[0] > _MOST_REFUSALS:
-            msg = f"more than {_MOST_REFUSALS} refusals are remembered: refuse a pattern, such as 'spb:north/line-9/*', and withdraw others"
+        if row is not None and row[0] > MOST_RULES:
+            msg = f"more than {MOST_RULES} refusals are remembered: refuse a pattern, such as 'spb:north/line-9/*', and withdraw others"
             raise RegistryError(msg)
+
+
+def check_pattern(pattern: str) -> None:
+    """Raise RegistryError for a text that cannot be a rule."""
+    if not pattern or len(pattern) > 1000 or "\x00" in pattern:
+        msg = "a pattern has 1 to 1000 characters and no NUL"
+        raise RegistryError(msg)
 
 
 def withdraw(connection: Connection, patterns: Sequence[str], *, gateway: str = "") -> int:
@@ -140,6 +146,11 @@ def withdraw(connection: Connection, patterns: Sequence[str], *, gateway: str = 
     return connection.execute(
         "DELETE FROM refused_proposals WHERE gateway_id = %s AND pattern = ANY (%s)", (gateway, list(patterns))
     ).rowcount
+
+
+def by_machine(connection: Connection, proposals: Sequence[Proposal], into: Into) -> list[list[Proposal]]:
+    """Proposals of each machine, which are accepted or fail together; of a connection that is not registered each for itself."""
+    return list(_Plan(connection, into).machines(proposals, strict=False).values())
 
 
 def planned(connection: Connection, proposals: Sequence[Proposal], into: Into) -> list[DeviceSpec]:
@@ -159,11 +170,8 @@ class _Plan:
         self._gateways: dict[str, dict[str, Any]] = {}
 
     def devices(self, proposals: Sequence[Proposal]) -> list[DeviceSpec]:
-        machines: dict[tuple[str, str, str], list[Proposal]] = {}
-        for one in proposals:
-            machines.setdefault((one.gateway_id, one.connection, self._machine(one)), []).append(one)
         made: dict[str, DeviceSpec] = {}
-        for (gateway_id, connection, machine), mine in machines.items():
+        for (gateway_id, connection, machine), mine in self.machines(proposals).items():
             device = self._device(gateway_id, connection, machine, mine)
             path = f"{device.cell_path}/{device.name}"
             if path in made:
@@ -171,6 +179,21 @@ class _Plan:
                 raise RegistryError(msg)
             made[path] = device
         return list(made.values())
+
+    def machines(
+        self, proposals: Sequence[Proposal], *, strict: bool = True
+    ) -> dict[tuple[str, str, str], list[Proposal]]:
+        """Proposals by gateway, connection and machine. Not `strict`: one whose machine cannot be told stands for itself."""
+        found: dict[tuple[str, str, str], list[Proposal]] = {}
+        for one in proposals:
+            try:
+                machine = self._machine(one)
+            except RegistryError:
+                if strict:
+                    raise
+                machine = one.address
+            found.setdefault((one.gateway_id, one.connection, machine), []).append(one)
+        return found
 
     def _machine(self, one: Proposal) -> str:
         """Part of the address that names the machine; empty when the caller has named the device."""

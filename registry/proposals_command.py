@@ -1,4 +1,4 @@
-"""`plant proposals list | accept | refuse`: arguments, and what is printed. Who calls: `registry.command`."""
+"""`plant proposals list | accept | refuse | rules`: arguments, and what is printed. Who calls: `registry.command`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from typing import Any
 import psycopg
 
 from base.errors import RegistryError
-from registry import proposals
+from registry import proposals, standing
 from registry.changes import Change
 from registry.plant import DeviceSpec
 from registry.proposals import PERIOD_MS, TAG_CLASS, Into, Proposal
@@ -24,18 +24,21 @@ Add = Callable[..., argparse.ArgumentParser]
 def add(commands: Any, common: argparse.ArgumentParser, changing: argparse.ArgumentParser) -> None:
     """Add the subcommand."""
     made: argparse.ArgumentParser = commands.add_parser(
-        "proposals", help="what machines name and the registry does not know: list, accept, refuse"
+        "proposals", help="what machines name and the registry does not know: list, accept, refuse, rules"
     )
     verbs = made.add_subparsers(dest="verb", required=True)
     pattern = argparse.ArgumentParser(add_help=False)
     pattern.add_argument("--gateway", default="", help="of one gateway only")
+    pattern.add_argument("--connection", default="", help="all of this connection: the pattern CONNECTION:*")
     listing = verbs.add_parser("list", parents=[common, pattern], help="open proposals")
     listing.add_argument("patterns", nargs="*", metavar="ADDRESS", help="address, or a pattern with * (all)")
     listing.add_argument("--refused", action="store_true", help="the refused ones")
     listing.add_argument("--limit", type=int, default=200, help="at most so many (200)")
     listing.add_argument("--json", action="store_true", help="one JSON object a line")
     accepting = verbs.add_parser("accept", parents=[changing, pattern], help="make tags of proposals")
-    accepting.add_argument("patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *")
+    accepting.add_argument("patterns", nargs="*", metavar="ADDRESS", help="address, or a pattern with *")
+    accepting.add_argument("--rule", action="store_true", help="from now on, whatever comes that matches")
+    accepting.add_argument("--withdraw", action="store_true", help="forget the rule with this text; its tags stay")
     accepting.add_argument("--device", default="", metavar="PATH", help="the registered device that gets the tags")
     accepting.add_argument(
         "--at", default="", metavar="CELL", help="enterprise/site/area/line/cell where a new device stands"
@@ -47,15 +50,28 @@ def add(commands: Any, common: argparse.ArgumentParser, changing: argparse.Argum
     accepting.add_argument("--dry-run", action="store_true", help="say what would be made, and make nothing")
     refusing = verbs.add_parser("refuse", parents=[changing, pattern], help="never list these again")
     refusing.add_argument(
-        "patterns", nargs="+", metavar="ADDRESS", help="address, or a pattern with *: a rule for what comes"
+        "patterns", nargs="*", metavar="ADDRESS", help="address, or a pattern with *: a rule for what comes"
     )
     refusing.add_argument("--withdraw", action="store_true", help="forget the refusal that was made with this text")
+    ruling = verbs.add_parser(
+        "rules", parents=[common], help="what is accepted and refused from now on, since when, by whom and why"
+    )
+    ruling.add_argument("--json", action="store_true", help="one JSON object a line")
 
 
 def run(args: argparse.Namespace, connection: Connection, change: Callable[[str], Change]) -> tuple[str, bool]:
     """Do it; returns the last line of output, and whether the registry changed."""
+    if args.verb == "rules":
+        return _rules(args, connection), False
+    if args.connection:
+        args.patterns.append(f"{args.connection}:*")
     if args.verb == "list":
         return _list(args, connection), False
+    if not args.patterns:
+        msg = (
+            f"say what to {args.verb}: addresses, patterns, or --connection; `plant proposals list` shows what is open"
+        )
+        raise RegistryError(msg)
     if args.verb == "accept":
         return _accept(args, connection, change("proposals accept"))
     if args.withdraw:
@@ -84,6 +100,25 @@ def _list(args: argparse.Namespace, connection: Connection) -> str:
     return f"{len(rows) + more} {kind}" + (f", {more} of them not shown (--limit)" if more else "")
 
 
+def _rules(args: argparse.Namespace, connection: Connection) -> str:
+    rules = standing.listed(connection)
+    if args.json:
+        sys.stdout.writelines(json.dumps(dataclasses.asdict(rule)) + "\n" for rule in rules)
+        return ""
+    sys.stdout.writelines(_rule(rule) + "\n" for rule in rules)
+    return f"{len(rules)} rules"
+
+
+def _rule(rule: standing.Rule) -> str:
+    text = f"{rule.verb}  {rule.gateway_id or '*'}  {rule.pattern[:200]:<40} since {rule.since} by {rule.who}"
+    if rule.why:
+        text += f": {rule.why[:200]}"
+    if rule.verb == "accept":
+        where = " ".join(f"{key}={value}" for key, value in rule.placement.items() if value)
+        text += f"  into {where}  {rule.tags_made} tags" + (f", the last {rule.last_made}" if rule.last_made else "")
+    return text + (f"  {rule.problem[:300]}" if rule.problem else "")
+
+
 def _line(row: Proposal) -> str:
     text = (
         f"{row.gateway_id}  {row.address[:200]:<60} {row.data_type:<9} {row.unit[:16] or '-':<8} {row.first_seen} .. {row.last_seen}"
@@ -97,9 +132,21 @@ def _line(row: Proposal) -> str:
 
 
 def _accept(args: argparse.Namespace, connection: Connection, change: Change) -> tuple[str, bool]:
-    chosen = _chosen(args, connection)
+    if args.withdraw:
+        count = standing.withdraw(connection, args.patterns, gateway=args.gateway)
+        if not count:
+            msg = f"no rule accepts {args.patterns[0][:200]!r}; `plant proposals rules` shows them"
+            raise RegistryError(msg)
+        return f"{count} rules withdrawn", False
     names = (field.name for field in dataclasses.fields(Into))
     into = Into(**{name: getattr(args, name) for name in names})
+    if args.rule and not args.dry_run:
+        standing.accept(connection, args.patterns, into, change, gateway=args.gateway)
+        made = standing.Standing().apply(connection)
+        mine = [rule for rule in standing.listed(connection) if rule.verb == "accept" and rule.pattern in args.patterns]
+        sys.stdout.writelines(f"{rule.pattern[:200]}: {rule.problem}\n" for rule in mine if rule.problem)
+        return f"accepted: {made} tags made, and what comes", made > 0
+    chosen = _chosen(args, connection)
     if args.dry_run:
         sys.stdout.writelines(_lines(proposals.planned(connection, chosen, into)))
         return "nothing was changed", False

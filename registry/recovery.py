@@ -19,7 +19,7 @@ from connectors.kafka import client as kafka
 from connectors.postgres.database import connect
 from registry import edit
 from registry.changes import Change, os_user, record
-from registry.command import publish
+from registry.publish import publish
 from registry.rows import lock, set_version
 from schemas import topics
 from schemas.definitions import Registry, TagDefinition

@@ -12,18 +12,21 @@ import pytest
 import yaml
 
 from base.errors import RegistryError
+from base.settings import StorageSettings
 from connectors.sparkplug.data_types import DataType
 from connectors.sparkplug.notices import Notices
 from connectors.sparkplug.payload import Metric
 from edge.events import Events, unpack
 from historian import records
-from registry import command, edit, proposals
+from historian.maintenance import Maintenance
+from registry import command, edit, proposals, standing
 from registry.changes import Change
 from registry.difference import difference
 from registry.export import export
 from registry.load import load_plant
 from registry.plant_file import parse_plant
 from registry.proposals import Into
+from registry.standing import Standing
 from schemas import codec
 from tests.integration.fix_history import plain_history, sql
 from tests.integration.gateway_support import MemorySink
@@ -204,6 +207,104 @@ def test_the_tool(sql: Sql, run: Callable[..., tuple[int, str, str]]) -> None:
     assert run("refuse", "spb:*", "--withdraw")[1] == "1 refusals withdrawn\n"
     assert run("refuse", "spb:*", "--withdraw")[0] == 1
     assert len(run("list", "--json")[1].splitlines()) == 1
+
+
+def test_a_rule_accepts_what_comes_later(sql: Sql, data: dict[str, Any]) -> None:
+    born(sql, "north/n1/oven-7/heat")
+    born(sql, "north/n1/oven-7/secret")
+    proposals.refuse(sql, ["spb:*/secret"], ANN)
+    standing.accept(sql, ["spb:north/n1/oven-*"], Into(at=f"{LINE}/ovens"), Change(who="bob", why="ovens"))
+    rules = Standing()
+    assert (rules.apply(sql), rules.apply(sql)) == (1, 0)
+    # A machine of which nobody knew, one of the known, and one that no rule names.
+    born(sql, "north/n1/oven-8/heat", at_s=60)
+    born(sql, "north/n1/oven-8/fan", at_s=60)
+    born(sql, "north/n1/oven-7/door", at_s=60, data_type=DataType.BOOLEAN)
+    born(sql, "north/n1/oven-7/secret", at_s=60)
+    born(sql, "north/n1/press-01/heat", at_s=60)
+    assert (rules.apply(sql), rules.apply(sql)) == (3, 0)
+    assert {"ovens/oven-7/heat", "ovens/oven-7/door", "ovens/oven-8/heat", "ovens/oven-8/fan"} <= paths(sql).keys()
+    assert [one.address for one in proposals.found(sql)[0]] == ["spb:north/n1/press-01/heat"]
+    (made_by,) = sql.execute(
+        "SELECT DISTINCT (who, why, what)::text FROM tag_definitions_history WHERE path LIKE %s", [f"{LINE}/ovens/%"]
+    ).fetchall()
+    assert made_by == ('(bob,ovens,"proposals rule spb:north/n1/oven-*")',)
+    refusing, accepting = standing.listed(sql)
+    assert (refusing.verb, refusing.pattern, refusing.who) == ("refuse", "spb:*/secret", "ann")
+    assert (accepting.verb, accepting.tags_made, accepting.who, accepting.problem) == ("accept", 4, "bob", "")
+    assert accepting.since <= accepting.last_made
+    # Withdrawn, it makes no more; what it made stays, and a file that never had it does not retire it.
+    assert standing.withdraw(sql, ["spb:north/n1/oven-*"]) == 1
+    born(sql, "north/n1/oven-9/heat", at_s=120)
+    assert rules.apply(sql) == 0
+    assert load_plant(sql, parse_plant(data)).retired_tags == 0
+
+
+@pytest.mark.usefixtures("data")
+def test_a_rule_says_what_it_cannot_make_and_goes_on_when_that_has_changed(sql: Sql) -> None:
+    born(sql, "north/n1/oven-7/heat")
+    born(sql, "north/n1/press-01/heat")
+    born(sql, "north/n1/press-01/program", data_type=DataType.STRING, value="a")
+    standing.accept(sql, ["spb:*"], Into(), ANN)
+    rules = Standing()
+    assert rules.apply(sql) == 1, "one machine's trouble is not another's"
+    (rule,) = standing.listed(sql)
+    assert rule.problem.startswith("2 are no tags, the first: no device has tags of 'north/n1/oven-7': say where")
+    assert rules.apply(sql) == 0
+    proposals.accept(sql, proposals.found(sql, ["spb:*/oven-7/*"])[0], Into(at=f"{LINE}/ovens"), ANN)
+    born(sql, "north/n1/oven-7/fan", at_s=60)
+    assert rules.apply(sql) == 1
+    (rule,) = standing.listed(sql)
+    assert rule.problem == "1 are no tags, the first: spb:north/n1/press-01/program: STRING is no number"
+    assert rule.tags_made == 2
+
+
+@pytest.mark.usefixtures("data")
+def test_maintenance_applies_rules_and_publishes_until_kafka_has_it(sql: Sql) -> None:
+    published: list[int] = []
+
+    def publish() -> str:
+        published.append(len(published))
+        if len(published) == 1:
+            msg = "Kafka is away"
+            raise RegistryError(msg)
+        return "published"
+
+    service = Maintenance(sql, StorageSettings(), publish=publish)
+    born(sql, "north/n1/press-01/heat")
+    service.accept_proposals()
+    assert published == []
+    standing.accept(sql, ["spb:*"], Into(), ANN)
+    for tries in (1, 2, 2):
+        service.accept_proposals()
+        assert len(published) == tries
+    assert "cell-1/press-01/heat" in paths(sql)
+    born(sql, "north/n1/press-01/fan", at_s=60)
+    service.accept_proposals()
+    assert len(published) == 3
+
+
+@pytest.mark.usefixtures("data")
+def test_the_tool_makes_lists_and_withdraws_rules(sql: Sql, run: Callable[..., tuple[int, str, str]]) -> None:
+    born(sql, "north/n1/press-01/heat")
+    born(sql, "north/n1/oven-7/heat")
+    code, out, _ = run("accept", "--connection", "spb", "--rule", "--no-publish", "--who", "ann", "--why", "all of it")
+    assert code == 0
+    assert out.splitlines()[-1] == "accepted: 1 tags made, and what comes"
+    assert "say where a new one stands" in out
+    run("refuse", "spb:*/raw", "--why", "noise", "--who", "bob")
+    code, out, _ = run("rules")
+    assert (code, out.splitlines()[-1]) == (0, "2 rules")
+    assert "refuse  *  spb:*/raw" in out
+    assert "by bob: noise" in out
+    assert "accept  *  spb:*" in out
+    assert "by ann: all of it  into period_ms=1000 tag_class=process  1 tags, the last " in out
+    assert len(run("rules", "--json")[1].splitlines()) == 2
+    assert run("accept", "spb:*", "--withdraw")[:2] == (0, "1 rules withdrawn\n")
+    code, _, err = run("accept", "spb:*", "--withdraw")
+    assert (code, "no rule accepts 'spb:*'" in err) == (1, True)
+    code, _, err = run("accept")
+    assert (code, "say what to accept" in err) == (1, True)
 
 
 @pytest.fixture

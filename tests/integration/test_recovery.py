@@ -15,9 +15,9 @@ from connectors.kafka import client as kafka_client
 from historian import positions, recovery, timeline
 from historian.store import HistorianStore, StoreUnavailable
 from registry import edit
-from registry.command import publish
 from registry.load import load_plant
 from registry.plant_file import parse_plant
+from registry.publish import publish
 from schemas import codec, topics
 from tests.integration.every_record import SITE, contents, records
 from tests.integration.fix_history import history, plain_history, sql, store, variant

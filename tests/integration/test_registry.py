@@ -19,6 +19,7 @@ from registry.difference import difference
 from registry.export import export
 from registry.load import LoadReport, load_plant
 from registry.plant_file import parse_plant, read_plant
+from registry.publish import publish
 from schemas import topics
 from schemas.definitions import Registry
 from tests.integration.fix_history import plain_history, sql
@@ -186,10 +187,10 @@ def read_topic(settings: KafkaSettings) -> list[bytes]:
 
 def test_publish_writes_what_changed_and_then_the_marker(history: str, sql: Sql, kafka_topic: KafkaSettings) -> None:
     load(sql, plant(power=tag(), speed=tag()))
-    assert command.publish(history, kafka_topic) == "registry version 1: 2 definitions published"
-    assert command.publish(history, kafka_topic) == "registry version 1 is published already"
+    assert publish(history, kafka_topic) == "registry version 1: 2 definitions published"
+    assert publish(history, kafka_topic) == "registry version 1 is published already"
     edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"description": "Shaft power"})
-    assert command.publish(history, kafka_topic) == "registry version 2: 1 definitions published"
+    assert publish(history, kafka_topic) == "registry version 2: 1 definitions published"
     folded, versions = Registry(), []
     for message in read_topic(kafka_topic):
         if folded.apply(message):
@@ -197,7 +198,7 @@ def test_publish_writes_what_changed_and_then_the_marker(history: str, sql: Sql,
     assert versions == [(1, 2), (2, 2)]
     found, _ = edit.definitions(sql)
     assert sorted(folded.tags.values(), key=lambda one: one.tag_id) == found
-    assert command.publish(history, kafka_topic, everything=True) == "registry version 2: 2 definitions published"
+    assert publish(history, kafka_topic, everything=True) == "registry version 2: 2 definitions published"
 
 
 @pytest.fixture
