@@ -456,7 +456,7 @@ SCENARIOS: dict[str, Scenario] = {
         doc="the database destroyed under load and brought back by the runbook, or taken over by a standby: lost, RPO, RTO",
         run=_restore,
         arguments=_restore_arguments,
-        smoke={"workload": "smoke", "samples": 40_000, "rate": 0.0},
+        smoke={"workload": "smoke", "samples": 60_000, "rate": 0.0},
     ),
     "soak": Scenario(
         doc="memory of each process and lag over many minutes at a steady rate",

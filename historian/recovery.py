@@ -9,6 +9,7 @@ Reading again is harmless: the ledger knows every frame, and every other record 
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import closing
 from dataclasses import asdict, dataclass
@@ -28,6 +29,7 @@ from registry.recovery import Behind
 Bounds = tuple[int, int]
 """First offset that Kafka has of a partition, and its end (exclusive)."""
 _TIMEOUT_S = 10.0
+_LEADERS_S = 30.0
 _SHOWN_PATHS = 5
 
 
@@ -156,7 +158,7 @@ def recover(
         connect(dsn, application="recover", autocommit=True) as connection,
         closing(kafka.consumer(settings, group=positions.GROUP)) as member,
     ):
-        known, bounds = positions.read(connection), _bounds(member)
+        known, bounds = positions.read(connection), bounds_of(member)
         stretches = tuple(_dated(member, one) for one in plan(known, bounds))
         report = Report(
             stretches=stretches,
@@ -170,6 +172,18 @@ def recover(
             forget_state()
             timeline.mark_known(connection, report.as_json())
     return report
+
+
+def bounds_of(member: Consumer) -> dict[Partition, Bounds]:
+    """What Kafka holds of each partition; a broker that has just started, or moves leaders, is waited for."""
+    deadline = time.monotonic() + _LEADERS_S
+    while True:
+        try:
+            return _bounds(member)
+        except DeliveryError as error:
+            if not kafka.passing(error.error) or time.monotonic() > deadline:
+                raise
+            time.sleep(0.5)
 
 
 def _bounds(member: Consumer) -> dict[Partition, Bounds]:

@@ -145,14 +145,14 @@ def described(backup: dict[str, Any]) -> str:
 
 def damage(verified: str) -> list[str]:
     """What `pgbackrest verify` found wrong, by archive and backup; it ends with status 0 all the same."""
-    found, of = list[str](), "repository"
+    counted, said, of = list[str](), list[str](), "repository"
     for line in verified.splitlines():
         of = match[1] if (match := re.match(r"\s*((?:archiveId|backup): [^,]+),", line)) else of
-        counts = {what: int(number) for what, number in _COUNTED.findall(line)}
-        wrong = [f"{number} {what}" for what, number in counts.items() if number]
-        if wrong or "status: error" in line or "status: invalid" in line:
-            found.append(f"{of}: {', '.join(wrong) or line.strip()}")
-    return found
+        if wrong := [f"{number} {what}" for what, number in _COUNTED.findall(line) if int(number)]:
+            counted.append(f"{of}: {', '.join(wrong)}")
+        elif "status: error" in line or "status: invalid" in line:
+            said.append(line.strip())
+    return counted or said
 
 
 def _mb(size: int) -> str:

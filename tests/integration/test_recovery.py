@@ -132,7 +132,7 @@ def test_the_group_is_set_to_the_positions_and_topics_without_one_to_their_begin
     with psycopg.connect(plain_history, autocommit=True) as connection:
         place = next(
             place
-            for place, marks in recovery._bounds(kafka_client.consumer(broker)).items()
+            for place, marks in recovery.bounds_of(kafka_client.consumer(broker)).items()
             if place[0] == T and marks[1] > 1
         )
         store.write([placed(one, place[1], n) for n, one in enumerate(frames([0, 1]))])

@@ -124,7 +124,7 @@ def test_damage_in_the_repository_is_found_in_what_verify_says() -> None:
         "archiveId: 15-1: 2 checksum invalid",
         "backup: 20261128-215104F: 2 checksum invalid",
     ]
-    assert damage("stanza: millrace\nstatus: error\n") == ["repository: status: error"]
+    assert damage("stanza: millrace\nstatus: error\n") == ["status: error"]
 
 
 def test_the_runbook_is_what_the_drill_runs() -> None:
