@@ -123,6 +123,15 @@ def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: boo
     return f"host={socket_dir(config)} port={config.ports.postgres} dbname={dbname} user={_SUPERUSER}"
 
 
+def forget_recovery(connection: psycopg.Connection[Any]) -> None:
+    """Take away where a restore was to end, as a superuser: a copy of the database has it too, and would end there and promote itself."""
+    names = connection.execute(
+        "SELECT DISTINCT name FROM pg_file_settings WHERE name ~ '^(recovery_|restore_command$)'"
+    ).fetchall()
+    for (name,) in names:
+        connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+
+
 def password(config: StackConfig, role: str = OWNER) -> str:
     """A role's password, generated at first use."""
     path = config.secrets / _PASSWORDS[role]

@@ -48,7 +48,7 @@ def create(config: StackConfig, progress: Progress, *, synchronous: bool = False
         with progress.step("the standby before: deleted"):
             drop(config)
     try:
-        _primary(config, _ensure_role, _make_slot)
+        _primary(config, _ensure_role, postgres.forget_recovery, _make_slot)
     except psycopg.OperationalError as error:
         msg = f"the primary does not answer ({str(error).strip()}); start it with `./millrace up postgres`"
         raise StackError(msg) from error

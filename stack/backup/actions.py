@@ -130,6 +130,8 @@ def restore(config: StackConfig, progress: Progress, *, to: datetime | None = No
         supervisor.start("postgres")
         wait_ready(config, service)
         details.append(f"ends at {_wait_recovered(config)}")
+        with psycopg.connect(postgres.superuser_dsn(config), autocommit=True) as connection:
+            postgres.forget_recovery(connection)
     return recover.recover(config, progress)
 
 

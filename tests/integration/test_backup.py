@@ -153,6 +153,9 @@ def test_a_point_in_time_is_restored_and_everything_since_is_read_again(config: 
         connection.execute("SELECT txid_current(), pg_switch_wal()")
     eventually(lambda: state.find(config).waiting == 0, timeout_s=60, what="the log is archived")
     report = actions.restore(config, QUIET, to=at)
+    with psycopg.connect(postgres.superuser_dsn(config)) as connection:
+        left = connection.execute("SELECT name FROM pg_file_settings WHERE name LIKE 'recovery%'").fetchall()
+        assert left == [], "a standby that is copied from it would end there"
     assert frames(config) == 40
     assert report.lost == ()
     historian(config)
