@@ -36,6 +36,14 @@ class NoLog:
         raise NotImplementedError
 
 
+class Discarded:
+    """Takes audit events, and keeps none."""
+
+    async def send(self, *_record: object) -> object:
+        """Drop."""
+        return None
+
+
 async def main(dsn: str, first: int, tags: int) -> None:
     """Serve until SIGTERM."""
     stopping = asyncio.Event()
@@ -49,7 +57,7 @@ async def main(dsn: str, first: int, tags: int) -> None:
         # One reader is measured: that a busy server refuses bulk reads is another matter.
         limits=LimitSettings(overload_lag_ms=60_000.0),
     )
-    server = build(config, NoLog())
+    server = build(config, NoLog(), Discarded())
     for tag_id in range(first, first + tags):
         server.plant.apply(definitions.encode_tag(tag(tag_id))[1])
     server.plant.apply(definitions.encode_version(1, tags=tags, time_us=now_us())[1])

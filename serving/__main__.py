@@ -29,16 +29,18 @@ async def run(config: ServingConfig) -> None:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
     # A command is a single small record that somebody waits for: no linger; and nobody waits two minutes for the broker.
     producer = AsyncProducer(config.kafka, linger_ms=0, delivery_timeout_ms=5_000)
+    # Events are many and nobody waits for one long: they go out in batches, and a broker that is away gets them when it is back.
+    events = AsyncProducer(config.kafka, linger_ms=5, delivery_timeout_ms=60_000)
     try:
-        server = build(config, producer)
+        server = build(config, producer, events)
         await server.start()
         try:
             await _serve(server, stopping)
         finally:
             await server.stop()
     finally:
-        lost = await producer.close()
-        log.info("stopped", extra={"unconfirmed_commands": lost})
+        lost, silent = await producer.close(), await events.close()
+        log.info("stopped", extra={"unconfirmed_commands": lost, "unconfirmed_events": silent})
 
 
 async def _serve(server: Server, stopping: asyncio.Event) -> None:

@@ -5,7 +5,7 @@ and only their SHA-256 is kept, in a TOML file that is read again when it change
 
     [principals.alice]
     sha256 = "9f86d081..."            # `python -m serving.access NAME` makes a token and this line
-    allow = ["read", "command@acme/north"]   # of read, command, approve, plan; behind the @ the part of the plant
+    allow = ["read", "command@acme/north"]   # of read, command, approve, plan, audit; behind the @ the part of the plant
     until = 2027-03-01T00:00:00Z             # when the token ends; without it never
 
 Tokens of people come from an OpenID Connect issuer (`serving.oidc`) when one is configured; those of the file are for programs then.
@@ -25,7 +25,7 @@ import logging
 import secrets
 import sys
 import tomllib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -60,6 +60,8 @@ class Permission(StrEnum):
     APPROVE = "approve"
     PLAN = "plan"
     """Orders, stops, lots, batches: the model of work."""
+    AUDIT = "audit"
+    """Reading the audit log."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,13 +162,16 @@ class Access:
         tokens: Path | None,
         sessions: Sessions | None = None,
         issuer: Issuer | None = None,
+        told: Callable[[str, str, str], object] = lambda _before, _after, _cause: None,
         *,
         clock: Clock = now_us,
     ) -> None:
-        self._path, self._sessions, self._issuer, self._clock = tokens, sessions, issuer, clock
+        """`told` hears of a tokens file that changed: what it allowed before and after, and why it was not taken."""
+        self._path, self._sessions, self._issuer, self._told = tokens, sessions, issuer, told
+        self._clock = clock
         self._stamp: tuple[int, int] = (0, 0)
         self._known: dict[str, Principal] = {}
-        self._generation = 0
+        self._generation, self._cause = 0, ""
         self._followers: list[Callable[[], object]] = []
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
@@ -281,11 +286,17 @@ class Access:
             stamp = _stamp(self._path)
             if stamp == self._stamp:
                 return False
+            before = self._known
             self._known, self._stamp = read_tokens(self._path), stamp
         except (OSError, ConfigError) as error:
             # A half-written file must not lock everybody out; what was read last stays in force.
             log.error("tokens file cannot be read, the last good one stays in force", extra={"cause": str(error)})
+            if str(error) != self._cause:  # it is looked at again and again
+                self._cause = str(error)
+                self._told("", "", self._cause)
             return False
+        self._cause = ""
+        self._told(*_differences(before, self._known), "")
         log.info("tokens file read again", extra={"principals": len(self._known)})
         self._tell_of_ends()
         return True
@@ -343,6 +354,17 @@ def _until_us(until: object) -> int:
         msg = f"until = {until} is no time with a zone, such as 2027-03-01T00:00:00Z"
         raise ValueError(msg)
     return round(until.timestamp() * 1e6)
+
+
+def _differences(before: Mapping[str, Principal], after: Mapping[str, Principal]) -> tuple[str, str]:
+    """What changed between two files: entries that are gone or were others, and those that came, without anything of a token."""
+
+    def shown(entries: Iterable[Principal]) -> str:
+        return "; ".join(f"{one.name}: {', '.join(sorted(map(str, one.grants)))}" for one in entries)
+
+    gone = [one for digest, one in before.items() if after.get(digest) != one]
+    came = [one for digest, one in after.items() if before.get(digest) != one]
+    return shown(gone), shown(came)
 
 
 def _stamp(path: Path) -> tuple[int, int]:

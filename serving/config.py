@@ -101,6 +101,16 @@ class HttpSettings:
             raise ValueError(msg)
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class TrailSettings:
+    """What goes to the audit log beside commands, planning, sign-ins and whatever is denied."""
+
+    # Reads that were allowed, one event each: many. Without, they are counted by method (metrics) and in the access log.
+    reads: bool = False
+    # Folder of the log, for those who may read it over gRPC and HTTP; empty: this server does not have it.
+    folder: str = ""
+
+
 _ORIGIN = re.compile(r"https?://[^/?#\s@]+")
 
 
@@ -123,6 +133,7 @@ class ServingConfig:
     policies: str = ""
     # Where people sign in; the tokens file is for programs then.
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    audit: TrailSettings = field(default_factory=TrailSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     # Commands that ended longer ago are forgotten by the cache; their history is in SQL.
     remember_s: float = 7 * 86_400.0

@@ -10,7 +10,8 @@ error of `base.errors`. What a face does:
 
 and around it `except Exception as error: problem_of(error)` (`serving.problems`) for the answer. The gate does, in this order: who is it,
 may it, is it too much (of one principal, in total, for a loop that is late: control passes before bulk); then, when the block ends, however
-it ends: the line in the access log and the metrics. A defect is logged with its traceback once, here.
+it ends: the line in the access log, the metrics, and an event of the audit log for what belongs there (`serving.trail`). A defect is logged
+with its traceback once, here.
 
 A call of a stream is ended by the gate when its token is withdrawn or the server stops: the task that entered the block is cancelled, and
 the block raises the cause. So the block is entered in the task that sends the messages. Called in the event loop only.
@@ -27,11 +28,14 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from base.errors import DeadlineError, MillraceError, cause_of
+from schemas.audit import trace_of
+from serving import trail
 from serving.access import Access, Permission, Principal, UnauthenticatedError, current
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
 from serving.problems import problem_of
+from serving.trail import Asked, Trail
 
 log = logging.getLogger("serving.access")
 
@@ -58,12 +62,16 @@ class Kind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Method:
-    """A row of a face's table. `name` is what log and metrics show, `Service/Method` or `GET /path/{with}/places`."""
+    """A row of a face's table. `name` is what log and metrics show, `Service/Method` or `GET /path/{with}/places`.
+
+    `action`: what the audit log calls it; without one it has only what is denied.
+    """
 
     name: str
     kind: Kind
     needs: Permission | None = Permission.READ
     streaming: bool = False
+    action: str = ""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -95,8 +103,8 @@ class Call:
 class Gate:
     """One for all faces of a server."""
 
-    def __init__(self, access: Access, limits: Limits, load: Load, metrics: CallMetrics) -> None:
-        self.access, self.limits, self.load = access, limits, load
+    def __init__(self, access: Access, limits: Limits, load: Load, metrics: CallMetrics, trail: Trail) -> None:
+        self.access, self.limits, self.load, self.trail = access, limits, load, trail
         self._metrics = metrics
         self._streams: set[Call] = set()
 
@@ -106,6 +114,9 @@ class Gate:
         now_s = time.monotonic()
         deadline_s = None if remaining_s is None else now_s + remaining_s
         call = Call(method=method, peer=peer, started_s=now_s, deadline_s=deadline_s)
+        traceparent = next((value for name, value in headers if name == "traceparent"), None)
+        asked = Asked(method=method.name, action=method.action, peer=peer, trace_id=trace_of(traceparent))
+        trail.current.set(asked)
         try:
             with ExitStack() as stack:
                 self._enter(call, headers, stack)
@@ -125,7 +136,7 @@ class Gate:
             _note(call, error)
             raise
         finally:
-            self._leave(call)
+            self._leave(call, asked)
 
     async def run(self) -> None:
         """Measure the loop, and end the streams of tokens that are withdrawn; until cancelled."""
@@ -133,6 +144,7 @@ class Gate:
             tasks.create_task(self.load.run())
             tasks.create_task(self._watch_tokens())
             tasks.create_task(self.access.run())
+            tasks.create_task(self.trail.run())
 
     def end_all(self, error: MillraceError) -> None:
         """End every stream."""
@@ -182,7 +194,7 @@ class Gate:
             stack.enter_context(self.limits.under_way())
         current.set(principal)
 
-    def _leave(self, call: Call) -> None:
+    def _leave(self, call: Call, asked: Asked) -> None:
         self._streams.discard(call)
         duration_s = time.monotonic() - call.started_s
         code = call.code or "OK"
@@ -199,6 +211,8 @@ class Gate:
         }
         if call.method.kind is not Kind.PROBE or code != "OK":  # a probe a second would hide what people do
             log.info("call", extra=fields | ({"cause": call.cause} if call.cause else {}))
+        if call.method.action or call.method.kind is not Kind.PROBE:
+            self.trail.ended(asked, call.principal, code, call.cause)
 
 
 def _note(call: Call, error: BaseException) -> None:

@@ -84,6 +84,8 @@ def watch(server: Server, registry: CollectorRegistry) -> None:
             lambda: server.budget.rate,
         ),
         ("stream_level", "Updates a second that one stream may send now", lambda: server.budget.level),
+        ("audit_written", "Audit events that were written", lambda: server.gate.trail.written),
+        ("audit_lost", "Audit events that the broker did not take", lambda: server.gate.trail.lost),
         ("database_idle", "Connections to the database that are open and idle", lambda: server.database.idle),
         ("registry_version", "Version of the registry in use", lambda: server.plant.version),
     ):

@@ -1,6 +1,6 @@
 """The server of both faces, gRPC and HTTP: caches, handlers, services, health and reflection wired together; start, readiness, drain.
 
-Enters: a `ServingConfig` and a log of requests. Leaves: a listening server whose health turns SERVING per service once
+Enters: a `ServingConfig`, a log of requests, one of audit events. Leaves: a listening server whose health turns SERVING per service once
 that service's caches are current. Who feeds the caches is not its business: `__main__` connects Kafka, tests apply
 messages themselves.
 """
@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -23,6 +24,8 @@ from base.errors import ConfigError, UnavailableError
 from connectors.postgres.pool import ReadPool, WritePool
 from historian import accounting
 from schemas.proto.millrace.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
     commands_pb2,
     commands_pb2_grpc,
     history_pb2,
@@ -50,6 +53,7 @@ from serving.caches.wakeup import Streams
 from serving.config import ServingConfig, is_loopback
 from serving.gate import Gate
 from serving.handlers.answers import AnswerHandlers
+from serving.handlers.audit import AuditHandlers
 from serving.handlers.budget import Budget
 from serving.handlers.commands import CommandHandlers, RequestLog
 from serving.handlers.health import Assessment
@@ -69,6 +73,7 @@ from serving.oidc.code_flow import CodeFlow
 from serving.oidc.provider import Provider
 from serving.policies.engine import Policies
 from serving.rpc import reflect
+from serving.rpc.audit_service import AuditService
 from serving.rpc.command_service import CommandService
 from serving.rpc.history_service import HistoryService
 from serving.rpc.interceptor import RpcGate
@@ -76,6 +81,7 @@ from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
 from serving.rpc.work_service import WorkService
 from serving.sessions import Sessions, key_of
+from serving.trail import EventLog, Trail
 
 log = logging.getLogger(__name__)
 
@@ -84,7 +90,8 @@ COMMAND_SERVICE: str = commands_pb2.DESCRIPTOR.services_by_name["CommandService"
 HISTORY_SERVICE: str = history_pb2.DESCRIPTOR.services_by_name["HistoryService"].full_name
 LINE_SERVICE: str = line_pb2.DESCRIPTOR.services_by_name["LineService"].full_name
 WORK_SERVICE: str = work_pb2.DESCRIPTOR.services_by_name["WorkService"].full_name
-SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE)
+AUDIT_SERVICE: str = audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
+SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE, AUDIT_SERVICE)
 PLANNER = "millrace_planner"
 
 _OPTIONS = (
@@ -123,6 +130,7 @@ class Server:
     line: LineHandlers
     streams: Streams
     gate: Gate
+    policies: Policies
     budget: Budget
     http: HttpServer | None
     rpc_gate: RpcGate
@@ -153,6 +161,7 @@ class Server:
         if self.http is not None:
             await self.http.start()
         self.watching = asyncio.create_task(self.gate.run())
+        self.gate.trail.changed("policy:load", before="", after=self.policies.version)
         security = "mutual TLS" if tls.client_ca else "TLS" if tls.enabled else "none, loopback only"
         log.info("listening", extra={"address": listen, "port": self.port, "security": security})
 
@@ -161,9 +170,7 @@ class Server:
         (self.state if service == STATE_SERVICE else self.commands).ready = True
         serving = health_pb2.HealthCheckResponse.SERVING
         # History and the line need what the state needs. Whether the database answers is each call's matter, and GetLineHealth's.
-        for one in (
-            (STATE_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE) if service == STATE_SERVICE else (service,)
-        ):
+        for one in tuple(one for one in SERVICES if one != COMMAND_SERVICE) if service == STATE_SERVICE else (service,):
             await self.health.set(one, serving)
         if self.state.ready and self.commands.ready:
             await self.health.set("", serving)
@@ -181,6 +188,7 @@ class Server:
             self.watching.cancel()
             await asyncio.gather(self.watching, return_exceptions=True)
             self.watching = None
+        await self.gate.trail.close()
         await self.database.close()
         await self.planning.close()
         if self.listening is not None:
@@ -188,7 +196,7 @@ class Server:
             self.listening = None
 
 
-def build(config: ServingConfig, requests: RequestLog) -> Server:
+def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Server:
     """Server with empty caches. Raises ConfigError for a tokens file that cannot be used."""
     registry = endpoint.new_registry()
     plant, values, episodes, streams = Plant(), LastValues(), Episodes(), Streams()
@@ -236,12 +244,14 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     session_key = key_of(config.http.session_key)
     sessions = Sessions(session_key, length_s=config.http.session_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None
-    access = Access(Path(config.tokens) if config.tokens else None, sessions, issuer)
-    policies = Policies(Path(config.policies) if config.policies else None)
+    trail = Trail(events, reads=config.audit.reads)
+    tokens = Path(config.tokens) if config.tokens else None
+    access = Access(tokens, sessions, issuer, _told(trail, "access:reload"))
+    policies = Policies(Path(config.policies) if config.policies else None, _told(trail, "policy:reload"))
     access.follow(policies.refresh)
     load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     budget = Budget(stream_per_s=config.limits.stream_updates_per_s, total_per_s=config.limits.total_updates_per_s)
-    gate = Gate(access, limits, load, CallMetrics(registry))
+    gate = Gate(access, limits, load, CallMetrics(registry), trail)
     rpc_gate = RpcGate(gate)
     server = grpc.aio.server(interceptors=(rpc_gate,), options=_OPTIONS)
     watches = WatchHandlers(
@@ -254,17 +264,20 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         require_ready=state.require_ready,
     )
     checks = health.HealthServicer()
+    folder = Path(config.audit.folder) if config.audit.folder else None
     servicers: dict[str, object] = {
         "StateService": (state_service := StateService(state, watches)),
-        "CommandService": (command_service := CommandService(commands, state, policies)),
+        "CommandService": (command_service := CommandService(commands, state, policies, trail)),
         "HistoryService": (history_service := HistoryService(history, records, production, answers)),
         "LineService": (line_service := LineService(line)),
+        "AuditService": (audit_service := AuditService(AuditHandlers(folder))),
         "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
     }
     state_pb2_grpc.add_StateServiceServicer_to_server(state_service, server)  # type: ignore[no-untyped-call]
     commands_pb2_grpc.add_CommandServiceServicer_to_server(command_service, server)  # type: ignore[no-untyped-call]
     history_pb2_grpc.add_HistoryServiceServicer_to_server(history_service, server)  # type: ignore[no-untyped-call]
     line_pb2_grpc.add_LineServiceServicer_to_server(line_service, server)  # type: ignore[no-untyped-call]
+    audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)  # type: ignore[no-untyped-call]
     work_pb2_grpc.add_WorkServiceServicer_to_server(work_service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflect.add_to(server, (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
@@ -285,6 +298,7 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
         line=line,
         streams=streams,
         gate=gate,
+        policies=policies,
         budget=budget,
         http=http_server(
             config,
@@ -303,6 +317,10 @@ def build(config: ServingConfig, requests: RequestLog) -> Server:
     )
     metrics.watch(made, registry)
     return made
+
+
+def _told(trail: Trail, action: str) -> Callable[[str, str, str], None]:
+    return lambda before, after, cause: trail.changed(action, before=before, after=after, cause=cause)
 
 
 async def _stopped(server: grpc.aio.Server, drain_s: float) -> None:

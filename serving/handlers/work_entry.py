@@ -28,6 +28,7 @@ from base.errors import (
 )
 from base.ids import Clock, now_us
 from connectors.postgres.pool import WritePool
+from serving import trail
 from serving.access import Permission, current
 from serving.caches.plant import covered
 from serving.handlers.selection import at
@@ -146,6 +147,8 @@ class WorkEntry:
     async def _call(self, request: Request, call: LiteralString, where: LiteralString, **said: Any) -> str:
         """What one call answers, as text. The caller has to be allowed where its device or order stands, and where what it changes does."""
         principal = current.get()
+        after = json.dumps({name: value for name, value in said.items() if value is not None}, default=str)
+        trail.about(path=said.get("device") or said.get("scope") or "", reason=request.why, after=after)
         for place in ("device", "scope"):
             if place in said and not covered(said[place], principal.scopes(Permission.PLAN)):
                 msg = f"{principal.name} may not plan at {shown(said[place])}"

@@ -31,6 +31,7 @@ _TAGS = {
     "history": "What was: samples, windows, anomalies, events, rejects. 503 while the database cannot be reached; the rest goes on.",
     "line": "The line itself: gateways, stages, accounting.",
     "work": "The plant's work: shifts, orders, lots, stops, scrap, batches. 503 while the database cannot be reached; the rest goes on.",
+    "audit": "Who did what. 503 where the server does not have the log.",
     "commands": "Commands to devices, carried out at most once.",
     "watch": "Server-sent events. Each is named after the feed; its data is the message; `id` is the position to resume from.",
     "access": "Who is calling, sessions of browsers, health.",
@@ -348,7 +349,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
             "name": {"type": "string", "description": "Principal."},
             "allow": {
                 "type": "array",
-                "items": {"type": "string", "enum": ["read", "command", "approve", "plan"]},
+                "items": {"type": "string", "enum": ["read", "command", "approve", "plan", "audit"]},
                 "description": "What it may do.",
             },
             "csrf": {

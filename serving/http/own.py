@@ -21,6 +21,8 @@ SESSION = f"{API}/session"
 OPENAPI = "/api/openapi.json"
 ALIVE = "/healthz"
 READY = "/readyz"
+SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
+"""What the audit log calls them."""
 _JSON = ("content-type", "application/json")
 _MAX_TOKEN, _MAX_NAME = 8_192, 200
 _NO_STORE = ("cache-control", "no-store")
@@ -42,12 +44,13 @@ def open_session(face: Face) -> Endpoint:
     async def work(exchange: Exchange) -> None:
         given = object_of(await body_of(exchange.scope, exchange.receive))
         principal = face.gate.access.authenticate(_shown_token(given, tokens=face.gate.access.has_tokens))
+        exchange.call.principal = principal
         face.gate.limits.call(principal.name, command=False)
         value = session_of(face, principal)
         await _json(exchange, 201, _who(principal, face.sessions.csrf(value)), session_cookie(face, value))
 
     # Whoever comes shows who it is in the body, so it passes as a probe does, and is counted once it is known.
-    return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None), work)
+    return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None, action=SIGN_IN), work)
 
 
 def ways(face: Face) -> Endpoint:
@@ -86,7 +89,7 @@ def close_session(face: Face) -> Endpoint:
         exchange.call.messages = 1
         await exchange.reply.whole(204, [_NO_STORE, ("set-cookie", _cookie("", 0, tls=face.tls))], b"")
 
-    return Endpoint(face, Method(name=f"DELETE {SESSION}", kind=Kind.READ, needs=None), work)
+    return Endpoint(face, Method(name=f"DELETE {SESSION}", kind=Kind.READ, needs=None, action=SIGN_OUT), work)
 
 
 def alive(face: Face) -> Endpoint:

@@ -221,6 +221,13 @@ RESOURCES: tuple[Resource, ...] = (
         query=_same("prefix") | _RANGE,
         keep=Keep.HISTORY,
     ),
+    Resource(
+        verb="GET",
+        path=f"{API}/audit",
+        method="AuditService.ListAuditEvents",
+        tag="audit",
+        query=_same("person", "path", "action", "outcome", "command_id", "since_us", "until_us") | _PAGE,
+    ),
     *(
         Resource(
             verb="GET", path=f"{API}/work/{name}", method=f"WorkService.{method}", tag="work", query=_same(*fields)

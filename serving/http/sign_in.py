@@ -11,6 +11,7 @@ from html import escape
 from base.errors import InvalidRequestError, NotFoundError
 from serving.access import UnauthenticatedError
 from serving.gate import Kind, Method
+from serving.http import own
 from serving.http.face import Endpoint, Exchange, Face
 from serving.http.own import session_cookie, session_of
 from serving.http.requests import query_of
@@ -51,6 +52,7 @@ def done(face: Face) -> Endpoint:
             issuer=_parameter(exchange, "iss"),
             redirect_uri=_redirect_uri(face, exchange),
         )
+        exchange.call.principal = found.principal
         face.gate.limits.call(found.principal.name, command=False)
         exchange.call.messages = 1
         headers = [
@@ -63,7 +65,8 @@ def done(face: Face) -> Endpoint:
         page = f'<!doctype html><meta http-equiv="refresh" content="0; url={to}"><title>Millrace</title><a href="{to}">Millrace</a>'
         await exchange.reply.whole(200, headers, page.encode())
 
-    return Endpoint(face, Method(name=f"GET {DONE}", kind=Kind.PROBE, needs=None), work, navigated=True)
+    method = Method(name=f"GET {DONE}", kind=Kind.PROBE, needs=None, action=own.SIGN_IN)
+    return Endpoint(face, method, work, navigated=True)
 
 
 def _flow(face: Face) -> code_flow.CodeFlow:

@@ -7,10 +7,11 @@ that is its name in errors and logs, and may have an `@advice`, which tells the 
 
 from __future__ import annotations
 
+import hashlib
 import json
 import logging
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -52,22 +53,29 @@ class Ask:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Decision:
-    """`policies` are the ids of those that decided; none: nothing permits it. `failed`: those that could not be evaluated."""
+    """`policies` are the ids of those that decided; none: nothing permits it. `failed`: those that could not be evaluated.
+
+    `version` is the SHA-256 of all that were in force.
+    """
 
     allowed: bool
     policies: tuple[str, ...]
     advice: tuple[str, ...]
     failed: tuple[str, ...] = ()
+    version: str = ""
 
 
 class Policies:
     """The policies in force. They are read again when a file of the folder changes."""
 
-    def __init__(self, folder: Path | None = None) -> None:
-        self._folder = folder
+    def __init__(
+        self, folder: Path | None = None, told: Callable[[str, str, str], object] = lambda _before, _after, _cause: None
+    ) -> None:
+        """`told` hears of a folder that changed: the version before and after, and why it was not taken."""
+        self._folder, self._told = folder, told
         self._schema = cedarpy.Schema.from_str(SCHEMA.read_text())
         self._stamp = self._stamped()
-        self._set, self._advice = self._read()
+        self._set, self._advice, self.version = self._read()
 
     @property
     def ids(self) -> tuple[str, ...]:
@@ -80,11 +88,14 @@ class Policies:
         if stamp == self._stamp:
             return False
         self._stamp = stamp
+        before = self.version
         try:
-            self._set, self._advice = self._read()
+            self._set, self._advice, self.version = self._read()
         except ConfigError as error:
             log.error("policies cannot be used, the last good ones stay in force", extra={"cause": str(error)})
+            self._told(before, before, str(error))
             return False
+        self._told(before, self.version, "")
         log.info("policies read again", extra={"policies": len(self._advice)})
         return True
 
@@ -115,13 +126,11 @@ class Policies:
             policies=decided,
             advice=tuple(self._advice[one] for one in decided if self._advice.get(one)),
             failed=failed,
+            version=self.version,
         )
 
-    def require(self, who: Principal, action: str, place: Place, ask: Ask) -> None:
-        """Raise PermissionDeniedError unless it is allowed."""
-        found = self.decide(who, action, place, ask)
-        if found.allowed:
-            return
+    def denied(self, who: Principal, action: str, place: Place, found: Decision) -> PermissionDeniedError:
+        """The error of a decision that denies; it says what would help."""
         grants = ", ".join(sorted(map(str, who.grants))) or "nothing"
         if found.failed:
             why = "a policy could not be evaluated; the server's log says which"
@@ -130,11 +139,16 @@ class Policies:
             why += f" (policy {', '.join(found.policies)})"
         else:
             why = f"nothing permits it; allowed: {grants}"
-        msg = f"{who.name} may not {action} at {shown(place.path)}: {why}"
-        raise PermissionDeniedError(msg)
+        return PermissionDeniedError(f"{who.name} may not {action} at {shown(place.path)}: {why}")
 
-    def _read(self) -> tuple[cedarpy.PolicySet, dict[str, str]]:
-        return compile_policies([BUILT_IN, *self._files()])
+    def _read(self) -> tuple[cedarpy.PolicySet, dict[str, str], str]:
+        files = [BUILT_IN, *self._files()]
+        try:
+            version = version_of([SCHEMA, *files])
+        except OSError as error:
+            msg = f"policies cannot be read: {error}"
+            raise ConfigError(msg) from error
+        return *compile_policies(files), version
 
     def _files(self) -> list[Path]:
         if self._folder is None:
@@ -149,6 +163,15 @@ class Policies:
             return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in self._files())
         except OSError:  # a file that goes while it is looked at: the next look tells
             return ()
+
+
+def version_of(files: Iterable[Path]) -> str:
+    """SHA-256 over names and contents of files, hex."""
+    digest = hashlib.sha256()
+    for file in files:
+        content = file.read_bytes()
+        digest.update(f"{file.name}\0{len(content)}\0".encode() + content)
+    return digest.hexdigest()
 
 
 def compile_policies(files: Iterable[Path]) -> tuple[cedarpy.PolicySet, dict[str, str]]:

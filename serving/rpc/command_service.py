@@ -1,47 +1,64 @@
-"""gRPC face of the command handlers: unpacks requests, asks the policies, packs answers."""
+"""gRPC face of the command handlers: unpacks requests, asks the policies, writes what they decide to the audit log, packs answers.
+
+A command and an approval go on only while the audit log takes events; a cancellation goes on whatever it does, as it takes something back.
+The event is handed over before what it is about, and the answer waits for it, `serving.trail.WAIT_S` at most.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Mapping
+import asyncio
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
 from typing import Any, TypeAlias
 from uuid import UUID
 
 import grpc
 
+from base.ids import uuid7
 from schemas import command_rules
+from schemas.audit import Outcome
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
-from serving import access
+from serving import access, trail
+from serving.access import Principal
 from serving.caches.command_view import CommandView
 from serving.caches.plant import Device
 from serving.handlers.commands import MAX_WAIT_S, CommandHandlers, Submission
 from serving.handlers.state import StateHandlers
 from serving.policies import engine as policies
-from serving.policies.engine import Ask, Place, Policies
+from serving.policies.engine import Ask, Decision, Place, Policies
 from serving.rpc import translate
+from serving.trail import Trail
 
 _MARGIN_S, _MARGIN = 0.1, 0.05
 """Time kept for the answer's way, of a call that waits: seconds at least, and part of its deadline."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+Noted: TypeAlias = "asyncio.Task[None] | None"
 
 
 class CommandService(commands_pb2_grpc.CommandServiceServicer):
     """Servicer of `millrace.v1.CommandService`. The state handlers find devices and paths, the policies decide."""
 
-    def __init__(self, handlers: CommandHandlers, state: StateHandlers, policies: Policies) -> None:
+    def __init__(self, handlers: CommandHandlers, state: StateHandlers, policies: Policies, trail: Trail) -> None:
         self._handlers = handlers
         self._state = state
-        self._policies = policies
+        self._policies, self._trail = policies, trail
 
     async def SubmitCommand(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:
         """Hand a command in."""
-        return self._pack(await self._handlers.submit(self._submission(request, context)))
+        wanted, noted = self._submission(request, context)
+        view = await self._handlers.submit(wanted)
+        await self._trail.settled(noted)
+        return self._pack(view)
 
     async def SubmitAndWait(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:
         """Hand a command in and wait for its outcome."""
         wait_s = wait_within(context.time_remaining())
-        return self._pack(await self._handlers.submit_and_wait(self._submission(request, context), wait_s=wait_s))
+        wanted, noted = self._submission(request, context)
+        view = await self._handlers.submit_and_wait(wanted, wait_s=wait_s)
+        await self._trail.settled(noted)
+        return self._pack(view)
 
     async def GetCommand(self, request: commands_pb2.GetCommandRequest, context: Context) -> commands_pb2.Command:
         """A command as it stands."""
@@ -60,16 +77,20 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
     ) -> commands_pb2.Command:
         """Withdraw a command."""
         command_id = translate.command_id(request.command_id)
-        by = await self._allowed(policies.CANCEL, command_id, request.reason)
-        return self._pack(await self._handlers.cancel(command_id, by=by, reason=request.reason))
+        by, noted = await self._allowed(policies.CANCEL, command_id, request.reason)
+        view = await self._handlers.cancel(command_id, by=by, reason=request.reason)
+        await self._trail.settled(noted)
+        return self._pack(view)
 
     async def ApproveCommand(
         self, request: commands_pb2.ControlCommandRequest, context: Context
     ) -> commands_pb2.Command:
         """Release a command."""
         command_id = translate.command_id(request.command_id)
-        by = await self._allowed(policies.APPROVE, command_id, request.reason)
-        return self._pack(await self._handlers.approve(command_id, by=by, reason=request.reason))
+        by, noted = await self._allowed(policies.APPROVE, command_id, request.reason)
+        view = await self._handlers.approve(command_id, by=by, reason=request.reason)
+        await self._trail.settled(noted)
+        return self._pack(view)
 
     async def ListCommands(
         self, request: commands_pb2.ListCommandsRequest, context: Context
@@ -89,35 +110,69 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
             async for view in views:
                 yield self._pack(view)
 
-    def _submission(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> Submission:
+    def _submission(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> tuple[Submission, Noted]:
         metadata = dict(context.invocation_metadata() or ())
         principal = access.current.get()
+        command_id = translate.command_id(request.command_id) if request.command_id else uuid7(self._handlers.clock())
+        trail.about(path=request.path, name=request.name, reason=request.reason, command_id=str(command_id))
         device = self._state.find_device(device_id=request.device_id, path=request.path)
         ask = self._ask(device, request.name, request.parameters, reason=request.reason, submitter=principal.name)
         place = self._place(device)
-        self._policies.require(principal, policies.COMMAND, place, ask)
-        alone = self._policies.decide(principal, policies.ACT_ALONE, place, ask).allowed
-        return Submission(
-            command_id=translate.command_id(request.command_id) if request.command_id else None,
+        found = self._policies.decide(principal, policies.COMMAND, place, ask)
+        self._require(principal, policies.COMMAND, place, found)
+        alone = self._policies.decide(principal, policies.ACT_ALONE, place, ask)
+        # A caller may ask for a second person where the policies do not, never the other way round.
+        requires_approval = request.requires_approval or not alone.allowed
+        noted = self._trail.decided(
+            Outcome.ALLOW,
+            principal,
+            policies=(*found.policies, *alone.policies),
+            before=_text(self._last(device, ask.tags)),
+            after=_text({"parameters": dict(request.parameters), "requires_approval": requires_approval}),
+        )
+        wanted = Submission(
+            command_id=command_id,
             device=device,
             name=request.name,
             parameters=dict(request.parameters),
             expires_after_ms=request.expires_after_ms,
-            # A caller may ask for a second person where the policies do not, never the other way round.
-            requires_approval=request.requires_approval or not alone,
+            requires_approval=requires_approval,
             by=principal.name,
             reason=request.reason,
             traceparent=metadata.get("traceparent"),
         )
+        return wanted, noted
 
-    async def _allowed(self, action: str, command_id: UUID, reason: str) -> str:
+    async def _allowed(self, action: str, command_id: UUID, reason: str) -> tuple[str, Noted]:
         """Name of the caller, who may do this to a command that it sees. Raises NotFoundError or PermissionDeniedError."""
         principal = access.current.get()
+        trail.about(command_id=str(command_id), reason=reason)
         known = await self._handlers.get(command_id)
         device = self._state.plant.device(known.device_id)
         ask = self._ask(device, known.name, known.parameters, reason=reason, submitter=known.submitted_by)
-        self._policies.require(principal, action, self._place(device), ask)
-        return principal.name
+        place = self._place(device)
+        trail.about(name=known.name, second="" if known.submitted_by == principal.name else known.submitted_by)
+        found = self._policies.decide(principal, action, place, ask)
+        self._require(principal, action, place, found)
+        noted = self._trail.decided(Outcome.ALLOW, principal, policies=found.policies, before=str(known.state))
+        return principal.name, noted
+
+    def _require(self, principal: Principal, action: str, place: Place, found: Decision) -> None:
+        """Raise PermissionDeniedError for what is denied, UnavailableError for what may not go on without the audit log."""
+        trail.about(path=place.path, device_class=place.device_class, policy_version=found.version)
+        if not found.allowed:
+            error = self._policies.denied(principal, action, place, found)
+            self._trail.decided(
+                Outcome.DENY, principal, policies=found.policies, code="PERMISSION_DENIED", detail=str(error)
+            )
+            raise error
+        if action != policies.CANCEL:
+            self._trail.require()
+
+    def _last(self, device: Device, tags: Sequence[str]) -> dict[str, float | None]:
+        """Last values of what a command writes."""
+        known = {tag.name: self._state.values.last(tag.tag_id) for tag in map(device.tag, tags) if tag is not None}
+        return {name: None if last is None else last.value for name, last in known.items()}
 
     def _place(self, device: Device) -> Place:
         packml = self._state.states.packml(device)
@@ -133,6 +188,10 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     def _pack(self, view: CommandView) -> commands_pb2.Command:
         return translate.command(view, self._state.plant)
+
+
+def _text(value: object) -> str:
+    return json.dumps(value, separators=(",", ":"), sort_keys=True)
 
 
 def wait_within(remaining_s: float | None) -> float:

@@ -87,6 +87,15 @@ _WORK = {
         Permission.PLAN,
     ),
 }
+_AUDIT = {"ListAuditEvents": Permission.AUDIT}
+_ACTIONS = {
+    "SubmitCommand": "command:submit",
+    "SubmitAndWait": "command:submit",
+    "CancelCommand": "command:cancel",
+    "ApproveCommand": "command:approve",
+    "ListAuditEvents": "audit:read",
+}
+"""What the audit log calls commands, and reading itself; what is planned is `work:` and the name of its method."""
 _REFLECTION = "grpc.reflection.{}.ServerReflection"
 
 UNKNOWN = Method(name="unknown", kind=Kind.READ)
@@ -100,6 +109,7 @@ def _table() -> dict[str, tuple[Kind, Permission | None]]:
     for service, kinds in _READS.items():
         found |= {f"millrace.v1.{service}/{name}": (kind, Permission.READ) for name, kind in kinds.items()}
     found |= {f"millrace.v1.WorkService/{name}": (_READ, needs) for name, needs in _WORK.items()}
+    found |= {f"millrace.v1.AuditService/{name}": (_BULK, needs) for name, needs in _AUDIT.items()}
     for version in ("v1", "v1alpha"):
         found[f"{_REFLECTION.format(version)}/ServerReflectionInfo"] = (_READ, Permission.READ)
     for name in ("Check", "Watch", "List"):
@@ -116,4 +126,6 @@ def method_of(path: str, *, streaming: bool) -> Method | None:
     if row is None:
         return None
     kind, needs = row
-    return Method(name=path.rpartition(".")[2], kind=kind, needs=needs, streaming=streaming)
+    name = path.rpartition("/")[2]
+    action = f"work:{name}" if needs is Permission.PLAN else _ACTIONS.get(name, "")
+    return Method(name=path.rpartition(".")[2], kind=kind, needs=needs, streaming=streaming, action=action)

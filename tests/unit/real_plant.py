@@ -39,7 +39,7 @@ from serving.caches.closed_windows import ClosedWindows
 from serving.config import LimitSettings
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
-from tests.unit.served import Served, batch, definition, served
+from tests.unit.served import RequestList, Served, batch, definition, served
 
 GATEWAY = "gw-north-1"
 PRESSES = [
@@ -216,7 +216,7 @@ class RealRun:
 
     async def start(self) -> None:
         config = dataclasses.replace(self._running.server.config, listen=self._running.address)
-        server = self._running.server = build(config, self._running.requests)
+        server = self._running.server = build(config, self._running.requests, RequestList())
         for request in self._requests():
             server.book.apply_request(request)
         for change in self._history:

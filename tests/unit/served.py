@@ -17,9 +17,11 @@ from base.ids import now_us
 from base.settings import KafkaSettings
 from millrace_client import AsyncClient, Connection
 from schemas import codec, definitions
+from schemas.audit import AuditEvent
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import DataType, TagDefinition
 from schemas.proto.millrace.v1 import (
+    audit_pb2,
     commands_pb2,
     commands_pb2_grpc,
     history_pb2,
@@ -33,7 +35,7 @@ from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
 
 LINE = "acme/north/press/line1/cell1"
-FILES = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2)
+FILES = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2)
 METHODS = [
     method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
 ]
@@ -105,11 +107,12 @@ class RequestList:
 
 @dataclass
 class Served:
-    """A running server, its log of requests, and a client."""
+    """A running server, its log of requests, a client, and its log of audit events."""
 
     server: Server
     requests: RequestList
     client: AsyncClient
+    events: RequestList
 
     @property
     def address(self) -> str:
@@ -143,6 +146,12 @@ class Served:
         record = CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)
         self.server.book.apply_state(record)
 
+    async def audited(self, *actions: str) -> list[AuditEvent]:
+        """Audit events so far, of these actions; what is counted is written before."""
+        await self.server.gate.trail.close()
+        events = [AuditEvent.decode(value) for _, _, value in self.events.records]
+        return [event for event in events if not actions or event.action in actions]
+
     def request(self, index: int = -1) -> CommandRequest:
         """A request as written."""
         return CommandRequest.from_record(self.requests.decoded[index][1])
@@ -167,12 +176,13 @@ async def served(
         **{"drain_s": 1.0} | settings,
     )
     requests = RequestList()
-    server = build(config, requests)
+    events = RequestList()
+    server = build(config, requests, events)
     server.commands.control_wait_s = 0.05  # no gateway will say anything unless the test does
     await server.start()
     connection = Connection(f"127.0.0.1:{server.port}", name=name, ca=ca, token=token)
     async with AsyncClient(connection, deadline_s=5.0) as client:
-        running = Served(server, requests, client)
+        running = Served(server, requests, client, events)
         running.know(presses())
         if ready:
             await server.set_ready(STATE_SERVICE)

@@ -86,7 +86,7 @@ async def test_on_loopback_a_name_is_enough() -> None:
         right = {"origin": face.origin, "x-csrf-token": made["csrf"]}
         gone = await face.client.delete(f"{API}/session", headers=right)
         assert gone.status_code == 204
-        everything = ["approve", "command", "plan", "read"]
+        everything = ["approve", "audit", "command", "plan", "read"]
         assert (await face.get("/me")) == {"name": "local", "allow": everything, "grants": everything, "csrf": ""}
         for body in (
             {"token": "x"},

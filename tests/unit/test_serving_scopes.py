@@ -87,7 +87,7 @@ def test_what_is_no_grant_is_refused(text: str) -> None:
 
 def test_a_grant_is_written_as_it_is_read() -> None:
     assert str(Grant.parse("command@acme/north/")) == "command@acme/north"
-    assert grants_of(["read", "command", "approve", "plan"]) == EVERYTHING
+    assert grants_of(["read", "command", "approve", "plan", "audit"]) == EVERYTHING
 
 
 def test_a_session_carries_grants_with_their_scopes() -> None:

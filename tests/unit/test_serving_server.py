@@ -465,7 +465,7 @@ async def test_stopping_ends_streams_with_a_reason_and_says_so_in_health() -> No
 async def test_a_port_in_use_is_refused_by_name() -> None:
     async with served() as running:
         config = ServingConfig(listen=running.address, kafka=KafkaSettings(bootstrap_servers="unused"))
-        second = build(config, RequestList())
+        second = build(config, RequestList(), RequestList())
         with pytest.raises(ConfigError, match="is another server running there"):
             await second.start()
         await second.grpc.stop(None)

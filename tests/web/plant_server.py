@@ -68,7 +68,7 @@ class PlantServer:
             drain_s=0.5,
             oidc=self.oidc,
         )
-        self.server = build(config, self.requests)
+        self.server = build(config, self.requests, RequestList())
         await self.server.start()
         for tag in self.tags:
             self.server.plant.apply(definitions.encode_tag(tag)[1])

@@ -367,6 +367,7 @@ export const de: Record<Key, string> = {
   "settings.right.command": "befehlen",
   "settings.right.approve": "freigeben",
   "settings.right.plan": "planen",
+  "settings.right.audit": "das Prüfprotokoll lesen",
   "settings.required": "Melden Sie sich an, um die Anlage zu sehen.",
   "settings.refused": "Das wurde nicht angenommen: {cause}",
 

@@ -365,6 +365,7 @@ export const en = {
   "settings.right.command": "command",
   "settings.right.approve": "approve",
   "settings.right.plan": "plan",
+  "settings.right.audit": "read the audit log",
   "settings.required": "Sign in to see the plant.",
   "settings.refused": "This was not accepted: {cause}",
 
