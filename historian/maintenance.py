@@ -2,7 +2,7 @@
 
 Enters: the platform's configuration. Leaves: repaired windows (every second), hours and days rolled up, native
 partitions made ahead, closed and indexed, chunks compressed, old data dropped, sizes measured; tags of what machines propose and a
-standing rule accepts. Who starts it: `stack`, or
+standing rule accepts; what people changed, in the topic `audit.log`. Who starts it: `stack`, or
 one deployment anywhere; a second instance waits as a spare (advisory lock). Nothing here is needed for data to be stored:
 without it, repairs wait, and partitions are made by the store at the cost of a moment.
 
@@ -31,6 +31,7 @@ from base.errors import MillraceError
 from base.settings import KafkaSettings, PlatformSettings, StorageSettings, load, local_config
 from connectors.postgres.database import StoreUnavailable, connect, unavailable
 from historian import dirty, partitions, rollups, storage_size
+from historian.audit_outbox import Forwarder, Send, sender
 from historian.compression import compress_chunks
 from historian.engine import EngineError, prepare
 from historian.maintenance_metrics import MaintenanceMetrics
@@ -71,8 +72,11 @@ class Maintenance:
         metrics: MaintenanceMetrics | None = None,
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         publish: Callable[[], str] | None = None,
+        send: Send | None = None,
     ) -> None:
+        """`send`: where events of `audit_outbox` go; without, they wait."""
         self._connection, self._storage, self._now = connection, storage, now
+        self._audit = None if send is None else Forwarder(connection, send)
         self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
         self._sizes: dict[str, int] = {}
@@ -89,6 +93,7 @@ class Maintenance:
             Task(name="proposals", period_s=5, run=self.accept_proposals),
             Task(name="count", period_s=10, run=self.count_waiting),
             Task(name="size", period_s=600, run=self.measure),
+            Task(name="audit", period_s=1, run=self.forward),
         )
         if not self._plain:
             return (*common, Task(name="compression", period_s=1800, run=self.compress))
@@ -148,6 +153,11 @@ class Maintenance:
         """Compress the chunks that are due."""
         compress_chunks(self._connection, self._now())
 
+    def forward(self) -> None:
+        """Bring what people changed to the audit log."""
+        if self._audit is not None:
+            self._audit.forward()
+
     def measure(self) -> None:
         """Measure what each resolution takes on disk, for `status` and Prometheus."""
         self._metrics.set_sizes(storage_size.measure(self._connection))
@@ -197,6 +207,7 @@ def serve(
     kafka: KafkaSettings | None = None,
 ) -> None:
     """Maintain until `stop` is set, through outages of the database; `tick` is called whenever the loop goes round."""
+    send = None if kafka is None else sender(kafka)
     down = False
     while not stop.is_set():
         tick()
@@ -207,7 +218,7 @@ def serve(
                     down = False
                     metrics.active.set(1)
                     publishing = None if kafka is None else functools.partial(publish, dsn, kafka)
-                    tasks = Maintenance(connection, storage, metrics=metrics, publish=publishing).tasks()
+                    tasks = Maintenance(connection, storage, metrics=metrics, publish=publishing, send=send).tasks()
                     run_tasks(tasks, stop, tick=tick, counted=metrics.run)
         except (psycopg.Error, StoreUnavailable, EngineError) as error:
             if not down:
