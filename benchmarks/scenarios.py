@@ -16,6 +16,7 @@ from base import ids
 from benchmarks import (
     actuations,
     alone,
+    audit_log,
     cluster,
     commands,
     conditions,
@@ -507,6 +508,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=edge.run,
         arguments=edge.arguments,
         smoke={"seconds": 3.0, "rates": [500], "protocols": "mqtt"},
+    ),
+    "audit": Scenario(
+        doc="the writer of the audit log: events a second, delay until a signed checkpoint has one, checked by millrace-verify",
+        run=audit_log.run,
+        arguments=audit_log.arguments,
+        smoke={"rate": 200, "seconds": 2.0, "waiting": 1_000},
     ),
     "corruption": Scenario(
         doc="truncations and flipped bits over all segments of a gateway's buffer: every loss told of exactly, nothing wrong",

@@ -85,6 +85,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("gateway", Command("Check a gateway's configuration, show what gateways do, reload them", "edge.command")),
         ("certificate", Command("Show, renew and trust the OPC UA certificates of a gateway", "edge.certificate")),
         ("access", Command("Check the policies of commands, and explain what they decide", "serving.policies.command")),
+        ("audit", Command("Who did what: list, show, prove and export entries of the audit log", "audit.command")),
         ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
         ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),
         ("storage", Command("Show or change on what history is stored, how long, and how large it is", "historian.storage")),

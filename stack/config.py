@@ -34,6 +34,7 @@ _OFFSETS = {
     "maintenance_metrics": 53,
     "keeper_metrics": 54,
     "watch_metrics": 55,
+    "audit_metrics": 56,
     "serving_http": 80,
     "flink_rest": 81,
     "issuer": 82,
@@ -68,6 +69,7 @@ class Ports:
     maintenance_metrics: int = 0
     keeper_metrics: int = 0
     watch_metrics: int = 0
+    audit_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
     issuer: int = 0

@@ -54,6 +54,11 @@ def maintenance_file(config: StackConfig) -> Path:
     return config.config / "maintenance.toml"
 
 
+def audit_file(config: StackConfig) -> Path:
+    """Configuration of the writer of the audit log."""
+    return config.config / "audit.toml"
+
+
 def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     """Write every file."""
     config.config.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -81,6 +86,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     write(platform_file(config), platform)
     maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
     write(maintenance_file(config), platform | {"postgres": maintenance})
+    write(audit_file(config), audit(config) | {"kafka": kafka})
 
 
 def instance_environment(config: StackConfig) -> dict[str, str]:
@@ -119,9 +125,23 @@ def _serving(config: StackConfig) -> dict[str, Any]:
             "page": str(page.DIST) if (page.DIST / "index.html").exists() else "",
         },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
+        "audit": {"folder": str(audit(config)["folder"])},
         "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
         "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
         **({"oidc": sign_in.serving(config)} if config.sign_in else {}),
+    }
+
+
+def audit(config: StackConfig) -> dict[str, Any]:
+    """`audit.toml`, without how to reach Kafka."""
+    return {
+        # A log of its own for each instance: after a `reset` it begins anew, and so do the copies.
+        "origin": f"{config.instance_id}.millrace.localhost/audit",
+        "folder": str(config.data / "audit"),
+        "keys": str(config.secrets / "audit"),
+        # An installation has this on another machine, on a credential that can only add.
+        "copies": str(config.data / "audit-copies"),
+        "metrics": {"host": config.host, "port": config.ports.audit_metrics},
     }
 
 

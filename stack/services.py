@@ -219,7 +219,18 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         environment=_beat_environment(config, "maintenance"),
         doc="repairs windows, makes and indexes partitions, drops old data",
     )
-    return (simulator, *_gateways(config), serving, maintenance, *_issuer(config))
+    audit = Service(
+        name="audit",
+        stage=2,
+        # Behind those whose events it takes.
+        stop_stage=_WRITERS + 2,
+        **_deployed(config, "historian", "audit", render.audit_file(config)),
+        nice=_POLITE,
+        health=partial(_beat_health, name="audit"),
+        environment=_beat_environment(config, "audit"),
+        doc="makes the Merkle log of audit.log",
+    )
+    return (simulator, *_gateways(config), serving, maintenance, audit, *_issuer(config))
 
 
 def _issuer(config: StackConfig) -> tuple[Service, ...]:

@@ -18,8 +18,8 @@ _ALLOW = {
     "maintainer": ["read", "command"],
     "analyst": ["read"],
     "integrator": ["read"],
-    "auditor": ["read"],
-    "administrator": ["read", "command", "approve", "plan"],
+    "auditor": ["read", "audit"],
+    "administrator": ["read", "command", "approve", "plan", "audit"],
 }
 
 

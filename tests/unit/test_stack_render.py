@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from audit.settings import AuditSettings
 from base.settings import PlatformSettings, load
 from edge.config import GatewayConfig
 from serving import config as serving_config
@@ -98,6 +99,14 @@ def test_each_service_has_the_role_it_needs(config: StackConfig) -> None:
     assert "user=millrace_maintenance " in maintenance.postgres.dsn
     assert "user=millrace_historian " in historian["postgres"]["dsn"]
     assert "postgres" not in telemetry
+
+
+def test_the_audit_log_lies_where_serving_reads_it_and_its_keys_elsewhere(config: StackConfig) -> None:
+    audit = load(AuditSettings, render.audit_file(config), environ={})
+    assert serving_config.load(render.serving_file(config)).audit.folder == str(audit.folder)
+    assert audit.keys.is_relative_to(config.secrets)
+    assert audit.copies is not None
+    assert not audit.copies.is_relative_to(audit.folder)
 
 
 def test_files_with_the_password_are_private(config: StackConfig) -> None:
