@@ -23,7 +23,8 @@ from benchmarks.freshness import SERVICES
 from benchmarks.line import Line
 from benchmarks.pace import WATCHED, Sender
 from benchmarks.workload import Dirt
-from registry import command, edit
+from registry import edit
+from registry.publish import publish
 from stack import jobs, lifecycle
 from stack.flink_rest import FlinkRest
 from stack.supervisor import Supervisor
@@ -77,7 +78,7 @@ class Killer:
         """One look."""
         self._lag.append((at_s, lag))
         if self._publish_at_s is not None and at_s >= self._publish_at_s:
-            command.publish(self._line.dsn, self._line.kafka)
+            publish(self._line.dsn, self._line.kafka)
             self._publish_at_s = None
         current = self.kills[-1] if self.kills else None
         if current is not None and current.recovered_s is None:

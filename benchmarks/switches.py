@@ -16,7 +16,7 @@ import psycopg
 from base.errors import ConfigError
 from base.settings import KafkaSettings
 from benchmarks.workload import Dirt, Workload
-from registry import command
+from registry.publish import publish
 
 SWITCHES = {
     "detection": "no detectors",
@@ -66,4 +66,4 @@ def edit_registry(dsn: str, kafka: KafkaSettings, names: Collection[str]) -> Non
     with psycopg.connect(dsn) as connection:
         connection.execute("UPDATE registry_state SET version = version + 1")
         connection.execute("UPDATE tags SET windows_s = '{}', registry_version = (SELECT version FROM registry_state)")
-    command.publish(dsn, kafka)
+    publish(dsn, kafka)

@@ -377,18 +377,17 @@ async def test_an_entry_that_is_sent_twice_is_one(plant: str) -> None:
         halves = [DowntimeRange(start_us=us(T0), end_us=middle, reason="jam")]
 
         async def enter() -> list[Any]:
-            order = {"planned_start": T0, "planned_end": T0 + 8 * HOUR, "request_id": ids[0]}
-            made: list[Any] = [await client.put_job_order("J1", "cap", 100, "acme/north", **order)]
-            made.append(await client.start_job("J1", PRESS, T0, request_id=ids[1]))
-            made.append(await client.complete_job(made[-1], T0 + HOUR, request_id=ids[2]))
+            await client.put_job_order("J1", "cap", 100, "acme/north", T0, T0 + 8 * HOUR, request_id=ids[0])
+            made: list[Any] = [await client.start_job("J1", PRESS, T0, request_id=ids[1])]
+            await client.complete_job(made[0], T0 + HOUR, request_id=ids[2])
             made.append(await client.enter_downtime(PRESS, halves, request_id=ids[3]))
             made.append(
                 await client.record_material("L1", PRESS, "PRODUCED", start=T0, material="cap", request_id=ids[4])
             )
             made.append(await client.record_scrap(PRESS, 3, "crack", request_id=ids[5]))
             made.append(await client.start_batch("B1", "brew", "2", PRESS, T0, request_id=ids[6]))
-            made.append(await client.enter_batch_phase("B1", "heat", PRESS, request_id=ids[7]))
-            made.append(await client.complete_batch("B1", golden=True, request_id=ids[8]))
+            await client.enter_batch_phase("B1", "heat", PRESS, request_id=ids[7])
+            await client.complete_batch("B1", golden=True, request_id=ids[8])
             return made
 
         first = await enter()
@@ -404,11 +403,11 @@ async def test_an_entry_that_is_sent_twice_is_one(plant: str) -> None:
         )
         assert len(set(at_once)) == 1
         assert [one.quantity for one in (await client.scrap()).items].count(5) == 1
-        refused = {"request_id": str(UUID(int=77))}
+        refused = str(UUID(int=77))
         with pytest.raises(NotFoundError):
-            await client.record_scrap(PRESS, 6, "dent", **refused)
+            await client.record_scrap(PRESS, 6, "dent", request_id=refused)
         await running.server.planning.fetch("INSERT INTO scrap_reasons (reason) VALUES ('dent') RETURNING 1")
-        assert await client.record_scrap(PRESS, 6, "dent", **refused), "what was refused was not entered"
+        assert await client.record_scrap(PRESS, 6, "dent", request_id=refused), "what was refused was not entered"
     with psycopg.connect(plant, autocommit=True) as sql:
         sql.execute("UPDATE work_requests SET requested_at = now() - interval '8 days'")
     async with planning(plant) as running:

@@ -59,7 +59,7 @@ class Cluster:
     def restored_from(self, job_id: str) -> str:
         """Path that Flink says the job went on from."""
         checkpoints = FlinkRest(self.config.flink_url)._call(f"/jobs/{job_id}/checkpoints")
-        return urlsplit(checkpoints["latest"]["restored"]["external_path"]).path
+        return str(urlsplit(checkpoints["latest"]["restored"]["external_path"]).path)
 
     def taskmanager_pid(self) -> int:
         return Supervisor(self.config).states()["taskmanager-1"].pid

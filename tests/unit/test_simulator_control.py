@@ -68,6 +68,9 @@ class Plant:
     async def flush(self) -> None:
         self.flushed += 1
 
+    async def send_past(self, days: int) -> dict[str, Any]:
+        return {"days": days}
+
 
 @pytest.fixture
 def plant() -> Plant:
