@@ -385,7 +385,7 @@ async def test_an_entry_that_is_sent_twice_is_one(plant: str) -> None:
                 await client.record_material("L1", PRESS, "PRODUCED", start=T0, material="cap", request_id=ids[4])
             )
             made.append(await client.record_scrap(PRESS, 3, "crack", request_id=ids[5]))
-            made.append(await client.start_batch("B1", "brew", "2", PRESS, T0, request_id=ids[6]))
+            await client.start_batch("B1", "brew", "2", PRESS, T0, request_id=ids[6])
             await client.enter_batch_phase("B1", "heat", PRESS, request_id=ids[7])
             await client.complete_batch("B1", golden=True, request_id=ids[8])
             return made
