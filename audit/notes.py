@@ -18,6 +18,7 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
+from audit.durable import sync_folder
 from audit.errors import AuditError
 from base.errors import ConfigError
 
@@ -117,6 +118,11 @@ def new_key(folder: Path, name: str) -> Signer:
     descriptor = os.open(folder / f"{signer.key_id.hex()}{_SUFFIX}", os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "wb") as file:
         file.write(pem)
+        file.flush()
+        os.fsync(file.fileno())
+    # What it signs is durable at once, so it has to be durable before.
+    for place in (folder, folder.parent):
+        sync_folder(place)
     return signer
 
 

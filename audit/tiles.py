@@ -8,7 +8,6 @@ checkpoint, and perhaps files of what was about to follow, which are written aga
 from __future__ import annotations
 
 import fcntl
-import os
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
@@ -16,6 +15,7 @@ from functools import lru_cache
 from pathlib import Path
 
 from audit import merkle, notes
+from audit.durable import sync_folder, write_durable
 from audit.errors import AuditError
 from audit.merkle import HASH_BYTES, WIDTH, Tree
 from audit.notes import Checkpoint, Signer
@@ -202,23 +202,3 @@ class Writable:
         write_durable(target, data)
         for folder in made:
             sync_folder(folder.parent)
-
-
-def write_durable(target: Path, data: bytes) -> None:
-    """Replace a file as a whole; it is on disk when this returns."""
-    scratch = target.with_name(f".{target.name}.new")
-    with scratch.open("wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(target)
-    sync_folder(target.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """What was made, renamed or deleted in a folder is on disk when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -19,7 +19,7 @@ from psycopg.types.json import Jsonb
 from base.errors import RegistryError
 from registry import proposals
 from registry.changes import Change
-from registry.proposals import MOST_RULES, Into, check_pattern
+from registry.proposals import MOST_RULES, Into, Proposal, check_pattern
 from registry.rows import lock
 
 Connection = psycopg.Connection[Any]
@@ -82,7 +82,8 @@ def withdraw(connection: Connection, patterns: Sequence[str], *, gateway: str = 
 class Standing:
     """Applies the rules again and again. What failed is remembered until the registry changes."""
 
-    _failed: dict[tuple[str, str], str] = field(default_factory=dict)
+    _failed: dict[tuple[str, ...], str] = field(default_factory=dict)
+    """By rule and proposal: what one rule cannot place another may."""
     _version: int = -1
 
     def apply(self, connection: Connection) -> int:
@@ -102,19 +103,27 @@ class Standing:
         # A newer version may know more of where tags go.
         known = {one.name for one in dataclasses.fields(Into)} & rule.placement.keys()
         into, made = Into(**{name: rule.placement[name] for name in known}), 0
-        new = [one for one in found if (one.gateway_id, one.address) not in self._failed]
+        retired = _retired(connection, [one.address for one in found])
+        new = [
+            one for one in found if _key(rule, one) not in self._failed and (one.gateway_id, one.address) not in retired
+        ]
         change = Change(who=rule.who, why=rule.why, what=f"proposals rule {rule.pattern}"[:_LONGEST])
         for machine in proposals.by_machine(connection, [one for one in new if not one.cannot_be_a_tag()], into):
             try:
                 report, _ = proposals.accept(connection, machine, into, change)
             except (RegistryError, psycopg.DataError, psycopg.IntegrityError) as error:
                 # Whatever is wrong with one machine must not keep maintenance from its other work.
-                self._failed |= {(one.gateway_id, one.address): str(error) for one in machine}
+                self._failed |= {_key(rule, one): str(error) for one in machine}
             else:
                 made += report.added_tags
-        left = [self._failed[key] for one in found if (key := (one.gateway_id, one.address)) in self._failed]
+        left = [self._failed[key] for one in found if (key := _key(rule, one)) in self._failed]
         strange = [f"{one.address}: {problem}" for one in found if (problem := one.cannot_be_a_tag())]
-        problems = [*left, *strange]
+        back = [
+            f"{one.address}: its tag was retired; `plant proposals accept` brings it back"
+            for one in found
+            if (one.gateway_id, one.address) in retired
+        ]
+        problems = [*left, *strange, *back]
         problem = f"{len(problems)} are no tags, the first: {problems[0]}"[:_LONGEST] if problems else ""
         if made or problem != rule.problem:
             connection.execute(
@@ -124,6 +133,19 @@ class Standing:
                 {"made": made, "problem": problem, "gateway": rule.gateway_id, "pattern": rule.pattern},
             )
         return made
+
+
+def _key(rule: Rule, one: Proposal) -> tuple[str, ...]:
+    return rule.gateway_id, rule.pattern, one.gateway_id, one.address
+
+
+def _retired(connection: Connection, addresses: list[str]) -> set[tuple[str, str]]:
+    """Gateways and addresses of tags that were taken away: that was a person's word, and no rule is above it."""
+    rows = connection.execute(
+        "SELECT d.gateway_id, t.address FROM tags t JOIN devices d USING (device_id) WHERE t.address = ANY (%s)",
+        (addresses,),
+    )
+    return {(gateway, address) for gateway, address in rows}
 
 
 def _version(connection: Connection) -> int:

@@ -173,6 +173,7 @@ class Access:
         self._known: dict[str, Principal] = {}
         self._generation, self._cause = 0, ""
         self._followers: list[Callable[[], object]] = []
+        self._tell_at_us = 0
         if tokens is not None:
             self._known, self._stamp = read_tokens(tokens), _stamp(tokens)
             self._tell_of_ends()
@@ -232,8 +233,9 @@ class Access:
         return known
 
     def _tell_of_ends(self) -> None:
-        """Say in the log which tokens end soon: a program that is let in no more at night helps nobody."""
+        """Say in the log, once a day, which tokens end soon: a program that is let in no more at night helps nobody."""
         now = self._clock()
+        self._tell_at_us = now + _DAY_US
         for known in self._known.values():
             if known.until_us and known.until_us < now + _SOON_US:
                 log.warning("a token ends soon", extra={"principal": known.name, "until": _written(known.until_us)})
@@ -268,6 +270,8 @@ class Access:
         turned, self._generation = generation != self._generation, generation
         for follow in self._followers:
             follow()
+        if self._clock() >= self._tell_at_us:
+            self._tell_of_ends()
         return self._read_again() or turned
 
     def follow(self, refresh: Callable[[], object]) -> None:
@@ -303,7 +307,8 @@ class Access:
 
 
 _WITHDRAWN = "this token is not known; it may have been withdrawn"
-_SOON_US = 14 * 86_400_000_000
+_DAY_US = 86_400_000_000
+_SOON_US = 14 * _DAY_US
 
 
 def _written(time_us: int) -> str:
@@ -360,7 +365,11 @@ def _differences(before: Mapping[str, Principal], after: Mapping[str, Principal]
     """What changed between two files: entries that are gone or were others, and those that came, without anything of a token."""
 
     def shown(entries: Iterable[Principal]) -> str:
-        return "; ".join(f"{one.name}: {', '.join(sorted(map(str, one.grants)))}" for one in entries)
+        return "; ".join(
+            f"{one.name}: {', '.join(sorted(map(str, one.grants)))}"
+            + (f" until {_written(one.until_us)}" if one.until_us else "")
+            for one in entries
+        )
 
     gone = [one for digest, one in before.items() if after.get(digest) != one]
     came = [one for digest, one in after.items() if before.get(digest) != one]

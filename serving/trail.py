@@ -14,6 +14,7 @@ import asyncio
 import logging
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
@@ -89,7 +90,7 @@ class Trail:
         self, log_of_events: EventLog, *, reads: bool = False, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._log, self._reads, self._clock_s = log_of_events, reads, clock_s
-        self._waiting: dict[asyncio.Task[None], float] = {}
+        self._waiting: dict[asyncio.Task[None], tuple[float, AuditEvent]] = {}
         self._denials: dict[tuple[str, ...], _Denials] = {}
         self._failing = False
         self._lost = 0
@@ -101,7 +102,7 @@ class Trail:
             self._lose(event, "too many events wait for the broker")
             return None
         task = asyncio.create_task(self._write(event))
-        self._waiting[task] = self._clock_s()
+        self._waiting[task] = (self._clock_s(), event)
         task.add_done_callback(self._waiting.pop)
         return task
 
@@ -119,8 +120,9 @@ class Trail:
 
     def require(self) -> None:
         """Raise UnavailableError while the log takes nothing."""
-        oldest_s = next(iter(self._waiting.values()), None)
-        if self._failing or (oldest_s is not None and self._clock_s() - oldest_s > STALE_S):
+        oldest_s, _ = next(iter(self._waiting.values()), (self._clock_s(), None))
+        full = len(self._waiting) >= _MOST_WAITING
+        if self._failing or full or self._clock_s() - oldest_s > STALE_S:
             msg = "the audit log cannot be written, so no command is let through; try again when the broker is back"
             raise UnavailableError(msg)
 
@@ -182,7 +184,11 @@ class Trail:
         self.flush(everything=True)
         if self._waiting:
             await asyncio.wait(self._waiting, timeout=within_s)
-        await self.report_lost()
+        for task, (_, event) in tuple(self._waiting.items()):
+            task.cancel()
+            self._lose(event, "the server stopped before the broker took it")
+        with suppress(TimeoutError):  # the broker may be away for long; what is lost is in the log above
+            await asyncio.wait_for(self.report_lost(), 1.0)
 
     def _refused(self, event: AuditEvent) -> None:
         """First of its kind at once, the next ones counted."""

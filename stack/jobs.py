@@ -109,9 +109,11 @@ def _submit_plan(config: StackConfig, job: str, kept: Path, restore: str) -> str
         rest.submit(plan)
     except FlinkUnavailableError:
         raise
-    except (StackError, ValueError) as error:
-        _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
-        return ""
+    except (StackError, ValueError, OSError) as error:
+        # An error may come after Flink took the job: a second copy of it would be worse.
+        if not any(known.id == job_id for known in rest.jobs()):
+            _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
+            return ""
     deadline = time.monotonic() + _PLAN_TIMEOUT_S
     while (state := rest.job_state(job_id)) == "INITIALIZING" and time.monotonic() < deadline:
         time.sleep(0.05)

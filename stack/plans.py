@@ -11,15 +11,18 @@ A plan holds the job's configuration and is as secret as that.
 from __future__ import annotations
 
 import json
+import logging
 import os
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from hashlib import sha256
 from pathlib import Path
 
 from base import plan
 from stack import flink, roots
-from stack.config import StackConfig
+from stack.config import ROOT, StackConfig
+
+_log = logging.getLogger(__name__)
 
 _SETTINGS = "MILLRACE_JOBS_"
 _READ = (".py", ".toml")
@@ -34,6 +37,9 @@ def of_submission(config: StackConfig, job: str, arguments: Sequence[str]) -> Pa
         "files": {name: Path(name).read_text() for name in arguments if name.endswith(_READ) and Path(name).is_file()},
         "flink": (flink.conf_dir(config) / "config.yaml").read_text(),
         "jars": sorted(jar.name for jar in flink.lib_dir().iterdir()),
+        # A plan holds functions as this Python and these packages pickled them.
+        "python": str(Path(flink.python(config)).resolve()),
+        "packages": sha256((ROOT / "uv.lock").read_bytes()).hexdigest(),
         "environment": {key: value for key, value in sorted(os.environ.items()) if key.startswith(_SETTINGS)},
     }
     digest = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:_DIGITS]
@@ -52,17 +58,30 @@ def filled(file: Path, *, job_id: str, restore: str) -> bytes | None:
 @contextmanager
 def keeping(config: StackConfig, job: str, file: Path) -> Iterator[dict[str, str]]:
     """Environment for a client that is to keep its plan there; when it has, the job's older plans go."""
-    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     scratch = file.with_suffix(".new")
-    scratch.unlink(missing_ok=True)
-    scratch.touch(mode=0o600)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        scratch.unlink(missing_ok=True)
+        scratch.touch(mode=0o600)
+    except OSError as error:  # a plan saves time; without one the job is submitted all the same
+        _log.warning("no plan can be kept", extra={"job": job, "cause": str(error)})
+        yield {}
+        return
     try:
         yield {plan.VARIABLE: str(scratch)}
+        _take_over(config, job, scratch, file)
+    finally:
+        with suppress(OSError):
+            scratch.unlink(missing_ok=True)
+
+
+def _take_over(config: StackConfig, job: str, scratch: Path, file: Path) -> None:
+    try:
         if scratch.stat().st_size:  # a job may keep none
             forget(config, job)
             scratch.replace(file)
-    finally:
-        scratch.unlink(missing_ok=True)
+    except OSError as error:
+        _log.warning("the plan is not kept", extra={"job": job, "cause": str(error)})
 
 
 def forget(config: StackConfig, job: str) -> None:

@@ -69,6 +69,10 @@ _LOT_VALUES: LiteralString = (
     + microseconds("v.end_time")
     + """)
     FROM lot_process_values(%(lot)s) v WHERE scopes_cover(%(seen)s, v.device_path)
+      AND (v.depth = 0 OR EXISTS (SELECT FROM lot_genealogy(%(lot)s, 'back') g
+           WHERE g.lot_found = v.lot_made AND g.depth = v.depth AND NOT EXISTS ("""
+    + _UNSEEN.replace("{lots}", "g.trail")
+    + """)))
     ORDER BY v.depth, v.lot_made, v.start_time, v.device_path, v.name"""
 )
 _EPISODE: LiteralString = (
@@ -77,7 +81,11 @@ _EPISODE: LiteralString = (
 _ANOMALY_LOTS: LiteralString = (
     "SELECT to_jsonb(l) FROM anomaly_lots(%(episode)s) l WHERE NOT EXISTS ("
     + _UNSEEN.replace("{lots}", "ARRAY[l.lot]")
-    + ") ORDER BY l.lot"
+    + """) AND (l.use <> 'DESCENDANT' OR EXISTS (
+        SELECT FROM anomaly_lots(%(episode)s) made CROSS JOIN LATERAL lot_genealogy(made.lot, 'forward') g
+        WHERE made.use = 'PRODUCED' AND g.lot_found = l.lot AND NOT EXISTS ("""
+    + _UNSEEN.replace("{lots}", "g.trail")
+    + "))) ORDER BY l.lot"
 )
 _LIMITS: LiteralString = """
     SELECT to_jsonb(l) FROM spc_limits(%(tag)s, %(from)s, %(to)s, %(n)s, nullif(%(state)s, ''), %(lsl)s, %(usl)s) l"""

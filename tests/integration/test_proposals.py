@@ -241,6 +241,44 @@ def test_a_rule_accepts_what_comes_later(sql: Sql, data: dict[str, Any]) -> None
 
 
 @pytest.mark.usefixtures("data")
+def test_what_a_person_took_away_no_rule_brings_back(sql: Sql) -> None:
+    born(sql, "north/n1/press-01/heat")
+    standing.accept(sql, ["spb:*"], Into(), ANN)
+    rules = Standing()
+    assert rules.apply(sql) == 1
+    sql.execute("UPDATE tags SET retired = true WHERE name = 'heat'")
+    assert Standing().apply(sql) == 0
+    (rule,) = standing.listed(sql)
+    assert "its tag was retired; `plant proposals accept` brings it back" in rule.problem
+    proposals.accept(sql, proposals.found(sql)[0], Into(), ANN)
+    assert "cell-1/press-01/heat" in paths(sql)
+
+
+@pytest.mark.usefixtures("data")
+def test_what_one_rule_cannot_place_another_may(sql: Sql) -> None:
+    born(sql, "north/n1/oven-7/heat")
+    standing.accept(sql, ["spb:*"], Into(), ANN)
+    standing.accept(sql, ["spb:*/oven-*"], Into(at=f"{LINE}/ovens"), ANN)
+    assert Standing().apply(sql) == 1
+    assert [bool(rule.problem) for rule in standing.listed(sql) if rule.pattern == "spb:*/oven-*"] == [False]
+
+
+@pytest.mark.usefixtures("data")
+def test_making_and_withdrawing_a_rule_is_an_event_of_the_audit_log(sql: Sql) -> None:
+    born(sql, "north/n1/press-01/heat")
+    sql.execute("DELETE FROM audit_outbox")
+    standing.accept(sql, ["spb:*"], Into(), ANN)
+    Standing().apply(sql)
+    standing.withdraw(sql, ["spb:*"])
+    rows = sql.execute("SELECT action, name, who FROM audit_outbox WHERE action LIKE '%-rule' ORDER BY id").fetchall()
+    assert [(action, name) for action, name, _ in rows] == [
+        ("registry:accept-rule", "spb:*"),
+        ("registry:withdraw-rule", "spb:*"),
+    ]
+    assert rows[0][2] == "ann"
+
+
+@pytest.mark.usefixtures("data")
 def test_a_rule_says_what_it_cannot_make_and_goes_on_when_that_has_changed(sql: Sql) -> None:
     born(sql, "north/n1/oven-7/heat")
     born(sql, "north/n1/press-01/heat")

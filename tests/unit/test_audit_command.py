@@ -17,6 +17,7 @@ import trustme
 from audit import siem
 from audit.command import main
 from audit.copies import Copies
+from audit.search import Wanted
 from audit.writer import LogWriter, Record
 from millrace_verify import cli as verify
 from schemas.audit import AuditEvent, Outcome
@@ -272,3 +273,10 @@ def test_no_log_is_told(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> N
     (tmp_path / "log" / "checkpoint").unlink()
     assert plant.run("list") == 1
     assert "holds no audit log" in capsys.readouterr().err
+
+
+def test_an_old_event_of_the_database_ends_no_search() -> None:
+    """Maintenance may have been away: what it brings late stands among what is new."""
+    wanted = Wanted(since_us=10 * 86_400_000_000)
+    assert wanted.over({"service": "serving", "time_us": 1})
+    assert not wanted.over({"service": "database", "time_us": 1})

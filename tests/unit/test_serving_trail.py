@@ -300,10 +300,23 @@ async def test_a_queue_that_is_full_loses_events_and_says_so() -> None:
     trail = Trail(slow)
     assert all(trail.note(event()) for _ in range(10_000))
     assert trail.note(event()) is None
+    with pytest.raises(UnavailableError, match="audit log"):  # the event of a command would be lost as well
+        trail.require()
     slow.confirms.set()
     await trail.close()
     assert AuditEvent.decode(slow.records[-1]).action == "audit:lost"
     assert (trail.lost, len(slow.records)) == (1, 10_001)
+
+
+async def test_what_still_waits_when_the_server_stops_is_in_its_own_log(caplog: pytest.LogCaptureFixture) -> None:
+    slow = Slow()
+    trail = Trail(slow)
+    trail.note(event("ann"))
+    trail.note(event("ben"))
+    await trail.close(within_s=0.01)  # the broker is away, and this returns
+    assert trail.lost == 2
+    told = [vars(record)["event"]["subject"] for record in caplog.records if "was not written" in record.msg]
+    assert told == ["ann", "ben"]
 
 
 def test_policies_that_changed_are_told_with_their_versions(tmp_path: Path) -> None:
@@ -330,6 +343,9 @@ def test_a_tokens_file_that_changed_is_told_without_its_tokens(tmp_path: Path) -
     tokens(path, ann=["read", "command"], kim=["approve@acme"])
     assert access.refresh()
     assert said == [("ann: read; ben: read", "ann: command, read; kim: approve@acme", "")]
+    path.write_text(path.read_text() + "until = 2099-01-01T00:00:00Z\n")
+    assert access.refresh()
+    assert said.pop() == ("kim: approve@acme", "kim: approve@acme until 2099-01-01T00:00:00+00:00", "")
     path.write_text("nonsense")
     for _ in range(3):
         access.refresh()

@@ -76,3 +76,11 @@ def test_a_client_that_fails_or_keeps_none_leaves_the_plan_that_is_there(config:
         Path(environment[plan.VARIABLE]).write_bytes(b"half a gr")
         raise RuntimeError
     assert [one.read_bytes() for one in file.parent.iterdir()] == [b"graph"]
+
+
+def test_where_no_plan_can_be_kept_the_job_is_submitted_all_the_same(config: StackConfig) -> None:
+    file = plans.of_submission(config, "commands", ARGUMENTS)
+    file.parent.parent.mkdir(parents=True)
+    file.parent.write_text("no folder")
+    with plans.keeping(config, "commands", file) as environment:
+        assert environment == {}

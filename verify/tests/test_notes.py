@@ -39,6 +39,12 @@ def test_signatures_of_others_do_not_count() -> None:
         open_note(small_log.note(ENTRIES, small_log.Key()), [Key.parse(small_log.Key().text)])
 
 
+def test_the_key_of_another_log_signs_nothing_of_this_one() -> None:
+    other = small_log.Key("other.example/audit")
+    with pytest.raises(NoteError, match="no key that you trust"):
+        open_note(small_log.note(ENTRIES, other), [Key.parse(other.text)])
+
+
 @pytest.mark.parametrize("changed", ["size", "root", "origin"])
 def test_a_changed_checkpoint_is_told(changed: str) -> None:
     key = small_log.Key()
@@ -48,7 +54,7 @@ def test_a_changed_checkpoint_is_told(changed: str) -> None:
         "size": (origin, "2", root),
         "root": (origin, size, base64.b64encode(small_log.mth(ENTRIES[:2])).decode()),
     }[changed]
-    with pytest.raises(NoteError, match="does not fit"):
+    with pytest.raises(NoteError, match="no key that you trust" if changed == "origin" else "does not fit"):
         open_note("\n".join([*lines, rest]), [Key.parse(key.text)])
 
 

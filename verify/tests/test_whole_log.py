@@ -156,7 +156,23 @@ def test_a_copy_that_was_not_written_to_its_end_is_counted(kept: Kept) -> None:
 
 
 def test_a_copy_of_another_log_is_told(kept: Kept) -> None:
-    other = small_log.note(ENTRIES[:5], kept.key, origin="plant.example/other")
+    other_key = small_log.Key("plant.example/other")
+    other = small_log.note(ENTRIES[:5], other_key, origin="plant.example/other")
     small_log.copies(kept.copies, other)
     with pytest.raises(NoteError, match="not of plant"):
+        log.check(kept.folder, [Key.parse(kept.key.text), Key.parse(other_key.text)], [kept.copies])
+
+
+@pytest.mark.parametrize("change", ["x{}", "{}x", "7"])
+def test_a_copy_that_was_changed_is_no_torn_one(kept: Kept, change: str) -> None:
+    lines = kept.copies.read_text().splitlines()
+    kept.copies.write_text("\n".join([*lines[:-1], change.format(lines[-1])]))
+    with pytest.raises(TamperedError, match="no copy of a checkpoint: it was changed"):
+        kept.check()
+
+
+@pytest.mark.parametrize("left", ["", '"half a checkpoi'])
+def test_copies_of_which_nothing_is_left_prove_nothing(kept: Kept, left: str) -> None:
+    kept.copies.write_text(left)
+    with pytest.raises(FileNotFoundError, match="nothing was compared"):
         kept.check()

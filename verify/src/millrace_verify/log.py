@@ -40,6 +40,9 @@ def check(
     """Check everything. Raises TamperedError, NoteError, or OSError when there is no log at all."""
     checkpoint = open_note((folder / "checkpoint").read_text(), keys)
     known, torn = _known(copies, keys, checkpoint)
+    if copies and not known:
+        msg = "the copies hold no whole checkpoint: nothing was compared with them"
+        raise FileNotFoundError(msg)
     tree, tiles = Growing(), _Tiles(folder, checkpoint.size)
     _hold(known, tree, checkpoint)
     for bundle in range(-(-checkpoint.size // WIDTH)):
@@ -128,12 +131,22 @@ def _notes(copies: Iterable[Path]) -> Iterator[str | None]:
                 yield file.read_text()
                 continue
             for line in file.read_text().splitlines():
-                try:
-                    note = json.loads(line)
-                except ValueError:
-                    note = None
                 if line.strip():
-                    yield note if isinstance(note, str) else None
+                    yield _copied(line, file)
+
+
+def _copied(line: str, file: Path) -> str | None:
+    """The note of a line; None for one that was cut while it was written. Anything else was changed."""
+    try:
+        note, end = json.JSONDecoder().raw_decode(line)
+    except ValueError:
+        if line.startswith('"'):
+            return None
+        note, end = None, 0
+    if isinstance(note, str) and end == len(line):
+        return note
+    msg = f"{file.name} has a line that is no copy of a checkpoint: it was changed"
+    raise TamperedError(msg)
 
 
 def _entries(folder: Path, index: int, size: int) -> list[bytes]:

@@ -71,7 +71,8 @@ def open_note(note: str, keys: Iterable[Key]) -> Checkpoint:
     if not blank or not signatures.endswith("\n") or len(lines) < 3 or not all(lines):
         msg = "the checkpoint is malformed: it has three lines, a blank one, and signatures"
         raise NoteError(msg)
-    signed_by = _signed_by(f"{text}\n", signatures, list(keys))
+    # A log is known by its keys: what another log signed says nothing of this one.
+    signed_by = _signed_by(f"{text}\n", signatures, [key for key in keys if key.name == lines[0]])
     origin, size, root = lines[:3]
     try:
         found = base64.b64decode(root, validate=True)
