@@ -44,6 +44,7 @@ class Setting:
     limits: Limits = NO_LIMITS
     secured: bool = False
     period_ms: int = 1000
+    methods: bool = False
     request_timeout_s: float = 10.0
     """The connector's patience with the server."""
 
@@ -56,7 +57,7 @@ class Meeting:
         self._foreign = Foreign(setting.kind, folder)
         self._tags = {item.key: _tag(item, setting.period_ms) for item in setting.items}
         self.recorder = Recorder(self._tags)
-        self._journal = folder / "journal.jsonl"
+        self.journal = folder / "journal.jsonl"
         self._order: tuple[str, ...] = NAMESPACES
         self._absent: set[int] = {item.key for item in setting.items if item.absent}
         self._port = free_port()
@@ -147,7 +148,7 @@ class Meeting:
         while rows != self.recorder.count():
             rows = self.recorder.count()
             await asyncio.sleep(_QUIET_S)
-        with self._journal.open() as lines:
+        with self.journal.open() as lines:
             journal = verdict.read_journal(lines)
         return verdict.judge(journal, self.recorder.rows, self.recorder.gaps)
 
@@ -161,8 +162,8 @@ class Meeting:
 
     def _plan(self) -> ServerPlan:
         return ServerPlan(
-            port=self._port, journal=str(self._journal), items=self.setting.items, namespaces=self._order,
-            limits=self.setting.limits, security=self._security, period_ms=self.setting.period_ms,
+            port=self._port, journal=str(self.journal), items=self.setting.items, namespaces=self._order,
+            limits=self.setting.limits, security=self._security, period_ms=self.setting.period_ms, methods=self.setting.methods,
         )  # fmt: skip
 
     def _make(self) -> Connector:

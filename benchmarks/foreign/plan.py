@@ -14,6 +14,10 @@ Orders, one JSON object a line; each is answered by `{"done": ...}` or `{"failed
 Journal, one JSON object a line, written before the values are shown: `{"t": milliseconds UTC, "v": [[item, value], ...]}`
 for what the server set, `"w"` in the place of `"v"` for what a client wrote. A null value is a bad one; a DateTime is in
 seconds since 1970.
+
+With `methods` the object METHODS has methods, each of which writes `{"t": ..., "called": [name, arguments]}` to the journal when it begins:
+Dose(Amount Float, Valve Byte) returns Total, ten times the amount; Reset() returns nothing; Jam() begins and answers BadDeviceFailure;
+Locked() answers BadInvalidState; Hang() begins and answers only after a minute.
 """
 
 from __future__ import annotations
@@ -23,6 +27,7 @@ import json
 import random
 import uuid
 from base64 import b64encode
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -35,6 +40,8 @@ KINDS = (
 )  # fmt: skip
 ELEMENT, FIELD = 1, "Weight"
 """What is read of an array, and of a structure."""
+METHODS = "nsu=urn:foreign:press;s=Doser"
+"""Object with the methods; the node id of each is this one's, a full stop and its name."""
 _ARRAYS = frozenset({"Double", "Int32"})
 _PER_MACHINE = 25
 _DEGREES = (4408652, "°C")
@@ -113,10 +120,17 @@ class ServerPlan:
     application_uri: str = "urn:foreign:machines"
     types: str = str(TYPES)
     paused: bool = False
+    methods: bool = False
 
     def dumps(self) -> str:
         """JSON for the server programs."""
         return json.dumps(_plain(self), ensure_ascii=False)
+
+
+def called(lines: Iterable[str]) -> list[tuple[str, list[float]]]:
+    """Methods that were called and their arguments, of a journal's lines."""
+    entries = (json.loads(line) for line in lines)
+    return [(entry["called"][0], entry["called"][1]) for entry in entries if "called" in entry]
 
 
 def items(count: int, *, seed: int) -> tuple[Item, ...]:

@@ -3,6 +3,9 @@
 A tag that is a part of the node's value is named behind `#`: `#[3]` an element of an array (`#[1,2]` of a matrix), `#.speed` a field of a
 structure, `#.axes[2].speed` a part of a part.
 
+A tag that calls a method has the object and the method in its address, `call(<object>,<method>)`, and behind `#.` the input argument that
+its value becomes.
+
 An id is `s=` (text), `i=` (number), `g=` (GUID) or `b=` (bytes in base64), as in OPC 10000-6, 5.3.1.10. The namespace URI is the identity;
 an index is a place in a list that a server may order anew at every start. Needs no OPC UA library.
 """
@@ -16,6 +19,9 @@ from typing import NamedTuple
 from uuid import UUID
 
 _LONGEST_ID = 4096
+_CALL = re.compile(
+    r"call\((?P<object>.+?),(?P<method>(?:nsu=[^;]+;|ns=[0-9]+;)?[sigb]=.+?)\)(?:#\.(?P<argument>.{1,200}))?", re.DOTALL
+)
 _ADDRESS = re.compile(
     r"(?:nsu=(?P<uri>[^;]+);|ns=(?P<index>[0-9]+);)?(?P<kind>[sigb])=(?P<id>.*?)(?:#(?P<path>(?:\[[0-9]{1,9}(?:,[0-9]{1,9}){0,9}\]|\.[^.\[\]#]{1,200}){1,20}))?",
     re.DOTALL,
@@ -33,6 +39,32 @@ class NodeAddress(NamedTuple):
     kind: str
     identifier: str
     path: tuple[int | str, ...] = ()
+
+
+class CallAddress(NamedTuple):
+    """A method of an object; `argument` is the name of the input argument, empty for a method that has none."""
+
+    owner: NodeAddress
+    method: NodeAddress
+    argument: str
+
+
+def is_call(text: str) -> bool:
+    """Whether the address is a method's."""
+    return text.startswith("call(")
+
+
+def parse_call(text: str) -> CallAddress:
+    """Parts of a method's address; raises ValueError with the cause."""
+    found = _CALL.fullmatch(text)
+    if found is None:
+        msg = f"{text[:200]!r} is no method: write call(<node id of the object>,<node id of the method>)#.<input argument>"
+        raise ValueError(msg)
+    owner, method = parse(found["object"]), parse(found["method"])
+    if owner.path or method.path:
+        msg = f"{text[:200]!r} names a part of an object or method: only the argument stands behind #, outside of the brackets"
+        raise ValueError(msg)
+    return CallAddress(owner, method, found["argument"] or "")
 
 
 def parse(text: str) -> NodeAddress:
@@ -66,16 +98,17 @@ def _path(text: str) -> tuple[int | str, ...]:
 
 def check(text: str) -> None:
     """Raise ValueError with the cause unless the text is an address."""
-    parse(text)
+    if is_call(text):
+        parse_call(text)
+    else:
+        parse(text)
 
 
 def warning(text: str) -> str:
     """What is unwise about an address."""
-    if text.startswith("ns=") and not text.startswith("ns=0;"):
-        return (
-            f"{text.partition(';')[0]} is an index that the server may change at a restart; nsu=<namespace URI> stays"
-        )
-    return ""
+    found = parse_call(text)[:2] if is_call(text) else [parse(text)]
+    index = next((one.namespace for one in found if one.namespace), 0)
+    return f"ns={index} is an index that the server may change at a restart; nsu=<namespace URI> stays" if index else ""
 
 
 def _number(text: str) -> None:

@@ -12,6 +12,7 @@ growing pauses.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
@@ -22,7 +23,8 @@ from base.errors import ConfigError
 from base.ids import Clock
 from connectors.device_notices import DeviceNotices
 from connectors.gap_tracker import GapTracker
-from connectors.opcua import alarms, remarks
+from connectors.opcua import alarms, methods, remarks
+from connectors.opcua.address import CallAddress, is_call, parse_call
 from connectors.opcua.certificates import CertificateStore, describe
 from connectors.opcua.errors import explain
 from connectors.opcua.expiry import ExpiryWatch
@@ -65,6 +67,7 @@ class OpcUaConnector:
         self._settings, self._sink, self._clock = settings, sink, clock
         self._prefix = f"{name}:"
         self._wanted: dict[str, TagDefinition] = {}
+        self._calls: dict[str, CallAddress] = {}
         self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
         self._gaps = GapTracker(self._gap)
         self._alarms = alarms.Alarms(self._notices)
@@ -73,6 +76,8 @@ class OpcUaConnector:
         self._limits = Limits()
         self._session: OpcUaSession | None = None
         self._subscriptions: Subscriptions | None = None
+        self._left: tuple[OpcUaSession, Subscriptions] | None = None
+        self._hands_over = True
         self._history: History | None = None
         self._closed: list[GapItem] = []
         self._semantics: dict[int, Item] = {}
@@ -90,7 +95,14 @@ class OpcUaConnector:
 
     def update(self, tags: Mapping[str, TagDefinition], foreign: frozenset[str]) -> None:  # noqa: ARG002
         """Take over the tags by address; a running subscription follows."""
-        self._wanted = {address: tag for address, tag in tags.items() if self.serves(address)}
+        mine = {address: tag for address, tag in tags.items() if self.serves(address)}
+        self._calls = {}
+        for address in mine:
+            if is_call(text := address.removeprefix(self._prefix)):
+                # One that is wrong is refused as an item, alone.
+                with contextlib.suppress(ValueError):
+                    self._calls[address] = parse_call(text)
+        self._wanted = {address: tag for address, tag in mine.items() if address not in self._calls}
         self._changed.set()
 
     def status(self) -> dict[str, Any]:
@@ -103,6 +115,7 @@ class OpcUaConnector:
             "problem": self._problem,
             "limited": self._limitation,
             "tags": len(self._wanted),
+            "methods": len({call[:2] for call in self._calls.values()}),
             **of_items(self._items),
             "open_gaps": len(self._gaps),
             "limits": self._limits.status(),
@@ -123,7 +136,7 @@ class OpcUaConnector:
         """Keep a session until cancelled, with growing pauses between attempts; raises what nobody foresaw."""
         pauses = Pauses(self._settings.reconnect_min_s, self._settings.reconnect_max_s)
         while True:
-            if not self._wanted:
+            if not self._wanted and not self._calls:
                 self._changed.clear()
                 await self._changed.wait()
                 continue
@@ -134,6 +147,8 @@ class OpcUaConnector:
             except ERRORS as error:
                 self._down(error)
             finally:
+                if self._session is not None and self._subscriptions is not None:
+                    self._left = self._session, self._subscriptions
                 self._session = self._subscriptions = self._history = None
                 await session.close()
             raise_if_cancelled()
@@ -141,10 +156,8 @@ class OpcUaConnector:
 
     async def _serve(self, session: OpcUaSession) -> None:
         await session.open()
-        self._items.begin(self._clock())
-        self._structures = Structures()
+        self._subscriptions = await self._continued(session)
         self._session = session
-        self._subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
         self._history = History(session, self._sink, self._notices) if self._settings.history else None
         self._connects += 1
         self._problem = ""
@@ -158,6 +171,21 @@ class OpcUaConnector:
             *([self._history.run()] if self._history is not None else []),
         )
 
+    async def _continued(self, session: OpcUaSession) -> Subscriptions:
+        """The subscriptions of the session before, where the server still has them, or none yet."""
+        kept: frozenset[int] = frozenset()
+        subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
+        if self._left is not None:
+            before, left = self._left
+            self._hands_over = self._hands_over and not left.stays_silent
+            if self._hands_over and session.is_of_same_run(before):
+                kept, subscriptions = await left.move(session.service), left
+            self._left = None
+        self._items.begin(self._clock(), kept)
+        if not kept:
+            self._structures = Structures()
+        return subscriptions
+
     async def _follow(self, session: OpcUaSession, subscriptions: Subscriptions) -> None:
         """Make the subscriptions hold what the registry wants, now, after every change, and when refused items are due."""
         self._watching = False
@@ -165,6 +193,7 @@ class OpcUaConnector:
             self._changed.clear()
             if not self._watching:
                 self._watching = True
+                await subscriptions.remove([NAMESPACES_HANDLE, EVENTS_HANDLE])
                 await watch_server(session, subscriptions, conditions=self._settings.alarms)
             await self._resolve_again(session, subscriptions)
             await self._subscribe(session, subscriptions)
@@ -234,10 +263,10 @@ class OpcUaConnector:
         for item in self._items:
             if item.refused:
                 self._notices.refused(item.tag, item.refused)
-        read = [item.tag for item in asked if item.subscribed]
-        for tag in read:
-            self._notices.accepted(tag.tag_id)
-        self._notices.born(read)
+        for item in asked:
+            if item.subscribed:
+                self._notices.accepted(item.tag.tag_id)
+        self._notices.born(item.tag for item in self._items if item.subscribed)
         self._tell_limits()
 
     def _deadband(self, item: Item) -> float:
@@ -337,8 +366,11 @@ class OpcUaConnector:
     # --- writes --------------------------------------------------------------------------------------------------------
 
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
-        """Write in one request, then read back from the server."""
+        """Write in one request, then read back from the server; or call the method whose arguments these are."""
         session = self._session
+        calls = [self._calls.get(write.tag.address) for write in writes]
+        if session is not None and any(calls):
+            return await methods.carry_out(session, writes, calls, timeout_s)
         found = [self._items.get(write.tag.address) for write in writes]
         items = [item for item in found if item is not None and item.subscribed]
         if session is None or len(items) != len(writes):

@@ -12,6 +12,7 @@ from asyncua import ua
 from connectors.opcua.address import NodeAddress
 
 NAMESPACE_ARRAY = ua.NodeId(ua.ObjectIds.Server_NamespaceArray)
+START_TIME = ua.NodeId(ua.ObjectIds.Server_ServerStatus_StartTime)
 
 
 class Namespaces:

@@ -19,12 +19,15 @@ _PATIENCE = 20
 
 
 class Publishing:
-    """Used once, for one session. `subscriptions` is how many there are now."""
+    """Used once, for one session. `subscriptions` is how many there are now.
 
-    def __init__(self, service: Any) -> None:
+    `acknowledgements` are those that are due; of a session before, when its subscriptions were taken over.
+    """
+
+    def __init__(self, service: Any, acknowledgements: list[Any] | None = None) -> None:
         self.results: asyncio.Queue[Any] = asyncio.Queue(_RESULTS_WAITING)
         self._service = service
-        self._acknowledgements: list[Any] = []
+        self.acknowledgements: list[Any] = [] if acknowledgements is None else acknowledgements
         self._allowed = 0xFFFF
         self._requests: set[asyncio.Task[None]] = set()
         self._subscriptions = 0
@@ -47,7 +50,7 @@ class Publishing:
         """Tell the server, with the next request, that a notification is safe."""
         acknowledgement = ua.SubscriptionAcknowledgement()
         acknowledgement.SubscriptionId, acknowledgement.SequenceNumber = subscription_id, number
-        self._acknowledgements.append(acknowledgement)
+        self.acknowledgements.append(acknowledgement)
 
     async def run(self) -> None:
         """Keep requests under way until cancelled; raises what ends the session."""
@@ -72,22 +75,26 @@ class Publishing:
         """One request after the other, until there are too many."""
         refused = 0
         while True:
-            acknowledged, self._acknowledgements = self._acknowledgements, []
+            acknowledged = self.acknowledgements.copy()
+            self.acknowledgements.clear()
             try:
                 response = await self._service.publish(acknowledged)
             except ua.uaerrors.BadTooManyPublishRequests:
                 # Whether the acknowledgements were taken is not said; a second one does no harm.
-                self._acknowledgements = acknowledged + self._acknowledgements
+                self.acknowledgements[:0] = acknowledged
                 if len(self._requests) > 1:
                     self._allowed = max(1, len(self._requests) - 1)
                     return
                 refused += 1
             except ua.uaerrors.BadNoSubscription:
-                self._acknowledgements = acknowledged + self._acknowledgements
+                self.acknowledgements[:0] = acknowledged
                 refused += bool(self._subscriptions)
             except ua.uaerrors.BadTimeout:
-                self._acknowledgements = acknowledged + self._acknowledgements
+                self.acknowledgements[:0] = acknowledged
                 continue
+            except BaseException:
+                self.acknowledgements[:0] = acknowledged
+                raise
             else:
                 refused = 0
                 await self.results.put(response.Parameters)

@@ -14,7 +14,7 @@ from typing import Any
 from asyncua import Client, ua
 
 from connectors.opcua.limits import Limits, Operation, read_limits
-from connectors.opcua.namespaces import NAMESPACE_ARRAY, Namespaces
+from connectors.opcua.namespaces import NAMESPACE_ARRAY, START_TIME, Namespaces
 from connectors.opcua.security import Security
 from connectors.opcua.settings import OpcUaSettings
 
@@ -31,10 +31,14 @@ logging.getLogger("asyncua").setLevel(logging.CRITICAL)
 
 
 class OpcUaSession:
-    """One connection, used once. Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError; `open` also ConfigError."""
+    """One connection, used once. `started` is when the server started, as it says.
+
+    Methods raise what asyncua raises: OSError, TimeoutError, ua.UaError; `open` also ConfigError.
+    """
 
     def __init__(self, settings: OpcUaSettings, limits: Limits, security: Security) -> None:
         self.namespaces = Namespaces()
+        self.started: Any = None
         self.limits = limits
         self._settings, self._security = settings, security
         self._client = Client(settings.endpoint, timeout=settings.request_timeout_s, watchdog_intervall=_WATCHDOG_S)
@@ -59,6 +63,8 @@ class OpcUaSession:
         self.service.ensure_publish_loop = lambda: None
         await read_limits(self.limits, self.read)
         await self.read_namespaces()
+        (started,) = await self.read([START_TIME])
+        self.started = started.Value.Value if started.Value is not None else None
 
     async def close(self) -> None:
         """Close the session, whatever state it is in."""
@@ -83,6 +89,13 @@ class OpcUaSession:
         before = self.namespaces.uris
         self.namespaces = Namespaces([str(uri) for uri in uris] if isinstance(uris, list) else [])
         return self.namespaces.uris != before
+
+    def is_of_same_run(self, other: OpcUaSession) -> bool:
+        """Whether the server has not started again since the other session: then its ids, and its namespaces, mean the same."""
+        return self.started is not None and (self.started, self.namespaces.uris) == (
+            other.started,
+            other.namespaces.uris,
+        )
 
     async def read(self, node_ids: Sequence[Any], attribute: int = ua.AttributeIds.Value) -> list[Any]:
         """Data values of nodes, from the device."""
@@ -112,6 +125,13 @@ class OpcUaSession:
             return list(await self.service.write(parameters))
 
         return await self.limits.each(Operation.WRITE, values, call)
+
+    async def call(self, owner: Any, method: Any, arguments: Sequence[Any]) -> Any:
+        """Call a method of an object once; its ua.CallMethodResult."""
+        request = ua.CallMethodRequest()
+        request.ObjectId, request.MethodId, request.InputArguments = owner, method, list(arguments)
+        (result,) = await self.service.call([request])
+        return result
 
     async def parents(self, node_ids: Sequence[Any]) -> list[Any]:
         """Supertype of each type; None without one."""

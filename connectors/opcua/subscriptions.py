@@ -1,4 +1,4 @@
-"""The subscriptions of one session: as many as the server needs to take all items, and their notifications in order.
+"""The subscriptions of a session: as many as the server needs to take all items, and their notifications in order.
 
 Who calls: `connectors.opcua.connector`. Leaves, to a `Receiver`: each notification message once, in the order of its
 subscription's sequence numbers; items whose subscription ended, or whose notifications were lost for good.
@@ -6,6 +6,9 @@ subscription's sequence numbers; items whose subscription ended, or whose notifi
 What the server answers decides: items that a subscription does not take go into another one, a notification that did not
 arrive is asked for (Republish) before it counts as lost. After a loss
 the subscription is made anew, because the value of an item that changed meanwhile is not known.
+
+A server keeps subscriptions for a while after their session has lost its connection: `move` takes them over into the next session
+(TransferSubscriptions), and what they queued meanwhile is not lost. One that says nothing then is made anew.
 """
 
 from __future__ import annotations
@@ -26,6 +29,7 @@ from connectors.opcua.monitored import NO_FILTER, Monitored, request
 from connectors.opcua.publishing import Publishing
 from connectors.opcua.session import until_first_ends
 from connectors.opcua.settings import OpcUaSettings
+from connectors.opcua.transfer import transfer
 
 log = logging.getLogger(__name__)
 
@@ -34,6 +38,8 @@ _LIFETIME_KEEP_ALIVES = 10
 _REPUBLISHED_AT_ONCE = 100
 _WRAP = 0xFFFF_FFFF
 _NO_ROOM = frozenset({"BadTooManyMonitoredItems"})
+_MOVED_S = 2.0
+"""A subscription that was moved is heard within its keep-alive, and so much; one that got a new item, within two publications."""
 
 
 class Receiver(Protocol):
@@ -51,7 +57,10 @@ class Receiver(Protocol):
 
 @dataclass(slots=True)
 class Subscription:
-    """One subscription at the server. `handles`: the server's id of each item by handle; `full`: it takes no more."""
+    """One subscription at the server. `handles`: the server's id of each item by handle; `full`: it takes no more.
+
+    `unsure`: it may have items that are not in `handles`. `due_s`: it came into this session, and is to be heard by then; 0: it was.
+    """
 
     id: int
     publishing_ms: float
@@ -61,10 +70,15 @@ class Subscription:
     handles: dict[int, int] = field(default_factory=dict)
     sequence: int = 0
     full: bool = False
+    unsure: bool = False
+    due_s: float = 0.0
 
 
 class Subscriptions:
-    """All subscriptions of a session, used once."""
+    """All subscriptions of a session, and of the next one that takes them over.
+
+    `moved` counts subscriptions that were taken over. `stays_silent`: the server took one over and said nothing of it afterwards.
+    """
 
     def __init__(self, service: Any, settings: OpcUaSettings, limits: Limits, receiver: Receiver) -> None:
         """`service` is asyncua's session: its calls and no more."""
@@ -73,7 +87,8 @@ class Subscriptions:
         self._of_handle: dict[int, Subscription] = {}
         self._publishing = Publishing(service)
         self._changing = asyncio.Lock()
-        self.republished = self.lost = 0
+        self.republished = self.lost = self.moved = 0
+        self.stays_silent = False
 
     def status(self) -> dict[str, Any]:
         """Numbers for people."""
@@ -88,9 +103,30 @@ class Subscriptions:
                 for one in list(self._by_id.values())[:20]
             ],
             "publish_requests": self._publishing.requests,
+            "transferred": self.moved,
             "republished": self.republished,
             "lost_notifications": self.lost,
         }
+
+    async def move(self, service: Any) -> frozenset[int]:
+        """Go on in a session of the same server and user: handles of the nodes that the server still monitors.
+
+        The notifications that did not arrive are asked for once a later one comes, as always.
+        """
+        # What was delivered in the session before may become safe in this one.
+        self._service, self._publishing = service, Publishing(service, self._publishing.acknowledgements)
+        # Of one that was never heard, nobody could tell which notification was its first.
+        known = [one.id for one in self._by_id.values() if one.sequence and not one.unsure and not one.due_s]
+        granted = await transfer(service, known)
+        for one in list(self._by_id.values()):
+            if one.id in granted:
+                one.heard_s = time.monotonic()
+                one.due_s = one.heard_s + min(one.keep_alive_s, _KEEP_ALIVE_MS / 1000) + _MOVED_S
+            else:
+                self._forget(one)
+        self.moved += len(granted)
+        self._publishing.serve(len(self._by_id))
+        return frozenset(self._of_handle)
 
     # --- items ---------------------------------------------------------------------------------------------------------
 
@@ -203,15 +239,22 @@ class Subscriptions:
         parameters.SubscriptionId = subscription.id
         parameters.TimestampsToReturn = ua.TimestampsToReturn.Both
         parameters.ItemsToCreate = [request(node, filtered, self._settings.queue_size) for node, filtered in batch]
+        subscription.unsure = True
         try:
             results = list(await self._service.create_monitored_items(parameters))
+            subscription.unsure = False
         except ua.uaerrors.BadTooManyMonitoredItems as error:
+            subscription.unsure = False
             return [type(error).__name__] * len(batch)
         for (node, _), result in zip(batch, results, strict=False):
             if result.StatusCode.is_good():
                 # At once, so that what follows a batch that fails is taken out again with the others.
                 subscription.handles[node.handle] = result.MonitoredItemId
                 self._of_handle[node.handle] = subscription
+        if subscription.due_s and subscription.handles:
+            # A new item tells its value at once.
+            soon_s = time.monotonic() + 2 * subscription.publishing_ms / 1000 + _MOVED_S
+            subscription.due_s = min(subscription.due_s, soon_s)
         return results
 
     async def _unmonitor(self, subscription_id: int, items: Sequence[int]) -> Sequence[Any]:
@@ -250,7 +293,7 @@ class Subscriptions:
                 await self._take(subscription, result.NotificationMessage)
 
     async def _take(self, subscription: Subscription, message: Any) -> None:
-        subscription.heard_s = time.monotonic()
+        subscription.heard_s, subscription.due_s = time.monotonic(), 0.0
         number, data = int(message.SequenceNumber), message.NotificationData
         # The first number of a subscription is taken as it is.
         expected = _after(subscription.sequence) if subscription.sequence else number
@@ -267,11 +310,17 @@ class Subscriptions:
         if data:
             subscription.sequence = number
             cause = self._deliver(subscription, message) or cause
-        if cause and subscription.id in self._by_id:
-            async with self._changing:
-                handles = self._forget(subscription)
-                await self._delete(subscription)
-            self._receiver.ended(handles, cause)
+        if cause:
+            await self._renew(subscription, cause)
+
+    async def _renew(self, subscription: Subscription, cause: str) -> None:
+        """Give it up: its items are asked for again."""
+        if subscription.id not in self._by_id:
+            return
+        async with self._changing:
+            handles = self._forget(subscription)
+            await self._delete(subscription)
+        self._receiver.ended(handles, cause)
 
     async def _repair(self, subscription: Subscription, first: int, count: int) -> str:
         """Get notifications that did not arrive; a cause when one is lost for good."""
@@ -310,7 +359,11 @@ class Subscriptions:
         while True:
             await asyncio.sleep(0.5)
             now_s = time.monotonic()
-            for one in self._by_id.values():
+            for one in list(self._by_id.values()):
+                if one.due_s and (self.stays_silent or now_s > one.due_s):
+                    self.stays_silent = True
+                    await self._renew(one, "the server handed the subscription over, and said nothing more")
+                    continue
                 allowed_s = one.keep_alive_s + self._settings.request_timeout_s
                 if now_s - one.heard_s > allowed_s:
                     msg = f"neither data nor keep-alive for {allowed_s:g} s"

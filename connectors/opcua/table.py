@@ -5,7 +5,7 @@ A handle belongs to one request for monitoring: what an earlier request still sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from typing import Any
 
 from connectors.gap_tracker import GapTracker
@@ -38,11 +38,15 @@ class ItemTable:
         """Item of an address."""
         return self._items.get(address)
 
-    def begin(self, connected_us: int) -> None:
-        """A session was made: nothing is monitored in it yet."""
+    def begin(self, connected_us: int, kept: Collection[int] = ()) -> None:
+        """A session was made: nothing is monitored in it but what has these handles."""
         # What was handed over and is not yet appended, the sink does not know.
         self._last |= {item.tag.tag_id: item.last for item in self if item.last.time_us}
-        self._items, self.by_handle, self._connected_us = {}, {}, connected_us
+        self._items = {
+            address: item for address, item in self._items.items() if item.subscribed and item.handle in kept
+        }
+        self.by_handle = {item.handle: item for item in self}
+        self._connected_us = connected_us
 
     def follow(self, wanted: Mapping[str, TagDefinition], gap_cause: str) -> tuple[list[Item], list[Item]]:
         """Hold the items of these tags; returns those that are new or to be asked for otherwise, and those no longer wanted so."""

@@ -105,6 +105,7 @@ def test_what_is_no_node_id_is_refused_with_its_cause(text: str, message: str) -
 
 def test_an_index_as_identity_is_warned_of() -> None:
     assert "nsu=" in PROTOCOLS["opcua"].warn_address("ns=2;s=a")
+    assert "ns=2 is an index" in PROTOCOLS["opcua"].warn_address("call(nsu=urn:x;s=a,ns=2;s=b)#.c")
     assert not any(PROTOCOLS["opcua"].warn_address(text) for text in ("nsu=urn:x;s=a", "ns=0;i=2258", "i=2258"))
 
 

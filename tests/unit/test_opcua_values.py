@@ -54,6 +54,29 @@ def test_addresses_of_parts(text: str, identifier: str, path: tuple[int | str, .
 
 
 @pytest.mark.parametrize(
+    ("text", "owner", "method", "argument"),
+    [
+        ("call(nsu=urn:a;s=Doser,nsu=urn:a;s=Doser.Dose)#.Amount", "Doser", "Doser.Dose", "Amount"),
+        ("call(ns=2;i=7,i=11489)", "7", "11489", ""),
+        ("call(nsu=urn:a,b;s=a, (b),s=c)#.Amount (kg)", "a, (b)", "c", "Amount (kg)"),
+    ],
+)
+def test_addresses_of_methods(text: str, owner: str, method: str, argument: str) -> None:
+    address.check(text)
+    assert address.is_call(text)
+    found = address.parse_call(text)
+    assert (found.owner.identifier, found.method.identifier, found.argument) == (owner, method, argument)
+
+
+@pytest.mark.parametrize(
+    "text", ["call(s=a)", "call(s=a,b)", "call(s=a,s=)", "call(s=a,i=x)#.b", "call(s=a,s=b)#b", "call(s=a#[0],s=b)"]
+)
+def test_what_is_no_method_is_refused(text: str) -> None:
+    with pytest.raises(ValueError, match=r"no method|no node id|empty or|not a number|part of an object"):
+        address.check(text)
+
+
+@pytest.mark.parametrize(
     ("value", "path", "expected"),
     [
         ([1.0, 2.0, 3.0], (2,), 3.0),

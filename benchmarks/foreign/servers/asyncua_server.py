@@ -103,6 +103,8 @@ class Machines:
         for item in plan["items"]:
             if not item["absent"]:
                 await self.create(item)
+        if plan.get("methods"):
+            await self._add_methods()
         await server.start()
 
     async def create(self, item: dict[str, Any]) -> None:
@@ -200,6 +202,39 @@ class Machines:
         if kind == "DateTime":
             return ua.Variant(_EPOCH + timedelta(seconds=value), ua.VariantType.DateTime)
         return ua.Variant(value, ua.VariantType.Int32 if kind == "Enumeration" else ua.VariantType[kind])
+
+    async def _add_methods(self) -> None:
+        index = await self._server.get_namespace_index("urn:foreign:press")
+        owner = await self._server.nodes.objects.add_object(ua.NodeId("Doser", index), ua.QualifiedName("Doser", index))
+
+        def argument(name: str, kind: Any) -> Any:
+            return ua.Argument(
+                Name=name, DataType=ua.NodeId(kind.value), ValueRank=-1, Description=ua.LocalizedText(name)
+            )
+
+        def method(name: str, status: int, *, noted: bool = True, wait_s: float = 0.0) -> Callable[..., Any]:
+            async def run(_owner: Any, *given: Any) -> Any:
+                if noted:
+                    self._note({"t": self._now(), "called": [name, [one.Value for one in given]]})
+                await asyncio.sleep(wait_s)
+                answer = ua.CallMethodResult()
+                answer.StatusCode = ua.StatusCode(status)
+                if name == "Dose":
+                    answer.OutputArguments = [ua.Variant(given[0].Value * 10, ua.VariantType.Double)]
+                return answer
+
+            return run
+
+        codes, types = ua.StatusCodes, ua.VariantType
+        dose = [argument("Amount", types.Float), argument("Valve", types.Byte)], [argument("Total", types.Double)]
+        for name, run, (into, out) in (
+            ("Dose", method("Dose", codes.Good), dose),
+            ("Reset", method("Reset", codes.Good), ([], [])),
+            ("Jam", method("Jam", codes.BadDeviceFailure), ([], [])),
+            ("Locked", method("Locked", codes.BadInvalidState, noted=False), ([], [])),
+            ("Hang", method("Hang", codes.Good, wait_s=60.0), ([], [])),
+        ):
+            await owner.add_method(ua.NodeId(f"Doser.{name}", index), ua.QualifiedName(name, index), run, into, out)
 
     async def _folder(self, name: str) -> Any:
         if name not in self._folders:

@@ -191,6 +191,35 @@ function tick() {
     if (changes.length) set(changes, time_ms);
 }
 
+// --- methods --------------------------------------------------------------------------------------------------------------
+
+const argument = (name, dataType) => ({ name, dataType, valueRank: -1, description: { text: name } });
+const METHODS = {
+    Dose: {
+        inputs: [argument("Amount", DataType.Float), argument("Valve", DataType.Byte)],
+        outputs: [argument("Total", DataType.Double)],
+        run: async ([amount]) => ({ statusCode: StatusCodes.Good, outputArguments: [{ dataType: DataType.Double, value: amount.value * 10 }] }),
+    },
+    Reset: { run: async () => ({ statusCode: StatusCodes.Good }) },
+    Jam: { run: async () => ({ statusCode: StatusCodes.BadDeviceFailure }) },
+    Locked: { unnoted: true, run: async () => ({ statusCode: StatusCodes.BadInvalidState }) },
+    Hang: { run: () => new Promise((resolve) => setTimeout(() => resolve({ statusCode: StatusCodes.Good }), 60_000)) },
+};
+
+function addMethods() {
+    const own = space.getNamespace("urn:foreign:press");
+    const owner = own.addObject({ browseName: "Doser", nodeId: "s=Doser", organizedBy: space.rootFolder.objects });
+    for (const [name, { inputs = [], outputs = [], unnoted, run }] of Object.entries(METHODS)) {
+        const method = own.addMethod(owner, {
+            browseName: name, nodeId: `s=Doser.${name}`, inputArguments: inputs, outputArguments: outputs,
+        });
+        method.bindMethod((given, _context, callback) => {
+            if (!unnoted) note({ t: Date.now(), called: [name, given.map((one) => one.value)] });
+            run(given).then((answer) => callback(null, answer));
+        });
+    }
+}
+
 // --- orders ---------------------------------------------------------------------------------------------------------------
 
 const ORDERS = {
@@ -217,6 +246,7 @@ const ORDERS = {
 };
 
 for (const item of plan.items) if (!item.absent) create(item);
+if (plan.methods) addMethods();
 await server.start();
 setInterval(tick, plan.tick_ms);
 const orders = createInterface({ input: process.stdin });
