@@ -15,7 +15,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import entries, merkle, notes, tiles
+from audit import durable, entries, merkle, notes, tiles
 from audit.copies import Copies
 from audit.errors import AuditError
 from audit.merkle import Tree
@@ -136,7 +136,7 @@ class KilledError(BaseException):
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    real, done = tiles.write_durable, 0
+    real, done = durable.write_durable, 0
 
     def write(target: Path, data: bytes) -> None:
         nonlocal done
