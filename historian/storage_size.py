@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 import psycopg
@@ -73,4 +73,6 @@ def table(sizes: Sequence[Size]) -> list[str]:
         packed = f"{size.compressed_bytes / size.compressed_rows:.1f}" if size.compressed_rows else ""
         total = f"{size.bytes + size.compressed_bytes:,}"
         lines.append(f"{size.resolution:<12}{rows:>16,}{total:>18}{each:>13}{share:>12}{packed:>13}")
-    return lines
+    # What came since is not in it: a fresh line would look as if it stored nothing.
+    oldest = min(size.measured_at for size in sizes)
+    return [*lines, f"measured at {oldest.astimezone(UTC):%Y-%m-%d %H:%M:%S}Z, and every ten minutes again"]
