@@ -39,7 +39,8 @@ async def run(config: ServingConfig) -> None:
         finally:
             await server.stop()
     finally:
-        lost, silent = await producer.close(), await events.close()
+        # The trail has waited for its events, and told of those that it gave up.
+        lost, silent = await producer.close(), await events.close(timeout_s=1.0)
         log.info("stopped", extra={"unconfirmed_commands": lost, "unconfirmed_events": silent})
 
 
