@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -262,6 +263,7 @@ async def test_a_database_that_comes_back_is_used_again_and_a_cancelled_call_sto
             deadline = time.monotonic() + 5
             while sql.execute(active).fetchone() != (0,):
                 assert time.monotonic() < deadline, "the statement goes on"
+                await asyncio.sleep(0.02)  # the server is on this loop, and its cancellation needs a turn
         health = await running.line.GetLineHealth(line_pb2.GetLineHealthRequest())
         stages = {one.name: one for one in health.stages}
         assert stages["database"].health == line_pb2.HEALTH_OK
