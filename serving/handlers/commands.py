@@ -25,7 +25,7 @@ from base.errors import (
     PreconditionError,
     UnavailableError,
 )
-from base.ids import Clock, now_us, uuid7
+from base.ids import Clock, now_us
 from schemas import command_rules, topics
 from schemas.commands import MAX_REASON, OUTCOMES, CommandControl, CommandRequest, CommandState, ControlAction
 from serving.caches.command_book import CommandBook, place
@@ -57,9 +57,9 @@ class RequestLog(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Submission:
-    """What a caller asks for. `command_id` None: made here."""
+    """What a caller asks for."""
 
-    command_id: UUID | None
+    command_id: UUID
     device: Device
     name: str
     parameters: Mapping[str, float]
@@ -93,8 +93,8 @@ class CommandHandlers:
         """Check a command, write it, and return it once it is durable."""
         self.require_ready()
         command_rules.writes(wanted.device.tags, wanted.name, wanted.parameters)
-        command_id = wanted.command_id or uuid7(self.clock())
-        request = self._request(command_id, wanted)
+        command_id = wanted.command_id
+        request = self._request(wanted)
         while command_id in self._sending:  # the same id a moment ago: its outcome decides what this call is
             await asyncio.wait([self._sending[command_id]])
         known = self.book.get(command_id)
@@ -256,7 +256,7 @@ class CommandHandlers:
             raise NotFoundError(_no_command(command_id))
         return known
 
-    def _request(self, command_id: UUID, wanted: Submission) -> CommandRequest:
+    def _request(self, wanted: Submission) -> CommandRequest:
         _check_reason(wanted.reason)
         expires_ms = wanted.expires_after_ms or DEFAULT_EXPIRES_MS
         if not 0 < expires_ms <= self.max_expires_ms:
@@ -264,7 +264,7 @@ class CommandHandlers:
             raise InvalidRequestError(msg)
         now = self.clock()
         return CommandRequest(
-            command_id=command_id,
+            command_id=wanted.command_id,
             device_id=wanted.device.device_id,
             gateway_id=wanted.device.gateway_id,
             site=wanted.device.site,
