@@ -18,9 +18,9 @@ from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from audit.durable import sync_folder
 from audit.errors import AuditError
 from base.errors import ConfigError
+from base.files import sync_folder
 
 _ED25519 = b"\x01"
 _DASH = "\u2014"

@@ -15,10 +15,10 @@ from functools import lru_cache
 from pathlib import Path
 
 from audit import merkle, notes
-from audit.durable import sync_folder, write_durable
 from audit.errors import AuditError
 from audit.merkle import HASH_BYTES, WIDTH, Tree
 from audit.notes import Checkpoint, Signer
+from base.files import replace_durably, sync_folder
 
 CHECKPOINT = "checkpoint"
 MAX_ENTRY = 65_535
@@ -199,6 +199,6 @@ class Writable:
         target = self.folder / path
         made = [folder for folder in target.parents if folder != self.folder and not folder.exists()]
         target.parent.mkdir(mode=0o750, parents=True, exist_ok=True)
-        write_durable(target, data)
+        replace_durably(target, data)
         for folder in made:
             sync_folder(folder.parent)

@@ -14,6 +14,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from base import files
+
 log = logging.getLogger(__name__)
 
 VARIABLE = "MILLRACE_HEARTBEAT"
@@ -41,9 +43,7 @@ class Heartbeat:
         """Write once, unless the loop has been silent for too long; whether it was written."""
         if self._clock() - self._ticked_s > self._patience_s:
             return False
-        scratch = path.with_suffix(".new")
-        scratch.write_text(f"{time.time():.3f} {os.getpid()}\n")
-        scratch.replace(path)
+        files.replace(path, f"{time.time():.3f} {os.getpid()}\n")
         return True
 
     def _run(self, path: Path) -> None:

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 import re
 import struct
 from collections.abc import Callable, Iterable
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Protocol
 
+from base import files
 from base.errors import SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka.follow import Follower
@@ -143,12 +143,7 @@ class RegistryCache:
     def _save(self, view: RegistryView, site_tags: dict[int, TagDefinition]) -> None:
         pairs = [encode_tag(tag) for tag in site_tags.values()]
         pairs.append(encode_version(view.version, tags=len(pairs), time_us=0))
-        halfway = self._path.with_suffix(".tmp")
-        with halfway.open("wb") as file:
-            file.write(_pack(pairs))
-            file.flush()
-            os.fsync(file.fileno())
-        halfway.replace(self._path)
+        files.replace_durably(self._path, _pack(pairs))
 
 
 def _bytes(part: bytes | str | None) -> bytes:

@@ -9,13 +9,13 @@ from __future__ import annotations
 import errno
 import fcntl
 import logging
-import os
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from base.files import sync_folder
 from edge import segment_files as files
 from edge.recovery import BufferFailedError
 from edge.segment import MAX_BYTES, UNIT, Segment
@@ -94,7 +94,7 @@ class SegmentStore:
         for before in self.segments[-1:]:
             before.seal()
         self.segments.append(segment)
-        self._sync_directory()
+        sync_folder(self._directory)
         return segment
 
     def remove(self, gone: list[Segment]) -> None:
@@ -106,7 +106,7 @@ class SegmentStore:
                 _recycle(segment.path, self._spare)
             else:
                 segment.path.unlink()
-        self._sync_directory()
+        sync_folder(self._directory)
 
     def close(self) -> None:
         """Close all files and give the directory up."""
@@ -136,13 +136,6 @@ class SegmentStore:
             msg = f"another process has the buffer in {self._directory} open"
             raise BufferFailedError(msg) from error
         return lock
-
-    def _sync_directory(self) -> None:
-        fd = os.open(self._directory, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            os.fsync(fd)
-        finally:
-            os.close(fd)
 
 
 def _recycle(old: Path, new: Path) -> None:

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 
-from base import ids
+from base import files, ids
 from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
 from connectors.postgres.database import connect
@@ -77,9 +77,7 @@ def _run(args: argparse.Namespace) -> int:
         report = figures.report(connection, scope, period, now)
     args.out.mkdir(parents=True, exist_ok=True)
     written = args.out / f"{name_of(report)}.html"
-    partial = written.with_suffix(".html.part")
-    partial.write_text(page.html(report, args.language))
-    partial.replace(written)
+    files.replace(written, page.html(report, args.language))
     sys.stdout.write(f"{written}\n")
     if not args.no_pdf:
         pdf.write(written, written.with_suffix(".pdf"))

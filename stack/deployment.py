@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
@@ -16,6 +15,7 @@ from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self
 
+from base import files
 from stack import roots
 from stack.config import StackConfig
 
@@ -76,12 +76,7 @@ def pending(config: StackConfig) -> Deployment | None:
 
 def write(config: StackConfig, deployment: Deployment) -> Deployment:
     """Replace the journal; durable when this returns."""
-    scratch = _file(config).with_suffix(".new")
-    with scratch.open("w") as file:
-        json.dump(asdict(deployment), file, indent=2)
-        file.flush()
-        os.fsync(file.fileno())
-    scratch.replace(_file(config))
+    files.replace_durably(_file(config), json.dumps(asdict(deployment), indent=2))
     return deployment
 
 
@@ -90,9 +85,7 @@ def finish(config: StackConfig, deployment: Deployment, outcome: str) -> None:
     row = {key: value for key, value in asdict(deployment).items() if key not in ("phase", "stale")}
     lines = [line for line in _lines(config) if json.loads(line)["id"] != deployment.id][-_KEPT_LINES + 1 :]
     lines.append(json.dumps(row | {"ended": now(), "outcome": outcome}))
-    scratch = _list(config).with_suffix(".new")
-    scratch.write_text("".join(f"{line}\n" for line in lines))
-    scratch.replace(_list(config))
+    files.replace(_list(config), "".join(f"{line}\n" for line in lines))
     _file(config).unlink()
 
 

@@ -15,6 +15,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit
 
+from base import files
 from stack import flink
 from stack.config import StackConfig
 
@@ -127,9 +128,8 @@ def _path(address: str) -> Path:
 
 
 def _write(config: StackConfig, points: Mapping[str, RestorePoint]) -> None:
-    scratch = _file(config).with_suffix(".new")
-    scratch.write_text(json.dumps({name: asdict(point) for name, point in points.items()}, indent=2))
-    scratch.replace(_file(config))
+    rows = {name: asdict(point) for name, point in points.items()}
+    files.replace(_file(config), json.dumps(rows, indent=2))
 
 
 def _file(config: StackConfig) -> Path:

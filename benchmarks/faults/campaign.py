@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from base import files
 from benchmarks import recorded, report
 from benchmarks.faults import outcome, table, tables, trial
 from benchmarks.faults.flow import FlowWatch
@@ -74,9 +75,7 @@ def merge(files: Sequence[str]) -> list[Outcome]:
 
 def write(file: Path, outcomes: Sequence[Outcome]) -> None:
     """What is known so far, in the place of the file: whoever is interrupted leaves the old one or the new one, without conditions."""
-    scratch = file.with_suffix(f"{file.suffix}.new")
-    scratch.write_text(recorded.dumps({"scenario": "faults"} | rounded(result(outcomes))))
-    scratch.replace(file)
+    files.replace(file, recorded.dumps({"scenario": "faults"} | rounded(result(outcomes))))
 
 
 def _carry_out(

@@ -12,7 +12,6 @@ certificate is named by its SHA-256 fingerprint in hexadecimal.
 from __future__ import annotations
 
 import contextlib
-import os
 import re
 import socket
 from collections.abc import Iterator
@@ -28,6 +27,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from cryptography.hazmat.primitives.asymmetric.types import PrivateKeyTypes
 from cryptography.x509.oid import ExtendedKeyUsageOID
 
+from base import files
 from base.errors import ConfigError
 from connectors.opcua import revocation
 
@@ -267,11 +267,7 @@ def _read(path: Path, key: str) -> bytes:
     return data
 
 
-def _write(path: Path, data: bytes, *, mode: int = 0o600) -> None:
+def _write(path: Path, data: bytes, *, mode: int = files.OWNERS) -> None:
     """Write a file as a whole, readable by its owner alone unless told."""
     path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-    new = path.with_name(f".{path.name}.new")
-    descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-    new.replace(path)
+    files.replace(path, data, mode=mode)

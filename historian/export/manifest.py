@@ -9,13 +9,13 @@ from __future__ import annotations
 import dataclasses
 import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from base import files
 from base.errors import ConflictError, PreconditionError
 
 NAME = "_manifest.json"
@@ -99,10 +99,4 @@ def read(folder: Path, asked: Mapping[str, Any]) -> Manifest | None:
 def write(folder: Path, manifest: Manifest) -> None:
     """Replace the manifest as a whole."""
     content = {"millrace_export": _VERSION, **dataclasses.asdict(manifest)}
-    partial = folder / f"{NAME}.part"
-    with partial.open("w") as file:
-        json.dump(content, file, indent=1)
-        file.write("\n")
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(folder / NAME)
+    files.replace_durably(folder / NAME, json.dumps(content, indent=1) + "\n")

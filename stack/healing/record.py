@@ -12,6 +12,7 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from base import files
 from stack.config import StackConfig
 
 KEPT_STEPS = 50
@@ -76,9 +77,7 @@ def write(config: StackConfig, record: Record) -> None:
         "steps": [asdict(step) for step in record.steps[-KEPT_STEPS:]],
     }
     file(config).parent.mkdir(parents=True, exist_ok=True)
-    scratch = file(config).with_suffix(".new")
-    scratch.write_text(json.dumps(rows, indent=2))
-    scratch.replace(file(config))
+    files.replace(file(config), json.dumps(rows, indent=2))
 
 
 def _parse(rows: dict[str, Any]) -> Record:

@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from pathlib import Path
 
+from base import files
 from stack.config import StackConfig
 from stack.health.answer import Health
 from stack.line_state import LineState, State
@@ -80,6 +81,4 @@ def same(one: str, other: str) -> bool:
 
 def write(config: StackConfig, record: Record) -> None:
     """Replace the record."""
-    scratch = file(config).with_suffix(".new")
-    scratch.write_text(json.dumps(asdict(record), indent=2))
-    scratch.replace(file(config))
+    files.replace(file(config), json.dumps(asdict(record), indent=2))

@@ -15,12 +15,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from audit import durable, entries, merkle, notes, tiles
+from audit import entries, merkle, notes, tiles
 from audit.copies import Copies
 from audit.errors import AuditError
 from audit.merkle import Tree
 from audit.tiles import Readable, Writable
 from audit.writer import LogWriter, Record
+from base import files
 from base.errors import ConfigError
 from millrace_verify import log as verifier
 from millrace_verify.merkle import check_consistency, check_inclusion, leaf_hash
@@ -136,7 +137,7 @@ class KilledError(BaseException):
 
 
 def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
-    real, done = durable.write_durable, 0
+    real, done = files.replace_durably, 0
 
     def write(target: Path, data: bytes) -> None:
         nonlocal done
@@ -145,7 +146,7 @@ def killed_at(monkeypatch: pytest.MonkeyPatch, step: int) -> None:
             raise KilledError
         real(target, data)
 
-    monkeypatch.setattr(tiles, "write_durable", write)
+    monkeypatch.setattr(tiles, "replace_durably", write)
 
 
 @pytest.mark.parametrize("before", [0, 254, 255, 600])
@@ -219,7 +220,7 @@ def test_a_disk_that_takes_nothing_leaves_the_log_as_it_was(log: Log, monkeypatc
         raise OSError(28, "No space left on device")
 
     with monkeypatch.context() as patched:
-        patched.setattr(tiles, "write_durable", full)
+        patched.setattr(tiles, "replace_durably", full)
         for _ in range(2):
             with pytest.raises(OSError, match="No space"):
                 writer.take(RECORDS[10:20])

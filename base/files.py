@@ -1,0 +1,43 @@
+"""Files that change as a whole: who reads one finds the old content or the new, whenever its writer is killed.
+
+What is half written has the file's name with a dot before and `.new` behind it; the next writing begins it anew.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+PLAIN, OWNERS = 0o666, 0o600
+"""Modes of new files: what the process's umask leaves, and for their owner alone."""
+
+
+def replace(path: Path, data: str | bytes, *, mode: int = PLAIN) -> None:
+    """Give a file this content, text as UTF-8. Its folder is there."""
+    _write(path, data, mode=mode, durable=False)
+
+
+def replace_durably(path: Path, data: str | bytes, *, mode: int = PLAIN) -> None:
+    """The same; it outlasts a loss of power when this returns."""
+    _write(path, data, mode=mode, durable=True)
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """What was made, renamed or deleted in a folder is on disk when this returns."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _write(path: Path, data: str | bytes, *, mode: int, durable: bool) -> None:
+    scratch = path.with_name(f".{path.name}.new")
+    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(data.encode() if isinstance(data, str) else data)
+        if durable:
+            file.flush()
+            os.fsync(file.fileno())
+    scratch.replace(path)
