@@ -16,6 +16,7 @@ from schemas import topics
 from schemas.frame import Frame
 from stages.config import TelemetryConfig, WindowConfig
 from stages.outputs import Output
+from tests.golden.files import Cases
 from tests.golden.support import (
     QUIET,
     Driver,
@@ -29,23 +30,7 @@ from tests.golden.support import (
     verdict_name,
 )
 
-CASES = Path(__file__).parent / "cases"
-
-
-def case_names() -> list[str]:
-    return sorted(path.name.removesuffix(".input.json") for path in CASES.glob("*.input.json"))
-
-
-def load(name: str) -> dict[str, Any]:
-    """Input of a case: about, tags, steps."""
-    found: dict[str, Any] = json.loads((CASES / f"{name}.input.json").read_text())
-    return found
-
-
-def expected(name: str) -> dict[str, Any]:
-    """What must come out of a case."""
-    found: dict[str, Any] = json.loads((CASES / f"{name}.expected.json").read_text())
-    return found
+CASES = Cases(Path(__file__).parent / "cases")
 
 
 def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
@@ -55,7 +40,7 @@ def run(name: str, *, crashing: bool = False) -> dict[str, Any]:
 
 def outputs_of(name: str, *, crashing: bool = False) -> list[Output]:
     """The same as the records themselves."""
-    case = load(name)
+    case = CASES.load(name)
     config = TelemetryConfig(
         **{field: getattr(QUIET, field) for field in ("validation", "hold", "detection")},
         windows=WindowConfig(**{"close_delay_s": 0.0, **case.get("windows", {})}),

@@ -8,16 +8,16 @@ from __future__ import annotations
 
 import pytest
 
-from tests.golden.runner import CASES, case_names, expected, run
+from tests.golden.runner import CASES, run
 
 
 @pytest.mark.parametrize("crashing", [False, True], ids=["straight", "restored after every step"])
-@pytest.mark.parametrize("name", case_names())
+@pytest.mark.parametrize("name", CASES.names())
 def test_case(name: str, crashing: bool) -> None:
-    assert run(name, crashing=crashing) == expected(name)
+    assert run(name, crashing=crashing) == CASES.expected(name)
 
 
 def test_there_are_cases_and_each_has_both_files() -> None:
-    names = case_names()
+    names = CASES.names()
     assert len(names) >= 14
-    assert names == sorted(path.name.removesuffix(".expected.json") for path in CASES.glob("*.expected.json"))
+    assert names == CASES.with_outcome()

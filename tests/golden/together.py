@@ -22,7 +22,7 @@ from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.quality import BAD
 from stages.outputs import Output
-from tests.golden.runner import case_names, expected, load, readable
+from tests.golden.runner import CASES, readable
 from tests.golden.support import GATEWAY, SITE, make_frame, records, singly, tag, us
 
 PHASES = 3
@@ -67,7 +67,7 @@ class PlacedCase:
 
     def place(self) -> None:
         """Fill the phases from the case's file."""
-        case = load(self.name)
+        case = CASES.load(self.name)
         assert "windows" not in case, "all cases share one job and its settings"
         self.first_tags = [self.definition(each, 1) for each in case["tags"]]
         self.tags = {each.tag_id: each for each in self.first_tags}
@@ -174,7 +174,7 @@ class PlacedCase:
 
     def expected(self) -> dict[str, Any]:
         """The expected file, as `outcome` gives it."""
-        return self.comparable(expected(self.name))
+        return self.comparable(CASES.expected(self.name))
 
     def comparable(self, found: dict[str, Any]) -> dict[str, Any]:
         validated = sorted(([each["frame"], each["verdicts"]] for each in found["validated"]), key=str)
@@ -189,7 +189,7 @@ class PlacedCase:
 
 def place_all() -> list[PlacedCase]:
     """Every case, placed. Registry versions are from 2 on, and published in the order of the cases."""
-    cases = [PlacedCase(name, 1000 * (number + 1), 2 + number) for number, name in enumerate(case_names())]
+    cases = [PlacedCase(name, 1000 * (number + 1), 2 + number) for number, name in enumerate(CASES.names())]
     for case in cases:
         case.place()
     return cases

@@ -30,7 +30,7 @@ from stack import instance, jobs, render
 from stack.config import Parallelism, StackConfig
 from stages.config import CatchUpConfig, TelemetryConfig
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
-from tests.golden.runner import case_names
+from tests.golden.runner import CASES
 from tests.golden.support import (
     GATEWAY,
     SITE,
@@ -254,7 +254,7 @@ def wait_for_windows(cluster: Cluster, cases: list[PlacedCase], dirty: list[Outp
 # --- what must have come out ---------------------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("name", case_names())
+@pytest.mark.parametrize("name", CASES.names())
 def test_golden_case(done: Pass, name: str) -> None:
     case = done.cases[name]
     found, expected = case.outcome(done.found), case.expected()

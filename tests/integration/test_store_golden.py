@@ -12,7 +12,7 @@ import pytest
 from historian.store import HistorianStore
 from schemas import codec, topics
 from schemas.verdicts import REJECT_FROM, Verdict
-from tests.golden.runner import case_names, expected, outputs_of
+from tests.golden.runner import CASES, outputs_of
 from tests.golden.support import BASE_US, singly
 from tests.integration.fix_history import plain_history
 from tests.integration.history import Record
@@ -22,7 +22,7 @@ __all__ = ["plain_history"]
 WINDOW = ("count", "good", "mean", "m2", "min", "max", "first", "last")
 
 
-@pytest.mark.parametrize("name", case_names())
+@pytest.mark.parametrize("name", CASES.names())
 def test_case(plain_history: str, name: str) -> None:
     chance = random.Random(name)
     # Progress and last values are told apart by time, and all of a case have the same.
@@ -60,7 +60,7 @@ def windows(sql: psycopg.Connection[Any], name: str) -> dict[tuple[int, int, flo
 
 
 def wanted_windows(name: str) -> dict[tuple[int, int, float], tuple[Any, ...]]:
-    rows = {(each["tag"], each["size_s"], each["start_s"]): each for each in expected(name)["windows"]}
+    rows = {(each["tag"], each["size_s"], each["start_s"]): each for each in CASES.expected(name)["windows"]}
     for each in rows.values():
         each["m2"] = each["m2"] if each["good"] else None  # nothing to deviate: SQL says null
     return {key: tuple(each[field] for field in WINDOW) for key, each in rows.items() if key not in ties(name)}
@@ -102,5 +102,5 @@ def rejects(sql: psycopg.Connection[Any]) -> Counter[tuple[str, tuple[int, ...] 
 
 
 def wanted_rejects(name: str) -> list[dict[str, Any]]:
-    found: list[dict[str, Any]] = expected(name)["rejected"]
+    found: list[dict[str, Any]] = CASES.expected(name)["rejected"]
     return found

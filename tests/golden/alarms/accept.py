@@ -7,15 +7,7 @@ from __future__ import annotations
 
 import sys
 
-from tests.golden.alarms.runner import CASES, case_names, dump, run
-
-
-def main() -> None:
-    for name in sys.argv[1:] or case_names():
-        path = CASES / f"{name}.expected.json"
-        path.write_text(dump(run(name)))
-        sys.stderr.write(f"wrote {path.name}\n")
-
+from tests.golden.alarms.runner import CASES, dump, run
 
 if __name__ == "__main__":
-    main()
+    CASES.accept(sys.argv[1:], lambda name: dump(run(name)))

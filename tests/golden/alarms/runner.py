@@ -26,26 +26,13 @@ from stages.alarms.calm import calm_list
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
 from stages.alarms.step import Step
+from tests.golden.files import Cases
 from tests.golden.support import seconds, tag, us
 
-CASES = Path(__file__).parent / "cases"
+CASES = Cases(Path(__file__).parent / "cases")
 OPENED_S = -1000.0
 _VERSIONS = itertools.count(1)
 _IDS = UUID("0190a1a2-0000-7000-8000-000000000000")
-
-
-def case_names() -> list[str]:
-    return sorted(path.name.removesuffix(".input.json") for path in CASES.glob("*.input.json"))
-
-
-def load(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((CASES / f"{name}.input.json").read_text())
-    return found
-
-
-def expected(name: str) -> dict[str, Any]:
-    found: dict[str, Any] = json.loads((CASES / f"{name}.expected.json").read_text())
-    return found
 
 
 @dataclass
@@ -63,7 +50,7 @@ class Placed:
     names: dict[UUID, str] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
-        self.case = load(self.name)
+        self.case = CASES.load(self.name)
         self.definitions = [list(map(self._tag, self.case["tags"]))]
         self.rules = [self._rule(each) for each in self.case["rules"]]
 
@@ -306,7 +293,7 @@ def run(name: str, restored_before: Callable[[int], bool] = lambda _: False) -> 
 
 def run_together(instances: Sequence[int]) -> dict[str, dict[str, Any]]:
     """All cases at once, each at a site of its own, over so many logics in each of equal parts of their steps; restored between."""
-    cases = [Placed(name, site=f"site{number}", base=1000 * number) for number, name in enumerate(case_names(), 1)]
+    cases = [Placed(name, site=f"site{number}", base=1000 * number) for number, name in enumerate(CASES.names(), 1)]
     for part, count in enumerate(instances):
         groups = [cases[start::count] for start in range(count)]
         for group in groups:
