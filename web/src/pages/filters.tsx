@@ -4,10 +4,11 @@ import { useState } from "preact/hooks";
 import { get } from "../api/http";
 import type { PlantNode } from "../api/types";
 import { t } from "../i18n";
-import { fallbackOf, iso, pan, PRESET_TEXT, PRESETS, range, show, zoom } from "../range";
+import { fallbackOf, pan, PRESET_TEXT, PRESETS, range, show, zoom } from "../range";
 import { go, here, route } from "../route";
 import { useLoad } from "../ui/hooks";
 import { Icon } from "../ui/icons";
+import { local, TimeFields } from "../ui/times";
 import { time } from "../format";
 
 /** The one time picker of a page. */
@@ -79,25 +80,12 @@ function Custom({ start_us, end_us, done }: { start_us: number; end_us: number; 
   };
   return (
     <form class="custom" onSubmit={apply}>
-      <label>
-        {t("range.from")}{" "}
-        <input type="datetime-local" step="1" value={from} onInput={(event) => setFrom(event.currentTarget.value)} />
-      </label>
-      <label>
-        {t("range.to")}{" "}
-        <input type="datetime-local" step="1" value={to} onInput={(event) => setTo(event.currentTarget.value)} />
-      </label>
+      <TimeFields from={from} to={to} setFrom={setFrom} setTo={setTo} />
       <button type="submit" class="primary">
         {t("range.apply")}
       </button>
     </form>
   );
-}
-
-/** As an input of type datetime-local takes it, in the time of this device. */
-function local(us: number): string {
-  const at = new Date(us / 1000);
-  return iso(us - at.getTimezoneOffset() * 60e6).slice(0, 19);
 }
 
 /** The part of the plant that a list is about. */

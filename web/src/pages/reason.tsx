@@ -5,12 +5,12 @@ import { get, post, Problem } from "../api/http";
 import type { Reason } from "../api/work";
 import { duration } from "../format";
 import { t } from "../i18n";
-import { iso } from "../range";
 import { nameOf } from "../route";
 import { mayPlan, online } from "../state/session";
 import { cause } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
 import { Mark } from "../ui/icons";
+import { local, TimeFields } from "../ui/times";
 
 export interface Span {
   device_path: string;
@@ -88,14 +88,7 @@ export function ReasonDialog({
           </label>
           <fieldset class="times">
             <legend>{t("down.range")}</legend>
-            <label>
-              {t("range.from")}{" "}
-              <input type="datetime-local" step="1" value={from} onInput={(event) => setFrom(event.currentTarget.value)} />
-            </label>
-            <label>
-              {t("range.to")}{" "}
-              <input type="datetime-local" step="1" value={to} onInput={(event) => setTo(event.currentTarget.value)} />
-            </label>
+            <TimeFields from={from} to={to} setFrom={setFrom} setTo={setTo} />
             <p class="quiet small">
               {end_us > start_us ? duration(end_us - start_us) : ""} · {t("down.split")}
             </p>
@@ -125,10 +118,4 @@ export function ReasonDialog({
       </form>
     </dialog>
   );
-}
-
-/** As an input of type datetime-local takes it, in the time of this device. */
-function local(us: number): string {
-  const at = new Date(us / 1000);
-  return iso(us - at.getTimezoneOffset() * 60e6).slice(0, 19);
 }
