@@ -7,18 +7,27 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 setup:
     @echo "environment ready: $(python --version), {{justfile_directory()}}/.venv"
 
+# Files begin in the order of tests/conftest.py, the longest first: xdist's own order is by the number of tests.
 # Run the tests, all rungs, with coverage; arguments go to pytest (a path or -k runs only those)
 [no-exit-message]
 @test *args:
     if [ $# -gt 0 ]; then \
         pytest "$@"; \
     else \
-        pytest --ignore tests/flink --ignore tests/integration -n 2 --dist loadfile --cov --cov-report= --cov-fail-under=0; \
-        pytest tests/flink tests/integration --cov --cov-append --cov-report=term --cov-report=xml; \
+        pytest --ignore tests/flink --ignore tests/integration -n 3 --dist loadfile --no-loadscope-reorder --cov --cov-report= --cov-fail-under=0; \
+        pytest tests/flink tests/integration -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-append --cov-report=term --cov-report=xml; \
     fi
 
-# Check style, types and the lock file
-lint:
+# Check style, types and the lock file; with --security what the code does and what it is built of, instead
+[no-exit-message]
+lint *args:
+    @case "${1:-}" in \
+        --security) exec python -m assurance "${@:2}" ;; \
+        "") exec just _style ;; \
+        *) echo "lint takes nothing, or --security and its arguments" >&2; exit 2 ;; \
+    esac
+
+_style:
     ruff check .
     ruff format --check .
     mypy .

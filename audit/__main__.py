@@ -15,15 +15,17 @@ import time
 from collections.abc import Sequence
 from pathlib import Path
 
-from confluent_kafka import Message
+from confluent_kafka import KafkaError, Message
 from prometheus_client import CollectorRegistry, Counter, Gauge
 
 from audit.copies import Copies
+from audit.errors import AnotherTopicError
 from audit.settings import AuditSettings
 from audit.writer import LogWriter, Record
 from base import endpoint, heartbeat, logs, signals
 from base.errors import MillraceError
 from base.settings import load, local_config
+from connectors.kafka.client import DeliveryError
 from connectors.kafka.consume import Reader
 from schemas import topics
 
@@ -31,6 +33,8 @@ log = logging.getLogger(__name__)
 
 _AGAIN_S = 1.0
 _PATIENCE_S = 60.0
+_GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
+"""The record that would come next is not there: the broker lost its newest records, or deleted those that were not read yet."""
 
 
 class Metrics:
@@ -63,29 +67,45 @@ def run(settings: AuditSettings, stop: threading.Event) -> None:
     )
     try:
         log.info("writing", extra={"folder": str(settings.folder), "size": writer.size, "taken": writer.taken})
-        reader = Reader(settings.kafka, (re.escape(topics.AUDIT.name),), start=writer.start)
-        waiting: list[Record] = []
-        since_s = 0.0
-        for batch in reader.batches(stop):
-            beat.tick()
-            if batch and not waiting:
-                since_s = time.monotonic()
-            waiting += map(_record, batch)
-            full = len(waiting) >= settings.batch_entries
-            if waiting and (full or time.monotonic() - since_s >= settings.batch_ms / 1000):
-                while waiting and not stop.is_set():
-                    beat.tick()
-                    if _published(writer, waiting, metrics):
-                        waiting = []
-                    else:
-                        stop.wait(_AGAIN_S)
-            _look_after(writer, metrics)
-        if waiting:
-            _published(writer, waiting, metrics)
+        while not stop.is_set():
+            try:
+                _follow(settings, writer, metrics, beat, stop)
+            except AnotherTopicError as error:
+                log.error("the topic is read from its beginning", extra={"cause": str(error)})
+            except DeliveryError as error:
+                if error.error.code() not in _GONE:
+                    raise
+                log.error("the topic is not what was read, it is looked at again", extra={"cause": str(error)})
     finally:
         writer.close()
         if listening is not None:
             listening.close()
+
+
+def _follow(
+    settings: AuditSettings, writer: LogWriter, metrics: Metrics, beat: heartbeat.Heartbeat, stop: threading.Event
+) -> None:
+    """Write what comes, until `stop`. Raises AnotherTopicError where the topic has to be begun again."""
+    # An offset that is gone is an error here: a reader that went on from the beginning by itself would double what is there.
+    reader = Reader(settings.kafka, (re.escape(topics.AUDIT.name),), start=writer.start, auto_offset_reset="error")
+    waiting: list[Record] = []
+    since_s = 0.0
+    for batch in reader.batches(stop):
+        beat.tick()
+        if batch and not waiting:
+            since_s = time.monotonic()
+        waiting += map(_record, batch)
+        full = len(waiting) >= settings.batch_entries
+        if waiting and (full or time.monotonic() - since_s >= settings.batch_ms / 1000):
+            while waiting and not stop.is_set():
+                beat.tick()
+                if _published(writer, waiting, metrics):
+                    waiting = []
+                else:
+                    stop.wait(_AGAIN_S)
+        _look_after(writer, metrics)
+    if waiting:
+        _published(writer, waiting, metrics)
 
 
 def _published(writer: LogWriter, waiting: Sequence[Record], metrics: Metrics) -> bool:

@@ -63,6 +63,12 @@ def same(entry: bytes, other: bytes) -> bool:
     return _identity(fields_of(entry)) == _identity(fields_of(other))
 
 
+def digest(entry: bytes) -> int:
+    """64 bits of which record an entry is; never 0."""
+    identity = json.dumps(_identity(fields_of(entry)), default=str).encode()
+    return int.from_bytes(hashlib.blake2b(identity, digest_size=8).digest(), "big") or 1
+
+
 def _identity(fields: dict[str, Any]) -> tuple[object, object]:
     return fields.get("event_id"), fields.get("sha256")
 

@@ -129,7 +129,13 @@ def _activity(action: str) -> int:
 
 
 def _severity(fields: dict[str, Any]) -> int:
-    if str(fields.get("action", "undecodable")) in {"audit:gap", "audit:topic", "audit:lost", "undecodable"}:
+    if str(fields.get("action", "undecodable")) in {
+        "audit:gap",
+        "audit:topic",
+        "audit:truncated",
+        "audit:lost",
+        "undecodable",
+    }:
         return _MEDIUM
     return _LOW if fields.get("outcome") in _FAILED else _INFORMATIONAL
 

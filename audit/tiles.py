@@ -7,7 +7,6 @@ checkpoint, and perhaps files of what was about to follow, which are written aga
 
 from __future__ import annotations
 
-import fcntl
 import shutil
 import struct
 from collections.abc import Iterator, Sequence
@@ -18,6 +17,7 @@ from audit import merkle, notes
 from audit.errors import AuditError
 from audit.merkle import HASH_BYTES, WIDTH, Tree
 from audit.notes import Checkpoint, Signer
+from base import locks
 from base.files import replace_durably, sync_folder
 
 CHECKPOINT = "checkpoint"
@@ -132,11 +132,9 @@ class Writable:
     def __init__(self, folder: Path, origin: str) -> None:
         self.folder, self.origin = folder, origin
         folder.mkdir(mode=0o750, parents=True, exist_ok=True)
-        self._lock = (folder / ".lock").open("w")
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            self._lock.close()
+            self._lock = locks.take(folder / ".lock", wait=False)
+        except BlockingIOError:
             msg = f"another writer has the audit log in {folder}"
             raise AuditError(msg) from None
         self.note = ""

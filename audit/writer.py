@@ -2,8 +2,9 @@
 
 Enters: batches of Kafka messages in the order of the topic. Leaves: entries in the log (`audit.tiles`), a signed checkpoint for each batch,
 copies of checkpoints. Each record of the topic is one entry, once: the newest entry says how far the topic was taken, and is published with
-its checkpoint or not at all. The reader starts at the record that was taken last, which has to be the one that the log has; so a topic that
-was made anew, or lost records that were never taken, is noticed, and an entry says so.
+its checkpoint or not at all. The reader starts at the record that was taken last, which has to be the one that the log has. Where it is
+not, or is no more (a broker that lost power lost its newest records; a topic was made anew), the topic is read from its beginning and
+compared with the log (`audit.comparison`): what the log has is not taken again, and an entry says what became of the topic.
 """
 
 from __future__ import annotations
@@ -11,19 +12,18 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
 
 from audit import entries, notes
+from audit.comparison import Comparison, newest_of_topic
 from audit.copies import Copies
-from audit.errors import AuditError
+from audit.errors import AnotherTopicError, AuditError
 from audit.notes import Signer
 from audit.tiles import Readable, Writable
 
 log = logging.getLogger(__name__)
 
-_KEY, _GAP, _TOPIC = "audit:key", "audit:gap", "audit:topic"
-_SAID = 1_000
+_KEY, _GAP, _TRUNCATED, _TOPIC = "audit:key", "audit:gap", "audit:truncated", "audit:topic"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +50,8 @@ class LogWriter:
             self._log.close()
             raise
         self._expected: bytes | None = None
+        self._comparison: Comparison | None = None
+        self._differs = False
         if self._log.note:
             self._rotate(self._signers)
         else:
@@ -71,15 +73,20 @@ class LogWriter:
         return self._copies.failed
 
     def start(self, topic: str, marks: Mapping[int, tuple[int, int]]) -> dict[int, int]:
-        """Where `connectors.kafka.consume.Reader` begins: at the newest record that was taken, to see that it is still that one."""
+        """Where `connectors.kafka.consume.Reader` begins: at the newest record that was taken, to see that it is still that one.
+
+        At the topic's beginning after `take` has raised AnotherTopicError, and where the topic ends before that record.
+        """
         if set(marks) != {0}:
             msg = f"{topic} has {len(marks)} partitions; the log has one order, so it has one"
             raise AuditError(msg)
         low, high = marks[0]
-        self._expected = None
-        if self._taken + 1 > high:
-            self._note(_TOPIC, low, f"the topic ends at {high}: it was made anew")
-        elif self._taken + 1 < low:
+        self._expected, self._comparison = None, None
+        if self._differs or self._taken + 1 > high:
+            log.error("the topic is compared with the log", extra={"taken": self._taken, "first": low, "end": high})
+            self._comparison = Comparison(Readable(self._log.folder), low, high, self._taken, topic_anew=_TOPIC)
+            return dict.fromkeys(marks, low)
+        if self._taken + 1 < low:
             self._note(_GAP, low, "records were deleted before they were taken")
         first = self._taken + 1
         if self._taken >= low and (newest := self._newest_of_topic()) is not None:
@@ -87,27 +94,43 @@ class LogWriter:
         return dict.fromkeys(marks, first)
 
     def take(self, records: Iterable[Record]) -> int:
-        """Publish records; returns how many were new. Raises OSError, and the log is as before: take them again."""
+        """Publish records; returns how many were new.
+
+        Raises OSError, and the log is as before: take them again. Raises AnotherTopicError: begin again at `start`.
+        """
         made: list[bytes] = []
         taken, expected, new = self._taken, self._expected, 0
+        comparison = self._comparison
         for record in records:
             entry = entries.of_message(record.offset, record.value)
+            if comparison is not None:
+                if comparison.has(record.offset, entry):
+                    if not comparison.ended:
+                        continue
+                    found = comparison.lost()
+                else:
+                    found = comparison.differs_at(record.offset)
+                comparison = None
+                if found is not None:
+                    made.append(self._said(_TOPIC if found.anew else _TRUNCATED, found.first, taken, found.detail))
+                    taken = found.first - 1
+                if record.offset <= taken:
+                    continue
             known, expected = expected, None
             if known is not None and record.offset == taken and entries.same(entry, known):
                 continue
             if record.offset <= taken:
-                detail = f"record {record.offset} is not the one that was taken: the topic was made anew"
-                log.error("another topic", extra={"cause": detail})
-                made.append(entries.of_writer(record.offset - 1, _TOPIC, before=str(taken), detail=detail))
-            elif record.offset > taken + 1:
-                after, detail = str(record.offset), "offsets are missing"
-                log.error("a hole in the topic", extra={"taken": taken, "next": record.offset})
-                made.append(entries.of_writer(record.offset - 1, _GAP, before=str(taken), after=after, detail=detail))
+                self._differs = True
+                msg = f"record {record.offset} of the topic is not the one that was taken"
+                raise AnotherTopicError(msg)
+            if record.offset > taken + 1:
+                made.append(self._said(_GAP, record.offset, taken, "offsets are missing"))
             made.append(entry)
             taken, new = record.offset, new + 1
         if made:
             self._publish(made)
-        self._taken, self._expected = taken, expected
+        self._taken, self._expected, self._comparison = taken, expected, comparison
+        self._differs = comparison is not None
         return new
 
     def look_after(self) -> None:
@@ -140,14 +163,17 @@ class LogWriter:
             log.info("keys changed", extra={"keys": len(now)})
 
     def _note(self, action: str, low: int, detail: str) -> None:
-        log.error("the topic is not what was taken", extra={"cause": detail, "taken": self._taken, "first": low})
-        self._publish([entries.of_writer(low - 1, action, before=str(self._taken), after=str(low), detail=detail)])
+        self._publish([self._said(action, low, self._taken, detail)])
         self._taken = low - 1
 
+    def _said(self, action: str, first: int, taken: int, detail: str) -> bytes:
+        log.error("the topic is not what was taken", extra={"cause": detail, "taken": taken, "next": first})
+        return entries.of_writer(first - 1, action, before=str(taken), after=str(first), detail=detail)
+
     def _newest_of_topic(self) -> bytes | None:
-        """The entry of the newest record, in front of what the writer said itself; None where that said more than ever."""
-        newest = islice(Readable(self._log.folder).newest_first(), _SAID)
-        return next((entry for _, entry in newest if entries.OWN not in entries.fields_of(entry)), None)
+        """The entry of the record that was taken last; None where the topic was made anew since."""
+        of_topic = newest_of_topic(Readable(self._log.folder), topic_anew=_TOPIC)
+        return next((entry for offset, entry in of_topic if offset == self._taken), None)
 
     def _publish(self, made: Sequence[bytes]) -> None:
         checkpoint = self._log.append(made, self._signers)

@@ -25,7 +25,16 @@ def replace_durably(path: Path, data: str | bytes, *, mode: int = PLAIN) -> None
 
 def sync_folder(folder: Path) -> None:
     """What was made, renamed or deleted in a folder is on disk when this returns."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    _sync(folder, os.O_RDONLY | os.O_DIRECTORY)
+
+
+def sync_file(file: Path) -> None:
+    """What somebody else has written to a file is on disk when this returns."""
+    _sync(file, os.O_RDONLY)
+
+
+def _sync(path: Path, flags: int) -> None:
+    descriptor = os.open(path, flags)
     try:
         os.fsync(descriptor)
     finally:

@@ -1,4 +1,4 @@
-"""Times as people give them on a command line: `2h` ago, a day, an ISO 8601 text."""
+"""Times as people give and read them: `2h` ago, a day, an ISO 8601 text."""
 
 from __future__ import annotations
 
@@ -31,3 +31,13 @@ def zone_of(name: str) -> ZoneInfo:
     except (ZoneInfoNotFoundError, ValueError, OSError):
         msg = f"{name!r} is no time zone; names are such as Europe/Berlin or UTC"
         raise InvalidRequestError(msg) from None
+
+
+def written(time_us: int) -> str:
+    """ISO 8601 text of microseconds UTC, to the second."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="seconds")
+
+
+def written_ms(time_us: int) -> str:
+    """The same to the millisecond, with Z for UTC; raises ValueError, OverflowError or OSError outside the years 1 to 9999."""
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")

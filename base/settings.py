@@ -103,7 +103,8 @@ def read_toml(path: Path | str) -> dict[str, Any]:
     try:
         return tomllib.loads(Path(path).read_text())
     except FileNotFoundError:
-        msg = f"config file {path} does not exist"
+        local = Path(path) == local_config(Path(path).name)
+        msg = f"config file {path} does not exist" + (": `./millrace up` makes it" if local else "")
         raise ConfigError(msg) from None
     except tomllib.TOMLDecodeError as error:
         msg = f"config file {path} is not valid TOML: {error}"

@@ -28,6 +28,7 @@ from gmqtt.mqtt.constants import MQTTv311
 from base import ids
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
+from benchmarks import open_broker
 from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
 from connectors.kafka import client as kafka
 from schemas import codec, topics
@@ -205,7 +206,7 @@ def run(*, commands: int, kills: int, seed: int, progress: Progress) -> dict[str
     """Send the commands, kill the gateway meanwhile, and compare."""
     orders = plan(commands, kills, seed)
     with instance.temporary() as running:
-        config = running.require("kafka", "mosquitto")
+        config = running.require("kafka")
         tags = [
             tag(
                 2 * device + at, name, f"mqtt:drill/{device}/{name}", gateway_id=_GATEWAY, site=_SITE, device_id=device,
@@ -220,7 +221,7 @@ def run(*, commands: int, kills: int, seed: int, progress: Progress) -> dict[str
             config, config.state / "drill", gateway_id=_GATEWAY, site=_SITE,
             connections=[{"name": "mqtt", "protocol": "mqtt", "endpoint": endpoint, "reconnect_max_s": 1.0}],
         )  # fmt: skip
-        with progress.step("actuations") as details:
+        with progress.step("actuations") as details, open_broker.running(config):
             told, done, down_s = _drill(config, settings, gateway, orders)
             result = judge(orders, told, done, kills=len(down_s))
             details.append(

@@ -58,7 +58,10 @@ def run(
     `beside`: synthetic telemetry at the workload's rate; `spare`: TaskManagers beside those that the jobs need.
     """
     with tempfile.TemporaryDirectory(prefix="millrace-bench-") as folder:
-        settings: dict[str, Any] = {"taskmanagers": Parallelism().total + spare}
+        settings: dict[str, Any] = {
+            "parallelism": Parallelism(),
+            "taskmanagers": Parallelism().total + spare,
+        }
         if beside is not None:
             settings["plant"] = Path(folder) / "plant.yaml"
             settings["plant"].write_text(yaml.safe_dump(_both(beside), sort_keys=False))

@@ -1,8 +1,9 @@
-"""What one gateway carries from machines into Kafka, by protocol: an OPC UA subscription, Sparkplug B, MQTT with JSON.
+"""What one gateway carries from machines into Kafka, by protocol: an OPC UA subscription, Sparkplug B, MQTT with JSON; and without one.
 
-A machine in a process of its own (`benchmarks.edge_machine`) sends values at a rate, each with its own time; a reader takes the frames from
-Kafka. A rate is carried when every value of a measured interval arrives, and its p99 latency is below two seconds. The rates are tried one
-after the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
+Without one (`synthetic`) the machine is a connector in the gateway's process, which shows what the protocols cost. Otherwise it is a
+process of its own (`benchmarks.edge_machine`). It sends values at a rate, each with its own time; a reader takes the frames from Kafka. A
+rate is carried when every value of a measured interval arrives, and its p99 latency is below two seconds. The rates are tried one after
+the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
 
 The CPU and the memory are of the gateway's process alone. Bytes to Kafka are those of the frames as they are on the wire, uncompressed as
 the gateway sends them; bytes from the machine are what its protocol needs (payloads of MQTT; not counted for OPC UA).
@@ -16,6 +17,7 @@ import sys
 import threading
 import time
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -23,6 +25,7 @@ import psutil
 
 from base.ids import now_us
 from base.settings import KafkaSettings
+from benchmarks import edge_synthetic, open_broker
 from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
 from connectors.kafka import client as kafka
 from schemas import frame, topics
@@ -38,11 +41,13 @@ _TAGS = 2_000
 _WARM_UP_S = 3.0
 _LATE_S = 2.0
 _READY_S, _ARRIVE_S, _QUIET_S = 120.0, 30.0, 3.0
-PROTOCOLS = ("opcua", "sparkplug", "mqtt")
+SYNTHETIC = edge_synthetic.SYNTHETIC.name
+PROTOCOLS = ("opcua", "sparkplug", "mqtt", SYNTHETIC)
 _ADDRESSES = {
     "opcua": "line:nsu=" + URI + ";s=t{number}",
     "sparkplug": f"line:{SITE}/{NODE}/{DEVICE}/t{{number}}",
     "mqtt": "line:rate/t{number}#$.v;time_us=$.t",
+    SYNTHETIC: "line:t{number}",
 }
 
 
@@ -50,7 +55,11 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     """Arguments of the scenario."""
     parser.add_argument("--protocols", default=",".join(PROTOCOLS), metavar="PROTOCOL,..", help="which to measure")
     parser.add_argument(
-        "--rates", type=int, nargs="*", default=[2_000, 5_000, 10_000, 20_000, 40_000, 80_000], help="values a second"
+        "--rates",
+        type=int,
+        nargs="*",
+        default=[2_000, 5_000, 10_000, 20_000, 40_000, 80_000, 120_000, 160_000],
+        help="values a second",
     )
     parser.add_argument("--seconds", type=float, default=20, help="of measuring at each rate")
 
@@ -62,7 +71,9 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         rows: list[Row] = []
         for rate in options.rates:
             with instance.temporary() as running, progress.step(f"{protocol} at {rate}/s") as details:
-                rows.append(_measure(running.require("kafka", "mosquitto"), protocol, rate, options.seconds))
+                config = running.require("kafka")
+                with open_broker.running(config):
+                    rows.append(_measure(config, protocol, rate, options.seconds))
                 details.append(rows[-1].said())
             if rows[-1].problem:
                 break
@@ -142,43 +153,98 @@ def judge(arrived: Arrived, sent: int, span: tuple[int, int], wanted: float, *, 
     )  # fmt: skip
 
 
+class _Machine:
+    """Of a protocol: a process of its own beside the gateway, that sends when it is told to."""
+
+    def __init__(self, protocol: str, endpoint: str, rate: float) -> None:
+        command = [sys.executable, "-m", "benchmarks.edge_machine", protocol, endpoint, str(_TAGS), str(rate)]
+        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        # OPC UA and Sparkplug say every value first: until then not all is subscribed.
+        self.says_first = 0 if protocol == "mqtt" else _TAGS
+
+    def wait(self) -> None:
+        """Until it can be connected to."""
+        assert self._process.stdout is not None
+        self._process.stdout.readline()
+
+    def go(self) -> None:
+        """Begin."""
+        self._tell("go")
+
+    def sent(self, from_us: int, to_us: int) -> int:
+        """Stop; how many values had times in the span."""
+        self._tell(f"stop {from_us} {to_us}")
+        assert self._process.stdout is not None
+        return int(self._process.stdout.readline())
+
+    def end(self) -> None:
+        """Kill it."""
+        self._process.kill()
+        self._process.communicate()  # closes its pipes too
+
+    def _tell(self, order: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{order}\n")
+        self._process.stdin.flush()
+
+
+class _Within:
+    """The synthetic machine, which is a part of the gateway's process and sends from its start on."""
+
+    says_first = 1
+
+    def __init__(self, journal: Path) -> None:
+        self._journal = journal
+
+    def wait(self) -> None:
+        """Nothing to wait for."""
+
+    def go(self) -> None:
+        """It goes already."""
+
+    def sent(self, from_us: int, to_us: int) -> int:
+        """How many values had times in the span; it ends with the gateway."""
+        return edge_synthetic.sent(self._journal, from_us, to_us)
+
+    def end(self) -> None:
+        """It ends with the gateway."""
+
+
 def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) -> Row:
     settings = publish_tags(config, SITE, [_tag(protocol, number) for number in range(_TAGS)])
-    endpoint = _endpoint(config, protocol)
-    own: dict[str, dict[str, Any]] = {"sparkplug": {"group_id": SITE}, "opcua": {"reconnect_max_s": 1.0}}
+    endpoint, journal = _endpoint(config, protocol), config.state / "synthetic.journal"
+    own: dict[str, dict[str, Any]] = {
+        "sparkplug": {"group_id": SITE},
+        "opcua": {"reconnect_max_s": 1.0},
+        SYNTHETIC: {"rate": float(rate), "journal": str(journal)},
+    }
     gateway = Gateway(
         config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
         connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own.get(protocol, {})}],
+        program="benchmarks.edge_synthetic" if protocol == SYNTHETIC else "edge",
     )  # fmt: skip
-    command = [sys.executable, "-m", "benchmarks.edge_machine", protocol, endpoint, str(_TAGS), str(rate)]
     arrived, stop = Arrived(), threading.Event()
     reader = threading.Thread(target=_read, args=(settings, stop, arrived), name="reader")
-    machine = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
-    assert machine.stdin is not None
-    assert machine.stdout is not None
+    machine = _Within(journal) if protocol == SYNTHETIC else _Machine(protocol, endpoint, rate)
     try:
-        machine.stdout.readline()  # it can be connected to
+        machine.wait()
         gateway.start()
         gateway.until(connected, "connected", START_S)
-        # OPC UA and Sparkplug say every value first: until then not all is subscribed.
-        first = 0 if protocol == "mqtt" else _TAGS
-        gateway.until(lambda status: status["connectors"][0]["samples"] >= first, "all values seen once", _READY_S)
+        gateway.until(
+            lambda status: status["connectors"][0]["samples"] >= machine.says_first, "all values seen once", _READY_S
+        )
         reader.start()
-        machine.stdin.write("go\n")
-        machine.stdin.flush()
+        machine.go()
         time.sleep(_WARM_UP_S)
         process = psutil.Process(gateway.pid)
         before, from_us = process.cpu_times(), now_us()
         time.sleep(seconds)
         after, to_us = process.cpu_times(), now_us()
         memory_mb = process.memory_full_info().pss / (1 << 20)
-        machine.stdin.write(f"stop {from_us} {to_us}\n")
-        machine.stdin.flush()
-        sent = int(machine.stdout.readline())
-        _settle(arrived)
+        sent = machine.sent(from_us, to_us)
+        _settle(arrived, to_us)
     finally:
-        machine.kill()
-        machine.wait()
+        machine.end()
         gateway.stop()
         stop.set()
         if reader.ident is not None:
@@ -187,13 +253,13 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) ->
     return judge(arrived, sent, (from_us, to_us), rate, cores=cores, memory_mb=memory_mb)
 
 
-def _settle(arrived: Arrived) -> None:
-    """Wait until nothing has come for three seconds, within a bound."""
+def _settle(arrived: Arrived, to_us: int) -> None:
+    """Wait until nothing of before a time has come for three seconds, within a bound."""
     deadline = time.monotonic() + _ARRIVE_S
     frames, since = -1, time.monotonic()
     while time.monotonic() < deadline and time.monotonic() - since < _QUIET_S:
-        if len(arrived.lengths) != frames:
-            frames, since = len(arrived.lengths), time.monotonic()
+        if (found := sum(int(times[0]) < to_us for times in list(arrived.time_us))) != frames:
+            frames, since = found, time.monotonic()
         time.sleep(0.1)
 
 

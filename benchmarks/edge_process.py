@@ -13,18 +13,21 @@ from typing import Any
 
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
+from base.toml import to_toml
 from connectors.kafka import admin
 from connectors.kafka import client as kafka
 from schemas import topics
 from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
 from stack.config import ROOT, StackConfig
-from stack.render import to_toml
 
 START_S = 60.0
 
 
 class Gateway:
-    """The process, with a state folder of its own. `connections` and `settings` are tables of its configuration."""
+    """The process, with a state folder of its own.
+
+    `connections` and `settings` are tables of its configuration, `program` is the module that is run.
+    """
 
     def __init__(
         self,
@@ -34,6 +37,7 @@ class Gateway:
         gateway_id: str,
         site: str,
         connections: Sequence[dict[str, Any]],
+        program: str = "edge",
         **settings: Any,
     ) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -41,6 +45,7 @@ class Gateway:
         self.log = folder / "gateway.log"
         self._url, self._file = f"http://{config.host}:{port}", folder / "gateway.toml"
         self._process: subprocess.Popen[bytes] | None = None
+        self._program = program
         values = {
             "gateway_id": gateway_id,
             "site": site,
@@ -61,7 +66,7 @@ class Gateway:
     def start(self) -> None:
         """Start the process; `until` waits for what it does."""
         with self.log.open("ab") as log:
-            command = [sys.executable, "-m", "edge", "--config", str(self._file)]
+            command = [sys.executable, "-m", self._program, "--config", str(self._file)]
             self._process = subprocess.Popen(command, cwd=ROOT, stderr=log)
 
     def kill(self) -> None:

@@ -31,7 +31,7 @@ def tag(tag_id: int) -> TagDefinition:
 class NoLog:
     """Takes no commands."""
 
-    async def send(self, topic: str, key: bytes, value: bytes) -> object:
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> object:
         """Refuse."""
         raise NotImplementedError
 

@@ -12,10 +12,9 @@ import shutil
 import time
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from playwright.async_api import Page, async_playwright
 
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
@@ -24,8 +23,11 @@ from connectors.kafka import client as kafka
 from schemas import codec, frame, topics
 from schemas.definitions import tag_from_record
 from stack import instance, lifecycle
-from stack.config import TOOLS, StackConfig
+from stack.config import TOOLS, Parallelism, StackConfig
 from stack.reporting import Progress
+
+if TYPE_CHECKING:
+    from playwright.async_api import Page
 
 MACHINE = "acme/north/forming/line-1/blanking/press-01"
 _OPEN_MS = 60_000
@@ -111,7 +113,7 @@ def ways(shown: Iterable[Shown], closed: Mapping[tuple[str, int], float]) -> dic
 
 def run(*, updates: int, progress: Progress) -> dict[str, Any]:
     """Bring the example plant up, look at a machine, take it down."""
-    with instance.temporary(folder=TOOLS / "bench") as running:
+    with instance.temporary(folder=TOOLS / "bench", parallelism=Parallelism()) as running:
         lifecycle.up(running.config, progress)
         time.sleep(_SETTLE_S)  # let the cost of starting pass out of the figures
         with progress.step("look") as details:
@@ -127,6 +129,8 @@ async def look(config: StackConfig, updates: int) -> list[Shown]:
     if chromium is None:
         msg = "Chromium is missing: `./millrace test` installs it (package chromium)"
         raise UnavailableError(msg)
+    from playwright.async_api import async_playwright  # the other scenarios need no browser
+
     async with async_playwright() as playwright:
         # As root its sandbox does not start; it only opens pages of ours.
         browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])

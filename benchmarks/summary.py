@@ -135,6 +135,19 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("opcua_samples_per_s", "OPC UA", _RATE),
         ("sparkplug_samples_per_s", "Sparkplug", _RATE),
         ("mqtt_samples_per_s", "MQTT with JSON", _RATE),
+        ("synthetic_samples_per_s", "without a protocol", _RATE),
+    ),
+    "foreign": (
+        ("stored", "values", _COUNT),
+        ("wrong", "wrong", _COUNT),
+        ("doubled", "doubled", _COUNT),
+        ("lost", "lost while the line was away", _COUNT),
+        ("exact", "runs of them that a gap event names exactly", _COUNT),
+        ("inexact", "inexactly", _COUNT),
+        ("unnamed", "not named", _COUNT),
+        ("silent", "items silent at the end", _COUNT),
+        ("back_after_restart_s_median", "values again after a restart, median", _S),
+        ("back_after_restart_s_max", "longest", _S),
     ),
     "outage": (
         ("produced", "samples", _COUNT),
@@ -142,6 +155,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("doubled", "doubled", _COUNT),
         ("told", "in exact gap events", _COUNT),
         ("replay_of_live", "replay, of the live rate", _RATIO),
+        ("live_of_calm", "p99 of live frames beside it, of a calm time's", _RATIO),
     ),
     "corruption": (
         ("trials", "damaged buffers", _COUNT),
@@ -149,12 +163,17 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("lost", "entries lost", _COUNT),
         ("gaps", "gap events", _COUNT),
     ),
+    "machines": (("cases", "cases", _COUNT),),
     "nab": (
         ("series", "series", _COUNT),
         ("windows", "labelled windows", _COUNT),
         ("points", "rows", _COUNT),
     ),
 }
+
+
+HALVES = ("design", "held_out")
+"""Of the corpus of machines."""
 
 
 def table(things: Sequence[Sequence[Run]], *, relative_to: Path) -> str:
@@ -195,6 +214,8 @@ def _figures(results: Sequence[Result]) -> list[str]:
         scores = ", ".join(f"{name.replace('_', ' ')} {one['score']:.1f}" for name, one in profiles.items())
         found = next(iter(profiles.values()))
         parts.append(f"{detector}: {scores}; {found['windows_detected']} windows found")
+    for detector, halves in newest.get("detectors", {}).items():
+        parts += [_of_half(f"{detector}, {name.replace('_', ' ')}", halves[name]) for name in HALVES if name in halves]
     for key, label, unit in FIGURES.get(str(newest["scenario"]), ()):
         values = [result[key] for result in results if result.get(key) is not None]
         if values:
@@ -203,6 +224,14 @@ def _figures(results: Sequence[Result]) -> list[str]:
     for one in newest.get("tables", ()) if newest["scenario"] == "scaling" else ():
         parts += [f"{row[0]} {_value(row[1], _RATE)}" for row in one["rows"]]
     return parts
+
+
+def _of_half(what: str, half: Result) -> str:
+    """What a detector made of a half of the machines."""
+    return (
+        f"{what}: {half['found_percent']} % of {half['faults']} faults found, the first contributor right in "
+        f"{half['first_contributor_right_percent']} % of them, {half['false_per_3000_windows']} false episodes in 3,000 windows"
+    )
 
 
 def _spread(values: Sequence[Any], unit: str) -> str:

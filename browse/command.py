@@ -10,6 +10,7 @@ import argparse
 import asyncio
 import dataclasses
 import json
+import socket
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -21,7 +22,7 @@ from base import secrets
 from base.errors import MillraceError
 from browse import broker, skeleton, skeleton_text
 from browse.listen import ListenError
-from browse.machines import companion_of, kind_of, machines
+from browse.machines import companion_of, kind_of, machines, matches
 from connectors.opcua import discovery
 from connectors.opcua.certificates import CertificateStore
 from connectors.opcua.settings import OpcUaSettings
@@ -54,6 +55,13 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--connection", default="server", metavar="NAME", help="name of the connection, for --write")
     made.add_argument(
         "--root", default="i=85", metavar="NODE", help="node id to begin at (ns=2;s=Line1); default: Objects"
+    )
+    made.add_argument(
+        "--device",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="objects that are devices of their own, by their path as it is listed: 'Line 1/Tanks/*'; may be given again",
     )
     made.add_argument("--max-nodes", type=_positive, default=20_000, metavar="N", help="stop after so many nodes")
     made.add_argument("--max-depth", type=_positive, default=20, metavar="N", help="stop so many steps from the root")
@@ -135,11 +143,16 @@ async def _opcua(options: argparse.Namespace) -> tuple[dict[str, Any], list[skel
     except discovery.ERRORS as error:
         msg = f"{options.url}: no session: {_cause(error)}{_advice(access, offered)}"
         raise BrowseError(msg) from error
+    for pattern in options.device:
+        if not any(matches(space, index, pattern) for index in range(len(space.nodes))):
+            msg = f"--device {pattern!r} is the path of no object; paths as the server has them are listed without it"
+            raise BrowseError(msg)
     if options.json:
-        sys.stdout.write(json.dumps(_as_json(options.url, offered, space), ensure_ascii=False, default=str) + "\n")
+        shown = _as_json(options.url, offered, space, options.device)
+        sys.stdout.write(json.dumps(shown, ensure_ascii=False, default=str) + "\n")
     else:
-        _say(space_lines(space))
-    return {"protocol": "opcua", **settings}, skeleton.of_space(space)
+        _say(space_lines(space, options.device))
+    return {"protocol": "opcua", **settings}, skeleton.of_space(space, options.device)
 
 
 def _settings(options: argparse.Namespace) -> dict[str, Any]:
@@ -186,9 +199,10 @@ def endpoint_lines(url: str, offered: Sequence[Endpoint]) -> Iterator[str]:
     yield ""
 
 
-def space_lines(space: Space) -> Iterator[str]:
-    """Machines with their variables, for people."""
-    for machine in machines(space):
+def space_lines(space: Space, named: Sequence[str] = ()) -> Iterator[str]:
+    """Machines with their variables, for people; `named` as in `machines`."""
+    found = machines(space, named)
+    for machine in found:
         node = space.nodes[machine.index] if machine.index >= 0 else None
         named = kind_of(node) if node is not None else ""
         kind = f"  ({named})" if named else ""
@@ -200,8 +214,7 @@ def space_lines(space: Space) -> Iterator[str]:
             cells = [f"{cell:<{width}}" for cell, width in zip(row, widths, strict=False)]
             yield f"  {'  '.join([*cells, row[-1]])}".rstrip()
         yield ""
-    found = len(space.nodes)
-    yield f"{found} nodes, {sum(len(machine.variables) for machine in machines(space))} variables"
+    yield f"{len(space.nodes)} nodes, {sum(len(machine.variables) for machine in found)} variables"
     if space.cut:
         yield f"not everything was looked at: {space.cut}"
     yield from (f"refused: {problem}" for problem in space.problems)
@@ -226,7 +239,7 @@ def _shown(node: Found) -> str:
     return text if len(text) <= _SHOWN_VALUE else f"{text[: _SHOWN_VALUE - 1]}…"
 
 
-def _as_json(url: str, offered: Sequence[Endpoint], space: Space) -> dict[str, Any]:
+def _as_json(url: str, offered: Sequence[Endpoint], space: Space, named: Sequence[str]) -> dict[str, Any]:
     return {
         "url": url,
         "endpoints": [dataclasses.asdict(one) for one in offered],
@@ -238,7 +251,7 @@ def _as_json(url: str, offered: Sequence[Endpoint], space: Space) -> dict[str, A
                 "companion": machine.companion,
                 "variables": [i for i, _ in machine.variables],
             }
-            for machine in machines(space)
+            for machine in machines(space, named)
         ],
         "cut": space.cut,
         "problems": space.problems,
@@ -266,6 +279,10 @@ def _advice(access: OpcUaSettings, offered: Sequence[Endpoint]) -> str:
 
 
 def _cause(error: BaseException) -> str:
+    if isinstance(error, ConnectionRefusedError):
+        return f"nothing listens there: check host and port, and that the server runs ({error})"
+    if isinstance(error, socket.gaierror):
+        return f"no machine has that name here: check the host ({error})"
     return f"{type(error).__name__}: {error}" if str(error) else type(error).__name__
 
 

@@ -3,13 +3,15 @@
 Enters: a `Space`. Leaves: one `Machine` for each object that has variables. A machine is the uppermost object that has a variable as
 a part of it, directly or by parts of parts (HasComponent); what folders only order (Organizes) is not one machine, and neither is an
 object of no variables of its own that holds several objects of one type. Objects whose type is of a companion specification that
-describes machines are machines whatever stands above them.
+describes machines are machines whatever stands above them, and so are those that people name by a pattern of their path.
 """
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from fnmatch import fnmatchcase
 
 from connectors.opcua.space import FOLDER_TYPES, OBJECTS, Found, NodeClass, Space
 
@@ -32,9 +34,9 @@ class Machine:
     variables: list[tuple[int, tuple[str, ...]]] = field(default_factory=list)
 
 
-def machines(space: Space) -> list[Machine]:
-    """Machines in the order of the walk; each variable that is no property belongs to one of them."""
-    marked, groups = _marked(space), _groups(space)
+def machines(space: Space, named: Sequence[str] = ()) -> list[Machine]:
+    """Machines in the order of the walk; each variable that is no property belongs to one of them. `named`: patterns of paths."""
+    marked, groups = _marked(space, named), _groups(space)
     found: dict[int, Machine] = {}
     for index, node in enumerate(space.nodes):
         if node.node_class is not NodeClass.VARIABLE or node.property:
@@ -50,11 +52,19 @@ def companion_of(node: Found) -> str:
     return COMPANIONS.get(_namespace(node.type_definition), "")
 
 
-def _marked(space: Space) -> dict[int, str]:
-    """Objects that companion specifications mark as machines, with the specification."""
+def matches(space: Space, index: int, pattern: str) -> bool:
+    """Whether a pattern (`Line 1/Tanks/*`) means this object."""
+    return space.nodes[index].node_class is NodeClass.OBJECT and fnmatchcase("/".join(space.path(index)), pattern)
+
+
+def _marked(space: Space, named: Sequence[str]) -> dict[int, str]:
+    """Objects that companion specifications mark as machines, with the specification; and those that people name."""
     marked: dict[int, str] = {}
     for index, node in enumerate(space.nodes):
         if node.node_class is not NodeClass.OBJECT:
+            continue
+        if any(matches(space, index, pattern) for pattern in named):
+            marked[index] = ""
             continue
         uri = _namespace(node.type_definition)
         if node.type_name in _MACHINE_TYPES.get(uri, ()):

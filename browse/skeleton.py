@@ -7,7 +7,7 @@ server cannot say is left at a careful default; what no tag can carry is listed 
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -77,11 +77,11 @@ class Skeleton:
     """By device class: what was recognised."""
 
 
-def of_space(space: Space) -> list[DeviceCandidate]:
-    """Devices of an address space."""
+def of_space(space: Space, named: Sequence[str] = ()) -> list[DeviceCandidate]:
+    """Devices of an address space; `named` as in `machines`."""
     used: set[str] = set()
     found = []
-    for machine in machines(space):
+    for machine in machines(space, named):
         node = space.nodes[machine.index] if machine.index >= 0 else None
         name = unique_name(plain_name(node.name if node else "objects"), used)
         tags = _tags(space, machine)
@@ -166,7 +166,8 @@ def _unit(unit: Unit | None) -> tuple[str, str]:
     if unit is None:
         return units.NO_UNIT, ""
     if code := units.of_opcua(unit.uri, unit.unit_id, unit.text):
-        return code, ""
+        # The number counts (OPC 10000-8), but it is the name that people at the machine read.
+        return code, f"Unit at the server: {unit.text}" if units.contradicts(code, unit.text) else ""
     return units.NO_UNIT, f"Unit at the server: {unit.text or unit.unit_id}"
 
 

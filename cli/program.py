@@ -14,6 +14,8 @@ from click.shell_completion import CompletionItem
 from cli.tree import Command
 
 INTERRUPTED = 130
+CALLED_FROM = os.environ.pop("_MILLRACE_CALLED_FROM", ".")
+"""Folder in which the start script was called, before it went to the checkout; for this process, not for those that it starts."""
 
 
 class _PassedOn(click.Command):
@@ -40,6 +42,8 @@ class ProgramCommand(_PassedOn):
         """Run the program; its exit status is ours."""
         module = self._module()
         arguments = [*self._command.before, *ctx.params["arguments"]]
+        if self._command.files:
+            os.chdir(CALLED_FROM)
         try:
             status = module.main(arguments)
         except KeyboardInterrupt:

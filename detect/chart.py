@@ -111,4 +111,4 @@ def _sentence(each: EpisodeRow) -> str:
 def _contribution(one: Contributor) -> str:
     known = one.expected_low is not None and one.expected_high is not None
     expected = f", expected {one.expected_low:.4g} to {one.expected_high:.4g}" if known else ""
-    return f"{escape(one.tag)} {one.value:.4g}{expected}"
+    return f"{escape(one.tag)} {one.value:.4g}{expected} ({one.statistic})"

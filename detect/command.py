@@ -20,7 +20,7 @@ from rich.table import Table
 
 from base import settings
 from base.errors import InvalidRequestError, MillraceError
-from detect import chart, picture, report
+from detect import picture, report
 from detect.replay import Replay, replay
 from detect.table import History, Reading, read_csv
 from detect.text import COMMENT
@@ -121,6 +121,8 @@ def _run(
     document: dict[str, Any] = report.summary(history, result, detector)
     report.write_episodes(stem.with_name(f"{begin}.episodes.json"), document)
     if not options.no_picture:
+        from detect import chart  # bokeh takes a second: whoever asks for help, or wants numbers, does not wait for it
+
         stem.with_name(f"{begin}.svg").write_text(picture.draw(history, result))
         stem.with_name(f"{begin}.html").write_text(chart.draw(history, result))
     sys.stdout.write((json.dumps(document) if options.json else report.table(history, result, detector)) + "\n")
@@ -158,7 +160,7 @@ def _compare(history: History, results: dict[str, Replay]) -> None:
         if against:
             cells += [f"{against['found']} of {against['ranges']}", str(against["episodes_outside"])]
         table.add_row(*cells)
-    Console(width=140).print(table)
+    Console(width=140, markup=False).print(table)
 
 
 def parser() -> argparse.ArgumentParser:

@@ -47,6 +47,8 @@ class Contributor:
     value: float
     expected_low: float | None
     expected_high: float | None
+    statistic: str
+    """What is strange about it, one of stages.detection.protocol.STATISTICS."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -67,7 +69,7 @@ class EpisodeRow:
 class Replay:
     """What came out. Arrays have a row per row of the history.
 
-    `score` is 0 where nothing could be scored, `threshold` NaN; `episode` 0 outside episodes, else its number.
+    `score` and `news` are 0 where nothing could be scored, `threshold` NaN; `episode` 0 outside episodes, else its number.
     """
 
     window_s: int
@@ -80,6 +82,9 @@ class Replay:
     windows_learning: int
     """Windows that a detector only learned from. One window of two devices counts twice."""
     score: NDArray[np.float64]
+    """How strange."""
+    news: NDArray[np.float64]
+    """The score where it says more than was said already (stages.detection.news), else 0: what opens an episode."""
     threshold: NDArray[np.float64]
     episode: NDArray[np.int64]
     contributors: list[str]
@@ -109,10 +114,18 @@ class _Tap:
         self.keep = keep
         self.scored: list[tuple[int, Features]] = []
         self.windows_scored = self.windows_learning = 0
-        self.by_start: dict[int, tuple[float, float, str]] = {}
+        self.by_start: dict[int, tuple[float, float, float, str]] = {}
         self.first_us: int | None = None
 
-    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:  # noqa: ARG002
+    def __call__(
+        self,
+        device_id: int,
+        window_s: int,  # noqa: ARG002
+        features: Features,
+        score: Score,
+        news: float,
+        threshold: float,
+    ) -> None:
         if self.keep:
             self.scored.append((device_id, features))
         if score.grace:
@@ -122,8 +135,8 @@ class _Tap:
         if self.first_us is None:
             self.first_us = features.start_us
         known = self.by_start.get(features.start_us)
-        if known is None or score.value > known[0]:
-            self.by_start[features.start_us] = score.value, threshold, self._contributors(device_id, score)
+        if known is None or (news, score.value) > (known[1], known[0]):
+            self.by_start[features.start_us] = score.value, news, threshold, self._contributors(device_id, score)
 
     def _contributors(self, device_id: int, score: Score) -> str:
         names = self.names[device_id - 1]
@@ -284,6 +297,7 @@ def collect_episodes(messages: Iterable[bytes], tags: Sequence[str]) -> tuple[Ep
                     value=each["value"],
                     expected_low=each["expected_low"],
                     expected_high=each["expected_high"],
+                    statistic=each["statistic"],
                 )
                 for each in record["contributors"]
             ),
@@ -295,16 +309,16 @@ def collect_episodes(messages: Iterable[bytes], tags: Sequence[str]) -> tuple[Ep
 def _by_row(history: History, tap: _Tap, size_s: int, episodes: Sequence[EpisodeRow]) -> dict[str, Any]:
     """Scores of windows, spread over the rows that lie in them."""
     rows = len(history.time_us)
-    score, threshold = np.zeros(rows), np.full(rows, np.nan)
+    score, news, threshold = np.zeros(rows), np.zeros(rows), np.full(rows, np.nan)
     contributors = [""] * rows
     size_us = size_s * 1_000_000
     for row, start_us in enumerate((history.time_us // size_us * size_us).tolist()):
         found = tap.by_start.get(start_us)
         if found is not None:
-            score[row], threshold[row], contributors[row] = found
+            score[row], news[row], threshold[row], contributors[row] = found
     episode = np.zeros(rows, dtype=np.int64)
     for each in episodes:
         end_us = np.inf if each.end_us is None else each.end_us
         inside = (history.time_us >= each.start_us) & (history.time_us < end_us)
         episode[inside & (episode == 0)] = each.number
-    return {"score": score, "threshold": threshold, "episode": episode, "contributors": contributors}
+    return {"score": score, "news": news, "threshold": threshold, "episode": episode, "contributors": contributors}

@@ -18,7 +18,7 @@ from detect.replay import EpisodeRow, Replay
 from detect.table import History
 
 _EXAMPLES, _EXAMPLE_CHARACTERS = 20, 40
-COLUMNS = ("timestamp", "score", "threshold", "anomaly", "episode", "contributors")
+COLUMNS = ("timestamp", "score", "threshold", "anomaly", "episode", "contributors", "news")
 
 
 def write_scores(path: Path, history: History, result: Replay) -> None:
@@ -32,11 +32,13 @@ def write_scores(path: Path, history: History, result: Replay) -> None:
             result.threshold.tolist(),
             result.episode.tolist(),
             result.contributors,
+            result.news.tolist(),
             strict=True,
         )
-        for stamp, score, threshold, episode, contributors in rows:
+        for stamp, score, threshold, episode, contributors, news in rows:
             shown = f"{threshold:.4f}" if threshold == threshold else ""  # noqa: PLR0124  # NaN: not scored
-            writer.writerow((stamp, f"{score:.6f}", shown, int(episode > 0), episode or "", contributors))
+            flags = (int(episode > 0), episode or "")
+            writer.writerow((stamp, f"{score:.6f}", shown, *flags, contributors, f"{news:.6f}"))
 
 
 def summary(history: History, result: Replay, detector: str) -> dict[str, Any]:
@@ -145,6 +147,7 @@ def _episode(each: EpisodeRow) -> dict[str, Any]:
                 "value": one.value,
                 "expected_low": one.expected_low,
                 "expected_high": one.expected_high,
+                "statistic": one.statistic,
             }
             for one in each.contributors
         ],

@@ -1,6 +1,7 @@
 """`python -m edge --config gateway.toml`: run one gateway until SIGTERM or SIGINT; SIGHUP reads the file again.
 
-`python -m edge check|status|reload …` are the tools beside it (`edge.command`); `python -m edge certificate …` is about its certificates.
+`python -m edge check|status|reload …` are the tools beside it (`edge.command`); `python -m edge certificate …` is about its certificates
+for OPC UA, `python -m edge enrol …` gets the one for the platform.
 """
 
 from __future__ import annotations
@@ -14,7 +15,7 @@ from pathlib import Path
 
 from base import latency, logs, settings
 from base.errors import MillraceError
-from edge import certificate, command
+from edge import certificate, command, enrol
 from edge.config import GatewayConfig
 from edge.gateway import Gateway
 
@@ -47,6 +48,8 @@ def main(arguments: list[str] | None = None) -> int:
         return command.main(arguments)
     if arguments[:1] == ["certificate"]:
         return certificate.main(arguments[1:])
+    if arguments[:1] == ["enrol"]:
+        return enrol.main(arguments[1:])
     parser = argparse.ArgumentParser(prog="python -m edge", description=__doc__)
     parser.add_argument("--config", type=Path, required=True, help="TOML file of the gateway")
     options = parser.parse_args(arguments)

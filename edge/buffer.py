@@ -23,7 +23,7 @@ hiccup stay LIVE and in order; those of an outage are BACKFILL from its first se
 first, the next ones appended are LIVE again, and the backlog follows behind, oldest first, paced so that it never queues
 in front of live data. Events follow the same rule with a sequence of their own (EVENT_LANE).
 
-One module, although a long one: appending, confirming and giving up keep one invariant, in what order things are durable.
+Over 350 lines: appending, confirming and giving up keep one invariant, in what order things are durable.
 """
 
 from __future__ import annotations

@@ -41,7 +41,12 @@ def main(arguments: list[str] | None = None) -> int:
 def parser() -> argparse.ArgumentParser:
     """Arguments of the program."""
     made = argparse.ArgumentParser(prog="millrace gateway", description="Check, watch and reload gateways.")
-    tools = made.add_subparsers(required=True, metavar="TOOL")
+    add_tools(made.add_subparsers(required=True, metavar="TOOL"))
+    return made
+
+
+def add_tools(tools: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    """The tools, for this program and for the front door's, which has more."""
     checking = tools.add_parser(
         "check", help="whether a gateway could work with a configuration: file, secrets, disk, Kafka, endpoints"
     )
@@ -57,7 +62,6 @@ def parser() -> argparse.ArgumentParser:
     reload = tools.add_parser("reload", help="make a gateway of this machine read its configuration again")
     _gateway(reload)
     reload.set_defaults(run=_reload)
-    return made
 
 
 def _gateway(tool: argparse.ArgumentParser) -> None:

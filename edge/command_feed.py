@@ -11,6 +11,7 @@ Acknowledgements go to `command.acks.<site>` with the command's id as key, witho
 from __future__ import annotations
 
 import asyncio
+import itertools
 import logging
 import re
 from collections.abc import Callable
@@ -32,6 +33,8 @@ log = logging.getLogger(__name__)
 _BATCH = 200
 _REFRESH_S = 30.0
 _RETRY_S = 1.0
+# What a producer says of records that it forgets when it is replaced.
+_GIVEN_UP = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 
 
 class CommandFeed:
@@ -41,11 +44,19 @@ class CommandFeed:
         self._settings, self._commands = settings, commands
         self._topic = topics.REQUESTS.for_site(site)
         self._follower: Follower | None = None
+        self._failure = ""
 
     @property
     def problem(self) -> str:
         """Why no commands come; empty while they are read."""
-        return self._follower.problem if self._follower else "not yet connected"
+        return self.failure or (self._follower.problem if self._follower else "not yet connected")
+
+    @property
+    def failure(self) -> str:
+        """Why requests were not read any more; empty once they are read again."""
+        if self._follower is not None and self._follower.caught_up.is_set():
+            self._failure = ""
+        return self._failure
 
     async def run(self) -> None:
         """Read until cancelled."""
@@ -70,6 +81,7 @@ class CommandFeed:
                 await self._follower.run()
             except kafka.DeliveryError as error:
                 log.error("reading commands", extra={"error": str(error)})
+                self._follower, self._failure = None, str(error)
             await asyncio.sleep(_RETRY_S)
 
     async def _start(self, topic: str, marks: Marks) -> dict[int, int]:
@@ -100,21 +112,39 @@ class Acks:
         # Retried for ever; after a restart the journal sends what was not confirmed.
         self._producer = kafka.AsyncProducer(settings, linger_ms=0, delivery_timeout_ms=0, compression_type="none")
         self._loop = asyncio.get_running_loop()
+        self._numbers = itertools.count()
+        self._under_way: dict[int, tuple[str, bytes, Callable[[], None]]] = {}
 
     def send(self, ack: CommandAck, on_delivered: Callable[[], None]) -> None:
         """Send one; `on_delivered` is called in the event loop once Kafka has it."""
-        command_id = str(ack.command_id)
+        number = next(self._numbers)
+        self._under_way[number] = (str(ack.command_id), ack.encode(), on_delivered)
+        self._produce(number)
+
+    def _produce(self, number: int) -> None:
+        if (waiting := self._under_way.get(number)) is None:
+            return  # a report of its delivery came meanwhile
+        command_id, value, on_delivered = waiting
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is not None:
+            if error is None:
+                if self._under_way.pop(number, None) is not None:
+                    self._loop.call_soon_threadsafe(on_delivered)
+            elif error.code() not in _GIVEN_UP:
+                self._under_way.pop(number, None)
                 log.error("acknowledgement not delivered", extra={"command_id": command_id, "error": error.str()})
-            else:
-                self._loop.call_soon_threadsafe(on_delivered)
 
         try:
-            self._producer.produce(self._topic, command_id.encode(), ack.encode(), delivered)
+            self._producer.produce(self._topic, command_id.encode(), value, delivered)
         except (OverloadedError, kafka.DeliveryError) as error:
+            self._under_way.pop(number, None)
             log.error("acknowledgement not sent", extra={"command_id": command_id, "error": str(error)})
+
+    def renew(self) -> None:
+        """Another producer, for another certificate; what was under way is sent again, in its order."""
+        self._producer.renew()
+        for number in list(self._under_way):
+            self._produce(number)
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, at most so long."""

@@ -11,7 +11,7 @@
     endpoint = "opc.tcp://line1:4840"
 
 Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`). `[admin]`, `[framing]`,
-`[buffer]`, `[uplink]`, `[thinning]`, `[commands]` and `[clock]` are the tables of the dataclasses named here.
+`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]` and `[enrolment]` are the tables of the dataclasses named here.
 """
 
 from __future__ import annotations
@@ -22,12 +22,18 @@ from pathlib import Path
 
 from base.settings import KafkaSettings
 from connectors.catalogue import Connection
+from connectors.enrolment.client import check_server
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
 from edge.uplink import UplinkSettings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
+
+
+def is_name(text: str) -> bool:
+    """Whether a gateway or a site can be called so."""
+    return bool(_NAME.fullmatch(text))
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,6 +60,17 @@ class ClockSettings:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class EnrolmentSettings:
+    """Where the gateway renews the certificate of `[kafka]` before its end; empty: somebody else does (`python -m edge enrol` sets it)."""
+
+    server: str = ""
+
+    def __post_init__(self) -> None:
+        if self.server:
+            check_server(self.server)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class GatewayConfig:
     """One gateway."""
 
@@ -71,13 +88,17 @@ class GatewayConfig:
     thinning: ThinningSettings = field(default_factory=ThinningSettings)
     commands: CommandSettings = field(default_factory=CommandSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
+    enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
     shutdown_s: float = 5.0
 
     def __post_init__(self) -> None:
         for key in ("gateway_id", "site"):
-            if not _NAME.fullmatch(getattr(self, key)):
+            if not is_name(getattr(self, key)):
                 msg = f"{key} is {getattr(self, key)!r}, not made of letters, digits, '_' and '-'"
                 raise ValueError(msg)
+        if self.enrolment.server and not (self.kafka.ssl_certificate_location and self.kafka.ssl_ca_location):
+            msg = "enrolment.server is set, and kafka.ssl_certificate_location or kafka.ssl_ca_location is not: what would be renewed?"
+            raise ValueError(msg)
         names = [one.name for one in self.connections]
         if len(set(names)) != len(names):
             msg = f"connections: {next(one for one in names if names.count(one) > 1)} is there twice; addresses could not tell them apart"

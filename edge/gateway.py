@@ -11,7 +11,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -19,6 +20,7 @@ from base import endpoint
 from base.errors import ConfigError, MillraceError, cause_of
 from base.ids import Clock, now_us
 from connectors.catalogue import Connection
+from connectors.kafka import client as kafka
 from connectors.protocol import Context
 from connectors.readings import Connector, Notice, Sink, Write, WriteResult
 from edge import reload, systemd
@@ -29,6 +31,7 @@ from edge.commands import Commands
 from edge.config import GatewayConfig
 from edge.connections import Connections
 from edge.events import Events
+from edge.identity import Identity, Renewal
 from edge.local_policies import LocalPolicies
 from edge.normalise import TagTable
 from edge.pages import Pages
@@ -46,6 +49,8 @@ log = logging.getLogger(__name__)
 
 _HEALTH_S = 1.0
 _CLOCK_S = 10.0
+_AGAIN_S = 5.0
+"""Until Kafka is read again after an error that does not pass by itself: a revoked certificate, for example."""
 
 
 class Gateway:
@@ -99,6 +104,8 @@ class Gateway:
         self._registry = RegistryCache(
             config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
         )
+        self._renewed = asyncio.Event()
+        self._renewal = self._make_renewal()
         self._admin: endpoint.Endpoint | None = None
         self._pages = Pages(
             config=config,
@@ -111,7 +118,48 @@ class Gateway:
             registry=self._registry,
             reloads=self._reloads,
             policies=self._policies,
+            renewal=self._renewal,
         )
+
+    def _make_renewal(self) -> Renewal | None:
+        """For a gateway that enrolled."""
+        settings = self._config.kafka
+        if not self._config.enrolment.server:
+            return None
+        identity = Identity(Path(settings.ssl_certificate_location), Path(settings.ssl_ca_location))
+        return Renewal(
+            identity,
+            self._config.enrolment.server,
+            changed=self._reconnect,
+            say=lambda text: self._say(text, {}),
+            clock=self._clock_utc,
+        )
+
+    def _clock_utc(self) -> datetime:
+        return datetime.fromtimestamp(self._clock() / 1e6, UTC)
+
+    def _reconnect(self) -> None:
+        """Go on with another certificate: clients of Kafka read it when they are made. What is under way is sent again."""
+        self._uplink.renew()
+        self._pipeline.wake()
+        self._acks.renew()
+        self._renewed.set()
+        self._renewed = asyncio.Event()
+
+    async def _with_newest_certificate(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+        """Do a work that reads from Kafka, anew after each change of the certificate. A right that is missing costs nothing else."""
+        while True:
+            renewed = asyncio.create_task(self._renewed.wait())
+            working = asyncio.create_task(work())
+            try:
+                await asyncio.wait({renewed, working}, return_when=asyncio.FIRST_COMPLETED)
+                if working.done():
+                    return working.result()
+            except kafka.DeliveryError as error:
+                log.error("kafka is not read", extra={"cause": str(error)})
+                await asyncio.wait({renewed}, timeout=_AGAIN_S)
+            finally:
+                await _cancel([renewed, working])
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop` is set, then stop in order; raises what made a part fail."""
@@ -123,12 +171,18 @@ class Gateway:
         await self._connections.apply(self._specs(self._config))
         self._check_served()
         connections = self._task(self._connections.run(), "connections")
-        feed = [self._task(self._feed.run(), "commands")] if self._config.commands.enabled else []
+        feed = (
+            [self._task(self._with_newest_certificate(self._feed.run), "commands")]
+            if self._config.commands.enabled
+            else []
+        )
         others = [
-            self._task(self._registry.run(self._config.kafka), "registry"),
+            self._task(self._with_newest_certificate(lambda: self._registry.run(self._config.kafka)), "registry"),
             self._task(self._commands.run(), "journal"),
             self._task(self._report(), "health"),
         ]
+        if self._renewal is not None:
+            others.append(self._task(self._renewal.run(), "certificate"))
         pipeline = self._task(self._pipeline.run(self._uplink), "pipeline")
         if period_s := systemd.watchdog_s():
             others.append(self._task(systemd.feed(lambda: self._pipeline.turns, period_s), "watchdog"))

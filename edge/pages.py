@@ -20,6 +20,7 @@ from edge.command_feed import CommandFeed
 from edge.commands import Commands
 from edge.config import GatewayConfig
 from edge.connections import Connections
+from edge.identity import Renewal
 from edge.local_policies import LocalPolicies
 from edge.metrics import GatewayCollector, GatewayNumbers
 from edge.pipeline import Pipeline
@@ -47,6 +48,8 @@ class Pages:
     registry: RegistryCache
     reloads: Reloads
     policies: LocalPolicies
+    renewal: Renewal | None = None
+    """Of a gateway that enrolled."""
     started_us: int = field(init=False)
 
     def __post_init__(self) -> None:
@@ -121,6 +124,12 @@ class Pages:
         found += [f"policy: {name}: {error}" for name, error in self.policies.status()["errors"].items()]
         if self.reloads.error:
             found.append(f"the last reload was refused: {self.reloads.error}")
+        if self.renewal is not None and self.renewal.problem:
+            found.append(f"the certificate was not renewed: {self.renewal.problem}")
+        if self.registry.failure:
+            found.append(f"the registry is not read: {self.registry.failure}"[:500])
+        if self.feed.failure:
+            found.append(f"commands are not read: {self.feed.failure}"[:500])
         if unserved := self.connections.unserved():
             found.append(f"{len(unserved)} addresses that no connection serves, the first: {unserved[0]}")
         return found
@@ -176,12 +185,17 @@ class Pages:
                 "pid": os.getpid(),
                 "reload": self.reloads.status(),
                 "clock": self.pipeline.clock_status.value,
-                "registry": {"version": self.registry.view.version, "tags": len(self.registry.view.tags)},
+                "registry": {
+                    "version": self.registry.view.version,
+                    "tags": len(self.registry.view.tags),
+                    "problem": self.registry.failure,
+                },
                 "buffer": await self.pipeline.status(),
                 "lanes": lanes,
                 "uplink": self.uplink.status(),
                 "connectors": self.connections.status(),
                 "policies": self.policies.status(),
+                "certificate": self.renewal and self.renewal.status(),
                 "commands": {"problem": self.feed.problem, **self.commands.status()},
             }
         )

@@ -19,6 +19,7 @@ from typing import Protocol
 from base import files
 from base.errors import SchemaError
 from base.settings import KafkaSettings
+from connectors.kafka.client import DeliveryError
 from connectors.kafka.follow import Follower
 from schemas import codec, topics
 from schemas.definitions import TagDefinition, encode_tag, encode_version, tag_from_record
@@ -53,11 +54,22 @@ class RegistryCache:
 
     def __init__(self, path: Path, *, gateway_id: str, site: str, on_view: Callable[[RegistryView], None]) -> None:
         self.view = RegistryView()
+        self.current = asyncio.Event()
+        """Set once all that the topic had at the start has been folded in."""
         self._path, self._gateway_id, self._site, self._on_view = path, gateway_id, site, on_view
         self._site_tags: dict[int, TagDefinition] = {}
         # The newest complete version: as this gateway sees it, and all definitions of its site.
         self._newest: tuple[RegistryView, dict[int, TagDefinition]] | None = None
         self._live = False
+        self._follower: Follower | None = None
+        self._failure = ""
+
+    @property
+    def failure(self) -> str:
+        """Why the topic was not read any more; empty once it is read to its end again."""
+        if self._follower is not None and self._follower.caught_up.is_set():
+            self._failure = ""
+        return self._failure
 
     def load(self) -> None:
         """Use the copy on disk, if there is one that can be read."""
@@ -74,8 +86,9 @@ class RegistryCache:
         self._newest, self._site_tags = None, {}
 
     async def run(self, kafka: KafkaSettings) -> None:
-        """Follow the topic until cancelled."""
-        follower = Follower(kafka, [re.escape(topics.TAGS.name)], self.on_messages)
+        """Follow the topic until cancelled; may be run again. What is read from the beginning again counts when it is read to the end."""
+        self._live, self._newest, self._site_tags = False, None, {}
+        follower = self._follower = Follower(kafka, [re.escape(topics.TAGS.name)], self.on_messages)
         following = asyncio.create_task(follower.run())
         caught_up = asyncio.create_task(follower.caught_up.wait())
         try:
@@ -83,6 +96,9 @@ class RegistryCache:
             if caught_up.done():
                 self.caught_up()
             await following
+        except DeliveryError as error:
+            self._follower, self._failure = None, str(error)
+            raise
         finally:
             following.cancel()
             caught_up.cancel()
@@ -95,6 +111,7 @@ class RegistryCache:
     def caught_up(self) -> None:
         """All that was in the topic at the start has been folded in: from now on every version counts at once."""
         self._live = True
+        self.current.set()
         if self._newest is not None:
             self._publish(*self._newest)
 

@@ -69,7 +69,10 @@ def find(name: str) -> list[Remote]:
         return [Remote(name.rstrip("/"))]
     folder = settings.local_config("gateway.toml").parent
     files = [folder / f"gateway-{name}.toml"] if name else sorted(folder.glob("gateway-*.toml"))
-    if not files or not files[0].exists():
+    if not name and not files:
+        msg = "there is no gateway in the stack of this machine: `./millrace up` starts it; a URL names another: http://host:port"
+        raise ConfigError(msg)
+    if not files[0].exists():
         known = (
             ", ".join(path.stem.removeprefix("gateway-") for path in sorted(folder.glob("gateway-*.toml"))) or "none"
         )

@@ -7,7 +7,6 @@ Every step can be interrupted: what is half done has a name ending in `.tmp`, an
 from __future__ import annotations
 
 import errno
-import fcntl
 import logging
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import IO
 from uuid import UUID
 
+from base import locks
 from base.files import sync_folder
 from edge import segment_files as files
 from edge.recovery import BufferFailedError
@@ -128,14 +128,11 @@ class SegmentStore:
             log.warning("disk full: the next segment cannot be allocated", extra={"disk_bytes": self.disk_bytes})
 
     def _acquire(self) -> IO[bytes]:
-        lock = (self._directory / "lock").open("wb")
         try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError as error:
-            lock.close()
+            return locks.take(self._directory / "lock", wait=False)
+        except BlockingIOError as error:
             msg = f"another process has the buffer in {self._directory} open"
             raise BufferFailedError(msg) from error
-        return lock
 
 
 def _recycle(old: Path, new: Path) -> None:

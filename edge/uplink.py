@@ -197,12 +197,14 @@ class Uplink:
         self._last_error = error.str()
         self._retry[identity] = time.monotonic() + _RETRY_S
         if error.fatal():
-            self._renew()
+            log.error("the kafka producer has failed and is replaced", extra={"error": self._last_error})
+            self.renew()
 
-    def _renew(self) -> None:
-        """A fatal error ends a producer: everything outstanding is sent again by a new one."""
-        log.error("the kafka producer has failed and is replaced", extra={"error": self._last_error})
+    def renew(self) -> None:
+        """Another producer, after a fatal error or for another certificate: everything outstanding is sent again by it."""
         self._producer.renew()
+        # Health events that were under way are forgotten without a report.
+        self._unconfirmed_health = 0
         now = time.monotonic()
         self._retry = dict.fromkeys(self._outstanding, now)
 

@@ -36,7 +36,7 @@ def measure(dsn: str, kafka: KafkaSettings) -> dict[str, Any]:
     books = accounting_sources.read_books(dsn, not_measured)
     counters = accounting_sources.read_counters(kafka, books, not_measured)
     missing = {key: found for key, one in counters.items() if (found := books.missing(key, one.next_sequence))}
-    flight = accounting_sources.find_frames(kafka, missing, not_measured) if missing else {}
+    flight = accounting_sources.find_frames(kafka, missing, books.sites, not_measured) if missing else {}
     return account(books, counters, missing, flight, not_measured)
 
 

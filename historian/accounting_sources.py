@@ -7,7 +7,7 @@ calls: `historian.accounting`. Reads only, commits no offsets.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
@@ -20,10 +20,12 @@ from psycopg.types.range import Range
 from base.errors import MillraceError, SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
+from connectors.postgres import transport
 from historian import partitions
 from historian.positions import GROUP
 from schemas import codec, frame, topics
-from schemas.frame import SequenceKey, Stream
+from schemas.frame import Frame, SequenceKey, Stream
+from schemas.origins import Sites
 
 Ranges = Sequence[tuple[int, int]]
 """Sorted, disjoint ranges of sequences, end exclusive."""
@@ -85,6 +87,8 @@ class Books:
     duplicate_frames: int = 0
     duplicates: dict[tuple[str, int], int] = field(default_factory=dict)
     """Samples of frames that came again, by gateway and lane."""
+    sites: Sites = field(default_factory=Sites)
+    """Of gateways: what came on a topic of another site is in no account."""
     corrections: dict[tuple[str, int], tuple[int, int]] = field(default_factory=dict)
     """Superseded and corrected samples, by gateway and lane."""
     identity_conflicts: int = 0
@@ -119,6 +123,7 @@ def holes(ranges: Ranges, end: int) -> Ranges:
 def read_books(dsn: str, not_measured: list[str]) -> Books:
     """One consistent snapshot of the database; empty when it is down."""
     books = Books()
+    transport.check(dsn)
     try:
         with psycopg.connect(dsn, connect_timeout=_CONNECT_S) as connection:
             connection.execute("SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY")
@@ -160,6 +165,7 @@ def _bounds(one: Range[int]) -> tuple[int, int]:
 
 
 def _read_reports(connection: psycopg.Connection[Any], books: Books) -> None:
+    books.sites = Sites(gateways=dict(connection.execute("SELECT gateway_id, site FROM gateways").fetchall()))
     for gateway_id, epoch, lane, stream, *numbers in connection.execute(
         """SELECT gateway_id, epoch, lane, stream, next_sequence, produced_samples, produced_checksum, delivered_sequence, buffered_samples,
                   dropped_samples FROM gateway_health"""
@@ -213,7 +219,7 @@ def read_counters(settings: KafkaSettings, books: Books, not_measured: list[str]
     deadline = time.monotonic() + _FRESH_S
     try:
         while True:
-            _read_tail(settings, counters)
+            _read_tail(settings, counters, books.sites)
             behind = [
                 key
                 for key, entry in books.ledger.items()
@@ -229,7 +235,7 @@ def read_counters(settings: KafkaSettings, books: Books, not_measured: list[str]
     return counters
 
 
-def _read_tail(settings: KafkaSettings, counters: dict[SequenceKey, Counters]) -> None:
+def _read_tail(settings: KafkaSettings, counters: dict[SequenceKey, Counters], sites: Sites) -> None:
     for topic in _existing(settings, topics.EVENTS.pattern):
         for message in kafka.read_to_end(settings, topic, last=_TAIL, timeout_s=_CONNECT_S):
             value = message.value()
@@ -239,6 +245,8 @@ def _read_tail(settings: KafkaSettings, counters: dict[SequenceKey, Counters]) -
                 _, event = codec.decode(value, "DeviceEvent")
             except SchemaError:
                 continue  # the telemetry and historian jobs report what cannot be read
+            if sites.foreign(topics.site_of(topic), event["gateway_id"]):
+                continue  # the historian refuses it
             for lane in event["lanes"] if event["kind"] == "GATEWAY_HEALTH" else ():
                 key = SequenceKey(event["gateway_id"], lane["epoch"], lane["lane"], Stream[lane["stream"]])
                 one = _counters([
@@ -265,7 +273,7 @@ def _existing(settings: KafkaSettings, pattern: str) -> list[str]:
 
 
 def find_frames(
-    settings: KafkaSettings, wanted: Mapping[SequenceKey, Ranges], not_measured: list[str]
+    settings: KafkaSettings, wanted: Mapping[SequenceKey, Ranges], sites: Sites, not_measured: list[str]
 ) -> dict[SequenceKey, dict[int, Flight]]:
     """Look for frames in the topics before the two jobs: what a job has not read, or may hold since its last checkpoint."""
     found: dict[SequenceKey, dict[int, Flight]] = {}
@@ -273,8 +281,12 @@ def find_frames(
         for topic, group in _STAGES:
             for name in _existing(settings, topic.pattern):
                 unread = _unread(settings, name, group)
+                site = topics.site_of(name) if topic.per_site else None
                 for message in kafka.read_to_end(settings, name, last=unread, timeout_s=_CONNECT_S):
-                    _note(message.value(), wanted, found)
+                    for one in frames_of(message.value(), site, sites):
+                        if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
+                            flight = Flight(samples=one.samples, checksum=one.checksum)
+                            found.setdefault(one.key, {})[one.sequence] = flight
     except (MillraceError, KafkaException) as error:
         not_measured.append(f"in flight: Kafka does not answer ({error})")
     return found
@@ -294,15 +306,14 @@ def _unread(settings: KafkaSettings, topic: str, group: str) -> int | None:
         source.close()
 
 
-def _note(
-    value: bytes | None, wanted: Mapping[SequenceKey, Ranges], found: dict[SequenceKey, dict[int, Flight]]
-) -> None:
+def frames_of(value: bytes | None, site: str | None, sites: Sites) -> Iterator[Frame]:
+    """Frames of a message; what the telemetry job refuses whole is none. `site` of a topic of gateways."""
     if value is None:
         return
     try:
         frames = [frame.decode(each) for each in frame.unbundle(value)]
     except SchemaError:
-        return  # counted as undecodable by the telemetry job
+        return
     for one in frames:
-        if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
-            found.setdefault(one.key, {})[one.sequence] = Flight(samples=one.samples, checksum=one.checksum)
+        if site is None or not sites.foreign(site, one.gateway_id):
+            yield one

@@ -4,9 +4,10 @@ Enters: `Windows` (columns), from the stream's AggregateBatch records or from th
 dirty ranges. Who calls: the historian's store and the repair, inside their transaction. Order does not matter.
 
 Marked dirty: a window that met a row of another lineage (each of the two states may have missed samples of the other), and
-one that replaced a repaired row or came with fewer samples (the repaired one held samples the stream never folds, such as
-BACKFILL). Of one lineage fewer samples are an earlier state of the same window, said again after a restart. Rows go through
-a temporary table by binary COPY, then one INSERT ... ON CONFLICT sorted by key, so writers never deadlock.
+one that replaced a repaired row, or came with fewer samples or with as many others (the repaired one held samples the stream
+never folds, such as BACKFILL; a repair that was early lacks what the stream folded last). Of one lineage fewer samples are an
+earlier state of the same window, said again after a restart. Rows go through a temporary table by binary COPY, then one
+INSERT ... ON CONFLICT sorted by key, so writers never deadlock.
 """
 
 from __future__ import annotations
@@ -149,7 +150,11 @@ INSERT INTO dirty_ranges (tag_id, from_time, to_time, reason)
 SELECT i.tag_id, i.start, i.start + make_interval(secs => i.window_s) - interval '1 microsecond', 'CONTESTED'
 FROM incoming_windows i
 JOIN aggregates a USING (tag_id, window_s, start)
-WHERE CASE WHEN a.count > i.count THEN (a.lineage = i.lineage) IS NOT TRUE ELSE a.lineage <> i.lineage END"""
+WHERE CASE WHEN a.count > i.count THEN (a.lineage = i.lineage) IS NOT TRUE
+           WHEN a.repaired THEN (a.good, a.first_time, a.last_time, a.min, a.max)
+                                IS DISTINCT FROM (i.good, i.first_time, i.last_time, i.min, i.max)
+                             OR abs(a.mean - i.mean) > 1e-9 * greatest(abs(i.min), abs(i.max))
+           ELSE a.lineage <> i.lineage END"""
 _MARK = """
 INSERT INTO dirty_ranges (tag_id, from_time, to_time, reason)
 SELECT tag_id, to_time(start_us), to_time(start_us) + make_interval(secs => window_s) - interval '1 microsecond', 'CONTESTED'

@@ -16,7 +16,7 @@ import numpy as np
 from base.errors import SchemaError, UnknownSchemaError
 from historian.records import WRITERS, clean
 from historian.samples import EARLIEST_US, LATEST_US, VERDICTS
-from schemas import codec, frame
+from schemas import codec, frame, topics
 from schemas.frame import Frame, SequenceKey
 from schemas.verdicts import REJECT_FROM, VERDICT_MASK, RecordReject
 
@@ -25,6 +25,8 @@ log = logging.getLogger(__name__)
 _MAX_SEQUENCE = 1 << 62
 _COUNTS = ("frames", "duplicate_frames", "stored", "rejected", "suppressed", "windows", "windows_contested")
 _RECORDS = frozenset(WRITERS) | {"AggregateBatch"}
+_FORGETS = frozenset({topics.ALARMS.name})
+"""Topics with tombstones: what a topic forgets stays in history."""
 
 
 class Message(Protocol):
@@ -158,7 +160,8 @@ def decode_batch(messages: Sequence[Message]) -> Batch:
     for message in messages:
         place = (message.topic, message.partition)
         batch.positions[place] = max(batch.positions.get(place, 0), message.offset + 1)
-    for message in _singly(batch, messages):
+    written = [message for message in messages if message.value or message.topic not in _FORGETS]
+    for message in _singly(batch, written):
         try:
             schema = codec.schema_of(message.value)
             if schema.name == "TelemetryFrame":

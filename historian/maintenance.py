@@ -2,7 +2,7 @@
 
 Enters: the platform's configuration. Leaves: repaired windows (every second), hours and days rolled up, native
 partitions made ahead, closed and indexed, chunks compressed, old data dropped, sizes measured; tags of what machines propose and a
-standing rule accepts; what people changed, in the topic `audit.log`. Who starts it: `stack`, or
+standing rule accepts; what people changed, in the topic `audit.log`; the plant's shifts, in `work.shifts`. Who starts it: `stack`, or
 one deployment anywhere; a second instance waits as a spare (advisory lock). Nothing here is needed for data to be stored:
 without it, repairs wait, and partitions are made by the store at the cost of a moment.
 
@@ -37,6 +37,9 @@ from historian.engine import EngineError, prepare
 from historian.maintenance_metrics import MaintenanceMetrics
 from historian.repair import repair
 from historian.retention import drop_old
+from historian.shift_topic import ShiftTopic
+from historian.shift_topic import reader as shift_reader
+from historian.shift_topic import sender as shift_sender
 from registry.publish import publish
 from registry.standing import Standing, has_rules
 
@@ -73,10 +76,12 @@ class Maintenance:
         now: Callable[[], datetime] = lambda: datetime.now(UTC),
         publish: Callable[[], str] | None = None,
         send: Send | None = None,
+        shifts: ShiftTopic | None = None,
     ) -> None:
-        """`send`: where events of `audit_outbox` go; without, they wait."""
+        """`send`: where events of `audit_outbox` go; without, they wait. `shifts`: where those of the model of work go."""
         self._connection, self._storage, self._now = connection, storage, now
         self._audit = None if send is None else Forwarder(connection, send)
+        self._shifts = shifts
         self._metrics = metrics or MaintenanceMetrics(CollectorRegistry())
         self._partitions = partitions.PartitionCache()
         self._sizes: dict[str, int] = {}
@@ -94,6 +99,7 @@ class Maintenance:
             Task(name="count", period_s=10, run=self.count_waiting),
             Task(name="size", period_s=600, run=self.measure),
             Task(name="audit", period_s=1, run=self.forward),
+            Task(name="shifts", period_s=15, run=self.tell_shifts),
         )
         if not self._plain:
             return (*common, Task(name="compression", period_s=1800, run=self.compress))
@@ -158,6 +164,11 @@ class Maintenance:
         if self._audit is not None:
             self._audit.forward()
 
+    def tell_shifts(self) -> None:
+        """Bring the shifts of the model of work to those who know no database."""
+        if self._shifts is not None and (written := self._shifts.publish(self._now())):
+            log.info("shifts are told", extra={"scopes": written})
+
     def measure(self) -> None:
         """Measure what each resolution takes on disk, for `status` and Prometheus."""
         self._metrics.set_sizes(storage_size.measure(self._connection))
@@ -208,6 +219,7 @@ def serve(
 ) -> None:
     """Maintain until `stop` is set, through outages of the database; `tick` is called whenever the loop goes round."""
     send = None if kafka is None else sender(kafka)
+    known, tell = (None, None) if kafka is None else (shift_reader(kafka), shift_sender(kafka))
     down = False
     while not stop.is_set():
         tick()
@@ -218,7 +230,10 @@ def serve(
                     down = False
                     metrics.active.set(1)
                     publishing = None if kafka is None else functools.partial(publish, dsn, kafka)
-                    tasks = Maintenance(connection, storage, metrics=metrics, publish=publishing, send=send).tasks()
+                    shifts = ShiftTopic(connection, known, tell) if known is not None and tell is not None else None
+                    tasks = Maintenance(
+                        connection, storage, metrics=metrics, publish=publishing, send=send, shifts=shifts
+                    ).tasks()
                     run_tasks(tasks, stop, tick=tick, counted=metrics.run)
         except (psycopg.Error, StoreUnavailable, EngineError) as error:
             if not down:

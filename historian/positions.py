@@ -28,8 +28,11 @@ INPUTS = (
     topics.LATEST,
     topics.LANES,
     topics.ANOMALIES,
+    topics.ANOMALY_LABELS,
     topics.EVENTS,
     topics.STATES,
+    topics.ALARMS,
+    topics.ALARM_EVENTS,
 )
 """Topics that history is made from."""
 

@@ -13,6 +13,7 @@ from typing import Any
 
 import psycopg
 
+from historian.labels import write_labels
 from schemas.frame import Stream
 from schemas.verdicts import RecordReject
 
@@ -229,11 +230,103 @@ def write_commands(cursor: Cursor, records: Sequence[Record]) -> None:
     )  # fmt: skip
 
 
+_ALARM_COLUMNS = (
+    *(
+        "source_id",
+        "version",
+        "site",
+        "rule",
+        "rule_version",
+        "device_id",
+        "gateway_id",
+        "tag_id",
+        "path",
+        "priority",
+        "state",
+        "active",
+    ),
+    *(
+        "start_time",
+        "activated_at",
+        "returned_at",
+        "acknowledged_at",
+        "acknowledged_by",
+        "activations",
+        "overrides",
+        "value",
+        "detail",
+    ),
+    *(
+        "cause_alarm_id",
+        "first_out",
+        "chattering",
+        "fleeting",
+        "late",
+        "title",
+        "cause",
+        "consequence",
+        "corrective_action",
+        "comment",
+    ),
+    "updated_at",
+)
+_ALARM_TIMES = {
+    "start_time": "start_us",
+    "activated_at": "activated_us",
+    "returned_at": "returned_us",
+    "acknowledged_at": "acknowledged_us",
+    "updated_at": "updated_us",
+}
+
+
+def write_alarms(cursor: Cursor, records: Sequence[Record]) -> None:
+    """Where alarms stand: the highest version stays."""
+    newest = _newest(records, lambda r: (r["alarm_id"],), lambda r: r["version"])
+    places = ", ".join("to_time(%s)" if name in _ALARM_TIMES else "%s" for name in _ALARM_COLUMNS)
+    changes = ", ".join(f"{name} = EXCLUDED.{name}" for name in _ALARM_COLUMNS)
+    cursor.executemany(
+        f"""INSERT INTO alarms AS a (alarm_id, {", ".join(_ALARM_COLUMNS)}) VALUES (%s, {places})
+            ON CONFLICT (alarm_id) DO UPDATE SET {changes} WHERE EXCLUDED.version > a.version""",
+        [
+            (
+                r["alarm_id"],
+                *(
+                    _json(r[name]) if name == "overrides" else r[_ALARM_TIMES.get(name, name)]
+                    for name in _ALARM_COLUMNS
+                ),
+            )
+            for r in newest
+        ],
+    )
+
+
+def write_alarm_events(cursor: Cursor, records: Sequence[Record]) -> None:
+    """What happened to alarms, by id."""
+    rows = {r["event_id"]: r for r in records}
+    cursor.executemany(
+        """INSERT INTO alarm_events (event_id, alarm_id, source_id, version, kind, state, site, rule, device_id, gateway_id, path, priority,
+                                     time, recorded_at, who, reason, detail, action_id, until_time, value, late, withdrawn)
+           VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, %s, to_time(%s), to_time(%s), %s, %s, %s, %s, to_time(%s), %s, %s, %s)
+           ON CONFLICT DO NOTHING""",
+        [
+            (
+                event_id, r["alarm_id"], r["source_id"], r["version"], r["kind"], r["state"], r["site"], r["rule"], r["device_id"],
+                r["gateway_id"], r["path"], r["priority"], r["time_us"], r["recorded_us"], r["by"], r["reason"], r["detail"],
+                r["action_id"], r["until_us"], r["value"], r["late"], r["withdrawn"],
+            )
+            for event_id, r in sorted(rows.items())
+        ],
+    )  # fmt: skip
+
+
 WRITERS: Mapping[str, Callable[[Cursor, Sequence[Record]], None]] = {
     "Rejected": write_rejects,
     "LatestBatch": write_latest,
     "LaneProgress": write_progress,
     "Anomaly": write_anomalies,
+    "AnomalyLabel": write_labels,
     "DeviceEvent": write_events,
     "CommandState": write_commands,
+    "Alarm": write_alarms,
+    "AlarmEvent": write_alarm_events,
 }

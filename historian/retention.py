@@ -5,7 +5,7 @@ Enters: policies and the time. Leaves: fewer rows. Who calls: the maintenance se
 Samples and windows go by partition or chunk once no class keeps them; before that the rows of classes that keep less go by
 DELETE, piece by piece. Samples go when their windows count them all and nothing about them waits for repair; where windows are missing,
 the repair is told, and the samples stay until it was there. Windows of a minute and longer go when their hours are rolled
-up. What has to wait is said in the log and tried again the next time. Hours and days are kept for ever.
+up. What has to wait is said in the log and tried again the next time. Hours and days are kept for ever, and so is an alarm that stands.
 """
 
 from __future__ import annotations
@@ -24,7 +24,18 @@ from historian.storage_policy import EVERY, Policy
 log = logging.getLogger(__name__)
 
 Connection = psycopg.Connection[Any]
-_RECORDS = (("rejects", "rejected_at"), ("device_events", "time"), ("ledger_minute", "minute"))
+_RECORDS = (
+    ("rejects", "rejected_at", ""),
+    ("device_events", "time", ""),
+    ("ledger_minute", "minute", ""),
+    (
+        "alarm_events",
+        "time",
+        " AND NOT EXISTS (SELECT FROM alarms a WHERE a.alarm_id = alarm_events.alarm_id AND a.state <> 'NORMAL')",
+    ),
+    ("alarms", "updated_at", " AND state = 'NORMAL'"),
+)
+"""Table, column of time, and what of it may go."""
 _HOUR, _DAY = timedelta(hours=1), timedelta(days=1)
 _TABLES = {"samples": ("samples", "time"), "fine_windows": ("aggregates", "start"), "windows": ("aggregates", "start")}
 _LENGTHS = {"samples": "", "fine_windows": " AND window_s < 60", "windows": " AND window_s >= 60"}
@@ -155,8 +166,10 @@ def _tags(connection: Connection, policy: Policy, policies: Iterable[Policy]) ->
 
 
 def _drop_records(connection: Connection, before: datetime) -> None:
-    for table, column in _RECORDS:
-        query = sql.SQL("DELETE FROM {} WHERE {} < %s").format(sql.Identifier(table), sql.Identifier(column))
+    for table, column, condition in _RECORDS:
+        query = sql.SQL("DELETE FROM {} WHERE {} < %s" + condition).format(
+            sql.Identifier(table), sql.Identifier(column)
+        )
         gone = connection.execute(query, (before,)).rowcount
         if gone:
             log.info("old records dropped", extra={"table": table, "rows": gone})

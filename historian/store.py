@@ -1,9 +1,9 @@
 """The historian's store: a batch of Kafka records becomes rows in one transaction, once, whatever is sent again.
 
 Enters: `write(batch)` with raw records of telemetry.validated, telemetry.rejected, telemetry.latest,
-telemetry.aggregates, telemetry.lanes, telemetry.anomalies, device.events.<site> and command.states, mixed; they are
-decoded here and told apart by their schema. Leaves: rows, and a `WriteResult`. Who calls: the historian job, one store
-per subtask, one thread at a time; tests and benchmarks.
+telemetry.aggregates, telemetry.lanes, telemetry.anomalies, anomaly.labels, device.events.<site>, command.states, alarms and
+alarm.events, mixed; they are decoded here and told apart by their schema. Leaves: rows, and a `WriteResult`. Who calls: the historian
+job, one store per subtask, one thread at a time; tests and benchmarks.
 
 Delivery: at least once from the caller makes exactly once in the tables. Records may come in any order, several times,
 and from two writers at once (a zombie and its successor): the ledger row of each sequence is locked, only frames it
@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 from connectors.postgres import binary_copy
 from connectors.postgres.database import StoreUnavailable, blames_data, connect, missing_partition, unavailable
-from historian import aggregates, corrections, dirty, ledger, positions, records, timeline
+from historian import aggregates, corrections, dirty, ledger, origins, positions, records, timeline
 from historian.batch import Batch, Message, Poisoned, WriteResult, decode_batch
 from historian.engine import EngineError, prepare
 from historian.history_policy import HistoryPolicy
@@ -108,8 +108,10 @@ class HistorianStore:
         with connection.transaction(), connection.cursor() as cursor:
             if batch.frames:
                 self._write_frames(cursor, batch, result)
+            of_own_site, refused = origins.told_apart(cursor, batch)
+            result.poisoned += refused
             for name, write in records.WRITERS.items():
-                if found := batch.records.get(name):
+                if found := of_own_site if name == "DeviceEvent" else batch.records.get(name):
                     write(cursor, [record for record, _ in found])
                     result.records[name] = len(found)
             if found := batch.records.get("AggregateBatch"):

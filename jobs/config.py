@@ -1,4 +1,4 @@
-"""Configuration of the jobs: one TOML file of one shape for all three, so that a cluster can be given one file.
+"""Configuration of the jobs: one TOML file of one shape for all of them, so that a cluster can be given one file.
 
 Environment variables `MILLRACE_JOBS_<TABLE>_<KEY>` override it where the job is submitted
 (`MILLRACE_JOBS_POSTGRES_DSN` from a secret).
@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from base import settings
 from base.settings import KafkaSettings, PostgresSettings
 from jobs.batching import BatchConfig
+from stages.alarms.config import AlarmConfig
 from stages.commands.config import CommandConfig
 from stages.config import TelemetryConfig
 
@@ -27,6 +28,7 @@ class JobConfig:
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     historian: BatchConfig = field(default_factory=BatchConfig)
     commands: CommandConfig = field(default_factory=CommandConfig)
+    alarms: AlarmConfig = field(default_factory=AlarmConfig)
 
 
 def from_arguments(job: str, arguments: Sequence[str] | None = None) -> JobConfig:

@@ -1,18 +1,20 @@
 """The telemetry job: frames in; validated frames, rejects, latest values, windows, anomalies and lane progress out.
 
-`flink run -pym jobs.telemetry --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `telemetry.frames.*` and
-`registry.tags`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
+`flink run -pym jobs.telemetry --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `telemetry.frames.*`,
+`registry.tags` and `anomaly.labels`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
 partition; at-least-once, and a frame that comes twice is validated once.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import partial
 
 from pyflink.datastream import DataStream
 
 from base import ids
+from base.settings import KafkaSettings
 from jobs import registry
 from jobs.config import JobConfig, from_arguments
 from jobs.flink import kafka
@@ -23,9 +25,10 @@ from jobs.flink.types import key_type, output_type
 from schemas import topics
 
 NAME = "millrace-telemetry"
+DEFINITIONS = (topics.TAGS, topics.ANOMALY_LABELS)
 OUTPUTS = (topics.VALIDATED, topics.REJECTED, topics.LATEST, topics.AGGREGATES, topics.LANES, topics.ANOMALIES)
 _CLOCKS_DIFFER_MS = 15_000
-"""A registry message that is missing from the operator's snapshot is not older than the submission by more than this."""
+"""A registry message or label that is missing from the operator's snapshot is not older than the submission by more than this."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,6 +57,12 @@ def build(
     return validated.uid("telemetry").name("telemetry")
 
 
+def all_definitions(settings: KafkaSettings) -> Iterator[bytes]:
+    """Messages of the registry, then labels, whose topic an instance from before them does not have."""
+    for topic in DEFINITIONS:
+        yield from registry.snapshot(settings, topic, may_be_missing=topic is topics.ANOMALY_LABELS)
+
+
 def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
     frames = kafka.source(env, config.kafka, name="telemetry-frames", rows=(topics.FRAMES,), group_id=NAME)
@@ -61,13 +70,13 @@ def wire(env: JobEnvironment, config: JobConfig) -> None:
         env,
         config.kafka,
         name="telemetry-registry",
-        rows=(topics.TAGS,),
+        rows=DEFINITIONS,
         group_id=f"{NAME}-registry",
         # The operator reads what is there when it opens, in a fraction of the time it takes record by record.
         since_ms=ids.now_us() // 1000 - _CLOCKS_DIFFER_MS,
     )
     sources = Sources(frames=frames, registry=definitions)
-    outputs = build(env, sources, config, snapshot=partial(registry.snapshot, config.kafka))
+    outputs = build(env, sources, config, snapshot=partial(all_definitions, config.kafka))
     kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=10)
 
 

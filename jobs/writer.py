@@ -18,6 +18,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from base.errors import ConfigError
+from connectors.postgres import transport
 from historian.store import HistorianStore, StoreUnavailable, WriteResult
 from jobs.batching import BatchConfig, Message, retry_delay_s
 
@@ -138,6 +139,7 @@ class WriterFactory:
         if not self.dsn:
             msg = "postgres.dsn is missing: the historian writes a database"
             raise ConfigError(msg)
+        transport.check(self.dsn)  # when the job is submitted, not when it first writes
 
     def __call__(self) -> Writer:
         """A writer with a thread of its own; nothing is connected yet."""

@@ -6,11 +6,15 @@ import re
 import unicodedata
 
 _LONGEST = 63
+# Letters that are no letter with a mark, which would be lost.
+_LETTERS = str.maketrans(
+    {"ß": "ss", "æ": "ae", "Æ": "AE", "œ": "oe", "Œ": "OE", "ø": "o", "Ø": "O", "ł": "l", "Ł": "L", "đ": "d"}
+)
 
 
 def plain_name(text: str) -> str:
     """A name as the plant file can carry it: letters, digits, '-' and '_'."""
-    plain = unicodedata.normalize("NFKD", text).encode("ascii", "ignore").decode()
+    plain = unicodedata.normalize("NFKD", text.translate(_LETTERS)).encode("ascii", "ignore").decode()
     name = re.sub(r"[^A-Za-z0-9-]+", "_", plain).strip("_-")[:_LONGEST]
     return name or "unnamed"
 

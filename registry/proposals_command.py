@@ -12,10 +12,10 @@ from typing import Any
 import psycopg
 
 from base.errors import RegistryError
-from registry import proposals, standing
+from registry import proposal_plan, proposals, standing
 from registry.changes import Change
 from registry.plant import DeviceSpec
-from registry.proposals import PERIOD_MS, TAG_CLASS, Into, Proposal
+from registry.proposal_plan import PERIOD_MS, TAG_CLASS, Into, Proposal
 
 Connection = psycopg.Connection[Any]
 Add = Callable[..., argparse.ArgumentParser]
@@ -148,7 +148,7 @@ def _accept(args: argparse.Namespace, connection: Connection, change: Change) ->
         return f"accepted: {made} tags made, and what comes", made > 0
     chosen = _chosen(args, connection)
     if args.dry_run:
-        sys.stdout.writelines(_lines(proposals.planned(connection, chosen, into)))
+        sys.stdout.writelines(_lines(proposal_plan.planned(connection, chosen, into)))
         return "nothing was changed", False
     report, devices = proposals.accept(connection, chosen, into, change)
     sys.stdout.writelines(_lines(devices))

@@ -17,9 +17,10 @@ from psycopg.rows import class_row
 from psycopg.types.json import Jsonb
 
 from base.errors import RegistryError
-from registry import proposals
+from registry import proposal_plan, proposals
 from registry.changes import Change
-from registry.proposals import MOST_RULES, Into, Proposal, check_pattern
+from registry.proposal_plan import Into, Proposal
+from registry.proposals import MOST_RULES, check_pattern
 from registry.rows import lock
 
 Connection = psycopg.Connection[Any]
@@ -108,7 +109,7 @@ class Standing:
             one for one in found if _key(rule, one) not in self._failed and (one.gateway_id, one.address) not in retired
         ]
         change = Change(who=rule.who, why=rule.why, what=f"proposals rule {rule.pattern}"[:_LONGEST])
-        for machine in proposals.by_machine(connection, [one for one in new if not one.cannot_be_a_tag()], into):
+        for machine in proposal_plan.by_machine(connection, [one for one in new if not one.cannot_be_a_tag()], into):
             try:
                 report, _ = proposals.accept(connection, machine, into, change)
             except (RegistryError, psycopg.DataError, psycopg.IntegrityError) as error:

@@ -20,6 +20,9 @@ from schemas.commands import OUTCOMES, CommandState
 MAX_TEXT = 500
 """Longest text of a rule, characters."""
 _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
+_INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
+_PLACES = (1, 2, 3, 7)
+"""How many names an input has: TAG, DEVICE/TAG, CELL/DEVICE/TAG, a whole path."""
 
 
 class Priority(StrEnum):
@@ -95,6 +98,8 @@ class ConditionKind(StrEnum):
     """An anomaly episode with at least `min_score` is open."""
     COMMAND = "COMMAND"
     """A command ended in one of `outcomes`. It has no end: the alarm waits for its acknowledgement."""
+    EXPRESSION = "EXPRESSION"
+    """`expression` is true. In records STATE with an expression, for their enum has no more symbols."""
 
 
 OF_TAGS = frozenset(
@@ -140,7 +145,7 @@ class GroupLevel(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmRule:
-    """One version of a rule. Fields as in AlarmRule.v1.avsc. Raises ConfigError for what cannot be one."""
+    """One version of a rule. Fields as in AlarmRule.v3.avsc. Raises ConfigError for what cannot be one."""
 
     name: str
     version: int = 1
@@ -177,6 +182,11 @@ class AlarmRule:
     cause: str = ""
     consequence: str = ""
     corrective_action: str = ""
+    author: str = ""
+    written_us: int = 0
+    reason: str = ""
+    expression: str = ""
+    inputs: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -204,11 +214,16 @@ class AlarmRule:
         return priority_of(self.severity, self.response)
 
     def encode(self) -> bytes:
-        """Kafka value."""
+        """Kafka value, in the oldest version that says all of it, so that a job that knows no other goes on."""
         record: dict[str, Any] = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         for name in ("values", "suppress_values", "outcomes"):
             record[name] = list(record[name])
-        return codec.encode("AlarmRule", record)
+        record["inputs"] = dict(self.inputs)
+        if self.kind is ConditionKind.EXPRESSION:
+            record["kind"] = ConditionKind.STATE
+            return codec.encode("AlarmRule", record)
+        signed = self.author or self.written_us or self.reason
+        return codec.encode("AlarmRule", record, version=2 if signed else 1)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -223,6 +238,12 @@ class AlarmRule:
             for name in ("values", "suppress_values"):
                 if name in record:
                     changed[name] = tuple(map(float, record[name]))
+            if "inputs" in record:
+                changed["inputs"] = tuple(
+                    sorted((str(name), str(path)) for name, path in dict(record["inputs"]).items())
+                )
+            if record.get("expression") and changed.get("kind") is ConditionKind.STATE:
+                changed["kind"] = ConditionKind.EXPRESSION
             return cls(**(record | changed))
         except (ValueError, TypeError) as error:
             msg = f"alarm rule {str(record.get('name'))[:80]!r}: {error}"
@@ -270,6 +291,22 @@ class AlarmRule:
                 "outcomes names a state that ends no command",
             ),
             (kind is ConditionKind.COMMAND and not self.outcomes, "COMMAND needs outcomes"),
+            *self._expression(),
+        ]
+
+    def _expression(self) -> list[tuple[bool, str]]:
+        mine = self.kind is ConditionKind.EXPRESSION
+        wrong_name = next((name for name, _ in self.inputs if not _INPUT.fullmatch(name)), None)
+        wrong_place = next(
+            (at for _, at in self.inputs if at.count("/") + 1 not in _PLACES or "" in at.split("/")), None
+        )
+        where = "TAG, DEVICE/TAG of the same cell, CELL/DEVICE/TAG of the same line, or a whole path"
+        return [
+            (mine and not self.expression, "EXPRESSION needs an expression"),
+            (mine and self.after_s < 0, "after_s is below 0"),
+            (not mine and bool(self.expression or self.inputs), f"{self.kind} has neither expression nor inputs"),
+            (wrong_name is not None, f"inputs: {str(wrong_name)[:80]!r} is no name in an expression"),
+            (wrong_place is not None, f"inputs: {str(wrong_place)[:80]!r} is not {where}"),
         ]
 
     def _handling(self) -> list[tuple[bool, str]]:

@@ -16,8 +16,12 @@ from schemas import codec
 from schemas.alarm_rules import Priority
 
 _SPACE = UUID("6f1c2f0a-51b5-5d0e-9a38-8f5ec1a6b2d4")
+PUT_ASIDE = "site-put-aside"
+"""Rule of the alarm that the state of a site cannot be read: its alarms are not evaluated. No definition has it; it is of no gateway."""
 MAX_REASON = 500
 """Longest reason of an action, characters."""
+LONGEST_ASIDE_US = 10 * 365 * 86_400_000_000
+"""An alarm is put aside for so long at most; what has no end says no time."""
 MAX_NAME = 100
 """Longest name of a person that is kept."""
 
@@ -171,7 +175,10 @@ class AlarmEventKind(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmEvent:
-    """One thing that happened. Topic `alarm.events`, key site. Of a flood `path` is the scope and `alarm_id` the flood's own."""
+    """One thing that happened. Topic `alarm.events`, key site. Of a flood `path` is the scope and `alarm_id` the flood's own.
+
+    `withdrawn`: it has become known that the alarm never was, so what was told of it counts for nothing.
+    """
 
     event_id: UUID
     alarm_id: UUID
@@ -194,6 +201,7 @@ class AlarmEvent:
     until_us: int | None = None
     value: float | None = None
     late: bool = False
+    withdrawn: bool = False
 
     @property
     def key(self) -> bytes:
@@ -201,8 +209,8 @@ class AlarmEvent:
         return self.site.encode()
 
     def encode(self) -> bytes:
-        """Kafka value."""
-        return codec.encode("AlarmEvent", _plain(self))
+        """Kafka value; version 1 where it says no more, so that a reader that knows no other goes on."""
+        return codec.encode("AlarmEvent", _plain(self), version=None if self.withdrawn else 1)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -234,7 +242,10 @@ OF_EPISODES = frozenset({AlarmActionKind.ACKNOWLEDGE, AlarmActionKind.RESET, Ala
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmAction:
-    """What a person does to an alarm or its source. Topic `alarm.actions`, key site; the same `action_id` counts once."""
+    """What a person does to an alarm or its source. Topic `alarm.actions`, key site; the same `action_id` counts once.
+
+    `activations`: of the alarm, as far as its acknowledger has seen; 0 for whatever stands.
+    """
 
     action_id: UUID
     kind: AlarmActionKind
@@ -247,6 +258,7 @@ class AlarmAction:
     time_us: int
     reason: str = ""
     until_us: int | None = None
+    activations: int = 0
 
     @property
     def source(self) -> str:
@@ -259,8 +271,8 @@ class AlarmAction:
         return self.site.encode()
 
     def encode(self) -> bytes:
-        """Kafka value."""
-        return codec.encode("AlarmAction", _plain(self))
+        """Kafka value; version 1 where it says no more, so that a job that knows no other goes on."""
+        return codec.encode("AlarmAction", _plain(self), version=None if self.activations else 1)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:

@@ -114,6 +114,8 @@ class Registry:
 
     version: int = 0
     tags: dict[int, TagDefinition] = field(default_factory=dict)
+    gateways: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
+    """Site of each gateway that has tags or had some; a gateway never changes its site."""
     _lanes: dict[tuple[str, int], set[int]] = field(default_factory=dict, repr=False, compare=False)
     _devices: dict[int, set[int]] = field(default_factory=dict, repr=False, compare=False)
 
@@ -150,6 +152,7 @@ class Registry:
         self._index(tag)
 
     def _index(self, tag: TagDefinition) -> None:
+        self.gateways.setdefault(tag.gateway_id, tag.site)
         self._lanes.setdefault((tag.gateway_id, tag.lane), set()).add(tag.tag_id)
         self._devices.setdefault(tag.device_id, set()).add(tag.tag_id)
 

@@ -1,6 +1,7 @@
 """The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
 
-Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant.
+Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant (`connectors.kafka.acls` makes them of
+the column `gateways`). The registry is the exception: one topic of all sites, which every gateway reads.
 Numbers of partitions are the defaults of a small installation; `connectors.kafka.admin` can raise them.
 """
 
@@ -24,6 +25,13 @@ class Cleanup(StrEnum):
     COMPACT = "compact"
 
 
+class Access(StrEnum):
+    """What a gateway does with a topic; it may do nothing else."""
+
+    READ = "read"
+    WRITE = "write"
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Topic:
     """One row of the table. `retention_ms` counts for DELETE only; `compact_after_ms` for COMPACT only: so long every record stays."""
@@ -36,6 +44,7 @@ class Topic:
     retention_ms: int = 7 * DAY_MS
     compact_after_ms: int = 0
     per_site: bool = False
+    gateways: Access | None = None
     doc: str = ""
 
     def for_site(self, site: str) -> str:
@@ -54,6 +63,7 @@ FRAMES = Topic(
     records=("TelemetryFrame",),
     partitions=6,
     per_site=True,
+    gateways=Access.WRITE,
     doc="What gateways saw.",
 )
 VALIDATED = Topic(
@@ -98,6 +108,14 @@ ANOMALIES = Topic(
     retention_ms=30 * DAY_MS,
     doc="Episodes.",
 )
+ANOMALY_LABELS = Topic(
+    name="anomaly.labels",
+    key="label id",
+    records=("AnomalyLabel",),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="What people say of episodes.",
+)
 EVENTS = Topic(
     name="device.events",
     key="device id",
@@ -105,6 +123,7 @@ EVENTS = Topic(
     partitions=3,
     retention_ms=30 * DAY_MS,
     per_site=True,
+    gateways=Access.WRITE,
     doc="Births, gaps, health.",
 )
 TAGS = Topic(
@@ -113,6 +132,7 @@ TAGS = Topic(
     records=("TagDefinition", "RegistryVersion"),
     partitions=1,
     cleanup=Cleanup.COMPACT,
+    gateways=Access.READ,
     doc="The registry.",
 )
 REQUESTS = Topic(
@@ -121,10 +141,17 @@ REQUESTS = Topic(
     records=("CommandRequest", "CommandControl"),
     partitions=3,
     per_site=True,
+    gateways=Access.READ,
     doc="To gateways.",
 )
 ACKS = Topic(
-    name="command.acks", key="command id", records=("CommandAck",), partitions=3, per_site=True, doc="From gateways."
+    name="command.acks",
+    key="command id",
+    records=("CommandAck",),
+    partitions=3,
+    per_site=True,
+    gateways=Access.WRITE,
+    doc="From gateways.",
 )
 STATES = Topic(
     name="command.states",
@@ -145,6 +172,15 @@ AUDIT = Topic(
     # The Merkle log that is made of it keeps everything.
     retention_ms=90 * DAY_MS,
     doc="Who did what.",
+)
+SIGN_OUTS = Topic(
+    name="sign.outs",
+    key="subject",
+    records=("SignOut",),
+    partitions=1,
+    # Longer than any session or token of a person lives.
+    retention_ms=30 * DAY_MS,
+    doc="Who has signed out everywhere.",
 )
 
 ALARMS = Topic(
@@ -181,6 +217,30 @@ ALARM_RULES = Topic(
     cleanup=Cleanup.COMPACT,
     doc="What is an alarm, and was.",
 )
+ALARM_NOTIFICATIONS = Topic(
+    name="alarm.notifications",
+    key="notification id",
+    records=("AlarmNotification",),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="Who is told of alarms.",
+)
+ALARM_SUBSCRIPTIONS = Topic(
+    name="alarm.subscriptions",
+    key="subscription id",
+    records=("PushSubscription",),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="Browsers that take notifications.",
+)
+WORK_SHIFTS = Topic(
+    name="work.shifts",
+    key="scope",
+    records=("ShiftCalendar",),
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    doc="When the shifts of the plant are.",
+)
 
 TOPICS = (
     FRAMES,
@@ -190,6 +250,7 @@ TOPICS = (
     AGGREGATES,
     LANES,
     ANOMALIES,
+    ANOMALY_LABELS,
     EVENTS,
     TAGS,
     REQUESTS,
@@ -199,7 +260,11 @@ TOPICS = (
     ALARM_EVENTS,
     ALARM_ACTIONS,
     ALARM_RULES,
+    ALARM_NOTIFICATIONS,
+    ALARM_SUBSCRIPTIONS,
+    WORK_SHIFTS,
     AUDIT,
+    SIGN_OUTS,
 )
 REGISTRY_VERSION_KEY = b"version"
 

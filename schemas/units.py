@@ -7,8 +7,11 @@ common code (Recommendation No. 20) make as bytes, most significant first. The c
 
 from __future__ import annotations
 
+import re
+
 from schemas.ucum import is_ucum
 
+_ANNOTATION = re.compile(r"\{[^}]*\}")
 CEFACT_URI = "http://www.opcfoundation.org/UA/units/un/cefact"
 UCUM_URI = "http://unitsofmeasure.org"
 NO_UNIT = "1"
@@ -77,7 +80,8 @@ _SPELLINGS = {
     "mg/m³": "mg/m3", "Ω": "Ohm", "kΩ": "kOhm", "MΩ": "MOhm", "psi": "[psi]", "ppm": "[ppm]", "ppb": "[ppb]", "pH": "[pH]",
     "in": "[in_i]", "ft": "[ft_i]", "lb": "[lb_av]", "sec": "s", "hr": "h", "Liter": "L", "pcs": "{piece}", "Stk": "{piece}",
     "VAr": "V.A{reactive}", "kVAr": "kV.A{reactive}", "t/hr": "t/h", "kg/hr": "kg/h", "mbar(g)": "mbar{gauge}",
-    "bar(g)": "bar{gauge}", "barg": "bar{gauge}", "bara": "bar{absolute}", "%RH": "%{RH}",
+    "bar(g)": "bar{gauge}", "barg": "bar{gauge}", "bara": "bar{absolute}", "%RH": "%{RH}", "U/min": "{rev}/min", "Upm": "{rev}/min",
+    "UpM": "{rev}/min", "min^-1": "/min", "Stck": "{piece}", "Stück": "{piece}",
 }  # fmt: skip
 
 
@@ -122,3 +126,18 @@ def of_opcua(namespace_uri: str, unit_id: int, display_name: str) -> str:
     if namespace_uri != UCUM_URI and (code := unece_code(unit_id)) in UNECE_TO_UCUM:
         return UNECE_TO_UCUM[code]
     return to_ucum(display_name)
+
+
+_AMBIGUOUS = frozenset({"Grad"})
+"""A German says it of angles and of temperatures; to UCUM it is a thousand million radians."""
+
+
+def contradicts(code: str, display_name: str) -> bool:
+    """Whether the name of a unit is known, and as another unit than its code; annotations do not count.
+
+    >>> contradicts("kW.h", "l/h"), contradicts("{rev}/min", "1/min"), contradicts("Cel", "Grad")
+    (True, False, False)
+    """
+    name = display_name.strip()
+    named = to_ucum(name) if name and name not in _AMBIGUOUS else ""
+    return bool(named) and _ANNOTATION.sub("", named) != _ANNOTATION.sub("", code)

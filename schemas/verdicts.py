@@ -59,6 +59,8 @@ class RecordReject(StrEnum):
     """A message of a schema this version does not ship."""
     IDENTITY_CONFLICT = "IDENTITY_CONFLICT"
     """A frame whose identity was seen before with another checksum."""
+    FOREIGN_SITE = "FOREIGN_SITE"
+    """A frame or an event about a gateway or a device of another site than that of its topic."""
     PROCESSING_FAILED = "PROCESSING_FAILED"
     """The job itself failed on the record: a defect of Millrace. The record is kept whole, to be sent again when it is mended."""
 

@@ -15,9 +15,9 @@ from base.errors import MillraceError
 from base.settings import local_config
 from connectors.kafka.client import AsyncProducer
 from serving import config as configuration
-from serving.caches import feeds
+from serving.caches import alarm_job, feeds
 from serving.config import ServingConfig
-from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
+from serving.server import ALARM_SERVICE, COMMAND_SERVICE, STATE_SERVICE, Server, build
 
 log = logging.getLogger(__name__)
 
@@ -46,24 +46,16 @@ async def run(config: ServingConfig) -> None:
 
 async def _serve(server: Server, stopping: asyncio.Event) -> None:
     """Follow the topics; returns when stopping, raises when a follower cannot go on."""
-    table = feeds.feeds(
-        plant=server.plant,
-        values=server.values,
-        liveness=server.liveness,
-        episodes=server.episodes,
-        book=server.book,
-        news=server.news,
-        state=STATE_SERVICE,
-        commands=COMMAND_SERVICE,
-    )
+    table = server.feeds()
     followers = {feed.topic.name: feeds.follower(server.config.kafka, feed) for feed in table}
 
     async def announce(service: str) -> None:
         await feeds.caught_up(followers, table, service)
         await server.set_ready(service)
 
-    tasks = [asyncio.create_task(one.run()) for one in followers.values()]
-    tasks += [asyncio.create_task(announce(service)) for service in (STATE_SERVICE, COMMAND_SERVICE)]
+    tasks = [asyncio.create_task(feeds.follow(followers, feed)) for feed in table]
+    tasks += [asyncio.create_task(announce(service)) for service in (STATE_SERVICE, COMMAND_SERVICE, ALARM_SERVICE)]
+    tasks.append(asyncio.create_task(alarm_job.follow(server.config.kafka, server.alarms.job)))
     stop = asyncio.create_task(stopping.wait())
     try:
         waiting: set[asyncio.Task[object]] = {stop, *tasks}

@@ -32,6 +32,10 @@ TEXT: Mapping[str, int] = {
     "scope": 500,
     "device_path": 500,
     "command_id": 36,
+    "alarm_id": 36,
+    "alarm_ids": 36,
+    "action_id": 36,
+    "comment": 500,
 }
 PATHS = frozenset({"path", "paths", "prefix", "prefixes", "scope", "device_path"})
 ITEMS: Mapping[str, int] = {"parameters": 100, "states": 20, "kinds": 20, "reasons": 50, "ranges": 100}

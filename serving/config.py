@@ -14,8 +14,10 @@ from pathlib import Path
 from base import settings
 from base.errors import ConfigError
 from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
+from connectors.postgres import transport
 from connectors.postgres.pool import PoolSettings
 from serving.oidc.settings import OidcSettings
+from serving.sign_outs import LONGEST_S
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -81,6 +83,8 @@ class HttpSettings:
     # File with 32 random bytes or more, the same for all processes of the installation; empty: sessions end with the process.
     session_key: str = ""
     session_s: float = 12 * 3_600.0
+    # Public half of the key of browsers' notifications (`millrace notify key FILE` says it); empty: nobody can turn them on.
+    push_key: str = ""
     # History of a range that is closed may be this old in a cache.
     cache_closed_s: int = 300
     # A cache in front keeps answers for everybody, and asks the server who may read (docs/http.md).
@@ -96,6 +100,12 @@ class HttpSettings:
             if getattr(self, name) <= 0:
                 msg = f"http.{name} must be above 0"
                 raise ValueError(msg)
+        if self.session_s > LONGEST_S:
+            msg = f"http.session_s is at most {LONGEST_S:g} (28 days): who signed out everywhere is remembered for 30 days"
+            raise ValueError(msg)
+        if self.push_key and not _PUSH_KEY.fullmatch(self.push_key):
+            msg = "http.push_key is no public key of P-256 in Base64 for URLs, as `millrace notify key FILE` says it"
+            raise ValueError(msg)
         if wrong := [origin for origin in self.origins if not _ORIGIN.fullmatch(origin)]:
             msg = f"http.origins has {wrong[0]!r}; an origin is scheme://host or scheme://host:port, without a path"
             raise ValueError(msg)
@@ -111,6 +121,7 @@ class TrailSettings:
     folder: str = ""
 
 
+_PUSH_KEY = re.compile(r"B[A-Za-z0-9_-]{86}")
 _ORIGIN = re.compile(r"https?://[^/?#\s@]+")
 
 
@@ -172,6 +183,8 @@ def is_loopback(address: str) -> bool:
 def load(path: Path) -> ServingConfig:
     """Config of one file; raises ConfigError naming the key, also for a file it names that does not exist."""
     config = settings.load(ServingConfig, path, service="serving")
+    for one in (config.postgres, config.planner):
+        transport.check(one.dsn)
     files = {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
     files["oidc.ca"] = config.oidc.ca
     for key, name in (files | {"tokens": config.tokens, "http.session_key": config.http.session_key}).items():

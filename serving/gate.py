@@ -5,7 +5,7 @@ error of `base.errors`. What a face does:
 
     with gate.call(method, headers=pairs, peer="10.0.0.7:5123", remaining_s=None) as call:
         request = ...                       # decode and check bounds (serving.bounds) here, inside
-        answer = await handler(...)         # `access.current` is the principal
+        answer = await handler(...)         # `principals.current` is the principal
         call.messages += 1                  # for every message that is sent
 
 and around it `except Exception as error: problem_of(error)` (`serving.problems`) for the answer. The gate does, in this order: who is it,
@@ -30,10 +30,11 @@ from enum import StrEnum
 from base.errors import DeadlineError, MillraceError, cause_of
 from schemas.audit import trace_of
 from serving import trail
-from serving.access import Access, Permission, Principal, UnauthenticatedError, current
+from serving.access import Access
 from serving.limits import Limits
 from serving.load import Load
 from serving.metrics import CallMetrics
+from serving.principals import Permission, Principal, UnauthenticatedError, current
 from serving.problems import problem_of
 from serving.trail import Asked, Trail
 
@@ -161,9 +162,11 @@ class Gate:
                 call.end(error)
 
     async def _watch_tokens(self) -> None:
+        seen = self.access.refresh()
         while True:
             await asyncio.sleep(_TOKENS_S)
-            if self.access.refresh():
+            if (now := self.access.refresh()) != seen:
+                seen = now
                 self.recheck()
 
     def _enter(self, call: Call, headers: Headers, stack: ExitStack) -> None:

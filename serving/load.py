@@ -11,10 +11,12 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable, Iterable
+from typing import TypeVar
 
 from base.errors import OverloadedError
 
+T = TypeVar("T")
 _PERIOD_S = 0.05
 _TURNS_A_ROUND = 4
 _LATE_TURN_S = 0.1
@@ -88,3 +90,10 @@ class Load:
         self._pumping = bool(self._waiting)
         if self._pumping:
             loop.call_soon(self._pump, loop)
+
+
+async def spaced(items: Iterable[T]) -> AsyncIterator[T]:
+    """Items of one call that has many. Between two of them the loop goes round: commands and streams pass; nobody's turn is waited for."""
+    for item in items:
+        yield item
+        await asyncio.sleep(0)

@@ -87,6 +87,11 @@ def watch(server: Server, registry: CollectorRegistry) -> None:
         ("audit_written", "Audit events that were written", lambda: server.gate.trail.written),
         ("audit_lost", "Audit events that the broker did not take", lambda: server.gate.trail.lost),
         ("database_idle", "Connections to the database that are open and idle", lambda: server.database.idle),
+        (
+            "foreign_records",
+            "Records refused since the start because they name a gateway or device of another site than their topic's",
+            lambda: server.news.origins.refused,
+        ),
         ("registry_version", "Version of the registry in use", lambda: server.plant.version),
     ):
         Gauge(f"millrace_serving_{name}", text, registry=registry).set_function(read)

@@ -10,7 +10,7 @@ import re
 from dataclasses import dataclass
 
 from base import errors
-from serving.access import UnauthenticatedError
+from serving.principals import UnauthenticatedError
 
 # First match wins, so branches come before the trees they are in. gRPC status name, HTTP status.
 _STATUS: tuple[tuple[type[BaseException], str, int], ...] = (

@@ -5,8 +5,8 @@ A stream keeps what it asked for: callbacks of the feeds run in nobody's context
 
 from __future__ import annotations
 
-from serving.access import Permission, current
 from serving.caches.plant import Lookups, Plant
+from serving.principals import Permission, current
 
 
 def seen(plant: Plant) -> Lookups:

@@ -3,6 +3,8 @@
 Enters: a `ServingConfig`, a log of requests, one of audit events. Leaves: a listening server whose health turns SERVING per service once
 that service's caches are current. Who feeds the caches is not its business: `__main__` connects Kafka, tests apply
 messages themselves.
+
+Over 350 lines: the one place where the parts of the server are put together.
 """
 
 from __future__ import annotations
@@ -24,6 +26,8 @@ from base.errors import ConfigError, UnavailableError
 from connectors.postgres.pool import ReadPool, WritePool
 from historian import accounting
 from schemas.proto.millrace.v1 import (
+    alarms_pb2,
+    alarms_pb2_grpc,
     audit_pb2,
     audit_pb2_grpc,
     commands_pb2,
@@ -37,27 +41,38 @@ from schemas.proto.millrace.v1 import (
     work_pb2,
     work_pb2_grpc,
 )
-from serving import metrics
+from serving import certificates, metrics
 from serving.access import Access
+from serving.caches import feeds
+from serving.caches.alarm_answers import AlarmAnswers
+from serving.caches.alarm_job import AlarmJob
+from serving.caches.alarms import Alarms
 from serving.caches.command_book import CommandBook
 from serving.caches.device_states import DeviceStates
 from serving.caches.episodes import Episodes
-from serving.caches.feeds import News
+from serving.caches.feeds import Feed, News
 from serving.caches.gateways import Gateways
+from serving.caches.labels import AnomalyLabels
 from serving.caches.liveness import Liveness
+from serving.caches.origins import Origins
 from serving.caches.plant import Plant
 from serving.caches.plant_tree import PlantTree
 from serving.caches.progress import Progress
 from serving.caches.values import LastValues
 from serving.caches.wakeup import Streams
-from serving.config import ServingConfig, is_loopback
+from serving.config import ServingConfig
 from serving.gate import Gate
+from serving.handlers.alarm_figures import AlarmFigures
+from serving.handlers.alarm_records import AlarmRecords
+from serving.handlers.alarm_views import Views
+from serving.handlers.alarms import AlarmHandlers
 from serving.handlers.answers import AnswerHandlers
 from serving.handlers.audit import AuditHandlers
 from serving.handlers.budget import Budget
-from serving.handlers.commands import CommandHandlers, RequestLog
+from serving.handlers.commands import CommandHandlers
 from serving.handlers.health import Assessment
 from serving.handlers.history import HistoryHandlers
+from serving.handlers.labels import LabelHandlers
 from serving.handlers.line import LineHandlers
 from serving.handlers.production import ProductionHandlers
 from serving.handlers.records import RecordHandlers
@@ -72,16 +87,20 @@ from serving.metrics import CallMetrics
 from serving.oidc.code_flow import CodeFlow
 from serving.oidc.provider import Provider
 from serving.policies.engine import Policies
+from serving.record_log import RecordLog
 from serving.rpc import reflect
+from serving.rpc.alarm_service import AlarmService
 from serving.rpc.audit_service import AuditService
 from serving.rpc.command_service import CommandService
 from serving.rpc.history_service import HistoryService
 from serving.rpc.interceptor import RpcGate
+from serving.rpc.labelling import Labelling
 from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
 from serving.rpc.work_service import WorkService
 from serving.sessions import Sessions, key_of
-from serving.trail import EventLog, Trail
+from serving.sign_outs import SignOuts
+from serving.trail import Trail
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +110,18 @@ HISTORY_SERVICE: str = history_pb2.DESCRIPTOR.services_by_name["HistoryService"]
 LINE_SERVICE: str = line_pb2.DESCRIPTOR.services_by_name["LineService"].full_name
 WORK_SERVICE: str = work_pb2.DESCRIPTOR.services_by_name["WorkService"].full_name
 AUDIT_SERVICE: str = audit_pb2.DESCRIPTOR.services_by_name["AuditService"].full_name
-SERVICES = (STATE_SERVICE, COMMAND_SERVICE, HISTORY_SERVICE, LINE_SERVICE, WORK_SERVICE, AUDIT_SERVICE)
+ALARM_SERVICE: str = alarms_pb2.DESCRIPTOR.services_by_name["AlarmService"].full_name
+SERVICES = (
+    STATE_SERVICE,
+    COMMAND_SERVICE,
+    HISTORY_SERVICE,
+    LINE_SERVICE,
+    WORK_SERVICE,
+    AUDIT_SERVICE,
+    ALARM_SERVICE,
+)
+_APART = frozenset({COMMAND_SERVICE, ALARM_SERVICE})
+"""Services that wait for topics of their own."""
 PLANNER = "millrace_planner"
 
 _OPTIONS = (
@@ -119,8 +149,10 @@ class Server:
     values: LastValues
     liveness: Liveness
     episodes: Episodes
+    labels: AnomalyLabels
     book: CommandBook
     news: News
+    sign_outs: SignOuts
     database: ReadPool
     planning: WritePool
     state: StateHandlers
@@ -128,6 +160,7 @@ class Server:
     history: HistoryHandlers
     records: RecordHandlers
     line: LineHandlers
+    alarms: AlarmHandlers
     streams: Streams
     gate: Gate
     policies: Policies
@@ -149,7 +182,7 @@ class Server:
             self.http.bind()
         try:
             if tls.enabled:
-                self.port = self.grpc.add_secure_port(listen, _credentials(self.config))
+                self.port = self.grpc.add_secure_port(listen, certificates.grpc_credentials(tls))
             else:
                 self.port = self.grpc.add_insecure_port(listen)
         except RuntimeError as error:
@@ -166,15 +199,43 @@ class Server:
         log.info("listening", extra={"address": listen, "port": self.port, "security": security})
 
     async def set_ready(self, service: str) -> None:
-        """Say that a service's caches are current; the server as a whole is ready when both are."""
-        (self.state if service == STATE_SERVICE else self.commands).ready = True
+        """Say that a service's caches are current; the server as a whole is ready when state and commands are.
+
+        Alarms are switched on or not: they make no server wait.
+        """
+        handlers: dict[str, StateHandlers | CommandHandlers | AlarmHandlers] = {
+            STATE_SERVICE: self.state,
+            COMMAND_SERVICE: self.commands,
+            ALARM_SERVICE: self.alarms,
+        }
+        handlers[service].ready = True
+        if service in {STATE_SERVICE, COMMAND_SERVICE}:  # which need the topic to be read (`feeds`)
+            self.sign_outs.current = True
         serving = health_pb2.HealthCheckResponse.SERVING
         # History and the line need what the state needs. Whether the database answers is each call's matter, and GetLineHealth's.
-        for one in tuple(one for one in SERVICES if one != COMMAND_SERVICE) if service == STATE_SERVICE else (service,):
+        for one in tuple(one for one in SERVICES if one not in _APART) if service == STATE_SERVICE else (service,):
             await self.health.set(one, serving)
         if self.state.ready and self.commands.ready:
             await self.health.set("", serving)
         log.info("ready", extra={"ready": service, "tags": len(self.values), "registry_version": self.plant.version})
+
+    def feeds(self) -> tuple[Feed, ...]:
+        """Topics that keep the caches current."""
+        return feeds.feeds(
+            plant=self.plant,
+            values=self.values,
+            liveness=self.liveness,
+            episodes=self.episodes,
+            labels=self.labels,
+            book=self.book,
+            news=self.news,
+            sign_outs=self.sign_outs,
+            alarms=self.alarms.alarms,
+            answers=self.alarms.answers,
+            state=STATE_SERVICE,
+            commands=COMMAND_SERVICE,
+            alarm=ALARM_SERVICE,
+        )
 
     async def stop(self) -> None:
         """Drain: refuse new calls, end the streams so that their callers go elsewhere, let unary calls finish."""
@@ -196,12 +257,12 @@ class Server:
             self.listening = None
 
 
-def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Server:
+def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Server:
     """Server with empty caches. Raises ConfigError for a tokens file that cannot be used."""
     registry = endpoint.new_registry()
     plant, values, episodes, streams = Plant(), LastValues(), Episodes(), Streams()
-    liveness, gateways = Liveness(plant, values), Gateways(plant)
-    news = News(gateways=gateways, progress=Progress())
+    labels, liveness, gateways = AnomalyLabels(episodes.again), Liveness(plant, values), Gateways(plant)
+    news = News(gateways=gateways, progress=Progress(), origins=Origins(plant))
     book = CommandBook(remember_s=config.remember_s)
     dsn = config.postgres.dsn
     observe = metrics.DatabaseMetrics(registry).ended
@@ -220,6 +281,18 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
         max_watched_tags=config.limits.watched_tags,
     )
     limits = Limits(config.limits)
+    load = Load(overload_s=config.limits.overload_lag_ms / 1000)
+    standing = Alarms()
+    alarms = AlarmHandlers(
+        alarms=standing,
+        answers=AlarmAnswers(),
+        job=AlarmJob(),
+        plant=plant,
+        actions=requests,
+        streams=streams,
+        load=load,
+        views=Views(standing),
+    )
     commands = CommandHandlers(
         book=book,
         plant=plant,
@@ -243,13 +316,14 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
     answers = AnswerHandlers(plant=plant, database=database, ready=state.require_ready)
     session_key = key_of(config.http.session_key)
     sessions = Sessions(session_key, length_s=config.http.session_s)
+    longest_s = max(config.http.session_s, config.oidc.longest_s)
+    sign_outs = SignOuts(requests, longest_s=longest_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None
     trail = Trail(events, reads=config.audit.reads)
     tokens = Path(config.tokens) if config.tokens else None
-    access = Access(tokens, sessions, issuer, _told(trail, "access:reload"))
+    access = Access(tokens, sessions, issuer, _told(trail, "access:reload"), sign_outs=sign_outs)
     policies = Policies(Path(config.policies) if config.policies else None, _told(trail, "policy:reload"))
     access.follow(policies.refresh)
-    load = Load(overload_s=config.limits.overload_lag_ms / 1000)
     budget = Budget(stream_per_s=config.limits.stream_updates_per_s, total_per_s=config.limits.total_updates_per_s)
     gate = Gate(access, limits, load, CallMetrics(registry), trail)
     rpc_gate = RpcGate(gate)
@@ -266,11 +340,27 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
     checks = health.HealthServicer()
     folder = Path(config.audit.folder) if config.audit.folder else None
     servicers: dict[str, object] = {
-        "StateService": (state_service := StateService(state, watches)),
+        "StateService": (
+            state_service := StateService(
+                state,
+                watches,
+                Labelling(
+                    LabelHandlers(plant=plant, episodes=episodes, labels=labels, history=records, records=requests),
+                    state,
+                    policies,
+                    trail,
+                ),
+            )
+        ),
         "CommandService": (command_service := CommandService(commands, state, policies, trail)),
-        "HistoryService": (history_service := HistoryService(history, records, production, answers)),
+        "HistoryService": (history_service := HistoryService(history, records, production, answers, labels)),
         "LineService": (line_service := LineService(line)),
         "AuditService": (audit_service := AuditService(AuditHandlers(folder))),
+        "AlarmService": (
+            alarm_service := AlarmService(
+                alarms, AlarmRecords(database=database), AlarmFigures(database, plant), state, policies, trail
+            )
+        ),
         "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
     }
     state_pb2_grpc.add_StateServiceServicer_to_server(state_service, server)  # type: ignore[no-untyped-call]
@@ -278,6 +368,7 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
     history_pb2_grpc.add_HistoryServiceServicer_to_server(history_service, server)  # type: ignore[no-untyped-call]
     line_pb2_grpc.add_LineServiceServicer_to_server(line_service, server)  # type: ignore[no-untyped-call]
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit_service, server)  # type: ignore[no-untyped-call]
+    alarms_pb2_grpc.add_AlarmServiceServicer_to_server(alarm_service, server)  # type: ignore[no-untyped-call]
     work_pb2_grpc.add_WorkServiceServicer_to_server(work_service, server)  # type: ignore[no-untyped-call]
     health_pb2_grpc.add_HealthServicer_to_server(checks, server)
     reflect.add_to(server, (*SERVICES, health_pb2.DESCRIPTOR.services_by_name["Health"].full_name))
@@ -287,8 +378,10 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
         values=values,
         liveness=liveness,
         episodes=episodes,
+        labels=labels,
         book=book,
         news=news,
+        sign_outs=sign_outs,
         database=database,
         planning=planning,
         state=state,
@@ -296,6 +389,7 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
         history=history,
         records=records,
         line=line,
+        alarms=alarms,
         streams=streams,
         gate=gate,
         policies=policies,
@@ -305,9 +399,11 @@ def build(config: ServingConfig, requests: RequestLog, events: EventLog) -> Serv
             servicers,
             gate,
             sessions,
+            sign_outs,
             plant=plant,
             last=values,
             ready=lambda: state.ready and commands.ready,
+            records=requests,
             code_flow=CodeFlow(issuer, session_key) if issuer and config.oidc.client else None,
         ),
         rpc_gate=rpc_gate,
@@ -325,12 +421,3 @@ def _told(trail: Trail, action: str) -> Callable[[str, str, str], None]:
 
 async def _stopped(server: grpc.aio.Server, drain_s: float) -> None:
     await server.stop(drain_s)
-
-
-def _credentials(config: ServingConfig) -> grpc.ServerCredentials:
-    tls = config.tls
-    pair = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
-    authority = Path(tls.client_ca).read_bytes() if tls.client_ca else None
-    if not is_loopback(config.listen):
-        log.info("reachable from the network", extra={"client_certificates": bool(authority)})
-    return grpc.ssl_server_credentials([pair], root_certificates=authority, require_client_auth=authority is not None)

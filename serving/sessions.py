@@ -3,7 +3,8 @@
 Enters: a principal that has shown its token once. Leaves: the cookie's value, and from it again who it is and until when. The value holds
 the token's hash, or the name of a caller on the loopback interface without tokens, a nonce and the end of the session, under an
 HMAC-SHA256 with the installation's key. The token itself is not in it. Nothing is stored: the number of sessions costs nothing, a restart
-ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request. The session of
+ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request. The value says when
+it was made, so that somebody can sign out everywhere (`serving.sign_outs`). The session of
 somebody who signed in at an issuer says who that is and what the issuer's token allowed, and ends with that token.
 """
 
@@ -24,7 +25,7 @@ from base.ids import Clock, now_us
 
 COOKIE = "millrace_session"
 LEAST_KEY = 32
-_VERSION = "2"
+_VERSION = "3"
 _MAX_VALUE = 4_000
 """Browsers keep cookies of 4 KB."""
 
@@ -40,6 +41,7 @@ class Session:
     credential: str
     name: str
     until_us: int
+    made_us: int = 0
     allow: tuple[str, ...] = ()
     amr: tuple[str, ...] = ()
     signed_in_us: int = 0
@@ -61,20 +63,26 @@ class Sessions:
         allow: Iterable[str] = (),
         amr: Iterable[str] = (),
         signed_in_us: int = 0,
+        issued_us: int | None = None,
         until_us: int = 0,
     ) -> str:
-        """Value of the cookie of a new session, which ends after `length_s`, and not after `until_us` when that is given."""
-        longest_us = self._clock() + int(self.length_s * 1e6)
+        """Value of the cookie of a new session, which ends after `length_s`, and not after `until_us` when that is given.
+
+        `issued_us`: when the token was made that it is given for; a sign-out of after that ends the session too.
+        """
+        now_us = self._clock()
+        longest_us = now_us + int(self.length_s * 1e6)
         until_us = min(until_us, longest_us) if until_us else longest_us
+        made_us = now_us if issued_us is None else min(now_us, issued_us)
         who, what = _packed(name), _packed(json.dumps([sorted(allow), sorted(amr), signed_in_us]))
-        text = ".".join((_VERSION, str(until_us), secrets.token_hex(16), credential, what, who))
+        text = ".".join((_VERSION, str(until_us), str(made_us), secrets.token_hex(16), credential, what, who))
         return f"{text}.{self._sign('session', text)}"
 
     def read(self, value: str) -> Session | None:
         """The session of a cookie's value; None for one that is not ours, or over."""
         text, _, signature = value.rpartition(".")
         parts = text.split(".")
-        if len(value) > _MAX_VALUE or len(parts) != 6 or parts[0] != _VERSION or not value.isascii():
+        if len(value) > _MAX_VALUE or len(parts) != 7 or parts[0] != _VERSION or not value.isascii():
             return None
         if not hmac.compare_digest(self._sign("session", text), signature):
             return None
@@ -82,13 +90,14 @@ class Sessions:
         if until_us <= self._clock():
             return None
         try:
-            name, (allow, amr, signed_in_us) = _unpacked(parts[5]), json.loads(_unpacked(parts[4]))
+            name, (allow, amr, signed_in_us) = _unpacked(parts[6]), json.loads(_unpacked(parts[5]))
         except (binascii.Error, ValueError):
             return None
         return Session(
-            credential=parts[3],
+            credential=parts[4],
             name=name,
             until_us=until_us,
+            made_us=int(parts[2]),
             allow=tuple(allow),
             amr=tuple(amr),
             signed_in_us=signed_in_us,

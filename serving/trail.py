@@ -17,12 +17,14 @@ from collections.abc import Callable
 from contextlib import suppress
 from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any
 
 from base.errors import MillraceError, UnavailableError
 from schemas import topics
 from schemas.audit import AuditEvent, Outcome
-from serving.access import ISSUED, Principal
+from serving.access import ISSUED
+from serving.principals import Principal
+from serving.record_log import RecordLog
 
 log = logging.getLogger(__name__)
 
@@ -32,13 +34,6 @@ WINDOW_S = 10.0
 STALE_S = 5.0
 _DENIALS = frozenset({"PERMISSION_DENIED", "UNAUTHENTICATED"})
 _MOST_DENIALS, _MOST_WAITING = 1_000, 10_000
-
-
-class EventLog(Protocol):
-    """Where events become durable: Kafka, or a list in a test."""
-
-    async def send(self, topic: str, key: bytes, value: bytes) -> object:
-        """Durable when it returns; raises UnavailableError or OverloadedError."""
 
 
 @dataclass(kw_only=True, slots=True, eq=False)
@@ -87,7 +82,7 @@ class Trail:
     """Writes events. `reads`: of reads that were allowed, too."""
 
     def __init__(
-        self, log_of_events: EventLog, *, reads: bool = False, clock_s: Callable[[], float] = time.monotonic
+        self, log_of_events: RecordLog, *, reads: bool = False, clock_s: Callable[[], float] = time.monotonic
     ) -> None:
         self._log, self._reads, self._clock_s = log_of_events, reads, clock_s
         self._waiting: dict[asyncio.Task[None], tuple[float, AuditEvent]] = {}
@@ -113,10 +108,10 @@ class Trail:
         asked.noted = outcome
         return self.note(asked.event(outcome, who))
 
-    async def settled(self, noted: asyncio.Task[None] | None) -> None:
-        """Wait until an event is durable, for `WAIT_S` at most."""
-        if noted is not None:
-            await asyncio.wait([noted], timeout=WAIT_S)
+    async def settled(self, *noted: asyncio.Task[None] | None) -> None:
+        """Wait until events are durable, for `WAIT_S` at most."""
+        if waiting := [task for task in noted if task is not None]:
+            await asyncio.wait(waiting, timeout=WAIT_S)
 
     def require(self) -> None:
         """Raise UnavailableError while the log takes nothing."""

@@ -14,6 +14,8 @@ import urllib.request
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from base import settings
 from base.errors import ConfigError
 from simulator.config import SimulatorConfig
@@ -35,6 +37,8 @@ def add_commands(commands: Any) -> None:
     add.add_argument("--repeat-s", type=float, default=0.0, help="begin again every so many seconds")
     names = ", ".join(f"{kind}: {' '.join(sorted(known))}" for kind, known in PARAMETERS.items())
     add.add_argument("parameters", nargs="*", metavar="NAME=NUMBER", help=f"parameters ({names})")
+    play = _command(actions, "play", "put the faults of a file on, as stack/bad-day.yaml")
+    play.add_argument("file", type=Path, help="YAML with a list `faults`, an entry with the fields of `add` each")
     _command(actions, "list", "list faults in force and to come")
     remove = _command(actions, "remove", "take a fault off")
     remove.add_argument("id", type=int)
@@ -46,7 +50,7 @@ def add_commands(commands: Any) -> None:
     _command(commands, "status", "counts, devices, servers", prog="millrace machines")
 
 
-def run(arguments: argparse.Namespace) -> int:
+def run(arguments: argparse.Namespace) -> int:  # noqa: PLR0911 - one for each command
     """Carry an admin command out; returns the exit code."""
     try:
         url = arguments.url or _url(arguments.config or settings.local_config("simulator.toml"))
@@ -56,6 +60,8 @@ def run(arguments: argparse.Namespace) -> int:
     match arguments.command, getattr(arguments, "action", ""):
         case "fault", "add":
             return _call(url, "POST", "/faults", _fault(arguments))
+        case "fault", "play":
+            return _play(url, arguments.file)
         case "fault", "list":
             return _call(url, "GET", "/faults")
         case "fault", "remove":
@@ -100,6 +106,20 @@ def _fault(arguments: argparse.Namespace) -> dict[str, Any]:
         except ValueError:
             sys.exit(f"{pair!r} is not NAME=NUMBER")
     return fields
+
+
+def _play(url: str, file: Path) -> int:
+    """Put the faults of a file on, in order, until one is refused."""
+    try:
+        document = yaml.safe_load(file.read_text())
+    except (OSError, yaml.YAMLError) as error:
+        sys.stderr.write(f"{file}: {error}\n")
+        return 1
+    if not isinstance(document, dict) or not isinstance(document.get("faults"), list):
+        sys.stderr.write(f"{file}: there is no list `faults`\n")
+        return 1
+    codes = (_call(url, "POST", "/faults", fault) for fault in document["faults"])
+    return next((code for code in codes if code), 0)
 
 
 def _call(url: str, method: str, path: str, body: Any = None) -> int:

@@ -50,6 +50,9 @@ class OpcUaSettings:
 class SparkplugSettings:
     """MQTT broker of the edge nodes. Data is published every `publish_ms`; births, deaths and answers to commands at once.
 
+    With `ca_file` the broker is spoken to over TLS; `certificate_file` has key and certificate of an edge node, for which `{node}` stands
+    in its name. Both are PEM, read at each connect.
+
     With a `primary_host` (`{gateway}` in it stands for the gateway of the site's devices) a node is born only while that host says in its
     STATE message that it is online; otherwise as soon as there is a broker.
     """
@@ -62,6 +65,13 @@ class SparkplugSettings:
     reconnect_s: float = 1.0
     username: str = ""
     password: str = ""
+    ca_file: str = ""
+    certificate_file: str = ""
+
+    def __post_init__(self) -> None:
+        if self.certificate_file and not self.ca_file:
+            msg = "sparkplug.certificate_file needs sparkplug.ca_file"
+            raise ValueError(msg)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

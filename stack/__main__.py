@@ -10,8 +10,8 @@ import subprocess
 import sys
 
 from base.errors import ConfigError
+from stack import addresses, deploy, lifecycle, line, postgres, sign_in, status
 from stack import config as configuration
-from stack import deploy, lifecycle, line, postgres, sign_in, status
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.reporting import Progress
@@ -42,7 +42,8 @@ def _up(config: StackConfig, options: argparse.Namespace) -> int:
         return 0
     print(
         "\nNext: `./millrace watch` live values, `./millrace psql` history, `./millrace status` services and accounting,"
-        "\n      `./millrace logs -f` logs, `./millrace command --help` actuate, `./millrace down` stop."
+        "\n      `./millrace logs -f` logs, `./millrace command --help` actuate, `./millrace addresses` for other programs,"
+        "\n      `./millrace down` stop."
     )
     print(f"      Flink's page: {config.flink_url}   gRPC: {config.serving_address}   state: {config.state}")
     print(f"\nThe plant in a browser: {config.page_url}")
@@ -92,6 +93,8 @@ def _service(config: StackConfig, options: argparse.Namespace) -> int:
 
 def _deploy(config: StackConfig, _: argparse.Namespace) -> int:
     try:
+        deploy.require_running(config)
+        lifecycle.prepare_upgrade(config, Progress(sink=_say))
         deploy.deploy(config, Progress(sink=_say))
     except KeyboardInterrupt:
         _say("interrupted: the job keeper finishes the deployment, or takes it back when no new code has run yet")
@@ -101,8 +104,19 @@ def _deploy(config: StackConfig, _: argparse.Namespace) -> int:
 
 def _psql(config: StackConfig, options: argparse.Namespace) -> int:
     program = str(postgres.bin_dir() / "psql")
-    environment = os.environ | {"PGPASSWORD": postgres.password(config)}
+    # It would be taken for the password, before that of the file.
+    environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
     os.execve(program, [program, postgres.dsn(config, with_password=False), *options.arguments], environment)
+
+
+def _addresses(config: StackConfig, options: argparse.Namespace) -> int:
+    found = addresses.lines(config)
+    if options.json:
+        print(json.dumps(found, indent=2))
+        return 0
+    for name, text in found.items():
+        print(f"{name:<6}{text}")
+    return 0
 
 
 def _settings(config: StackConfig, options: argparse.Namespace) -> int:
@@ -183,6 +197,10 @@ def parser() -> argparse.ArgumentParser:
     psql = commands.add_parser("psql", help="SQL shell; every argument goes to psql", add_help=False, prefix_chars="\0")
     psql.add_argument("arguments", nargs="*")
     psql.set_defaults(run=_psql)
+
+    reached = commands.add_parser("addresses", help="ready-made lines to copy: psql, grpcurl, curl, the page")
+    reached.add_argument("--json", action="store_true", help="for programs")
+    reached.set_defaults(run=_addresses)
 
     shown = commands.add_parser("settings", help="settings in force")
     shown.add_argument("--json", action="store_true", help="for programs")

@@ -16,6 +16,8 @@ from millrace_client import cli
 from millrace_client.cli import commands
 from stack import login
 
+_NO_ADDRESS = 2
+
 
 def parser() -> argparse.ArgumentParser:
     """Arguments of the program."""
@@ -33,7 +35,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 2
     if not os.environ.get("MILLRACE_TOKEN") and (token := login.kept()):
         os.environ["MILLRACE_TOKEN"] = token
-    return cli.main(argv, prog="millrace")
+    status = cli.main(argv, prog="millrace")
+    if status == _NO_ADDRESS and not path.exists() and not os.environ.get("MILLRACE_GRPC"):
+        print("millrace: no line was started on this machine yet: `./millrace up` starts one", file=sys.stderr)
+    return status
 
 
 if __name__ == "__main__":

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import os
-import tempfile
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -35,11 +34,14 @@ _OFFSETS = {
     "keeper_metrics": 54,
     "watch_metrics": 55,
     "audit_metrics": 56,
+    "notifier_metrics": 57,
     "serving_http": 80,
     "flink_rest": 81,
     "issuer": 82,
     "kafka": 92,
     "kafka_controller": 93,
+    "kafka_tls": 94,
+    "enrolment": 95,
     "simulator_admin": 110,
     "flink_rpc": 123,
     "flink_blob": 124,
@@ -50,6 +52,8 @@ _OFFSETS = {
     "opcua": 840,
     "mosquitto": 883,
 }
+# Not TMPDIR: whoever looks for a running instance, from another shell perhaps, must look where the first one did.
+SHARED_TEMPORARY = Path("/tmp")
 # sun_path is 108 bytes; PostgreSQL and supervisord add a name to the folder.
 _SOCKET_PATH_LIMIT = 80
 # What Flink takes beside the heap, and the heap's first 256 MB (flink-conf/config.yaml).
@@ -70,11 +74,14 @@ class Ports:
     keeper_metrics: int = 0
     watch_metrics: int = 0
     audit_metrics: int = 0
+    notifier_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
     issuer: int = 0
     kafka: int = 0
     kafka_controller: int = 0
+    kafka_tls: int = 0
+    enrolment: int = 0
     simulator_admin: int = 0
     flink_rpc: int = 0
     flink_blob: int = 0
@@ -96,12 +103,12 @@ class Ports:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
-    """Sizes in MiB. With three TaskManagers and their Python state the whole stack stays under 8 GB."""
+    """Sizes in MiB. With four TaskManagers and their Python state the whole stack stays under 8 GB."""
 
     kafka_heap_mb: int = 640
     jobmanager_mb: int = 1024
     # JVM only: in thread mode Python lives in the same process and its memory comes on top.
-    taskmanager_mb: int = 1280
+    taskmanager_mb: int = 1184
     postgres_shared_buffers_mb: int = 256
 
     def __post_init__(self) -> None:
@@ -117,6 +124,8 @@ class Parallelism:
     commands: int = 1
     telemetry: int = 1
     historian: int = 1
+    # 0: the job does not run, and its TaskManager's memory is spared.
+    alarms: int = 1
 
     def of(self, job: str) -> int:
         """Slots of the job of that name; others than the platform's have one."""
@@ -125,7 +134,7 @@ class Parallelism:
     @property
     def total(self) -> int:
         """TaskManagers that the jobs need together."""
-        return self.commands + self.telemetry + self.historian
+        return self.commands + self.telemetry + self.historian + self.alarms
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -215,18 +224,33 @@ class StackConfig:
         """Generated passwords, mode 0600."""
         return self.state / "secrets"
 
+    @property
+    def authority(self) -> Path:
+        """The stack's certificate authority (`authority`)."""
+        return self.secrets / "authority"
+
     @cached_property
     def run(self) -> Path:
         """Sockets, locks, process ids: under the state folder unless that makes a socket's path too long."""
         path = self.state / "run"
         if len(str(path)) <= _SOCKET_PATH_LIMIT:
             return path
-        return Path(tempfile.gettempdir()) / f"millrace-{self.instance_id}"
+        return SHARED_TEMPORARY / f"millrace-{self.instance_id}"
 
     @property
     def bootstrap_servers(self) -> str:
         """Kafka's address for clients."""
         return f"{self.host}:{self.ports.kafka}"
+
+    @property
+    def kafka_tls(self) -> str:
+        """The address for those who show a certificate."""
+        return f"{self.host}:{self.ports.kafka_tls}"
+
+    @property
+    def enrolment_url(self) -> str:
+        """Where gateways enrol."""
+        return f"https://{self.host}:{self.ports.enrolment}"
 
     @property
     def flink_url(self) -> str:

@@ -36,16 +36,18 @@ def deploy(
     config: StackConfig,
     progress: Progress,
     *,
-    names: tuple[str, ...] = jobs.JOBS,
+    names: tuple[str, ...] = (),
     submit: jobs.Submit = jobs.submit,
     source: Path | None = None,
 ) -> None:
     """Upgrade the jobs to the code of `source`, by default what this instance runs from. A job that does not run is submitted.
 
-    Raises RolledBackError when they make no progress on it, UnreachableError when the JobManager or the broker is away for long. After
-    that, as after any other interruption, the journal is there and the deployment goes on by itself.
+    `names` are by default all jobs that are to run. Raises RolledBackError when they make no progress on it, UnreachableError when the
+    JobManager or the broker is away for long. After that, as after any other interruption, the journal is there and the deployment
+    goes on by itself.
     """
-    _require_running(config)
+    require_running(config)
+    names = names or jobs.of(config)
     with jobs.lock(config):
         if deployment.pending(config) is not None:
             progress.sink("an earlier deployment was interrupted; it comes first")
@@ -173,7 +175,8 @@ def _finish(config: StackConfig, found: Deployment, outcome: str) -> None:
     restore_points.prune(config, live=live)
 
 
-def _require_running(config: StackConfig) -> None:
+def require_running(config: StackConfig) -> None:
+    """Raises StackError when the instance does not run."""
     if not Supervisor(config).alive() or not FlinkRest(config.flink_url).alive():
         msg = "the stack does not run; start it with `./millrace up`"
         raise StackError(msg)

@@ -29,6 +29,7 @@ from stack.programs import program
 
 _CONF = ROOT / "flink-conf"
 _LIB = TOOLS / "flink-lib"
+_PATH = os.pathsep.join(("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
 # Beats come every half second; one that is older than ten seconds makes Flink forget the TaskManager.
 _HEARTBEAT_MAX_AGE_S = 6.0
 # The link is resolved once: a process keeps its root, whatever the link says later.
@@ -86,7 +87,10 @@ def savepoint_dir(config: StackConfig) -> Path:
 def jobmanager_command(config: StackConfig) -> tuple[str, ...]:
     """The JobManager in the foreground."""
     return flink_jvm.command(
-        conf_dir(config), Role.JOBMANAGER, *_dynamic({"metrics.reporter.prom.port": config.ports.flink_metrics})
+        conf_dir(config),
+        Role.JOBMANAGER,
+        *_dynamic({"metrics.reporter.prom.port": config.ports.flink_metrics}),
+        first=True,
     )
 
 
@@ -101,13 +105,13 @@ def taskmanager_command(config: StackConfig, index: int) -> tuple[str, ...]:
         "taskmanager.resource-id": taskmanager_id(index),
         "metrics.reporter.prom.port": config.ports.flink_metrics + index,
     }
-    started = flink_jvm.command(conf_dir(config), Role.TASKMANAGER, *_dynamic(options))
+    started = flink_jvm.command(conf_dir(config), Role.TASKMANAGER, *_dynamic(options), first=index == 1)
     return ("sh", "-c", _WITH_ROOT, str(roots.link(config)), *started)
 
 
 def client_command(config: StackConfig, *arguments: str) -> tuple[str, ...]:
     """Flink's command line, as `bin/flink` runs it."""
-    return flink_jvm.command(conf_dir(config), Role.CLIENT, *arguments)
+    return flink_jvm.client_command(conf_dir(config), lib_dir(), config.instance_id, *arguments)
 
 
 def _dynamic(settings: dict[str, Any]) -> list[str]:
@@ -122,8 +126,8 @@ def environment(config: StackConfig) -> dict[str, str]:
         "FLINK_OPT_DIR": str(home() / "opt"),
         "FLINK_PLUGINS_DIR": str(home() / "plugins"),
         "JAVA_HOME": str(java.home()),
-        # Thread mode runs the first `python` of PATH to find its libraries.
-        "PATH": f"{Path(python(config)).parent}{os.pathsep}{os.environ.get('PATH', '/usr/bin:/bin')}",
+        # Thread mode runs the first `python` of PATH to find its libraries. Nothing of the caller's: it is the same service for everybody.
+        "PATH": f"{Path(python(config)).parent}{os.pathsep}{_PATH}",
         "TMPDIR": str(tmp_dir(config)),
         # Two arenas: glibc otherwise reserves eight per core in a JVM with many threads.
         "MALLOC_ARENA_MAX": "2",
@@ -144,7 +148,7 @@ def prepare(config: StackConfig, settings: Mapping[str, Any] | None = None) -> N
     (conf_dir(config) / "config.yaml").write_text(header + yaml.safe_dump(merged, width=10_000))
     for source in _CONF.glob("log4j*.properties"):
         (conf_dir(config) / source.name).write_text(source.read_text())
-    flink_jvm.prepare(conf_dir(config), merged, home=home(), lib_dir=lib_dir())
+    flink_jvm.prepare(conf_dir(config), merged, home=home(), lib_dir=lib_dir(), instance=config.instance_id)
 
 
 def jobmanager_health(config: StackConfig) -> Health:

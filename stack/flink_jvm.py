@@ -13,7 +13,7 @@ import json
 import shlex
 import subprocess
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from enum import StrEnum
 from hashlib import sha256
@@ -22,7 +22,7 @@ from typing import Any
 
 import yaml
 
-from stack import java
+from stack import class_archives, java
 from stack.config import TOOLS
 from stack.errors import StepError
 
@@ -58,12 +58,26 @@ class Division:
     flink: tuple[str, ...] = ()
 
 
-def command(conf_dir: Path, role: Role, *arguments: str) -> tuple[str, ...]:
-    """A process of that role; `arguments` are those of its main class. `prepare` has to run before the process."""
-    return (str(java.executable()), f"@{_file(conf_dir, role)}", *arguments)
+def command(conf_dir: Path, role: Role, *arguments: str, first: bool = False) -> tuple[str, ...]:
+    """A service of that role; `arguments` are those of its main class. `prepare` has to run before the process.
+
+    `first`: of the processes of that role that run at once, the one that may write the archive of their classes.
+    """
+    return (
+        str(java.executable()),
+        f"@{_classes(conf_dir, role, first=first)}",
+        f"@{_file(conf_dir, role)}",
+        *arguments,
+    )
 
 
-def prepare(conf_dir: Path, settings: Mapping[str, Any], *, home: Path, lib_dir: Path) -> None:
+def client_command(conf_dir: Path, lib_dir: Path, instance: str, *arguments: str) -> tuple[str, ...]:
+    """A client. Clients follow each other: each looks for the archive of classes that the one before may have written."""
+    archive = class_archives.options(Role.CLIENT, class_path(lib_dir), instance)
+    return (str(java.executable()), *archive, f"@{_file(conf_dir, Role.CLIENT)}", *arguments)
+
+
+def prepare(conf_dir: Path, settings: Mapping[str, Any], *, home: Path, lib_dir: Path, instance: str) -> None:
     """Write the argument files. `settings` are those of `config.yaml`, `home` is the wheel's folder.
 
     StepError when Flink refuses the sizes.
@@ -71,8 +85,15 @@ def prepare(conf_dir: Path, settings: Mapping[str, Any], *, home: Path, lib_dir:
     jars = class_path(lib_dir)
     for role in Role:
         division = _divide(role, settings, utility=home / "bin" / "bash-java-utils.jar", dist=jars[-1])
-        text = "\n".join(_quoted(argument) for argument in _arguments(conf_dir, role, settings, division, jars))
-        _file(conf_dir, role).write_text(f"# Written by `python -m stack`; edits are overwritten.\n{text}\n")
+        _write(_file(conf_dir, role), _arguments(conf_dir, role, settings, division, jars))
+        for first in (True, False) if role is not Role.CLIENT else ():
+            options = class_archives.options(role, jars, instance if first else "")
+            _write(_classes(conf_dir, role, first=first), options)
+
+
+def _write(file: Path, arguments: Iterable[str]) -> None:
+    text = "".join(f"{_quoted(argument)}\n" for argument in arguments)
+    file.write_text(f"# Written by `python -m stack`; edits are overwritten.\n{text}")
 
 
 def class_path(lib_dir: Path) -> list[Path]:
@@ -86,6 +107,10 @@ def class_path(lib_dir: Path) -> list[Path]:
 
 def _file(conf_dir: Path, role: Role) -> Path:
     return conf_dir / f"{role}.args"
+
+
+def _classes(conf_dir: Path, role: Role, *, first: bool) -> Path:
+    return conf_dir / f"{role}-classes{'-first' if first else ''}.args"
 
 
 def _arguments(

@@ -7,18 +7,17 @@ a state folder of its own, and stops by itself when its owner process is gone.
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import logging
 import os
 import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from base import locks
 from stack import lifecycle, preflight
-from stack.config import TOOLS, Memory, Ports, StackConfig
+from stack.config import SHARED_TEMPORARY, TOOLS, Memory, Parallelism, Ports, StackConfig
 from stack.errors import StackError
 from stack.reporting import Progress
 from stack.services import select
@@ -27,6 +26,9 @@ _log = logging.getLogger("stack.instance")
 # Blocks of 1000 ports below Linux's ephemeral range; the local stack's own 29000 is not among them.
 _BASES = range(15000, 29000, 1000)
 _SMALL = Memory(kafka_heap_mb=384, jobmanager_mb=1024, taskmanager_mb=1024, postgres_shared_buffers_mb=128)
+
+# The alarms job costs a TaskManager and time: who looks at alarms, or at the platform as it comes, asks for it (`Parallelism()`).
+_WITHOUT_ALARMS = Parallelism(alarms=0)
 
 
 class Instance:
@@ -58,7 +60,7 @@ def temporary(*, folder: Path = TOOLS / "test", keep: bool = False, **settings: 
     with free_block() as base:
         state = folder / str(base)
         shutil.rmtree(state, ignore_errors=True)
-        own: dict[str, Any] = {"memory": _SMALL, "min_free_disk_gb": 2} | settings
+        own: dict[str, Any] = {"memory": _SMALL, "parallelism": _WITHOUT_ALARMS, "min_free_disk_gb": 2} | settings
         config = StackConfig(state=state, ports=Ports(base=base), owner_pid=os.getpid(), **own)
         instance = Instance(config)
         try:
@@ -73,11 +75,11 @@ def temporary(*, folder: Path = TOOLS / "test", keep: bool = False, **settings: 
 def free_block() -> Iterator[int]:
     """Base of a block of ports that nobody else takes meanwhile."""
     for base in _BASES:
-        with (Path(tempfile.gettempdir()) / f"millrace-ports-{base}.lock").open("a") as file:
-            try:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue
+        try:
+            lock = locks.take(SHARED_TEMPORARY / f"millrace-ports-{base}.lock", wait=False)
+        except BlockingIOError:
+            continue
+        with lock:
             probe = dataclasses.replace(StackConfig(), ports=Ports(base=base))
             if all(preflight.is_free(probe.host, port) for port in preflight.used_ports(probe).values()):
                 yield base

@@ -7,7 +7,6 @@ One writer at a time: `lock` is held by whoever submits (`up`, `deploy`, the job
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import re
@@ -18,19 +17,26 @@ from contextlib import contextmanager
 from pathlib import Path
 from uuid import uuid4
 
+from base import locks
 from stack import deployment, flink, plans, render, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
 from stack.restore_points import RestorePoint
 
-# In submission order: people wait for `commands`; the historian comes before the job that feeds it.
-JOBS = ("commands", "historian", "telemetry")
+# In submission order: people wait for `commands`; the historian and the alarms come before the job that feeds them.
+JOBS = ("commands", "alarms", "historian", "telemetry")
 Submit = Callable[[StackConfig, str], str]
 """What `submit` is; tests submit jobs of their own."""
+_LOCK = "jobs.lock"
 # A JobManager that has just started loads what it needs for its first job.
 _PLAN_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
+
+
+def of(config: StackConfig) -> tuple[str, ...]:
+    """Jobs that are to run: those with a slot."""
+    return tuple(job for job in JOBS if config.parallelism.of(job))
 
 
 def flink_name(job: str) -> str:
@@ -47,9 +53,7 @@ def lock(config: StackConfig) -> Iterator[None]:
     A client that submits inherits it: when whoever holds it is killed, nobody else submits before that client has ended.
     """
     config.run.mkdir(parents=True, exist_ok=True)
-    with (config.run / "jobs.lock").open("w") as file:
-        os.set_inheritable(file.fileno(), True)
-        fcntl.flock(file, fcntl.LOCK_EX)
+    with locks.take(config.run / _LOCK, inheritable=True):
         yield
 
 
@@ -57,14 +61,13 @@ def lock(config: StackConfig) -> Iterator[None]:
 def try_lock(config: StackConfig) -> Iterator[bool]:
     """The same without waiting: False when somebody else holds it."""
     config.run.mkdir(parents=True, exist_ok=True)
-    with (config.run / "jobs.lock").open("w") as file:
-        os.set_inheritable(file.fileno(), True)
-        try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            yield False
-        else:
-            yield True
+    try:
+        held = locks.take(config.run / _LOCK, wait=False, inheritable=True)
+    except BlockingIOError:
+        yield False
+        return
+    with held:
+        yield True
 
 
 def submit(

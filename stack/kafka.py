@@ -10,18 +10,24 @@ import uuid
 from base64 import urlsafe_b64encode
 from pathlib import Path
 
-from stack import java
+from stack import class_archives, java, trust
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import StepError
 from stack.health import probes
 from stack.health.answer import Health
 
+NODE = 1
+"""The broker's number."""
 _JARS = TOOLS / "jars" / "kafka"
 
 
 def properties_file(config: StackConfig) -> Path:
     """Where the broker's configuration is rendered."""
     return config.config / "kafka.properties"
+
+
+def _classes(config: StackConfig) -> Path:
+    return config.config / "kafka-classes.args"
 
 
 def log_dir(config: StackConfig) -> Path:
@@ -33,6 +39,7 @@ def command(config: StackConfig) -> tuple[str, ...]:
     """The broker in the foreground."""
     heap = f"{config.memory.kafka_heap_mb}m"
     return _java(
+        f"@{_classes(config)}",
         "-Xms256m",
         f"-Xmx{heap}",
         "-XX:+UseG1GC",
@@ -47,6 +54,8 @@ def command(config: StackConfig) -> tuple[str, ...]:
 def prepare(config: StackConfig) -> None:
     """Write the configuration and format the log folder when it is new."""
     properties_file(config).write_text(_properties(config))
+    options = class_archives.options("kafka", sorted(_JARS.glob("*.jar")), config.instance_id)
+    _classes(config).write_text("".join(f'"{option}"\n' for option in options))
     if (log_dir(config) / "meta.properties").exists():
         return
     random = uuid.uuid4().bytes
@@ -80,12 +89,13 @@ def _properties(config: StackConfig) -> str:
     broker, controller = f"{config.host}:{config.ports.kafka}", f"{config.host}:{config.ports.kafka_controller}"
     rows = {
         "process.roles": "broker,controller",
-        "node.id": 1,
-        "controller.quorum.voters": f"1@{controller}",
+        "node.id": NODE,
+        "controller.quorum.voters": f"{NODE}@{controller}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
-        "advertised.listeners": f"PLAINTEXT://{broker}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": f"PLAINTEXT://{broker},SSL://{config.kafka_tls},CONTROLLER://{controller}",
+        "advertised.listeners": f"PLAINTEXT://{broker},SSL://{config.kafka_tls}",
+        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,SSL:SSL,CONTROLLER:PLAINTEXT",
+        **trust.broker_settings(config),
         "log.dirs": log_dir(config),
         # The topic table is the only place that makes topics; a typing error must not make one.
         "auto.create.topics.enable": "false",

@@ -24,6 +24,7 @@ from stack import (
     restore_points,
     roots,
     steps,
+    trust,
 )
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -52,6 +53,13 @@ def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) 
         _run(config, progress, step, with_infrastructure)
 
 
+def prepare_upgrade(config: StackConfig, progress: Progress) -> None:
+    """What the jobs of a newer version need of an instance that runs: topics, access to them, tables. The old jobs go on meanwhile."""
+    running = {name for name, state in Supervisor(config).states().items() if state.pid}
+    for step in steps.UPGRADE:
+        _run(config, progress, step, running)
+
+
 def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
     """Everything before the first process: checks, folders, configuration files, supervisord."""
     supervisor = Supervisor(config)
@@ -64,10 +72,13 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
     if "serving" in selected:
         with progress.step("page") as details:
             details.append(_page())
+    with progress.step("certificates") as details:
+        issued = trust.prepare(config)
+        details.append(f"issued: {', '.join(issued)}" if issued else "good")
     with progress.step("configuration"):
         for folder in (config.state, config.data, config.logs, config.run):
             folder.mkdir(parents=True, exist_ok=True)
-        render.render_all(config, jobs.JOBS)
+        render.render_all(config, jobs.of(config))
         for name, action in (
             ("kafka", kafka.prepare),
             ("postgres", postgres.prepare),

@@ -9,14 +9,18 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-from stack import jobs
+import psycopg
+
+from connectors.postgres.database import StoreUnavailable, connect
+from schemas.alarms import PUT_ASIDE
+from stack import jobs, postgres
 from stack.backup import state as backup
 from stack.backup.state import Safety
 from stack.config import StackConfig
 from stack.flink_rest import FlinkRest, FlinkUnavailableError
 from stack.healing import record as healing
 from stack.health import record as health
-from stack.health.answer import Health, unknown
+from stack.health.answer import Answer, Health, unknown
 from stack.health.asking import Asker
 from stack.line_state import JobView, LineState, ServiceView, State, line_state
 from stack.services import all_services
@@ -24,6 +28,7 @@ from stack.supervisor import ProcessState, Supervisor
 
 _SUPERVISOR_TIMEOUT_S = 10.0
 _WAIT_PERIOD_S = 1.0
+_PUT_ASIDE = "SELECT site, detail FROM alarms WHERE state <> 'NORMAL' AND rule = %s ORDER BY site"
 _NOT_ASKED = unknown("it does not run")
 
 
@@ -59,7 +64,24 @@ def find(
         if state != "RUNNING" or service.name in answers:
             views.append(ServiceView(name=service.name, state=state, health=answers.get(service.name, _NOT_ASKED)))
     safety = safety or backup.find(config)
-    return line_state(views, job_views(config), safety.reasons(config.backup.max_age_h))
+    database = answers.get("postgres")
+    ready = database is not None and database.answer is Answer.READY
+    unsafe = safety.reasons(config.backup.max_age_h, answers=ready)
+    if "alarms" in jobs.of(config) and ready:
+        unsafe = (*unsafe, *alarm_reasons(postgres.dsn(config)))
+    return line_state(views, job_views(config), unsafe)
+
+
+def alarm_reasons(dsn: str) -> tuple[str, ...]:
+    """Sites whose alarms are not evaluated, as history has it: the job runs, and says so by an alarm."""
+    try:
+        with connect(dsn, application="status", autocommit=True) as connection:
+            rows = connection.execute(_PUT_ASIDE, (PUT_ASIDE,)).fetchall()
+    except psycopg.errors.UndefinedTable:  # nothing has been migrated yet
+        return ()
+    except (psycopg.Error, StoreUnavailable) as error:
+        return (f"whether the alarms of every site are evaluated is not known: {str(error).strip()}",)
+    return tuple(f"alarms of site {site} are not evaluated: {detail}" for site, detail in rows)
 
 
 def job_views(config: StackConfig) -> list[JobView] | None:
@@ -70,7 +92,7 @@ def job_views(config: StackConfig) -> list[JobView] | None:
     except FlinkUnavailableError:
         return None
     views = []
-    for name in jobs.JOBS:
+    for name in jobs.of(config):
         flink_name, record = jobs.flink_name(name), known.get(name)
         job = live.get(flink_name)
         if job is None:

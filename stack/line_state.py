@@ -19,7 +19,7 @@ class State(StrEnum):
     UP = "up"
     """Every service answers, every job advances."""
     DEGRADED = "degraded"
-    """Samples flow into history; something beside that does not work (a gateway, serving, commands, maintenance, a keeper, backups)."""
+    """Samples flow into history; something beside that does not work (a gateway, serving, commands, alarms, maintenance, backups)."""
     DOWN = "DOWN"
     """No samples reach history, or nobody knows whether they do."""
     STOPPED = "not running"
@@ -67,7 +67,7 @@ def line_state(
 ) -> LineState:
     """State of a line whose supervisor runs.
 
-    `jobs` is None when Flink could not be asked; `unsafe` says what is wrong with backups and standby.
+    `jobs` is None when Flink could not be asked; `unsafe` says what is wrong with backups and standby, and where alarms are not evaluated.
     """
     down: list[str] = []
     degraded: list[str] = []

@@ -6,7 +6,6 @@ tests, and the benchmarks' foreign programs. Packages are never in the repositor
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import importlib.util
 import os
@@ -16,6 +15,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from base import locks
 from stack.errors import StackError
 
 _INSTALL_TIMEOUT_S = 600.0
@@ -70,8 +70,7 @@ def run(folder: Path, script: str, *arguments: str) -> str:
 def alone(lock_file: Path) -> Iterator[None]:
     """One process at a time: two may start at once, the second finds the work done."""
     lock_file.parent.mkdir(parents=True, exist_ok=True)
-    with lock_file.open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    with locks.take(lock_file):
         yield
 
 

@@ -1,6 +1,6 @@
 """Plans of jobs, kept where they are submitted: a job that Flink forgot is submitted again by one request, without a client.
 
-`flink run` starts a Java virtual machine and a Python, loads the planner and compiles the job: for three jobs that is more work than all
+`flink run` starts a Java virtual machine and a Python, loads the planner and compiles the job: for four jobs that is more work than all
 the rest of a recovery. What it hands to the JobManager is the same each time, but for the job's id and restore point. The client keeps
 it in a file (`base.plan`), here under a name that says of what it was made: code root, configuration, class path, whatever a compilation
 reads. Another name, no plan.

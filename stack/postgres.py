@@ -2,7 +2,8 @@
 
 Leaves: a `postgres` command for supervisord, the database `millrace` owned by the role `millrace`, and connection strings. Serving has a
 role of its own that only reads what people may read, and one for what they enter. Passwords are generated once and kept with mode 0600, a
-file for each role; the superuser is reachable only through the unix socket, whose folder only the cluster's owner may enter.
+file for each role; the superuser is reachable only through the unix socket, whose folder only the cluster's owner may enter. Everybody else
+comes over TLS (`stack.postgres_access`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,10 @@ from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
+from authority.authority import Authority
+from stack import postgres_access
 from stack.config import StackConfig
 from stack.errors import PreflightError, StepError
 from stack.health import probes
@@ -25,6 +29,8 @@ from stack.health.answer import Health
 
 DATABASE = "millrace"
 OWNER = "millrace"
+CERTIFICATE = "postgres"
+"""Name of the server's certificate, and of its service."""
 STANZA = "millrace"
 """Name of the cluster in a repository of pgBackRest."""
 STANDBY = "standby"
@@ -33,11 +39,17 @@ SERVING, SERVING_WORK = "millrace_serving", "millrace_serving_work"
 """Roles of serving, which own nothing: what it reads with, and what people's entries into the model of work are written with."""
 HISTORIAN, MAINTENANCE = "millrace_historian", "millrace_maintenance"
 """The historian adds history and no more. Maintenance is a member of the owner: only owners may index, vacuum, refresh and drop."""
+ANALYST = "millrace_analyst"
+"""For people and their tools, who read what people may read."""
+WATCH = "millrace_watch"
+"""Looks after archive and standby, and sees no data."""
 GROUPS = {
     SERVING: "millrace_reader",
     SERVING_WORK: "millrace_planner",
     HISTORIAN: "millrace_writer",
     MAINTENANCE: OWNER,
+    ANALYST: "millrace_reader",
+    WATCH: "pg_monitor",
 }
 """What each is a member of, and all that it may."""
 _PASSWORDS = {
@@ -46,6 +58,8 @@ _PASSWORDS = {
     SERVING_WORK: "postgres-serving-work-password",
     HISTORIAN: "postgres-historian-password",
     MAINTENANCE: "postgres-maintenance-password",
+    ANALYST: "postgres-analyst-password",
+    WATCH: "postgres-watch-password",
 }
 _SUPERUSER = "postgres"
 _INSTALL = Path("/usr/lib/postgresql")
@@ -95,6 +109,11 @@ def standby_dir(config: StackConfig) -> Path:
     return data_dir(config).with_name("postgres-standby")
 
 
+def tls_dir(config: StackConfig) -> Path:
+    """Where the server's user finds key and certificate: outside of the cluster, which is copied and backed up."""
+    return data_dir(config).with_name("postgres-tls")
+
+
 def backup_home(config: StackConfig) -> Path:
     """What pgBackRest keeps: its configuration and, unless a repository is set, the backups. The server's user must get there."""
     return data_dir(config).with_name("backup")
@@ -111,9 +130,15 @@ def command(config: StackConfig, *, standby: bool = False) -> tuple[str, ...]:
 
 
 def dsn(config: StackConfig, *, role: str = OWNER, with_password: bool = True) -> str:
-    """Connection string of a role over loopback; without the password it may stand on a command line."""
-    secret = f" password={password(config, role)}" if with_password else ""
-    return f"host={config.host} port={config.ports.postgres} dbname={DATABASE} user={role}{secret}"
+    """Connection string of a role over loopback; without the password, which libpq then reads in a file, it may stand on a command line."""
+    host, port, secret = config.host, config.ports.postgres, password(config, role)
+    shown = {"host": host, "port": str(port), "dbname": DATABASE, "user": role}
+    proven = postgres_access.client(Authority(config.authority).root_file)
+    if with_password:
+        return make_conninfo(**shown, password=secret, **proven)
+    file = password_file(config, role).with_suffix(".pgpass")
+    postgres_access.write_pass_file(file, host=host, port=port, role=role, password=secret)
+    return make_conninfo(**shown, passfile=str(file), **proven)
 
 
 def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: bool = False) -> str:
@@ -123,18 +148,14 @@ def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: boo
     return f"host={socket_dir(config)} port={config.ports.postgres} dbname={dbname} user={_SUPERUSER}"
 
 
-def forget_recovery(connection: psycopg.Connection[Any]) -> None:
-    """Take away where a restore was to end, as a superuser: a copy of the database has it too, and would end there and promote itself."""
-    names = connection.execute(
-        "SELECT DISTINCT name FROM pg_file_settings WHERE name ~ '^(recovery_|restore_command$)'"
-    ).fetchall()
-    for (name,) in names:
-        connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
+def password_file(config: StackConfig, role: str = OWNER) -> Path:
+    """Where a role's password is."""
+    return config.secrets / _PASSWORDS[role]
 
 
 def password(config: StackConfig, role: str = OWNER) -> str:
     """A role's password, generated at first use."""
-    path = config.secrets / _PASSWORDS[role]
+    path = password_file(config, role)
     if not path.exists():
         config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
@@ -144,7 +165,7 @@ def password(config: StackConfig, role: str = OWNER) -> str:
 
 
 def prepare(config: StackConfig) -> None:
-    """Create the cluster when there is none, and write its configuration."""
+    """Create the cluster when there is none, and write its configuration; its certificate was issued."""
     directory, user = data_dir(config), system_user()
     if not directory.exists() and (standby_dir(config) / "PG_VERSION").exists():
         msg = "a takeover by the standby was interrupted: `./millrace standby promote` finishes it"
@@ -162,8 +183,8 @@ def prepare(config: StackConfig) -> None:
             _SUPERUSER,
             "--encoding=UTF8",
             "--locale=C.UTF-8",
-            "--auth-local=trust",
-            "--auth-host=scram-sha-256",
+            # Until its pg_hba.conf is written, below.
+            "--auth=reject",
         ]
         result = subprocess.run(
             [bin_dir() / "initdb", *arguments],
@@ -177,21 +198,30 @@ def prepare(config: StackConfig) -> None:
         if result.returncode:
             msg = f"initdb failed:\n{result.stdout}{result.stderr}"
             raise StepError(msg)
-    write_settings(directory, settings(config))
+    install_certificate(config)
+    postgres_access.write_settings(directory, settings(config), user)
+    if (standby_dir(config) / "PG_VERSION").exists():
+        postgres_access.write_settings(standby_dir(config), settings(config, standby=True), user)
 
 
-def write_settings(directory: Path, text: str) -> None:
-    """Give a cluster its configuration and the folder of its socket."""
-    user, socket = system_user(), directory / "socket"
-    socket.mkdir(mode=0o700, exist_ok=True)
-    _write(directory / "millrace.conf", text)
-    main = directory / "postgresql.conf"
-    include = "include = 'millrace.conf'"
-    if include not in main.read_text():
-        _write(main, main.read_text() + f"\n{include}\n")
-    if user:
-        for path in (socket, directory / "millrace.conf", main):
-            shutil.chown(path, user, group_of(user))
+def install_certificate(config: StackConfig) -> bool:
+    """Give the server what was issued to it last, unless it has it; whether it did not. It takes it with `reload`, or when it starts."""
+    issued = Authority(config.authority).file(CERTIFICATE)
+    if not issued.exists():
+        msg = f"PostgreSQL has no certificate in {issued.parent}; `./millrace up` issues it"
+        raise StepError(msg)
+    return postgres_access.install(issued, tls_dir(config), system_user())
+
+
+def installed_certificate(config: StackConfig) -> Path:
+    """The copy that the server reads."""
+    return postgres_access.installed(tls_dir(config))
+
+
+def reload(config: StackConfig, *, standby: bool = False) -> None:
+    """Let a server that runs read its settings, `pg_hba.conf` and certificate again; raises psycopg.Error."""
+    with psycopg.connect(superuser_dsn(config, standby=standby), autocommit=True) as connection:
+        connection.execute("SELECT pg_reload_conf()")
 
 
 def health(config: StackConfig, *, standby: bool = False) -> Health:
@@ -201,6 +231,7 @@ def health(config: StackConfig, *, standby: bool = False) -> Health:
 
 def create_database(config: StackConfig) -> str:
     """Create role and database when missing and set the password; says what it did."""
+    reload(config)  # one that ran already has not read what was written for it
     with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
         # CREATEROLE: migrations make the analysts' roles. pg_monitor: `status` and `top` look at backends.
         role = _login(connection, config, OWNER, "CREATEROLE")
@@ -218,12 +249,20 @@ def create_database(config: StackConfig) -> str:
 
 
 def create_service_roles(config: StackConfig) -> str:
-    """Create the roles of services when missing, and set their passwords; after the migrations, which make the groups they are in."""
+    """Create the roles of services when missing, and set their passwords; after the migrations, which make the groups they are in.
+
+    A database of an older version, just restored, has not all of the groups.
+    """
+    done = list[str]()
     with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
         for name, group in GROUPS.items():
+            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (group,)).fetchone():
+                done.append(f"{name} waits for {group}, which `./millrace up` makes")
+                continue
             role = _login(connection, config, name, "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
-    return ", ".join(f"{name} is a {group}" for name, group in GROUPS.items())
+            done.append(f"{name} is a {group}")
+    return ", ".join(done)
 
 
 def _login(
@@ -247,6 +286,7 @@ def settings(config: StackConfig, *, standby: bool = False) -> str:
         "listen_addresses": f"'{config.host}'",
         "port": config.ports.standby if standby else config.ports.postgres,
         "unix_socket_directories": f"'{directory / 'socket'}'",
+        **postgres_access.rows(tls_dir(config)),
         "shared_preload_libraries": "'timescaledb'" if timescale else "''",
         "shared_buffers": f"{config.memory.postgres_shared_buffers_mb}MB",
         "max_connections": 60,
@@ -287,11 +327,6 @@ def _archive_command(config: StackConfig) -> str:
     if not archives(config):
         return "/bin/true"
     return f"pgbackrest --config={backup_home(config) / 'pgbackrest.conf'} --stanza={STANZA} archive-push %p"
-
-
-def _write(path: Path, text: str) -> None:
-    if not path.exists() or path.read_text() != text:
-        path.write_text(text)
 
 
 def group_of(user: str | None) -> int | None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import ipaddress
+import os
 import shutil
 import socket
 from pathlib import Path
@@ -20,6 +22,8 @@ _MB = 1 << 20
 
 def check(config: StackConfig, *, running: bool, flink: bool) -> None:
     """Raise PreflightError for the first thing that would go wrong; a running instance holds its own ports and memory."""
+    check_host(config)
+    check_run(config.run)
     _jars(flink=flink)
     java.home()
     postgres.bin_dir()
@@ -29,6 +33,28 @@ def check(config: StackConfig, *, running: bool, flink: bool) -> None:
     if not running:
         check_memory(config, flink=flink)
         check_ports(config)
+
+
+def check_host(config: StackConfig) -> None:
+    """Nobody else reaches the doors that ask for nothing: callers of the broker's plain listener are its super users."""
+    try:
+        found = {str(row[4][0]) for row in socket.getaddrinfo(config.host, None)}
+    except OSError as error:
+        msg = f"host {config.host} is no address: {error}; leave out host in millrace.toml, or MILLRACE_HOST in the environment"
+        raise PreflightError(msg) from error
+    if open_to_others := sorted(one for one in found if not ipaddress.ip_address(one).is_loopback):
+        cure = "set host in millrace.toml (MILLRACE_HOST in the environment) to a loopback address, or leave it out"
+        why = "which other machines reach; Kafka's plain listener, Flink and others ask nobody there who they are"
+        msg = f"host {config.host} is {', '.join(open_to_others)}, {why}: {cure}"
+        raise PreflightError(msg)
+
+
+def check_run(folder: Path) -> None:
+    """The folder of the sockets is ours: it may lie where everybody can make folders."""
+    if folder.is_symlink() or (folder.exists() and folder.stat().st_uid != os.geteuid()):
+        cure = "delete it, or move the state folder (MILLRACE_STATE) to a shorter path"
+        msg = f"{folder}, where the sockets of this instance lie, belongs to somebody else or is a link: {cure}"
+        raise PreflightError(msg)
 
 
 def check_slots(config: StackConfig) -> None:

@@ -6,15 +6,15 @@ Who reads them: `edge`, `simulator`, `serving`, `jobs`, and the one-shots of `co
 
 from __future__ import annotations
 
-import json
 import os
 import secrets
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from base.toml import to_toml
 from registry.plant import ConnectionSpec, GatewaySpec
-from stack import page, postgres, sign_in
+from stack import mqtt_access, page, postgres, push_key, sign_in, trust
 from stack.config import StackConfig
 from stack.plant import read_gateways, sites
 
@@ -59,14 +59,37 @@ def audit_file(config: StackConfig) -> Path:
     return config.config / "audit.toml"
 
 
+def enrolment_file(config: StackConfig) -> Path:
+    """Configuration of the door where gateways enrol."""
+    return config.config / "enrolment.toml"
+
+
+def signer_socket(config: StackConfig) -> Path:
+    """Where the door asks the signer."""
+    return config.run / "signer.sock"
+
+
+def notifier_file(config: StackConfig) -> Path:
+    """Configuration of the notifier."""
+    return config.config / "notifier.toml"
+
+
+def alarm_routes(config: StackConfig) -> Path:
+    """Who is told of alarms: beside the plant's file. Where there is none, nobody is."""
+    return config.plant.parent / "alarm-routes.yaml"
+
+
 def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     """Write every file."""
     config.config.mkdir(mode=0o700, parents=True, exist_ok=True)
     gateways = read_gateways(config.plant)
     kafka = {"bootstrap_servers": config.bootstrap_servers}
     write(simulator_file(config), _simulator(config))
-    for index, gateway in enumerate(gateways):
+    for gateway in gateways:
+        mqtt_access.check(gateway)
+    for index, gateway in trust.gateways_here(config):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
+    write(enrolment_file(config), _enrolment(config))
     write(serving_file(config), _serving(config) | {"kafka": kafka})
     if config.sign_in:
         sign_in.prepare(config)
@@ -87,6 +110,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
     write(maintenance_file(config), platform | {"postgres": maintenance})
     write(audit_file(config), audit(config) | {"kafka": kafka})
+    write(notifier_file(config), _notifier(config) | {"kafka": kafka})
 
 
 def instance_environment(config: StackConfig) -> dict[str, str]:
@@ -121,6 +145,7 @@ def _serving(config: StackConfig) -> dict[str, Any]:
         "http": {
             "listen": f"{config.host}:{config.ports.serving_http}",
             "session_key": str(_session_key(config)),
+            "push_key": push_key.public_half(config),
             # A checkout whose page was never built has the API alone.
             "page": str(page.DIST) if (page.DIST / "index.html").exists() else "",
         },
@@ -145,6 +170,23 @@ def audit(config: StackConfig) -> dict[str, Any]:
     }
 
 
+def _enrolment(config: StackConfig) -> dict[str, Any]:
+    return {
+        "listen": f"{config.host}:{config.ports.enrolment}",
+        "certificate": str(trust.authority(config).file(trust.ENROLMENT)),
+        "signer": str(signer_socket(config)),
+    }
+
+
+def _notifier(config: StackConfig) -> dict[str, Any]:
+    return {
+        "routes": str(alarm_routes(config)),
+        "page": config.page_url,
+        "push": {"key": f"file:{push_key.private_file(config)}", "contact": "mailto:operator@localhost.localdomain"},
+        "metrics": {"host": config.host, "port": config.ports.notifier_metrics},
+    }
+
+
 def _session_key(config: StackConfig) -> Path:
     """Key of the sessions of browsers: made once, so that sessions outlast a restart."""
     path = config.config / "session.key"
@@ -161,7 +203,13 @@ def _simulator(config: StackConfig) -> dict[str, Any]:
         "seed": config.seed,
         "opcua": {"url": f"opc.tcp://{config.host}:{config.ports.opcua}"},
         # Nodes are born only while their gateway is online, so what the journal calls sent was heard.
-        "sparkplug": {"host": config.host, "port": config.ports.mosquitto, "primary_host": "millrace-{gateway}"},
+        "sparkplug": {
+            "host": config.host,
+            "port": config.ports.mosquitto,
+            "primary_host": "millrace-{gateway}",
+            "ca_file": str(trust.authority(config).root_file),
+            "certificate_file": str(trust.authority(config).file("node-{node}")),
+        },
         "admin": {"host": config.host, "port": config.ports.simulator_admin},
     }
 
@@ -171,23 +219,28 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "gateway_id": gateway.id,
         "site": gateway.site,
         "state_dir": str(config.data / "gateways" / gateway.id),
-        "kafka": {"bootstrap_servers": config.bootstrap_servers},
-        "connections": [_connection(config, connection) for connection in gateway.connections],
+        "kafka": trust.kafka_table(config, gateway.id),
+        "connections": [_connection(config, gateway, connection) for connection in gateway.connections],
         # Of several on one machine; the default is for a gateway with a disk of its own.
         "buffer": {"max_bytes": 2 << 30},
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
 
 
-def _connection(config: StackConfig, connection: ConnectionSpec) -> dict[str, Any]:
-    """As the plant file has it; simulated machines are at the stack's own endpoints."""
+def _connection(config: StackConfig, gateway: GatewaySpec, connection: ConnectionSpec) -> dict[str, Any]:
+    return connection_table(config, connection, trust.mqtt_keys(config, mqtt_access.gateway_name(gateway.id)))
+
+
+def connection_table(config: StackConfig, connection: ConnectionSpec, keys: Mapping[str, str]) -> dict[str, Any]:
+    """As the plant file has it; simulated machines are at the stack's own endpoints, where the gateway is known by its certificate.
+
+    `keys`: keys of a connection over MQTT, with the gateway's own files.
+    """
     played = {
-        "opcua": f"opc.tcp://{config.host}:{config.ports.opcua}",
-        "sparkplug": f"mqtt://{config.host}:{config.ports.mosquitto}",
+        "opcua": {"endpoint": f"opc.tcp://{config.host}:{config.ports.opcua}"},
+        "sparkplug": {"endpoint": f"mqtts://{config.host}:{config.ports.mosquitto}", **keys},
     }
-    settings = dict(connection.settings)
-    if connection.simulated:
-        settings["endpoint"] = played.get(connection.protocol, settings["endpoint"])
+    settings = dict(connection.settings) | (played.get(connection.protocol, {}) if connection.simulated else {})
     return {"name": connection.name, "protocol": connection.protocol, **settings}
 
 
@@ -199,26 +252,3 @@ def write(path: Path, values: Mapping[str, Any]) -> None:
     descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
     with os.fdopen(descriptor, "w") as file:
         file.write(text)
-
-
-def to_toml(values: Mapping[str, Any]) -> str:
-    """TOML text of plain values, lists of plain values, tables and arrays of tables, one level deep."""
-    plain = [
-        f"{key} = {_value(value)}" for key, value in values.items() if not _is_table(value) and not _is_tables(value)
-    ]
-    tables = [f"\n[{key}]\n{to_toml(value)}" for key, value in values.items() if _is_table(value)]
-    arrays = [f"\n[[{key}]]\n{to_toml(item)}" for key, value in values.items() if _is_tables(value) for item in value]
-    return "\n".join(plain) + ("\n" if plain else "") + "".join(tables) + "".join(arrays)
-
-
-def _is_table(value: Any) -> bool:
-    return isinstance(value, Mapping)
-
-
-def _is_tables(value: Any) -> bool:
-    return isinstance(value, list) and bool(value) and all(isinstance(item, Mapping) for item in value)
-
-
-def _value(value: Any) -> str:
-    # JSON's strings, numbers, booleans and arrays of them are TOML's too.
-    return json.dumps(value, ensure_ascii=False)

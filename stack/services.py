@@ -1,6 +1,8 @@
 """The table of services: what runs, in which order it starts, how it is asked for its health and how long it may be silent.
 
 Called by `supervisor` (renders it), `lifecycle` (starts and stops it), `health.watch` (watches it) and `status`.
+
+Over 350 lines: one table, which is read as a whole.
 """
 
 from __future__ import annotations
@@ -14,12 +16,11 @@ from typing import Any
 
 from base import heartbeat
 from registry.plant import GatewaySpec
-from stack import flink, kafka, mosquitto, postgres, render, sign_in
+from stack import flink, kafka, mosquitto, postgres, render, sign_in, trust
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
 from stack.health import probes
 from stack.health.answer import Answer, Health
-from stack.plant import read_gateways
 from stack.programs import program
 
 # Politeness of everything that may be late for a moment; the broker stays at 0. TaskManagers start at 0, and those that do not run the
@@ -230,7 +231,53 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         environment=_beat_environment(config, "audit"),
         doc="makes the Merkle log of audit.log",
     )
-    return (simulator, *_gateways(config), serving, maintenance, audit, *_issuer(config))
+    return (
+        simulator,
+        *_gateways(config),
+        serving,
+        maintenance,
+        audit,
+        *_enrolment(config),
+        *_notifier(config),
+        *_issuer(config),
+    )
+
+
+def _enrolment(config: StackConfig) -> tuple[Service, ...]:
+    """The door faces the network; the signer, which has the authority's key, does not."""
+    signer = _keeper(
+        config, "signer", "stack.enrolment", doc="signs for gateways that enrol", stage=2, stop_stage=_WRITERS
+    )
+    door = Service(
+        name=trust.ENROLMENT,
+        stage=2,
+        stop_stage=_WRITERS,
+        command=(sys.executable, "-m", "enrolment", "--config", str(render.enrolment_file(config))),
+        nice=_POLITE,
+        health=_enrolment_health,
+        environment=_beat_environment(config, trust.ENROLMENT),
+        doc="where gateways enrol",
+        address=config.enrolment_url,
+    )
+    return signer, door
+
+
+def _notifier(config: StackConfig) -> tuple[Service, ...]:
+    if not render.alarm_routes(config).exists():
+        return ()
+    made = Service(
+        name="notifier",
+        stage=2,
+        stop_stage=_WRITERS,
+        **_deployed(config, "notifier", "notifier", render.notifier_file(config)),
+        nice=_POLITE,
+        health=partial(_beat_health, name="notifier"),
+        environment=_beat_environment(config, "notifier"),
+        # What is on its way arrives first.
+        stop_wait_s=45,
+        doc="tells people of alarms",
+    )
+    return (made,)
 
 
 def _issuer(config: StackConfig) -> tuple[Service, ...]:
@@ -252,7 +299,7 @@ def _issuer(config: StackConfig) -> tuple[Service, ...]:
 def _gateways(config: StackConfig) -> tuple[Service, ...]:
     return tuple(
         _gateway(config, gateway, render.gateway_admin_port(config, index))
-        for index, gateway in enumerate(read_gateways(config.plant))
+        for index, gateway in trust.gateways_here(config)
     )
 
 
@@ -318,6 +365,14 @@ def _beat_environment(config: StackConfig, name: str) -> dict[str, str]:
 
 def _beat_health(config: StackConfig, name: str) -> Health:
     return probes.heartbeat_health(heartbeat_file(config, name))
+
+
+def _enrolment_health(config: StackConfig) -> Health:
+    beats = _beat_health(config, trust.ENROLMENT)
+    if beats.answer is not Answer.READY:
+        return beats
+    root = trust.authority(config).root_file
+    return probes.https_health(config.host, config.ports.enrolment, "/v1/authority", root)
 
 
 def _admin_health(config: StackConfig, port: int) -> Health:

@@ -12,14 +12,14 @@ from stack.config import StackConfig
 AUDIENCE, PAGE, TERMINAL = "millrace-api", "millrace-page", "millrace-cli"
 # What each role may do as long as permissions have no scope.
 _ALLOW = {
-    "operator": ["read", "command", "plan"],
-    "supervisor": ["read", "command", "approve", "plan"],
+    "operator": ["read", "command", "plan", "alarm"],
+    "supervisor": ["read", "command", "approve", "plan", "alarm"],
     "engineer": ["read", "command"],
-    "maintainer": ["read", "command"],
+    "maintainer": ["read", "command", "alarm"],
     "analyst": ["read"],
     "integrator": ["read"],
     "auditor": ["read", "audit"],
-    "administrator": ["read", "command", "approve", "plan", "audit"],
+    "administrator": ["read", "command", "approve", "plan", "alarm", "audit"],
 }
 
 

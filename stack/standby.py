@@ -20,7 +20,7 @@ import psycopg
 from psycopg import sql
 
 from historian.recovery import Report
-from stack import postgres, recover
+from stack import postgres, postgres_access, recover
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.readiness import wait_ready
@@ -48,7 +48,7 @@ def create(config: StackConfig, progress: Progress, *, synchronous: bool = False
         with progress.step("the standby before: deleted"):
             drop(config)
     try:
-        _primary(config, _ensure_role, postgres.forget_recovery, _make_slot)
+        _primary(config, _ensure_role, forget_recovery, _make_slot)
     except psycopg.OperationalError as error:
         msg = f"the primary does not answer ({str(error).strip()}); start it with `./millrace up postgres`"
         raise StackError(msg) from error
@@ -58,9 +58,9 @@ def create(config: StackConfig, progress: Progress, *, synchronous: bool = False
         directory.with_name("postgres-standby.new").rename(directory)
         size = sum(path.stat().st_size for path in directory.rglob("*") if path.is_file())
         details.append(f"{size / 1e6:,.0f} MB")
-    postgres.write_settings(directory, postgres.settings(config, standby=True))
+    postgres_access.write_settings(directory, postgres.settings(config, standby=True), user)
     with progress.step("standby") as details:
-        supervisor.ensure(all_services(config))
+        supervisor.ensure(all_services(config), only=(postgres.STANDBY,))
         (service,) = select(config, (postgres.STANDBY,))
         supervisor.start(postgres.STANDBY)
         wait_ready(config, service)
@@ -68,7 +68,7 @@ def create(config: StackConfig, progress: Progress, *, synchronous: bool = False
     if synchronous:
         postgres.synchronous_marker(config).touch()
     postgres.prepare(config)
-    _primary(config, _reload)
+    postgres.reload(config)
 
 
 def drop(config: StackConfig) -> None:
@@ -79,11 +79,12 @@ def drop(config: StackConfig) -> None:
     postgres.synchronous_marker(config).unlink(missing_ok=True)
     shutil.rmtree(postgres.standby_dir(config), ignore_errors=True)
     if supervisor.alive():
-        supervisor.ensure(all_services(config))
+        supervisor.ensure(all_services(config), only=(postgres.STANDBY,))
     if postgres.data_dir(config).exists():
         postgres.prepare(config)
         try:
-            _primary(config, _reload, _drop_slot)
+            postgres.reload(config)
+            _primary(config, _drop_slot)
         except psycopg.OperationalError:
             return  # it reads its settings when it starts; the slot is dropped when the next standby is made
 
@@ -104,7 +105,7 @@ def promote(config: StackConfig, progress: Progress) -> Report:
             supervisor.stop(postgres.STANDBY)
             postgres.synchronous_marker(config).unlink(missing_ok=True)
             copy.rename(primary)
-            supervisor.ensure(all_services(config))
+            supervisor.ensure(all_services(config), only=(postgres.STANDBY,))
     elif _is_known(config):
         msg = "there is no standby; `./millrace standby create` makes one"
         raise StackError(msg)
@@ -115,6 +116,15 @@ def promote(config: StackConfig, progress: Progress) -> Report:
         wait_ready(config, service)
         details.append(f"ready on {service.address}")
     return recover.recover(config, progress)
+
+
+def forget_recovery(connection: Connection) -> None:
+    """Take away where a restore was to end, as a superuser: a copy of the database has it too, and would end there and promote itself."""
+    names = connection.execute(
+        "SELECT DISTINCT name FROM pg_file_settings WHERE name ~ '^(recovery_|restore_command$)'"
+    ).fetchall()
+    for (name,) in names:
+        connection.execute(sql.SQL("ALTER SYSTEM RESET {}").format(sql.Identifier(name)))
 
 
 def _fence(primary: Path) -> str:
@@ -196,7 +206,3 @@ def _drop_slot(connection: Connection) -> None:
     connection.execute(
         "SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots WHERE slot_name = %s", (postgres.STANDBY,)
     )
-
-
-def _reload(connection: Connection) -> None:
-    connection.execute("SELECT pg_reload_conf()")

@@ -8,7 +8,7 @@ from typing import Any
 
 from base.settings import KafkaSettings
 from historian import accounting
-from stack import deployment, jobs, line, postgres, roots, storage
+from stack import deployment, jobs, line, postgres, render, roots, storage
 from stack.backup import state as backup
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -50,6 +50,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "line": line_rows(config, found, now),
         "healing": _healing(config),
         "page": config.page_url,
+        "told": _told(config),
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "code": _code(config),
@@ -98,6 +99,8 @@ def text(status: dict[str, Any]) -> str:
         pid, uptime = row["pid"] or "", _duration(row["uptime_s"])
         state = f"{row['name']:<24}{row['state']:<10}{row['health']:<11}"
         lines.append(f"{state}{pid:>8}{uptime:>10}{row['restarts']:>10}  {row['address']}")
+    if status["told"]:
+        lines += ["", status["told"]]
     if status["jobs"]:
         lines += ["", f"{'job':<24}{'state':<12}{'progress':<12}{'on':<18}id"]
         for row in status["jobs"]:
@@ -151,12 +154,18 @@ def _healing_text(found: dict[str, Any]) -> list[str]:
     return ["healing", *lines] if lines else []
 
 
+def _told(config: StackConfig) -> str:
+    """Why nobody is told of alarms; empty where there is a notifier."""
+    routes = render.alarm_routes(config)
+    return "" if routes.exists() else f"nobody is told of alarms: there is no {routes} (docs/alarms.md)"
+
+
 def _jobs(config: StackConfig) -> list[dict[str, Any]]:
     rest, progress = FlinkRest(config.flink_url), healing.read(config).jobs
     if not rest.alive():
         return []
     live = {job.name: job for job in reversed(rest.jobs()) if job.live}
-    names = {jobs.flink_name(job): job for job in jobs.JOBS}
+    names = {jobs.flink_name(job): job for job in jobs.of(config)}
     rows: list[dict[str, Any]] = [
         {"name": name, "state": "ABSENT", "progress": "", "id": "", "on": []} for name in names if name not in live
     ]

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import deploy, jobs, line, postgres, priority, render
+from stack import deploy, jobs, line, postgres, priority, render, renewal, trust
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.programs import program
@@ -73,8 +73,26 @@ def _work(config: StackConfig) -> str:
     )(config)
 
 
+def _alarm_rules(config: StackConfig) -> str:
+    """Those of the file `alarms.yaml` beside the plant's, else what definitions give; what people changed or retired since stays."""
+    if "alarms" not in jobs.of(config):
+        return "none: parallelism.alarms is 0"
+    file = config.plant.parent / "alarms.yaml"
+    return _tool(
+        "alarms.command", "load", *([str(file)] if file.exists() else []), "--missing", "--why", "missing at up"
+    )(config)
+
+
+def _mqtt_access(config: StackConfig) -> str:
+    """One that ran already has not read what was written for it."""
+    renewal.tell_mosquitto(config)
+    return f"{len(trust.nodes(config))} nodes"
+
+
 def _job(name: str) -> Callable[[StackConfig], str]:
     def action(config: StackConfig) -> str:
+        if name not in jobs.of(config):
+            return f"off (parallelism.{name} is 0)"
         job_id, submitted = jobs.ensure(config, name, wait=False)
         return f"{'submitted' if submitted else 'runs'} as {job_id}"
 
@@ -92,7 +110,7 @@ def _interrupted_deployment(config: StackConfig) -> str:
 
 
 def _all_jobs_run(config: StackConfig) -> str:
-    for name in jobs.JOBS:
+    for name in jobs.of(config):
         jobs.ensure(config, name)
     priority.apply(config)
     return "all tasks run"
@@ -131,12 +149,19 @@ _KAFKA, _POSTGRES, _FLINK = (
 )
 _ALL = _FLINK | {"simulator", "serving"}
 
+_TOPICS = Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin"))
+_ACCESS = Step(title="access to topics", needs=_KAFKA, action=trust.allow_step)
+_MIGRATIONS = Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate"))
+_ROLES = Step(title="roles of services", needs=_POSTGRES, action=postgres.create_service_roles)
+
 # After broker and database are up, before anything that uses them.
 PREPARATION = (
-    Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin")),
+    _TOPICS,
+    _ACCESS,
+    Step(title="access to MQTT", needs=frozenset({trust.MOSQUITTO}), action=_mqtt_access),
     Step(title="database", needs=_POSTGRES, action=postgres.create_database),
-    Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate")),
-    Step(title="roles of services", needs=_POSTGRES, action=postgres.create_service_roles),
+    _MIGRATIONS,
+    _ROLES,
     Step(
         title="registry",
         needs=_POSTGRES,
@@ -144,7 +169,11 @@ PREPARATION = (
     ),
     Step(title="model of work", needs=_POSTGRES, action=_work),
     Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
+    Step(title="alarm rules", needs=_KAFKA | _POSTGRES, action=_alarm_rules),
 )
+
+# What newer jobs need of broker and database of an instance that runs.
+UPGRADE = (_TOPICS, _ACCESS, _MIGRATIONS, _ROLES)
 
 JOBS = (
     Step(title="interrupted deployment", needs=_FLINK, action=_interrupted_deployment),

@@ -14,7 +14,7 @@ import subprocess
 import sys
 import time
 import xmlrpc.client
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -107,15 +107,18 @@ class Supervisor:
         """Process id of supervisord."""
         return int(self._call("getPID"))
 
-    def ensure(self, services: Iterable[Service]) -> None:
-        """Render the configuration and start supervisord, or have the running one take up what changed."""
+    def ensure(self, services: Iterable[Service], *, only: Collection[str] = ()) -> None:
+        """Render the configuration and start supervisord, or have the running one take up what changed, which stops it.
+
+        With `only` no other service is touched: what changed of those that run, after an update of the code perhaps, waits for `up`.
+        """
         services = tuple(services)
         text = render(self._config, services)
         config_file(self._config).write_text(text)
         config_file(self._config).chmod(0o600)
         _wait(lambda: self.state() != "SHUTDOWN", 120, "the previous supervisord did not end")
         if self.alive():
-            self._reload()
+            self._reload(only)
             return
         command = [sys.executable, "-m", "supervisor.supervisord", "-c", str(config_file(self._config))]
         result = subprocess.run(command, env=_environment(self._config), capture_output=True, text=True, check=False)
@@ -137,12 +140,19 @@ class Supervisor:
 
     def stop(self, name: str, *, wait: bool = True) -> bool:
         """Stop a service; False when it was not running."""
+        return self._to_running("stopProcess", name, wait, what=f"stop {name}")
+
+    def signal(self, name: str, signal: str) -> bool:
+        """Send a signal to a service; False when it was not running. supervisord starts it again when it ends of it."""
+        return self._to_running("signalProcess", name, signal, what=f"send {signal} to {name}")
+
+    def _to_running(self, method: str, *arguments: object, what: str) -> bool:
         try:
-            self._call("stopProcess", name, wait)
+            self._call(method, *arguments)
         except xmlrpc.client.Fault as fault:
             if fault.faultCode in (_NOT_RUNNING, _BAD_NAME):
                 return False
-            msg = f"supervisord could not stop {name}: {fault.faultString}"
+            msg = f"supervisord could not {what}: {fault.faultString}"
             raise StackError(msg) from fault
         return True
 
@@ -184,8 +194,9 @@ class Supervisor:
         with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
             return getattr(proxy.supervisor, method)(*arguments)
 
-    def _reload(self) -> None:
-        ((added, changed, removed),) = self._call("reloadConfig")
+    def _reload(self, only: Collection[str]) -> None:
+        (differences,) = self._call("reloadConfig")
+        added, changed, removed = ([name for name in names if not only or name in only] for names in differences)
         for name in (*removed, *changed):
             self.stop(name)
             self._call("removeProcessGroup", name)

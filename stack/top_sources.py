@@ -24,7 +24,7 @@ from stack.config import StackConfig
 from stack.errors import StackError
 from stack.supervisor import Supervisor
 
-GROUPS = ("millrace-telemetry", "millrace-historian", "millrace-commands")
+GROUPS = ("millrace-telemetry", "millrace-historian", "millrace-commands", "millrace-alarms")
 
 _SQL = """
 WITH recent AS (SELECT DISTINCT ON (command_id) state FROM commands WHERE submitted_at > now() - interval '1 day'

@@ -34,7 +34,8 @@ def view(now: Snapshot, rates: Mapping[str, float]) -> RenderableType:
         text = "\n".join(f"{name}: {cause}" for name, cause in now.problems.items())
         parts.append(Panel(text, title="not reachable", border_style="red"))
     grid = Table.grid(padding=(0, 2))
-    grid.add_row(Group(_services(now), Text(), _facts(now)), Group(_line(now, rates), Text(), _lag(now)))
+    left = Group(_services(now), Text(), _facts(now), Text(), _accounting(now))
+    grid.add_row(left, Group(_line(now, rates), Text(), _lag(now)))
     return Group(*parts, grid)
 
 
@@ -93,8 +94,13 @@ def _facts(now: Snapshot) -> Table:
         table.add_row("open anomalies", str(sql["open_anomalies"]))
         commands = ", ".join(f"{state} {count}" for state, count in sorted(sql["commands"].items()))
         table.add_row("commands of 24 h", commands or "none")
+    return table
+
+
+def _accounting(now: Snapshot) -> Table:
+    table = Table(box=None, show_header=False, title="accounting", title_justify="left")
     for name, value in _plain(now.accounting):
-        table.add_row(f"accounting {name}", value)
+        table.add_row(name.replace("_", " "), value)
     return table
 
 

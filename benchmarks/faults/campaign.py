@@ -20,7 +20,7 @@ from benchmarks.faults.outcome import Outcome
 from benchmarks.faults.table import Fault
 from benchmarks.figures import rounded
 from stack import instance, lifecycle
-from stack.config import TOOLS
+from stack.config import TOOLS, Parallelism
 from stack.errors import StackError
 from stack.reporting import Progress
 from stack.services import all_services
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace, progress: Progress) -> Result:
         if file is not None:
             write(file, outcomes)
 
-    settings = {"timescaledb": options.timescaledb}
+    settings = {"timescaledb": options.timescaledb, "parallelism": Parallelism()}
     with instance.temporary(folder=TOOLS / "bench", **settings) as running:
         faults = table.schedule(
             table.load(),

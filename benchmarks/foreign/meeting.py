@@ -66,6 +66,7 @@ class Meeting:
         self._running: asyncio.Task[None] | None = None
         self.connector: Connector | None = None
         self.crashes: list[str] = []
+        self._away: list[tuple[int, int]] = []
 
     async def __aenter__(self) -> Self:
         asyncio.get_running_loop().set_exception_handler(self._unheeded)
@@ -100,24 +101,28 @@ class Meeting:
 
     async def restart(self, *, swapped: bool, sudden: bool, timeout_s: float) -> float:
         """Restart the server, with the namespaces in the other order or not; seconds from its return to the last item heard."""
+        gone_us = now_us()
         await (self._foreign.kill() if sudden else self._foreign.stop())
         if swapped:
             self._order = tuple(reversed(self._order))
         await self._foreign.start(self._plan().dumps())
-        return await self.heard(time.monotonic(), timeout_s)
+        return await self._back(gone_us, 0.0, timeout_s)
 
     async def cut(self, timeout_s: float) -> float:
         """Reset the connection; seconds until all items are heard again."""
         self._link.cut()
-        return await self.heard(time.monotonic(), timeout_s)
+        return await self._back(now_us(), 0.0, timeout_s)
 
     async def freeze(self, timeout_s: float) -> float:
         """Leave the connection half open; seconds until all items are heard again."""
         self._link.freeze()
-        return (
-            await self.heard(time.monotonic() + self.setting.period_ms / 1000, timeout_s)
-            + self.setting.period_ms / 1000
-        )
+        return await self._back(now_us(), self.setting.period_ms / 1000, timeout_s)
+
+    async def _back(self, gone_us: int, after_s: float, timeout_s: float) -> float:
+        """Wait until every item is heard that many seconds from now; seconds until then."""
+        found = after_s + await self.heard(time.monotonic() + after_s, timeout_s)
+        self._away.append((gone_us, now_us()))
+        return found
 
     async def order(self, what: str, **details: Any) -> None:
         """Order the server about; an item that is deleted is not waited for."""
@@ -150,7 +155,8 @@ class Meeting:
             await asyncio.sleep(_QUIET_S)
         with self.journal.open() as lines:
             journal = verdict.read_journal(lines)
-        return verdict.judge(journal, self.recorder.rows, self.recorder.gaps)
+        line = verdict.Line(away=self._away, period_us=self.setting.period_ms * 1000)
+        return verdict.judge(journal, self.recorder.rows, self.recorder.gaps, line)
 
     def counts(self) -> dict[str, int]:
         """Events by kind, and crashes of the connector."""

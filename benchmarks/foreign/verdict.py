@@ -6,12 +6,16 @@ before it to the first one after it, *inexact* when gap events cover it otherwis
 item's first sample are no loss: nobody listened. Entries after the last one are: the item is *silent* when there are several. A bad
 sample without a value that is not in the journal is what a server says of a node that is gone: it is a sample like others. A sample
 whose value the connector refuses by name has no value to compare: its item is *refused*, and its time is judged like that of any other.
+
+A gap in which nothing was lost is *needless*, unless nobody who reads could know: the server set nothing for longer than an item's period
+allows, as one that is starved does, and the line was away meanwhile (*quiet*). Such a gap lies where the line was away, and reaches
+beyond it by two periods at most: what was set last before, and first after it.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,6 +25,8 @@ from connectors.readings import Unusable
 
 _KEPT = 10
 _BAD = 0x8000
+_AROUND = 2
+"""Periods by which a gap may begin before the line went away, and end after it was back."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -38,7 +44,9 @@ class Verdict:
     unnamed: int = 0
     silent: int = 0
     needless: int = 0
-    """Gap events in which nothing was lost."""
+    """Gap events in which nothing was lost, as could be known."""
+    quiet: int = 0
+    """Gap events in which nothing was lost because the server had nothing to tell while the line was away."""
     reasons: list[str] = field(default_factory=list)
     """Why values were refused, the first few."""
     examples: list[str] = field(default_factory=list)
@@ -71,15 +79,44 @@ def read_journal(lines: Iterable[str]) -> dict[int, dict[int, Any]]:
     return found
 
 
-def judge(journal: Journal, rows: Mapping[int, list[Row]], gaps: Mapping[int, list[GapRow]]) -> Verdict:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Line:
+    """`away`: from when to when the line or the server was away, in microseconds. `period_us`: how often items change, if all is well."""
+
+    away: Sequence[tuple[int, int]] = ()
+    period_us: int = 0
+
+    def excuses(self, gap: GapRow) -> bool:
+        """Whether the gap is one of the line's being away, and longer than the silence that is none (`connectors.gap_tracker`)."""
+        long = gap.to_us - gap.from_us > 1.5 * self.period_us
+        return long and any(self._of(gap, since, until) for since, until in self.away)
+
+    def _of(self, gap: GapRow, since: int, until: int) -> bool:
+        # What was set just before was not yet sent.
+        touches = gap.from_us <= until and gap.to_us >= since - self.period_us
+        return (
+            touches
+            and gap.from_us >= since - _AROUND * self.period_us
+            and gap.to_us <= until + _AROUND * self.period_us
+        )
+
+
+_ALWAYS_THERE = Line()
+
+
+def judge(
+    journal: Journal, rows: Mapping[int, list[Row]], gaps: Mapping[int, list[GapRow]], line: Line = _ALWAYS_THERE
+) -> Verdict:
     """Verdict over the items of `rows`, which have the journal's keys."""
     verdict = Verdict()
     for key, stored in rows.items():
-        _item(key, journal.get(key, {}), stored, gaps.get(key, []), verdict)
+        _item(key, journal.get(key, {}), stored, gaps.get(key, []), line, verdict)
     return verdict
 
 
-def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRow], verdict: Verdict) -> None:
+def _item(
+    key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRow], line: Line, verdict: Verdict
+) -> None:
     verdict.stored += len(stored)
     reasons = {row.value.reason for row in stored if isinstance(row.value, Unusable)}
     verdict.refused += bool(reasons)
@@ -101,7 +138,10 @@ def _item(key: int, said: Mapping[int, Any], stored: list[Row], gaps: list[GapRo
             verdict.note(f"item {key}: nothing stored")
         return
     used = _losses(key, sorted({at for at in entries if at >= min(times)} | times), times, gaps, verdict)
-    verdict.needless += len(gaps) - len(used)
+    empty = [gap for gap in gaps if gap not in used]
+    quiet = sum(map(line.excuses, empty))
+    verdict.quiet += quiet
+    verdict.needless += len(empty) - quiet
 
 
 def _losses(key: int, moments: list[int], times: set[int], gaps: list[GapRow], verdict: Verdict) -> set[GapRow]:

@@ -5,17 +5,20 @@ Frames, verdicts and windows are left out: they say nothing about a detector, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import uuid5
 
 import numpy as np
 from numpy.typing import NDArray
 
 from benchmarks.machines.corpus import Made
 from schemas import codec
+from schemas.labels import AnomalyLabel, Verdict, pattern_of
 from stages.config import DetectorSpec
 from stages.detection.kinds import make
+from stages.detection.labels import Labels
 from stages.detection.lane import examine_together, watch_of
 from stages.detection.protocol import Features, Score, Subject
 
@@ -39,12 +42,17 @@ class Outcome:
     disabled: str = ""
 
 
-def watch(batch: Sequence[Made], spec: DetectorSpec) -> list[Outcome]:
-    """Run the cases of a batch side by side."""
+Person = Callable[[Made, Told], Verdict | None]
+"""What somebody says of an episode that has just ended; None for nothing."""
+
+
+def watch(batch: Sequence[Made], spec: DetectorSpec, person: Person | None = None) -> list[Outcome]:
+    """Run the cases of a batch side by side, with somebody who labels their episodes."""
+    labels = Labels()
     outcomes = [Outcome(made=made, score=np.zeros(made.windows), episodes=[]) for made in batch]
     at = 0
 
-    def note(device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:  # noqa: ARG001
+    def note(device_id: int, window_s: int, features: Features, score: Score, news: float, threshold: float) -> None:  # noqa: ARG001
         outcomes[device_id].score[at] = score.value
 
     watches = []
@@ -59,7 +67,9 @@ def watch(batch: Sequence[Made], spec: DetectorSpec) -> list[Outcome]:
             normal_high=unknown,
             seed=number,
         )
-        watches.append(watch_of(number, spec, {subject.window_s: (subject, make(spec, subject))}, on_score=note))
+        watches.append(
+            watch_of(number, spec, {subject.window_s: (subject, make(spec, subject))}, on_score=note, labels=labels)
+        )
     for at in range(max(made.windows for made in batch)):
         due = []
         for each, made in zip(watches, batch, strict=True):
@@ -67,17 +77,39 @@ def watch(batch: Sequence[Made], spec: DetectorSpec) -> list[Outcome]:
                 due.append((each, made.run.window_s, features))
         examine_together(due)
         for each, window_s, features in due:
-            _take(outcomes[each.device_id].episodes, at, each.score_and_learn(window_s, features))
+            outcome = outcomes[each.device_id]
+            if _take(outcome.episodes, at, each.score_and_learn(window_s, features)) and person is not None:
+                told = outcome.episodes[-1]
+                if (verdict := person(outcome.made, told)) is not None:
+                    labels.put(label_of(told.record, verdict, features.end_us))
     for each, outcome in zip(watches, outcomes, strict=True):
         outcome.disabled = each.disabled
     return outcomes
 
 
-def _take(episodes: list[Told], at: int, messages: Sequence[bytes]) -> None:
+def label_of(record: dict[str, Any], verdict: Verdict, time_us: int) -> AnomalyLabel:
+    """What somebody says at `time_us` of the episode of an Anomaly record."""
+    return AnomalyLabel(
+        label_id=uuid5(record["episode_id"], verdict),
+        episode_id=record["episode_id"],
+        device_id=record["device_id"],
+        verdict=verdict,
+        by="bench",
+        time_us=time_us,
+        detector=record["detector"],
+        peak_score=record["peak_score"],
+        pattern=pattern_of(record["contributors"]),
+    )
+
+
+def _take(episodes: list[Told], at: int, messages: Sequence[bytes]) -> bool:
+    """Note what was told; whether an episode has ended."""
+    ended = False
     for message in messages:
         record = codec.decode(message, "Anomaly")[1]
         if record["phase"] == "OPEN":
             episodes.append(Told(opened=at))
         episodes[-1].record = record
         if record["phase"] == "CLOSE":
-            episodes[-1].ended = at
+            episodes[-1].ended, ended = at, True
+    return ended

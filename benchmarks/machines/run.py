@@ -99,6 +99,7 @@ def judge(outcome: Outcome) -> dict[str, Any]:
         contributors = hits[0].record["contributors"]
         found |= {
             "delay": hits[0].opened - truth.first,
+            "outlasts": max((made.windows if hits[0].ended is None else hits[0].ended) - truth.last, 0),
             "named": bool(contributors) and contributors[0]["tag_id"] == truth.tag,
             "statistic": _statistic(hits[0]),
         }
@@ -131,6 +132,10 @@ def figures(outcomes: Sequence[dict[str, Any]]) -> dict[str, Any]:
         "level_fired": len(levels),
         "level_outside_expected_percent": _percent(levels),
         "median_delay_windows": float(np.median([e["delay"] for e in outcomes if e["found"]] or [np.nan])),
+        "episode_outlasts_fault_windows": {
+            f"p{share}": float(np.percentile([e["outlasts"] for e in outcomes if e["found"]] or [np.nan], share))
+            for share in (50, 90)
+        },
         "vus_pr": round(float(np.mean([e["vus_pr"] for e in outcomes if "vus_pr" in e] or [np.nan])), 3),
         "disabled": sum(bool(each["disabled"]) for each in outcomes),
         "by_kind": {

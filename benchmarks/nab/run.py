@@ -1,8 +1,9 @@
 """The scenario `nab`: labelled series through frames, windows and the configured detector, scored by NAB's rule.
 
 Enters folders in NAB's layout; leaves figures per profile for our detector and for the published ones that all folders have,
-re-scored by the same rule: one threshold for all series, the one with the best total (NAB's own rule). Every detector is scored
-as it is and by its onsets (`benchmarks.nab.onsets`), and on each half of the series by the same rule within that half. Beside it stands
+re-scored by the same rule: one threshold for all series, the one with the best total (NAB's own rule). As it is, our detector says when
+there is news, what opens episodes (`stages.detection.news`); how strange the rows are is a row of its own. Every detector is scored as it
+is and by its onsets (`benchmarks.nab.onsets`), and on each half of the series by the same rule within that half. Beside it stands
 the score at the threshold that is configured, which no label has touched. Before anything is scored the scorer itself is held
 to the published rows, where there are any.
 """
@@ -10,10 +11,8 @@ to the published rows, where there are any.
 from __future__ import annotations
 
 import argparse
-import csv
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +21,10 @@ from numpy.typing import NDArray
 
 from base.errors import MillraceError
 from benchmarks.nab import data, scorer
+from benchmarks.nab.files import SeriesResult, write
 from benchmarks.nab.onsets import onsets
 from detect.command import DEFAULT_DETECTOR, load_detection
-from detect.replay import Replay, replay
+from detect.replay import replay
 from detect.table import History
 from stack.reporting import Progress
 from stages.config import DetectionConfig
@@ -41,14 +41,6 @@ class ScorerError(MillraceError):
 
 
 Scores = Sequence[NDArray[np.float64]]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True, eq=False)
-class SeriesResult:
-    """A series, and what the line made of it."""
-
-    series: data.Series
-    replay: Replay
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -94,8 +86,8 @@ def run(
             f"{series.name}: {len(series.value)} rows, windows of {found.window_s} s, {len(found.episodes)} episodes, "
             f"{found.line_us_per_row:.0f} µs a row"
         )
-    ours = [each.replay.score for each in results]
-    everybody = {detector: ours, **published}
+    ours = [each.replay.news for each in results]
+    everybody = {detector: ours, f"{detector}, strangeness": [each.replay.score for each in results], **published}
     report = {
         "folder": ", ".join(folder.name for folder in folders),
         "series": len(corpus),
@@ -241,12 +233,12 @@ def _fixed(files: Scored, threshold: float) -> dict[str, float]:
 
 def delays(results: Sequence[SeriesResult]) -> dict[str, Any]:
     """From the start of a labelled window to its first detection, at the standard profile's threshold."""
-    threshold, _ = scorer.best_threshold([(r.replay.score, r.series.labels) for r in results], scorer.STANDARD)
+    threshold, _ = scorer.best_threshold([(r.replay.news, r.series.labels) for r in results], scorer.STANDARD)
     rows, shares = [], []
     for each in results:
         labels = each.series.labels
         for first, last in labels.windows:
-            hits = np.flatnonzero(each.replay.score[max(first, labels.probation) : last + 1] >= threshold)
+            hits = np.flatnonzero(each.replay.news[max(first, labels.probation) : last + 1] >= threshold)
             if hits.size:
                 rows.append(int(hits[0]) + max(first, labels.probation) - first)
                 shares.append(rows[-1] / (last - first + 1))
@@ -262,10 +254,10 @@ def delays(results: Sequence[SeriesResult]) -> dict[str, Any]:
 
 def per_series(results: Sequence[SeriesResult]) -> dict[str, Any]:
     """Standard profile, per series."""
-    threshold, _ = scorer.best_threshold([(r.replay.score, r.series.labels) for r in results], scorer.STANDARD)
+    threshold, _ = scorer.best_threshold([(r.replay.news, r.series.labels) for r in results], scorer.STANDARD)
     found = {}
     for each in results:
-        one = scorer.score_file(each.replay.score, each.series.labels, scorer.STANDARD, threshold)
+        one = scorer.score_file(each.replay.news, each.series.labels, scorer.STANDARD, threshold)
         found[each.series.name] = {
             "window_s": each.replay.window_s,
             "score": round(one.score, 3),
@@ -299,64 +291,6 @@ def detector_us(results: Sequence[SeriesResult], detection: DetectionConfig, nam
         spent += time.perf_counter() - began
         windows += len(each.replay.scored)
     return spent / max(windows, 1) * 1e6
-
-
-# --- NAB's own layout -----------------------------------------------------------------------------------------------------
-
-
-def write(out: Path, detector: str, results: Sequence[SeriesResult]) -> None:
-    """`results/<detector>/<group>/<detector>_<file>.csv` and `<detector>_<profile>_scores.csv`, as NAB writes them.
-
-    `anomaly_score` is the detector's score, `onset` what it adds to the alarm that is already given.
-    """
-    files: Scored = [(each.replay.score, each.series.labels) for each in results]
-    best = {profile.name: scorer.best_threshold(files, profile)[0] for profile in scorer.PROFILES}
-    base = out / "results" / detector
-    for each in results:
-        labels = each.series.labels
-        columns = [
-            scorer.row_scores(each.replay.score, labels, profile, best[profile.name]).tolist()
-            for profile in scorer.PROFILES
-        ]
-        group, _, file = each.series.name.rpartition("/")
-        path = base / group / f"{detector}_{file}"
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with path.open("w", newline="") as target:
-            writer = csv.writer(target)
-            header = ["timestamp", "value", "anomaly_score", "onset", "label"]
-            writer.writerow([*header, *(f"S(t)_{profile.name}" for profile in scorer.PROFILES)])
-            label = (labels.window_of_row() >= 0).astype(int).tolist()
-            score = each.replay.score
-            rows = zip(
-                each.series.stamps,
-                each.series.value.tolist(),
-                score.tolist(),
-                onsets(score).tolist(),
-                label,
-                *columns,
-                strict=True,
-            )
-            writer.writerows(rows)
-    for profile in scorer.PROFILES:
-        with (base / f"{detector}_{profile.name}_scores.csv").open("w", newline="") as target:
-            writer = csv.writer(target)
-            writer.writerow(
-                ["Detector", "Profile", "File", "Threshold", "Score", "TP", "TN", "FP", "FN", "Total_Count"]
-            )
-            for each in results:
-                one = scorer.score_file(each.replay.score, each.series.labels, profile, best[profile.name])
-                counts = (one.true_positives, one.true_negatives, one.false_positives, one.false_negatives)
-                writer.writerow(
-                    [
-                        detector,
-                        profile.name,
-                        each.series.name,
-                        best[profile.name],
-                        one.score,
-                        *counts,
-                        each.series.labels.rows,
-                    ]
-                )
 
 
 # --- small ----------------------------------------------------------------------------------------------------------------

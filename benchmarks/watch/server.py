@@ -15,10 +15,10 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
+from base.toml import to_toml
 from benchmarks.processes import Usage, usage_of
 from benchmarks.watch.streams import Address
 from stack.config import ROOT
-from stack.render import to_toml
 
 START_S = 90.0
 _MANY = 1_000_000

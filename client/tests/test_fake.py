@@ -3,10 +3,15 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
+from uuid import uuid4
 
 import pytest
 
 from millrace_client import (
+    Alarm,
+    AlarmPriority,
+    AlarmState,
     AnomalyPhase,
     Command,
     CommandState,
@@ -19,6 +24,7 @@ from millrace_client import (
 from millrace_client.cli.find import find_device, find_paths
 from millrace_client.errors import ClosedError, NotFoundError
 from millrace_client.fake import Control, FakePlant, Outcome
+from millrace_client.ids import now_us
 
 PRESS = "acme/north/press/line1/cell1/press01"
 
@@ -152,3 +158,31 @@ def test_people_may_type_ids_paths_and_names(plant: FakePlant) -> None:
         plant.define("acme/south/a/l/c/press01/x")
         with pytest.raises(InvalidRequestError, match="the name of 2 devices"):
             find_device(client, "press01")
+
+
+def test_when_alarms_held_is_known(plant: FakePlant) -> None:
+    raised = now_us() - 60_000_000
+    alarm = Alarm(
+        alarm_id=uuid4(),
+        source_id=uuid4(),
+        version=1,
+        site="north",
+        rule="hot",
+        path=f"{PRESS}/temperature",
+        device_path=PRESS,
+        device_id=1,
+        priority=AlarmPriority.MEDIUM,
+        state=AlarmState.UNACKNOWLEDGED,
+        activations=1,
+        activated_us=raised,
+        active=True,
+    )
+    plant.raise_alarm(alarm)
+    with plant.client("ann") as client:
+        client.acknowledge_alarm(alarm)
+        (found,) = client.alarm_activations(PRESS).activations
+        assert (found.alarm_id, found.raised_us, found.returned_us) == (alarm.alarm_id, raised, None)
+        assert found.acknowledged_by.endswith("ann")
+        assert client.alarm_activations(PRESS, end=timedelta(hours=1)).activations == ()
+        with pytest.raises(InvalidRequestError, match="start_us"):
+            client.alarm_activations(start=timedelta(hours=1), end=timedelta(hours=2))

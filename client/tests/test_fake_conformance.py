@@ -13,6 +13,9 @@ import client_conformance as suite
 from client_conformance.plant import LINE, PRESSES
 from millrace_client import (
     Aggregate,
+    Alarm,
+    AlarmPriority,
+    AlarmState,
     Anomaly,
     AnomalyLot,
     BatchDeviation,
@@ -107,6 +110,38 @@ class FakeRun:
     def advance(self, command_id: UUID, state: CommandState, *, provisional: bool = False, **more: Any) -> None:
         self.fake.advance(command_id, state, provisional=provisional, **more)
 
+    def overheat(self, number: int, *, over: bool = False) -> None:
+        path = suite.PRESSES[number]
+        known = next((one for one in self.fake.alarms if one.device_path == path), None)
+        if known is not None and over:
+            state = AlarmState.NORMAL if known.acknowledged else AlarmState.RETURNED_UNACKNOWLEDGED
+            self.fake.raise_alarm(replace(known, active=False, state=state))
+            return
+        if known is not None and known.state is not AlarmState.NORMAL:
+            again = replace(known, active=True, state=AlarmState.UNACKNOWLEDGED, activations=known.activations + 1)
+            self.fake.raise_alarm(replace(again, acknowledged_us=None, acknowledged_by=""))
+            return
+        self.fake.raise_alarm(
+            Alarm(
+                alarm_id=uuid7(),
+                source_id=uuid7(),
+                version=1,
+                site="north",
+                rule="hot",
+                path=f"{path}/temperature",
+                device_path=path,
+                device_id=10 + number,
+                priority=AlarmPriority.MEDIUM,
+                state=AlarmState.UNACKNOWLEDGED,
+                activations=1,
+                active=True,
+                value=200.0,
+            )
+        )
+
+    def switch_alarms_off(self) -> None:
+        self.fake.switch_alarms(on=False)
+
     @property
     def submitted(self) -> list[UUID]:
         return [command.command_id for command in self.fake.commands]
@@ -131,6 +166,9 @@ async def plant(request: pytest.FixtureRequest) -> AsyncIterator[suite.Plant]:
 
 
 class TestFakeState(suite.StateCases): ...
+
+
+class TestFakeAlarms(suite.AlarmCases): ...
 
 
 class TestFakeCommands(suite.CommandCases): ...

@@ -24,7 +24,7 @@ from millrace_client import (
     calls,
     unpack,
 )
-from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
+from millrace_client._proto.millrace.v1 import alarms_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 
 
 def surface(kind: type) -> dict[str, list[inspect.Parameter]]:
@@ -43,7 +43,7 @@ def test_both_clients_have_the_same_methods_and_parameters() -> None:
 
 
 def test_every_method_of_the_services_can_be_called() -> None:
-    files = [module.DESCRIPTOR for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2)]
+    files = [module.DESCRIPTOR for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, alarms_pb2)]
     offered = {
         (service.name, method.name, method.input_type.name, method.output_type.name, method.server_streaming)
         for file in files
@@ -68,7 +68,7 @@ WRAPPERS = ("Request", "Response", "Selection", "Filter", "Entry")
     "message",
     [
         message
-        for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2)
+        for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, alarms_pb2)
         for name, message in module.DESCRIPTOR.message_types_by_name.items()
         if name in OTHER_NAMES or not name.endswith(WRAPPERS)
     ],
@@ -83,7 +83,7 @@ def test_results_have_the_fields_of_the_messages(message: Any) -> None:
 def test_enums_have_the_members_of_the_messages() -> None:
     enums = [
         enum
-        for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2)
+        for module in (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, alarms_pb2)
         for enum in module.DESCRIPTOR.enum_types_by_name.values()
     ]
     assert {kind.__name__ for kind in unpack.ENUMS} == {enum.name for enum in enums}

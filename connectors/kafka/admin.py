@@ -31,6 +31,7 @@ from base import logs
 from base.errors import MillraceError
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka.client import MAX_MESSAGE_BYTES, DeliveryError
+from connectors.kafka.connection import wait_all
 from schemas.topics import TOPICS, Cleanup, Topic
 
 log = logging.getLogger(__name__)
@@ -93,7 +94,7 @@ def apply(
             if have != row.partitions:
                 grow = add_partitions and have < row.partitions
                 if grow:
-                    _wait(admin.create_partitions([NewPartitions(name, row.partitions)]))
+                    wait_all(admin.create_partitions([NewPartitions(name, row.partitions)]), timeout_s=_TIMEOUT_S)
                 changes.append(Change(topic=name, what=f"partitions {have}, table says {row.partitions}", applied=grow))
         changes += _adjust(admin, present)
     except KafkaException as error:
@@ -147,13 +148,8 @@ def _adjust(admin: AdminClient, rows: dict[str, Topic]) -> list[Change]:
         if entries:
             updates.append(ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries))
     if updates:
-        _wait(admin.incremental_alter_configs(updates))
+        wait_all(admin.incremental_alter_configs(updates), timeout_s=_TIMEOUT_S)
     return changes
-
-
-def _wait(futures: dict) -> None:  # type: ignore[type-arg]
-    for future in futures.values():
-        future.result(_TIMEOUT_S)
 
 
 def parser() -> argparse.ArgumentParser:

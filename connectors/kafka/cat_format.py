@@ -11,13 +11,13 @@ import base64
 import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Any, Protocol
 from uuid import UUID
 
 import numpy as np
 
 from base.errors import SchemaError
+from base.moments import written_ms
 from schemas import codec, frame, quality
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
 
@@ -134,7 +134,7 @@ def as_text(shown: Shown, tags: TagLookup, *, samples: int = 10) -> str:
 def time_text(time_us: int) -> str:
     """ISO 8601 in UTC with milliseconds; the plain number when it is no time."""
     try:
-        return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        return written_ms(time_us)
     except (ValueError, OverflowError, OSError):
         return f"{time_us} us"
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import re
 from collections.abc import Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
@@ -21,6 +22,9 @@ log = logging.getLogger(__name__)
 
 MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 """Largest record: the biggest frame with verdicts is 1.1 MB, and a rejected record carries another one whole."""
+
+UNGROUPED = "millrace-ungrouped"
+"""Group of consumers that have none: librdkafka asks for its coordinator all the same."""
 
 _KEEP_UNDERSCORE = frozenset(
     {"error_cb", "stats_cb", "log_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "log_level"}
@@ -54,6 +58,9 @@ _LASTING = frozenset(
         KafkaError._AUTHENTICATION,
         KafkaError._SSL,
         KafkaError._INVALID_ARG,
+        # Only where a reader asked for it (`auto_offset_reset="error"`): librdkafka reads that partition no more.
+        KafkaError._AUTO_OFFSET_RESET,
+        KafkaError._LOG_TRUNCATION,
     }
 )
 
@@ -109,7 +116,7 @@ def consumer(settings: KafkaSettings, *, group: str = "", **overrides: Any) -> C
     return Consumer(
         {
             **settings.client_config(),
-            "group.id": group or "millrace-ungrouped",
+            "group.id": group or UNGROUPED,
             "enable.auto.commit": False,
             "enable.auto.offset.store": False,
             "auto.offset.reset": "earliest",
@@ -121,6 +128,12 @@ def consumer(settings: KafkaSettings, *, group: str = "", **overrides: Any) -> C
             **librdkafka_names(overrides),
         }
     )
+
+
+def wait_all(futures: Mapping[Any, Future[Any]], *, timeout_s: float) -> None:
+    """Wait for what a client of administration was asked; raises KafkaException, or TimeoutError after `timeout_s` for one of them."""
+    for future in futures.values():
+        future.result(timeout_s)
 
 
 def log_error(error: KafkaError) -> None:

@@ -34,6 +34,7 @@ _BATCH = 1000
 _POLL_S = 0.25
 # Stopping waits for a lookup that is under way.
 _LOOKUP_S = 2.0
+_REQUIRED_LOOKUP_S = 10.0
 _RETRY_S = 1.0
 
 Marks = Mapping[int, tuple[int, int]]
@@ -61,7 +62,8 @@ class Reader:
     """Reads every partition of the topics that match `patterns`, those that come later too.
 
     A broker that is away is waited for, missing topics likewise, unless `required`: then the first look raises DeliveryError. Partitions
-    found at the first look start at `start`, later ones at `later`.
+    found at the first look start at `start`, later ones at `later`. `lookup_s` is how long the broker may take to answer a question; who is
+    `required` asks once and gives a busy broker longer.
     """
 
     def __init__(
@@ -73,12 +75,14 @@ class Reader:
         later: Start = from_beginning,
         required: bool = False,
         refresh_s: float = 10.0,
+        lookup_s: float = _LOOKUP_S,
         batch: int = _BATCH,
         **overrides: Any,
     ) -> None:
         self._settings, self._patterns, self._overrides = settings, tuple(patterns), overrides
         self._start, self._later, self._required = start, later, required
         self._refresh_s, self._batch = refresh_s, batch
+        self._lookup_s = lookup_s
         self._first = True
         self.ends: dict[tuple[str, int], int] = {}
         """Where each assigned partition ended when it was assigned."""
@@ -140,15 +144,19 @@ class Reader:
     def _refresh(self, source: Consumer, lookup: Consumer) -> bool:
         """Assign partitions not seen before; False when the broker did not answer or a pattern has no topic yet."""
         try:
-            found = {pattern: topics_matching(lookup, (pattern,), timeout_s=_LOOKUP_S) for pattern in self._patterns}
+            found = {
+                pattern: topics_matching(lookup, (pattern,), timeout_s=self._lookup_s) for pattern in self._patterns
+            }
             missing = [pattern for pattern, names in found.items() if not names]
             if missing and self._required:
-                partitions_of(lookup, _plain(missing[0]), timeout_s=_LOOKUP_S)  # raises with the broker's own words
+                partitions_of(
+                    lookup, _plain(missing[0]), timeout_s=self._lookup_s
+                )  # raises with the broker's own words
             names = sorted({name for names in found.values() for name in names})
             starts = [start for name in names for start in self._starts(lookup, name)]
             if starts and self._first:
                 # Without leaders in its cache, an assignment waits for a timer of a second.
-                topics_matching(source, self._patterns, timeout_s=_LOOKUP_S)
+                topics_matching(source, self._patterns, timeout_s=self._lookup_s)
         except DeliveryError as error:
             if self._required and self._first:
                 raise
@@ -167,10 +175,10 @@ class Reader:
 
     def _starts(self, lookup: Consumer, name: str) -> list[tuple[TopicPartition, int]]:
         """Where to start in the partitions of a topic that are new, and where they end."""
-        fresh = {p for p in partitions_of(lookup, name, timeout_s=_LOOKUP_S) if (name, p) not in self.ends}
+        fresh = {p for p in partitions_of(lookup, name, timeout_s=self._lookup_s) if (name, p) not in self.ends}
         if not fresh:
             return []
-        marks = {p: mark for p, mark in watermarks(lookup, name, timeout_s=_LOOKUP_S).items() if p in fresh}
+        marks = {p: mark for p, mark in watermarks(lookup, name, timeout_s=self._lookup_s).items() if p in fresh}
         starts = (self._start if self._first else self._later)(name, marks)
         return [(TopicPartition(name, p, starts[p]), high) for p, (_, high) in marks.items()]
 
@@ -189,7 +197,14 @@ def read_to_end(
     broker does not answer, or nothing comes for `timeout_s`.
     """
     start = from_beginning if last is None else from_tail(last)
-    reader = Reader(settings, (re.escape(topic),), start=start, required=True, refresh_s=math.inf)
+    reader = Reader(
+        settings,
+        (re.escape(topic),),
+        start=start,
+        required=True,
+        refresh_s=math.inf,
+        lookup_s=min(timeout_s, _REQUIRED_LOOKUP_S),
+    )
     deadline = time.monotonic() + timeout_s
     for batch in reader.batches(threading.Event()):
         for message in batch:
@@ -211,7 +226,8 @@ def follow(
 ) -> Iterator[Message]:
     """Records of topics for ever (until `stop`), from their beginning or from now on. Raises DeliveryError as `read_to_end`."""
     start = from_beginning if beginning else from_now
-    reader = Reader(settings, [re.escape(topic) for topic in topics], start=start, required=True)
+    patterns = [re.escape(topic) for topic in topics]
+    reader = Reader(settings, patterns, start=start, required=True, lookup_s=_REQUIRED_LOOKUP_S)
     for batch in reader.batches(stop or threading.Event()):
         yield from batch
 

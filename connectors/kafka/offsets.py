@@ -73,3 +73,25 @@ def lag(end: Offsets, at: Offsets) -> dict[str, int]:
     for (topic, partition), offset in at.items():
         behind[topic] = behind.get(topic, 0) + max(0, end.get((topic, partition), offset) - offset)
     return behind
+
+
+class GroupPosition:
+    """Where one group stands in one topic, over a connection of its own that is kept between looks."""
+
+    def __init__(self, settings: KafkaSettings, group: str, topic: str) -> None:
+        self._member = kafka.consumer(settings, group=group, log_level=0, error_cb=lambda _: None)
+        self._topic = topic
+
+    def look(self) -> tuple[Offsets, Offsets]:
+        """Committed offsets, where there are some, and ends. Blocks for seconds; raises DeliveryError."""
+        found = kafka.watermarks(self._member, self._topic, timeout_s=_TIMEOUT_S)
+        ends = {(self._topic, partition): high for partition, (_, high) in found.items()}
+        try:
+            places = self._member.committed([TopicPartition(*place) for place in ends], timeout=_TIMEOUT_S)
+        except KafkaException as error:
+            raise DeliveryError(error.args[0], "offsets of a group cannot be read") from error
+        return {(place.topic, place.partition): place.offset for place in places if place.offset >= 0}, ends
+
+    def close(self) -> None:
+        """Let go of the connection."""
+        self._member.close()

@@ -80,7 +80,7 @@ class AsyncProducer:
         self._thread = threading.Thread(target=self._serve, name="kafka-producer", daemon=True)
         self._thread.start()
 
-    def produce(self, topic: str, key: bytes, value: bytes, on_delivery: OnDelivery) -> None:
+    def produce(self, topic: str, key: bytes, value: bytes | None, on_delivery: OnDelivery) -> None:
         """Hand a record over; `on_delivery` is called in the producer's thread when its fate is known.
 
         Raises OverloadedError when the local queue is full, DeliveryError when the record is refused at once.
@@ -93,7 +93,7 @@ class AsyncProducer:
         except KafkaException as error:
             raise DeliveryError(error.args[0], f"record for {topic} was refused") from error
 
-    async def send(self, topic: str, key: bytes, value: bytes) -> Message:
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> Message:
         """Durable at every in-sync replica when it returns.
 
         Raises DeliveryError, OverloadedError when the local queue is full.

@@ -36,6 +36,7 @@ _TOPIC_AND_HEADERS = 70_000
 """Of a PUBLISH, beside its payload: a topic has up to 65,535 bytes."""
 _FILTERS_AT_ONCE = 100
 _CLOSING_S = 2.0
+_PUBACK, _REFUSED = 0x40, 0x80
 _UNACKNOWLEDGED = 10_000
 """Messages that the broker (version 5) may send before the first of them is acknowledged: a gateway appends a few times a second."""
 
@@ -156,6 +157,25 @@ class MqttConnection:
             self._client.publish(topic, data, qos=qos, retain=retain)
         return self.is_open
 
+    async def publish_surely(self, topic: str, data: bytes) -> None:
+        """Publish with QoS 1 and wait for the broker's word, no longer than for a subscription; one at a time."""
+        if not self.publish(topic, data, qos=1):
+            raise MqttError(self._lost())
+        acknowledged = asyncio.ensure_future(self._client.acknowledged())
+        lost = asyncio.ensure_future(self._closing.wait())
+        try:
+            await asyncio.wait(
+                {acknowledged, lost}, timeout=self._settings.connect_timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            if not acknowledged.done():
+                raise MqttError(self._lost() if lost.done() else "the broker did not acknowledge a message")
+        finally:
+            acknowledged.cancel()
+            lost.cancel()
+        if code := self._client.refusal:
+            msg = f"the broker refused the message, reason 0x{code:02x}"
+            raise MqttError(msg)
+
     @property
     def is_open(self) -> bool:
         """Whether messages can be sent."""
@@ -274,6 +294,20 @@ class _Client(gmqtt.Client):  # type: ignore[misc]
     """A client for one connection. What it overrides are gmqtt's names, so the version is pinned by tests/connectors."""
 
     bound: PacketBound
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self.refusal = 0
+        """Reason code of the newest acknowledgement, where it is a refusal; gmqtt does not look at it."""
+        self._package_handler._handler_cache[_PUBACK] = self._on_puback  # noqa: SLF001
+
+    async def acknowledged(self) -> None:
+        """Wait until the broker has acknowledged everything."""
+        await self._persistent_storage.wait_empty()
+
+    def _on_puback(self, cmd: int, packet: bytes) -> None:
+        self.refusal = packet[2] if len(packet) > 2 and packet[2] >= _REFUSED else 0
+        self._package_handler._handle_puback_packet(cmd, packet)  # noqa: SLF001
 
     async def reconnect(self, delay: bool = False) -> None:
         """Never: another client is made."""

@@ -7,6 +7,8 @@ GAP where samples are missing or may be, with the bounds of each item; STATE whe
 A notification is acknowledged after its samples are appended. A new subscription begins with the current value of every
 item: a (tag, source time) seen before is not a new sample. An item that the server does not have is asked for again, with
 growing pauses.
+
+Over 350 lines: one session and what it holds, from its start to its loss; every method works on that one state.
 """
 
 from __future__ import annotations
@@ -261,7 +263,8 @@ class OpcUaConnector:
             extra = {"url": self._settings.endpoint, "items": {i.tag.address: i.refused for i in refused[:10]}}
             log.warning("%d addresses cannot be subscribed", len(refused), extra=extra)
         for item in self._items:
-            if item.refused:
+            # One whose subscription has ended meanwhile waits for nothing: it is asked for at once.
+            if item.refused and item.retry_s:
                 self._notices.refused(item.tag, item.refused)
         for item in asked:
             if item.subscribed:

@@ -9,6 +9,8 @@ the subscription is made anew, because the value of an item that changed meanwhi
 
 A server keeps subscriptions for a while after their session has lost its connection: `move` takes them over into the next session
 (TransferSubscriptions), and what they queued meanwhile is not lost. One that says nothing then is made anew.
+
+Over 350 lines: the numbers of subscriptions, items and messages are one state, which creation, delivery and repair share.
 """
 
 from __future__ import annotations

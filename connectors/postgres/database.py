@@ -12,7 +12,7 @@ import psycopg
 from psycopg import errors
 
 from base.errors import UnavailableError
-from connectors.postgres import arrays
+from connectors.postgres import arrays, transport
 
 CONNECT_TIMEOUT_S = 5
 
@@ -26,7 +26,8 @@ class StoreUnavailable(UnavailableError):
 
 
 def connect(dsn: str, *, application: str, autocommit: bool = False) -> psycopg.Connection[tuple[Any, ...]]:
-    """Connection in UTC; raises StoreUnavailable."""
+    """Connection in UTC; raises StoreUnavailable, and ConfigError for what `transport` refuses."""
+    transport.check(dsn)
     try:
         connection = psycopg.connect(
             dsn,

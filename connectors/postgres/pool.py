@@ -20,7 +20,7 @@ import psycopg
 from psycopg import AsyncConnection, errors
 
 from base.errors import OverloadedError
-from connectors.postgres import array_loader, arrays
+from connectors.postgres import array_loader, arrays, transport
 from connectors.postgres.database import StoreUnavailable, unavailable
 
 Row: TypeAlias = tuple[Any, ...]
@@ -59,6 +59,8 @@ class ReadPool:
         application: str,
         observe: Callable[[float, str], None] = lambda _seconds, _outcome: None,
     ) -> None:
+        """Raises ConfigError for what `transport` refuses."""
+        transport.check(dsn)
         self._dsn, self._settings, self._application = dsn, settings or PoolSettings(), application
         self._observe = observe
         self._slots = asyncio.Semaphore(self._settings.connections)

@@ -43,7 +43,7 @@ class SparkplugConnector:
         self.name = name
         self._prefix = f"{name}:"
         self._settings, self._clock = settings, clock
-        self._host_id = settings.host_id or f"millrace-{gateway_id}"
+        self._host_id = names.host_id_of(gateway_id, settings.host_id)
         self._state_topic = names.state_topic(self._host_id)
         self._connection: MqttConnection | None = None
         self._connects = 0

@@ -56,6 +56,16 @@ def parse(topic: str) -> Topic:
     return Topic(parts[1], kind, *parts[3:])
 
 
+def is_plain(name: str) -> bool:
+    """Whether a name is one line without control characters and without blanks at its ends."""
+    return name.isprintable() and name == name.strip()
+
+
+def host_id_of(gateway_id: str, host_id: str = "") -> str:
+    """What a gateway is called as a host: what its settings say, else a name made of its own."""
+    return host_id or f"millrace-{gateway_id}"
+
+
 def state_topic(host_id: str) -> str:
     """Where a host application says whether it is online."""
     return f"{NAMESPACE}/STATE/{host_id}"

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from connectors.mqtt_transport.settings import MqttSettings, MqttVersion
+from connectors.sparkplug.names import is_plain
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -29,6 +30,9 @@ class SparkplugSettings(MqttSettings):
         for key in ("group_id", "host_id"):
             if set(getattr(self, key)) & set("+#/\0"):
                 msg = f"{key} is {getattr(self, key)[:100]!r}; `+`, `#` and `/` have no place in it"
+                raise ValueError(msg)
+            if not is_plain(getattr(self, key)):
+                msg = f"{key} is {getattr(self, key)[:100]!r}; line breaks, control characters and blanks at its ends have no place in it"
                 raise ValueError(msg)
         for key, low, high in (
             ("rebirth_interval_s", 0.05, 3600), ("rebirth_max_s", self.rebirth_interval_s, 86_400), ("reorder_timeout_ms", 0, 60_000),

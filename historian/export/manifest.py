@@ -7,7 +7,6 @@ with `_`. A day is in the manifest when its file is complete on disk; what a kil
 from __future__ import annotations
 
 import dataclasses
-import fcntl
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from base import files
+from base import files, locks
 from base.errors import ConflictError, PreconditionError
 
 NAME = "_manifest.json"
@@ -58,12 +57,12 @@ class Manifest:
 def owned(folder: Path) -> Iterator[None]:
     """The folder, for one export at a time; raises ConflictError."""
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / _LOCK).open("w") as lock:
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            msg = f"another export writes to {folder} now"
-            raise ConflictError(msg) from None
+    try:
+        lock = locks.take(folder / _LOCK, wait=False)
+    except BlockingIOError:
+        msg = f"another export writes to {folder} now"
+        raise ConflictError(msg) from None
+    with lock:
         yield
 
 

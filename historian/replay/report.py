@@ -6,8 +6,8 @@ Enters: a `Report`, an `Outcome`, paths of tags. Leaves: lines for people. Pure.
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import UTC, datetime
 
+from base.moments import written_ms
 from historian.replay.claims import Standing
 from historian.replay.frames import WHOLE
 from historian.replay.run import Example, Outcome, Report
@@ -43,7 +43,7 @@ def _example(one: Example, unit: str) -> str:
 def _time(time_us: int) -> str:
     if not _EARLIEST_US <= time_us <= _LATEST_US:
         return f"{time_us} us"
-    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+    return written_ms(time_us)
 
 
 def would_send(report: Report) -> str:

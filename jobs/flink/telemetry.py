@@ -1,6 +1,6 @@
 """The telemetry operator: `stages.telemetry.logic.TelemetryLogic` between records, keyed state and the broadcast registry.
 
-Enters: rows of frames (`types.record_type`) keyed by shard, and the rows of `registry.tags`, broadcast. Leaves:
+Enters: rows of frames (`types.record_type`) keyed by shard, and the rows of `registry.tags` and `anomaly.labels`, broadcast. Leaves:
 rows of `types.output_type`. The live objects are in the logic; what changed is written through to a map per shard,
 `lane NUL part` to bytes, behind every frame and tick, and read back when a shard is first touched after a start. A
 record on which the logic fails becomes a Rejected record and its lane goes back to the state before it.
@@ -37,7 +37,7 @@ _SEPARATOR = "\x00"
 
 
 def registry_descriptor() -> MapStateDescriptor:
-    """Broadcast state: Kafka key of `registry.tags` to its newest message."""
+    """Broadcast state: Kafka key of `registry.tags` or `anomaly.labels` to its newest message. Tags are numbers, labels UUIDs."""
     return MapStateDescriptor("registry", key_type(), state_bytes_type())
 
 

@@ -35,7 +35,8 @@ def place(view: CommandView) -> Place:
 class _Entry:
     request: CommandRequest | None = None
     record: CommandStateRecord | None = None
-    ack: CommandAck | None = None
+    acks: dict[str, CommandAck] = field(default_factory=dict)
+    """The furthest word of each gateway: that of the command's own counts."""
     approval: CommandControl | None = None
     cancellation: CommandControl | None = None
     shown: CommandView | None = None
@@ -84,8 +85,9 @@ class CommandBook:
     def apply_ack(self, ack: CommandAck) -> None:
         """Fold a gateway's acknowledgement in; it is shown while it is ahead of the record."""
         entry = self._entry(ack.command_id)
-        if entry.ack is None or ack.state.rank > entry.ack.state.rank:
-            entry.ack = ack
+        known = entry.acks.get(ack.gateway_id)
+        if known is None or ack.state.rank > known.state.rank:
+            entry.acks[ack.gateway_id] = ack
             self._changed(ack.command_id, entry)
 
     def get(self, command_id: UUID) -> CommandView | None:
@@ -146,9 +148,9 @@ class CommandBook:
 
     def _changed(self, command_id: UUID, entry: _Entry) -> None:
         self._entries.move_to_end(command_id)
-        view = view_of(
-            entry.record, entry.request, ack=entry.ack, approval=entry.approval, cancellation=entry.cancellation
-        )
+        known = entry.record or entry.request
+        ack = entry.acks.get(known.gateway_id) if known else None
+        view = view_of(entry.record, entry.request, ack=ack, approval=entry.approval, cancellation=entry.cancellation)
         if view is not None and view != entry.shown:
             if entry.shown is None or entry.shown.submitted_us != view.submitted_us:
                 self._put(place(view))
@@ -178,7 +180,7 @@ class CommandBook:
 
 def _last_us(entry: _Entry) -> int:
     """When an entry stops being of interest: an unfinished command at its expiry, whatever became of it since."""
-    times = [word.time_us for word in (entry.ack, entry.approval, entry.cancellation) if word]
+    times = [word.time_us for word in (*entry.acks.values(), entry.approval, entry.cancellation) if word]
     if entry.request:
         times.append(entry.request.expires_us)
     if entry.record:

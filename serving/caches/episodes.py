@@ -21,6 +21,8 @@ Step = Mapping[str, Any]
 
 MAX_PENDING = 10_000
 _MAX_CLOSED = 200_000
+_MAX_LATELY = 2_000
+"""Last steps of episodes that have closed lately, for whoever labels one; older ones are in SQL."""
 
 
 class Episodes:
@@ -29,6 +31,7 @@ class Episodes:
     def __init__(self) -> None:
         self._open: dict[UUID, Step] = {}
         self._closed: OrderedDict[UUID, int] = OrderedDict()
+        self._lately: OrderedDict[UUID, Step] = OrderedDict()
         self._readers: set[EpisodeReader] = set()
 
     def __len__(self) -> int:
@@ -44,10 +47,25 @@ class Episodes:
         if step["phase"] == "CLOSE":
             self._open.pop(episode, None)
             self._closed[episode] = revision
+            self._lately[episode] = step
+            if len(self._lately) > _MAX_LATELY:
+                self._lately.popitem(last=False)
             if len(self._closed) > _MAX_CLOSED:
                 self._closed.popitem(last=False)
         else:
             self._open[episode] = step
+        self._offer(step)
+
+    def get(self, episode: UUID) -> Step | None:
+        """Newest step of an episode that is open, or has closed lately."""
+        return self._open.get(episode) or self._lately.get(episode)
+
+    def again(self, episode: UUID) -> None:
+        """Pass the newest step of an episode on once more: something else about it has changed."""
+        if (step := self.get(episode)) is not None:
+            self._offer(step)
+
+    def _offer(self, step: Step) -> None:
         for reader in self._readers:
             reader.offer(step)
 

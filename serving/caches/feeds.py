@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from confluent_kafka import Message
@@ -19,17 +19,24 @@ from base.settings import KafkaSettings
 from connectors.kafka.consume import Start, from_beginning, from_now, from_tail
 from connectors.kafka.follow import Follower
 from schemas import codec, events, topics
+from schemas.alarms import Alarm, AlarmEvent
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandStateRecord
 from schemas.events import DeviceEvent, EventKind
+from schemas.labels import AnomalyLabel
+from serving.caches.alarm_answers import AlarmAnswers
+from serving.caches.alarms import Alarms
 from serving.caches.broadcast import Broadcast
 from serving.caches.closed_windows import ClosedWindows
 from serving.caches.command_book import CommandBook
 from serving.caches.episodes import Episodes
 from serving.caches.gateways import Gateways
+from serving.caches.labels import AnomalyLabels
 from serving.caches.liveness import Liveness
+from serving.caches.origins import Origins
 from serving.caches.plant import Plant
 from serving.caches.progress import Progress
 from serving.caches.values import LastValues
+from serving.sign_outs import SignOuts
 
 log = logging.getLogger(__name__)
 
@@ -41,13 +48,16 @@ _EVENTS = 300
 class Feed:
     """A topic and what is done with its messages.
 
-    `needed_by`: services that are not ready before it has been read; `start`: from where.
+    `apply` of a topic per site takes the message and the topic's site, others the message. `needed_by`: services that are not ready
+    before it has been read; `start`: from where; `forget`: takes the key of a tombstone; `behind`: the topic that is read first.
     """
 
     topic: topics.Topic
-    apply: Callable[[bytes], None]
+    apply: Callable[..., None]
     needed_by: tuple[str, ...]
     start: Start = from_beginning
+    forget: Callable[[bytes], None] | None = None
+    behind: topics.Topic | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -56,6 +66,7 @@ class News:
 
     gateways: Gateways
     progress: Progress
+    origins: Origins
     events: Broadcast[DeviceEvent] = field(default_factory=lambda: Broadcast("events"))
     windows: Broadcast[ClosedWindows] = field(default_factory=lambda: Broadcast("batches of windows"))
 
@@ -66,14 +77,19 @@ def feeds(
     values: LastValues,
     liveness: Liveness,
     episodes: Episodes,
+    labels: AnomalyLabels,
     book: CommandBook,
+    alarms: Alarms,
+    answers: AlarmAnswers,
     news: News,
+    sign_outs: SignOuts,
     state: str,
     commands: str,
+    alarm: str,
 ) -> tuple[Feed, ...]:
-    """The table of feeds; `state` and `commands` are the names of the services."""
+    """The table of feeds; `state`, `commands` and `alarm` are the names of the services."""
 
-    def request(message: bytes) -> None:
+    def request(message: bytes, _site: str) -> None:
         name, record = codec.decode(message, "CommandRequest", "CommandControl")
         if name == "CommandRequest":
             request = CommandRequest.from_record(record)
@@ -87,8 +103,9 @@ def feeds(
         news.progress.published(batch["closed_time_us"])
         values.apply(batch)
 
-    def event(message: bytes) -> None:
+    def event(message: bytes, site: str) -> None:
         decoded = events.decode(message)
+        news.origins.check_event(site, decoded)
         liveness.fold(decoded)
         if decoded.kind is EventKind.GATEWAY_HEALTH:
             news.gateways.apply(decoded)
@@ -102,26 +119,43 @@ def feeds(
     def anomaly(message: bytes) -> None:
         episodes.apply(codec.decode(message, "Anomaly")[1])
 
-    def ack(message: bytes) -> None:
-        book.apply_ack(CommandAck.from_record(codec.decode(message, "CommandAck")[1]))
+    def label(message: bytes) -> None:
+        labels.apply(AnomalyLabel.from_record(codec.decode(message, "AnomalyLabel")[1]))
+
+    def ack(message: bytes, site: str) -> None:
+        decoded = CommandAck.from_record(codec.decode(message, "CommandAck")[1])
+        news.origins.check_ack(site, decoded)
+        book.apply_ack(decoded)
 
     def record(message: bytes) -> None:
         state = CommandStateRecord.from_record(codec.decode(message, "CommandState")[1])
         news.progress.recorded(state.command_id, state.updated_us)
         book.apply_state(state)
 
+    def alarm_record(message: bytes) -> None:
+        alarms.apply(Alarm.from_record(codec.decode(message, "Alarm")[1]))
+
+    def alarm_event(message: bytes) -> None:
+        answers.apply(AlarmEvent.from_record(codec.decode(message, "AlarmEvent")[1]))
+
     return (
-        Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands)),
+        # Before anybody is let in.
+        Feed(topic=topics.SIGN_OUTS, apply=sign_outs.apply, needed_by=(state, commands, alarm)),
+        Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands, alarm)),
         Feed(topic=topics.LATEST, apply=latest, needed_by=(state,)),
         # Health comes every second and names all dead devices: the last events are enough.
-        Feed(topic=topics.EVENTS, apply=event, needed_by=(state,), start=from_tail(_EVENTS)),
+        Feed(topic=topics.EVENTS, apply=event, needed_by=(state,), start=from_tail(_EVENTS), behind=topics.TAGS),
         # Who watches windows wants those that close from now on.
         Feed(topic=topics.AGGREGATES, apply=closed, needed_by=(), start=from_now),
         Feed(topic=topics.ANOMALIES, apply=anomaly, needed_by=(state,)),
+        Feed(topic=topics.ANOMALY_LABELS, apply=label, needed_by=(state,)),
         Feed(topic=topics.STATES, apply=record, needed_by=(commands,)),
         Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands,)),
         # Acknowledgements only ever run ahead of the record: nobody has to wait for them.
-        Feed(topic=topics.ACKS, apply=ack, needed_by=()),
+        Feed(topic=topics.ACKS, apply=ack, needed_by=(), behind=topics.TAGS),
+        Feed(topic=topics.ALARMS, apply=alarm_record, needed_by=(alarm,), forget=alarms.forget),
+        # Who waits for the answer to an action has just sent it.
+        Feed(topic=topics.ALARM_EVENTS, apply=alarm_event, needed_by=(), start=from_now),
     )
 
 
@@ -132,14 +166,26 @@ def follower(kafka: KafkaSettings, feed: Feed) -> Follower:
         for message in batch:
             value = message.value()
             if value is None:
+                if feed.forget is not None:
+                    feed.forget(message.key() or b"")
                 continue
             try:
-                feed.apply(value)
+                if feed.topic.per_site:
+                    feed.apply(value, topics.site_of(message.topic() or ""))
+                else:
+                    feed.apply(value)
             except SchemaError as error:
                 place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
                 log.warning("record passed over", extra=place | {"cause": str(error)})
 
     return Follower(kafka, (feed.topic.pattern,), on_messages, start=feed.start)
+
+
+async def follow(followers: Mapping[str, Follower], feed: Feed) -> None:
+    """Follow a topic, behind the one that says what to believe of it."""
+    if feed.behind is not None:
+        await followers[feed.behind.name].caught_up.wait()
+    await followers[feed.topic.name].run()
 
 
 async def caught_up(followers: dict[str, Follower], table: tuple[Feed, ...], service: str) -> None:

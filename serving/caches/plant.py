@@ -187,6 +187,10 @@ class Plant(Lookups):
         self._listeners.append(listener)
         return lambda: self._listeners.remove(listener)
 
+    def definitions(self) -> Iterable[TagDefinition]:
+        """Every definition, those of retired tags first."""
+        return sorted(self._registry.tags.values(), key=lambda tag: not tag.retired)
+
     def part(self, scopes: tuple[str, ...]) -> Lookups:
         """What lies at or under the scopes, paths of nodes; all of it for a scope that is empty, and nothing without any."""
         if "" in scopes:

@@ -131,11 +131,13 @@ class LastValues:
         assert found is not None
         return int(self._tag_id[row]), found
 
-    def columns(self, rows: NDArray[np.int64]) -> tuple[list[int], list[float], list[int], list[int]]:
-        """Tag ids, values, source times and qualities of rows that have a value."""
+    def columns(self, rows: NDArray[np.int64]) -> tuple[list[int], list[float], list[int], list[int], list[int]]:
+        """Tag ids, values, source times, qualities and numbers of the last change of rows that have a value."""
         stale = self._stale[rows]
         shown = np.where(stale != 0, stale, self._quality[rows])
-        return self._tag_id[rows].tolist(), self._value[rows].tolist(), self._time_us[rows].tolist(), shown.tolist()
+        columns = self._tag_id[rows], self._value[rows], self._time_us[rows], shown, self.changed[rows]
+        tag_ids, values, times_us, qualities, changes = (column.tolist() for column in columns)
+        return tag_ids, values, times_us, qualities, changes
 
     @property
     def capacity(self) -> int:
@@ -150,9 +152,12 @@ class LastValues:
             watch.wake()
         self._asleep_on_all.clear()
         if self._asleep:
+            woken: set[Watch] = set()
             for row in rows.tolist():
-                for watch in self._asleep.pop(row, ()):
-                    watch.wake()
+                if (watches := self._asleep.pop(row, None)) is not None:
+                    woken |= watches
+            for watch in woken:
+                watch.wake()
 
     def _at(self, row: int) -> LastValue | None:
         time_us = int(self._time_us[row])

@@ -16,10 +16,10 @@ from uuid import UUID
 from base.errors import InvalidRequestError, NotFoundError, shown
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
-from serving.access import Permission, current
 from serving.caches.plant import Plant
 from serving.handlers.figures import computed_range, require_all
 from serving.handlers.selection import at, microseconds
+from serving.principals import Permission, current
 from serving.seen import seen
 
 Item = dict[str, Any]

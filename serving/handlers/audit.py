@@ -18,8 +18,8 @@ from audit.errors import AuditError
 from audit.search import Wanted
 from audit.tiles import Readable
 from base.errors import InvalidRequestError, UnavailableError
-from serving.access import Permission, current
 from serving.caches.plant import covered
+from serving.principals import Permission, current
 
 DEFAULT_PAGE, MAX_PAGE = 100, 1_000
 _LOOKED_AT = 5_000

@@ -14,7 +14,6 @@ import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Protocol
 from uuid import UUID
 
 from base.errors import (
@@ -35,6 +34,7 @@ from serving.caches.wakeup import Streams
 from serving.handlers import command_filter
 from serving.handlers.command_filter import CommandFilter
 from serving.handlers.state import DEFAULT_PAGE, MAX_PAGE, Page
+from serving.record_log import RecordLog
 from serving.seen import seen
 
 log = logging.getLogger(__name__)
@@ -46,13 +46,6 @@ CONTROL_WAIT_S = 1.0
 """How long `cancel` and `approve` wait for what they lead to."""
 _SCANNED = 1_000
 """Commands that a list looks at before other calls get their turn."""
-
-
-class RequestLog(Protocol):
-    """Where requests become durable: Kafka, or a list in a test."""
-
-    async def send(self, topic: str, key: bytes, value: bytes) -> object:
-        """Durable when it returns; raises UnavailableError or OverloadedError."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -76,7 +69,7 @@ class CommandHandlers:
 
     book: CommandBook
     plant: Plant
-    requests: RequestLog
+    requests: RecordLog
     streams: Streams
     clock: Clock = now_us
     max_expires_ms: int = 24 * 3_600_000

@@ -80,6 +80,10 @@ _ANOMALIES: LiteralString = """
       AND (%(devices)s::integer[] IS NULL OR device_id = ANY (%(devices)s::integer[]))
       AND (%(after_time)s::timestamptz IS NULL OR (start_time, episode_id) < (%(after_time)s::timestamptz, %(after_id)s::uuid))
     ORDER BY start_time DESC, episode_id DESC LIMIT %(rows)s"""
+_ANOMALY: LiteralString = """
+    SELECT episode_id, device_id, phase, revision, start_time, end_time, score, peak_score, threshold, contributor_details, detector,
+           detector_version
+    FROM anomaly WHERE episode_id = %(episode)s"""
 _EVENTS: LiteralString = """
     SELECT event_id, kind, gateway_id, device_id, time, text, attributes FROM device_events
     WHERE time >= %(start)s AND time < %(end)s AND kind = ANY (%(kinds)s)
@@ -140,6 +144,12 @@ class RecordHandlers:
             },
         )
         return _page([(_step(row), [since_epoch_us(row[4]), str(row[0])]) for row in rows], size)
+
+    async def get_anomaly(self, episode_id: UUID) -> Step | None:
+        """An episode as an Anomaly record; None where there is none."""
+        self.ready()
+        rows = await self.database.fetch(_ANOMALY, {"episode": episode_id})
+        return _step(rows[0]) if rows else None
 
     async def list_events(
         self,

@@ -42,12 +42,16 @@ _SIZE, _SIZE_OF_PATH = 40, 60
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Batch:
-    """Columns of one message: values in the unit of each tag, source times in microseconds UTC, qualities as in frames."""
+    """Columns of one message: values in the unit of each tag, source times in microseconds UTC, qualities as in frames, numbers of changes.
+
+    A tag with the same number of its change has the same value, time and quality.
+    """
 
     tag_ids: list[int]
     values: list[float]
     times_us: list[int]
     qualities: list[int]
+    changes: list[int]
     with_paths: bool
     snapshot_complete: bool
     sequence: int
@@ -181,15 +185,16 @@ class _Stream:
                 if not snapshot:
                     self._wrote(took_s - load.lag_s, len(part.rows))
                 await self._pay(len(part.rows), snapshot=snapshot)
+            due_s = -math.inf
             if not part.left or pace.pause_s:
                 due_s = max(sent_s + pace.interval_s(load.stretch), time.monotonic() + pace.pause_s)
                 pace.pause_s = 0.0
-                await self._until(due_s)
-            if not part.left:
+            if not part.left:  # the interval is over, most often, when something changes again
                 self._watch.sleep()
                 await self._wakeup.wait(
                     None if self.beat_s is None else max(0.0, sent_s + self.beat_s - time.monotonic())
                 )
+            await self._until(due_s)
 
     async def _pay(self, updates: int, *, snapshot: bool) -> None:
         """Wait as long as the budget asks for; the reader is told why its values come less often, not why a snapshot takes its time."""
@@ -227,12 +232,13 @@ class _Stream:
     def _batch(self, part: Part, *, snapshot: bool) -> Batch:
         self._sequence += 1
         notice, self._notice = self._notice, ""
-        tag_ids, values, times_us, qualities = self._handlers.values.columns(part.rows)
+        tag_ids, values, times_us, qualities, changes = self._handlers.values.columns(part.rows)
         return Batch(
             tag_ids=tag_ids,
             values=values,
             times_us=times_us,
             qualities=qualities,
+            changes=changes,
             with_paths=snapshot or not self.omit_paths,
             snapshot_complete=snapshot and self._complete,
             sequence=self._sequence,

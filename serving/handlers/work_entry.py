@@ -29,9 +29,9 @@ from base.errors import (
 from base.ids import Clock, now_us
 from connectors.postgres.pool import WritePool
 from serving import trail
-from serving.access import Permission, current
 from serving.caches.plant import covered
 from serving.handlers.selection import at
+from serving.principals import Permission, current
 
 _PUT_JOB_ORDER: LiteralString = """
     put_job_order(%(job_order)s, %(material)s, %(quantity)s, %(scope)s, %(planned_start)s, %(planned_end)s, %(who)s, %(why)s,

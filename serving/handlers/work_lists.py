@@ -19,10 +19,10 @@ from uuid import UUID
 from base.errors import InvalidRequestError, NotFoundError, PermissionDeniedError, shown
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
-from serving.access import Permission, current
 from serving.caches.plant import covered
 from serving.handlers.selection import Range, at, microseconds, range_of, since_epoch_us
 from serving.handlers.state import Page, size_of
+from serving.principals import Permission, current
 
 Item = dict[str, Any]
 _DAY_S = 86_400.0

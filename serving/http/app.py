@@ -67,6 +67,7 @@ def endpoints(face: Face) -> dict[str, dict[str, Any]]:
     """Endpoints by address and verb."""
     found: dict[str, dict[str, Any]] = {
         own.ME: {"GET": own.me(face)},
+        own.SESSIONS: {"DELETE": own.close_sessions(face)},
         own.SESSION: {"POST": own.open_session(face), "GET": own.ways(face), "DELETE": own.close_session(face)},
         sign_in.SIGN_IN: {"GET": sign_in.start(face)},
         sign_in.DONE: {"GET": sign_in.done(face)},

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from serving.http.resources import Keep
+from serving.http.rows import Keep
 
 CLOSED_US = 3_600_000_000
 

@@ -15,9 +15,9 @@ from typing import Any
 from google.protobuf.message import Message
 
 from base.errors import DeadlineError, UnimplementedError
-from serving.access import Permission
 from serving.gate import Call, Kind, Method
 from serving.http.contract import Rpc
+from serving.principals import Permission
 from serving.rpc import methods
 
 DEADLINE_S = 60.0

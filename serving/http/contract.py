@@ -15,7 +15,7 @@ from typing import Any
 from google.protobuf import message_factory
 from google.protobuf.message import Message
 
-from schemas.proto.millrace.v1 import audit_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
+from schemas.proto.millrace.v1 import alarms_pb2, audit_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 
 PACKAGE = "millrace.v1"
 _FILES = {
@@ -25,6 +25,7 @@ _FILES = {
     "line": line_pb2,
     "work": work_pb2,
     "audit": audit_pb2,
+    "alarms": alarms_pb2,
 }
 _OPENS = re.compile(r"(message|enum|service|oneof)\s+(\w+)\s*\{(\s*\})?")
 _NAMED = re.compile(r"(?:rpc\s+(\w+)\s*\(|(?:[\w.<>, ]+\s)?(\w+)\s*=\s*\d+)")

@@ -15,10 +15,10 @@ from typing import Any
 from serving.http import problems
 from serving.http.calls import method_of
 from serving.http.face import Endpoint, Exchange, Face
-from serving.http.plain import dumps, plain
+from serving.http.plain import dumps, text_of
 from serving.http.replies import header_of
 from serving.http.requests import message_of, named, put, query_of
-from serving.http.resources import Feed
+from serving.http.rows import Feed
 
 HEARTBEAT_S = 10.0
 _RETRY_MS = 2_000
@@ -110,7 +110,7 @@ async def beating(messages: AsyncGenerator[Any, None], every_s: float, *, first_
 
 def _event(feed: Feed, message: Any) -> bytes:
     at = f"id: {getattr(message, feed.position)}\n".encode() if feed.position else b""
-    return b"event: " + feed.name.encode() + b"\n" + at + b"data: " + dumps(plain(message)) + b"\n\n"
+    return b"event: " + feed.name.encode() + b"\n" + at + b"data: " + text_of(message).encode() + b"\n\n"
 
 
 def _problem(error: BaseException) -> bytes:

@@ -21,6 +21,7 @@ from serving.http.requests import Receive, Scope, Send, pairs_of, peer_of
 from serving.http.security import Origins
 from serving.oidc.code_flow import CodeFlow
 from serving.sessions import Sessions
+from serving.sign_outs import SignOuts
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,7 @@ class Face:
     services: Services
     gate: Gate
     sessions: Sessions
+    sign_outs: SignOuts
     caching: Caching
     tls: bool
     ready: Callable[[], bool]

@@ -17,6 +17,7 @@ from typing import Any
 import uvicorn
 
 from base.errors import ConfigError
+from serving import certificates
 from serving.config import HttpSettings, TlsSettings
 from serving.http.protocols import MAX_HEADERS, protocols
 from serving.http.socket import MAX_MESSAGE
@@ -73,6 +74,7 @@ class Listener:
                 ssl_keyfile=tls.key or None,
                 ssl_ca_certs=tls.client_ca or None,
                 ssl_cert_reqs=ssl.CERT_REQUIRED if tls.client_ca else ssl.CERT_NONE,
+                ssl_context_factory=certificates.refreshed(tls) if tls.enabled else None,
             )
         )
 

@@ -12,10 +12,13 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from serving import bounds
-from serving.http import columns, downloads, own, problems, rest, security
-from serving.http.contract import comment, short
+from serving.http import columns, downloads, own, rest, security
+from serving.http.contract import comment
+from serving.http.openapi_failures import ALWAYS, failures, problem
+from serving.http.openapi_schemas import of_field, reference
 from serving.http.requests import field_of
-from serving.http.resources import FEEDS, RESOURCES, Answer, Feed, Keep, Resource
+from serving.http.resources import FEEDS, RESOURCES
+from serving.http.rows import Answer, Feed, Keep, Resource
 from serving.http.socket import PATH as WEBSOCKET
 from serving.sessions import COOKIE
 
@@ -33,30 +36,15 @@ _TAGS = {
     "work": "The plant's work: shifts, orders, lots, stops, scrap, batches. 503 while the database cannot be reached; the rest goes on.",
     "audit": "Who did what. 503 where the server does not have the log.",
     "commands": "Commands to devices, carried out at most once.",
+    "alarms": "Alarms, and what people do about them. 409 where no alarms job has ever run.",
     "watch": "Server-sent events. Each is named after the feed; its data is the message; `id` is the position to resume from.",
     "access": "Who is calling, sessions of browsers, health.",
 }
-_STATUSES = {
-    400: "Malformed: `detail` names the field and the bound.",
-    401: "No token, or one that is not known.",
-    403: "Not allowed, or sent by another site's page.",
-    404: "There is no such thing.",
-    409: "Another one has this id, or its state does not allow this.",
-    413: "The body is too long.",
-    414: "The query is too long.",
-    415: "The body is not JSON.",
-    421: "The Host is not one of this server's names.",
-    429: "Too much at once: try again after `Retry-After`.",
-    501: "This server does not have it.",
-    503: "A component that this needs cannot be reached; try again.",
-    504: "Not in time.",
-}
-_ALWAYS = (400, 401, 403, 414, 421, 429, 503, 504)
 
 
 def document() -> dict[str, Any]:
     """The document."""
-    schemas: dict[str, Any] = {"Problem": _problem()}
+    schemas: dict[str, Any] = {"Problem": problem()}
     paths: dict[str, Any] = {}
     for row in RESOURCES:
         paths.setdefault(row.path, {})[row.verb.lower()] = _operation(row, schemas)
@@ -104,7 +92,7 @@ def _operation(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
         + [_EXTRA[name] for name in sorted(rest.parameters_of(row))],
         "responses": {
             str(row.success): {"description": "The answer.", "content": _content(row, schemas)},
-            **_failures(_statuses(row)),
+            **failures(_statuses(row)),
         },
     }
     if row.keep is not Keep.NEVER:
@@ -122,25 +110,20 @@ def _operation_id(row: Resource) -> str:
 
 
 def _statuses(row: Resource) -> list[int]:
-    found = [*_ALWAYS, 501]
-    if row.path_fields or row.tag in {"plant", "history", "commands"}:
+    found = [*ALWAYS, 501]
+    if row.path_fields or row.tag in {"plant", "history", "commands", "alarms"}:
         found.append(404)
     if row.body:
         found += [413, 415]
-    if row.tag == "commands" and row.verb == "POST":
+    if row.tag == "alarms" or (row.tag == "commands" and row.verb == "POST"):
         found.append(409)
     return sorted(found)
-
-
-def _failures(statuses: list[int]) -> dict[str, Any]:
-    content = {problems.MEDIA_TYPE: {"schema": {"$ref": "#/components/schemas/Problem"}}}
-    return {str(status): {"description": _STATUSES[status], "content": content} for status in statuses}
 
 
 def _content(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
     method = row.rpc
     if row.answer is Answer.MESSAGE:
-        return {"application/json": {"schema": _reference(method.response.DESCRIPTOR, schemas)}}
+        return {"application/json": {"schema": reference(method.response.DESCRIPTOR, schemas)}}
     one = (
         method.response.DESCRIPTOR if row.answer is Answer.SERIES else field_of(method.response, "series").message_type
     )
@@ -148,7 +131,7 @@ def _content(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
         "type": "object",
         "required": ["series"],
         "properties": {
-            "series": {"type": "array", "items": _reference(one, schemas), "description": "One for each tag."}
+            "series": {"type": "array", "items": reference(one, schemas), "description": "One for each tag."}
         },
     }
     found: dict[str, Any] = {"application/json": {"schema": listed}}
@@ -164,7 +147,7 @@ def _request(row: Resource, schemas: dict[str, Any]) -> dict[str, Any]:
     return {
         "type": "object",
         "description": comment(descriptor.full_name),
-        "properties": {field.name: _field(field, schemas, request=True) for field in fields},
+        "properties": {field.name: of_field(field, schemas, request=True) for field in fields},
         "additionalProperties": False,
     }
 
@@ -184,6 +167,7 @@ _PARTS: dict[str, dict[str, Any]] = {
     "device_id": {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1},
     "tag_id": {"type": "integer", "minimum": 1, "maximum": (1 << 31) - 1},
     "command_id": {"type": "string", "format": "uuid"},
+    "alarm_id": {"type": "string", "format": "uuid"},
 }
 _EXTRA: dict[str, dict[str, Any]] = {
     rest.WAIT: {
@@ -216,7 +200,7 @@ def _parameter(descriptor: Descriptor, name: str, dotted: str) -> dict[str, Any]
         "name": name,
         "in": "query",
         "description": comment(field.full_name),
-        "schema": _field(field, {}, request=True),
+        "schema": of_field(field, {}, request=True),
     }
     made["schema"].pop("description", None)
     if field.label == FieldDescriptor.LABEL_REPEATED:
@@ -245,97 +229,9 @@ def _watch(feed: Feed, schemas: dict[str, Any]) -> dict[str, Any]:
         "responses": {
             "200": {
                 "description": "Events until the caller goes; an event `problem` is the last one of a stream that failed.",
-                "content": {"text/event-stream": {"schema": _reference(method.response.DESCRIPTOR, schemas)}},
+                "content": {"text/event-stream": {"schema": reference(method.response.DESCRIPTOR, schemas)}},
             },
-            **_failures([*_ALWAYS, 404, 501]),
-        },
-    }
-
-
-def _reference(descriptor: Descriptor, schemas: dict[str, Any]) -> dict[str, Any]:
-    name = descriptor.name
-    if name not in schemas:
-        schemas[name] = {}
-        fields = [field for field in descriptor.fields if field.name != "tag_complete"]
-        schemas[name] = {
-            "type": "object",
-            "description": comment(descriptor.full_name),
-            "required": [field.name for field in fields],
-            "properties": {field.name: _field(field, schemas) for field in fields},
-        }
-    return {"$ref": f"#/components/schemas/{name}"}
-
-
-def _field(field: FieldDescriptor, schemas: dict[str, Any], *, request: bool = False) -> dict[str, Any]:
-    if field.message_type is not None and field.message_type.GetOptions().map_entry:
-        value = _one(field.message_type.fields_by_name["value"], schemas, request=request)
-        made: dict[str, Any] = {"type": "object", "additionalProperties": value}
-        if request:
-            made["maxProperties"] = bounds.ITEMS.get(field.name, bounds.MAX_ITEMS)
-    elif field.type == FieldDescriptor.TYPE_BYTES:
-        made = {"type": "array", "items": _COLUMNS[columns.TYPES[field.name]]}
-        if field.name == "repaired":
-            made["items"] = {"type": "boolean"}
-    elif field.label == FieldDescriptor.LABEL_REPEATED:
-        made = {"type": "array", "items": _one(field, schemas, request=request)}
-        if request:
-            made["maxItems"] = bounds.ITEMS.get(field.name, bounds.MAX_ITEMS)
-    else:
-        made = _one(field, schemas, request=request)
-        if field.has_presence and not request:
-            made = _or_null(made)
-    text = comment(field.full_name)
-    return made | ({"description": text} if text else {})
-
-
-_COLUMNS: dict[str, dict[str, Any]] = {
-    "<i8": {"type": "integer", "format": "int64"},
-    "<f8": {"type": ["number", "null"]},
-    "<u2": {"type": "integer", "minimum": 0, "maximum": 65535},
-    "|u1": {"type": "boolean"},
-}
-_SCALARS: dict[int, dict[str, Any]] = {
-    FieldDescriptor.CPPTYPE_INT32: {"type": "integer", "format": "int32"},
-    FieldDescriptor.CPPTYPE_INT64: {"type": "integer", "format": "int64"},
-    FieldDescriptor.CPPTYPE_UINT32: {"type": "integer", "minimum": 0},
-    FieldDescriptor.CPPTYPE_BOOL: {"type": "boolean"},
-}
-
-
-def _one(field: FieldDescriptor, schemas: dict[str, Any], *, request: bool) -> dict[str, Any]:
-    if field.message_type is not None:
-        return _reference(field.message_type, schemas)
-    if field.enum_type is not None:
-        names = [short(field.enum_type, value.name) for value in field.enum_type.values]
-        return {"type": "string", "enum": names}
-    if field.cpp_type in {FieldDescriptor.CPPTYPE_DOUBLE, FieldDescriptor.CPPTYPE_FLOAT}:
-        return {"type": "number"} if request else {"type": ["number", "null"]}
-    if field.cpp_type == FieldDescriptor.CPPTYPE_STRING:
-        limit = {"maxLength": bounds.TEXT.get(field.name, bounds.MAX_TEXT)} if request else {}
-        return {"type": "string"} | limit
-    return dict(_SCALARS[field.cpp_type])
-
-
-def _or_null(schema: dict[str, Any]) -> dict[str, Any]:
-    kind = schema.get("type")
-    if kind is None:
-        return {"anyOf": [schema, {"type": "null"}]}
-    return schema if isinstance(kind, list) else schema | {"type": [kind, "null"]}
-
-
-def _problem() -> dict[str, Any]:
-    return {
-        "type": "object",
-        "description": "What went wrong (RFC 9457).",
-        "required": ["type", "title", "status", "detail", "code"],
-        "properties": {
-            "type": {"type": "string", "format": "uri", "description": "A URN, stable, for programs."},
-            "title": {"type": "string", "description": "HTTP's phrase of the status."},
-            "status": {"type": "integer", "description": "HTTP status."},
-            "detail": {"type": "string", "description": "Cause and fix, for people."},
-            "code": {"type": "string", "description": "Name of the gRPC status."},
-            "field": {"type": "string", "description": "Field of the request that is to blame, where one is."},
-            "retry_after_ms": {"type": "integer", "description": "The same request can succeed after so long."},
+            **failures([*ALWAYS, 404, 501]),
         },
     }
 
@@ -349,7 +245,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
             "name": {"type": "string", "description": "Principal."},
             "allow": {
                 "type": "array",
-                "items": {"type": "string", "enum": ["read", "command", "approve", "plan", "audit"]},
+                "items": {"type": "string", "enum": ["read", "command", "approve", "plan", "alarm", "audit"]},
                 "description": "What it may do.",
             },
             "csrf": {
@@ -386,7 +282,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
             "get": operation(
                 "GetMe",
                 "The caller, what it may do, and its session's CSRF token",
-                {"200": {"description": "The caller.", "content": caller}, **_failures(list(_ALWAYS))},
+                {"200": {"description": "The caller.", "content": caller}, **failures(list(ALWAYS))},
             )
         },
         own.SESSION: {
@@ -395,7 +291,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
                 "A token for a session in a cookie",
                 {
                     "201": {"description": "The caller; Set-Cookie.", "content": caller},
-                    **_failures([*_ALWAYS, 413, 415]),
+                    **failures([*ALWAYS, 413, 415]),
                 },
                 security=[],
                 requestBody={"required": True, "content": {"application/json": {"schema": signing_in}}},
@@ -403,8 +299,15 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
             "delete": operation(
                 "CloseSession",
                 "The cookie is forgotten",
-                {"204": {"description": "It is."}, **_failures(list(_ALWAYS))},
+                {"204": {"description": "It is."}, **failures(list(ALWAYS))},
             ),
+        },
+        own.SESSIONS: {
+            "delete": operation(
+                "CloseSessions",
+                "Everything that the caller is signed in with is over: at every browser, and tokens that an issuer made before",
+                {"204": {"description": "It is."}, **failures([*ALWAYS, 503])},
+            )
         },
         own.OPENAPI: {
             "get": operation(
@@ -413,7 +316,7 @@ def _own(schemas: dict[str, Any]) -> dict[str, Any]:
         },
         own.ALIVE: {"get": operation("GetHealth", "Whether the process answers", answered, security=[])},
         own.READY: {
-            "get": operation("GetReady", "Whether what it knows is current", answered | _failures([503]), security=[])
+            "get": operation("GetReady", "Whether what it knows is current", answered | failures([503]), security=[])
         },
     }
 

@@ -6,22 +6,23 @@ from typing import Any
 
 from base.errors import InvalidRequestError, UnavailableError
 from serving import sessions
-from serving.access import AUTHORIZATION, ISSUED, NAME_METADATA, Principal, current
+from serving.access import AUTHORIZATION, ISSUED, NAME_METADATA
 from serving.gate import Kind, Method
 from serving.http import caching
 from serving.http.face import Endpoint, Exchange, Face
 from serving.http.plain import dumps
 from serving.http.replies import header_of
 from serving.http.requests import body_of, object_of
-from serving.http.resources import API
+from serving.http.rows import API
+from serving.principals import Principal, current
 from serving.sessions import COOKIE
 
 ME = f"{API}/me"
-SESSION = f"{API}/session"
+SESSION, SESSIONS = f"{API}/session", f"{API}/sessions"
 OPENAPI = "/api/openapi.json"
 ALIVE = "/healthz"
 READY = "/readyz"
-SIGN_IN, SIGN_OUT = "sign-in", "sign-out"
+SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE = "sign-in", "sign-out", "sign-out-everywhere"
 """What the audit log calls them."""
 _JSON = ("content-type", "application/json")
 _MAX_TOKEN, _MAX_NAME = 8_192, 200
@@ -33,7 +34,7 @@ def me(face: Face) -> Endpoint:
 
     async def work(exchange: Exchange) -> None:
         cookie = sessions.shown_by(exchange.pairs)
-        await _json(exchange, 200, _who(current.get(), face.sessions.csrf(cookie) if cookie else ""))
+        await json_answer(exchange, 200, _who(current.get(), face.sessions.csrf(cookie) if cookie else ""))
 
     return Endpoint(face, Method(name=f"GET {ME}", kind=Kind.READ, needs=None), work)
 
@@ -47,7 +48,7 @@ def open_session(face: Face) -> Endpoint:
         exchange.call.principal = principal
         face.gate.limits.call(principal.name, command=False)
         value = session_of(face, principal)
-        await _json(exchange, 201, _who(principal, face.sessions.csrf(value)), session_cookie(face, value))
+        await json_answer(exchange, 201, _who(principal, face.sessions.csrf(value)), session_cookie(face, value))
 
     # Whoever comes shows who it is in the body, so it passes as a probe does, and is counted once it is known.
     return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None, action=SIGN_IN), work)
@@ -58,7 +59,7 @@ def ways(face: Face) -> Endpoint:
 
     async def work(exchange: Exchange) -> None:
         issuer = f"{API}/sign-in" if face.code_flow is not None else None
-        await _json(exchange, 200, {"issuer": issuer, "names": not face.gate.access.has_tokens})
+        await json_answer(exchange, 200, {"issuer": issuer, "names": not face.gate.access.has_tokens})
 
     return Endpoint(face, Method(name=f"GET {SESSION}", kind=Kind.PROBE, needs=None), work)
 
@@ -72,6 +73,7 @@ def session_of(face: Face, principal: Principal) -> str:
             allow=map(str, principal.grants),
             amr=principal.amr,
             signed_in_us=principal.signed_in_us,
+            issued_us=principal.issued_us,
             until_us=principal.until_us,
         )
     return face.sessions.make(credential=principal.credential, name="" if principal.credential else principal.name)
@@ -92,11 +94,25 @@ def close_session(face: Face) -> Endpoint:
     return Endpoint(face, Method(name=f"DELETE {SESSION}", kind=Kind.READ, needs=None, action=SIGN_OUT), work)
 
 
+def close_sessions(face: Face) -> Endpoint:
+    """DELETE /sessions: sign out everywhere; of a program's own token, its sessions are over, and the token stays good."""
+
+    async def work(exchange: Exchange) -> None:
+        who = current.get()
+        await face.sign_outs.sign_out(who.name, by=who.name)
+        face.gate.recheck()
+        exchange.call.messages = 1
+        await exchange.reply.whole(204, [_NO_STORE, ("set-cookie", _cookie("", 0, tls=face.tls))], b"")
+
+    method = Method(name=f"DELETE {SESSIONS}", kind=Kind.READ, needs=None, action=SIGN_OUT_EVERYWHERE)
+    return Endpoint(face, method, work)
+
+
 def alive(face: Face) -> Endpoint:
     """GET /healthz: the process answers."""
 
     async def work(exchange: Exchange) -> None:
-        await _json(exchange, 200, {"status": "ok"})
+        await json_answer(exchange, 200, {"status": "ok"})
 
     return Endpoint(face, Method(name=f"GET {ALIVE}", kind=Kind.PROBE, needs=None), work)
 
@@ -108,7 +124,7 @@ def ready(face: Face) -> Endpoint:
         if face.stopping.is_set() or not face.ready():
             msg = "the server is stopping" if face.stopping.is_set() else "the server is still reading"
             raise UnavailableError(msg)
-        await _json(exchange, 200, {"status": "ready"})
+        await json_answer(exchange, 200, {"status": "ready"})
 
     return Endpoint(face, Method(name=f"GET {READY}", kind=Kind.PROBE, needs=None), work)
 
@@ -152,6 +168,7 @@ def _cookie(value: str, age_s: int, *, tls: bool) -> str:
     return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
 
 
-async def _json(exchange: Exchange, status: int, value: Any, *headers: tuple[str, str]) -> None:
+async def json_answer(exchange: Exchange, status: int, value: Any, *headers: tuple[str, str]) -> None:
+    """An answer in JSON that nobody keeps."""
     exchange.call.messages = 1
     await exchange.reply.whole(status, [_JSON, _NO_STORE, *headers], dumps(value))

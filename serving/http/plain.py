@@ -18,6 +18,7 @@ from google.protobuf.message import Message
 
 from base.errors import InvalidRequestError, shown
 from serving.http.contract import short
+from serving.pushed import PushedBatch
 
 _INTEGERS = {
     FieldDescriptor.CPPTYPE_INT32: (-(1 << 31), (1 << 31) - 1),
@@ -58,6 +59,11 @@ def _constant(name: str) -> NoReturn:
 def plain(message: Message) -> dict[str, Any]:
     """A message as values of JSON, every field of it."""
     return _plan(message.DESCRIPTOR)(message)
+
+
+def text_of(message: Message | PushedBatch) -> str:
+    """A message of a stream in JSON."""
+    return message.json() if isinstance(message, PushedBatch) else dumps(plain(message)).decode()
 
 
 @cache

@@ -2,96 +2,15 @@
 
 A row is all there is of a resource: the address, the method, where each field of the request comes from. The rest follows from the
 contract: types, bounds, descriptions, OpenAPI, what a principal needs, whether it is control or bulk.
+
+Over 350 lines: a table, with a row for each resource.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
-from enum import StrEnum
 
-from serving.http.contract import Rpc, rpc
-
-API = "/api/v1"
-Names = Mapping[str, str]
-
-
-class Answer(StrEnum):
-    """What a resource answers with."""
-
-    MESSAGE = "message"
-    """The response as an object."""
-    SERIES = "series"
-    """A stream of columns, gathered: `{"series": [...]}` or a download."""
-    CHART = "chart"
-    """One response with columns: `{"series": [...]}`."""
-
-
-class Keep(StrEnum):
-    """What a cache may do with an answer, see `serving.http.caching`."""
-
-    NEVER = "never"
-    """It is of this moment."""
-    METADATA = "metadata"
-    """Asked for again each time; unchanged, it is not sent again."""
-    HISTORY = "history"
-    """Of a range that is closed it may be kept for a while."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Resource:
-    """A row. `query` and `path_fields`: names of parameters to names of fields; `body`: the request is the body.
-
-    `wait` is the method that answers instead when the query has `wait_ms`.
-    """
-
-    verb: str
-    path: str
-    method: str
-    tag: str
-    query: Names = field(default_factory=dict)
-    path_fields: Names = field(default_factory=dict)
-    body: bool = False
-    answer: Answer = Answer.MESSAGE
-    keep: Keep = Keep.NEVER
-    wait: str = ""
-    success: int = 200
-
-    @property
-    def rpc(self) -> Rpc:
-        """Method of the contract."""
-        return rpc(self.method)
-
-    @property
-    def name(self) -> str:
-        """As the access log and the metrics call it."""
-        return f"{self.verb} {self.path}"
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Feed:
-    """A stream: as server-sent events under `/watch/NAME`, and as a subscription of the WebSocket.
-
-    `key`: name of the message in a WebSocket message; `position`: field with the position to resume from, empty for none;
-    `resume`: field of the request that takes it.
-    """
-
-    name: str
-    key: str
-    method: str
-    query: Names
-    position: str = ""
-    resume: str = ""
-
-    @property
-    def rpc(self) -> Rpc:
-        """Method of the contract."""
-        return rpc(self.method)
-
-    @property
-    def path(self) -> str:
-        """Address of its server-sent events."""
-        return f"{API}/watch/{self.name}"
+from serving.http.rows import API, Answer, Feed, Keep, Resource
 
 
 def _same(*names: str) -> dict[str, str]:
@@ -107,6 +26,7 @@ _SELECTION = {
     "end_us": "selection.end_us",
 }
 _FILTER = {name: f"filter.{name}" for name in ("prefix", "states", "submitted_by", "since_us", "until_us")}
+_ALARMS = {"prefix": "filter.prefix", "priority": "filter.priorities", "state": "filter.states"}
 _CHARTED = ("path", "n", "packml_state", "baseline_start_us", "baseline_end_us", "lower_spec", "upper_spec")
 
 RESOURCES: tuple[Resource, ...] = (
@@ -196,6 +116,22 @@ RESOURCES: tuple[Resource, ...] = (
         tag="history",
         query=_same("prefix", "open_only") | _RANGE | _PAGE,
         keep=Keep.HISTORY,
+    ),
+    Resource(
+        verb="POST",
+        path=f"{API}/anomalies/{{episode_id}}/label",
+        method="StateService.LabelAnomaly",
+        tag="plant",
+        path_fields=_same("episode_id"),
+        body=True,
+    ),
+    Resource(
+        verb="POST",
+        path=f"{API}/anomaly-labels/{{label_id}}/withdraw",
+        method="StateService.WithdrawAnomalyLabel",
+        tag="plant",
+        path_fields=_same("label_id"),
+        body=True,
     ),
     Resource(
         verb="GET",
@@ -359,6 +295,57 @@ RESOURCES: tuple[Resource, ...] = (
         path_fields=_same("command_id"),
         body=True,
     ),
+    Resource(verb="GET", path=f"{API}/alarms", method="AlarmService.ListAlarms", tag="alarms", query=_ALARMS | _PAGE),
+    Resource(
+        verb="GET",
+        path=f"{API}/alarms/lines",
+        method="AlarmService.ListAlarmLines",
+        tag="alarms",
+        query=_same("prefix"),
+    ),
+    Resource(
+        verb="GET",
+        path=f"{API}/alarms/figures",
+        method="AlarmService.GetAlarmFigures",
+        tag="alarms",
+        query=_same("prefix") | _RANGE,
+    ),
+    Resource(
+        verb="GET",
+        path=f"{API}/alarms/activations",
+        method="AlarmService.ListAlarmActivations",
+        tag="alarms",
+        query=_same("prefix") | _RANGE,
+    ),
+    Resource(
+        verb="GET",
+        path=f"{API}/alarms/{{alarm_id}}",
+        method="AlarmService.GetAlarm",
+        tag="alarms",
+        path_fields=_same("alarm_id"),
+    ),
+    Resource(
+        verb="POST", path=f"{API}/alarms/acknowledge", method="AlarmService.AcknowledgeAlarms", tag="alarms", body=True
+    ),
+    *(
+        Resource(
+            verb="POST",
+            path=f"{API}/alarms/{{alarm_id}}/{name}",
+            method=f"AlarmService.{method}",
+            tag="alarms",
+            path_fields=_same("alarm_id"),
+            body=True,
+        )
+        for name, method in (
+            ("acknowledge", "AcknowledgeAlarm"),
+            ("reset", "ResetAlarm"),
+            ("shelve", "ShelveAlarm"),
+            ("unshelve", "UnshelveAlarm"),
+            ("out-of-service", "TakeAlarmOutOfService"),
+            ("in-service", "ReturnAlarmToService"),
+            ("comment", "CommentAlarm"),
+        )
+    ),
 )
 
 _PREFIXES = {"prefix": "prefixes"}
@@ -380,6 +367,12 @@ FEEDS: tuple[Feed, ...] = (
     Feed(name="anomalies", key="anomaly", method="StateService.WatchAnomalies", query=_same("prefix")),
     Feed(name="events", key="event", method="LineService.WatchEvents", query=_same("prefix", "kinds")),
     Feed(name="commands", key="command", method="CommandService.WatchCommands", query=_FILTER),
+    Feed(
+        name="alarms",
+        key="alarms",
+        method="AlarmService.WatchAlarms",
+        query=_ALARMS | _same("counts_only", "heartbeat_ms"),
+    ),
     Feed(name="gateways", key="gateway", method="LineService.WatchGateways", query=_same("site")),
 )
 FEED_OF: Mapping[str, Feed] = {feed.name: feed for feed in FEEDS}

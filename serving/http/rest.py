@@ -18,7 +18,7 @@ from serving.http.face import Endpoint, Exchange, Face
 from serving.http.plain import dumps, plain
 from serving.http.replies import header_of
 from serving.http.requests import Scope, body_of, field_of, message_of, named, object_of, put, query_of
-from serving.http.resources import Answer, Keep, Resource
+from serving.http.rows import Answer, Keep, Resource
 
 WAIT = "wait_ms"
 FORMAT = "format"

@@ -10,6 +10,7 @@ from serving.caches.plant import Plant
 from serving.caches.values import LastValues
 from serving.config import ServingConfig
 from serving.gate import Gate
+from serving.http import push
 from serving.http.app import App
 from serving.http.caching import Caching
 from serving.http.calls import Services
@@ -18,7 +19,9 @@ from serving.http.i3x import endpoints as i3x
 from serving.http.listener import Listener
 from serving.http.security import Origins
 from serving.oidc.code_flow import CodeFlow
+from serving.record_log import RecordLog
 from serving.sessions import Sessions
+from serving.sign_outs import SignOuts
 
 log = logging.getLogger(__name__)
 
@@ -60,13 +63,18 @@ def http_server(
     servicers: Mapping[str, object],
     gate: Gate,
     sessions: Sessions,
+    sign_outs: SignOuts,
     *,
     plant: Plant,
     last: LastValues,
     ready: Callable[[], bool],
     code_flow: CodeFlow | None = None,
+    records: RecordLog,
 ) -> HttpServer | None:
-    """The HTTP face; None when the configuration has none. Raises ConfigError for a page that cannot be served."""
+    """The HTTP face; None when the configuration has none. `records`: where what browsers enter becomes durable.
+
+    Raises ConfigError for a page that cannot be served.
+    """
     if not config.http.listen:
         return None
     caching = Caching(closed_s=config.http.cache_closed_s, shared=config.http.shared_cache)
@@ -74,9 +82,11 @@ def http_server(
         services=Services(servicers),
         gate=gate,
         sessions=sessions,
+        sign_outs=sign_outs,
         caching=caching,
         tls=config.tls.enabled,
         ready=ready,
         code_flow=code_flow,
     )
-    return HttpServer(config, face, i3x.endpoints(face, plant, last))
+    more = {**i3x.endpoints(face, plant, last), **push.endpoints(face, config.http.push_key, records)}
+    return HttpServer(config, face, more)

@@ -9,14 +9,14 @@ from __future__ import annotations
 from html import escape
 
 from base.errors import InvalidRequestError, NotFoundError
-from serving.access import UnauthenticatedError
 from serving.gate import Kind, Method
 from serving.http import own
 from serving.http.face import Endpoint, Exchange, Face
 from serving.http.own import session_cookie, session_of
 from serving.http.requests import query_of
-from serving.http.resources import API
+from serving.http.rows import API
 from serving.oidc import code_flow
+from serving.principals import UnauthenticatedError
 from serving.sessions import cookie_of
 
 SIGN_IN = f"{API}/sign-in"

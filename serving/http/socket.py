@@ -18,15 +18,16 @@ from typing import Any
 
 from base.errors import InvalidRequestError, MillraceError, OverloadedError, shown
 from serving import sessions
-from serving.access import Permission, UnauthenticatedError
 from serving.gate import Call, Kind, Method
 from serving.http import problems
 from serving.http.calls import CallContext, method_of
 from serving.http.face import Face
-from serving.http.plain import dumps, loads, plain
+from serving.http.plain import dumps, loads, text_of
 from serving.http.replies import Replier
 from serving.http.requests import Receive, Scope, Send, message_of, pairs_of, peer_of, put
-from serving.http.resources import API, FEED_OF, Feed
+from serving.http.resources import FEED_OF
+from serving.http.rows import API, Feed
+from serving.principals import Permission, UnauthenticatedError
 
 log = logging.getLogger(__name__)
 
@@ -133,7 +134,8 @@ class Connection:
                 context = CallContext(call, tuple(self._pairs))
                 async with aclosing(self._face.services.stream(feed.rpc, request, context)) as messages:
                     async for message in messages:
-                        await self._put({"id": name, "what": feed.name, feed.key: plain(message)})
+                        about = dumps({"id": name, "what": feed.name})[:-1].decode()
+                        await self._write(f'{about},"{feed.key}":{text_of(message)}}}')
                         call.messages += 1
             await self._put({"id": name, "done": True})
         except (asyncio.CancelledError, OSError):
@@ -145,7 +147,10 @@ class Connection:
             await self._put({"id": name, "error": problems.body_of(error)})
 
     async def _put(self, message: dict[str, Any]) -> None:
-        await self._send({"type": "websocket.send", "text": dumps(message).decode()})
+        await self._write(dumps(message).decode())
+
+    async def _write(self, text: str) -> None:
+        await self._send({"type": "websocket.send", "text": text})
         self._call.messages += 1
 
 

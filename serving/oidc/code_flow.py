@@ -17,8 +17,8 @@ from urllib.parse import urlencode
 
 from base.errors import UnavailableError
 from base.ids import Clock, now_us
-from serving.access import Principal, UnauthenticatedError
 from serving.oidc.provider import Provider
+from serving.principals import Principal, UnauthenticatedError
 
 COOKIE = "millrace_sign_in"
 LIFE_S = 600

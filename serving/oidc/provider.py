@@ -16,10 +16,10 @@ from dataclasses import dataclass
 
 from base.errors import ConfigError, MillraceError, UnavailableError
 from base.fetch import Fetcher
-from serving.access import Principal
 from serving.oidc.keys import Key, read_jwks
 from serving.oidc.settings import OidcSettings
 from serving.oidc.verifier import Verifier
+from serving.principals import Principal
 
 log = logging.getLogger(__name__)
 

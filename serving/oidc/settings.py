@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from serving.sign_outs import LONGEST_S
+
 ALGORITHMS = ("RS256", "PS256", "ES256", "EdDSA")
 """Asymmetric ones only: a server that checks must not be able to sign."""
 _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
@@ -49,6 +51,9 @@ class OidcSettings:
         parts = urlsplit(self.issuer)
         if parts.scheme != "https" and not (parts.scheme == "http" and parts.netloc.rpartition(":")[0] in _LOOPBACK):
             msg = f"oidc.issuer is {self.issuer!r}; it begins with https://, or http:// on the loopback interface"
+            raise ValueError(msg)
+        if self.longest_s > LONGEST_S:
+            msg = f"oidc.longest_s is at most {LONGEST_S:g} (28 days): who signed out everywhere is remembered for 30 days"
             raise ValueError(msg)
         if unknown := sorted(set(self.algorithms) - set(ALGORITHMS)):
             msg = f"oidc.algorithms has {unknown[0]!r}; known: {', '.join(ALGORITHMS)}"

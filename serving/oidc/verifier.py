@@ -18,9 +18,10 @@ from joserfc import jwt
 from joserfc.errors import JoseError
 
 from base.ids import Clock, now_us
-from serving.access import ISSUED, Grant, Principal, UnauthenticatedError, grants_of
+from serving.access import ISSUED
 from serving.oidc.keys import Key
 from serving.oidc.settings import OidcSettings
+from serving.principals import Grant, Principal, UnauthenticatedError, grants_of
 
 MAX_TOKEN = 8_192
 MAX_SUBJECT = 64
@@ -82,7 +83,8 @@ class Verifier:
         grants: set[Grant] = set()
         for role in _roles(claims, self._settings.roles_claim):
             grants |= self._allow.get(role, frozenset())
-        methods, at_s = claims.get("amr"), claims.get("auth_time", claims.get("iat", 0))
+        methods, issued_s = claims.get("amr"), claims.get("iat", 0)
+        at_s = claims.get("auth_time", issued_s)
         return Principal(
             str(claims["sub"]),
             frozenset(grants),
@@ -91,6 +93,7 @@ class Verifier:
             amr=frozenset(one for one in methods[:_MAX_METHODS] if isinstance(one, str))
             if isinstance(methods, list)
             else frozenset(),
+            issued_us=int(issued_s * 1e6),
             signed_in_us=int(at_s * 1e6) if isinstance(at_s, int | float) and at_s == at_s else 0,  # noqa: PLR0124  # NaN
         )
 

@@ -1,1 +1,1 @@
-"""Policies of commands in Cedar: who may submit, cancel and approve what, and when a second person is needed."""
+"""Policies of commands and alarms in Cedar: who may do what where, and when a second person is needed."""

@@ -1,24 +1,40 @@
-"""`./millrace access check` and `explain`: whether policies hold together, and which of them decides a case.
+"""`./millrace access check`, `explain` and `sign-out`: whether policies hold together, which of them decides a case, and who is out.
 
 ./millrace access check policies/
 ./millrace access explain ann command acme/north/forming/line-1/blanking/press-01 --grant command@acme/north --name clear
+./millrace access sign-out ann --reason "lost her tablet"
 """
 
 from __future__ import annotations
 
 import argparse
+import getpass
 import json
 import sys
+from itertools import islice
 from pathlib import Path
 
+from audit.tiles import Readable
 from base import settings
 from base.errors import ConfigError, MillraceError
+from base.ids import now_us
+from connectors.kafka.client import producer, send
+from schemas import topics
+from schemas.audit import AuditEvent, Outcome
 from schemas.command_rules import PACKML_TAG, PACKML_VERBS
-from serving.access import Principal, grants_of, read_tokens
+from schemas.sign_outs import SignOut
+from serving import config as configuration
+from serving.config import ServingConfig
 from serving.policies import engine
-from serving.policies.engine import Ask, Place, Policies
+from serving.policies.engine import AlarmAsk, Ask, Place, Policies
+from serving.principals import Principal, grants_of
+from serving.tokens import read_tokens
+from serving.trail import SERVICE
 
 DENIED = 3
+_TIMEOUT_S = 10.0
+_LOOKED_AT = 100_000
+"""Entries of the audit log in which a name is looked for."""
 
 
 def parser() -> argparse.ArgumentParser:
@@ -57,6 +73,15 @@ def parser() -> argparse.ArgumentParser:
     explain.add_argument("--device-class", default="", help="of the device")
     explain.add_argument("--packml-state", default="", metavar="STATE", help="such as EXECUTE")
     explain.add_argument("--name", default="write", help="of the command (default: %(default)s)")
+    explain.add_argument("--rule", default="", metavar="NAME", help="of the alarm")
+    explain.add_argument("--priority", default="LOW", help="of the alarm (default: %(default)s)")
+    explain.add_argument(
+        "--for-s",
+        type=int,
+        default=0,
+        metavar="S",
+        help=f"that it is put aside, seconds; {engine.NO_END_S}: without an end",
+    )
     explain.add_argument(
         "--tag", action="append", default=[], metavar="NAME", help="that it writes (repeat; default: that of the verb)"
     )
@@ -70,6 +95,13 @@ def parser() -> argparse.ArgumentParser:
         "--age-ms", type=int, default=0, metavar="MS", help="age of the values that it writes; -1: none known"
     )
     explain.add_argument("--json", action="store_true", help="as a JSON object")
+    out = verbs.add_parser("sign-out", help="end all sessions of somebody, and what an issuer gave out before")
+    out.add_argument("principal", help="name: the issuer's subject, or the one in the tokens file")
+    out.add_argument("--anyway", action="store_true", help="a name that neither the tokens file nor the audit log has")
+    out.add_argument("--reason", default="", help="for the audit log")
+    out.add_argument(
+        "--config", type=Path, default=None, metavar="FILE", help="serving.toml (default: the local stack's)"
+    )
     return made
 
 
@@ -77,7 +109,7 @@ def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
     try:
-        return _check(options) if options.verb == "check" else _explain(options)
+        return {"check": _check, "explain": _explain, "sign-out": _sign_out}[options.verb](options)
     except (MillraceError, ValueError) as error:
         sys.stderr.write(f"millrace: {error}\n")
         return 1
@@ -97,7 +129,12 @@ def _explain(options: argparse.Namespace) -> int:
     submitter = options.submitter or (options.principal if options.action in {engine.COMMAND, engine.ACT_ALONE} else "")
     site = "/".join(options.path.split("/")[1:2])
     place = Place(path=options.path, device_class=options.device_class, site=site, packml_state=options.packml_state)
-    ask = Ask(name=options.name, tags=tags, reason=options.reason, submitter=submitter, age_ms=options.age_ms)
+    ask: Ask | AlarmAsk = Ask(
+        name=options.name, tags=tags, reason=options.reason, submitter=submitter, age_ms=options.age_ms
+    )
+    if options.action in engine.OF_ALARMS:
+        about = {name: getattr(options, name) for name in ("rule", "priority", "reason", "for_s")}
+        ask = AlarmAsk(name=options.action, **about)
     found = policies.decide(who, options.action, place, ask, now_us=(options.signed_in or 0) * 1_000_000 + 1)
     if options.json:
         _say(json.dumps({name: getattr(found, name) for name in found.__dataclass_fields__}))
@@ -109,6 +146,43 @@ def _explain(options: argparse.Namespace) -> int:
         for failure in found.failed:
             _say(f"  failed  {failure}")
     return 0 if found.allowed else DENIED
+
+
+def _sign_out(options: argparse.Namespace) -> int:
+    config = configuration.load(options.config or settings.local_config("serving.toml"))
+    if not options.anyway and not _known(options.principal, config):
+        msg = (
+            f"nobody called {options.principal!r} is in the tokens file, or signed in lately; a person's name is the issuer's subject "
+            "(`./millrace audit list --action sign-in` shows them); --anyway signs out a name that never came"
+        )
+        raise ConfigError(msg)
+    kafka = config.kafka
+    made = SignOut(subject=options.principal, before_us=now_us(), by=getpass.getuser())
+    event = AuditEvent(
+        service="access",
+        action="sign-out-everywhere",
+        outcome=Outcome.ALLOW,
+        subject=made.by,
+        name=made.subject,
+        reason=options.reason,
+    )
+    source = producer(kafka)
+    # The event first: nobody is signed out without one.
+    send(source, topics.AUDIT.name, [(event.key, event.encode())], timeout_s=_TIMEOUT_S)
+    send(source, topics.SIGN_OUTS.name, [(made.key, made.encode())], timeout_s=_TIMEOUT_S)
+    _say(f"{made.subject} is signed out everywhere; a token of the tokens file stays good until its entry is removed")
+    return 0
+
+
+def _known(name: str, config: ServingConfig) -> bool:
+    """Whether the tokens file has this name, or the newest calls in the audit log."""
+    if config.tokens and any(one.name == name for one in read_tokens(Path(config.tokens)).values()):
+        return True
+    if not config.audit.folder:
+        return False
+    newest = islice(Readable(Path(config.audit.folder)).newest_first(), _LOOKED_AT)
+    events = (json.loads(entry) for _, entry in newest)
+    return any(one.get("subject") == name and one.get("service") == SERVICE for one in events)
 
 
 def _say(line: str) -> None:

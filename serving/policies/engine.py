@@ -1,4 +1,4 @@
-"""Decides about commands by Cedar policies: the built-in ones, and those of the installation beside them.
+"""Decides about commands, alarms and labels by Cedar policies: the built-in ones, and those of the installation beside them.
 
 Enters: who, what, at which device, and what is known at that moment. Leaves: a `Decision` with the policies that made it and their advice.
 Deny by default; a policy that cannot be evaluated denies, because a forbid that is skipped would be an open door. Every policy has an `@id`
@@ -19,7 +19,7 @@ from typing import Any
 import cedarpy
 
 from base.errors import ConfigError, PermissionDeniedError, shown
-from serving.access import Permission, Principal
+from serving.principals import Permission, Principal
 
 log = logging.getLogger(__name__)
 
@@ -27,7 +27,10 @@ HERE = Path(__file__).parent
 SCHEMA, BUILT_IN = HERE / "schema.cedarschema", HERE / "built-in.cedar"
 COMMAND, CANCEL, APPROVE, ACT_ALONE = "command", "cancel", "approve", "actAlone"
 _NEVER_S = 10**12
-ACTIONS = (COMMAND, CANCEL, APPROVE, ACT_ALONE)
+ACKNOWLEDGE, SHELVE = "acknowledge", "shelve"
+OF_ALARMS = (ACKNOWLEDGE, SHELVE)
+LABEL = "label"
+ACTIONS = (COMMAND, CANCEL, APPROVE, ACT_ALONE, *OF_ALARMS, LABEL)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -49,6 +52,52 @@ class Ask:
     reason: str = ""
     submitter: str = ""
     age_ms: int = -1
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """As policies see it."""
+        return {
+            "name": self.name,
+            "tags": list(self.tags),
+            "reason": self.reason,
+            "submitter": self.submitter,
+            "ageMs": self.age_ms,
+        }
+
+
+NO_END_S = 10**12
+"""Longer than whatever a policy allows."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AlarmAsk:
+    """What is asked of an alarm. `for_s`: how long it is put aside, seconds; NO_END_S for what has no end."""
+
+    name: str
+    rule: str
+    priority: str
+    reason: str = ""
+    for_s: int = 0
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """As policies see it."""
+        names = {"for_s": "forS"}
+        return {names.get(name, name): getattr(self, name) for name in self.__dataclass_fields__}
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LabelAsk:
+    """What is said of an anomaly episode. `name` is not_a_fault, fault or withdraw."""
+
+    name: str
+    detector: str
+    reason: str = ""
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """As policies see it."""
+        return {"name": self.name, "detector": self.detector, "reason": self.reason}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -99,20 +148,16 @@ class Policies:
         log.info("policies read again", extra={"policies": len(self._advice)})
         return True
 
-    def decide(self, who: Principal, action: str, place: Place, ask: Ask, *, now_us: int | None = None) -> Decision:
+    def decide(
+        self, who: Principal, action: str, place: Place, ask: Ask | AlarmAsk | LabelAsk, *, now_us: int | None = None
+    ) -> Decision:
         """Whether somebody may do something now."""
         now_us = int(time.time() * 1e6) if now_us is None else now_us
         request = {
             "principal": {"type": "Principal", "id": who.name},
             "action": {"type": "Action", "id": action},
             "resource": {"type": "Device", "id": place.path},
-            "context": {
-                "name": ask.name,
-                "tags": list(ask.tags),
-                "reason": ask.reason,
-                "submitter": ask.submitter,
-                "ageMs": ask.age_ms,
-            },
+            "context": ask.context,
         }
         found = cedarpy.is_authorized(request, self._set, _entities(who, place, now_us), self._schema)
         failed = tuple(str(error) for error in found.diagnostics.errors)
@@ -212,6 +257,7 @@ def _entities(who: Principal, place: Place, now_us: int) -> list[dict[str, Any]]
         "everywhere": [str(permission) for permission in Permission if "" in who.scopes(permission)],
         "command": _nodes(who.scopes(Permission.COMMAND)),
         "approve": _nodes(who.scopes(Permission.APPROVE)),
+        "alarm": _nodes(who.scopes(Permission.ALARM)),
         "amr": sorted(who.amr),
         "signedInS": max(0, (now_us - who.signed_in_us) // 1_000_000) if who.signed_in_us else _NEVER_S,
     }

@@ -19,14 +19,14 @@ from base.ids import uuid7
 from schemas import command_rules
 from schemas.audit import Outcome
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
-from serving import access, trail
-from serving.access import Principal
+from serving import trail
 from serving.caches.command_view import CommandView
 from serving.caches.plant import Device
 from serving.handlers.commands import MAX_WAIT_S, CommandHandlers, Submission
 from serving.handlers.state import StateHandlers
 from serving.policies import engine as policies
 from serving.policies.engine import Ask, Decision, Place, Policies
+from serving.principals import Principal, current
 from serving.rpc import translate
 from serving.trail import Trail
 
@@ -112,7 +112,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     def _submission(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> tuple[Submission, Noted]:
         metadata = dict(context.invocation_metadata() or ())
-        principal = access.current.get()
+        principal = current.get()
         command_id = translate.command_id(request.command_id) if request.command_id else uuid7(self._handlers.clock())
         trail.about(path=request.path, name=request.name, reason=request.reason, command_id=str(command_id))
         device = self._state.find_device(device_id=request.device_id, path=request.path)
@@ -145,7 +145,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
 
     async def _allowed(self, action: str, command_id: UUID, reason: str) -> tuple[str, Noted]:
         """Name of the caller, who may do this to a command that it sees. Raises NotFoundError or PermissionDeniedError."""
-        principal = access.current.get()
+        principal = current.get()
         trail.about(command_id=str(command_id), reason=reason)
         known = await self._handlers.get(command_id)
         device = self._state.plant.device(known.device_id)

@@ -9,6 +9,7 @@ from typing import Any, TypeAlias
 import grpc
 
 from schemas.proto.millrace.v1 import history_pb2, history_pb2_grpc
+from serving.caches.labels import AnomalyLabels
 from serving.handlers.answers import AnswerHandlers
 from serving.handlers.history import HistoryHandlers
 from serving.handlers.production import ProductionHandlers
@@ -24,8 +25,14 @@ class HistoryService(history_pb2_grpc.HistoryServiceServicer):
     """Servicer of `millrace.v1.HistoryService`."""
 
     def __init__(
-        self, history: HistoryHandlers, records: RecordHandlers, production: ProductionHandlers, answers: AnswerHandlers
+        self,
+        history: HistoryHandlers,
+        records: RecordHandlers,
+        production: ProductionHandlers,
+        answers: AnswerHandlers,
+        labels: AnomalyLabels,
     ) -> None:
+        self._labels = labels
         self._history, self._records, self._production, self._answers = history, records, production, answers
 
     async def ReadSamples(
@@ -65,7 +72,9 @@ class HistoryService(history_pb2_grpc.HistoryServiceServicer):
             page_size=request.page_size,
             page_token=request.page_token,
         )
-        anomalies = [translate.anomaly(step, self._records.plant) for step in page.items]
+        anomalies = [
+            translate.anomaly(step, self._records.plant, self._labels.of(step["episode_id"])) for step in page.items
+        ]
         return history_pb2.ListAnomaliesResponse(anomalies=anomalies, next_page_token=page.next_token)
 
     async def ListEvents(

@@ -30,6 +30,33 @@ log = logging.getLogger(__name__)
 STUCK_S = 30.0
 
 
+class Write:
+    """Cuts a stream off when one of its writes takes too long. A timer looks now and then: one for each write is dear."""
+
+    def __init__(self, stuck_s: float) -> None:
+        self._stuck_s, self._loop = stuck_s, asyncio.get_running_loop()
+        self.limit = asyncio.timeout(None)
+        self._since_s: float | None = None
+        self._timer: asyncio.TimerHandle | None = None
+
+    def __enter__(self) -> None:
+        self._since_s = self._loop.time()
+        if self._timer is None:
+            self._timer = self._loop.call_at(self._since_s + self._stuck_s, self._look)
+
+    def __exit__(self, *_: object) -> None:
+        self._since_s = None
+
+    def _look(self) -> None:
+        self._timer = None
+        if self._since_s is None:
+            return
+        if self._since_s + self._stuck_s <= self._loop.time():
+            self.limit.reschedule(self._loop.time())
+        else:
+            self._timer = self._loop.call_at(self._since_s + self._stuck_s, self._look)
+
+
 class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic in its stubs only
     """Wraps every method's handler."""
 
@@ -50,7 +77,7 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         parse = self._requests(handler, method) if handler.request_streaming else self._request(handler, method)
         wrap = self._stream if handler.response_streaming else self._unary
         make = getattr(grpc, f"{asks}_{kind}_rpc_method_handler")
-        return make(wrap(method, parse, behaviour), response_serializer=handler.response_serializer)
+        return make(wrap(method, parse, behaviour), response_serializer=_bytes_of)
 
     def _request(self, handler: Any, method: Method) -> Callable[[bytes], Any]:
         return lambda raw: decode(raw, handler.request_deserializer, method.name)
@@ -113,20 +140,26 @@ class RpcGate(grpc.aio.ServerInterceptor):  # type: ignore[type-arg]  # generic 
         if not inspect.isasyncgenfunction(behaviour):  # a service of the library, which writes by itself
             await behaviour(request, context)
             return
-        async with aclosing(behaviour(request, context)) as answers:
-            async for answer in answers:
-                await self._write(context, answer)
-                call.messages += 1
-
-    async def _write(self, context: Any, message: Any) -> None:
+        write = Write(self.stuck_s)
         try:
-            async with asyncio.timeout(self.stuck_s):
-                await context.write(message)
+            async with write.limit, aclosing(behaviour(request, context)) as answers:
+                async for answer in answers:
+                    with write:
+                        await context.write(answer)
+                    call.messages += 1
         except TimeoutError:
+            if not write.limit.expired():
+                raise
             msg = f"this stream was not read for {self.stuck_s:g} s; open it again when you can read it"
             raise SlowReaderError(msg) from None
         except grpc.aio.InternalError as error:  # the connection has gone while the message was on its way
             raise asyncio.CancelledError from error
+
+
+def _bytes_of(message: Any) -> bytes:
+    """Messages of the library, and those that know how they are encoded (`serving.pushed`)."""
+    encoded: bytes = message.SerializeToString()
+    return encoded
 
 
 async def _answered(call: Call, context: Any, answer: Awaitable[Any]) -> Any:

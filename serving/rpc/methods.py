@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from serving.access import Permission
 from serving.gate import Kind, Method
+from serving.principals import Permission
 
 _CONTROL, _READ, _BULK, _PROBE = Kind.CONTROL, Kind.READ, Kind.BULK, Kind.PROBE
 
@@ -87,6 +87,31 @@ _WORK = {
         Permission.PLAN,
     ),
 }
+_ALARMS = {
+    "ListAlarms": (_READ, Permission.READ),
+    "ListAlarmLines": (_READ, Permission.READ),
+    "GetAlarm": (_READ, Permission.READ),
+    "WatchAlarms": (_READ, Permission.READ),
+    "GetAlarmFigures": (_BULK, Permission.READ),
+    "ListAlarmActivations": (_BULK, Permission.READ),
+    **dict.fromkeys(
+        (
+            "AcknowledgeAlarm",
+            "AcknowledgeAlarms",
+            "ResetAlarm",
+            "ShelveAlarm",
+            "UnshelveAlarm",
+            "TakeAlarmOutOfService",
+            "ReturnAlarmToService",
+            "CommentAlarm",
+        ),
+        (_CONTROL, Permission.ALARM),
+    ),
+}
+_LABELS = {
+    "LabelAnomaly": (_CONTROL, Permission.ALARM),
+    "WithdrawAnomalyLabel": (_CONTROL, Permission.ALARM),
+}
 _AUDIT = {"ListAuditEvents": Permission.AUDIT}
 _ACTIONS = {
     "SubmitCommand": "command:submit",
@@ -94,8 +119,21 @@ _ACTIONS = {
     "CancelCommand": "command:cancel",
     "ApproveCommand": "command:approve",
     "ListAuditEvents": "audit:read",
+    "AcknowledgeAlarm": "alarm:acknowledge",
+    "AcknowledgeAlarms": "alarm:acknowledge",
+    "ResetAlarm": "alarm:reset",
+    "ShelveAlarm": "alarm:shelve",
+    "UnshelveAlarm": "alarm:unshelve",
+    "TakeAlarmOutOfService": "alarm:out-of-service",
+    "ReturnAlarmToService": "alarm:in-service",
+    "CommentAlarm": "alarm:comment",
+    "LabelAnomaly": "anomaly:label",
+    "WithdrawAnomalyLabel": "anomaly:withdraw-label",
 }
-"""What the audit log calls commands, and reading itself; what is planned is `work:` and the name of its method."""
+"""What the audit log calls commands, what is done to alarms, what is said of anomalies, and reading itself.
+
+What is planned is `work:` and the name of its method.
+"""
 _REFLECTION = "grpc.reflection.{}.ServerReflection"
 
 UNKNOWN = Method(name="unknown", kind=Kind.READ)
@@ -106,6 +144,8 @@ def _table() -> dict[str, tuple[Kind, Permission | None]]:
     found: dict[str, tuple[Kind, Permission | None]] = {
         f"millrace.v1.CommandService/{name}": row for name, row in _COMMANDS.items()
     }
+    found |= {f"millrace.v1.AlarmService/{name}": row for name, row in _ALARMS.items()}
+    found |= {f"millrace.v1.StateService/{name}": row for name, row in _LABELS.items()}
     for service, kinds in _READS.items():
         found |= {f"millrace.v1.{service}/{name}": (kind, Permission.READ) for name, kind in kinds.items()}
     found |= {f"millrace.v1.WorkService/{name}": (_READ, needs) for name, needs in _WORK.items()}

@@ -1,4 +1,4 @@
-"""gRPC face of the state handlers: unpacks requests, packs answers, decides nothing."""
+"""gRPC face of the state handlers: unpacks requests, packs answers, decides nothing; labels have a face of their own."""
 
 from __future__ import annotations
 
@@ -12,7 +12,9 @@ from base.ids import Clock, now_us
 from schemas.proto.millrace.v1 import state_pb2, state_pb2_grpc
 from serving.handlers.state import StateHandlers
 from serving.handlers.watching import WatchHandlers
+from serving.pushed import Pieces, PushedBatch
 from serving.rpc import translate, translate_history
+from serving.rpc.labelling import Labelling
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -20,10 +22,14 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class StateService(state_pb2_grpc.StateServiceServicer):
     """Servicer of `millrace.v1.StateService`."""
 
-    def __init__(self, handlers: StateHandlers, watches: WatchHandlers, clock: Clock = now_us) -> None:
+    def __init__(
+        self, handlers: StateHandlers, watches: WatchHandlers, labelling: Labelling, clock: Clock = now_us
+    ) -> None:
         self._handlers = handlers
+        self._labelling = labelling
         self._watches = watches
         self._clock = clock
+        self._pieces = Pieces(handlers.plant)
 
     async def ListDevices(
         self, request: state_pb2.ListDevicesRequest, context: Context
@@ -89,7 +95,7 @@ class StateService(state_pb2_grpc.StateServiceServicer):
 
     async def WatchTagBatches(
         self, request: state_pb2.WatchTagBatchesRequest, context: Context
-    ) -> AsyncGenerator[state_pb2.TagBatch, None]:
+    ) -> AsyncGenerator[PushedBatch, None]:
         """Values as they change, many in a message."""
         opened = self._watches.batches(
             request.prefixes,
@@ -100,7 +106,7 @@ class StateService(state_pb2_grpc.StateServiceServicer):
         )
         async with aclosing(opened) as batches:
             async for batch in batches:
-                yield translate.tag_batch(batch, self._handlers.plant)
+                yield self._pieces.pushed(batch)
 
     async def WatchAnomalies(
         self, request: state_pb2.WatchAnomaliesRequest, context: Context
@@ -108,4 +114,14 @@ class StateService(state_pb2_grpc.StateServiceServicer):
         """Episodes as they open, change and close."""
         async with aclosing(self._handlers.watch_anomalies(request.prefix)) as steps:
             async for step in steps:
-                yield translate.anomaly(step, self._handlers.plant)
+                yield self._labelling.anomaly(step)
+
+    async def LabelAnomaly(self, request: state_pb2.LabelAnomalyRequest, context: Context) -> state_pb2.Anomaly:
+        """Say what an episode was."""
+        return await self._labelling.label(request)
+
+    async def WithdrawAnomalyLabel(
+        self, request: state_pb2.WithdrawAnomalyLabelRequest, context: Context
+    ) -> state_pb2.Anomaly:
+        """Take a label back."""
+        return await self._labelling.withdraw(request)

@@ -17,6 +17,7 @@ from base.errors import InvalidRequestError, shown
 from schemas import quality
 from schemas.commands import CommandState
 from schemas.definitions import TagDefinition
+from schemas.labels import AnomalyLabel
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
 from serving.caches.command_view import CommandView
 from serving.caches.device_states import DeviceState
@@ -27,16 +28,15 @@ from serving.caches.values import LastValue
 from serving.handlers.command_filter import CommandFilter
 from serving.handlers.descriptions import CommandDescription
 from serving.handlers.state import DeviceFilter, DeviceView, TagFilter, TagState
-from serving.handlers.watching import Batch
 
 M = TypeVar("M", bound=Message)
 _STATES = {number: name.removeprefix("COMMAND_STATE_") for name, number in commands_pb2.CommandState.items()}
-_QUALITY = {
+QUALITY = {
     "good": state_pb2.QUALITY_GOOD,
     "uncertain": state_pb2.QUALITY_UNCERTAIN,
     "bad": state_pb2.QUALITY_BAD,
 }
-_QUALITY_NAME = {number: name for name, number in _QUALITY.items()}
+_QUALITY_NAME = {number: name for name, number in QUALITY.items()}
 
 
 def messages(kind: type[M], items: Iterable[dict[str, Any]]) -> list[M]:
@@ -49,30 +49,10 @@ def value(last: LastValue, now_us: int) -> state_pb2.Value:
     return state_pb2.Value(
         value=last.value,
         time_us=last.time_us,
-        quality=_QUALITY[quality.name(last.quality)],
+        quality=QUALITY[quality.name(last.quality)],
         quality_code=last.quality,
         age_us=max(0, now_us - last.time_us),
     )
-
-
-def tag_batch(batch: Batch, plant: Plant) -> state_pb2.TagBatch:
-    """A batch of updates."""
-    message = state_pb2.TagBatch(
-        snapshot_complete=batch.snapshot_complete,
-        sequence=batch.sequence,
-        position=batch.position,
-        sent_us=batch.sent_us,
-        interval_ms=batch.interval_ms,
-        notice=batch.notice,
-    )
-    add, path_of, sent_us = message.updates.add, plant.tag_path, batch.sent_us
-    for tag_id, number, time_us, code in zip(batch.tag_ids, batch.values, batch.times_us, batch.qualities, strict=True):
-        update = add(tag_id=tag_id, path=path_of(tag_id) if batch.with_paths else "")
-        shown = update.value
-        shown.value, shown.time_us, shown.quality_code = number, time_us, code
-        shown.quality = _QUALITY[quality.name(code)]
-        shown.age_us = max(0, sent_us - time_us)
-    return message
 
 
 def tag(state: TagState, now_us: int) -> state_pb2.Tag:
@@ -156,8 +136,8 @@ def tag_filter(request: state_pb2.ListTagsRequest) -> TagFilter:
     )
 
 
-def anomaly(step: Step, plant: Plant) -> state_pb2.Anomaly:
-    """A step of an episode, with paths."""
+def anomaly(step: Step, plant: Plant, labels: Iterable[AnomalyLabel] = ()) -> state_pb2.Anomaly:
+    """A step of an episode, with paths and labels."""
     return state_pb2.Anomaly(
         episode_id=str(step["episode_id"]),
         device_id=step["device_id"],
@@ -173,6 +153,19 @@ def anomaly(step: Step, plant: Plant) -> state_pb2.Anomaly:
         ],
         detector=step["detector"],
         detector_version=step["detector_version"],
+        labels=[
+            state_pb2.AnomalyLabel(
+                label_id=str(one.label_id),
+                verdict=f"ANOMALY_VERDICT_{one.verdict}",
+                by=one.by,
+                time_us=one.time_us,
+                reason=one.reason,
+                withdrawn_us=one.withdrawn_us,
+                withdrawn_by=one.withdrawn_by,
+                withdrawn_reason=one.withdrawn_reason,
+            )
+            for one in labels
+        ],
     )
 
 

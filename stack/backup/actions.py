@@ -131,7 +131,9 @@ def restore(config: StackConfig, progress: Progress, *, to: datetime | None = No
         wait_ready(config, service)
         details.append(f"ends at {_wait_recovered(config)}")
         with psycopg.connect(postgres.superuser_dsn(config), autocommit=True) as connection:
-            postgres.forget_recovery(connection)
+            standby.forget_recovery(connection)
+    with progress.step("roles of services") as details:  # a backup of an older version lacks some
+        details.append(postgres.create_service_roles(config))
     return recover.recover(config, progress)
 
 

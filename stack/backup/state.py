@@ -46,9 +46,11 @@ class Safety:
     standby_lost: bool = False
     problem: str = ""
 
-    def reasons(self, max_age_h: int) -> tuple[str, ...]:
-        """Why the line is not as safe as it was told to be."""
+    def reasons(self, max_age_h: int, *, answers: bool) -> tuple[str, ...]:
+        """Why the line is not as safe as it was told to be. `answers`: the database does, so that it is a fault when it cannot be asked."""
         found = []
+        if self.problem and answers:
+            found.append(f"how archive and standby stand is not known, `./millrace up` may mend it: {self.problem}")
         if self.backup_age_s is not None and self.backup_age_s > max_age_h * 3600:
             found.append(f"the newest backup is {self.backup_age_s / 3600:.0f} h old: `./millrace backup` makes one")
         if self.failing or (self.waiting_s or 0.0) > ARCHIVE_LATE_S:
@@ -91,7 +93,8 @@ def find(config: StackConfig, *, timeout_s: int = 3) -> Safety:
     if not archives and not has_standby:
         return Safety(archives=False)
     try:
-        with psycopg.connect(postgres.dsn(config), connect_timeout=timeout_s, autocommit=True) as connection:
+        dsn = postgres.dsn(config, role=postgres.WATCH)
+        with psycopg.connect(dsn, connect_timeout=timeout_s, autocommit=True) as connection:
             row = connection.execute(_QUERY, (postgres.STANDBY,)).fetchone()
     except psycopg.Error as error:
         return Safety(

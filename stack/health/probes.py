@@ -9,6 +9,7 @@ from __future__ import annotations
 import http.client
 import json
 import socket
+import ssl
 import time
 from pathlib import Path
 
@@ -43,6 +44,23 @@ def http_health(host: str, port: int, path: str = "/health") -> Health:
     if response.status == http.client.OK:
         return READY
     return not_ready(_problems(body) or f"GET {path} is answered with {response.status}")
+
+
+def https_health(host: str, port: int, path: str, authority: Path) -> Health:
+    """GET over TLS of a door that strangers may keep busy: that it does not answer in time is no reason to restart it, and is said."""
+    try:
+        context = ssl.create_default_context(cafile=authority)
+        connection = http.client.HTTPSConnection(host, port, timeout=TIMEOUT_S, context=context)
+        try:
+            connection.request("GET", path)
+            status = connection.getresponse().status
+        finally:
+            connection.close()
+    except ConnectionRefusedError as error:
+        return silent(f"no answer to GET {path}: {error}")
+    except (OSError, http.client.HTTPException) as error:
+        return not_ready(f"no answer to GET {path}: {error or type(error).__name__}")
+    return READY if status == http.client.OK else not_ready(f"GET {path} is answered with {status}")
 
 
 def _problems(body: bytes) -> str:
@@ -92,10 +110,12 @@ def postgres_health(dsn: str) -> Health:
     return READY
 
 
-def mqtt_health(host: str, port: int) -> Health:
-    """CONNECT, answered with CONNACK."""
+def mqtt_health(address: str | tuple[str, int]) -> Health:
+    """CONNECT, answered with CONNACK; at the path of a unix socket, or at a host and port."""
     try:
-        with socket.create_connection((host, port), timeout=TIMEOUT_S) as connection:
+        with socket.socket(socket.AF_UNIX if isinstance(address, str) else socket.AF_INET) as connection:
+            connection.settimeout(TIMEOUT_S)
+            connection.connect(address)
             connection.sendall(_CONNECT)
             answer = b""
             while len(answer) < len(_CONNACK) and (part := connection.recv(len(_CONNACK) - len(answer))):

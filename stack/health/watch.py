@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from functools import partial
 
 from base import endpoint, heartbeat, logs
-from stack import line, processes, prometheus
+from stack import line, processes, prometheus, renewal
 from stack.backup import state as backup
 from stack.config import StackConfig, load
 from stack.errors import StackError
@@ -84,6 +84,8 @@ def main() -> None:
     registry = endpoint.new_registry()
     metrics = WatchMetrics(registry, partial(restarts, config))
     prometheus.listen(config, config.ports.watch_metrics, registry)
+    renewing = renewal.Renewal(config, beat.tick)
+    renewal_s = time.monotonic() + renewal.PERIOD_S
     while True:
         began_s = time.monotonic()
         beat.tick()
@@ -97,6 +99,9 @@ def main() -> None:
             record.write(config, known)
         except (OSError, StackError):  # a full disk, an error of Flink's: services are watched all the same
             _log.exception("the state of the line was not written down")
+        if began_s >= renewal_s:
+            beat.tick()
+            renewal_s = began_s + renewing.round(watch.states)
         time.sleep(max(0.0, PERIOD_S - (time.monotonic() - began_s)))
 
 

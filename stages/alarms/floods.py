@@ -45,14 +45,24 @@ class Floods:
             known.since_us, known.alarms = time_us, len(known.times_us)
             self._tell(scope, known, time_us, step, began=True)
 
+    def withdraw(self, scope: str, time_us: int) -> None:
+        """An alarm that was counted never was. A flood that has been told goes on until it is over."""
+        known = self.scopes.get(scope)
+        counted = [] if known is None else [one for one in known.times_us if one >= time_us]
+        if known is None or not counted:
+            return
+        known.times_us.remove(min(counted))
+        known.alarms -= known.since_us is not None
+
     def tick(self, scope: str, clock_us: int, step: Step) -> None:
         """Time goes on: a flood ends when the rate has fallen."""
         known = self.scopes.get(scope)
         if known is None or known.since_us is None:
             return
         last_ones = known.times_us[-self._config.flood_below :]
-        end_us = last_ones[0] + self._config.flood_ms * 1000
-        if clock_us > end_us:
+        few = len(last_ones) < self._config.flood_below
+        end_us = clock_us if few else last_ones[0] + self._config.flood_ms * 1000
+        if few or clock_us > end_us:
             self._tell(scope, known, end_us, step, began=False)
             known.since_us, known.alarms = None, 0
 

@@ -6,6 +6,7 @@ quality, of a tag at which nothing is the matter, is folded in by numpy and goes
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -17,7 +18,10 @@ from stages import packing
 from stages.alarms.points import LaneTable
 
 LAYOUT = 1
+_BAD = 0x8000
 NEVER_US = 0
+NOBODY_ASKS_US = -1
+"""Since when silence counts of a tag whose silence is nobody's alarm."""
 
 
 class Sample(NamedTuple):
@@ -27,12 +31,23 @@ class Sample(NamedTuple):
     tag_id: int
     value: float
     quality: int
+    changed: bool = True
+    """Whether value or quality is another than before."""
+
+    @property
+    def known(self) -> float:
+        """The value; NaN when its quality is bad."""
+        return math.nan if self.quality & qualities.SEVERITY_MASK == _BAD else self.value
 
 
 class LaneValues:
     """What was last seen of each watched tag."""
 
     def __init__(self, table: LaneTable) -> None:
+        self.known_us = NEVER_US
+        """Up to when the lane's values are known, by the gateway's clock."""
+        self.read_us = NEVER_US
+        """When something of the lane was last read, processing time."""
         self._lay_out(table)
 
     def _lay_out(self, table: LaneTable) -> None:
@@ -44,12 +59,24 @@ class LaneValues:
         self.busy = np.zeros(count, dtype=bool)
         """Something is the matter at the tag: each of its samples counts."""
         self.silent = np.zeros(count, dtype=bool)
+        self.since_us = np.full(count, NOBODY_ASKS_US, dtype=np.int64)
+        """Since when somebody asks whether the tag is silent, by the gateway's clock: silence does not count before."""
 
-    def relayout(self, table: LaneTable) -> None:
-        """Follow a new table; tags that stay keep their last value."""
-        old = (self.table.tag_id, self.time_us, self.value, self.quality)
+    def advance(self, known_us: int, now_us: int) -> None:
+        """Values are known up to a time. Before the first of them nobody is silent, whatever other lanes have told by then."""
+        if self.known_us == NEVER_US:
+            asked = self.since_us != NOBODY_ASKS_US
+            self.since_us[asked] = np.maximum(self.since_us[asked], known_us)
+        self.known_us, self.read_us = max(self.known_us, known_us), now_us
+
+    def relayout(self, table: LaneTable, clock_us: int) -> None:
+        """Follow a new table; tags that stay keep their last value. Silence that is asked for anew counts from the gateway's clock."""
+        old = (self.table.tag_id, self.time_us, self.value, self.quality, self.since_us)
         self._lay_out(table)
         self._take(*old)
+        asked = self.table.silent_us > 0
+        self.since_us[~asked] = NOBODY_ASKS_US
+        self.since_us[asked & (self.since_us == NOBODY_ASKS_US)] = clock_us
 
     def fold(
         self,
@@ -77,7 +104,7 @@ class LaneValues:
         for one in chosen[np.lexsort((at[chosen], time_us[known][chosen]))]:
             row = known[one]
             self._set(at[one], time_us[row], new[one], code[one])
-            yield Sample(int(time_us[row]), int(tag_id[row]), float(new[one]), int(code[one]))
+            yield Sample(int(time_us[row]), int(tag_id[row]), float(new[one]), int(code[one]), bool(changed[one]))
 
     def _set(self, at: object, time_us: object, value: object, quality: object) -> None:
         self.time_us[at], self.value[at], self.quality[at] = time_us, value, quality
@@ -95,28 +122,35 @@ class LaneValues:
         if (index := self._index(tag_id)) is not None:
             self.busy[index] = busy
 
-    def newly_silent(self, clock_us: int, since_us: int) -> list[tuple[int, int]]:
-        """Tags that have become silent by `clock_us`, and since when. What came before `since_us` does not count as silence before it."""
-        heard_us = np.maximum(self.time_us, since_us)
+    def silence(self, tag_ids: Iterable[int]) -> None:
+        """Tags whose silence is known already."""
+        self.silent |= np.isin(self.table.tag_id, list(tag_ids))
+
+    def newly_silent(self, resumed_us: int) -> list[tuple[int, int]]:
+        """Tags that are silent by what is known of the lane, and since when: not before their gateway came back or somebody asked."""
+        heard_us = np.maximum(np.maximum(self.time_us, self.since_us), resumed_us)
         found = np.flatnonzero(
-            (self.table.silent_us > 0) & ~self.silent & (clock_us - heard_us >= self.table.silent_us)
+            (self.table.silent_us > 0) & ~self.silent & (self.known_us - heard_us >= self.table.silent_us)
         )
         self.silent[found] = True
         return [(int(self.table.tag_id[index]), int(heard_us[index])) for index in found]
 
     def to_bytes(self) -> bytes:
-        """A part of the state: 22 bytes a tag."""
-        return packing.pack(LAYOUT, None, self.table.tag_id, self.time_us, self.value, self.quality)
+        """A part of the state: 30 bytes a tag."""
+        fields = {"known_us": self.known_us, "read_us": self.read_us}
+        return packing.pack(LAYOUT, fields, self.table.tag_id, self.time_us, self.value, self.quality, self.since_us)
 
     def restore(self, data: bytes) -> None:
         """Put back what `to_bytes` gave, for whatever table it was; raises StateError."""
-        _, (tag_id, time_us, value, quality) = packing.unpack(data, LAYOUT, "lane")
-        self._take(tag_id, time_us, value, quality)
+        fields, (tag_id, time_us, value, quality, since_us) = packing.unpack(data, LAYOUT, "lane")
+        self.known_us, self.read_us = int(fields["known_us"]), int(fields.get("read_us", NEVER_US))
+        self._take(tag_id, time_us, value, quality, since_us)
 
     def _take(self, *columns: NDArray[np.generic]) -> None:
-        tag_id, time_us, value, quality = columns
+        tag_id, time_us, value, quality, since_us = columns
         _, here, there = np.intersect1d(self.table.tag_id, tag_id, return_indices=True)
         self.time_us[here], self.value[here], self.quality[here] = time_us[there], value[there], quality[there]
+        self.since_us[here] = since_us[there]
 
     def _index(self, tag_id: int) -> int | None:
         index = int(np.searchsorted(self.table.tag_id, tag_id))
@@ -134,8 +168,3 @@ def no_lane() -> LaneTable:
         compared=none.astype(bool),
         silent_us=none.astype(np.int64),
     )
-
-
-def silent_tags(lane: LaneValues, tag_ids: Iterable[int]) -> None:
-    """After a restore: tags whose silence is known already."""
-    lane.silent |= np.isin(lane.table.tag_id, list(tag_ids))

@@ -7,11 +7,22 @@ acknowledgement: whoever hid it has taken note of it. A latched alarm stays unti
 from __future__ import annotations
 
 from schemas.alarm_rules import ConditionKind
-from schemas.alarms import AlarmAction, AlarmActionKind, AlarmEventKind, Override, OverrideKind, alarm_id
+from schemas.alarms import (
+    LONGEST_ASIDE_US,
+    AlarmAction,
+    AlarmActionKind,
+    AlarmEventKind,
+    Override,
+    OverrideKind,
+    alarm_id,
+)
 from stages.alarms.config import AlarmConfig
 from stages.alarms.points import Point
 from stages.alarms.source import ENDED_ALARMS, Episode, Source
 from stages.alarms.step import Step
+
+_SAME_START_US = 1_000_000
+_RETIRED = "its rule no longer holds here"
 
 
 def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple[Episode, AlarmEventKind]:
@@ -19,6 +30,10 @@ def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple
     source.active = True
     episode = source.episode
     if episode is None:
+        # A clock that stands or goes back would give the id of an alarm that was.
+        if 0 <= source.started_us - start_us < _SAME_START_US:
+            start_us = source.started_us + 1
+        source.started_us = start_us
         episode = source.episode = Episode(
             alarm_id=alarm_id(point.source_id, start_us),
             start_us=start_us,
@@ -36,8 +51,8 @@ def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple
     return episode, AlarmEventKind.RAISED_AGAIN
 
 
-def deactivate(point: Point, source: Source, time_us: int, step: Step, config: AlarmConfig) -> None:
-    """The condition is over."""
+def deactivate(point: Point, source: Source, time_us: int, step: Step, config: AlarmConfig, *, never_was: bool) -> None:
+    """The condition is over; `never_was`: it has become known that it was before its delay had passed, so nobody has to take note."""
     source.active = False
     episode = source.episode
     if episode is None:
@@ -48,20 +63,26 @@ def deactivate(point: Point, source: Source, time_us: int, step: Step, config: A
     episode.fleeting = lasts and unseen and time_us - episode.activated_us < config.fleeting_ms * 1000
     over_before_known = episode.late and step.now_us - time_us > config.late_ms * 1000
     detail = "it was over before it became known" if over_before_known else ""
+    detail = "it was over before its delay was" if never_was else detail
+    over_before_known |= never_was
     if point.rule.latch and not over_before_known:
         episode.latched_us = time_us
     elif not unseen or source.overridden or over_before_known:
         _end(source, episode)
-    step.tell(point, source, episode, AlarmEventKind.RETURNED, time_us, detail=detail)
+    step.tell(point, source, episode, AlarmEventKind.RETURNED, time_us, detail=detail, withdrawn=never_was)
 
 
 def retire(point: Point, source: Source, time_us: int, step: Step) -> None:
-    """Its rule no longer holds: the alarm ends, whatever it was."""
+    """Its rule no longer holds: the alarm ends, whatever it was, and nothing of it is put aside."""
     source.raw = source.active = False
     source.raw_us = 0
+    overridden = bool(source.shelved or source.out_of_service)
+    source.shelved = source.out_of_service = None
     if (episode := source.episode) is not None:
         _end(source, episode)
-        step.tell(point, source, episode, AlarmEventKind.RULE_RETIRED, time_us, detail="its rule no longer holds here")
+        step.tell(point, source, episode, AlarmEventKind.RULE_RETIRED, time_us, detail=_RETIRED)
+    if overridden:
+        step.tell(point, source, None, AlarmEventKind.RULE_RETIRED, time_us, detail=_RETIRED)
 
 
 def suppress(point: Point, source: Source, reason: str, time_us: int, step: Step) -> None:
@@ -92,6 +113,8 @@ def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) 
     assert episode is not None
     if episode.acknowledged_us is not None:
         return f"it has been acknowledged by {episode.acknowledged_by}"
+    if 0 < action.activations < episode.activations:
+        return "it came again since; acknowledge again"
     episode.acknowledged_us, episode.acknowledged_by = action.time_us, action.by
     if not source.active and episode.latched_us is None:
         _end(source, episode)
@@ -129,8 +152,8 @@ def _shelve(point: Point, source: Source, action: AlarmAction, step: Step) -> st
         return "its rule does not allow shelving"
     if until_us is None:
         return "shelving says until when"
-    if until_us <= step.now_us:
-        return "its time is over already"
+    if problem := _wrong_end(until_us, step):
+        return problem
     if until_us > action.time_us + round(longest_s * 1e6):
         return f"it may be shelved for {longest_s:g} s at most"
     _put(
@@ -156,8 +179,8 @@ def _unshelve(point: Point, source: Source, action: AlarmAction, step: Step) -> 
 def _out_of_service(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
     if not action.reason.strip():
         return "out of service says why"
-    if action.until_us is not None and action.until_us <= step.now_us:
-        return "its time is over already"
+    if action.until_us is not None and (problem := _wrong_end(action.until_us, step)):
+        return problem
     override = _override(action, OverrideKind.OUT_OF_SERVICE)
     _put(
         point,
@@ -214,6 +237,12 @@ def _put(
 
 def _override(action: AlarmAction, kind: OverrideKind) -> Override:
     return Override(kind=kind, since_us=action.time_us, by=action.by, reason=action.reason, until_us=action.until_us)
+
+
+def _wrong_end(until_us: int, step: Step) -> str:
+    if until_us <= step.now_us:
+        return "its time is over already"
+    return "it may be put aside for 10 years at most" if until_us > step.now_us + LONGEST_ASIDE_US else ""
 
 
 def _who(action: AlarmAction) -> dict[str, object]:

@@ -8,17 +8,20 @@ At-least-once, in any order between topics; of one topic in order per key. A sit
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base.errors import SchemaError
 from schemas import codec
-from schemas.alarm_rules import AlarmRule
-from schemas.alarms import AlarmAction
+from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarms import PUT_ASIDE, Alarm, AlarmAction, AlarmEventKind, AlarmState, alarm_id, source_id, source_key
 from schemas.commands import CommandStateRecord
 from schemas.definitions import Registry, TagDefinition
+from schemas.events import DEAD_DEVICES, device_ids
 from stages.alarms.config import AlarmConfig
-from stages.alarms.points import SiteTable, site_table
+from stages.alarms.listening import Reachable, always
+from stages.alarms.points import Problem, SiteTable, site_table
+from stages.alarms.published import Published
 from stages.alarms.rule_book import RuleBook
 from stages.alarms.site import SiteAlarms
 from stages.alarms.site_state import clock_of
@@ -29,10 +32,16 @@ RECORDS = ("LatestBatch", "DeviceEvent", "Anomaly", "CommandState", "AlarmAction
 
 
 class AlarmLogic:
-    """Alarms of the sites that were touched. `opened_us` is when it began to listen, processing time."""
+    """Alarms of the sites that were touched. `opened_us` is when it began to listen, processing time; `reachable` says whether it can.
 
-    def __init__(self, config: AlarmConfig, opened_us: int) -> None:
-        self._config, self._opened_us = config, opened_us
+    `published` is what the topic `alarms` says, where there is one.
+    """
+
+    def __init__(
+        self, config: AlarmConfig, opened_us: int, reachable: Reachable = always, published: Published | None = None
+    ) -> None:
+        self._config, self._opened_us, self._reachable = config, opened_us, reachable
+        self._published = published or Published()
         self._registry, self._rules = Registry(), RuleBook()
         self._tags: dict[str, dict[int, TagDefinition]] = {}
         self._gateways: dict[str, str] = {}
@@ -80,12 +89,14 @@ class AlarmLogic:
         """One decoded record of a site, by the name of its type."""
         step = Step(now_us=now_us)
         alarms = self._site(site, step)
+        alarms.listening.read(now_us)
         if name == "LatestBatch":
             columns = (record["tag_id"], record["time_us"], record["value"], record["quality"])
             alarms.on_values(record["gateway_id"], record["lane"], record["closed_time_us"], *columns, step)
         elif name == "DeviceEvent":
             if record["kind"] == "GATEWAY_HEALTH":
-                alarms.on_heard(record["gateway_id"], record["time_us"], step)
+                dead = device_ids(record["attributes"].get(DEAD_DEVICES, ""))
+                alarms.on_health(record["gateway_id"], record["time_us"], dead, step)
         elif name == "Anomaly":
             alarms.on_anomaly(record, step)
         elif name == "CommandState":
@@ -96,22 +107,65 @@ class AlarmLogic:
             msg = f"{name} is no record for alarms; known: {', '.join(RECORDS)}"
             raise SchemaError(msg)
         self._follow(site, alarms, step)
+        self._end(site, alarms, step)
         return step
 
     def on_timer(self, site: str, now_us: int) -> Step:
         """What is due by the clock on the wall; harmless when nothing is. Once a second is often enough."""
         step = Step(now_us=now_us)
-        self._site(site, step).on_timer(step)
+        alarms = self._site(site, step)
+        alarms.on_timer(step)
+        wait_us = self._config.unmatched_ms * 1000
+        self._published.compare(site, alarms.state, wait_us - alarms.read_for_us, step)
+        self._end(site, alarms, step)
+        return step
+
+    def put_aside(self, site: str, cause: str, now_us: int) -> Step:
+        """A site's state cannot be read: that is an alarm itself, once, until a start that can."""
+        step, key = Step(now_us=now_us), source_key(PUT_ASIDE, 0, "")
+        if self._published.standing(site, PUT_ASIDE):
+            return step
+        source = source_id(site, key)
+        enterprise = next((tag.path.partition("/")[0] for tag in self._tags.get(site, {}).values()), "")
+        alarm = Alarm(
+            alarm_id=alarm_id(source, now_us),
+            source_id=source,
+            version=1,
+            site=site,
+            rule=PUT_ASIDE,
+            rule_version=1,
+            device_id=0,
+            gateway_id="",
+            path=f"{enterprise}/{site}" if enterprise else site,
+            priority=Priority.HIGH,
+            state=AlarmState.UNACKNOWLEDGED,
+            active=True,
+            start_us=now_us,
+            activated_us=now_us,
+            activations=1,
+            detail=cause,
+            title="Alarms of the site are not evaluated",
+            cause="The alarms job cannot read the state that it has stored of the site, as after a version was taken back.",
+            consequence="No alarm of the site is raised, and those that stand are as they were.",
+            corrective_action="Start the alarms job with a version that can read its state, or without state (docs/alarms.md).",
+            updated_us=now_us,
+        )
+        step.alarms.append(alarm)
+        step.say(alarm, AlarmEventKind.RAISED, now_us, detail=cause)
         return step
 
     # --- state -------------------------------------------------------------------------------------------------------
 
     def restore(self, site: str, parts: Mapping[str, bytes], now_us: int) -> Step:
-        """Go on from what is stored of a site; raises StateError. What changed meanwhile is told."""
+        """Go on from what is stored of a site; raises StateError, and the site is unknown then. What changed meanwhile is told."""
         step = Step(now_us=now_us)
-        self._sites[site] = alarms = SiteAlarms(site, self._config, self._opened_us)
+        self._sites.pop(site, None)
+        alarms = SiteAlarms(site, self._config, self._opened_us, self._reachable, begun_us=now_us)
         # Which rules hold depends on the clock, which is in the state.
-        alarms.restore(self._table(site, clock_of(parts) or now_us), parts, step)
+        table = self._table(site, self._valid_us(clock_of(parts), now_us))
+        alarms.restore(table, parts, step, put_aside=() if parts else self._published.put_aside(site))
+        self._sites[site] = alarms
+        self._end(site, alarms, step)
         return step
 
     def drain_changes(self, site: str) -> dict[str, bytes | None]:
@@ -122,8 +176,8 @@ class AlarmLogic:
         """Sites touched so far."""
         return sorted(self._sites)
 
-    def problems(self, site: str) -> list[str]:
-        """Rules that could not be brought to a device of the site."""
+    def problems(self, site: str) -> Sequence[Problem]:
+        """Rules that could not be brought to a device of the site; another list when rules or definitions are others."""
         return self._sites[site].state.table.problems if site in self._sites else []
 
     # --- tables ------------------------------------------------------------------------------------------------------
@@ -131,20 +185,36 @@ class AlarmLogic:
     def _site(self, site: str, step: Step) -> SiteAlarms:
         alarms = self._sites.get(site)
         if alarms is None:
-            alarms = self._sites[site] = SiteAlarms(site, self._config, self._opened_us)
+            alarms = SiteAlarms(site, self._config, self._opened_us, self._reachable, begun_us=step.now_us)
+            self._sites[site] = alarms
         self._follow(site, alarms, step)
         return alarms
+
+    def _end(self, site: str, alarms: SiteAlarms, step: Step) -> None:
+        """What is over will be forgotten, and what was long ago is now."""
+        state = alarms.state
+        for alarm in step.alarms:
+            self._published.said(site, alarm)
+            if alarm.state is AlarmState.NORMAL:
+                state.ended.note(alarm.alarm_id, step.now_us)
+        if due := list(state.ended.due(step.now_us)):
+            points = state.table.points
+            put_aside = {
+                points[key].source_id for key, source in state.sources.items() if source.put_aside and key in points
+            }
+            step.forgotten += [one for one in due if one not in put_aside]
 
     def _follow(self, site: str, alarms: SiteAlarms, step: Step) -> None:
         """Bring a site to the definitions and rules there are; those of a later day when its clock says so."""
         followed = self._followed.get(site)
         generations = (self._generation, self._rules.generation)
-        if (
-            followed is None
-            or followed[:2] != generations
-            or (followed[2] is not None and alarms.clock_us >= followed[2])
-        ):
-            alarms.follow(self._table(site, alarms.clock_us or step.now_us), step)
+        valid_us = self._valid_us(alarms.clock_us, step.now_us)
+        if followed is None or followed[:2] != generations or (followed[2] is not None and valid_us >= followed[2]):
+            alarms.follow(self._table(site, valid_us), step)
+
+    def _valid_us(self, clock_us: int, now_us: int) -> int:
+        """Moment whose rules hold: by the site's clock, or where that stands because all gateways are silent, by that on the wall."""
+        return max(clock_us or now_us, now_us - self._config.rules_wait_ms * 1000)
 
     def _table(self, site: str, clock_us: int) -> SiteTable:
         rules = self._rules.at(clock_us, site)

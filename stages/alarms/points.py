@@ -6,9 +6,9 @@ Enters: definitions of a site's tags and the rules of a moment. Leaves: a `SiteT
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Self
 from uuid import UUID
 
 import numpy as np
@@ -17,9 +17,34 @@ from numpy.typing import NDArray
 from schemas.alarm_rules import OF_TAGS, AlarmRule, ConditionKind, GroupLevel
 from schemas.alarms import source_id, source_key
 from schemas.definitions import TagDefinition
+from stages.alarms.expressions import Bound, UnboundError, bind
 from stages.alarms.rule_book import RulesAt
+from stages.expressions.windows import WindowKey
 
 _S = 1_000_000
+_TAGS = ("tag", "setpoint_tag", "suppress_tag")
+"""Fields of a rule that name a tag of its device."""
+_PARENT = "parent"
+
+
+class Problem(str):
+    """A rule that could not be brought to a device whole, in words; `key` is the field of the rule that says what is not there."""
+
+    __slots__ = ("key", "rule_id")
+
+    def __new__(cls, rule_id: str, key: str, text: str) -> Self:
+        """Of the words a whole sentence is made."""
+        made = super().__new__(cls, f"alarm rule {rule_id}: {text}")
+        made.rule_id, made.key = rule_id, key
+        return made
+
+    rule_id: str
+    key: str
+
+    @property
+    def applied(self) -> bool:
+        """Whether the rule holds there all the same, without its parent."""
+        return self.key == _PARENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,11 +67,18 @@ class Point:
     tag: TagDefinition | None = None
     setpoint_id: int | None = None
     suppress_id: int | None = None
+    bound: Bound | None = None
+    """Its expression."""
 
     @property
     def tag_id(self) -> int | None:
         """Tag that it watches."""
         return None if self.tag is None else self.tag.tag_id
+
+    @property
+    def of_values(self) -> bool:
+        """Whether values of tags say when its condition was what."""
+        return self.tag is not None or self.bound is not None
 
     @property
     def on_delay_us(self) -> int:
@@ -69,9 +101,9 @@ class LaneTable:
     high: NDArray[np.float64]
     """Between them, both included, no limit is passed."""
     each: NDArray[np.bool_]
-    """Every sample matters: a rate of change."""
+    """Every sample matters: a rate of change, a window."""
     compared: NDArray[np.bool_]
-    """A changed value matters wherever it lies: states, set-points, deviations."""
+    """A changed value matters wherever it lies: states, set-points, deviations, expressions."""
     silent_us: NDArray[np.int64]
     """Silence of this length is an alarm; 0 for none."""
 
@@ -86,14 +118,20 @@ class SiteTable:
     of_tag: dict[int, list[Point]] = field(default_factory=dict)
     """Judged at a sample of the tag."""
     silence_of_tag: dict[int, list[Point]] = field(default_factory=dict)
+    silence_of_device: dict[int, list[Point]] = field(default_factory=dict)
     muted_by_tag: dict[int, list[Point]] = field(default_factory=dict)
     of_device: dict[int, list[Point]] = field(default_factory=dict)
     """Judged at anomalies and commands."""
     of_gateway: dict[str, list[Point]] = field(default_factory=dict)
     children: dict[str, list[Point]] = field(default_factory=dict)
+    expressions: dict[str, Point] = field(default_factory=dict)
+    timed: dict[str, list[Point]] = field(default_factory=dict)
+    """By gateway: expressions that change as time goes by."""
+    windows: dict[int, set[WindowKey]] = field(default_factory=dict)
+    """Of a tag, for expressions."""
     lanes: dict[tuple[str, int], LaneTable] = field(default_factory=dict)
     lane_of_tag: dict[int, tuple[str, int]] = field(default_factory=dict)
-    problems: list[str] = field(default_factory=list)
+    problems: list[Problem] = field(default_factory=list)
     """Rules that could not be brought to a device, and why."""
 
 
@@ -105,28 +143,46 @@ def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> Site
     for tag in tags:
         devices.setdefault(tag.device_id, {})[tag.name] = tag
         gateways[tag.gateway_id] = tag.path.partition("/")[0]
-    points = [point for device_id in sorted(devices) for point in _of_device(table, site, devices[device_id], rules)]
+    at_path = {next(iter(each.values())).device_path: each for each in devices.values()}
+    points = [
+        point for device_id in sorted(devices) for point in _of_device(table, site, devices[device_id], at_path, rules)
+    ]
     for gateway_id, enterprise in sorted(gateways.items()):
         path = f"{enterprise}/{site}/{gateway_id}"
         points += [_of_gateway(site, path, gateway_id, rule) for rule in rules.for_gateways()]
     table.retired = {point.key: point for point in points if _is_retired(point, devices)}
     points = [point for point in points if point.key not in table.retired]
     known = {point.key for point in points}
-    by_path = {next(iter(each.values())).device_path: device_id for device_id, each in devices.items()}
+    by_path = {path: next(iter(each.values())).device_id for path, each in at_path.items()}
     for point in points:
         _add(table, dataclasses.replace(point, parent=_parent(table, point, known, by_path)) if point.parent else point)
-    watched = {*table.of_tag, *table.silence_of_tag, *table.muted_by_tag}
+    named = {tag_id for point in table.expressions.values() if point.bound for tag_id in point.bound.tag_ids}
+    watched = {*table.of_tag, *table.silence_of_tag, *table.muted_by_tag, *named}
     _lanes(table, [tag for each in devices.values() for tag in each.values() if tag.tag_id in watched])
     return table
 
 
-def _of_device(table: SiteTable, site: str, tags: dict[str, TagDefinition], rules: RulesAt) -> Iterator[Point]:
+def _of_device(
+    table: SiteTable,
+    site: str,
+    tags: dict[str, TagDefinition],
+    at_path: Mapping[str, Mapping[str, TagDefinition]],
+    rules: RulesAt,
+) -> Iterator[Point]:
     first = next(iter(tags.values()))
     for rule in rules.for_device(first.device_class, first.device_path):
-        named = {name for name in (rule.tag, rule.setpoint_tag, rule.suppress_tag) if name}
-        if missing := sorted(named - tags.keys()):
-            table.problems.append(f"alarm rule {rule.rule_id}: {first.device_path} has no tag {missing[0]}")
+        named = {key: name for key in _TAGS if (name := getattr(rule, key))}
+        if missing := sorted((name, key) for key, name in named.items() if name not in tags):
+            name, where = missing[0]
+            table.problems.append(Problem(rule.rule_id, where, f"{first.device_path} has no tag {name}"))
             continue
+        bound = None
+        if rule.kind is ConditionKind.EXPRESSION:
+            try:
+                bound = bind(rule, first.device_path, at_path)
+            except UnboundError as error:
+                table.problems.append(Problem(rule.rule_id, error.key, f"{error.key}: {error}"))
+                continue
         key, tag = source_key(rule.name, first.device_id, ""), tags.get(rule.tag)
         yield Point(
             key=key,
@@ -142,12 +198,14 @@ def _of_device(table: SiteTable, site: str, tags: dict[str, TagDefinition], rule
             tag=tag,
             setpoint_id=tags[rule.setpoint_tag].tag_id if rule.setpoint_tag else None,
             suppress_id=tags[rule.suppress_tag].tag_id if rule.suppress_tag else None,
+            bound=bound,
         )
 
 
 def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> bool:
     tags = devices.get(point.device_id, {})
-    named = [tags[name] for name in (point.rule.tag, point.rule.setpoint_tag, point.rule.suppress_tag) if name]
+    named = [tags[name] for key in _TAGS if (name := getattr(point.rule, key))]
+    named += point.bound.tags if point.bound else ()
     return (
         point.rule.retired
         or any(tag.retired for tag in named)
@@ -171,6 +229,15 @@ def _add(table: SiteTable, point: Point) -> None:
             table.of_gateway.setdefault(point.gateway_id, []).append(point)
         else:
             table.silence_of_tag.setdefault(point.tag_id, []).append(point)
+            table.silence_of_device.setdefault(point.device_id, []).append(point)
+    elif point.bound is not None:
+        table.expressions[point.key] = point
+        for named_id in sorted(point.bound.compared):
+            table.of_tag.setdefault(named_id, []).append(point)
+        for window in point.bound.windows:
+            table.windows.setdefault(window.tag_id, set()).add(window)
+        if point.bound.timed:
+            table.timed.setdefault(point.gateway_id, []).append(point)
     elif kind in OF_TAGS:
         for tag_id in {point.tag_id, point.setpoint_id} - {None}:
             table.of_tag.setdefault(tag_id, []).append(point)  # type: ignore[arg-type]
@@ -191,9 +258,8 @@ def _parent(table: SiteTable, point: Point, known: set[str], by_path: dict[str, 
         keys.append(source_key(rule.parent, 0, point.gateway_id))
     found = next((key for key in keys if key in known), "")
     if not found:
-        table.problems.append(
-            f"alarm rule {rule.rule_id}: there is no parent {rule.parent} at {rule.parent_path or point.path}"
-        )
+        where = rule.parent_path or point.path
+        table.problems.append(Problem(rule.rule_id, _PARENT, f"there is no parent {rule.parent} at {where}"))
     return found
 
 
@@ -216,6 +282,7 @@ def _lanes(table: SiteTable, tags: list[TagDefinition]) -> None:
             for point in table.of_tag.get(tag.tag_id, ()):
                 _screen(built, index, point.rule)
             built.compared[index] |= tag.tag_id in table.muted_by_tag
+            built.each[index] |= tag.tag_id in table.windows
             silences = [point.on_delay_us for point in table.silence_of_tag.get(tag.tag_id, ())]
             built.silent_us[index] = min(silences, default=0)
         table.lanes[lane] = built
@@ -229,5 +296,5 @@ def _screen(lane: LaneTable, index: int, rule: AlarmRule) -> None:
             lane.low[index] = max(lane.low[index], rule.limit)
     elif rule.kind is ConditionKind.RATE:
         lane.each[index] = True
-    elif rule.kind in (ConditionKind.STATE, ConditionKind.DEVIATION):
+    elif rule.kind in (ConditionKind.STATE, ConditionKind.DEVIATION, ConditionKind.EXPRESSION):
         lane.compared[index] = True

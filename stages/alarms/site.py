@@ -5,43 +5,68 @@ machines, a group finds what came first, a gateway that is silent is one alarm, 
 events, anomalies, command states and actions of one site, in any order between each other. Leaves: a `Step`. Who calls:
 `stages.alarms.logic`.
 
-Time: conditions and delays run in event time, on the clock of the gateway; what is said about silence of a gateway, and the end of
-shelving, runs in processing time, because nothing comes that could carry another.
+Time: conditions and delays run in event time, as far as values of their own lane are known (`LaneValues.known_us`). Topics and lanes are
+read unevenly, after a start or while the telemetry job catches up above all: what is read further ahead says nothing about a lane. So a
+tag is silent by what else comes of its lane; that a machine cannot be reached its gateway says itself, in its health. What is said about
+silence of a gateway, and the end of shelving, runs in processing time, because nothing comes that could carry another.
+
+Over 350 lines: what is known of one site is one state, which records, timers and a change of rules work on.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 import numpy as np
 from numpy.typing import NDArray
 
 from schemas.alarm_rules import ConditionKind
-from schemas.alarms import OF_EPISODES, AlarmAction, AlarmEventKind
+from schemas.alarms import OF_EPISODES, Alarm, AlarmAction, AlarmEventKind, OverrideKind
 from schemas.commands import CommandStateRecord
 from stages.alarms import lifecycle
 from stages.alarms.conditions import judge
 from stages.alarms.config import AlarmConfig
-from stages.alarms.lanes import Sample, silent_tags
+from stages.alarms.lanes import Sample, no_lane
+from stages.alarms.listening import Listening, Reachable, always
 from stages.alarms.points import Point, SiteTable
 from stages.alarms.site_state import SiteState
-from stages.alarms.source import OPEN_IDS, SEEN_ACTIONS, WAITING_ACTIONS, Source
+from stages.alarms.source import OPEN_IDS, SEEN_ACTIONS, WAITING_ACTIONS, Source, remains
 from stages.alarms.step import Step
 from stages.alarms.transitions import Transitions
+
+_SECOND_US = 1_000_000
+_NOT_AGAIN = (ConditionKind.RATE, ConditionKind.EXPRESSION)
+"""Kinds that one last value says nothing of."""
 
 
 class SiteAlarms:
     """All alarms of one site. Every method tells the step that it is given."""
 
-    def __init__(self, site: str, config: AlarmConfig, opened_us: int) -> None:
-        self.site, self._config, self._opened_us = site, config, opened_us
+    def __init__(
+        self, site: str, config: AlarmConfig, opened_us: int, reachable: Reachable = always, *, begun_us: int = 0
+    ) -> None:
+        self.site, self._config, self._opened_us, self._begun_us = site, config, opened_us, begun_us
+        self.listening = Listening(config, opened_us, reachable)
         self.state = SiteState(site, config)
         self._do = Transitions(self.state, config)
+        self._dead: dict[str, set[str]] = {}
+        """Keys of sources that are silent because their gateway cannot reach the machine, by gateway."""
 
     @property
     def clock_us(self) -> int:
         """The latest that any gateway has told."""
         return max((gateway.clock_us for gateway in self.state.gateways.values()), default=0)
+
+    @property
+    def read_for_us(self) -> int:
+        """For how long all that comes has been read as it came, processing time: what came before a start has been read again by then.
+
+        A lane that is always behind is waited for no longer than `lagging_ms`.
+        """
+        lagged_us = max((gateway.lagged_us for gateway in self.state.gateways.values()), default=0)
+        since_us = max(self.listening.since_us, self._begun_us)
+        lagged_us = min(lagged_us, since_us + self._config.lagging_ms * 1000)
+        return self.listening.until_us - max(since_us, lagged_us)
 
     # --- definitions and state ---------------------------------------------------------------------------------------
 
@@ -52,35 +77,54 @@ class SiteAlarms:
     def _adopt(self, table: SiteTable, old: SiteTable, step: Step) -> None:
         state = self.state
         state.table = table
-        for (gateway_id, lane), built in table.lanes.items():
-            state.lane(gateway_id, lane).relayout(built)
+        # A lane that the table does not have any more has tags no more: they may speak elsewhere.
+        for gateway_id, lane in sorted(table.lanes.keys() | state.lanes.keys()):
+            clock_us = state.gateway(gateway_id).clock_us
+            state.lane(gateway_id, lane).relayout(table.lanes.get((gateway_id, lane), no_lane()), clock_us)
         for gateway_id in table.of_gateway:
             gateway = state.gateway(gateway_id)
             gateway.heard_us = gateway.heard_us or step.now_us
+        state.follow_windows()
+        self._do.regroup()
         self._reconcile(old, step)
 
-    def restore(self, table: SiteTable, parts: Mapping[str, bytes], step: Step) -> None:
-        """Go on from a state; raises StateError."""
+    def restore(
+        self, table: SiteTable, parts: Mapping[str, bytes], step: Step, *, put_aside: Iterable[Alarm] = ()
+    ) -> None:
+        """Go on from a state; raises StateError. `put_aside`: records of sources that people have put aside, to go on from."""
         self.state.table = table
         self.state.restore(parts)
+        self._put_aside(put_aside)
         for key, source in self.state.sources.items():
             if (point := table.points.get(key)) is not None:
                 self._do.resume(point, source)
         # Nobody remembers the table before the start: every rule may be another.
         self._adopt(table, SiteTable(), step)
 
+    def _put_aside(self, told: Iterable[Alarm]) -> None:
+        points = {point.source_id: point for point in self.state.table.points.values()}
+        for alarm in told:
+            if (point := points.get(alarm.alarm_id)) is None:
+                continue
+            source = self.state.source(point.key)
+            source.version = alarm.version
+            kinds = {override.kind: override for override in alarm.overrides}
+            source.shelved, source.out_of_service = (
+                kinds.get(OverrideKind.SHELVED),
+                kinds.get(OverrideKind.OUT_OF_SERVICE),
+            )
+
     def _reconcile(self, old: SiteTable, step: Step) -> None:
         state, table = self.state, self.state.table
         for key, source in list(state.sources.items()):
             point = table.points.get(key)
             if point is None:
-                last = table.retired.get(key) or old.points.get(key)
-                if last is not None:
-                    self._do.leave_group(last)
-                    lifecycle.retire(last, source, max(self._clock(last), source.raw_us), step)
-                else:
-                    step.notes.append("forgotten_source")
-                self._do.forget(key)
+                if source != remains(source):
+                    self._retire(table.retired.get(key) or old.points.get(key), source, step)
+                    self._do.forget(key)
+                # Where people did something, its record goes on from its version, whenever the rule comes back.
+                elif not source.version and source.started_us < self.clock_us - self._config.forget_ms * 1000:
+                    state.drop(key)
                 continue
             episode, rule = source.episode, point.rule
             if episode is not None and (episode.rule_id, episode.rule_version) != (rule.rule_id, rule.version):
@@ -92,21 +136,39 @@ class SiteAlarms:
                 state.touch(key)
         silent = set()
         for tag_id, points in table.silence_of_tag.items():
-            silent |= {tag_id for point in points if (known := state.sources.get(point.key)) and known.raw}
+            known = (state.sources.get(point.key) for point in points)
+            silent |= {tag_id for source in known if source and source.raw and not source.dead}
         for lane in state.lanes.values():
-            silent_tags(lane, silent)
+            lane.silence(silent)
+        self._dead.clear()
         for key, source in state.sources.items():
             if not source.quiet:
                 self._do.mark(table.points[key])
+            if source.dead:
+                self._dead.setdefault(table.points[key].gateway_id, set()).add(key)
         for points in table.of_tag.values():
             for point in points:
-                if point.rule.kind is not ConditionKind.RATE and point.rule is not getattr(
-                    old.points.get(point.key), "rule", None
-                ):
+                if point.rule.kind not in _NOT_AGAIN and self._is_new(point, old):
                     self._judge_again(point, step)
+        self._evaluate_again(old, step)
         self._do.forget_returned()
         for points in table.children.values():
             self._do.suppress_again(points, self.clock_us, step)
+
+    @staticmethod
+    def _is_new(point: Point, old: SiteTable) -> bool:
+        return point.rule is not getattr(old.points.get(point.key), "rule", None)
+
+    def _retire(self, last: Point | None, source: Source, step: Step) -> None:
+        """What stands of a source ends; `last` is what it was, None when nobody knows any more."""
+        if last is None:
+            step.notes.append("forgotten_source")
+            return
+        for action in source.waiting:
+            self._do.refuse(last, source, action, "its rule no longer holds here", step)
+        self._do.leave_group(last)
+        activated_us = source.episode.activated_us if source.episode is not None else 0
+        lifecycle.retire(last, source, max(self._clock(last), source.raw_us, activated_us), step)
 
     def _judge_again(self, point: Point, step: Step) -> None:
         """By the last value, because the rule is another."""
@@ -132,12 +194,38 @@ class SiteAlarms:
         step: Step,
     ) -> None:
         """Last values of a lane, shape (n,) each; `closed_us` is the gateway's clock behind them."""
-        for sample in self.state.lane(gateway_id, lane).fold(tag_id, time_us, value, quality):
+        values = self.state.lane(gateway_id, lane)
+        for sample in values.fold(tag_id, time_us, value, quality):
             self._sample(sample, step)
-        self.on_heard(gateway_id, closed_us, step)
+        # Frames that wait for definitions move the clock of the batch, not its values.
+        values.advance(min(closed_us, int(time_us.max())) if len(time_us) else closed_us, step.now_us)
+        self._heard(gateway_id, closed_us, step)
+        gateway = self.state.gateway(gateway_id)
+        if gateway.clock_us - values.known_us > self._config.resume_ms * 1000:
+            gateway.lagged_us = step.now_us
+        for silent_id, since_us in values.newly_silent(gateway.resumed_us):
+            self._silence(silent_id, since_us, values.known_us, step)
+        self._settle(gateway_id, step)
 
-    def on_heard(self, gateway_id: str, clock_us: int, step: Step) -> None:
-        """A gateway has told its time: delays end, silence becomes known, floods end."""
+    def on_health(self, gateway_id: str, clock_us: int, dead: Iterable[int], step: Step) -> None:
+        """A gateway has told its time, and which of its devices cannot be reached."""
+        self._heard(gateway_id, clock_us, step)
+        gateway_us, table = self.state.gateway(gateway_id).clock_us, self.state.table
+        points = {point.key: point for device_id in dead for point in table.silence_of_device.get(device_id, ())}
+        for key in sorted(self._dead.get(gateway_id, set()) - points.keys()):
+            self._alive(table.points[key])
+            self._over(table.points[key], gateway_us, step)
+        for key, point in points.items():
+            known = self.state.sources.get(key)
+            if known is None or not known.raw:
+                source, detail = self.state.source(key), f"{gateway_id} cannot reach the machine"
+                source.dead = True
+                self._dead.setdefault(gateway_id, set()).add(key)
+                self._do.observe(point, source, True, gateway_us, step, None, detail)
+        self._settle(gateway_id, step)
+
+    def _heard(self, gateway_id: str, clock_us: int, step: Step) -> None:
+        """A gateway is there: its silence is over."""
         gateway = self.state.gateway(gateway_id)
         gateway.heard_us = step.now_us
         if clock_us > gateway.clock_us:
@@ -147,14 +235,21 @@ class SiteAlarms:
         table = self.state.table
         for point in table.of_gateway.get(gateway_id, ()):
             self._over(point, gateway.clock_us, step)
-        self._do.settle_pending(gateway_id, gateway.clock_us - self._config.disorder_ms * 1000, step)
-        for (owner, _), lane in list(self.state.lanes.items()):
-            if owner == gateway_id:
-                for tag_id, since_us in lane.newly_silent(gateway.clock_us, gateway.resumed_us):
-                    self._silence(tag_id, since_us, gateway.clock_us, step)
-        self._do.release(step)
+
+    def _alive(self, point: Point) -> None:
+        self.state.source(point.key).dead = False
+        for keys in self._dead.values():
+            keys.discard(point.key)
+
+    def _settle(self, gateway_id: str, step: Step) -> None:
+        """Delays end, each by what is known of its own lane; floods by the gateway's clock."""
+        gateway, disorder_us = self.state.gateway(gateway_id), self._config.disorder_ms * 1000
+        self._tick(gateway_id, step)
+        if self._do.has_pending(gateway_id):
+            self._do.settle_pending(gateway_id, self._known_of(gateway_id, step.now_us), disorder_us, step)
+            self._do.release(step)
         for scope in self.state.floods.in_flood():
-            self.state.floods.tick(scope, gateway.clock_us - self._config.disorder_ms * 1000, step)
+            self.state.floods.tick(scope, gateway.clock_us - disorder_us, step)
             self.state.touch_site()
 
     def on_anomaly(self, anomaly: Mapping[str, object], step: Step) -> None:
@@ -232,13 +327,15 @@ class SiteAlarms:
                 for action in waiting:
                     self._do.refuse(point, source, action, "there is no such alarm", step)
             self._do.watch_time(key, source)
-        if now_us < self._opened_us + self._config.startup_grace_ms * 1000:
+        self.listening.tick(now_us)
+        listened_us = self.listening.until_us
+        if listened_us < self.listening.since_us + self._config.startup_grace_ms * 1000:
             return
         for gateway_id, points in self.state.table.of_gateway.items():
             gateway = self.state.gateways[gateway_id]
-            heard_us = max(gateway.heard_us, self._opened_us)
+            heard_us = max(gateway.heard_us, self.listening.since_us)
             for point in points:
-                if now_us - heard_us >= point.on_delay_us and not self.state.source(point.key).raw:
+                if listened_us - heard_us >= point.on_delay_us and not self.state.source(point.key).raw:
                     since_us = gateway.clock_us or gateway.heard_us
                     source, detail = self.state.source(point.key), f"nothing has come from {gateway_id}"
                     self._do.observe(point, source, True, since_us, step, None, detail)
@@ -246,11 +343,59 @@ class SiteAlarms:
 
     # --- conditions --------------------------------------------------------------------------------------------------
 
+    def _tick(self, gateway_id: str, step: Step) -> None:
+        """Expressions that change as time goes by, once a second of their gateway's clock."""
+        timed, gateway = self.state.table.timed.get(gateway_id), self.state.gateway(gateway_id)
+        if timed is None or gateway.clock_us // _SECOND_US == gateway.ticked_us // _SECOND_US:
+            return
+        gateway.ticked_us, known_of = gateway.clock_us, self._known_of(gateway_id, step.now_us)
+        for point in timed:
+            self._evaluate(point, known_of(point, self.state.sources.get(point.key) or Source()), step)
+        self._do.release(step)
+
+    def _evaluate(self, point: Point, time_us: int, step: Step) -> None:
+        """An expression by what is known at a time. While it is not known whether it holds, all stays as it was.
+
+        So it does at time 0: then nothing of its lanes is known, not even that a tag has no value.
+        """
+        assert point.bound is not None
+        if not time_us:
+            return
+        known = self.state.sources.get(point.key)
+        raw = known is not None and known.raw
+        values = point.bound.values(self._do.last, self.state.windows, time_us, point.rule.deadband if raw else 0.0)
+        holds = point.bound.program.holds(values)
+        if holds is not None and holds != raw:
+            source, detail = self.state.source(point.key), point.bound.words(values)
+            self._do.observe(point, source, holds, time_us, step, None, detail)
+        elif known is not None and not known.quiet and len(point.bound.lanes) == 1:
+            # Over several lanes one is ahead: what the others say by then is not known, and `_settle` waits for it.
+            self._do.settle(point, known, time_us, step)
+
+    def _evaluate_again(self, old: SiteTable, step: Step) -> None:
+        """Expressions of rules that are others; those that go by time have theirs within a second."""
+        for point in self.state.table.expressions.values():
+            if point.bound is not None and not point.bound.timed and self._is_new(point, old):
+                self._evaluate(point, max(self._newest(point.bound.tag_ids), self._clock(point)), step)
+
+    def _newest(self, tag_ids: Iterable[int]) -> int:
+        return max((last.time_us for tag_id in tag_ids if (last := self._do.last(tag_id)) is not None), default=0)
+
     def _sample(self, sample: Sample, step: Step) -> None:
         table = self.state.table
+        if sample.tag_id in table.windows:
+            self.state.feed_windows(sample)
         for point in table.silence_of_tag.get(sample.tag_id, ()):
-            self._over(point, sample.time_us, step)
+            known = self.state.sources.get(point.key)
+            if known is not None and sample.time_us > known.raw_us:  # one from before says nothing
+                if known.dead:
+                    self._alive(point)
+                self._over(point, sample.time_us, step)
         for point in table.of_tag.get(sample.tag_id, ()):
+            if point.bound is not None:
+                if sample.changed:
+                    self._evaluate(point, sample.time_us, step)
+                continue
             own = sample if point.tag_id == sample.tag_id else self._do.last(point.tag_id)
             if own is not None:
                 self._judge(point, own._replace(time_us=sample.time_us), step)
@@ -279,6 +424,32 @@ class SiteAlarms:
             self._do.observe(point, self.state.source(point.key), False, time_us, step)
 
     # --- small change ------------------------------------------------------------------------------------------------
+
+    def _known_of(self, gateway_id: str, now_us: int) -> Callable[[Point, Source], int]:
+        """Up to when it is known what a source of a gateway does."""
+        clock_us, lanes = self.state.gateway(gateway_id).clock_us, self.state.lanes
+        begun_us = max(self._opened_us, *(gateway.lagged_us for gateway in self.state.gateways.values()))
+        unread_us = {key: now_us - max(values.read_us, begun_us) for key, values in lanes.items()}
+        speaking = [lanes[key].known_us for key, each in unread_us.items() if each < self._config.quiet_ms * 1000]
+        others_us = min(clock_us, *speaking) if speaking else 0
+        known: dict[tuple[str, int], int] = {}
+        for key, values in lanes.items():
+            known[key] = values.known_us
+            if values.known_us and unread_us[key] >= self._config.resume_ms * 1000:
+                beyond_us = values.known_us + self._config.resume_ms * 1000
+                known[key] = max(known[key], min(self.state.gateway(key[0]).clock_us, beyond_us))
+            if unread_us[key] >= self._config.quiet_ms * 1000:
+                known[key] = max(known[key], others_us)
+        slowest_us = min((each for key, each in known.items() if key[0] == gateway_id), default=clock_us)
+
+        def of(point: Point, source: Source) -> int:
+            if source.dead or (point.tag_id is None and point.rule.kind is ConditionKind.NO_DATA):
+                return clock_us  # its gateway's health says it
+            if point.bound is not None:
+                return min((known[key] for key in point.bound.lanes if key in known), default=slowest_us)
+            return known.get(self.state.table.lane_of_tag.get(point.tag_id or 0, ("", -1)), slowest_us)
+
+        return of
 
     def _clock(self, point: Point) -> int:
         gateway = self.state.gateways.get(point.gateway_id)

@@ -1,21 +1,26 @@
 """The state of a site's alarms: what is remembered, in parts of bytes, only those written that changed.
 
-Parts: `site` (first-out groups, floods), `gateway/<id>` (its clock), `lane/<gateway>/<lane>` (last values of watched tags) and
-`sources/<device or gateway>` (sources that differ from ones never touched). JSON and packed arrays, versioned; nothing of ours pickled.
+Parts: `site` (first-out groups, floods), `gateway/<id>` (its clock), `lane/<gateway>/<lane>` (last values of watched tags),
+`window/<tag>/<length>/<hold>` (windows of expressions), `sources/<device or gateway>` (sources that differ from ones never touched) and
+`ended/<time>` (alarms that the topic is to forget).
+JSON and packed arrays, versioned; nothing of ours pickled.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from stages.alarms.config import AlarmConfig
+from stages.alarms.ended import Ended
 from stages.alarms.floods import Floods
-from stages.alarms.lanes import LaneValues, no_lane
+from stages.alarms.lanes import LaneValues, Sample, no_lane
 from stages.alarms.points import SiteTable
-from stages.alarms.source import Source, from_plain, to_json, to_plain
+from stages.alarms.source import Source, from_plain, remains, to_json, to_plain
+from stages.expressions.windows import HeldWindow, WindowKey
 from stages.packing import StateError
 
 LAYOUT = 1
@@ -29,6 +34,10 @@ class Gateway:
     heard_us: int = 0
     resumed_us: int = 0
     """Its clock when it last came back from silence."""
+    lagged_us: int = 0
+    """When values were last read that are behind its clock, processing time: others may be further behind, and are still to be read."""
+    ticked_us: int = 0
+    """Its clock when expressions were last evaluated because time goes by; 0 where there are none."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -48,7 +57,9 @@ class SiteState:
         self.gateways: dict[str, Gateway] = {}
         self.sources: dict[str, Source] = {}
         self.groups: dict[str, Group] = {}
+        self.windows: dict[WindowKey, HeldWindow] = {}
         self.floods = Floods(site, config)
+        self.ended = Ended(config)
         self._changed: set[str] = set()
         self._parts: dict[str, set[str]] = {}
         """Keys of the sources of each part."""
@@ -86,6 +97,25 @@ class SiteState:
             found = self.lanes[gateway_id, lane] = LaneValues(self.table.lanes.get((gateway_id, lane), no_lane()))
         return found
 
+    def feed_windows(self, sample: Sample) -> None:
+        """A sample of a tag, before anything is judged by it."""
+        for key in self.table.windows.get(sample.tag_id, ()):
+            self._changed.add(_window_part(key))
+            self.windows[key].add(sample.time_us, sample.known)
+
+    def follow_windows(self) -> None:
+        """Have the windows of the table. A new one begins with what is known of its tag; what nobody asks for any more is gone."""
+        wanted = {key for keys in self.table.windows.values() for key in keys}
+        for key in self.windows.keys() - wanted:
+            del self.windows[key]
+            self._changed.add(_window_part(key))
+        for key in sorted(wanted - self.windows.keys()):
+            window = self.windows[key] = HeldWindow(key)
+            lane = self.lane_of(key.tag_id)
+            if lane is not None and (last := lane.last(key.tag_id)) is not None:
+                window.add(last.time_us, last.known)
+                self._changed.add(_window_part(key))
+
     def lane_of(self, tag_id: int) -> LaneValues | None:
         """The lane of a watched tag; None before anything has come of it."""
         return self.lanes.get(self.table.lane_of_tag.get(tag_id, ("", -1)))
@@ -95,7 +125,7 @@ class SiteState:
     def drain_changes(self) -> dict[str, bytes | None]:
         """Parts that have changed since last asked; None for one that is gone."""
         changes: dict[str, bytes | None] = {}
-        for name in sorted(self._changed):
+        for name in sorted(self._changed | self.ended.changed):
             data = self._bytes_of(name)
             if data is not None:
                 self._stored.add(name)
@@ -104,6 +134,7 @@ class SiteState:
                 self._stored.discard(name)
                 changes[name] = None
         self._changed.clear()
+        self.ended.changed.clear()
         return changes
 
     def restore(self, parts: Mapping[str, bytes]) -> None:
@@ -114,6 +145,14 @@ class SiteState:
             if kind == "lane":
                 gateway_id, _, lane = rest.rpartition("/")
                 self.lane(gateway_id, int(lane)).restore(data)
+                continue
+            if kind == "ended":
+                self.ended.restore(rest, data)
+                continue
+            if kind == "window":
+                key = WindowKey(*map(int, rest.split("/")))
+                self.windows[key] = HeldWindow(key)
+                self.windows[key].restore(data)
                 continue
             plain = _loaded(name, data)
             if kind == "site":
@@ -127,19 +166,28 @@ class SiteState:
         self._changed.clear()
 
     def forget(self, key: str) -> None:
-        """A source that is nobody's any more."""
+        """A source whose rule holds no more: all that remains is what keeps ids from being used twice."""
         self.touch(key)
-        self.sources.pop(key, None)
-        self._parts.get(_part_of(key), set()).discard(key)
+        self.sources[key] = remains(self.sources[key])
+
+    def drop(self, key: str) -> None:
+        """Nothing remains of a source: its ids are too old to be used again."""
+        self.touch(key)
+        self.sources[key] = Source()
 
     def _bytes_of(self, name: str) -> bytes | None:
         kind, _, rest = name.partition("/")
         if kind == "lane":
             gateway_id, _, lane = rest.rpartition("/")
             return self.lanes[gateway_id, int(lane)].to_bytes()
+        if kind == "ended":
+            return self.ended.to_bytes(rest)
         if kind == "gateway":
-            known = self.gateways[rest]
-            return _dumped({"clock_us": known.clock_us, "heard_us": known.heard_us, "resumed_us": known.resumed_us})
+            known = dataclasses.asdict(self.gateways[rest])
+            return _dumped({name: value for name, value in known.items() if value or name != "ticked_us"})
+        if kind == "window":
+            window = self.windows.get(WindowKey(*map(int, rest.split("/"))))
+            return None if window is None else window.to_bytes()
         if kind == "site":
             groups = {key: [each.leader, each.active] for key, each in self.groups.items()}
             return _dumped({"floods": self.floods.to_plain(), "groups": groups})
@@ -148,6 +196,10 @@ class SiteState:
             del self.sources[key]
         self._parts[name] = set(plain)
         return _dumped(plain) if plain else None
+
+
+def _window_part(key: WindowKey) -> str:
+    return f"window/{key.tag_id}/{key.length_us}/{key.hold_us}"
 
 
 def _part_of(key: str) -> str:

@@ -41,6 +41,8 @@ class Episode:
     fleeting: bool = False
     late: bool = False
     comment: str = ""
+    uncounted: bool = False
+    """It was hidden when it was raised, so no flood has counted it."""
     ended: bool = False
 
 
@@ -51,6 +53,8 @@ class Source:
     raw: bool = False
     raw_us: int = 0
     """When the condition became what it is; 0 when that no longer matters."""
+    dead: bool = False
+    """Silent because the gateway says that it cannot reach the machine."""
     value: float | None = None
     detail: str = ""
     active: bool = False
@@ -60,6 +64,8 @@ class Source:
     out_of_service: Override | None = None
     version: int = 0
     """Of the source's own record."""
+    started_us: int = 0
+    """Start of its latest alarm."""
     recent_us: list[int] = field(default_factory=list)
     """Latest activations, to find chattering."""
     chattering: bool = False
@@ -74,6 +80,11 @@ class Source:
     waiting_until_us: int = 0
 
     @property
+    def put_aside(self) -> bool:
+        """Whether a person hides it."""
+        return bool(self.shelved or self.out_of_service)
+
+    @property
     def overridden(self) -> bool:
         """Whether something hides it."""
         return bool(self.shelved or self.suppressed or self.out_of_service)
@@ -82,6 +93,16 @@ class Source:
     def quiet(self) -> bool:
         """Whether the condition does not hold, and did not a moment ago."""
         return not (self.raw or self.active)
+
+
+def remains(source: Source) -> Source:
+    """What outlives the rule of a source: should the rule come back, no id is used twice and no action counts twice."""
+    return Source(
+        version=source.version,
+        started_us=source.started_us,
+        seen_actions=source.seen_actions,
+        ended_alarms=source.ended_alarms,
+    )
 
 
 _FRESH = {

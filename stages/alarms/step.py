@@ -29,6 +29,8 @@ class Step:
     now_us: int
     alarms: list[Alarm] = field(default_factory=list)
     events: list[AlarmEvent] = field(default_factory=list)
+    forgotten: list[UUID] = field(default_factory=list)
+    """Alarms that ended long ago: the topic is to forget them."""
     notes: list[str] = field(default_factory=list)
     """What happened besides, for metrics."""
 
@@ -36,7 +38,10 @@ class Step:
         self, point: Point, source: Source, episode: Episode | None, kind: AlarmEventKind, time_us: int, **about: Any
     ) -> None:
         """Something happened to an episode, or to the source itself: one event, and the alarm as it is now."""
-        alarm = self.record(point, source, episode, time_us)
+        self.say(self.record(point, source, episode, time_us), kind, time_us, **about)
+
+    def say(self, alarm: Alarm, kind: AlarmEventKind, time_us: int, **about: Any) -> None:
+        """The event by which an alarm became what it is."""
         self.events.append(
             AlarmEvent(
                 event_id=uuid5(alarm.alarm_id, f"event/{alarm.version}"),
@@ -45,12 +50,12 @@ class Step:
                 version=alarm.version,
                 kind=kind,
                 state=alarm.state,
-                site=point.site,
-                rule=point.rule.name,
-                device_id=point.device_id,
-                gateway_id=point.gateway_id,
-                path=point.path,
-                priority=point.rule.priority,
+                site=alarm.site,
+                rule=alarm.rule,
+                device_id=alarm.device_id,
+                gateway_id=alarm.gateway_id,
+                path=alarm.path,
+                priority=alarm.priority,
                 time_us=time_us,
                 recorded_us=self.now_us,
                 late=alarm.late,

@@ -6,7 +6,7 @@ what came. What is over releases what it hid only in `release`, when all that th
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from uuid import UUID
 
 from schemas.alarms import AlarmAction, AlarmEventKind, AlarmState, Override, OverrideKind
@@ -15,7 +15,7 @@ from stages.alarms.config import AlarmConfig
 from stages.alarms.lanes import Sample
 from stages.alarms.points import Point
 from stages.alarms.site_state import Group, SiteState
-from stages.alarms.source import Source, effective
+from stages.alarms.source import Episode, Source, effective
 from stages.alarms.step import Step
 
 
@@ -37,8 +37,15 @@ class Transitions:
             self._pending.setdefault(point.gateway_id, set()).add(point.key)
         self.watch_time(point.key, source)
 
+    def regroup(self) -> None:
+        """After a new table: a device may be at another gateway."""
+        points, keys = self._state.table.points, {key for each in self._pending.values() for key in each}
+        self._pending.clear()
+        for key in keys & points.keys():
+            self._pending.setdefault(points[key].gateway_id, set()).add(key)
+
     def forget(self, key: str) -> None:
-        """A source that is nobody's any more."""
+        """A source whose rule holds no more."""
         self._state.forget(key)
         self.timed.discard(key)
         for keys in self._pending.values():
@@ -87,11 +94,18 @@ class Transitions:
             source.raw_us, source.value, source.detail = 0, None, ""
         self._pending.get(point.gateway_id, set()).discard(point.key)
 
-    def settle_pending(self, gateway_id: str, time_us: int, step: Step) -> None:
-        """Delays of a gateway's sources that are over by its clock, the earliest first."""
+    def has_pending(self, gateway_id: str) -> bool:
+        """Whether a delay runs."""
+        return bool(self._pending.get(gateway_id))
+
+    def settle_pending(
+        self, gateway_id: str, known_of: Callable[[Point, Source], int], disorder_us: int, step: Step
+    ) -> None:
+        """Delays of a gateway's sources that are over by what is known of each, the earliest first."""
         waiting = [(self._state.sources[key].raw_us, key) for key in self._pending.get(gateway_id, ())]
         for _, key in sorted(waiting):
-            self.settle(self._state.table.points[key], self._state.sources[key], time_us, step)
+            point, source = self._state.table.points[key], self._state.sources[key]
+            self.settle(point, source, known_of(point, source) - disorder_us, step)
 
     # --- transitions -------------------------------------------------------------------------------------------------
 
@@ -107,7 +121,8 @@ class Transitions:
         step.tell(point, source, episode, kind, time_us, value=episode.value, detail=episode.detail, reason=reason)
         if began_to_chatter:
             step.tell(point, source, episode, AlarmEventKind.CHATTERING, time_us)
-        if effective(source, episode) is AlarmState.UNACKNOWLEDGED:
+        episode.uncounted = effective(source, episode) is not AlarmState.UNACKNOWLEDGED
+        if not episode.uncounted:
             self._state.floods.count(point.scope, time_us, step)
             self._state.touch_site()
         self.suppress_children(point, time_us, step)
@@ -117,12 +132,24 @@ class Transitions:
             self.act(point, source, action, step)
 
     def _deactivate(self, point: Point, source: Source, time_us: int, step: Step) -> None:
+        never_was = False
         if source.episode is not None:  # a sample may be older than the clock by which a delay ended
-            time_us = max(time_us, source.episode.activated_us)
-        lifecycle.deactivate(point, source, time_us, step, self._config)
+            activated_us, by_wall_clock = source.episode.activated_us, not point.of_values
+            never_was = source.raw_us < activated_us and not by_wall_clock and source.episode.activations == 1
+            time_us = max(time_us, activated_us)
+            if never_was:
+                self._withdraw(point, source, source.episode)
+        lifecycle.deactivate(point, source, time_us, step, self._config, never_was=never_was)
         self.leave_group(point)
         # What follows from it may be over by the same sample: it rings only if it is not.
         self._returned.append((point, time_us))
+
+    def _withdraw(self, point: Point, source: Source, episode: Episode) -> None:
+        """An activation that never was counts for nothing: not as chattering, nor in a flood."""
+        source.recent_us = [one for one in source.recent_us if one != episode.activated_us]
+        if not episode.uncounted:
+            self._state.floods.withdraw(point.scope, episode.activated_us)
+            self._state.touch_site()
 
     def release(self, step: Step) -> None:
         """What followed from alarms that are over is hidden no more."""

@@ -61,18 +61,17 @@ class CommandLogic:
         return self._finish(step)
 
     def on_ack(self, command: TrackedCommand | None, ack: CommandAck, now_us: int, *, site: str = "") -> Step:
-        """What a gateway says it did. `site` is that of the topic, for acks whose request is never seen."""
+        """What a gateway says it did. `site` is that of the topic, which no gateway of another site can write to."""
         step = self._step(command, now_us)
         known = step.command
         assert known is not None
-        known.site = known.site or site
         if known.request is None:
             if known.version:  # already recorded as an orphan
-                step.orphan(known, ack, now_us)
+                step.orphan(known, ack, site, now_us)
             else:
-                known.waiting_acks = [*known.waiting_acks, ack][-_MAX_WAITING:]
+                known.wait(ack, site, at_most=_MAX_WAITING)
         else:
-            self._ack(step, known, known.request, ack, now_us)
+            self._ack_of(step, known, known.request, ack, now_us, site)
         return self._finish(step)
 
     def on_timer(self, command: TrackedCommand | None, now_us: int) -> Step:
@@ -91,12 +90,11 @@ class CommandLogic:
         known.sent_us = now_us
         state = CommandState.PENDING_APPROVAL if request.requires_approval else CommandState.ACCEPTED
         step.move(known, state, now_us, detail="")
-        acks, controls = known.waiting_acks, known.waiting_controls
-        known.waiting_acks, known.waiting_controls = [], []
+        controls, known.waiting_controls = known.waiting_controls, []
         for control in controls:
             self._control(step, known, request, control, now_us)
-        for ack in acks:
-            self._ack(step, known, request, ack, now_us)
+        for ack, site in known.no_longer_waiting():
+            self._ack_of(step, known, request, ack, now_us, site)
 
     def _control(
         self, step: Step, known: TrackedCommand, request: CommandRequest, control: CommandControl, now_us: int
@@ -115,6 +113,15 @@ class CommandLogic:
             known.approval = control
             state = CommandState.DELIVERED if known.delivered else CommandState.ACCEPTED
             step.move(known, state, now_us, detail=control.detail)
+
+    def _ack_of(
+        self, step: Step, known: TrackedCommand, request: CommandRequest, ack: CommandAck, now_us: int, site: str
+    ) -> None:
+        """An ack that came on a topic of a site; empty when that is not known."""
+        if site in ("", request.site):
+            self._ack(step, known, request, ack, now_us)
+        else:
+            step.notes.append(Note.FOREIGN_ACK)
 
     def _ack(self, step: Step, known: TrackedCommand, request: CommandRequest, ack: CommandAck, now_us: int) -> None:
         if ack.gateway_id != request.gateway_id or ack.state not in _REPORTABLE:

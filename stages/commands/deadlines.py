@@ -43,9 +43,9 @@ def apply_due(config: CommandConfig, step: Step, known: TrackedCommand, now_us: 
         if known.version or not known.waiting_acks:  # a control without a request is nobody's command
             step.command = None
             return
-        acks, known.waiting_acks, known.waiting_controls = known.waiting_acks, [], []
-        for ack in acks:
-            step.orphan(known, ack, now_us)
+        known.waiting_controls = []
+        for ack, site in known.no_longer_waiting():
+            step.orphan(known, ack, site, now_us)
     elif known.delivered and known.state is CommandState.PENDING_APPROVAL:
         step.move(known, CommandState.EXPIRED, now_us, detail="never approved", inferred=True)
     elif known.delivered:

@@ -25,7 +25,7 @@ class Note(StrEnum):
     OUT_OF_ORDER_ACK = "out_of_order_ack"
     """An ack of a step that is already behind."""
     FOREIGN_ACK = "foreign_ack"
-    """An ack from a gateway that does not own the device."""
+    """An ack from a gateway that does not own the device, or from another site."""
     INVALID_ACK = "invalid_ack"
     """An ack of a state that is not a gateway's to report."""
     ORPHAN_ACK = "orphan_ack"
@@ -72,7 +72,7 @@ class Step:
         known.outcomes = known.outcomes if outcomes is None else outcomes
         self.states.append(known.record(now_us))
 
-    def orphan(self, known: TrackedCommand, ack: CommandAck, now_us: int) -> None:
+    def orphan(self, known: TrackedCommand, ack: CommandAck, site: str, now_us: int) -> None:
         """An ack whose request was not seen in time: it is recorded as far as the gateway's word goes."""
         self.notes.append(Note.ORPHAN_ACK)
         known.version += 1
@@ -84,7 +84,7 @@ class Step:
                 state=ack.state,
                 device_id=ack.device_id,
                 gateway_id=ack.gateway_id,
-                site=known.site,
+                site=site,
                 name="",
                 parameters={},
                 submitted_by="",

@@ -47,12 +47,27 @@ class TrackedCommand:
     approval: CommandControl | None = None
     seen_acks: list[str] = field(default_factory=list)
     waiting_acks: list[CommandAck] = field(default_factory=list)
+    waiting_sites: list[str] = field(default_factory=list)
+    """Site of the topic of each waiting ack; shorter where the first ones are from before sites were kept."""
     waiting_controls: list[CommandControl] = field(default_factory=list)
     site: str = ""
     changed_us: int = 0
     """When it came into its state; duplicates and late words do not count, or they would prolong it for ever."""
     sent_us: int = 0
     first_seen_us: int = 0
+
+    def wait(self, ack: CommandAck, site: str, *, at_most: int) -> None:
+        """Keep an ack until its request is known, of each site the newest: a site that sends many pushes out its own alone."""
+        waiting = [*self.no_longer_waiting(), (ack, site)]
+        of_site = [at for at, (_, of) in enumerate(waiting) if of == site]
+        for at in reversed(of_site[:-at_most]):
+            del waiting[at]
+        self.waiting_acks, self.waiting_sites = [one for one, _ in waiting], [of for _, of in waiting]
+
+    def no_longer_waiting(self) -> list[tuple[CommandAck, str]]:
+        """The acks that waited, in their order, each with the site of its topic; empty where that is not known."""
+        acks, sites, self.waiting_acks, self.waiting_sites = self.waiting_acks, self.waiting_sites, [], []
+        return list(zip(acks, [""] * (len(acks) - len(sites)) + sites, strict=True))
 
     def record(self, now_us: int) -> CommandStateRecord:
         """The record of a command whose request is self."""

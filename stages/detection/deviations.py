@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+from numpy.typing import NDArray
+
 from stages.detection.protocol import Features
 from stages.detection.tag_scale import Vector
 
@@ -13,7 +16,8 @@ class Deviations:
     """Deviations in standard deviations, one per tag, shape (k,), 0 where nothing can be said.
 
     `grace` when the mode is not known well enough. `largest` is the largest absolute one of each tag, `peak` that of all
-    tags, `part` what it scores; `seen` is the sample that was furthest out.
+    tags, `part` what it scores, `statistic` which of the three it is. `seen` is the sample that was furthest out, or the mean where only
+    that lies outside of what was expected.
     """
 
     level: Vector
@@ -22,6 +26,7 @@ class Deviations:
     largest: Vector
     peak: float
     part: Vector
+    statistic: NDArray[np.intp]
     seen: Vector
     expected_low: Vector
     expected_high: Vector

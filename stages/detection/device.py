@@ -18,6 +18,7 @@ import numpy as np
 from stages import packing
 from stages.detection.cadence import Merger
 from stages.detection.episodes import Episode, EpisodeTracker
+from stages.detection.news import News
 from stages.detection.protocol import Detector, Features, ScoreListener, Subject
 
 _log = logging.getLogger(__name__)
@@ -52,6 +53,7 @@ class DeviceWatch:
         self._mode = ""
         self._mode_since_us: int | None = None
         self._waiting: deque[tuple[int, Features]] = deque()
+        self._news = {window_s: News(subject) for window_s, (subject, _) in detectors.items()}
         self._merging = {window_s: Merger(window_s) for window_s in detectors} if every > 1 else {}
         self._last_start_us: dict[int, int] = {}
         self.fed_us = 0
@@ -109,10 +111,11 @@ class DeviceWatch:
             score = detector.score(features)
             detector.learn(features)
             self.learned.add(window_s)
+            news = self._news[window_s].of(score, features.end_us)
             if self._on_score is not None:
-                threshold = self.tracker.threshold.at(features.end_us)
-                self._on_score(self.device_id, window_s, features, score, threshold)
-            return self.tracker.on_score(subject, features.start_us, features.end_us, score)
+                threshold = self.tracker.needed(subject, features.end_us, score)
+                self._on_score(self.device_id, window_s, features, score, news, threshold)
+            return self.tracker.on_score(subject, features.start_us, features.end_us, score, news)
         except Exception as error:  # noqa: BLE001 - a detector must not cost more than itself
             return self.disable(error)
 
@@ -170,6 +173,10 @@ class DeviceWatch:
             "raised": tracker.threshold.raised,
             "since_us": tracker.threshold.since_us,
             "recent": {str(size): recent for size, recent in tracker.recent.items()},
+            "news": {str(size): news.fields() for size, news in self._news.items()},
+            "told_us": {str(size): told_us for size, told_us in tracker.told_us.items()},
+            "ended_us": tracker.ended_us,
+            "excused_us": {str(size): excused_us for size, excused_us in tracker.excused_us.items()},
             "open": None if tracker.open is None else asdict(tracker.open),
             "waiting": [_to_fields(size, features) for size, features in self._waiting],
             "merging": [_to_fields(size, each) for size, merger in self._merging.items() for each in merger.parts],
@@ -182,6 +189,12 @@ class DeviceWatch:
         tracker = self.tracker
         tracker.threshold.raised, tracker.threshold.since_us = fields["raised"], fields["since_us"]
         tracker.recent = {int(size): recent for size, recent in fields["recent"].items()}
+        tracker.told_us = {int(size): told_us for size, told_us in fields.get("told_us", {}).items()}
+        tracker.ended_us = fields.get("ended_us")
+        tracker.excused_us = {int(size): excused_us for size, excused_us in fields.get("excused_us", {}).items()}
+        for size, each in fields.get("news", {}).items():
+            if (news := self._news.get(int(size))) is not None:
+                news.set_fields(each)
         tracker.open = None if fields["open"] is None else Episode(**fields["open"])
         self._waiting = deque(found for found in map(_from_fields, fields["waiting"]) if self._fits(*found))
         for window_s, features in map(_from_fields, fields.get("merging", ())):

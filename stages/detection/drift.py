@@ -14,6 +14,8 @@ import numpy as np
 from stages import packing
 from stages.detection.adwin import Adwin
 from stages.detection.deviations import Deviations
+from stages.detection.model import Parts
+from stages.detection.protocol import DRIFT
 
 _CLIP = 6.0
 _HELD = 3
@@ -34,12 +36,15 @@ class DriftModel:
 
     def score(self, deviations: Deviations) -> float:
         """See Model."""
-        return max(self.parts(deviations), default=0.0)
+        return max(self._scores(), default=0.0)
 
-    def parts(self, deviations: Deviations) -> list[float]:
-        """See Model: the tags whose level changed."""
+    def _scores(self) -> list[float]:
         fading = self._fading()
         return [-math.expm1(-math.log(2.0) * size) * fading for size in self._found]
+
+    def parts(self, deviations: Deviations) -> Parts | None:
+        """See Model: the tags whose level changed."""
+        return Parts(np.array(self._scores()), np.full(len(self._found), DRIFT))
 
     def learn(self, deviations: Deviations) -> None:
         """See Model. A level that cannot be compared now says nothing."""

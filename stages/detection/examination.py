@@ -9,17 +9,31 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from stages.detection import tag_scale
+from stages.detection import reach, tag_scale, trailing
 from stages.detection.deviations import Deviations, Examined
-from stages.detection.protocol import Features
-from stages.detection.scaling import LAGGED, LAST, PROMPT_S, SLOPE, TREND, AdaptiveScaler
+from stages.detection.protocol import CALM, LEVEL, RESTLESS, SHIFT, SPREAD, STEP, Features
+from stages.detection.scaling import (
+    BEEN,
+    LAGGED,
+    LAST,
+    MOVING,
+    OLD,
+    OLDER,
+    PEAK,
+    PROMPT_S,
+    SLOPE,
+    TREND,
+    AdaptiveScaler,
+)
 from stages.detection.strength import strengths
-from stages.detection.tag_scale import CLIP, TagWindows, Vector
+from stages.detection.tag_scale import CLIP, Mask, TagWindows, Vector
 
 _WEIGHT = 0.3
 _WEIGHT_SCALE = (_WEIGHT / (2.0 - _WEIGHT)) ** 0.5
 """Standard deviation of a weighted mean of independent deviations of 1."""
 _LASTING_BOUND = 6.0
+_MEANS_REACH = 2.4
+"""Standard deviations of means within which one is expected: a tag contributes from 2.5 on."""
 
 
 def examine(windows: Sequence[tuple[AdaptiveScaler, Features]]) -> list[Examined]:
@@ -96,20 +110,46 @@ class _Examination:
         # Outside the range that the registry calls normal is a deviation at any time, also on the way somewhere.
         beyond = np.fmax(tags.mean - self._high, 0.0) + np.fmin(tags.mean - self._low, 0.0)
         outside = tag_scale.bounded(np.where(good, beyond / floor, 0.0))
-        level = np.where(np.abs(outside) > np.abs(level), outside, level)
+        ruled = np.abs(outside) > np.abs(level)
+        level = np.where(ruled, outside, level)
         stepped = good & (scales[tag_scale.STEP_N] >= grace)
         step = np.where(stepped, tag_scale.step_deviation(scales, tags.mean, heading, floor), 0.0)
         lasting = np.where(scales[tag_scale.SPREAD_N] >= grace, self._lasting / _WEIGHT_SCALE, 0.0)
         spread = np.where(np.abs(lasting) > np.abs(self._alone), lasting, self._alone)
-        largest = np.maximum(np.maximum(np.abs(level), np.abs(step)), np.abs(spread))
+        means = np.maximum(np.abs(level), np.abs(step))
+        of_window = np.maximum(means, np.abs(spread))
+        self._strange = of_window > scales[tag_scale.REACH]
+        moves, shift = self._trail(known)
+        together = np.maximum(np.abs(moves), np.abs(shift))
+        largest = np.maximum(of_window, together)
+        self._excursion, self._over = reach.excursion(scales, self._courses[PEAK], largest)
+        usual = reach.usual(scales)
         # People are shown the range of single samples, not of means: usual spread around where the tag was expected.
         centre = np.where(np.abs(step) > np.abs(level), heading, scales[tag_scale.LEVEL])
         spread_var = np.maximum(scales[tag_scale.SPREAD], 0.0) ** 3
-        reach = 3.0 * np.sqrt(spread_var + scales[tag_scale.LEVEL_VAR] + floor * floor)
-        low, high = centre - reach, centre + reach
+        wide = 3.0 * usual * np.sqrt(spread_var + scales[tag_scale.LEVEL_VAR] + floor * floor)
+        low, high = centre - wide, centre + wide
         top = np.concatenate([features.high for _, features in self._windows])
         bottom = np.concatenate([features.low for _, features in self._windows])
         seen = np.where(top - high > low - bottom, top, bottom)
+        statistic = np.where(np.abs(spread) > means, SPREAD, np.where(np.abs(step) > np.abs(level), STEP, LEVEL))
+        of_several = np.where(np.abs(shift) > np.abs(moves), SHIFT, np.where(moves > 0.0, RESTLESS, CALM))
+        statistic = np.where(together > of_window, of_several, statistic)
+        # A mean can be far out while its samples are not: then it is shown with the range of means, or the normal range that it left.
+        of_means = (statistic == LEVEL) | (statistic == STEP)
+        inside = of_means & (means >= _MEANS_REACH * usual) & (seen >= low) & (seen <= high)
+        mean_var = np.where(statistic == STEP, scales[tag_scale.STEP_VAR], scales[tag_scale.LEVEL_VAR])
+        mean_reach = _MEANS_REACH * usual * np.sqrt(mean_var + floor * floor)
+        ruled &= statistic == LEVEL
+        seen = np.where(inside, tags.mean, seen)
+        low = np.where(inside, np.where(ruled, self._low, centre - mean_reach), low)
+        high = np.where(inside, np.where(ruled, self._high, centre + mean_reach), high)
+        # A shift is one of the mean of some windows, and is shown with the range of those.
+        shifted = statistic == SHIFT
+        been, wide = scales[tag_scale.MEANS], _MEANS_REACH * usual * trailing.usual_of_means(scales, floor)
+        seen = np.where(shifted, self._shifted.value, seen)
+        low, high = np.where(shifted, been - wide, low), np.where(shifted, been + wide, high)
+        largest = largest / usual
         part = strengths(largest)
         young = (scales[tag_scale.SPREAD_N] < grace) & (scales[tag_scale.LEVEL_N] < grace)
         peaks = np.maximum.reduceat(largest, self._starts).tolist()
@@ -125,6 +165,7 @@ class _Examination:
                     largest=largest[here],
                     peak=peak,
                     part=part[here],
+                    statistic=statistic[here],
                     seen=seen[here],
                     expected_low=low[here],
                     expected_high=high[here],
@@ -132,6 +173,18 @@ class _Examination:
                 )
             )
         return found
+
+    def _trail(self, known: Mask) -> tuple[Vector, Vector]:
+        """Deviations of movement and of where the tag has been; what a window says by itself is counted in neither."""
+        scales, courses, floor, mean = self._scales, self._courses, self._floor, self._tags.mean
+        moved = np.where(self._good & self._level_settled & ~self._strange, np.abs(mean - courses[OLDER]), np.nan)
+        self._moving = trailing.movement(scales, courses[MOVING], moved, floor)
+        self._shifted = trailing.shift(scales, courses[BEEN], mean, floor, known & ~self._strange)
+        seen = 2.0 * self._grace
+        return (
+            np.where(self._moving.counts & (scales[tag_scale.MOVES_N] >= seen), self._moving.deviation, 0.0),
+            np.where(self._shifted.counts & (scales[tag_scale.MEANS_N] >= seen), self._shifted.deviation, 0.0),
+        )
 
     def _learn(self) -> None:
         scales, tags, floor, good = self._scales, self._tags, self._floor, self._good
@@ -153,7 +206,13 @@ class _Examination:
         turned = slope + _WEIGHT * tag_scale.clipped(moved - slope, scales[tag_scale.STEP_VAR], floor)
         courses[SLOPE] = np.where(good, np.where(np.isnan(slope), moved, turned), np.nan)
         courses[LAST] = np.where(good, tags.mean, np.nan)
+        courses[OLDER] = courses[OLD]
+        courses[OLD] = np.where(good & ~self._strange, tags.mean, np.nan)
         courses[TREND] = self._lasting
+        reach.learn(scales, self._over, good)
+        courses[PEAK] = np.where(good, self._excursion, courses[PEAK])
+        trailing.learn(scales, self._moving, self._shifted, floor, self._memory)
+        courses[MOVING], courses[BEEN] = self._moving.rows, self._shifted.rows
 
 
 def _side_by_side(tables: list[Vector]) -> Vector:
@@ -170,6 +229,7 @@ def _nothing(features: Features) -> Deviations:
         largest=zeros,
         peak=0.0,
         part=zeros,
+        statistic=np.full(len(features.low), LEVEL),
         seen=features.low,
         expected_low=unknown,
         expected_high=unknown,

@@ -6,6 +6,7 @@ import math
 
 from stages import packing
 from stages.detection.deviations import Deviations
+from stages.detection.model import Parts
 from stages.detection.running_gaussian import RunningGaussian
 from stages.detection.strength import strength
 
@@ -34,9 +35,9 @@ class GaussianModel:
             return 0.0
         return strength(math.expm1(size)) * (2.0 * abs(self._sizes.cdf(size) - 0.5))
 
-    def parts(self, deviations: Deviations) -> list[float]:
+    def parts(self, deviations: Deviations) -> Parts | None:
         """See Model."""
-        return []
+        return None
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""

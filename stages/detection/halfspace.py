@@ -13,7 +13,12 @@ from river import anomaly
 
 from stages import packing
 from stages.detection.deviations import Deviations
+from stages.detection.model import Parts
+from stages.detection.protocol import PATTERN
 from stages.detection.running_gaussian import RunningGaussian
+
+_USUAL = 3.0
+"""Standard deviations below which no tag is strange by itself."""
 
 
 class HalfSpaceModel:
@@ -59,9 +64,11 @@ class HalfSpaceModel:
         # Raw scores end at 1, so they never are many standard deviations.
         return float(-math.expm1(-math.log(2.0) * (deviation / 5.0) ** 2))
 
-    def parts(self, deviations: Deviations) -> list[float]:
-        """See Model."""
-        return []
+    def parts(self, deviations: Deviations) -> Parts | None:
+        """See Model: the trees see no tags, so where no tag is strange by itself the pattern of all is."""
+        return (
+            Parts(deviations.part + 1e-9, np.full(len(deviations.part), PATTERN)) if deviations.peak < _USUAL else None
+        )
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""

@@ -21,6 +21,7 @@ from stages.detection.device import DeviceWatch
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
 from stages.detection.feature_map import FeatureMap
 from stages.detection.kinds import catalogue, make
+from stages.detection.labels import Labels
 from stages.detection.modes import LaneModes
 from stages.detection.protocol import Detector, Features, ScoreListener, Subject
 from stages.detection.scaled import ScaledDetector
@@ -47,9 +48,15 @@ class LaneDetection:
     kinds: ClassVar[tuple[str, ...]] = ("watches", "detector")
     by_tag: ClassVar[bool] = True
 
-    def __init__(self, config: DetectionConfig, table: LaneTable, on_score: ScoreListener | None = None) -> None:
+    def __init__(
+        self,
+        config: DetectionConfig,
+        table: LaneTable,
+        on_score: ScoreListener | None = None,
+        labels: Labels | None = None,
+    ) -> None:
         self.config = config
-        self._on_score = on_score
+        self._on_score, self._labels = on_score, labels
         self._catalogue = catalogue(config.detectors) if config.enabled else {}
         self._watches: dict[int, DeviceWatch] = {}
         self._snapshots = SnapshotSchedule(config.snapshot_interval_s)
@@ -78,7 +85,7 @@ class LaneDetection:
     def _watch(self, device_id: int, spec: DetectorSpec, subjects: Sequence[Subject]) -> DeviceWatch:
         detectors = {subject.window_s: (subject, make(spec, subject)) for subject in subjects}
         has_mode = device_id in self._modes.devices
-        return watch_of(device_id, spec, detectors, has_context=has_mode, on_score=self._on_score)
+        return watch_of(device_id, spec, detectors, has_context=has_mode, on_score=self._on_score, labels=self._labels)
 
     def relayout(self, table: LaneTable) -> None:
         """See StatePart. Devices whose tags changed start to learn anew, their episodes are closed."""
@@ -250,12 +257,15 @@ def watch_of(
     *,
     has_context: bool = False,
     on_score: ScoreListener | None = None,
+    labels: Labels | None = None,
 ) -> DeviceWatch:
-    """The watch of a device, with the episodes that a detector's specification asks for."""
+    """The watch of a device, with the episodes that a detector's specification asks for, and what people said of earlier ones."""
     version = max(detector.version for _, detector in detectors.values())
     episodes = EpisodeConfig(hold_off_s=spec.hold_off_s, hold_off_windows=spec.hold_off_windows)
     threshold = AdaptiveThreshold(ThresholdConfig(base=spec.threshold, highest=max(0.95, spec.threshold)))
     tracker = EpisodeTracker(device_id, spec.name, version, episodes, threshold)
+    if labels is not None:
+        tracker.labels = labels
     return DeviceWatch(device_id, detectors, tracker, every=spec.every, has_context=has_context, on_score=on_score)
 
 

@@ -6,9 +6,20 @@ A model sees `Deviations` (standard deviations per tag and kind) and says how un
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import NamedTuple, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
 
 from stages.detection.deviations import Deviations
+from stages.detection.protocol import Vector
+
+
+class Parts(NamedTuple):
+    """Of each tag (k,): its part in a score, in [0, 1], and what is strange about it, an index of STATISTICS."""
+
+    part: Vector
+    statistic: NDArray[np.intp]
 
 
 class Model(Protocol):
@@ -17,8 +28,8 @@ class Model(Protocol):
     def score(self, deviations: Deviations) -> float:
         """How unusual, in [0, 1]; 0 while it has not learned enough."""
 
-    def parts(self, deviations: Deviations) -> list[float]:
-        """What each tag has to do with the score, in [0, 1], beyond its own deviation; empty when that says it all."""
+    def parts(self, deviations: Deviations) -> Parts | None:
+        """What each tag has to do with the score beyond its own deviation; None when that says it all."""
 
     def learn(self, deviations: Deviations) -> None:
         """Take a window in."""

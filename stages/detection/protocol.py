@@ -16,6 +16,11 @@ from numpy.typing import NDArray
 
 Vector = NDArray[np.float64]
 
+STATISTICS = ("level", "step", "shift", "drift", "restless", "calm", "spread", "relation", "pattern")
+"""What can be strange about a tag: its value now; against the last ones; for some windows; for long; more or less movement than usual;
+other spread inside a window; against the other tags; a pattern never seen."""
+LEVEL, STEP, SHIFT, DRIFT, RESTLESS, CALM, SPREAD, RELATION, PATTERN = range(len(STATISTICS))
+
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Subject:
@@ -56,14 +61,16 @@ class Features:
 
 @dataclass(frozen=True, kw_only=True, slots=True, eq=False)
 class Score:
-    """`value` in [0, 1]; per tag (k,): its part in [0, 1], what was seen, and the range in which it was expected.
+    """`value` in [0, 1]; per tag (k,): its part in [0, 1], what is strange about it, what was seen, and the range in which it was expected.
 
-    `grace`: the detector has not learned enough to be believed; `value` is 0 then.
+    `statistic` is an index of STATISTICS. Where the level is what is strange, what was seen lies outside that range. `grace`: the detector
+    has not learned enough to be believed; `value` is 0 then.
     """
 
     value: float
     grace: bool
     part: Vector
+    statistic: NDArray[np.intp]
     seen: Vector
     expected_low: Vector
     expected_high: Vector
@@ -97,5 +104,7 @@ class DetectorFactory(Protocol):
 class ScoreListener(Protocol):
     """Told of every scored window, with the threshold of its moment: for programs that show scores, not for the line."""
 
-    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:
-        """A window was scored."""
+    def __call__(
+        self, device_id: int, window_s: int, features: Features, score: Score, news: float, threshold: float
+    ) -> None:
+        """A window was scored; `news` is its score where that says more than was said already, else 0 (`stages.detection.news`)."""

@@ -14,6 +14,8 @@ BELOW = 0.9
 """Share of numbers that lie under the threshold above which a tail is modelled."""
 _HEAVIEST = 0.45
 """Largest shape parameter; from 0.5 on a tail has no variance to estimate it from."""
+_EXPONENTIAL = 1e-3
+"""A tail of a smaller shape is an exponential one."""
 _CLIP = 8.0
 FIELDS = 5
 """Numbers of a row of state."""
@@ -42,11 +44,24 @@ class Rarity:
         """How rare `number` is: 0 for a usual one, then -log10 of the share of numbers at least as large."""
         if number <= self._limit or self._seen < self._grace:
             return 0.0
-        mean = max(self._mean, 1e-9 * abs(self._limit), 1e-300)
+        mean, shape = self._tail()
         over = (number - self._limit) / mean
-        shape = min(max(0.5 * (1.0 - mean * mean / max(self._variance, 1e-12 * mean * mean, 1e-300)), 0.0), _HEAVIEST)
-        log_share = over if shape < 1e-3 else math.log1p(shape * over / (1.0 - shape)) / shape
+        log_share = over if shape < _EXPONENTIAL else math.log1p(shape * over / (1.0 - shape)) / shape
         return (log_share - math.log(1.0 - BELOW)) / math.log(10.0)
+
+    def number(self, decades: float) -> float:
+        """The number that is so rare, from 1 decade on."""
+        mean, shape = self._tail()
+        log_share = decades * math.log(10.0) + math.log(1.0 - BELOW)
+        over = log_share if shape < _EXPONENTIAL else math.expm1(shape * log_share) * (1.0 - shape) / shape
+        return self._limit + over * mean
+
+    def _tail(self) -> tuple[float, float]:
+        """Mean excess and shape."""
+        mean = max(self._mean, 1e-9 * abs(self._limit), 1e-300)
+        return mean, min(
+            max(0.5 * (1.0 - mean * mean / max(self._variance, 1e-12 * mean * mean, 1e-300)), 0.0), _HEAVIEST
+        )
 
     def learn(self, number: float) -> None:
         """Take a number in."""

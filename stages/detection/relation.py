@@ -20,6 +20,8 @@ from numpy.typing import NDArray
 from stages import packing
 from stages.detection.deviations import Deviations
 from stages.detection.gaussian import GaussianModel
+from stages.detection.model import Parts
+from stages.detection.protocol import RELATION
 from stages.detection.rarity import FIELDS, Rarity
 from stages.detection.strength import strengths
 
@@ -102,7 +104,10 @@ class RelationTails:
     """The two statistics of a window as rarities, in decades.
 
     `memory` and `grace` are in windows. Speaks after `grace` of them, or three times the number of tags, whichever is more.
+    `ARRAYS` is how many arrays its state has.
     """
+
+    ARRAYS = 5
 
     def __init__(self, tags: int, *, memory: float, grace: int) -> None:
         self._tags = tags
@@ -204,13 +209,12 @@ class RelationModel:
         _, alone = self._measure(deviations)
         return 0.0 if alone is None else self._sizes.score_peak(float(alone.max()))
 
-    def parts(self, deviations: Deviations) -> list[float]:
+    def parts(self, deviations: Deviations) -> Parts | None:
         """See Model: the tags that stand out."""
         _, alone = self._measure(deviations)
         if alone is None:
-            return []
-        parts: list[float] = np.where(alone >= 0.5 * alone.max(), strengths(alone), 0.0).tolist()
-        return parts
+            return None
+        return Parts(np.where(alone >= 0.5 * alone.max(), strengths(alone), 0.0), np.full(self._tags, RELATION))
 
     def learn(self, deviations: Deviations) -> None:
         """See Model."""

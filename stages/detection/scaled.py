@@ -46,17 +46,20 @@ class ScaledDetector:
     def score(self, features: Features) -> Score:
         """See Detector."""
         deviations = self._examine(features).deviations
-        unexplained, part = 1.0, deviations.part
+        unexplained, part, statistic = 1.0, deviations.part, deviations.statistic
         if not deviations.grace:
             for model, weight in self._models.values():
                 score = weight * model.score(deviations)
                 unexplained *= 1.0 - score
-                if score and (beyond := model.parts(deviations)):
-                    part = np.maximum(part, beyond)
+                if score and (found := model.parts(deviations)) is not None:
+                    stronger = found.part > part
+                    part = np.where(stronger, found.part, part)
+                    statistic = np.where(stronger, found.statistic, statistic)
         return Score(
             value=min(max(1.0 - unexplained, 0.0), 1.0),
             grace=deviations.grace,
             part=part,
+            statistic=statistic,
             seen=deviations.seen,
             expected_low=deviations.expected_low,
             expected_high=deviations.expected_high,

@@ -28,23 +28,31 @@ from stages.detection.protocol import Features, Subject
 from stages.detection.tag_scale import Vector
 
 MODES = 6
-LAST, SLOPE, TREND, LAGGED = range(4)
+LAST, SLOPE, TREND, LAGGED, PEAK, OLD, OLDER = range(7)
 """Rows of a course, what is remembered of a tag from window to window: its last mean and where it is heading, the weighted mean of
-its spread deviations, and whether it was not soon back at its level after the last change of mode."""
+its spread deviations, whether it was not soon back at its level after the last change of mode, the peak of an excursion that goes
+on, and the last two means that were not strange."""
+MOVING, BEEN = slice(7, 9), slice(9, 12)
+"""Rows of `stages.detection.trailing`."""
+_COURSE_ROWS, _COURSE_ROWS_OF_0_1 = 12, 4
 PROMPT_S = 60.0
 """A tag that is back at its level so soon after a change of mode is prompt."""
 
 
 class AdaptiveScaler:
-    """Scaler of one device. `_modes` maps a mode to the scales of its tags; the least recently seen is forgotten."""
+    """Scaler of one device. `_modes` maps a mode to the scales of its tags; the least recently seen is forgotten.
+
+    `grace` is in windows, as it is for every detector. `grace_s` and `grace_windows` are what configurations of 0.1.0 may say instead.
+    """
 
     def __init__(
         self,
         subject: Subject,
         *,
         memory_s: float = 14_400.0,
-        grace_s: float = 300.0,
-        grace_windows: int = 30,
+        grace: int = 120,
+        grace_s: float | None = None,
+        grace_windows: int | None = None,
         settle_s: float = 15.0,
         level_settle_s: float = 1_800.0,
         resolution: float = 0.005,
@@ -52,7 +60,8 @@ class AdaptiveScaler:
         self.subject = subject
         self.tags = len(subject.tag_id)
         memory = max(memory_s / subject.window_s, 200.0)
-        grace = max(grace_windows, int(grace_s / subject.window_s))
+        if grace_s is not None or grace_windows is not None:
+            grace = max(30 if grace_windows is None else grace_windows, int((grace_s or 0.0) / subject.window_s))
         self.rules = np.empty((7, self.tags))
         """Shape (7, k): normal range and its span, memory and grace in windows, settling of levels, resolution."""
         self.rules[:3] = subject.normal_low, subject.normal_high, subject.normal_high - subject.normal_low
@@ -127,16 +136,22 @@ class AdaptiveScaler:
     def set_arrays(self, fields: dict[str, Any], arrays: list[NDArray[np.float64]]) -> None:
         """Inverse of `arrays`; raises packing.StateError when they are of other tags."""
         shapes = [array.shape for array in arrays]
-        if shapes != [(self.tags, 4), *[(self.tags, tag_scale.ROWS)] * len(fields["modes"])]:
+        rows = [_COURSE_ROWS, *[tag_scale.ROWS] * len(fields["modes"])]
+        rows_of_0_1 = [_COURSE_ROWS_OF_0_1, *[tag_scale.ROWS_OF_0_1] * len(fields["modes"])]
+        if shapes not in ([(self.tags, each) for each in rows], [(self.tags, each) for each in rows_of_0_1]):
             msg = f"snapshot of a scaler of {self.tags} tags has arrays of {sorted(set(shapes))}"
             raise packing.StateError(msg)
-        self.courses, *scales = (np.ascontiguousarray(array.T) for array in arrays)
+        # What version 0.1.0 did not know begins anew.
+        tables = [_no_course(self.tags), *(tag_scale.unseen(self.tags) for _ in arrays[1:])]
+        for table, array in zip(tables, arrays, strict=True):
+            table[: array.shape[1]] = array.T
+        self.courses, *scales = tables
         self._modes = dict(zip(fields["modes"], scales, strict=True))
         self._last_end_us, self._last_mode = fields["last_end_us"], fields["last_mode"]
         self._last_settled_s = float(fields["last_settled_s"])
 
 
 def _no_course(tags: int) -> Vector:
-    courses = np.zeros((4, tags))
-    courses[LAST] = courses[SLOPE] = np.nan
+    courses = np.zeros((_COURSE_ROWS, tags))
+    courses[[LAST, SLOPE, OLD, OLDER, BEEN.stop - 1]] = np.nan
     return courses

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from stages import packing
-from stages.detection.protocol import Features, Score, Subject
+from stages.detection.protocol import LEVEL, RELATION, Features, Score, Subject, Vector
 from stages.detection.rarity import Rarity
 from stages.detection.relation import RelationTails
 from stages.detection.tag_context import Look, TagContext
@@ -31,6 +31,18 @@ _WARY, _EVERY, _PATIENCE = 3.0, 8, 48
 """From so many decades on only one window in eight is learned as usual, for a while: a fault that stays is not soon the norm."""
 _SETTLE_S = 15.0
 LAYOUT = 1
+_DECADES, _STATISTIC, _SEEN, _LOW, _HIGH = range(5)
+_SAID = 5
+"""Rows of what is said of the tags of a window."""
+
+
+def _told(look: Look | None, value: float) -> tuple[float, ...]:
+    """Statistic, value, and the range in which it was expected."""
+    return (LEVEL, value, *_range(None)) if look is None else (look.statistic, look.value, *_range(look))
+
+
+def _range(look: Look | None) -> tuple[float, float]:
+    return (math.nan, math.nan) if look is None else (look.low, look.high)
 
 
 def as_score(decades: float) -> float:
@@ -39,12 +51,13 @@ def as_score(decades: float) -> float:
 
 
 class _Looked(NamedTuple):
-    """What a window looks like: its tags, decades by tag as they count, and the rarest tag by itself."""
+    """What a window looks like: its tags, decades by tag as they count, and the rarest tag by itself; what is to be said of it."""
 
     features: Features
     looks: list[Look | None]
     decades: list[float]
     rarest: float
+    said: Vector
 
 
 class SeasonalDetector:
@@ -67,6 +80,8 @@ class SeasonalDetector:
         self._grace = grace
         self._seen = self._wary = 0
         self._recent = (0.0, 0.0)
+        self._said = np.zeros((2, _SAID, len(self._tags)))
+        """What the last two windows said of each tag."""
         self._looked: _Looked | None = None
 
     def _look(self, features: Features) -> _Looked:
@@ -81,10 +96,16 @@ class SeasonalDetector:
             rarest = max(alone, default=0.0)
             by_number = self._by_number()
             decades = [max(each - by_number, 0.0) for each in alone]
+            related = [0.0] * len(decades)
             if self._relation is not None:
                 related = self._relation.decades([0.0 if look is None else look.deviation for look in looks])
-                decades = [max(pair) for pair in zip(decades, related, strict=True)]
-            self._looked = _Looked(features, looks, decades, rarest)
+            said = np.array(
+                [
+                    (related_by, RELATION, value, *_range(look)) if related_by > by else (by, *_told(look, value))
+                    for by, related_by, look, value in zip(decades, related, looks, columns[0], strict=True)
+                ]
+            ).T
+            self._looked = _Looked(features, looks, said[_DECADES].tolist(), rarest, said)
         return self._looked
 
     def _by_number(self) -> float:
@@ -99,20 +120,24 @@ class SeasonalDetector:
 
     def score(self, features: Features) -> Score:
         """See Detector."""
-        _, looks, decades, _ = self._look(features)
+        looked = self._look(features)
         grace = self._seen < self._grace or self._unsettled(features)
+        # A score is of three windows: each tag is explained by the one in which it was rarest.
+        windows = np.stack((looked.said, *self._said))
+        rarest = windows[windows[:, _DECADES].argmax(axis=0), :, np.arange(len(looked.looks))]
         return Score(
-            value=0.0 if grace else as_score(self._confirmed(max(decades, default=0.0))),
+            value=0.0 if grace else as_score(self._confirmed(max(looked.decades, default=0.0))),
             grace=grace,
-            part=np.array([as_score(each) for each in decades]),
-            seen=features.mean,
-            expected_low=np.array([np.nan if look is None else look.low for look in looks]),
-            expected_high=np.array([np.nan if look is None else look.high for look in looks]),
+            part=-np.expm1(-math.log(2.0) / HALF_DECADES * rarest[:, _DECADES]),
+            statistic=rarest[:, _STATISTIC].astype(np.intp),
+            seen=rarest[:, _SEEN],
+            expected_low=rarest[:, _LOW],
+            expected_high=rarest[:, _HIGH],
         )
 
     def learn(self, features: Features) -> None:
         """See Detector."""
-        _, looks, decades, rarest = self._look(features)
+        _, looks, decades, rarest, said = self._look(features)
         self._looked = None
         if self._unsettled(features):
             return
@@ -127,6 +152,7 @@ class SeasonalDetector:
         if tails and self._seen >= self._grace:
             self._rarest.learn(rarest)
         self._recent = self._recent[1], most
+        self._said = np.stack((self._said[1], said))
         self._seen += 1
 
     def snapshot(self) -> bytes:
@@ -140,7 +166,8 @@ class SeasonalDetector:
         rows = np.array([tag.row() for tag in self._tags])
         rhythms = np.vstack([tag.rhythms() for tag in self._tags])
         relation = [] if self._relation is None else self._relation.arrays()
-        return packing.pack(LAYOUT, fields, rows, rhythms, np.array(self._rarest.row()), *relation)
+        said = self._said.reshape(2 * _SAID, -1)
+        return packing.pack(LAYOUT, fields, rows, rhythms, np.array(self._rarest.row()), *relation, said)
 
     def restore(self, data: bytes) -> None:
         """See Detector."""
@@ -148,7 +175,13 @@ class SeasonalDetector:
         if fields.get("version") != self.version or len(arrays) < 3 or len(arrays[0]) != len(self._tags):
             msg = f"snapshot of seasonal version {fields.get('version')} does not fit {len(self._tags)} tags"
             raise packing.StateError(msg)
-        rows, rhythms, rarest, *relation = arrays
+        rows, rhythms, rarest, *rest = arrays
+        # Snapshots of before end with the relation.
+        related = 0 if self._relation is None else RelationTails.ARRAYS
+        relation, said = rest[:related], rest[related:]
+        self._said = np.zeros((2, _SAID, len(self._tags)))
+        if said:
+            self._said = said[0].reshape(self._said.shape)
         if len(rhythms) != 3 * len(self._tags):
             msg = f"snapshot of seasonal has {len(rhythms)} rows of profiles for {len(self._tags)} tags"
             raise packing.StateError(msg)

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from stages import packing
+from stages.detection.protocol import CALM, DRIFT, RESTLESS, SHIFT, SPREAD
+from stages.detection.protocol import LEVEL as ON_LEVEL
 from stages.detection.rarity import FIELDS, Rarity
 from stages.detection.rhythm import DAY_S, WEEK_S, Rhythm
 
@@ -27,6 +29,11 @@ LEVEL, DAY, WEEK = 0, 1, 2
 _OWN = ("point", "mean", "shift", "drift")
 """Statistics that depend on what explains the tag: a tail for each explanation."""
 _SHARED = ("busier", "calmer", "spread")
+_CALLED = (ON_LEVEL, SHIFT, SHIFT, DRIFT, RESTLESS, CALM, SPREAD)
+"""What those statistics are for people."""
+_UNEXPECTED = 1.5
+"""Decades from which a value is not expected, one in thirty: from there on it is the level that is strange."""
+_FURTHEST = 50.0
 _BETTER = 0.8
 _FLOOR = 0.002
 """Share of the range seen that is never a deviation."""
@@ -43,12 +50,16 @@ _FEW = 4
 
 @dataclass(slots=True, eq=False)
 class Look:
-    """A window of a tag as seen before it is learned. `decades` is the rarest statistic, `deviation` in usual deviations."""
+    """A window of a tag as seen before it is learned.
+
+    `decades` is how rare its rarest statistic is, `statistic` which one that is (an index of STATISTICS), `deviation` in usual deviations.
+    """
 
     value: float
     context: int
     deviation: float
     decades: float
+    statistic: int
     low: float
     high: float
     day_at: int
@@ -142,14 +153,19 @@ class TagContext:
         if log_variance is not None and course.variances:
             spread = abs(log_variance - course.log_variance)
         shared = (max(change, 0.0), max(-change, 0.0), spread)
-        reach = 3.0 * 1.25 * scale  # usual distances are mean absolute ones
+        decades, statistic = self._rarest(value, context, own, shared)
+        reach = scale * math.expm1(min(self._own[context][0].number(_UNEXPECTED), _FURTHEST))
+        low, high = low - reach, high + reach
+        if statistic == ON_LEVEL and low <= value <= high:  # beyond all that was seen, though not far for this tag
+            low, high = max(low, course.low), min(high, course.high)
         return Look(
             value=value,
             context=context,
             deviation=deviation,
-            decades=self._rarest(value, context, own, shared),
-            low=low - reach,
-            high=high + reach,
+            decades=decades,
+            statistic=statistic,
+            low=low,
+            high=high,
             day_at=day_at,
             week_at=week_at,
             offs=offs,
@@ -176,19 +192,26 @@ class TagContext:
 
     def _rarest(
         self, value: float, context: int, own: tuple[float, ...], shared: tuple[float, float, float | None]
-    ) -> float:
-        """Decades of the rarest statistic, hardly more than the history can tell: one in `seen` is log10(seen) decades."""
-        decades = max(tail.decades(number) for tail, number in zip(self._own[context], own, strict=True))
-        for tail, number in zip(self._shared, shared, strict=True):
-            if number is not None:
-                decades = max(decades, tail.decades(number))
+    ) -> tuple[float, int]:
+        """Decades of the rarest statistic, hardly more than the history can tell: one in `seen` is log10(seen) decades; and which it is."""
+        found = [tail.decades(number) for tail, number in zip(self._own[context], own, strict=True)]
+        found += [
+            0.0 if number is None else tail.decades(number) for tail, number in zip(self._shared, shared, strict=True)
+        ]
+        at = max(range(len(found)), key=found.__getitem__)
+        decades, statistic = found[at], _CALLED[at]
+        if found[0] >= _UNEXPECTED:  # a value that is outside says it more simply than what it makes of a mean
+            statistic = ON_LEVEL
         course = self._course
         most = math.log10(course.seen + 1.0)
         beyond = max(value - course.high, course.low - value, 0.0)
         if beyond and course.seen >= self._shared[0].grace:
             share = beyond / max(course.high - course.low, 1e-12 * abs(value), 1e-300)
-            decades = max(decades, (most + 0.5) * share / (share + _BEYOND))
-        return decades if decades <= most else most + min(0.25 * (decades - most), 1.0)
+            unseen = (most + 0.5) * share / (share + _BEYOND)
+            decades = max(decades, unseen)
+            if share >= _BEYOND:
+                statistic = ON_LEVEL
+        return (decades if decades <= most else most + min(0.25 * (decades - most), 1.0)), statistic
 
     # --- learning --------------------------------------------------------------------------------------------------------
 

@@ -1,10 +1,11 @@
 """What is usual for tags in a mode: scales for their levels, steps and spreads, as rows of numbers, all tags at once.
 
-A table of scales has shape (11, n), a row per name below and a column per tag; the tags may be those of one device or of a
+A table of scales has shape (19, n), a row per name below and a column per tag; the tags may be those of one device or of a
 whole lane, the cost is nearly the same. `stages.detection.scaling` owns the tables and says when a window may be scored or
 learned. Rows are exponentially weighted means and variances with the numbers of windows behind them. `PROMPT`: stays in this
 mode in a row after which the tag was soon back at its level. `SPREAD` is the cube root of the variance, which is nearly normal
-whatever the number of samples (Wilson and Hilferty, 1931).
+whatever the number of samples (Wilson and Hilferty, 1931). `REACH` and `AGAIN` are of
+`stages.detection.reach`, the last six of `stages.detection.trailing`.
 """
 
 from __future__ import annotations
@@ -16,10 +17,14 @@ from numpy.typing import NDArray
 
 (
     LEVEL_N, LEVEL, LEVEL_VAR, SPREAD_N, SPREAD, SPREAD_VAR, STEP_N, STEP_VAR, SEEN_LOW, SEEN_HIGH, PROMPT,
-) = range(11)  # fmt: skip
-ROWS = 11
+    REACH, AGAIN, MOVES_N, MOVES, MOVES_VAR, MEANS_N, MEANS, MEANS_VAR,
+) = range(19)  # fmt: skip
+ROWS, ROWS_OF_0_1 = 19, 11
+"""Of a table, and of one that version 0.1.0 wrote: it ends with `PROMPT`."""
 CLIP = 4.0
 LARGEST = 1e9
+FAR = 3.5
+"""Standard deviations that any tag reaches now and then: the least `REACH`."""
 FEW = 4
 """Fewer samples than this say nothing about spread."""
 
@@ -47,6 +52,7 @@ def unseen(tags: int) -> Vector:
     """Scales of tags of which nothing is known."""
     scales = np.zeros((ROWS, tags))
     scales[SEEN_LOW] = scales[SEEN_HIGH] = np.nan
+    scales[REACH] = FAR
     return scales
 
 
@@ -93,7 +99,7 @@ def see(scales: Vector, mean: Vector, where: Mask) -> None:
 
 def learn_level(scales: Vector, mean: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
     """Follow the levels."""
-    _follow(scales[LEVEL_N : LEVEL_VAR + 1], mean, floor, memory, where)
+    follow(scales[LEVEL_N : LEVEL_VAR + 1], mean, floor, memory, where)
 
 
 def learn_spread(scales: Vector, windows: TagWindows, memory: Vector, where: Mask) -> None:
@@ -103,7 +109,7 @@ def learn_spread(scales: Vector, windows: TagWindows, memory: Vector, where: Mas
     ruled = (scales[SPREAD_N] > 0) & (trend > np.maximum(usual, 0.5 * windows.variance))
     root = np.cbrt(np.maximum(windows.variance - trend, 0.0))
     floor = 0.02 * scales[SPREAD]
-    _follow(scales[SPREAD_N : SPREAD_VAR + 1], root, floor, memory, where & (windows.good >= FEW) & ~ruled)
+    follow(scales[SPREAD_N : SPREAD_VAR + 1], root, floor, memory, where & (windows.good >= FEW) & ~ruled)
 
 
 def learn_step(scales: Vector, step: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
@@ -125,7 +131,7 @@ def bounded(deviation: Vector) -> Vector:
     return np.nan_to_num(np.minimum(np.maximum(deviation, -LARGEST), LARGEST), copy=False, nan=0.0)
 
 
-def _follow(rows: Vector, value: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
+def follow(rows: Vector, value: Vector, floor: Vector, memory: Vector, where: Mask) -> None:
     """Counts, means and variances, shape (3, n), after one more value; the very first have nothing to be clipped against."""
     count, mean, variance = rows
     off = value - mean

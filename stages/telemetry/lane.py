@@ -13,6 +13,7 @@ from schemas import topics
 from schemas.definitions import Registry
 from schemas.frame import lane_key
 from stages.config import TelemetryConfig
+from stages.detection.labels import Labels
 from stages.detection.lane import LaneDetection
 from stages.detection.protocol import ScoreListener
 from stages.detection.snapshots import SnapshotBudget
@@ -33,7 +34,7 @@ from stages.windows.event_windows import LaneWindows
 
 
 class Lane:
-    """One lane. `registry` is shared and follows the topic; `generation` counts its complete versions."""
+    """One lane. `registry` and `labels` are shared and follow their topics; `generation` counts the registry's complete versions."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Lane:
         config: TelemetryConfig,
         registry: Registry,
         on_score: ScoreListener | None = None,
+        labels: Labels | None = None,
     ) -> None:
         self.gateway_id, self.lane, self.lane_key = gateway_id, lane, lane_key(gateway_id, lane)
         self.registry = registry
@@ -53,7 +55,7 @@ class Lane:
         self.histories = LaneHistories(self.table)
         self.latest = LaneLatest(self.table)
         self.windows = LaneWindows(self.table, config.windows)
-        self.detection = LaneDetection(config.detection, self.table, on_score)
+        self.detection = LaneDetection(config.detection, self.table, on_score, labels)
         self._parts = PartSet(
             self.counters, self.dedup, self.held, self.histories, self.latest, self.windows, self.detection
         )

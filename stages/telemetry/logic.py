@@ -12,12 +12,14 @@ import logging
 from collections.abc import Iterable, Sequence
 
 from base.errors import MillraceError, SchemaError, UndecodableError
-from schemas import frame
+from schemas import codec, frame, topics
 from schemas.definitions import Registry
 from schemas.frame import Frame, parse_lane_key
+from schemas.origins import Sites
 from schemas.verdicts import RecordReject
 from stages import rejects
 from stages.config import TelemetryConfig
+from stages.detection.labels import Labels
 from stages.detection.protocol import ScoreListener
 from stages.detection.snapshots import SnapshotBudget
 from stages.intake import micro_batch
@@ -38,6 +40,7 @@ COUNTERS = (
     "duplicates",
     "conflicts",
     "undecodable",
+    "foreign",
     "held",
     "gathered",
     "failures",
@@ -63,7 +66,8 @@ class TelemetryLogic:
         self.config = config or TelemetryConfig()
         self._on_score = on_score
         self._catch_up = CatchUpRules(self.config)
-        self.registry = Registry()
+        self.registry, self.labels = Registry(), Labels()
+        self._sites = Sites(gateways=self.registry.gateways)
         self.counters = dict.fromkeys(COUNTERS, 0)
         self._lanes: dict[str, Lane] = {}
         self._generation = 0
@@ -102,9 +106,11 @@ class TelemetryLogic:
         return lane is not None and (bool(lane.held) or lane.generation != self._generation or lane.due_us <= now_us)
 
     def apply_registry(self, message: bytes) -> None:
-        """Fold in one message of `registry.tags`. A message that cannot be read is logged and ignored."""
+        """Fold in one message of `registry.tags`, or of `anomaly.labels`. A message that cannot be read is logged and ignored."""
         try:
-            if self.registry.apply(message):
+            if codec.schema_of(message).name == "AnomalyLabel":
+                self.labels.apply(message)
+            elif self.registry.apply(message):
                 self._generation += 1
         except (SchemaError, ValueError, TypeError) as error:
             self.counters["failures"] += 1
@@ -115,7 +121,7 @@ class TelemetryLogic:
         outputs: list[Output] = []
         for lane in self._lanes.values():
             while lane.held:
-                outputs += self._process_alone(lane, lane.release().arrived, now_us)
+                outputs += self._process_unknown(lane, now_us)
             outputs += lane.follow_registry(self._generation)
             outputs += lane.flush(now_us)
         return outputs
@@ -142,13 +148,15 @@ class TelemetryLogic:
     # --- one record --------------------------------------------------------------------------------------------------
 
     def _new_lane(self, lane_key: str) -> Lane:
-        return Lane(*parse_lane_key(lane_key), self.config, self.registry, self._on_score)
+        return Lane(*parse_lane_key(lane_key), self.config, self.registry, self._on_score, self.labels)
 
     def _ready(self, lane: Lane) -> bool:
         return self.registry.version >= lane.needs_version
 
     def _on_decoded(self, arrived: Arrived, now_us: int) -> list[Output]:
         decoded, key = arrived.frame, arrived.frame.lane_key
+        if foreign := self._foreign(arrived, now_us):  # before its lane, which it has no part in
+            return [foreign]
         lane = self._lanes.get(key)
         if lane is None:
             lane = self._lanes[key] = self._new_lane(key)
@@ -160,6 +168,15 @@ class TelemetryLogic:
         if seen is Seen.CONFLICT:
             return [self._conflict(lane, arrived, now_us)]
         return self._on_new(lane, arrived, now_us)
+
+    def _foreign(self, arrived: Arrived, now_us: int) -> Output | None:
+        """The refusal of a frame whose gateway is of another site than its topic, as far as the registry knows now; None for others."""
+        detail = self._sites.foreign(topics.site_of(arrived.origin.topic), arrived.frame.gateway_id)
+        if not detail:
+            return None
+        self.counters["foreign"] += 1
+        reason = RecordReject.FOREIGN_SITE
+        return rejects.whole(arrived.message, arrived.origin, now_us, reason, detail, arrived.frame)
 
     def _conflict(self, lane: Lane, arrived: Arrived, now_us: int) -> Output:
         self.counters["conflicts"] += 1
@@ -216,8 +233,7 @@ class TelemetryLogic:
     def _process_known(self, lane: Lane, now_us: int) -> list[Output]:
         """Process what waits and is known, in micro-batches as far as `catch_up` goes."""
         count = self._catch_up.together(lane.held, lambda held: self._known(lane, held))
-        arrived = [lane.release().arrived for _ in range(count)]
-        outputs: list[Output] = []
+        arrived, outputs = self._released(lane, count, now_us)
         for group in micro_batch.groups(arrived):
             if len(group) > 1 and lane.lane_key not in self._one_by_one:
                 outputs += self._process_together(lane, group, now_us)
@@ -228,7 +244,21 @@ class TelemetryLogic:
 
     def _process_unknown(self, lane: Lane, now_us: int) -> list[Output]:
         """Process the oldest that waits with what is known: the registry version it speaks of does not come."""
-        return self._process_alone(lane, lane.release().arrived, now_us)
+        arrived, outputs = self._released(lane, 1, now_us)
+        for each in arrived:
+            outputs += self._process_alone(lane, each, now_us)
+        return outputs
+
+    def _released(self, lane: Lane, count: int, now_us: int) -> tuple[list[Arrived], list[Output]]:
+        """The oldest that wait, without those of a gateway that the registry has learnt to be of another site, and their refusals."""
+        arrived, outputs = list[Arrived](), list[Output]()
+        for _ in range(count):
+            each = lane.release().arrived
+            if foreign := self._foreign(each, now_us):
+                outputs.append(foreign)
+            else:
+                arrived.append(each)
+        return arrived, outputs
 
     def _process(self, lane: Lane, arrived: Sequence[Arrived], now_us: int) -> list[Output]:
         outputs = lane.follow_registry(self._generation)

@@ -13,7 +13,8 @@ import pytest
 from base.ids import now_us
 from connectors.mqtt.connector import MqttConnector
 from connectors.mqtt.settings import PlainMqttSettings
-from connectors.mqtt_transport.settings import MqttVersion
+from connectors.mqtt_transport.connection import MqttConnection, MqttError
+from connectors.mqtt_transport.settings import MqttSettings, MqttVersion
 from connectors.readings import Seen, Write, WriteStatus
 from schemas import quality
 from schemas.definitions import DataType, TagDefinition
@@ -237,6 +238,30 @@ async def test_tls_with_certificates_and_a_password_by_reference(tmp_path: Path)
         ):
             found = PlainMqttSettings(**{**settings, **wrong, "connect_timeout_s": 3})
             await check_problem(found, says)
+
+
+async def test_a_message_is_published_when_the_broker_says_so(tmp_path: Path) -> None:
+    (tmp_path / "acl").write_text("topic readwrite p/#\n")
+    broker = Broker(tmp_path, options=("allow_anonymous true", f"acl_file {tmp_path}/acl"))
+    broker.start()
+    heard: list[bytes] = []
+    settings = MqttSettings(endpoint=broker.endpoint)
+    connection = MqttConnection(settings, client_id="x", on_message=lambda one: heard.append(one.data), max_payload=99)
+    try:
+        await connection.open()
+        await connection.subscribe([("p/a", 1)])
+        await connection.publish_surely("p/a", b"1")
+        await until(lambda: heard == [b"1"])
+        with pytest.raises(MqttError, match="refused the message, reason 0x87"):
+            await connection.publish_surely("q/a", b"2")
+        await connection.publish_surely("p/a", b"3")
+        broker.stop()
+        await until(lambda: not connection.is_open)
+        with pytest.raises(MqttError):
+            await connection.publish_surely("p/a", b"4")
+    finally:
+        await connection.close()
+        broker.stop()
 
 
 async def test_a_subscription_that_the_broker_refuses_is_refused_alone(tmp_path: Path) -> None:

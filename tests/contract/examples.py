@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas import alarms, codec
 from schemas import frame as frames
-from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Priority, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind, Priority, Response, Severity
 from schemas.audit import AuditEvent, Outcome
 from schemas.commands import (
     CommandAck,
@@ -22,6 +22,9 @@ from schemas.commands import (
     Effect,
     ParameterOutcome,
 )
+from schemas.labels import AnomalyLabel, PatternTag
+from schemas.labels import Verdict as Label
+from schemas.notifications import AlarmNotification, NotificationKind, NotificationState, raised_id
 from schemas.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_LAST_USABLE
 from schemas.verdicts import LATE_FLAG, Verdict
 
@@ -29,6 +32,7 @@ SEED = 20_260_105
 EPOCH = UUID("019b8c00-0000-7000-8000-000000000001")
 COMMAND = UUID("019b8c00-1111-7abc-9def-000000000002")
 EVENT = UUID("019b8c00-2222-7abc-9def-000000000003")
+LABEL = UUID("019b8c00-4444-7abc-9def-000000000004")
 EPISODE = UUID("7d1f6a52-2f0b-5c55-8a43-0d6f5c1f9a10")
 T0_US = 1_767_600_000_000_000  # 2026-01-05T08:00:00Z
 
@@ -130,11 +134,31 @@ def _anomaly() -> dict[str, Any]:
         "episode_id": EPISODE, "device_id": 11, "phase": "CLOSE", "revision": 3, "start_us": T0_US,
         "end_us": T0_US + 42_000_000, "score": 0.125, "peak_score": 0.96875, "threshold": 0.75,
         "contributors": [
-            {"tag_id": 101, "score": 0.9, "value": 91.5, "expected_low": 60.0, "expected_high": 80.0},
-            {"tag_id": 102, "score": 0.1, "value": 3.0, "expected_low": None, "expected_high": None},
+            {"tag_id": 101, "score": 0.9, "value": 91.5, "expected_low": 60.0, "expected_high": 80.0,
+             "statistic": "level"},
+            {"tag_id": 102, "score": 0.1, "value": 3.0, "expected_low": None, "expected_high": None, "statistic": "relation"},
         ],
         "detector": "default", "detector_version": 1,
     }  # fmt: skip
+
+
+def label() -> AnomalyLabel:
+    """A label that was withdrawn."""
+    return AnomalyLabel(
+        label_id=LABEL,
+        episode_id=EPISODE,
+        device_id=11,
+        verdict=Label.NOT_A_FAULT,
+        by="operator",
+        time_us=T0_US + 60_000_000,
+        reason="the die was warmed up",
+        detector="default",
+        peak_score=0.96875,
+        pattern=(PatternTag(tag_id=101, statistic="level", direction=1),),
+        withdrawn_us=T0_US + 90_000_000,
+        withdrawn_by="shift leader",
+        withdrawn_reason="it was not",
+    )
 
 
 def _progress() -> dict[str, Any]:
@@ -207,6 +231,31 @@ def alarm() -> alarms.Alarm:
     )
 
 
+def notification() -> AlarmNotification:
+    """What the on-call was told of the alarm, after ten minutes."""
+    about = alarm()
+    return AlarmNotification(
+        notification_id=raised_id(about.alarm_id, 2, 1, "on-call"),
+        kind=NotificationKind.RAISED,
+        state=NotificationState.SENT,
+        alarm_id=about.alarm_id,
+        activation=2,
+        route="forming",
+        step=1,
+        target="on-call",
+        message_id=EVENT,
+        site="north",
+        rule="oil-hot",
+        path=about.path,
+        priority=Priority.HIGH,
+        title=about.title,
+        created_us=T0_US + 600_000_000,
+        updated_us=T0_US + 601_500_000,
+        attempts=2,
+        detail="250 OK",
+    )
+
+
 def _audited() -> dict[str, Any]:
     return AuditEvent(
         event_id=EVENT,
@@ -254,6 +303,7 @@ def records() -> dict[str, dict[str, Any]]:
                 time_us=T0_US,
                 reason="sensor is being changed",
                 until_us=T0_US + 3_600_000_000,
+                activations=2,
             )
         ),
         "AlarmEvent": _record(
@@ -275,18 +325,19 @@ def records() -> dict[str, dict[str, Any]]:
                 by="operator",
                 reason="on my way",
                 action_id=EVENT,
+                withdrawn=True,
             )
         ),
+        "AlarmNotification": _record(notification()),
         "AlarmRule": _record(
             AlarmRule(
                 name="oil-hot",
                 version=3,
                 valid_from_us=T0_US,
                 device_class="press",
-                kind=ConditionKind.LIMIT,
-                tag="oil_temperature",
-                level=Level.HI,
-                limit=65.0,
+                kind=ConditionKind.EXPRESSION,
+                expression="tag.pump && tag.oil_temperature > 65 - deadband",
+                inputs=(("pump", "pump-01/running"),),
                 deadband=2.0,
                 on_delay_s=10.0,
                 severity=Severity.MAJOR,
@@ -295,9 +346,15 @@ def records() -> dict[str, dict[str, Any]]:
                 cause="The cooler is dirty or its pump stands.",
                 consequence="Seals wear out within hours.",
                 corrective_action="Check the cooler; stop the press at 75 Cel.",
+                author="operator",
+                written_us=T0_US,
+                reason="the new oil may be hotter",
             )
-        ),
+        )
+        # An expression is a STATE in records, whose enum has no more symbols.
+        | {"kind": "STATE", "inputs": {"pump": "pump-01/running"}},
         "Anomaly": _anomaly(),
+        "AnomalyLabel": _record(label()),
         "AuditEvent": _audited(),
         "CommandAck": _record(
             CommandAck(
@@ -339,8 +396,26 @@ def records() -> dict[str, dict[str, Any]]:
         },
         "LaneProgress": _progress(),
         "LatestBatch": _latest(),
+        "SignOut": {"subject": "ann", "before_us": T0_US, "by": "root"},
         "RegistryVersion": {"version": 7, "tags": 400, "time_us": T0_US},
         "Rejected": _rejected(),
+        "PushSubscription": {
+            "subscription_id": UUID("6f9b1a52-0d43-4f7e-9a5b-0d8b8f1c5e22"),
+            "principal": "ann",
+            "endpoint": "https://push.example.com/x",
+            "p256dh": "BG4d",
+            "auth": "c2VjcmV0",
+            "session_us": T0_US,
+            "renewed_us": T0_US + 1_000_000,
+        },
+        "ShiftCalendar": {
+            "scope": "acme/north",
+            "from_us": T0_US,
+            "until_us": T0_US + 86_400_000_000,
+            "planned": [{"start_us": T0_US, "end_us": T0_US + 86_400_000_000}],
+            "shifts": [{"shift": "early", "start_us": T0_US + 3_600_000_000, "end_us": T0_US + 32_400_000_000}],
+            "names": ["early", "late"],
+        },
         "TagDefinition": _definition(),
         "TelemetryFrame": frame_record(frame()),
     }

@@ -7,13 +7,14 @@ from collections.abc import Iterator
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
+FOLDERS = ("tests", "client/tests", "verify/tests")
 BEGIN, END = "<!-- table: begin -->", "<!-- table: end -->"
 
 
 def tagged(mark: str) -> dict[str, list[str]]:
     """Statement to the tests that name it in `@pytest.mark.<mark>("...")`, as `path::test`."""
     found: dict[str, list[str]] = {}
-    for path in sorted((ROOT / "tests").rglob("test_*.py")):
+    for path in sorted(path for folder in FOLDERS for path in (ROOT / folder).rglob("test_*.py")):
         text = path.read_text()
         if f"mark.{mark}(" in text:
             for test, statement in _marks(ast.parse(text), f"pytest.mark.{mark}"):
@@ -21,10 +22,10 @@ def tagged(mark: str) -> dict[str, list[str]]:
     return found
 
 
-def links(tests: list[str]) -> str:
-    """Links to tests, from a page of docs."""
+def links(tests: list[str], root: str = "../") -> str:
+    """Links to tests, from a page of docs; `root` leads from there to the checkout."""
     pairs = (test.split("::") for test in tests)
-    return "<br>".join(f"[{name}](../{path})" for path, name in pairs)
+    return "<br>".join(f"[{name}]({root}{path})" for path, name in pairs)
 
 
 def put(text: str, table: str) -> str:

@@ -27,6 +27,7 @@ def ids(version: SchemaVersion) -> str:
     return f"{version.name}.v{version.version}"
 
 
+@pytest.mark.security("V1.5.2")
 @pytest.mark.parametrize("name", sorted(ALL))
 def test_every_version_reads_every_other(name: str) -> None:
     assert transitive_problems(ALL[name]) == []

@@ -30,6 +30,7 @@ _RESOURCES = {
     "LineHealth",
     "Accounting",
     "Event",
+    "AlarmAnswer",
 }
 _SHARED_REQUESTS = {"ControlCommandRequest", "SubmitCommandRequest"}
 _LOWER, _PASCAL = re.compile(r"[a-z][a-z0-9]*(_[a-z0-9]+)*"), re.compile(r"([A-Z][a-z0-9]*)+")

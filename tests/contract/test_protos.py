@@ -40,7 +40,7 @@ COUNTS = {
     "stops",
     "subgroups",
 }
-COUNTS |= {"stored", "suppressed", "index", "size"}
+COUNTS |= {"stored", "suppressed", "index", "size", "left_out"}
 
 
 def test_the_committed_code_is_what_the_protos_generate(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from base.errors import ConfigError
-from base.settings import KafkaSettings, PostgresSettings, load
+from base.settings import KafkaSettings, PostgresSettings, load, local_config
 
 
 class Mode(StrEnum):
@@ -114,6 +114,14 @@ def test_errors_name_the_key_and_the_file(tmp_path: Path, text: str, message: st
 def test_a_missing_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"none\.toml does not exist"):
         load(PostgresSettings, tmp_path / "none.toml")
+
+
+def test_a_file_that_the_local_stack_has_not_made_yet_says_who_makes_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MILLRACE_STATE", str(tmp_path))
+    with pytest.raises(ConfigError, match=r"platform\.toml does not exist: `\./millrace up` makes it"):
+        load(PostgresSettings, local_config("platform.toml"))
 
 
 def test_the_environment_overrides_the_file(tmp_path: Path) -> None:

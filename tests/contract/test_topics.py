@@ -9,7 +9,21 @@ import pytest
 from schemas import codec, topics
 from schemas.topics import TOPICS, Cleanup, Topic
 
-RECORD_KEYS = {"lane", "device id", "tag id", "command id", "alarm id", "rule version", "site", "event id"}
+RECORD_KEYS = {
+    "lane",
+    "device id",
+    "tag id",
+    "command id",
+    "alarm id",
+    "rule version",
+    "site",
+    "event id",
+    "subject",
+    "notification id",
+    "scope",
+    "subscription id",
+    "label id",
+}
 
 
 def ids(topic: Topic) -> str:
@@ -62,6 +76,11 @@ def test_a_record_carries_what_its_key_is_made_of(topic: Topic) -> None:
         "rule version": ("name", "version", "site", "device_class", "device_path", "of_gateway"),
         "site": ("site",),
         "event id": ("event_id",),
+        "subject": ("subject",),
+        "notification id": ("notification_id",),
+        "scope": ("scope",),
+        "subscription id": ("subscription_id",),
+        "label id": ("label_id",),
     }
     for name in topic.records:
         if name != "RegistryVersion":  # its key is the word `version`
@@ -78,6 +97,10 @@ def test_compacted_topics_hold_state_by_key(topic: Topic) -> None:
         "command.states",
         "alarms",
         "alarm.rules",
+        "alarm.notifications",
+        "alarm.subscriptions",
+        "work.shifts",
+        "anomaly.labels",
     }
     assert not topic.per_site
 

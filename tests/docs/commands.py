@@ -58,6 +58,8 @@ def problem(words: list[str]) -> str:
         return ""
     if command is None:
         return f"there is no ./millrace {name}"
+    if name == "lint" and rest[:1] == ["--security"]:
+        return _unknown("assurance.__main__", rest[1:])
     if command.recipe or name in PASSED_ON:
         return "" if name in PASSED_ON or not rest else f"./millrace {name} takes no arguments"
     return _unknown(command.module.removesuffix(".__main__"), [*command.before, *rest])

@@ -9,7 +9,7 @@ import pytest
 
 from base.settings import KafkaSettings, PostgresSettings
 from historian import positions
-from jobs import commands, historian, telemetry
+from jobs import alarms, commands, historian, telemetry
 from jobs.config import JobConfig
 from jobs.flink import kafka
 from jobs.flink.environment import JobEnvironment
@@ -33,7 +33,12 @@ def wire_commands(env: JobEnvironment) -> None:
     commands.wire(env, CONFIG)
 
 
+def wire_alarms(env: JobEnvironment) -> None:
+    alarms.wire(env, CONFIG)
+
+
 WIRES = {
+    "alarms": (wire_alarms, {"alarms-records", "alarms-definitions", "alarms", "alarms-outputs"}),
     "telemetry": (wire_telemetry, {"telemetry-frames", "telemetry-registry", "telemetry", "telemetry-outputs"}),
     "historian": (wire_historian, {"historian-messages", "historian", "historian-rejected"}),
     "commands": (wire_commands, {"commands-records", "commands", "commands-outputs"}),

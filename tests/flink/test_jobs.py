@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 from collections import Counter
 from collections.abc import Iterable
@@ -17,15 +18,19 @@ from pyflink.datastream import DataStream
 
 from base.settings import KafkaSettings
 from historian.store import StoreUnavailable, WriteResult
-from jobs import commands, historian, telemetry
+from jobs import alarms, commands, historian, telemetry
 from jobs.batching import BatchConfig, Message
 from jobs.config import JobConfig
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import key_type, record_type
 from jobs.writer import Store, Writer
 from schemas import codec, frame, topics
+from schemas.alarm_rules import AlarmRule
+from schemas.alarms import AlarmAction, AlarmActionKind, alarm_id, source_id
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.definitions import TagDefinition
+from stages.alarms.config import AlarmConfig
+from stages.alarms.logic import AlarmLogic
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
 from tests.flink.conftest import MiniCluster
 from tests.golden.support import QUIET, assert_windows_equal, final_windows, make_frame, publish, records, tag, us
@@ -243,3 +248,111 @@ def test_python_runs_in_the_process_of_the_taskmanager(minicluster: MiniCluster)
     stream = rows.key_by(lambda found: str(found[0]), key_type()).map(process_id, Types.LONG())
     with stream.execute_and_collect() as found:
         assert list(found) == [minicluster.jvm_pid()]
+
+
+# --- alarms -------------------------------------------------------------------------------------------------------------
+
+SITES = ("north", "south", "east", "west")
+
+
+def alarm_tags() -> list[bytes]:
+    """Messages of the registry: a tag at each site."""
+    return [
+        found[4]
+        for number, site in enumerate(SITES, 1)
+        for found in registry_rows(tag(number, number, name="temp", site=site, gateway_id=f"gw-{site}"), version=number)
+    ]
+
+
+def alarm_definitions() -> list[bytes]:
+    """The same, and a rule."""
+    about = {"name": "hot", "kind": "LIMIT", "level": "HI", "tag": "temp", "limit": 80.0, "device_class": "press"}
+    return [*alarm_tags(), AlarmRule.from_record({**about, "severity": "MAJOR", "response": "SOON"}).encode()]
+
+
+def expressed_definitions() -> list[bytes]:
+    """The same, and rules by expressions: their library is native, and in one interpreter with the JVM."""
+    about = {"kind": "EXPRESSION", "device_class": "press", "severity": "MINOR", "response": "SOON"}
+    texts = {"warm": "tag.temp > 82 - deadband", "long": "mean_40s.temp > 77 && age_s.temp < 60"}
+    rules = [AlarmRule.from_record({**about, "name": name, "expression": text}) for name, text in texts.items()]
+    return [*alarm_definitions(), *(one.encode() for one in rules)]
+
+
+def alarm_row(tag_id: int, value: float, second: int) -> Row:
+    """A last value of a site's tag."""
+    batch = {
+        "gateway_id": f"gw-{SITES[tag_id - 1]}",
+        "lane": 0,
+        "closed_time_us": us(second),
+        "tag_id": np.array([tag_id], dtype=np.int32),
+        "time_us": np.array([us(second)]),
+        "value": np.array([value]),
+        "quality": np.zeros(1, dtype=np.uint16),
+    }
+    key = f"{batch['gateway_id']}/0".encode()
+    return row(topics.LATEST.name, key, codec.encode("LatestBatch", batch), offset=second)
+
+
+def alarm_rows() -> list[Row]:
+    """Values that cross the limit again and again, in turn over the sites; garbage; a gateway that nobody knows."""
+    rows = [alarm_row(number % len(SITES) + 1, 70.0 + number % 17, number) for number in range(200)]
+    rows.append(row(topics.LATEST.name, b"gw-nowhere/0", rows[0][4], offset=900))
+    return [*rows, row("device.events.north", b"1", b"garbage", offset=901)]
+
+
+@pytest.mark.parametrize("parallelism", [1, 3])
+def test_alarms_are_the_same_inside_flink(minicluster: MiniCluster, parallelism: int) -> None:
+    env = minicluster.environment(parallelism)
+    rows = alarm_rows()
+    sources = alarms.Sources(
+        records=env.stream.from_collection(rows, record_type()),
+        definitions=env.stream.from_collection([row(topics.TAGS.name, b"1", alarm_tags()[0])], record_type()),
+    )
+    stream = alarms.build(env, sources, CONFIG, clock=fixed_clock, tags=alarm_tags, snapshot=expressed_definitions)
+    found = run(env, stream)
+    logic, expected = AlarmLogic(AlarmConfig(), NOW_US), list[Output]()
+    for message in expressed_definitions():
+        if codec.schema_of(message).name == "AlarmRule":
+            logic.apply_rule(AlarmRule.from_record(codec.decode(message)[1]))
+        else:
+            logic.apply_registry(message)
+    for number in range(200):
+        step = logic.on_record(SITES[number % len(SITES)], "LatestBatch", codec.decode(rows[number][4])[1], NOW_US)
+        expected += [Output(topics.ALARM_EVENTS.name, event.key, event.encode()) for event in step.events]
+        expected += [Output(topics.ALARMS.name, alarm.key, alarm.encode()) for alarm in step.alarms]
+    assert len(values(expected, topics.ALARMS)) > 50
+    for topic in (topics.ALARMS, topics.ALARM_EVENTS):
+        assert values(found, topic) == values(expected, topic)
+    assert [record["reason"] for record in records(found, topics.REJECTED)] == ["UNDECODABLE"]
+
+
+def test_tombstones_of_alarms_leave_flink(minicluster: MiniCluster) -> None:
+    env = minicluster.environment(1)
+    rows, ids = [], []
+    for number, second in enumerate((10, 110)):
+        ids.append(alarm_id(source_id("north", "hot@1"), us(second)))
+        action = AlarmAction(
+            action_id=UUID(int=number),
+            kind=AlarmActionKind.ACKNOWLEDGE,
+            site="north",
+            rule="hot",
+            device_id=1,
+            alarm_id=ids[-1],
+            by="anna",
+            time_us=us(second + 1),
+        )
+        rows += [
+            alarm_row(1, 90.0, second),
+            row(topics.ALARM_ACTIONS.name, action.key, action.encode(), offset=number),
+            alarm_row(1, 70.0, second + 20),
+        ]
+    sources = alarms.Sources(
+        records=env.stream.from_collection(rows, record_type()),
+        definitions=env.stream.from_collection([row(topics.TAGS.name, b"1", alarm_tags()[0])], record_type()),
+    )
+    config = dataclasses.replace(CONFIG, alarms=AlarmConfig(most_ended=1))
+    stream = alarms.build(env, sources, config, clock=fixed_clock, tags=alarm_tags, snapshot=alarm_definitions)
+    forgotten = [output for output in run(env, stream) if output.value is None]
+    assert [(output.topic, output.key) for output in forgotten] == [
+        (topics.ALARMS.name, str(one).encode()) for one in ids
+    ]

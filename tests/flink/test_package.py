@@ -41,7 +41,7 @@ def root(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def test_the_jobs_can_be_imported_from_the_root_alone(root: Path, tmp_path: Path) -> None:
-    modules = (*roots.packages(), "jobs.telemetry", "jobs.historian", "jobs.commands")
+    modules = (*roots.packages(), "jobs.telemetry", "jobs.historian", "jobs.commands", "jobs.alarms")
     # -P: not the working directory; only PYTHONPATH and the installed packages.
     command = [sys.executable, "-P", "-W", "ignore", "-c", PROGRAM, *modules]
     environment = os.environ | {"PYTHONPATH": str(root)}

@@ -20,6 +20,7 @@ from psycopg import sql
 from stack import flink, instance, postgres
 from stack.health.answer import Answer
 from stack.instance import Instance
+from tests.connectors.broker import Broker
 from tests.integration.fix_history import history_template
 from tests.integration.fix_week import week, week_dsn
 
@@ -97,16 +98,19 @@ def database(make_database: Callable[[], str]) -> str:
 
 
 @pytest.fixture(scope="session")
-def mosquitto(request: pytest.FixtureRequest) -> Iterator[Address]:
-    """An MQTT broker that lets anybody in."""
+def mosquitto(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Address]:
+    """An MQTT broker that lets anybody in, which that of the stack does not."""
     if _use_containers():
         from tests.integration import containers
 
         with containers.mosquitto() as (host, port):
             yield Address(host=host, port=port)
     else:
-        config = request.getfixturevalue("stack").require("mosquitto")
-        yield Address(host=config.host, port=config.ports.mosquitto)
+        options = ("allow_anonymous true", "max_queued_messages 100000", "set_tcp_nodelay true")
+        broker = Broker(tmp_path_factory.mktemp("mosquitto"), options=options)
+        broker.start()
+        yield Address(host="127.0.0.1", port=broker.port)
+        broker.stop()
 
 
 @pytest.fixture(scope="session")

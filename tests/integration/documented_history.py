@@ -19,7 +19,8 @@ from historian.store import HistorianStore
 from registry import edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
-from schemas import frame
+from schemas import alarms, frame
+from schemas.alarm_rules import Priority
 from schemas.commands import CommandState, CommandStateRecord, Effect, ParameterOutcome
 from schemas.events import DeviceEvent, EventKind, Gap
 from schemas.frame import ClockStatus, Frame, Stream
@@ -135,6 +136,32 @@ def _records(tags: dict[str, int], device_id: int, gateway_id: str, lane: int, e
         ),
     )  # fmt: skip
     yield Record("command.states", 0, 10, str(partly.command_id).encode(), partly.encode())
+    yield from _alarm(device_id, gateway_id, end_us - 60_000_000)
+
+
+def _alarm(device_id: int, gateway_id: str, at_us: int) -> Iterator[Record]:
+    """One that was raised and acknowledged, and stands."""
+    source = alarms.source_id("north", f"power-high@{device_id}")
+    known: dict[str, Any] = {
+        "alarm_id": alarms.alarm_id(source, at_us), "source_id": source, "site": "north", "rule": "power-high",
+        "device_id": device_id, "gateway_id": gateway_id, "path": f"{DEVICE}/power", "priority": Priority.HIGH,
+    }  # fmt: skip
+    steps = (
+        (alarms.AlarmEventKind.RAISED, alarms.AlarmState.UNACKNOWLEDGED),
+        (alarms.AlarmEventKind.ACKNOWLEDGED, alarms.AlarmState.ACKNOWLEDGED),
+    )
+    for version, (kind, state) in enumerate(steps, start=1):
+        event = alarms.AlarmEvent(
+            **known, event_id=uuid7(), version=version, kind=kind, state=state, time_us=at_us + version * STEP_US,
+            recorded_us=at_us + version * STEP_US,
+        )  # fmt: skip
+        yield Record("alarm.events", 0, version, event.key, event.encode())
+    alarm = alarms.Alarm(
+        **known, version=2, rule_version=1, state=alarms.AlarmState.ACKNOWLEDGED, active=True, start_us=at_us, activated_us=at_us + STEP_US,
+        acknowledged_us=at_us + 2 * STEP_US, acknowledged_by="anna", activations=1, value=92.0, detail="power is 92 kW, HI is 90",
+        title="Power is high", updated_us=at_us + 2 * STEP_US,
+    )  # fmt: skip
+    yield Record("alarms", 0, 1, alarm.key, alarm.encode())
 
 
 def _frame(

@@ -79,12 +79,26 @@ def _of_number(tag_id: int, number: int) -> list[Sent]:
             "start_us": T0_US, "end_us": None, "score": 0.9, "peak_score": 0.9, "threshold": 0.8, "contributors": [],
             "detector": "default", "detector_version": 1,
         }),
+        topics.ANOMALY_LABELS: ("AnomalyLabel", {
+            "label_id": UUID(int=number // 2), "episode_id": UUID(int=number // 4), "device_id": 1, "verdict": "FAULT", "by": "anna",
+            "time_us": T0_US, "reason": "", "detector": "default", "peak_score": 0.9, "pattern": [],
+            "withdrawn_us": at_us if number % 2 else None,
+        }),
         topics.EVENTS: ("DeviceEvent", event_fields(event_id=UUID(int=(0x7 << 76) | (0x2 << 62) | number), time_us=at_us)),
         topics.STATES: ("CommandState", {
             "command_id": UUID(int=(0x7 << 76) | (0x2 << 62) | number // 3), "version": number % 3 + 1, "state": "ACCEPTED",
             "device_id": 1, "gateway_id": "gw", "site": SITE, "name": "write", "parameters": {"x": 1.0}, "submitted_by": "anna",
             "submitted_us": at_us, "expires_us": at_us + 9, "updated_us": at_us, "attempt": 1, "detail": "", "readback": {},
             "late_acks": 0, "duplicate_acks": 0, "outcomes": [], "reason": "", "approved_by": "",
+        }),
+        topics.ALARMS: ("Alarm", {
+            "alarm_id": UUID(int=number // 3), "source_id": UUID(int=1), "version": number % 3 + 1, "site": SITE, "rule": "hot",
+            "rule_version": 1, "device_id": 1, "gateway_id": "gw", "path": "acme/north/a/l/c/press", "priority": "HIGH",
+            "state": "UNACKNOWLEDGED", "active": True, "start_us": at_us, "updated_us": at_us,
+        }),
+        topics.ALARM_EVENTS: ("AlarmEvent", {
+            "event_id": UUID(int=number), "alarm_id": UUID(int=number // 3), "source_id": UUID(int=1), "version": number % 3 + 1,
+            "kind": "RAISED", "state": "UNACKNOWLEDGED", "site": SITE, "time_us": at_us, "recorded_us": at_us,
         }),
     }  # fmt: skip
     others = [(topic.for_site(SITE), key, codec.encode(name, fields)) for topic, (name, fields) in made.items()]

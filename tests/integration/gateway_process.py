@@ -18,13 +18,13 @@ from typing import Any
 from uuid import UUID
 
 from base.settings import KafkaSettings
+from base.toml import to_toml
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as kafka
 from schemas import events, frame, topics
 from schemas.definitions import TagDefinition, encode_tag, encode_version
 from schemas.events import DeviceEvent, EventKind, LaneHealth
 from schemas.frame import Frame, Stream
-from stack.render import to_toml
 
 ROOT = Path(__file__).resolve().parents[2]
 _numbers = itertools.count(1)

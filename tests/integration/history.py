@@ -139,6 +139,22 @@ def random_frames(
     return frames
 
 
+def window_of(tag_id: int, start_us: int, times_us: list[int], values: list[float]) -> Record:
+    """A window of a second as the stream says it of these samples."""
+    data, times = np.array(values), np.array(times_us)
+    low, high = int(data.argmin()), int(data.argmax())
+    said = {"mean": data.mean(), "m2": data.size * data.var(), "min": data[low], "max": data[high]}
+    said |= {"first": data[0], "last": data[-1]}
+    at = {"min": times[low], "max": times[high], "first": times[0], "last": times[-1]}
+    one = {
+        "tag_id": np.array([tag_id], np.int32), "start_us": np.array([start_us]), "count": np.array([data.size], np.int32),
+        "good": np.array([data.size], np.int32),
+        **{name: np.array([value]) for name, value in said.items()},
+        **{f"{name}_time_us": np.array([time_us]) for name, time_us in at.items()},
+    }  # fmt: skip
+    return record("AggregateBatch", gateway_id="gw", lane=0, window_s=1, closed_time_us=start_us, lineage=1, **one)
+
+
 def window_batch(
     tag_id: int,
     start_us: int,

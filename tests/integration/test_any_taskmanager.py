@@ -1,4 +1,4 @@
-"""Any job runs on any TaskManager: the three real jobs after a JobManager that was away, in every placement, before and after `deploy`."""
+"""Any job runs on any TaskManager: the four real jobs after a JobManager that was away, in every placement, before and after `deploy`."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ import psutil
 import pytest
 
 from stack import deployment, instance, jobs, lifecycle, priority, progress, restore_points, roots
-from stack.config import ROOT
+from stack.config import ROOT, Parallelism
 from stack.flink_rest import FlinkRest, FlinkUnavailableError, FlinkUnknownError
 from stack.render import instance_environment
 from stack.reporting import Progress
@@ -39,7 +39,7 @@ FILLER = "filler"
 
 @pytest.fixture(scope="module")
 def line() -> Iterator[Line]:
-    with instance.temporary() as running:
+    with instance.temporary(parallelism=Parallelism()) as running:
         lifecycle.up(running.config, Progress(sink=log.info))
         yield Line(running.config)
 
@@ -119,13 +119,13 @@ def swap(line: Line, one: str, other: str) -> None:
 
 
 def assert_every_placement(line: Line) -> None:
-    """All 3! placements, from one to the next by a swap; jobs advance in each."""
-    seen = {tuple(placement(line).values())}
-    pairs = itertools.cycle((jobs.JOBS[:2], jobs.JOBS[1:]))  # swaps of neighbours in turn go through all of them
-    while len(seen) < 6:
+    """Each job on each TaskManager, from one placement to the next by a swap; jobs advance in each."""
+    seen = set(placement(line).items())
+    pairs = itertools.cycle(itertools.pairwise(jobs.JOBS))  # swaps of neighbours in turn bring every job everywhere
+    while len(seen) < len(jobs.JOBS) ** 2:
         swap(line, *next(pairs))
         assert_every_job_advances(line)
-        seen.add(tuple(placement(line).values()))
+        seen |= set(placement(line).items())
 
 
 def test_commands_come_first_from_the_start(line: Line) -> None:

@@ -51,6 +51,7 @@ def forwarded(sql: Sql) -> list[AuditEvent]:
     return topic.events
 
 
+@pytest.mark.security("SR 2.8")
 def test_a_change_of_the_registry_says_what_was_there_before(history: str, sql: Sql) -> None:
     register(history, power=tag(), speed=tag())
     (loaded,) = forwarded(sql)
@@ -65,6 +66,7 @@ def test_a_change_of_the_registry_says_what_was_there_before(history: str, sql: 
     assert changed.method.startswith("login ")
 
 
+@pytest.mark.security("T-DB-CHANGE", "V2.3.3")
 def test_what_is_rolled_back_is_no_event(history: str, sql: Sql) -> None:
     register(history, power=tag())
     forwarded(sql)
@@ -92,6 +94,7 @@ def test_refusals_and_storage_policies_are_events(history: str, sql: Sql) -> Non
     assert "50 days" in events[3].after
 
 
+@pytest.mark.security("T-DB-CHANGE")
 def test_a_correction_and_a_replay_are_events(history: str, sql: Sql) -> None:
     ids = register(history, power=tag())
     store = HistorianStore(history)
@@ -121,6 +124,7 @@ def test_a_correction_and_a_replay_are_events(history: str, sql: Sql) -> None:
     assert json.loads(event.after) == {"refusals": 3, "samples": 15, "tags": 1}
 
 
+@pytest.mark.security("SR 2.10")
 def test_while_the_broker_is_away_events_wait_in_their_order(history: str, sql: Sql) -> None:
     for number in range(1_200):
         sql.execute("SELECT set_storage_policy('samples', '*', %s, NULL, NULL)", (f"{number + 24} hours",))

@@ -18,6 +18,7 @@ import psycopg
 import pytest
 from confluent_kafka import TopicPartition
 from confluent_kafka.admin import AdminClient
+from psycopg.sql import SQL, Identifier
 
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
@@ -105,6 +106,7 @@ def one_tag(config: StackConfig) -> int:
     return int(row[0])
 
 
+@pytest.mark.security("T-DB-LOSS", "SR 7.3")
 def test_a_destroyed_database_is_restored_and_reads_again_what_it_lacks(config: StackConfig) -> None:
     with pytest.raises(StackError, match="there is no backup yet"):
         actions.listing(config)
@@ -112,6 +114,8 @@ def test_a_destroyed_database_is_restored_and_reads_again_what_it_lacks(config: 
     tag = one_tag(config)
     send(config, records(tag, range(10)))
     assert historian(config) > 80
+    with psycopg.connect(postgres.superuser_dsn(config), autocommit=True) as connection:
+        connection.execute(SQL("DROP ROLE {}").format(Identifier(postgres.WATCH)))  # as in a backup of an older version
     label = actions.take(config, "full", QUIET)
     assert label.endswith("F")
     secrets = (pgbackrest.passphrase_file(config), pgbackrest.config_file(config))
@@ -137,9 +141,10 @@ def test_a_destroyed_database_is_restored_and_reads_again_what_it_lacks(config: 
     assert contents(postgres.dsn(config)) == before
     found = state.find(config)
     assert found.label == label
-    assert (found.archives, found.problem, found.reasons(192)) == (True, "", ())
+    assert (found.archives, found.problem, found.reasons(192, answers=True)) == (True, "", ())
 
 
+@pytest.mark.security("SR 7.4")
 def test_a_point_in_time_is_restored_and_everything_since_is_read_again(config: StackConfig) -> None:
     tag = one_tag(config)
     actions.take(config, "incremental", QUIET)
@@ -162,6 +167,7 @@ def test_a_point_in_time_is_restored_and_everything_since_is_read_again(config: 
     assert contents(postgres.dsn(config)) == before
 
 
+@pytest.mark.security("SR 3.4", "SR 7.3")
 def test_a_damaged_repository_is_found_and_named(config: StackConfig) -> None:
     actions.verify(config, QUIET)
     (victim, *_) = sorted(pgbackrest.repository(config).glob("backup/millrace/*F/bundle/*"))
@@ -173,6 +179,7 @@ def test_a_damaged_repository_is_found_and_named(config: StackConfig) -> None:
     actions.take(config, "full", QUIET)
 
 
+@pytest.mark.security("T-DB-LOSS")
 def test_a_standby_takes_over_once_and_the_old_primary_is_fenced(config: StackConfig) -> None:
     tag = one_tag(config)
     standby.create(config, QUIET, synchronous=True)

@@ -84,8 +84,8 @@ def python(request: pytest.FixtureRequest, wheel: Path, tmp_path_factory: pytest
 def test_the_wheel_holds_the_client_and_nothing_else(wheel: Path) -> None:
     with zipfile.ZipFile(wheel) as archive:
         names = archive.namelist()
-    assert wheel.name == "millrace_client-0.2.0-py3-none-any.whl"
-    assert {name.split("/")[0] for name in names} == {"millrace_client", "millrace_client-0.2.0.dist-info"}
+    assert wheel.name == "millrace_client-0.3.0-py3-none-any.whl"
+    assert {name.split("/")[0] for name in names} == {"millrace_client", "millrace_client-0.3.0.dist-info"}
     assert {"millrace_client/py.typed", "millrace_client/_proto/millrace/v1/state_pb2.pyi"} <= set(names)
     assert any(name.endswith("licenses/LICENSE") for name in names)
 

@@ -36,6 +36,7 @@ NEEDED = {
     "serving": ("grpcio-reflection", "grpc_reflection"),
     "historian": ("pydantic", "pydantic"),
     "jobs": ("confluent-kafka", "confluent_kafka"),
+    "notifier": ("aiosmtplib", "aiosmtplib"),
 }
 
 
@@ -68,6 +69,7 @@ def imports(name: str, folder: Path) -> subprocess.CompletedProcess[str]:
     )
 
 
+@pytest.mark.security("SR 5.4", "SR 7.7", "V15.2.3")
 def test_it_has_what_its_packages_import_and_nothing_else_of_ours(installed: tuple[str, Path]) -> None:
     name, folder = installed
     built = {Path(place).parts[0] for place in TABLE[name].get("built", ()) if (ROOT / place).exists()}

@@ -63,8 +63,10 @@ def test_every_query_finds_what_it_says(answers: dict[str, list[dict[str, Any]]]
     parts = {(row["name"], row["effect"], row["readback"]) for row in one(answers, "jsonb_to_recordset(c.outcomes)")}
     assert parts == {("speed_setpoint", "APPLIED", 24.0), ("packml_command", "REFUSED", None)}
     assert {row["reason"] for row in one(answers, "FROM dirty_ranges")} == {"BACKFILL", "CORRECTION"}
-    (anomaly,) = one(answers, "FROM anomaly")
+    (anomaly,) = one(answers, "ORDER BY start_time DESC;")
     assert anomaly["contributors"] == [f"{documented_history.DEVICE}/power"]
+    (said,) = one(answers, "AS no_fault")
+    assert (said["no_fault"], said["fault"], said["episodes"]) == (0, 0, 1)
     assert max(row["oee"] for row in one(answers, "FROM oee\n") if row["oee"] is not None) > 0
 
 

@@ -13,6 +13,7 @@ from stack.reporting import Progress
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1800)]
 
 
+@pytest.mark.security("SR 7.4")
 @pytest.mark.parametrize("standby", [False, True], ids=["backup", "standby"])
 def test_nothing_that_comes_from_kafka_is_lost(standby: bool) -> None:
     options: argparse.Namespace = parser().parse_args(["restore"])

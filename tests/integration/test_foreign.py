@@ -20,6 +20,7 @@ from connectors.opcua.walk import Bounds
 from connectors.readings import Write, WriteStatus
 from registry.plant_file import parse_plant
 from schemas.definitions import DataType, TagDefinition
+from schemas.events import EventKind
 from tests.integration.gateway_support import tag
 
 ITEMS = plan.items(100, seed=7)
@@ -90,7 +91,8 @@ async def test_a_lost_line_costs_nothing_where_the_server_hands_its_subscription
 
 async def test_a_server_that_hands_over_and_says_nothing_more_is_subscribed_anew(tmp_path: Path) -> None:
     """Asyncua's goes on asking the old connection for publish requests."""
-    async with Meeting(Setting(kind=ASYNCUA, items=ITEMS), tmp_path) as meeting:
+    setting = Setting(kind=ASYNCUA, items=ITEMS, limits=Limits(items_per_subscription=25))
+    async with Meeting(setting, tmp_path) as meeting:
         await meeting.heard(time.monotonic(), 60)
         assert meeting.connector is not None
         # It is tried once.
@@ -99,6 +101,8 @@ async def test_a_server_that_hands_over_and_says_nothing_more_is_subscribed_anew
         found = await meeting.judge()
         status = meeting.connector.status()
     assert meeting.crashes == []
+    # One subscription is made anew after the other: the items of those whose turn comes are not refused.
+    assert meeting.recorder.of(EventKind.REFUSED) == 0
     assert found.good, found
     assert found.lost == 0 or found.exact > 0
     assert status["connects"] == 3

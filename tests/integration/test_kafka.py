@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from uuid import uuid4
 
@@ -16,6 +17,10 @@ import pytest
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import AdminClient, NewTopic  # type: ignore[attr-defined]
 
+from audit import __main__ as audit_writer
+from audit.errors import AuditError
+from audit.settings import AuditSettings
+from audit.tiles import Readable
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
@@ -23,9 +28,13 @@ from connectors.kafka import cat
 from connectors.kafka import client as kafka
 from connectors.kafka.consume import Marks, from_now
 from connectors.kafka.follow import Follower
+from jobs.alarms import broker_answers, published_alarms
 from schemas import codec, definitions, topics
+from schemas.alarms import Alarm
+from schemas.audit import AuditEvent, Outcome
 from tests.contract import examples
 from tests.integration.polling import eventually
+from tests.operators import alarming
 
 MakeTopic = Callable[..., str]
 
@@ -89,6 +98,42 @@ def test_differences_are_reported_and_put_right_where_that_is_safe(
     source = kafka.consumer(settings)
     eventually(lambda: kafka.partitions_of(source, f"telemetry.frames.{site}") == list(range(6)))
     source.close()
+
+
+def test_the_alarms_job_knows_whether_the_broker_answers(settings: KafkaSettings) -> None:
+    kafka_admin.apply(settings, ())
+    eventually(lambda: broker_answers(settings), what="the topic of last values can be read")
+    assert not broker_answers(KafkaSettings(bootstrap_servers="127.0.0.1:9"))
+
+
+def test_the_alarms_job_ends_what_was_published_behind_its_checkpoint(settings: KafkaSettings) -> None:
+    """The topic is a real one, before the crash and after it; in the place of Flink is what drives the operator."""
+    kafka_admin.apply(settings, ())
+    producer = kafka.producer(settings)
+
+    def publish(outputs: list[tuple[str, bytes, bytes]]) -> None:
+        kafka.send(producer, topics.ALARMS.name, [one[1:] for one in outputs if one[0] == topics.ALARMS.name])
+
+    def standing() -> list[Alarm]:
+        found: dict[bytes | None, Alarm] = {}
+        for message in kafka.read_to_end(settings, topics.ALARMS.name):
+            if message.value() is None:
+                found.pop(message.key(), None)
+            else:
+                found[message.key()] = Alarm.from_record(codec.decode(message.value() or b"", "Alarm")[1])
+        return [alarm for alarm in found.values() if alarm.state != "NORMAL" and alarm.site == "north"]
+
+    bench = alarming.harness(alarming.rule().encode(), published=partial(published_alarms, settings))
+    bench.element(alarming.values(70, 1))
+    checkpoint = bench.restored()
+    publish(bench.element(alarming.values(85, 2)))
+    (lost,) = standing()
+    again = checkpoint.restored()
+    again.element(alarming.values(71, 3))
+    publish(again.advance(70_000))
+    assert standing() == []
+    kafka.send(producer, topics.ALARMS.name, [(lost.key, None)])
+    assert alarming.harness(published=partial(published_alarms, settings)).count("unreadable_alarms") == 0
 
 
 def test_reading_to_the_end_gives_everything_and_stops(settings: KafkaSettings, make_topic: MakeTopic) -> None:
@@ -334,3 +379,48 @@ def test_following_ends_at_a_signal(settings: KafkaSettings, platform: Path) -> 
         process.terminate()
         assert process.wait(15) == 0
         reader.join()
+
+
+def audit_events(first: int, count: int) -> list[tuple[bytes, bytes]]:
+    made = [
+        AuditEvent(service="test", action="try", outcome=Outcome.ALLOW, subject=f"s{number}")
+        for number in range(first, first + count)
+    ]
+    return [(event.key, event.encode()) for event in made]
+
+
+def test_the_audit_writer_notices_a_topic_that_is_another_while_it_reads(
+    settings: KafkaSettings, make_topic: MakeTopic, tmp_path: Path
+) -> None:
+    """Its next offset is behind the end of the new topic: librdkafka stops reading, and says so once."""
+    topic = topics.AUDIT.name
+    admin = AdminClient({**settings.client_config()})
+    if topic in admin.list_topics(timeout=5).topics:
+        admin.delete_topics([topic], operation_timeout=10)[topic].result(15)
+        eventually(lambda: topic not in admin.list_topics(timeout=5).topics, what="the topic is gone")
+    make_topic(name=topic, partitions=1)
+    producer = kafka.producer(settings, linger_ms=0)
+    kafka.send(producer, topic, audit_events(0, 8))
+    where = AuditSettings(kafka=settings, folder=tmp_path / "log", keys=tmp_path / "keys", origin="plant.example/audit")
+    stop = threading.Event()
+    running = threading.Thread(target=audit_writer.run, args=(where, stop))
+    running.start()
+
+    def said() -> list[str]:
+        try:
+            entries = list(Readable(where.folder).oldest_first())
+        except AuditError:
+            return []
+        return [str(json.loads(entry)["subject"] or json.loads(entry)["action"]) for _, entry in entries]
+
+    try:
+        eventually(lambda: "s7" in said(), what="the first topic is taken")
+        admin.delete_topics([topic], operation_timeout=10)[topic].result(15)
+        eventually(lambda: topic not in admin.list_topics(timeout=5).topics, what="the topic is gone")
+        make_topic(name=topic, partitions=1)
+        kafka.send(kafka.producer(settings, linger_ms=0), topic, audit_events(100, 2))
+        eventually(lambda: "s101" in said(), timeout_s=90, what="the new topic is taken")
+        assert [name for name in said() if name.startswith("s")] == [*(f"s{n}" for n in range(8)), "s100", "s101"]
+    finally:
+        stop.set()
+        running.join(timeout=30)

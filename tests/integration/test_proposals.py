@@ -25,7 +25,7 @@ from registry.difference import difference
 from registry.export import export
 from registry.load import load_plant
 from registry.plant_file import parse_plant
-from registry.proposals import Into
+from registry.proposal_plan import Into
 from registry.standing import Standing
 from schemas import codec
 from tests.integration.fix_history import plain_history, sql

@@ -31,10 +31,18 @@ GIVEN = {
     "from_time": "%(begin)s::timestamptz",
     "to_time": "%(end)s::timestamptz",
 }
-NO_ANSWER = {"is_range", "until_now", "hours_without_windows"}
+NO_ANSWER = {"is_range", "is_finite_range", "until_now", "hours_without_windows"}
 """What the rule is made of, and maintenance's own."""
 PLANNED = {"shifts_between", "work_days", "calendar_time", "calendars_of", "planned_busy", "planned_busy_of"}
 """What is planned is known ahead."""
+WITHOUT_END = {*PLANNED, "downtimes_between", "gap_filled"}
+"""What is made of the range itself, and ends with nothing else: both its bounds must be times."""
+WITHOUT_BEGINNING = {
+    *WITHOUT_END, "alarm_kpis", "alarm_rates",
+    "downtime_pareto", "energy_between", "energy_per_piece", "oee_between", "oee_losses", "production_segments",
+    "reliability_between",
+}  # fmt: skip
+"""What machines were to do; it ends now."""
 GRIDS = {"gap_filled": "value", "spc_limits": "mean", "production_against_plan": "started"}
 """What has rows without any data, to the column that is null then."""
 FIGURES = GRIDS | {
@@ -53,7 +61,9 @@ class Asking:
     connection: Sql
     functions: dict[str, tuple[str, list[str]]]
 
-    def __call__(self, signature: str, begin: datetime | None, end: datetime | None) -> list[dict[str, Any]]:
+    def __call__(
+        self, signature: str, begin: datetime | str | None, end: datetime | str | None
+    ) -> list[dict[str, Any]]:
         name, given = self.functions[signature]
         query = f"SELECT * FROM {name}({', '.join(GIVEN[one] for one in given)})"
         with self.connection.cursor() as cursor:
@@ -88,6 +98,25 @@ def test_a_range_that_ends_before_it_begins_is_an_error_that_says_so(asking: Ask
                 psycopg.errors.InvalidParameterValue, match=r"the range ends at .*, before it begins at"
             ):
                 asking(signature, begin, at - timedelta(hours=1))
+
+
+def test_a_range_without_a_beginning_or_an_end_is_an_answer_or_an_error_that_says_so(
+    asking: Asking, week: Week
+) -> None:
+    start, end, day = when(week.start_us), when(week.end_us), timedelta(days=1)
+    asking.connection.execute("SET statement_timeout = '30s'")  # what goes on for ever is to fail
+    for signature, (name, _) in asking.functions.items():
+        for begin, until, missing in (("-infinity", start + day, "beginning"), (end - day, "infinity", "end")):
+            if name in (WITHOUT_BEGINNING if missing == "beginning" else WITHOUT_END):
+                with pytest.raises(psycopg.errors.InvalidParameterValue, match=f"the range has no {missing}"):
+                    asking(signature, begin, until)
+                continue
+            found = asking(signature, begin, until)
+            if (name, missing) == ("cycle_time_distribution", "beginning"):
+                assert found  # it compares with what was ideal at the beginning
+                continue
+            within = (start - 300 * day, until) if missing == "beginning" else (begin, end)
+            assert found == asking(signature, *within), signature
 
 
 def test_what_has_not_come_yet_is_in_no_figure(asking: Asking, week: Week) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ from registry.plant_file import parse_plant, read_plant
 from registry.publish import publish
 from schemas import topics
 from schemas.definitions import Registry
+from tests.integration import registry_topic
 from tests.integration.fix_history import plain_history, sql
 from tests.integration.history import CONNECTIONS, plant, tag
 
@@ -202,20 +204,12 @@ def test_publish_writes_what_changed_and_then_the_marker(history: str, sql: Sql,
 
 
 @pytest.fixture
-def kafka_topic(kafka: str) -> KafkaSettings:
+def kafka_topic(kafka: str) -> Iterator[KafkaSettings]:
     """The broker with an empty topic registry.tags."""
-    from confluent_kafka.admin import AdminClient
-    from confluent_kafka.cimpl import NewTopic
-
     settings = KafkaSettings(bootstrap_servers=kafka)
-    admin = AdminClient({**settings.client_config()})
-    if topics.TAGS.name in admin.list_topics(timeout=10).topics:
-        admin.delete_topics([topics.TAGS.name])[topics.TAGS.name].result(30)
-    from tests.integration.polling import eventually
-
-    eventually(lambda: topics.TAGS.name not in admin.list_topics(timeout=10).topics, timeout_s=30)
-    admin.create_topics([NewTopic(topics.TAGS.name, 1, 1)])[topics.TAGS.name].result(30)
-    return settings
+    registry_topic.empty(settings)
+    yield settings
+    registry_topic.empty(settings)
 
 
 def test_the_tool(history: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

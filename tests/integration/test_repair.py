@@ -15,7 +15,7 @@ from historian.rollups import roll_up, thin_marks
 from historian.store import HistorianStore
 from schemas.frame import Stream
 from tests.integration.fix_history import history, sql, store, variant
-from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch
+from tests.integration.history import SECOND_US, T0_US, make_frame, register, tag, validated, window_batch, window_of
 
 __all__ = ["history", "sql", "store", "variant"]
 
@@ -84,6 +84,26 @@ def test_a_stream_window_that_comes_after_its_repair_is_completed(
     store.write([validated(make_frame([power] * 5, live, [1.0] * 5)), window_batch(power, T0_US, 5)])
     repair(sql)
     assert [row[2:5] for row in rows(sql, 1)] == [(6, 6, 2.0)]
+
+
+@pytest.mark.parametrize(("late", "live"), [(7.0, [1.0]), (1.0, [1.0]), (5.0, [2.0, 4.0, 9.0])])
+def test_a_stream_window_with_as_many_samples_as_its_repair_has_others(
+    history: str, store: HistorianStore, sql: Sql, late: float, live: list[float]
+) -> None:
+    """The repair was early: it had the late sample and not the last one of the stream, which has that and not the late one."""
+    power = register(history)["power"]
+    times = [T0_US + (n + 1) * 100_000 for n in range(len(live))]
+    backfill(store, power, [T0_US + 150_000], [late])
+    if live[1:]:
+        store.write([validated(make_frame([power] * (len(live) - 1), times[:-1], live[:-1]))])
+    repair(sql)
+    last = make_frame([power], times[-1:], live[-1:], sequence=1)
+    store.write([validated(last), window_of(power, T0_US, times, live)])
+    assert repair(sql).ranges == 1
+    everything = [*live, late]
+    assert [row[2:5] for row in rows(sql, 1)] == [
+        (len(everything), len(everything), pytest.approx(np.mean(everything)))
+    ]
 
 
 def test_a_range_waits_until_live_data_has_passed_its_windows(history: str, store: HistorianStore, sql: Sql) -> None:

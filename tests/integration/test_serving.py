@@ -22,21 +22,32 @@ import httpx
 import numpy as np
 import pytest
 import trustme
-from confluent_kafka import Producer
+from confluent_kafka import Producer, TopicPartition
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from websockets.asyncio.client import connect
 from websockets.exceptions import ConnectionClosed
 
-from base.ids import now_us
+from base.ids import now_us, uuid7
 from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as helpers
-from millrace_client import AsyncClient, Connection, PermissionDeniedError, UnavailableError
+from millrace_client import (
+    AlarmOutcome,
+    AsyncClient,
+    Connection,
+    PermissionDeniedError,
+    PreconditionError,
+    UnavailableError,
+)
 from millrace_client import CommandState as Seen
 from schemas import codec, definitions, topics
+from schemas.alarm_rules import Priority
+from schemas.alarms import Alarm, AlarmAction, AlarmEvent, AlarmEventKind, AlarmState, alarm_id, source_id, source_key
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
-from serving import access
+from serving.caches import alarm_job
+from serving.tokens import hash_token
 from tests.contract import examples
+from tests.integration import registry_topic
 from tests.integration.polling import eventually
 
 SITE = "servingtest"
@@ -48,9 +59,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 @pytest.fixture(scope="module")
-def settings(kafka: str) -> KafkaSettings:
+def settings(kafka: str) -> Iterator[KafkaSettings]:
     """A broker with the topics, the registry of one device, and values of its tags."""
     found = KafkaSettings(bootstrap_servers=kafka)
+    registry_topic.empty(found)
     kafka_admin.apply(found, (SITE,))
     base = definitions.tag_from_record(examples.records()["TagDefinition"])
     shared: dict[str, Any] = {"device_id": DEVICE_ID, "site": SITE, "gateway_id": "gw-servingtest-1"}
@@ -62,7 +74,8 @@ def settings(kafka: str) -> KafkaSettings:
     ]
     marker = definitions.encode_version(1, tags=len(tags), time_us=now_us())
     helpers.send(helpers.producer(found), topics.TAGS.name, [*map(definitions.encode_tag, tags), marker])
-    return found
+    yield found
+    registry_topic.empty(found)
 
 
 @pytest.fixture
@@ -303,7 +316,7 @@ def write_certificates(folder: Path) -> dict[str, str]:
 async def test_tls_with_client_certificates_and_tokens(tmp_path: Path, settings: KafkaSettings) -> None:
     files = write_certificates(tmp_path)
     tokens = tmp_path / "tokens.toml"
-    tokens.write_text(f'[principals.ann]\nsha256 = "{access.hash_token("secret")}"\nallow = ["read"]\n')
+    tokens.write_text(f'[principals.ann]\nsha256 = "{hash_token("secret")}"\nallow = ["read"]\n')
     extra = f'tokens = "{tokens}"\ntls = {{cert = "{files["server"]}", key = "{files["server_key"]}", client_ca = "{files["ca"]}"}}'
     with serving(tmp_path, settings, listen="0.0.0.0:0", extra=extra) as (port, _):
         right = Connection(
@@ -347,3 +360,70 @@ async def test_without_a_broker_the_server_waits_and_says_so(tmp_path: Path) -> 
         async with grpc.aio.insecure_channel(f"127.0.0.1:{port}") as channel:
             answer = await health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest())
             assert answer.status == health_pb2.HealthCheckResponse.NOT_SERVING
+
+
+async def test_alarms_are_off_until_their_job_has_run_then_actions_go_out_and_answers_come_back(
+    tmp_path: Path, settings: KafkaSettings, producer: Producer
+) -> None:
+    publish_values(producer, 1.0, 2.0)
+    site, rule = SITE, "hot"
+    source = source_id(site, source_key(rule, DEVICE_ID, ""))
+    raised = Alarm(
+        alarm_id=alarm_id(source, 1), source_id=source, version=1, site=site, rule=rule, rule_version=1, device_id=DEVICE_ID,
+        gateway_id="gw-servingtest-1", tag_id=TAG_ID, path=f"{DEVICE}/temperature", priority=Priority.HIGH,
+        state=AlarmState.UNACKNOWLEDGED, active=True, start_us=1, activated_us=now_us(), updated_us=now_us(),
+    )  # fmt: skip
+    gone = dataclasses.replace(raised, alarm_id=UUID(int=7))
+    records = [(raised.key, raised.encode()), (gone.key, gone.encode()), (gone.key, None)]
+    helpers.send(producer, topics.ALARMS.name, records)
+    with serving(tmp_path, settings) as (port, _):
+        connection = Connection(f"127.0.0.1:{port}")
+        async with AsyncClient(connection) as client, channel_of(connection) as channel:
+            await ready(channel)
+            with pytest.raises(PreconditionError, match="alarms are not switched on: no alarms job has run here"):
+                await client.calm_list()
+            await asyncio.to_thread(_commit, settings)
+            async with asyncio.timeout(30):
+                while True:  # the server looks every five seconds whether the job advances
+                    try:
+                        calm = await client.calm_list()
+                        break
+                    except PreconditionError:
+                        await asyncio.sleep(0.2)
+            # Other tests of this broker have alarms too.
+            (line,) = [one for one in calm.lines if one.head.device_path == DEVICE]
+            assert (line.head.alarm_id, line.head.device_path) == (raised.alarm_id, DEVICE)
+            asked = asyncio.create_task(client.acknowledge_alarm(raised.alarm_id, "on it"))
+            action = await asyncio.to_thread(
+                lambda: eventually(lambda: _action_on_the_topic(settings, raised.alarm_id), what="the action is there")
+            )
+            answer = dataclasses.replace(
+                raised, version=2, state=AlarmState.ACKNOWLEDGED, acknowledged_us=now_us(), acknowledged_by=action.by
+            )
+            event = AlarmEvent(
+                event_id=uuid7(), alarm_id=raised.alarm_id, source_id=source, version=2, kind=AlarmEventKind.ACKNOWLEDGED,
+                state=answer.state, site=site, time_us=now_us(), recorded_us=now_us(), action_id=action.action_id,
+            )  # fmt: skip
+            await asyncio.to_thread(helpers.send, producer, topics.ALARMS.name, [(answer.key, answer.encode())])
+            await asyncio.to_thread(helpers.send, producer, topics.ALARM_EVENTS.name, [(event.key, event.encode())])
+            assert (await asked).outcome in {AlarmOutcome.DONE, AlarmOutcome.RECORDED}  # RECORDED: a busy machine
+            again = await client.acknowledge_alarm(raised.alarm_id, "on it", action_id=action.action_id)
+            assert (again.outcome, again.alarm and again.alarm.acknowledged_by) == (AlarmOutcome.DONE, "local")
+
+
+def _commit(settings: KafkaSettings) -> None:
+    """As the alarms job does with a checkpoint."""
+    member = helpers.consumer(settings, group=alarm_job.GROUP)
+    try:
+        member.commit(offsets=[TopicPartition(topics.LATEST.name, 0, 0)], asynchronous=False)
+    finally:
+        member.close()
+
+
+def _action_on_the_topic(settings: KafkaSettings, wanted: UUID) -> AlarmAction | None:
+    for message in helpers.read_to_end(settings, topics.ALARM_ACTIONS.name):
+        action = AlarmAction.from_record(codec.decode(message.value() or b"", "AlarmAction")[1])
+        if action.alarm_id == wanted:
+            assert message.key() == SITE.encode()
+            return action
+    return None

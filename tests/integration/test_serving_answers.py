@@ -18,8 +18,8 @@ from millrace_client import AsyncClient, Connection, InvalidRequestError, NotFou
 from registry import edit
 from schemas.proto.millrace.v1 import history_pb2 as pb
 from schemas.proto.millrace.v1 import history_pb2_grpc
-from serving.access import hash_token
 from serving.config import HttpSettings, LimitSettings
+from serving.tokens import hash_token
 from simulator.packml import State
 from simulator.week import LINE, Week, plan
 from tests.integration.week import oracle_values as values

@@ -31,8 +31,8 @@ from millrace_client import (
     UnavailableError,
 )
 from schemas.proto.millrace.v1 import work_pb2, work_pb2_grpc
-from serving.access import hash_token
 from serving.config import HttpSettings
+from serving.tokens import hash_token
 from tests.integration.fix_history import plain_history
 from tests.integration.history import register, tag
 from tests.unit.served import Served, served

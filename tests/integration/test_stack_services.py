@@ -34,7 +34,7 @@ from stack.instance import Instance
 from stack.line_state import State
 from stack.render import instance_environment
 from stack.reporting import Progress
-from stack.services import select
+from stack.services import all_services, select
 from stack.supervisor import Supervisor
 from tests.integration.history import SECOND_US, make_frame, register, validated
 from tests.integration.polling import eventually
@@ -187,6 +187,30 @@ def test_one_service_stops_and_starts_alone(running: Instance) -> None:
     assert mosquitto.health(running.config).answer is Answer.READY
 
 
+def test_a_service_that_ends_of_a_signal_is_started_again(running: Instance) -> None:
+    """As the watch does with gateways whose certificate is new."""
+    supervisor = Supervisor(running.config)
+    pid = supervisor.states()["mosquitto"].pid
+    assert supervisor.signal("mosquitto", "TERM")
+    eventually(lambda: supervisor.states()["mosquitto"].pid not in (0, pid), what="another process of mosquitto")
+    eventually(lambda: mosquitto.health(running.config).answer is Answer.READY, what="mosquitto answers")
+    assert not supervisor.signal("nobody", "TERM")
+
+
+def test_what_changed_of_other_services_stops_nobody(running: Instance) -> None:
+    """A standby comes to a line whose code was updated since it was started."""
+    supervisor = Supervisor(running.config)
+    services = all_services(running.config)
+    before = supervisor.states()["kafka"].pid
+    updated = [dataclasses.replace(one, environment={**one.environment, "UPDATED": "1"}) for one in services]
+    added = dataclasses.replace(updated[0], name="another")
+    supervisor.ensure([*updated, added], only=("another",))
+    assert (supervisor.states()["kafka"].pid, supervisor.states()["another"].pid) == (before, 0)
+    supervisor.ensure(services)
+    assert "another" not in supervisor.states()
+    assert supervisor.states()["kafka"].pid == before
+
+
 @pytest.mark.parametrize("name", ["mosquitto", "kafka", "postgres"])
 def test_a_stopped_service_that_still_accepts_connections_is_silent_and_restarted(running: Instance, name: str) -> None:
     """As the watch does it, with a shorter grace than the services' own; the kernel goes on accepting for a stopped process."""
@@ -270,7 +294,7 @@ def test_instance_ends_with_its_owner(tmp_path: Path) -> None:
         Instance(config).require("mosquitto", "owner-watch")
         owner.kill()
         owner.wait()
-        eventually(lambda: Supervisor(config).state() == "DOWN", what="supervisord ends")
+        eventually(lambda: Supervisor(config).state() == "DOWN", timeout_s=90, what="supervisord ends")
         eventually(lambda: processes.of_instance(config) == [], what="no process is left")
 
 

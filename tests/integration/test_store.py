@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from typing import Any
-from uuid import uuid4
+from uuid import UUID, uuid4
 
 import numpy as np
 import psycopg
@@ -511,6 +511,43 @@ def test_anomalies_stand_at_their_highest_revision(history: str, store: Historia
     ]
 
 
+def test_an_episode_has_its_newest_label_that_stands(history: str, store: HistorianStore, sql: Sql) -> None:
+    register(history)
+    (device,) = sql.execute("SELECT device_id FROM devices").fetchone() or (0,)
+    episode, first, second = uuid4(), uuid4(), uuid4()
+    pattern = [{"tag_id": 1, "statistic": "level", "direction": 1}]
+
+    def label(label_id: UUID, time_us: int, verdict: str, withdrawn_us: int | None = None) -> Record:
+        return record(
+            "AnomalyLabel", label_id=label_id, episode_id=episode, device_id=device, verdict=verdict, by="ann", time_us=time_us,
+            reason="warm-up", detector="default", peak_score=0.95, pattern=pattern, withdrawn_us=withdrawn_us,
+            withdrawn_by="ben" if withdrawn_us else "",
+        )  # fmt: skip
+
+    def shown() -> Any:
+        return sql.execute("SELECT label, labelled_by, label_reason FROM anomaly").fetchall()
+
+    opened = record(
+        "Anomaly", episode_id=episode, device_id=device, phase="OPEN", revision=1, start_us=T0_US, score=0.9, peak_score=0.95,
+        threshold=0.8, contributors=[], detector="default", detector_version=1,
+    )  # fmt: skip
+    store.write([opened])
+    assert shown() == [(None, None, None)]
+    store.write([label(first, T0_US + 1, "NOT_A_FAULT")])
+    assert shown() == [("NOT_A_FAULT", "ann", "warm-up")]
+    # In any order, and again.
+    store.write([label(first, T0_US + 1, "NOT_A_FAULT", T0_US + 5), label(second, T0_US + 9, "FAULT")])
+    store.write([label(first, T0_US + 1, "NOT_A_FAULT"), label(second, T0_US + 9, "FAULT")])
+    assert shown() == [("FAULT", "ann", "warm-up")]
+    store.write([label(second, T0_US + 9, "FAULT", T0_US + 10)])
+    assert shown() == [(None, None, None)]
+    rows = sql.execute(
+        "SELECT device_path, verdict, withdrawn_by, pattern -> 0 ->> 'statistic' FROM anomaly_label ORDER BY labelled_at"
+    ).fetchall()
+    path = "acme/north/forming/line-1/cell-1/press-01"
+    assert rows == [(path, "NOT_A_FAULT", "ben", "level"), (path, "FAULT", "ben", "level")]
+
+
 def test_commands_keep_every_transition(store: HistorianStore, sql: Sql) -> None:
     command = uuid4()
 
@@ -616,3 +653,27 @@ def test_the_writers_role_is_enough_and_the_readers_writes_nothing(history: str,
     finally:
         sql.execute(f"DROP OWNED BY {name}")
         sql.execute(f"DROP ROLE {name}")
+
+
+def test_an_event_about_a_gateway_or_a_device_of_another_site_is_refused_and_named(
+    history: str, store: HistorianStore, sql: Sql
+) -> None:
+    register(history, power=tag())
+    (device_id,) = sql.execute("SELECT device_id FROM devices").fetchone() or (0,)
+    own = [
+        event(gateway_id="gw", device_id=device_id)._replace(topic="device.events.north"),
+        event(gateway_id="gw-new", device_id=0)._replace(topic="device.events.south"),
+    ]
+    foreign = [
+        event(gateway_id="gw", device_id=0),
+        event(gateway_id="gw", device_id=0, kind="GATEWAY_HEALTH"),
+        event(gateway_id="gw-south", device_id=device_id),
+    ]
+    foreign = [one._replace(topic="device.events.south", offset=n) for n, one in enumerate(foreign)]
+    result = store.write([foreign[0], own[0], foreign[1], own[1], foreign[2]])
+    assert [one.message for one in result.poisoned] == foreign
+    assert {one.reason for one in result.poisoned} == {RecordReject.FOREIGN_SITE}
+    assert result.poisoned[0].detail == "gateway gw is of site north, and the record came on a topic of site south"
+    assert result.records == {"DeviceEvent": 2}
+    assert sql.execute("SELECT count(*) FROM device_events").fetchone() == (2,)
+    assert sql.execute("SELECT count(*) FROM gateway_status").fetchone() == (0,)

@@ -8,6 +8,7 @@ from copy import deepcopy
 from functools import cache
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 import yaml
@@ -22,7 +23,7 @@ from serving.http.own import ALIVE, READY
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "k8s" / "images"
 CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
-JOBS = ("telemetry", "historian", "commands")
+JOBS = ("telemetry", "historian", "commands", "alarms")
 # Versions that the operator learnt after the published artifact (README.md beside this file).
 LATER_VERSIONS = ["v2_0", "v2_1", "v2_2", "v2_3"]
 
@@ -89,6 +90,7 @@ def test_the_definition_refuses_mistakes(path: tuple[str, ...], value: Any) -> N
     assert list(validator().iter_errors(wrong))
 
 
+@pytest.mark.security("T-JOBS-CODE")
 @pytest.mark.parametrize("job", JOBS)
 def test_flink_is_configured_as_in_the_stack(job: str) -> None:
     here = deployment(job)["spec"]["flinkConfiguration"]
@@ -112,6 +114,7 @@ def test_the_job_can_read_its_configuration_and_runs_at_its_parallelism(job: str
     assert (ROOT / Path(*module.split("."))).with_suffix(".py").exists()
 
 
+@pytest.mark.security("SR 3.2", "V13.4.1")
 def test_the_image_is_the_one_the_container_file_describes() -> None:
     text = (IMAGES / "jobs.Containerfile").read_text()
     assert f"-t {deployment('telemetry')['spec']['image']} " in text
@@ -151,3 +154,28 @@ def test_serving_is_probed_where_it_listens() -> None:
     mounts = {mount["mountPath"] for mount in container["volumeMounts"]}
     for path in (config.tokens, config.http.session_key, config.tls.cert, config.tls.key):
         assert str(Path(path).parent) in mounts
+
+
+def test_the_certificate_that_serving_reads_is_the_one_that_is_issued() -> None:
+    issued = {
+        document["metadata"]["name"]: document["spec"]
+        for document in yaml.safe_load_all((ROOT / "k8s" / "certificates.yaml").read_text())
+        if document["kind"] == "Certificate"
+    }
+    documents = {one["kind"]: one for one in yaml.safe_load_all((ROOT / "k8s" / "serving.yaml").read_text())}
+    config = tomllib.loads(documents["ConfigMap"]["data"]["serving.toml"])
+    pod = documents["Deployment"]["spec"]["template"]["spec"]
+    secret = issued["millrace-serving"]["secretName"]
+    (mounted,) = [one["name"] for one in pod["volumes"] if one.get("secret", {}).get("secretName") == secret]
+    (folder,) = [one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] == mounted]
+    assert config["tls"] == {"cert": f"{folder}/tls.crt", "key": f"{folder}/tls.key"}
+    origin = urlsplit(config["http"]["origins"][0])
+    assert origin.hostname in issued["millrace-serving"]["dnsNames"]
+
+
+def test_the_historian_has_the_authority_of_its_database() -> None:
+    pod = deployment("historian")["spec"]["podTemplate"]["spec"]
+    (volume,) = [one for one in pod["volumes"] if one.get("secret")]
+    (folder,) = [one["mountPath"] for one in pod["containers"][0]["volumeMounts"] if one["name"] == volume["name"]]
+    said = (ROOT / "k8s" / "common.yaml").read_text()
+    assert f"sslmode=verify-full sslrootcert={folder}/{volume['secret']['items'][0]['path']}" in said

@@ -31,6 +31,7 @@ def test_systemd_understands_every_line(unit: Path) -> None:
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
+@pytest.mark.security("T-EDGE-BUFFER", "SR 7.7")
 def test_it_is_hardened(unit: Path) -> None:
     command = ["systemd-analyze", "security", "--offline=true", f"--threshold={MOST_EXPOSED}", str(unit)]
     done = subprocess.run(command, check=False, capture_output=True, text=True)

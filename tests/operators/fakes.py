@@ -91,6 +91,10 @@ class FakeBroadcastState:
         assert self._writable, "broadcast state is read-only on the keyed side"
         self._backend.broadcast[key] = value
 
+    def remove(self, key: str) -> None:
+        assert self._writable, "broadcast state is read-only on the keyed side"
+        self._backend.broadcast.pop(key, None)
+
 
 class FakeCounter:
     def __init__(self) -> None:

@@ -62,7 +62,7 @@ class Cluster:
         """Submit a job with these tables of configuration, from its restore point if it has one; its id."""
         values = {"parallelism": 1, "kafka": {"bootstrap_servers": self.config.bootstrap_servers}}
         file = self.config.config / f"state-{job}.toml"
-        render.write(file, values | {"postgres": {"dsn": dsn}} | _flat(tables))
+        render.write(file, values | {"postgres": {"dsn": dsn}} | tables)
         with jobs.lock(self.config):
             job_id = jobs.submit(self.config, job, arguments=("--config", str(file)))
         jobs.wait_running(self.config, job_id)
@@ -95,18 +95,3 @@ class Cluster:
                     output = Output(name, message.key() or b"", message.value() or b"")
                     found.append((message.timestamp()[1], output))
         return [output for _, output in sorted(found, key=lambda item: item[0])]
-
-
-def _flat(tables: dict[str, Any], prefix: str = "") -> dict[str, Any]:
-    """Nested tables as TOML names them; `render.write` goes one level deep."""
-    plain: dict[str, Any] = {}
-    nested: dict[str, Any] = {}
-    for name, value in tables.items():
-        if isinstance(value, dict):
-            nested |= _flat(value, f"{prefix}{name}.")
-        elif isinstance(value, list) and value and isinstance(value[0], dict):
-            path = f"{prefix}{name}"
-            nested[path] = [{f"{path}.{k}" if isinstance(v, dict) else k: v for k, v in row.items()} for row in value]
-        else:
-            plain[name] = value
-    return ({prefix[:-1]: plain} if prefix and plain else plain) | nested

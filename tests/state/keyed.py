@@ -1,4 +1,4 @@
-"""Keyed state of the three jobs as their operators keep it, without a JVM: made, stored, and gone on from.
+"""Keyed state of the jobs as their operators keep it, without a JVM: made, stored, and gone on from.
 
 A stored file has the keyed state by name and key, broadcast state, timers, the clock, and the steps that follow. What goes into
 Flink's state must be plain values: a pickled class of ours would tie a savepoint to the name of a module.
@@ -14,6 +14,7 @@ from base import settings
 from base.settings import KafkaSettings
 from historian.store import WriteResult
 from jobs.batching import BatchConfig
+from jobs.flink.alarms import AlarmsOperator, SiteOf
 from jobs.flink.commands import CommandsOperator, command_of
 from jobs.flink.historian import HistorianOperator
 from jobs.flink.shards import shard_of_lane, shard_of_partition
@@ -27,12 +28,14 @@ from stages.telemetry.logic import TelemetryLogic
 from tests.golden.support import SITE, us
 from tests.operators.fakes import FakeBackend, Harness
 from tests.operators.rows import row
-from tests.state import command_scenarios, outcome
+from tests.state import alarm_scenarios, command_scenarios, outcome
 from tests.state.workload import CUT_S, END_S, Registered, Sent, Workload, config
 
 Step = list[Any]
 """`["row", topic, partition, offset, key, value, now_us]`, `["broadcast", topic, key, value]` or `["advance", now_us]`."""
-NAMES = ("telemetry", "commands", "historian")
+NAMES = ("telemetry", "commands", "historian", "alarms")
+SPEAKS_ONCE = b"42"
+"""Key of a device of which nothing comes behind the cut: only the timer of its shard writes what was kept."""
 UNUSED = KafkaSettings(bootstrap_servers="unused")
 
 
@@ -116,7 +119,15 @@ class Scores:
     def __init__(self) -> None:
         self.rows: list[list[Any]] = []
 
-    def __call__(self, device_id: int, window_s: int, features: Features, score: Score, threshold: float) -> None:
+    def __call__(
+        self,
+        device_id: int,
+        window_s: int,
+        features: Features,
+        score: Score,
+        news: float,
+        threshold: float,
+    ) -> None:
         self.rows.append([device_id, window_s, features.start_us, score.value, bool(score.grace), threshold])
 
 
@@ -220,9 +231,10 @@ def _historian(writer: KeepingWriter) -> Callable[[Harness], HistorianOperator]:
 
 
 def historian_steps(messages: Iterable[tuple[str, bytes, bytes]], first_offset: int, now_us: int) -> Iterator[Step]:
-    """Input of the historian as steps, 20 ms apart."""
+    """Input of the historian as steps, 20 ms apart. The device that speaks once has a partition of its own."""
     for number, (topic, key, value) in enumerate(messages):
-        yield ["row", topic, 0, first_offset + number, key, value, now_us + 20_000 * number]
+        partition = int(key == SPEAKS_ONCE)
+        yield ["row", topic, partition, first_offset + number, key, value, now_us + 20_000 * number]
 
 
 def make_historian(first: list[tuple[str, bytes, bytes]], second: list[tuple[str, bytes, bytes]]) -> dict[str, Any]:
@@ -243,11 +255,33 @@ def resume_historian(stored: dict[str, Any]) -> dict[str, Any]:
     return outcome.messages(writer.written) | {"refused": len(refused), "left": left}
 
 
+# --- alarms -------------------------------------------------------------------------------------------------------------------
+
+
+def _alarms_operator(bench: Harness) -> AlarmsOperator:
+    return AlarmsOperator(alarm_scenarios.CONFIG, clock=bench.clock)
+
+
+def make_alarms() -> dict[str, Any]:
+    """Alarms in every state, and what follows. `registry` places records that do not say their site."""
+    known = [value for _, value in alarm_scenarios.registry()]
+    bench = Harness(_alarms_operator, SiteOf(lambda: known), now_us=us(0))
+    drive(bench, alarm_scenarios.before())
+    bench.advance(max(0, (us(alarm_scenarios.CUT_S) - bench.now_us) // 1000))
+    return {"registry": known, "state": kept(bench), "steps": list(alarm_scenarios.after())}
+
+
+def resume_alarms(stored: dict[str, Any]) -> dict[str, Any]:
+    """Outcome of going on from stored state with the present code."""
+    bench = restored(stored["state"], _alarms_operator, SiteOf(lambda: stored["registry"]))
+    return outcome.alarms(drive(bench, stored["steps"]))
+
+
 def resume(name: str, stored: dict[str, Any]) -> dict[str, Any]:
     """Outcome of one of NAMES."""
     if name == "telemetry":
         return resume_telemetry(stored)[0]
-    return {"commands": resume_commands, "historian": resume_historian}[name](stored)
+    return {"commands": resume_commands, "historian": resume_historian, "alarms": resume_alarms}[name](stored)
 
 
 def with_losses(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -271,6 +305,8 @@ def with_losses(stored: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
 
 
 def _kind(part: str) -> str:
-    """Kind of a lane's part. Of those that exist per stream, each stream is one of its own."""
+    """Kind of a lane's part. Of those that exist per stream, each stream is one of its own; so is each part of an alarms' site."""
     kind = part.partition("\x00")[2]
+    if not kind:
+        return part
     return kind if kind.startswith(("dedup", "memory")) else kind.partition("/")[0]

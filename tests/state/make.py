@@ -63,6 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             "telemetry": telemetry,
             "commands": keyed.make_commands(),
             "historian": keyed.make_historian(*messages),
+            "alarms": keyed.make_alarms(),
         }
         for name, value in made.items():
             store_keyed(folder, name, value)
@@ -165,7 +166,7 @@ def _near_the_cut(outputs: list[Output]) -> list[Record]:
 
 
 def _events(number: int) -> list[Record]:
-    """A birth, a gap, and the gateway's health. The shard of the first birth is not touched again: only its timer writes it."""
+    """A birth, a gap, and the gateway's health. The first birth is of the device that speaks once."""
     common: dict[str, Any] = {"gateway_id": GATEWAY, "time_us": us(CUT_S + number)}
     epoch = command_scenarios.SCENARIOS[0].command_id
     gap = Gap(lane=0, epoch=epoch, stream=Stream.LIVE, first_sequence=3, last_sequence=4 + number, samples=9,
@@ -173,7 +174,13 @@ def _events(number: int) -> list[Record]:
     health = LaneHealth(lane=0, epoch=epoch, stream=Stream.LIVE, next_sequence=200 + number, produced_samples=4000,
                         produced_checksum=-5, delivered_sequence=190, buffered_samples=12, dropped_samples=9)  # fmt: skip
     made = [
-        DeviceEvent(kind=EventKind.BIRTH, device_id=(42, 10)[number], text="born", attributes={"by": "test"}, **common),
+        DeviceEvent(
+            kind=EventKind.BIRTH,
+            device_id=(int(keyed.SPEAKS_ONCE), 10)[number],
+            text="born",
+            attributes={"by": "test"},
+            **common,
+        ),
         DeviceEvent(kind=EventKind.GAP, device_id=0, text="lost", gap=gap, **common),
         DeviceEvent(kind=EventKind.GATEWAY_HEALTH, device_id=0, lanes=(health,), **common),
     ]

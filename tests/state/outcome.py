@@ -127,6 +127,38 @@ def commands(outputs: Iterable[Output], *, times: bool) -> dict[str, Any]:
     }
 
 
+def alarms(outputs: Iterable[Output]) -> dict[str, Any]:
+    """Outcome of the alarms job: everything that happened, where each alarm stands in the end, and what the topic was told to forget."""
+    events, newest, forgotten, refused = list[list[Any]](), dict[str, dict[str, Any]](), list[str](), list[str]()
+    for output in outputs:
+        value: bytes | None = output.value
+        if value is None:
+            forgotten.append(output.key.decode())
+            continue
+        kind, record = codec.decode(value)
+        if kind == "AlarmEvent":
+            events.append([_told(record[name]) for name in sorted(record.keys() - {"recorded_us"})])
+        elif kind == "Alarm":
+            known = newest.get(str(record["alarm_id"]))
+            if known is None or record["version"] > known["version"]:
+                newest[str(record["alarm_id"])] = record
+        else:
+            refused.append(record["detail"])
+    stands = [[_told(record[name]) for name in sorted(record)] for _, record in sorted(newest.items())]
+    return {
+        "events": _distinct(events),
+        "alarms": stands,
+        "forgotten": sorted(set(forgotten)),
+        "refused": sorted(refused),
+    }
+
+
+def _told(value: Any) -> Any:
+    if isinstance(value, list):
+        return [{name: each[name] for name in sorted(each)} for each in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
 def messages(written: Iterable[Sequence[Any]]) -> dict[str, Any]:
     """Outcome of the historian without a database: what it gave to its writer, each message once."""
     return {

@@ -12,8 +12,8 @@ from typing import Any
 import httpx
 from websockets.asyncio.client import ClientConnection, connect
 
-from serving import access
 from serving.config import HttpSettings, LimitSettings
+from serving.tokens import hash_token
 from tests.unit.served import Served, served
 
 API = "/api/v1"
@@ -77,7 +77,7 @@ def tokens(path: Path, **allow: list[str]) -> Path:
     """A tokens file in which each name has the token NAME-secret."""
     path.write_text(
         "".join(
-            f'[principals.{name}]\nsha256 = "{access.hash_token(f"{name}-secret")}"\nallow = {json.dumps(may)}\n'
+            f'[principals.{name}]\nsha256 = "{hash_token(f"{name}-secret")}"\nallow = {json.dumps(may)}\n'
             for name, may in allow.items()
         )
     )

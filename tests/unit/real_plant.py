@@ -34,11 +34,13 @@ from schemas.commands import CommandAck, CommandRequest
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import CONNECTED, PROBLEM, DeviceEvent, EventKind, LaneHealth
 from schemas.frame import Stream
-from serving.access import hash_token
+from serving.caches.alarm_job import AlarmJob
 from serving.caches.closed_windows import ClosedWindows
 from serving.config import LimitSettings
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
+from serving.tokens import hash_token
 from tests.contract import examples
+from tests.unit.alarming import AlarmsInPlace, rule
 from tests.unit.served import RequestList, Served, batch, definition, served
 
 GATEWAY = "gw-north-1"
@@ -85,6 +87,8 @@ class RealRun:
         self._versions: Counter[UUID] = Counter()
         self._revisions: Counter[str] = Counter()
         self._know(PRESSES)
+        self.alarms = AlarmsInPlace(running.server, PRESSES, [rule("hot", "temperature", 150.0)])
+        running.requests.told = self.alarms.acted
 
     def client(self, name: str = "", *, allow: Collection[str] = suite.EVERYTHING, **options: Any) -> Any:
         token = ""
@@ -199,6 +203,13 @@ class RealRun:
         version = self._versions[command_id]
         self._apply(lambda _: self._running.record(request, commands.CommandState(state), version, **more))
 
+    def overheat(self, number: int, *, over: bool = False) -> None:
+        self.alarms.see({100 + 10 * number: 20.0 if over else 200.0})
+
+    def switch_alarms_off(self) -> None:
+        job = self._running.server.alarms.job = AlarmJob()
+        job.saw({}, {})
+
     @property
     def submitted(self) -> list[UUID]:
         return [request.command_id for request in self._requests()]
@@ -254,6 +265,7 @@ async def real_run(
         served(limits=limits, drain_s=0.1, ca=ca, tokens="" if tokens is None else str(tokens), **more)
     )
     run = make(running, threads=threads, ca=ca, tokens=tokens)
+    await run.alarms.begin()
 
     async def close() -> None:
         await asyncio.gather(*(client.close() for client in run.clients))

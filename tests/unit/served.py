@@ -21,6 +21,7 @@ from schemas.audit import AuditEvent
 from schemas.commands import CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import DataType, TagDefinition
 from schemas.proto.millrace.v1 import (
+    alarms_pb2,
     audit_pb2,
     commands_pb2,
     commands_pb2_grpc,
@@ -35,7 +36,7 @@ from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
 
 LINE = "acme/north/press/line1/cell1"
-FILES = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2)
+FILES = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2, alarms_pb2)
 METHODS = [
     method for file in FILES for service in file.DESCRIPTOR.services_by_name.values() for method in service.methods
 ]
@@ -91,12 +92,20 @@ class RequestList:
 
     records: list[tuple[str, bytes, bytes]] = field(default_factory=list)
     failure: MillraceError | None = None
+    tombstones: list[tuple[str, bytes]] = field(default_factory=list)
+    told: Callable[[str, bytes], object] = lambda _topic, _value: None
+    """Hears of each record: who would have read it."""
 
-    async def send(self, topic: str, key: bytes, value: bytes) -> object:
-        """Keep a record."""
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> object:
+        """Keep a record, or take back those of a key."""
         if self.failure is not None:
             raise self.failure
+        if value is None:
+            self.tombstones.append((topic, key))
+            self.records = [one for one in self.records if one[:2] != (topic, key)]
+            return None
         self.records.append((topic, key, value))
+        self.told(topic, value)
         return None
 
     @property

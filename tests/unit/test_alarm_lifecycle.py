@@ -34,7 +34,7 @@ class Model:
         self.holds = self.muted = self.shelved = self.off = False
         self.standing = self.acknowledged = self.latched = False
         self.shelved_until = 0
-        self.started = 0
+        self.started = self.activations = 0
 
     @property
     def hidden(self) -> bool:
@@ -60,15 +60,16 @@ class Model:
         self.holds = holds
         if holds:
             if not self.standing:
-                self.started = now
+                self.started, self.activations = now, 0
+            self.activations += 1
             self.standing, self.acknowledged, self.latched = True, False, False
         elif self.latches:
             self.latched = True
         elif self.acknowledged or self.hidden:
             self.standing = False
 
-    def acknowledge(self) -> bool:
-        if not self.standing or self.acknowledged:
+    def acknowledge(self, seen: int = 0) -> bool:
+        if not self.standing or self.acknowledged or 0 < seen < self.activations:
             return False
         self.acknowledged = True
         if not self.holds and not self.latched:
@@ -151,7 +152,7 @@ class LifeCycle(RuleBasedStateMachine):
         }
         self.took(self.logic.on_record(SITE, "LatestBatch", record, us(self.now)))
 
-    def act(self, kind: str, *, on_alarm: bool = False, until: int | None = None) -> bool:
+    def act(self, kind: str, *, on_alarm: bool = False, until: int | None = None, seen: int = 0) -> bool:
         """Whether it was carried out; sent twice, since once counts."""
         self.actions += 1
         record = {
@@ -166,6 +167,7 @@ class LifeCycle(RuleBasedStateMachine):
             "time_us": us(self.now),
             "reason": "so",
             "until_us": None if until is None else us(until),
+            "activations": seen,
         }
         step = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now)))
         again = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now)))
@@ -195,9 +197,9 @@ class LifeCycle(RuleBasedStateMachine):
         self.model.muted = muted
 
     @precondition(lambda self: self.model.started)
-    @rule()
-    def acknowledge(self) -> None:
-        assert self.act("ACKNOWLEDGE", on_alarm=True) == self.model.acknowledge()
+    @rule(seen=st.integers(min_value=0, max_value=3))
+    def acknowledge(self, seen: int) -> None:
+        assert self.act("ACKNOWLEDGE", on_alarm=True, seen=seen) == self.model.acknowledge(seen)
 
     @precondition(lambda self: self.model.started and self.model.latches)
     @rule()

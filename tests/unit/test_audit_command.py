@@ -97,6 +97,7 @@ def plant(tmp_path: Path) -> Plant:
     return Plant(tmp_path)
 
 
+@pytest.mark.security("SR 6.1")
 @pytest.mark.parametrize(
     ("arguments", "indexes"),
     [
@@ -120,6 +121,7 @@ def test_entries_are_found(
     assert len(capsys.readouterr().out.splitlines()) == len(indexes)
 
 
+@pytest.mark.security("V16.2.1", "V16.2.2")
 def test_a_line_says_who_what_where_and_how_often(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
     plant.run("list")
     lines = capsys.readouterr().out.splitlines()
@@ -176,6 +178,7 @@ def test_keys_are_added_and_removed_but_not_the_last_one(plant: Plant, capsys: p
     plant.write(EVENTS[:1])
 
 
+@pytest.mark.security("SR 6.2", "V16.2.4")
 def test_ocsf_has_its_classes_and_what_has_no_place(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
     file = plant.folder / "events.jsonl"
     assert plant.run("export", "ocsf", file, "--from", 1) == 0
@@ -192,6 +195,7 @@ def test_ocsf_has_its_classes_and_what_has_no_place(plant: Plant, capsys: pytest
     assert len(file.read_text().splitlines()) == 6
 
 
+@pytest.mark.security("V1.2.1", "V16.4.1")
 def test_cef_escapes_what_would_be_another_field(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
     assert plant.run("export", "cef", "--outcome", "DENY") == 0
     first, second = capsys.readouterr().out.splitlines()
@@ -203,6 +207,7 @@ def test_cef_escapes_what_would_be_another_field(plant: Plant, capsys: pytest.Ca
     assert "reason=x\\=1\\ny" in siem.cef(odd)
 
 
+@pytest.mark.security("SR 6.1")
 def test_every_entry_can_be_exported_what_is_no_event_too() -> None:
     fields = {"index": 4, "offset": 9, "undecodable": "anVuaw==", "bytes": 4, "sha256": "ab", "detail": "not Avro"}
     assert json.loads(siem.ocsf(fields))["unmapped"]["undecodable"] == "anVuaw=="
@@ -248,6 +253,7 @@ def syslog(tmp_path: Path) -> Iterator[Syslog]:
         thread.join()
 
 
+@pytest.mark.security("SR 6.2", "V16.4.3")
 def test_a_syslog_server_gets_framed_messages_over_tls(plant: Plant, syslog: Syslog) -> None:
     assert plant.run("export", "cef", "--syslog", syslog.address, "--ca", syslog.authority) == 0
     assert syslog.done.wait(10)
@@ -257,6 +263,7 @@ def test_a_syslog_server_gets_framed_messages_over_tls(plant: Plant, syslog: Sys
     assert b" plant.example millrace - audit - CEF:0|Millrace|" in got[1]
 
 
+@pytest.mark.security("V12.3.2")
 def test_a_syslog_server_that_nobody_vouches_for_gets_nothing(
     plant: Plant, syslog: Syslog, capsys: pytest.CaptureFixture[str]
 ) -> None:

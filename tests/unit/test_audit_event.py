@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -44,6 +45,7 @@ def test_events_of_one_operation_are_joined() -> None:
     assert event(operation=alone.operation, command_id="c").operation == alone.operation
 
 
+@pytest.mark.security("V1.3.3", "V16.4.1")
 def test_what_a_terminal_would_obey_is_taken_out() -> None:
     assert cut("a\nb\x1b[31mc\u202e", 100) == "a b [31mc "
     assert cut("abcdef", 4) == "abc…"

@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from audit import entries, merkle, notes, tiles
 from audit.copies import Copies
-from audit.errors import AuditError
+from audit.errors import AnotherTopicError, AuditError
 from audit.merkle import Tree
 from audit.tiles import Readable, Writable
 from audit.writer import LogWriter, Record
@@ -51,8 +51,15 @@ class Log:
 
     def open(self, marks: tuple[int, int] = (0, 10_000)) -> LogWriter:
         writer = LogWriter(self.folder, ORIGIN, self.keys, Copies(self.kept, every_s=1e-9))
-        self.first = writer.start("audit.log", {0: marks})[0]
+        self.start(writer, marks)
         return writer
+
+    def start(self, writer: LogWriter, marks: tuple[int, int]) -> None:
+        self.first = writer.start("audit.log", {0: marks})[0]
+
+    def again(self, writer: LogWriter, marks: tuple[int, int]) -> LogWriter:
+        writer.close()
+        return self.open(marks)
 
     def trusted(self) -> list[Key]:
         return [Key.parse(one.known_as) for one in notes.read_keys(self.keys, ORIGIN)]
@@ -94,6 +101,7 @@ def test_a_tree_does_not_depend_on_how_it_grew(steps: list[int]) -> None:
     assert (tree.size, tree.root(), tree.partial()) == (once.size, once.root(), once.partial())
 
 
+@pytest.mark.security("SR 2.12")
 @pytest.mark.parametrize("batch", [1, 90, 255, 256, 257, 699])
 def test_the_verifier_holds_what_the_writer_wrote(log: Log, batch: int) -> None:
     writer = log.open()
@@ -116,6 +124,7 @@ def test_partial_tiles_stay_until_the_full_one_is_there(log: Log) -> None:
     writer.close()
 
 
+@pytest.mark.security("V11.4.3")
 @pytest.mark.parametrize("size", [1, 2, 255, 256, 257, 511, 700])
 def test_proofs_are_those_of_rfc_6962(log: Log, size: int) -> None:
     writer = log.open()
@@ -212,6 +221,7 @@ def test_exact_through_kill_9(log: Log) -> None:
     assert log.subjects() == [f"s{n}" for n in range(700)]
 
 
+@pytest.mark.security("SR 2.9")
 def test_a_disk_that_takes_nothing_leaves_the_log_as_it_was(log: Log, monkeypatch: pytest.MonkeyPatch) -> None:
     writer = log.open()
     writer.take(RECORDS[:10])
@@ -247,6 +257,7 @@ def changed_entry(folder: Path) -> None:
     path.write_bytes(path.read_bytes().replace(b'"s7"', b'"s8"'))
 
 
+@pytest.mark.security("SR 3.9")
 @pytest.mark.parametrize("change", [changed_tile, changed_entry])
 def test_a_log_that_was_changed_is_not_gone_on_with(log: Log, change: Callable[[Path], None]) -> None:
     writer = log.open()
@@ -272,6 +283,7 @@ def test_a_file_that_is_no_key_is_told(log: Log) -> None:
         log.open()
 
 
+@pytest.mark.security("V11.2.2")
 def test_keys_are_rotated_without_a_moment_that_nobody_can_check(log: Log) -> None:
     writer = log.open()
     writer.take(RECORDS[:10])
@@ -306,9 +318,10 @@ def test_keys_that_changed_while_the_writer_was_down_are_in_the_log_too(log: Log
     assert len(log.own()) == 2
 
 
+@pytest.mark.security("T-KAFKA-LOSS")
 @pytest.mark.parametrize(
     ("marks", "said"),
-    [((0, 20), []), ((19, 20), []), ((20, 40), []), ((30, 40), ["audit:gap"]), ((0, 5), ["audit:topic"])],
+    [((0, 20), []), ((19, 20), []), ((20, 40), []), ((30, 40), ["audit:gap"]), ((0, 5), ["audit:truncated"])],
 )
 def test_what_the_topic_lost_is_in_the_log(log: Log, marks: tuple[int, int], said: Sequence[str]) -> None:
     writer = log.open((0, 20))
@@ -322,17 +335,61 @@ def test_what_the_topic_lost_is_in_the_log(log: Log, marks: tuple[int, int], sai
     log.check()
 
 
-def test_a_topic_that_was_made_anew_is_noticed_by_its_record(log: Log) -> None:
+@pytest.mark.parametrize("end", [30, 20, 12, 1])
+def test_a_topic_that_was_made_anew_is_taken_from_its_beginning(log: Log, end: int) -> None:
     writer = log.open((0, 20))
     writer.take(RECORDS[:20])
-    writer.close()
-    again = log.open((0, 40))
-    assert log.first == 19
-    other = [record(offset, "other") for offset in range(19, 40)]
-    assert again.take(other) == 21
+    again = log.again(writer, (0, end))
+    other = [record(offset, "other") for offset in range(end)]
+    if end >= 20:
+        with pytest.raises(AnotherTopicError, match="record 19"):
+            again.take(other[log.first :])
+        log.start(again, (0, end))
+    assert (log.first, again.take(other)) == (0, end)
     again.close()
     assert log.own() == ["audit:key", "audit:topic"]
-    assert log.subjects()[-21:] == ["other"] * 21
+    assert log.subjects() == [f"s{number}" for number in range(20)] + ["other"] * end
+    log.check()
+
+
+@pytest.mark.security("T-KAFKA-LOSS")
+@pytest.mark.parametrize("low", [0, 3, 11])
+@pytest.mark.parametrize("end", [12, 15, 20, 30])
+def test_records_that_the_broker_lost_stay_and_none_is_taken_twice(log: Log, low: int, end: int) -> None:
+    """It lost those from 12 on, and has been given others up to `end`; one at a time, and with a kill after each."""
+    writer = log.open((0, 20))
+    writer.take(RECORDS[:20])
+    after = RECORDS[:12] + [record(offset, "other") for offset in range(12, end)]
+    again = log.again(writer, (low, end))
+    if end >= 20:
+        with pytest.raises(AnotherTopicError):
+            again.take(after[log.first :])
+        log.start(again, (low, end))
+    assert log.first == low
+    for one in after[low:]:
+        again.take([one])
+    again = log.again(again, (low, end))
+    later = [record(offset, "later") for offset in range(end, end + 3)]
+    again.take((after + later)[log.first :])
+    again.close()
+    assert log.own() == ["audit:key", "audit:truncated"]
+    assert log.subjects() == [f"s{number}" for number in range(20)] + ["other"] * (end - 12) + ["later"] * 3
+    (said,) = [fields for fields in log.said() if fields["action"] == "audit:truncated"]
+    assert (said["before"], said["after"]) == ("19", "12")
+    log.check()
+
+
+def test_a_broker_may_lose_records_twice_at_one_offset(log: Log) -> None:
+    writer = log.open((0, 20))
+    writer.take(RECORDS[:20])
+    for name in ("second", "third"):
+        writer = log.again(writer, (0, 12))
+        writer.take(RECORDS[:12] + [record(offset, name) for offset in range(12, 20)])
+    writer = log.again(writer, (0, 15))
+    writer.take(RECORDS[:12] + [record(offset, "third") for offset in range(12, 15)])
+    writer.close()
+    assert log.own() == ["audit:key", "audit:truncated", "audit:truncated", "audit:truncated"]
+    assert log.subjects()[20:] == ["second"] * 8 + ["third"] * 8
 
 
 def test_offsets_that_are_missing_and_bytes_that_are_no_event_have_their_entry(log: Log) -> None:
@@ -352,6 +409,7 @@ def test_a_topic_has_one_partition(log: Log) -> None:
     writer.close()
 
 
+@pytest.mark.security("V16.4.3")
 def test_copies_are_tried_again_and_continue_behind_a_torn_line(tmp_path: Path) -> None:
     now = 0.0
     place = tmp_path / "away" / "copies"

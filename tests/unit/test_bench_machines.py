@@ -45,7 +45,7 @@ def test_an_episode_is_a_find_inside_and_false_outside() -> None:
 
     def told(opened: int, tag: int, value: float) -> Told:
         first = {"tag_id": tag, "value": value, "expected_low": 0.0, "expected_high": 1.0, "statistic": "level"}
-        return Told(opened=opened, record={"contributors": [first]})
+        return Told(opened=opened, ended=truth.last + 10, record={"contributors": [first]})
 
     right, behind, false = told(truth.first + 3, truth.tag, 2.0), told(truth.last + 20, 0, 2.0), told(100, 0, 0.5)
     found = judge(Outcome(made=made, score=np.zeros(made.windows), episodes=[false, right, behind]))
@@ -58,6 +58,7 @@ def test_an_episode_is_a_find_inside_and_false_outside() -> None:
     )
     missed = judge(Outcome(made=made, score=np.zeros(made.windows), episodes=[]))
     both = figures([found, missed])
+    assert both["episode_outlasts_fault_windows"] == {"p50": 10.0, "p90": 10.0}
     assert (both["found_percent"], both["first_contributor_right_percent"]) == (50.0, 100.0)
     assert both["level_outside_expected_percent"] == pytest.approx(66.7)
     assert both["false_per_3000_windows"] == 0.5

@@ -69,6 +69,23 @@ def test_the_table_has_the_runs_of_the_newest_folder_with_their_spread(tmp_path:
     )
 
 
+def test_the_row_of_the_machines_has_both_halves_of_each_detector(tmp_path: Path) -> None:
+    half = {
+        "faults": 104,
+        "found_percent": 80.8,
+        "first_contributor_right_percent": 97.6,
+        "false_per_3000_windows": 0.9,
+    }
+    halves = {"design": half, "held_out": half | {"found_percent": 70.2}}
+    recorded.record(
+        result(scenario="machines", command="./millrace bench machines", cases=320, detectors={"default": halves}),
+        tmp_path,
+    )
+    _, _, row = summary.table(recorded.newest(recorded.load(tmp_path)), relative_to=tmp_path).splitlines()
+    told = "of 104 faults found, the first contributor right in 97.6 % of them, 0.9 false episodes in 3,000 windows"
+    assert f"**default, design: 80.8 % {told}**<br>default, held out: 70.2 % {told}<br>cases 320 |" in row
+
+
 def test_no_result_is_no_table(tmp_path: Path) -> None:
     assert summary.table(recorded.newest(recorded.load(tmp_path)), relative_to=tmp_path) == "No result is kept yet.\n"
 

@@ -20,6 +20,7 @@ from connectors.opcua.settings import OpcUaSettings
 from connectors.opcua.space import Endpoint, Found, NodeClass, Space, Unit
 from connectors.opcua.walk import Bounds
 from registry.plant_file import parse_plant
+from registry.plant_names import plain_name
 
 CEFACT = "http://www.opcfoundation.org/UA/units/un/cefact"
 LINE = "urn:plant:line;1"
@@ -44,6 +45,9 @@ async def _address_space(server: Server) -> None:
     await speed.set_writable()
     await motor.add_variable(own, "Curve", [1.0, 2.0])
     await motor.add_variable(own, "Program", "P1")
+    modes = await server.nodes.enum_data_type.add_data_type(ua.NodeId("Modes", own), ua.QualifiedName("Modes", own))
+    await modes.add_property(0, "EnumStrings", [ua.LocalizedText(one) for one in ("Off", "Manual", "Automatic")])
+    await motor.add_variable(own, "Mode", 2, ua.VariantType.Int32, datatype=modes.nodeid)
     await motor.add_reference(hall, ua.ObjectIds.Organizes)
     oven_type = await types.add_object_type(own, "OvenType")
     for number in (1, 2):
@@ -108,6 +112,12 @@ def test_a_variable_is_shown_with_what_the_server_says_of_it(space: Space) -> No
     assert force.unit == Unit(unit_id=4338743, text="kN", description="kilonewton", uri=CEFACT)
     assert (force.readable, force.writable, node(space, "Speed").writable) == (True, False, True)
     assert node(space, "Curve").array
+    mode = node(space, "Mode")
+    assert (mode.data_type, mode.data_type_name, mode.states) == (
+        "Enumeration",
+        "Modes",
+        ("Off", "Manual", "Automatic"),
+    )
 
 
 def test_every_node_is_there_once_although_there_is_a_circle(space: Space) -> None:
@@ -124,7 +134,7 @@ def test_machines_are_recognised_with_all_that_lies_below_them(space: Space) -> 
         for machine in machines(space)
     }
     assert found == {
-        "Press Kühlung": ("", ["Force", "Motor/Speed", "Motor/Curve", "Motor/Program"]),
+        "Press Kühlung": ("", ["Force", "Motor/Speed", "Motor/Curve", "Motor/Program", "Motor/Mode"]),
         "oven-1": ("", ["Temperature"]),
         "oven-2": ("", ["Temperature"]),
         "Filler": ("PackML", ["Status/CurMachSpeed"]),
@@ -153,6 +163,7 @@ def test_the_skeleton_has_classes_devices_and_addresses(space: Space) -> None:
         "period_ms": 1000, "address": "nsu=urn:plant:line%3B1;s=press.force",
     }  # fmt: skip
     assert classes["Press_Kuhlung"]["tags"]["Motor_Speed"]["writable"] is True
+    assert classes["Press_Kuhlung"]["tags"]["Motor_Mode"]["description"] == "Mode. 0 Off, 1 Manual, 2 Automatic"
     # One class for both ovens, with a pattern; braces that mean themselves are doubled.
     assert classes["OvenType"]["tags"]["Temperature"]["address"] == "nsu=urn:plant:line%3B1;s={device}.{{temp}}"
     devices = made.file["sites"][0]["areas"][0]["lines"][0]["cells"][0]["devices"]
@@ -194,6 +205,48 @@ def variable(name: str, parent: int = -1, **more: Any) -> Found:
         "part": True, "data_type": "Double",
     }  # fmt: skip
     return Found(**given | more)
+
+
+def test_people_say_which_objects_are_devices_of_their_own() -> None:
+    def thing(name: str, parent: int) -> Found:
+        return Found(id=f"i={len(nodes)}", name=name, node_class=NodeClass.OBJECT, parent=parent, depth=0, part=True)
+
+    nodes: list[Found] = []
+    nodes.append(thing("Line", -1))
+    nodes.append(variable("free", 0))
+    nodes.append(thing("Tanks", 0))
+    for number in (1, 2):
+        nodes.append(thing("Tank", 2))
+        tank = len(nodes) - 1
+        nodes.append(variable("level", tank, id=f"nsu=urn:x;s=tank{number}.level"))
+        nodes.append(thing("Stirrer", tank))
+        nodes.append(variable("power", tank + 2, id=f"nsu=urn:x;s=tank{number}.power"))
+    space = Space(nodes=nodes)
+
+    def devices(*named: str) -> list[tuple[str, list[str]]]:
+        return [(device.name, [tag.name for tag in device.tags]) for device in skeleton.of_space(space, named)]
+
+    names = ["free", "Tanks_Tank_level", "Tanks_Tank_Stirrer_power", "Tanks_Tank_level-2", "Tanks_Tank_Stirrer_power-2"]
+    assert devices() == [("Line", names)]
+    parts = ["level", "Stirrer_power"]
+    # What lies in a device is no device of its own, although the pattern means it too.
+    assert devices("Line/Tanks/*") == [("Line", ["free"]), ("Tank", parts), ("Tank-2", parts)]
+
+
+def test_letters_without_a_mark_are_spelled_out() -> None:
+    assert [plain_name(text) for text in ("Temp (heiß)", "Kühlung", "Smørepumpe")] == [
+        "Temp_heiss",
+        "Kuhlung",
+        "Smorepumpe",
+    ]
+
+
+def test_a_unit_whose_name_means_another_one_says_so() -> None:
+    wrong = Unit(unit_id=4937544, text="l/h", uri=CEFACT)  # the number of kW.h
+    nodes = [variable("a", unit=wrong), variable("b", unit=Unit(unit_id=-1, text="U/min"))]
+    tags = skeleton_of(Space(nodes=nodes)).file["device_classes"]["objects"]["tags"]
+    assert (tags["a"]["unit"], tags["a"]["description"]) == ("kW.h", "a. Unit at the server: l/h")
+    assert (tags["b"]["unit"], tags["b"]["description"]) == ("{rev}/min", "b")
 
 
 def test_names_that_no_file_can_carry_are_made_to_fit_and_stay_apart() -> None:

@@ -194,6 +194,7 @@ def test_a_cursor_gives_each_entry_once_in_batches(harness: Harness) -> None:
     assert harness.buffer.read(cursor, 1 << 20) == []
 
 
+@pytest.mark.security("T-EDGE-FULL")
 def test_size_bound_drops_the_oldest_with_exact_gaps(tmp_path: Path) -> None:
     with Harness(tmp_path, settings=BufferSettings(segment_bytes=1 << 14, max_bytes=5 << 14)) as harness:
         for _ in range(60):
@@ -297,6 +298,7 @@ def test_no_room_for_the_first_two_segments_is_an_error(tmp_path: Path) -> None:
         Harness(tmp_path, allocate=Disk(1))
 
 
+@pytest.mark.security("T-EDGE-FULL")
 def test_a_real_full_disk(tmp_path: Path) -> None:
     with _tiny_disk(tmp_path, 8 << 14) as directory, Harness(directory / "buffer") as harness:
         for _ in range(100):
@@ -374,6 +376,7 @@ def test_a_spare_that_is_not_zeroed_is_not_used(harness: Harness) -> None:
 # --- damage --------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.security("T-EDGE-BUFFER", "T-PLANT-FLOOD", "SR 3.1", "SR 7.5")
 @pytest.mark.parametrize("seeds", [range(0, 50), range(300, 350)], ids=["one log", "another"])
 def test_damage_never_gives_a_wrong_frame_and_each_loss_is_told_of_exactly(seeds: range) -> None:
     result = corruption.run(seeds)
@@ -391,6 +394,7 @@ def damaged(harness: Harness, at: int, number: int = 0) -> Path:
     return path
 
 
+@pytest.mark.security("SR 3.4")
 def test_damage_while_it_runs_costs_one_entry_and_is_told_of_once(harness: Harness) -> None:
     everything = [entry for _ in range(6) for entry in harness.append(10)]
     damaged(harness, at=2_000)
@@ -439,6 +443,7 @@ def tmp_copy(folder: Path, number: int, epoch: UUID, body: bytes) -> Path:
     return path
 
 
+@pytest.mark.security("V1.4.3")
 def test_a_thousand_segments_need_no_thousand_open_files(tmp_path: Path) -> None:
     with Harness(tmp_path, settings=BufferSettings(segment_bytes=1 << 14, max_bytes=1 << 24)) as harness:
         before = len(os.listdir("/proc/self/fd"))
@@ -472,6 +477,7 @@ while True:
 """
 
 
+@pytest.mark.security("SR 7.4", "SR 7.5")
 def test_kill_9_loses_nothing_appended(tmp_path: Path) -> None:
     rng = random.Random(7)
     reported: dict[tuple[str, int], int] = {}

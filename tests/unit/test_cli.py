@@ -7,6 +7,7 @@ import importlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -38,6 +39,15 @@ def test_every_command_is_a_program_whose_help_names_it(name: str, capsys: pytes
 def test_recipes_are_those_of_the_justfile() -> None:
     recipes = re.findall(r"^@?([a-z][a-z-]*)(?: \*args)?:", (ROOT / "justfile").read_text(), re.MULTILINE)
     assert {name for name, command in COMMANDS.items() if command.recipe} == set(recipes)
+
+
+def test_files_are_found_from_where_it_is_called(tmp_path: Path) -> None:
+    shutil.copy(ROOT / "stack" / "plant.yaml", tmp_path / "mine.yaml")
+    done = subprocess.run(
+        [ROOT / "millrace", "plant", "check", "mine.yaml"], cwd=tmp_path, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert "0 errors" in done.stdout
 
 
 def test_help_imports_no_program() -> None:
@@ -103,7 +113,7 @@ def test_commands_subcommands_choices_and_options_complete() -> None:
     )
     assert {"start", "stop"} == completed("service", "st")
     assert {"--follow"} == completed("logs", "--f")
-    assert {"add", "list", "remove", "clear"} == completed("fault", "")
+    assert {"add", "play", "list", "remove", "clear"} == completed("fault", "")
 
 
 def test_the_value_of_an_option_completes_from_its_choices() -> None:

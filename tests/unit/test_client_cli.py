@@ -36,6 +36,17 @@ async def test_devices_and_tags_are_listed(capsys: pytest.CaptureFixture[str]) -
         assert "nothing at or under 'no/where'" in capsys.readouterr().err
 
 
+def test_what_stands_in_brackets_is_text_and_no_markup(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    plant = FakePlant()
+    plant.define(f"{LINE}/press00/pressure", unit="[psi]", description="P [bold] of :smile:")
+    plant.set(f"{LINE}/press00/pressure", 20.5)
+    monkeypatch.setattr(commands, "Client", lambda _, **more: plant.client(**more))
+    assert cli.main(["tags", "--address", "nowhere:1"]) == 0
+    assert re.search(r"20.5\s+\[psi\]\s+good.*P \[bold\] of :smile:", capsys.readouterr().out)
+
+
 async def test_watch_prints_values_as_they_come(capsys: pytest.CaptureFixture[str]) -> None:
     async with served() as running:
         running.server.values.apply(batch({100: 71.25, 101: 3.0}))

@@ -23,6 +23,9 @@ async def plant(request: pytest.FixtureRequest) -> AsyncIterator[suite.Plant]:
 class TestRealState(suite.StateCases): ...
 
 
+class TestRealAlarms(suite.AlarmCases): ...
+
+
 class TestRealCommands(suite.CommandCases): ...
 
 

@@ -235,6 +235,55 @@ def test_acks_that_are_not_the_gateways_to_give_are_refused(bad: CommandAck, not
     assert bench.notes == [note]
 
 
+def test_an_ack_from_another_site_is_not_believed() -> None:
+    bench = Bench().feed(request())
+    step = bench.logic.on_ack(bench._load(), ack(SUCCEEDED), bench.now_us, site="south")
+    assert step.notes == [Note.FOREIGN_ACK]
+    assert not step.states
+
+
+def test_an_ack_from_another_site_that_comes_before_its_request_is_not_believed_later() -> None:
+    bench = Bench()
+    for site, state in (("south", SUCCEEDED), ("north", DELIVERED)):
+        bench._took(bench.logic.on_ack(bench._load(), ack(state), bench.now_us, site=site))
+    bench.feed(request())
+    assert bench.state() is DELIVERED
+    assert bench.notes == [Note.FOREIGN_ACK]
+
+
+def test_acks_of_other_sites_push_no_waiting_ack_out() -> None:
+    bench = Bench()
+    bench._took(bench.logic.on_ack(bench._load(), ack(DELIVERED), bench.now_us, site="north"))
+    for site in ("south", "east") * 20:
+        bench._took(bench.logic.on_ack(bench._load(), ack(SUCCEEDED), bench.now_us, site=site))
+    known = bench._load()
+    assert known is not None
+    assert len(known.waiting_acks) == 1 + 2 * 16, "each site's are bounded"
+    bench.feed(request())
+    assert bench.state() is DELIVERED
+    assert bench.notes == [Note.FOREIGN_ACK] * 32
+
+
+def test_orphans_are_told_of_the_site_that_each_came_from() -> None:
+    bench = Bench()
+    for site in ("south", "north"):
+        bench._took(bench.logic.on_ack(bench._load(), ack(DELIVERED), bench.now_us, site=site))
+    bench.advance(CONFIG.orphan_after_ms / 1000)
+    bench._took(bench.logic.on_ack(bench._load(), ack(SUCCEEDED), bench.now_us, site="east"))
+    assert [record.site for record in bench.records] == ["south", "north", "east"]
+
+
+def test_acks_that_wait_in_a_state_without_sites_count() -> None:
+    bench = Bench().feed(ack(EXECUTING))
+    stored = bench.stored
+    assert stored is not None
+    plain = json.loads(stored[1:])
+    del plain["waiting_sites"]
+    bench.stored = stored[:1] + json.dumps(plain).encode()
+    bench.feed(ack(SUCCEEDED), request())
+    assert bench.states() == [CommandState.ACCEPTED, EXECUTING, SUCCEEDED]
+
+
 def test_undelivered_is_sent_again_with_higher_attempts_and_then_expires() -> None:
     bench = Bench().feed(request(expires_s=120)).advance(119)
     assert [again.attempt for again in bench.resent if isinstance(again, CommandRequest)] == [2, 3, 4]

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
+from dataclasses import replace
+from itertools import repeat
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,8 @@ import pytest
 
 from schemas import codec
 from stages.detection.episodes import EpisodeConfig, EpisodeTracker
-from stages.detection.protocol import Score, Subject
+from stages.detection.news import News
+from stages.detection.protocol import LEVEL, RELATION, Score, Subject
 from stages.detection.threshold import DAY_US, AdaptiveThreshold, ThresholdConfig
 
 SECOND_US = 1_000_000
@@ -32,6 +36,7 @@ def score(value: float, *, grace: bool = False) -> Score:
         value=value,
         grace=grace,
         part=np.array([value, 0.3]),
+        statistic=np.array([LEVEL, RELATION]),
         seen=np.array([5.0, 6.0]),
         expected_low=np.array([1.0, np.nan]),
         expected_high=np.array([2.0, np.nan]),
@@ -43,10 +48,12 @@ def tracker(**config: Any) -> EpisodeTracker:
 
 
 def play(each: EpisodeTracker, scores: Iterable[float], window_s: int = 1, start: int = 0) -> list[dict[str, Any]]:
-    found = []
+    found, news = [], News(subject(window_s))
     for number, value in enumerate(scores, start):
         begin = number * window_s * SECOND_US
-        for message in each.on_score(subject(window_s), begin, begin + window_s * SECOND_US, score(value)):
+        end = begin + window_s * SECOND_US
+        said = news.of(score(value), end)
+        for message in each.on_score(subject(window_s), begin, end, score(value), said):
             found.append(codec.decode(message, "Anomaly")[1])
     return found
 
@@ -122,14 +129,21 @@ def test_ids_follow_from_device_detector_and_start() -> None:
 def test_contributors_are_named_with_what_was_expected() -> None:
     (record,) = play(tracker(), [0.9])
     assert record["contributors"] == [
-        {"tag_id": 11, "score": 0.9, "value": 5.0, "expected_low": 1.0, "expected_high": 2.0},
-        {"tag_id": 12, "score": 0.3, "value": 6.0, "expected_low": None, "expected_high": None},
+        {"tag_id": 11, "score": 0.9, "value": 5.0, "expected_low": 1.0, "expected_high": 2.0, "statistic": "level"},
+        {
+            "tag_id": 12,
+            "score": 0.3,
+            "value": 6.0,
+            "expected_low": None,
+            "expected_high": None,
+            "statistic": "relation",
+        },
     ]
 
 
 def test_grace_opens_nothing() -> None:
     each = tracker()
-    assert not each.on_score(subject(), 0, SECOND_US, score(0.99, grace=True))
+    assert not each.on_score(subject(), 0, SECOND_US, score(0.99, grace=True), 0.0)
 
 
 def test_the_threshold_rises_with_every_episode_and_falls_back() -> None:
@@ -146,3 +160,53 @@ def test_the_threshold_rises_with_every_episode_and_falls_back() -> None:
 def test_a_device_that_is_restless_by_nature_makes_few_episodes(value: float) -> None:
     found = play(tracker(), ([value] * 3 + [0.1] * 80) * 400)
     assert phases(found).count("OPEN") <= 8
+
+
+# --- what is news -----------------------------------------------------------------------------------------------------------
+
+
+def said(values: Iterable[float], parts: Iterable[tuple[float, float]] | None = None) -> list[float]:
+    """What of these scores is news, window by window."""
+    news, found = News(subject()), []
+    for number, (value, part) in enumerate(zip(values, parts or repeat((1.0, 0.0)), strict=False)):
+        each = replace(score(value), part=np.array(part) * value)
+        found.append(news.of(each, (number + 1) * SECOND_US))
+    return found
+
+
+def test_a_fault_that_stays_is_news_once_and_again_when_it_is_clearly_worse() -> None:
+    assert said([0.1, 0.6, 0.6, 0.62, 0.8, 0.8]) == [0.0, 0.6, 0.0, 0.0, 0.8, 0.0]
+
+
+def test_what_was_said_is_forgotten() -> None:
+    assert said([0.6, *[0.0] * 1_000, 0.6])[-1] == 0.6
+    assert said([0.6, *[0.0] * 20, 0.6])[-1] == 0.0
+
+
+def test_a_fault_of_one_tag_hides_none_of_another() -> None:
+    assert said([0.99, 0.6, 0.6], [(1.0, 0.0), (1.0, 0.0), (0.0, 1.0)]) == [0.99, 0.0, 0.6]
+
+
+def test_the_tail_of_a_fault_is_no_second_episode() -> None:
+    fading = [0.95 * 0.985**at for at in range(40)]
+    found = play(tracker(hold_off_s=5.0), [*fading[:10], *[0.1] * 10, *fading[10:], *[0.1] * 10])
+    assert phases(found).count("OPEN") == 1
+
+
+def test_what_was_said_is_in_the_state() -> None:
+    one, two = News(subject()), News(subject())
+    one.of(score(0.9), 5 * SECOND_US)
+    two.set_fields(json.loads(json.dumps(one.fields())))
+    assert two.of(score(0.9), 6 * SECOND_US) == one.of(score(0.9), 6 * SECOND_US) == 0.0
+
+
+def test_what_was_said_stays_with_its_tag_when_others_come_and_go() -> None:
+    whom = subject()
+    first, second = (int(tag_id) for tag_id in whom.tag_id)
+    one = News(whom)
+    one.of(replace(score(0.9), part=np.array([0.9, 0.0])), 5 * SECOND_US)
+    kept = json.loads(json.dumps(one.fields()))
+    two = News(replace(whom, tag_id=np.array([second, first], np.int32)))
+    two.set_fields(kept)
+    assert two.of(replace(score(0.9), part=np.array([0.0, 0.9])), 6 * SECOND_US) == 0.0, "the same tag, elsewhere"
+    assert two.of(replace(score(0.9), part=np.array([0.9, 0.0])), 6 * SECOND_US) == 0.9, "another tag, in its place"

@@ -144,7 +144,7 @@ def test_one_detector_that_was_published_by_another_rule_does_not_cost_the_other
     assert proof["foreign"]["largest_difference"] == pytest.approx(0.25)
     assert "another rule" in proof["foreign"]["note"]
     # Everybody is scored as it is and by its onsets.
-    names = {"seasonal", "alike", "foreign"}
+    names = {"seasonal", "seasonal, strangeness", "alike", "foreign"}
     assert set(result["scores"]) == names | {f"{name}, onsets" for name in names}
     halves = result["halves"]
     assert sum(len(half["series"]) for half in halves.values()) == 2

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from benchmarks.foreign.recorder import GapRow, Row
-from benchmarks.foreign.verdict import Verdict, judge, read_journal, same
+from benchmarks.foreign.verdict import Line, Verdict, judge, read_journal, same
 from connectors.readings import Unusable
 
 MS = 1000
@@ -38,6 +38,26 @@ def test_a_loss_is_exact_only_with_a_gap_from_the_last_to_the_next() -> None:
 def test_a_gap_in_which_nothing_was_lost_is_needless_not_wrong() -> None:
     found = verdict([1, 5], [1, 5], (1, 5))
     assert (found.good, found.needless) == (True, 1)
+
+
+def test_who_reads_cannot_know_that_a_server_without_a_line_set_nothing() -> None:
+    journal = {1: {at * MS: at for at in (1000, 2000, 5200, 6200)}}
+    rows = {1: [Row(at, value, 0) for at, value in journal[1].items()]}
+
+    def counted(gap: tuple[int, int], *away: tuple[int, int]) -> tuple[int, int]:
+        line = Line(away=[(start * MS, end * MS) for start, end in away], period_us=1000 * MS)
+        found = judge(journal, rows, {1: [GapRow(gap[0] * MS, gap[1] * MS, "")]}, line)
+        assert found.good
+        return found.needless, found.quiet
+
+    assert counted((2000, 5200), (2500, 5100)) == (0, 1)
+    assert counted((2000, 5200)) == (1, 0), "the line was there"
+    assert counted((2000, 5200), (6300, 8000)) == (1, 0), "the line was there then"
+    assert counted((1000, 2000), (1500, 1600)) == (1, 0), "it was silent for a period and no more"
+    assert counted((2000, 5200), (4500, 4900)) == (1, 0), "it begins long before the line went away"
+    assert counted((2000, 5200), (2100, 3000)) == (1, 0), "it ends long after the line was back"
+    assert counted((2000, 5200), (4000, 4500)) == (0, 1), "two periods before are what a beat and a late one take"
+    assert counted((2000, 5200), (2100, 3000), (4500, 4900)) == (1, 0), "two absences do not add up"
 
 
 def test_what_nobody_set_and_what_came_twice() -> None:

@@ -15,9 +15,9 @@ from typing import Any
 
 import pytest
 
+from base.toml import to_toml
 from edge import command
 from edge.table import render
-from stack.render import to_toml
 from tests.integration.gateway_support import free_port
 from tests.integration.polling import eventually
 
@@ -121,6 +121,8 @@ def test_tools_without_a_gateway(
     assert command.main(["status", f"http://127.0.0.1:{free_port()}"]) == 3
     assert command.main(["status", "gw9"]) == 2
     assert "there are: none" in capsys.readouterr().err
+    assert command.main(["status"]) == 2
+    assert "`./millrace up` starts it" in capsys.readouterr().err
     assert command.main(["reload", "http://192.0.2.1:1"]) == 2
     assert "SIGHUP" in capsys.readouterr().err
     assert command.main(["check"]) == 2

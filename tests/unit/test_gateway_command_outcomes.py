@@ -105,6 +105,7 @@ def effects(ack: CommandAck) -> list[tuple[str, str]]:
     return [(one.name, one.effect.value) for one in ack.outcomes]
 
 
+@pytest.mark.security("T-PLANT-MOVE")
 async def test_a_command_that_an_interlock_refuses_counts_once_where_it_ends(tmp_path: Path) -> None:
     """It is asked about before its intention and before its write."""
     machine = Machine(objection="interlock guard: the guard is open")
@@ -207,6 +208,7 @@ def test_a_part_cannot_be_claimed_without_saying_which() -> None:
         WriteResult(status=WriteStatus.PARTLY)
 
 
+@pytest.mark.security("T-EDGE-DENY")
 async def test_an_outcome_that_was_not_told_is_told_whole_after_a_restart(tmp_path: Path) -> None:
     machine = Machine(WriteResult.of({"speed": APPLIED, "count": REFUSED}))
     first = await outcome_of(tmp_path, machine, request())
@@ -248,6 +250,7 @@ async def test_a_cancellation_that_comes_with_its_request_is_in_time(tmp_path: P
     assert machine.written == []
 
 
+@pytest.mark.security("T-PLANT-MOVE")
 @pytest.mark.parametrize(
     "changes", [{"expires_us": NOW_US}, {"parameters": {"none": 1.0}}, {"requires_approval": True}]
 )

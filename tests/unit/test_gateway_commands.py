@@ -63,6 +63,7 @@ def test_plans() -> None:
     assert verbs == [[Write(PACKML, float(n))] for n in range(1, 10)]
 
 
+@pytest.mark.security("T-PLANT-MOVE")
 @pytest.mark.parametrize(
     ("changes", "reason"),
     [
@@ -94,6 +95,7 @@ def test_refusals_of_devices() -> None:
     assert "no tag 'packml_command'" in str(policy.plan(request(name="stop", parameters={}), [SPEED]))
 
 
+@pytest.mark.security("SR 2.11")
 def test_a_clock_that_is_behind_is_no_judge_of_expiry() -> None:
     assert policy.skew_problem(request(submitted_us=3_000_000), 1_500_000, max_skew_us=2_000_000) == ""
     assert "3.0 s behind" in policy.skew_problem(request(submitted_us=4_000_000), 1_000_000, max_skew_us=2_000_000)
@@ -122,6 +124,7 @@ def journal(tmp_path: Path) -> Iterator[Journal]:
     made.db.close()
 
 
+@pytest.mark.security("V2.3.4")
 def test_a_request_is_ready_once(journal: Journal) -> None:
     assert journal.receive(request()) == [("DELIVERED", True)]
     assert journal.receive(request(attempt=2)) == [("DELIVERED", False)]
@@ -152,6 +155,7 @@ def test_a_journal_of_an_older_gateway_is_read(tmp_path: Path) -> None:
     assert (found.state, found.readback, found.outcomes) == (CommandState.SUCCEEDED, {"speed": 5.0}, ())
 
 
+@pytest.mark.security("T-EDGE-DENY")
 def test_an_intention_without_result_is_unknown_after_a_restart(journal: Journal) -> None:
     other = UUID(int=ID.int + 1)
     journal.receive(request(), request(command_id=other))
@@ -164,6 +168,7 @@ def test_an_intention_without_result_is_unknown_after_a_restart(journal: Journal
     assert not journal.db.intend(ID)
 
 
+@pytest.mark.security("V2.3.1")
 def test_approval_needs_somebody_else(journal: Journal) -> None:
     assert journal.receive(request(requires_approval=True)) == [("PENDING_APPROVAL", False)]
     assert not journal.db.intend(ID)

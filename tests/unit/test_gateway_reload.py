@@ -13,6 +13,7 @@ import pytest
 
 from base import settings
 from base.ids import now_us, uuid7
+from base.toml import to_toml
 from edge.buffer import Buffer
 from edge.config import GatewayConfig
 from edge.events import unpack
@@ -24,7 +25,6 @@ from schemas.commands import CommandRequest
 from schemas.definitions import TagDefinition
 from schemas.events import DeviceEvent, EventKind
 from schemas.frame import Stream
-from stack.render import to_toml
 from tests.integration.gateway_support import free_port, tag, until
 from tests.integration.test_gateway import Counting
 from tests.integration.test_gateway_opcua import Machine

@@ -26,7 +26,7 @@ PROBES: dict[str, Callable[[str, int], Health]] = {
     "grpc": lambda host, port: probes.grpc_health(f"{host}:{port}"),
     "kafka": lambda host, port: probes.kafka_health(f"{host}:{port}"),
     "postgres": lambda host, port: probes.postgres_health(f"host={host} port={port} user=nobody dbname=none"),
-    "mqtt": probes.mqtt_health,
+    "mqtt": lambda host, port: probes.mqtt_health((host, port)),
 }
 
 
@@ -107,7 +107,7 @@ def test_http(reply: bytes, answer: Answer, detail: str) -> None:
 )
 def test_mqtt(reply: bytes, answer: Answer) -> None:
     server = answering(reply)
-    found = probes.mqtt_health("127.0.0.1", next(server))
+    found = probes.mqtt_health(("127.0.0.1", next(server)))
     next(server, None)
     assert found.answer is answer
 

@@ -90,6 +90,7 @@ async def whole(form: str, message: Any, *chunks: Any) -> bytes:
     return b"".join([piece async for piece in downloads.pieces(stream(*chunks), message, form)])
 
 
+@pytest.mark.security("V5.4.1", "V5.4.2")
 async def test_samples_as_arrow_parquet_and_csv_are_the_same_table() -> None:
     arrow = pa.ipc.open_stream(await whole("arrow", SAMPLES, *CHUNKS)).read_all()
     parquet = pyarrow.parquet.read_table(io.BytesIO(await whole("parquet", SAMPLES, *CHUNKS)))

@@ -61,6 +61,7 @@ def drive(origin: str) -> dict[str, set[int]]:
     return statuses
 
 
+@pytest.mark.security("T-SERVING-FLOOD", "SR 3.5")
 async def test_whatever_the_document_allows_has_a_clean_answer(caplog: pytest.LogCaptureFixture) -> None:
     limits = LimitSettings(requests_per_s=1e6, burst=1_000_000, commands_per_s=1e6, commands_burst=1_000_000)
     async with web(limits=limits) as face:

@@ -442,6 +442,7 @@ def test_what_nobody_uses_ends_and_what_nobody_takes_is_dropped() -> None:
         known.get("ann", CLIENT, made.subscription_id)
 
 
+@pytest.mark.security("V1.4.2", "V15.3.5")
 async def test_integers_are_integers() -> None:
     async with i3x() as face:
         face.served.server.values.apply(batch({102: 3.0}))

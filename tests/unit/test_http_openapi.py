@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from jsonschema import Draft202012Validator
 
-from schemas.proto.millrace.v1 import audit_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
+from schemas.proto.millrace.v1 import alarms_pb2, audit_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from serving.http import openapi
 from serving.http.contract import comments_of, rpc
 from serving.http.resources import FEEDS, RESOURCES
@@ -39,11 +39,12 @@ async def test_the_committed_document_is_what_the_server_serves() -> None:
 
 
 def test_every_method_of_the_contract_has_an_address() -> None:
-    files = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2)
+    files = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2, alarms_pb2)
     methods = {m.name for f in files for s in f.DESCRIPTOR.services_by_name.values() for m in s.methods}
     assert {row.rpc.name for row in RESOURCES} | {feed.rpc.name for feed in FEEDS} | ELSEWHERE == methods
 
 
+@pytest.mark.security("V4.1.1")
 def test_every_operation_parameter_and_answer_is_described() -> None:
     document = openapi.document()
     names = [operation["operationId"] for _, operation in operations(document)]

@@ -37,6 +37,7 @@ def problem(answer: httpx.Response, status: int, code: str) -> dict[str, Any]:
     return body
 
 
+@pytest.mark.security("V1.2.3", "V15.3.1")
 async def test_tags_and_devices_have_the_fields_of_the_contract() -> None:
     async with web() as face:
         face.served.server.values.apply(batch({100: 21.5}, time_us=now_us() - 1_000_000))
@@ -57,6 +58,7 @@ async def test_tags_and_devices_have_the_fields_of_the_contract() -> None:
         assert [d["device_id"] for d in (await face.get("/devices"))["devices"]] == [10, 11, 12]
 
 
+@pytest.mark.security("V1.2.3")
 async def test_what_is_not_finite_or_absent_is_null() -> None:
     async with web() as face:
         face.served.server.values.apply(batch({100: float("nan")}))
@@ -102,6 +104,7 @@ async def test_a_submit_waits_for_the_outcome_at_most_as_long_as_asked() -> None
         problem(await face.client.post(f"{API}/commands?wait_ms=0", json=body), 400, "INVALID_ARGUMENT")
 
 
+@pytest.mark.security("V15.3.7")
 @pytest.mark.parametrize(
     ("path", "status", "code", "says"),
     [
@@ -131,6 +134,7 @@ async def test_what_is_wrong_with_a_request_is_a_problem(path: str, status: int,
         assert len(found["detail"]) <= 800
 
 
+@pytest.mark.security("V2.2.1", "V15.3.3", "V15.3.5")
 @pytest.mark.parametrize(
     ("body", "kind", "status", "says"),
     [
@@ -160,6 +164,7 @@ async def test_a_body_is_checked_field_by_field(body: bytes, kind: str, status: 
         assert not face.served.requests.records
 
 
+@pytest.mark.security("V3.5.3", "V13.4.4")
 async def test_verbs_and_versions_that_are_not_there_are_problems() -> None:
     async with web() as face:
         answer = await face.client.delete(f"{API}/tags")
@@ -205,6 +210,7 @@ async def test_what_cannot_be_written_is_503_and_says_when_to_try_again() -> Non
         assert "broker" in found["detail"]
 
 
+@pytest.mark.security("V2.4.1")
 async def test_too_many_calls_are_429_with_a_time() -> None:
     async with web(limits=LimitSettings(requests_per_s=1.0, burst=1)) as face:
         await face.get("/me")
@@ -214,6 +220,7 @@ async def test_too_many_calls_are_429_with_a_time() -> None:
         assert answer.headers["retry-after"] == "1"
 
 
+@pytest.mark.security("V1.1.1")
 async def test_bytes_that_are_no_request_are_a_problem_too() -> None:
     async with web() as face:
         for sent in (b"GARBAGE\r\n\r\n", b"GET / HTTP/1.1\r\nx: " + b"a" * 100_000 + b"\r\n\r\n"):
@@ -226,6 +233,7 @@ async def test_bytes_that_are_no_request_are_a_problem_too() -> None:
             writer.close()
 
 
+@pytest.mark.security("V4.2.1")
 async def test_a_request_that_does_not_end_is_cut_off() -> None:
     async with web(http={"request_s": 0.2}) as face:
         for sent in (b"", b"GET / HTTP/1.1\r\nHost: ", BODY_MISSING):
@@ -237,6 +245,7 @@ async def test_a_request_that_does_not_end_is_cut_off() -> None:
             writer.close()
 
 
+@pytest.mark.security("V12.2.1")
 async def test_the_listen_address_follows_the_rule_of_grpc(tmp_path: Path) -> None:
     with pytest.raises(ValueError, match="needs"):
         async with web(http={"listen": "0.0.0.0:0"}):
@@ -249,11 +258,13 @@ async def test_the_listen_address_follows_the_rule_of_grpc(tmp_path: Path) -> No
                 pass
 
 
+@pytest.mark.security("SR 7.7")
 async def test_without_a_listen_address_there_is_no_http() -> None:
     async with served() as running:
         assert running.server.http is None
 
 
+@pytest.mark.security("SR 3.8", "V3.3.1")
 @pytest.mark.i3x("CORE-05")
 async def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:
     authority = trustme.CA()

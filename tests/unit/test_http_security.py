@@ -25,6 +25,7 @@ async def signed_in(face: Web, **body: str) -> dict[str, Any]:
     return found
 
 
+@pytest.mark.security("T-SERVING-SESSION", "SR 3.8", "V3.3.2", "V3.3.4", "V7.2.2", "V7.2.4")
 async def test_a_token_becomes_a_session(tmp_path: Path) -> None:
     path = tokens(tmp_path / "tokens.toml", ann=["read", "command"])
     async with web(tokens=str(path)) as face:
@@ -50,6 +51,7 @@ async def test_a_token_becomes_a_session(tmp_path: Path) -> None:
         await face.get("/tags", 401)
 
 
+@pytest.mark.security("T-SERVING-SESSION", "SR 1.13", "V3.4.2", "V3.5.1", "V3.5.2")
 @pytest.mark.parametrize(
     "headers",
     [
@@ -67,6 +69,7 @@ async def test_other_sites_change_nothing(headers: dict[str, str]) -> None:
         assert not face.served.requests.records
 
 
+@pytest.mark.security("V3.5.1")
 @pytest.mark.parametrize("headers", [{"origin": "http://evil.example"}, {"sec-fetch-site": "cross-site"}])
 async def test_without_a_session_too_other_sites_change_nothing(headers: dict[str, str]) -> None:
     """On the loopback interface nobody needs a token, so a page of any site could command the plant."""
@@ -86,7 +89,7 @@ async def test_on_loopback_a_name_is_enough() -> None:
         right = {"origin": face.origin, "x-csrf-token": made["csrf"]}
         gone = await face.client.delete(f"{API}/session", headers=right)
         assert gone.status_code == 204
-        everything = ["approve", "audit", "command", "plan", "read"]
+        everything = ["alarm", "approve", "audit", "command", "plan", "read"]
         assert (await face.get("/me")) == {"name": "local", "allow": everything, "grants": everything, "csrf": ""}
         for body in (
             {"token": "x"},
@@ -99,6 +102,7 @@ async def test_on_loopback_a_name_is_enough() -> None:
             await face.post("/session", body, 400)
 
 
+@pytest.mark.security("SR 2.5", "SR 2.6", "V7.3.2")
 async def test_a_session_ends(tmp_path: Path) -> None:
     path = tokens(tmp_path / "tokens.toml", ann=["read"])
     async with web(tokens=str(path), http={"session_s": 2.0}) as face:
@@ -110,6 +114,7 @@ async def test_a_session_ends(tmp_path: Path) -> None:
         await face.get("/tags", 401, headers={"cookie": f"{sessions.COOKIE}=x.y"})
 
 
+@pytest.mark.security("SR 3.8", "V7.2.1", "V9.1.1")
 def test_only_an_unchanged_cookie_of_this_installation_counts() -> None:
     now = now_us()
     made = Sessions(KEY, length_s=60, clock=lambda: now)
@@ -127,6 +132,7 @@ def test_only_an_unchanged_cookie_of_this_installation_counts() -> None:
         assert made.read(nonsense) is None
 
 
+@pytest.mark.security("V11.5.1")
 def test_a_key_is_long_enough(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("short")
     with pytest.raises(ConfigError, match="openssl"):
@@ -145,6 +151,7 @@ def page(folder: Path) -> Path:
     return folder
 
 
+@pytest.mark.security("T-SERVING-PAGE", "SR 2.4", "V3.4.3", "V13.4.3")
 async def test_the_page_is_served_with_its_headers(tmp_path: Path) -> None:
     folder = page(tmp_path / "dist")
     (tmp_path / "secret.txt").write_text("hidden")
@@ -178,6 +185,7 @@ async def test_the_page_is_served_with_its_headers(tmp_path: Path) -> None:
         assert b"New" in (await face.client.get("/")).content
 
 
+@pytest.mark.security("V5.3.2")
 async def test_a_page_that_was_not_built_is_told(tmp_path: Path) -> None:
     (tmp_path / "dist").mkdir()
     with pytest.raises(ConfigError, match="build"):
@@ -185,6 +193,9 @@ async def test_a_page_that_was_not_built_is_told(tmp_path: Path) -> None:
             pass
 
 
+@pytest.mark.security(
+    "T-SERVING-PAGE", "SR 2.4", "V3.2.1", "V3.4.1", "V3.4.4", "V3.4.5", "V3.4.6", "V14.2.2", "V14.3.2"
+)
 async def test_every_answer_has_the_headers_that_browsers_obey() -> None:
     async with web() as face:
         answers: list[httpx.Response] = [

@@ -169,6 +169,7 @@ async def test_what_is_wrong_with_a_message_is_answered_and_the_connection_goes_
         assert (await said(link))["what"] == "tags"
 
 
+@pytest.mark.security("V5.2.1")
 async def test_a_long_message_ends_the_connection() -> None:
     async with web() as face, face.socket() as link:
         await link.send("a" * 100_000)
@@ -177,6 +178,7 @@ async def test_a_long_message_ends_the_connection() -> None:
         await face.get("/me")
 
 
+@pytest.mark.security("T-SERVING-SESSION", "V4.4.2", "V4.4.4")
 async def test_other_sites_open_no_websocket() -> None:
     async with web() as face:
         with pytest.raises(InvalidStatus) as caught:
@@ -187,6 +189,7 @@ async def test_other_sites_open_no_websocket() -> None:
             pass  # a program, which sends no Origin and no cookie
 
 
+@pytest.mark.security("V4.4.3")
 async def test_a_withdrawn_token_closes_the_websocket(tmp_path: Path) -> None:
     path = tokens(tmp_path / "tokens.toml", ann=["read"])
     async with web(tokens=str(path)) as face:

@@ -20,10 +20,10 @@ from issuer import people
 from issuer.__main__ import signing_key
 from issuer.app import Issuer
 from issuer.grants import DEVICE_GRANT, Client, fits
-from serving.access import Permission, UnauthenticatedError
 from serving.oidc.keys import read_jwks
 from serving.oidc.settings import OidcSettings, RoleSettings
 from serving.oidc.verifier import Verifier
+from serving.principals import Permission, UnauthenticatedError
 
 AT = "http://127.0.0.1:29081"
 BACK = "http://127.0.0.1:29080/api/v1/sign-in/done"
@@ -124,6 +124,7 @@ async def test_a_sign_in_ends_in_a_principal_of_serving(signed: Signed) -> None:
     assert "refresh_token" not in tokens
 
 
+@pytest.mark.security("T-ISSUER-GUESS", "V6.3.3", "V6.5.1")
 async def test_a_one_time_password_is_told_and_is_good_once(signed: Signed) -> None:
     one_time = pyotp.TOTP(signed.people["bob"]["totp"]).now()
     tokens = (await signed.redeem(await signed.code("bob", one_time=one_time))).json()
@@ -132,6 +133,7 @@ async def test_a_one_time_password_is_told_and_is_good_once(signed: Signed) -> N
     assert (await signed.submit("bob", one_time="000000")).status_code == 401
 
 
+@pytest.mark.security("T-ISSUER-CODE", "V6.6.2", "V10.4.2", "V10.4.3", "V10.4.6")
 async def test_a_code_is_good_once_and_for_who_asked_for_it(signed: Signed) -> None:
     code = await signed.code("alice")
     assert (await signed.redeem(code)).status_code == 200
@@ -151,6 +153,7 @@ async def test_a_code_is_good_once_and_for_who_asked_for_it(signed: Signed) -> N
         assert "access_token" not in answer.text
 
 
+@pytest.mark.security("T-ISSUER-CODE", "SR 1.10", "V10.4.1", "V10.4.4", "V10.4.6", "V10.4.11", "V10.6.1")
 @pytest.mark.parametrize(
     "changed",
     [
@@ -174,12 +177,14 @@ async def test_a_request_that_is_weaker_gets_no_form(signed: Signed, changed: di
     assert answer.status_code == 400 or (location.startswith(BACK) and "error=" in location)
 
 
+@pytest.mark.security("SR 1.10", "V6.2.8")
 async def test_wrong_passwords_and_forms_of_others_get_no_code(signed: Signed) -> None:
     assert (await signed.submit("alice", password="wrong")).status_code == 401
     forged = {"form": "1800000000.00", "name": "alice", "password": signed.people["alice"]["password"]}
     assert (await signed.browser.post("/authorize", params=signed.query(), data=forged)).status_code == 401
 
 
+@pytest.mark.security("T-ISSUER-GUESS", "SR 1.11", "V6.3.1", "V6.6.3")
 def test_after_five_wrong_tries_a_person_waits() -> None:
     digest = people.digest_of("right", "00" * 16)
     check = people.People(
@@ -192,6 +197,7 @@ def test_after_five_wrong_tries_a_person_waits() -> None:
     assert check.check("nobody", "right", "", now_s=131.0) is None
 
 
+@pytest.mark.security("V6.5.4", "V6.5.5", "V10.7.1", "V10.7.2")
 async def test_a_terminal_is_confirmed_in_a_browser(signed: Signed) -> None:
     asked = (
         await signed.browser.post("/device_authorization", data={"client_id": "millrace-cli", "scope": "openid"})
@@ -211,6 +217,7 @@ async def test_a_terminal_is_confirmed_in_a_browser(signed: Signed) -> None:
     assert (await signed.browser.post("/device_authorization", data={"client_id": "millrace-page"})).status_code == 400
 
 
+@pytest.mark.security("V10.4.1")
 def test_any_port_of_the_loopback_interface_stands_for_a_program() -> None:
     redirects = ("http://127.0.0.1:*/done",)
     assert fits(redirects, "http://127.0.0.1:51234/done")
@@ -223,6 +230,7 @@ def test_any_port_of_the_loopback_interface_stands_for_a_program() -> None:
         assert not fits(redirects, wrong)
 
 
+@pytest.mark.security("V13.2.3")
 def test_the_signing_key_is_made_once_and_private(tmp_path: Path) -> None:
     first = signing_key(tmp_path / "key")
     assert signing_key(tmp_path / "key").kid == first.kid

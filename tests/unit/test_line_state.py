@@ -172,6 +172,7 @@ def test_status_names_what_was_done_by_itself() -> None:
     found = {
         "line": {"state": "up", "since": NOON.isoformat(), "for_s": 0, "reasons": []},
         "page": "http://127.0.0.1:29080",
+        "told": "",
         "services": [],
         "jobs": [],
         "storage": {},

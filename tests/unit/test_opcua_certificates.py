@@ -35,6 +35,7 @@ def server_certificate(uri: str = "urn:server", days: int = 30) -> x509.Certific
     return made
 
 
+@pytest.mark.security("T-EDGE-DISK")
 def test_the_own_certificate_is_made_once_and_its_key_is_private(store: CertificateStore) -> None:
     own = store.own()
     assert own.uri == "urn:millrace:gw1"
@@ -52,6 +53,7 @@ def test_renewal_makes_another_one_and_keeps_the_application_uri(store: Certific
         store.renew("line 1")
 
 
+@pytest.mark.security("T-PLANT-SERVER", "SR 1.9")
 def test_an_unknown_server_is_refused_with_the_command_that_trusts_it(store: CertificateStore) -> None:
     server = server_certificate()
     name = certificates.fingerprint(server)
@@ -77,6 +79,7 @@ def test_trust_needs_a_fingerprint_that_is_there(store: CertificateStore) -> Non
     assert store.trust(":".join(sha1[at : at + 2] for at in range(0, 40, 2))) == server
 
 
+@pytest.mark.security("SR 1.9")
 def test_a_trusted_certificate_that_has_expired_is_refused(store: CertificateStore) -> None:
     server = server_certificate(days=1)
     with pytest.raises(UntrustedError):
@@ -127,6 +130,7 @@ def test_a_certificate_signed_by_a_trusted_authority_is_trusted(store: Certifica
         store.check(Authority().sign().public_bytes(DER))
 
 
+@pytest.mark.security("T-PLANT-SERVER", "SR 1.9")
 def test_a_certificate_that_its_authority_has_revoked_is_refused(store: CertificateStore, authority: Authority) -> None:
     server, revoked = authority.sign(), authority.sign()
     (store.folder / "trusted" / "authority.crl").write_bytes(authority.revoke(revoked))
@@ -191,6 +195,7 @@ def test_files_that_are_not_what_they_should_be_are_named(store: CertificateStor
         certificates.read_certificate(tmp_path / "rubbish.pem", key="certificate")
 
 
+@pytest.mark.security("SR 4.3", "V11.3.2")
 def test_a_misspelt_policy_is_an_error_that_lists_the_right_ones() -> None:
     with pytest.raises(
         ValueError, match="security_policy is 'Basic256sha256'; known: Basic256Sha256, Aes128_Sha256_RsaOaep"

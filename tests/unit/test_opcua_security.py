@@ -156,6 +156,7 @@ async def trust(server: Secured, store: CertificateStore, secret: str) -> None:
     store.trust(certificates.fingerprint(shown)[:16])
 
 
+@pytest.mark.security("T-PLANT-VALUES", "SR 4.3")
 @pytest.mark.parametrize(
     ("policy", "mode"),
     [
@@ -202,6 +203,7 @@ async def test_a_server_that_does_not_trust_the_gateway_is_named_with_the_fix(
         server.trusted = None
 
 
+@pytest.mark.security("T-PLANT-READ")
 async def test_users_by_name_and_by_certificate(
     server: Secured, store: CertificateStore, secret: str, tmp_path: Path
 ) -> None:
@@ -223,6 +225,7 @@ async def test_users_by_name_and_by_certificate(
         await by_certificate.reads()
 
 
+@pytest.mark.security("T-PLANT-FLOOD")
 async def test_a_certificate_given_as_key_and_a_policy_that_is_not_offered_cost_this_connection_alone(
     server: Secured, store: CertificateStore
 ) -> None:

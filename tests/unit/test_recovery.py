@@ -103,13 +103,18 @@ def test_a_forgotten_job_has_no_restore_point_and_the_others_keep_theirs(tmp_pat
         (Safety(archives=False, standby=True, standby_connected=False), "does not follow:"),
         (Safety(archives=False, standby=True, synchronous=True, standby_connected=False), "commits wait for it"),
         (Safety(archives=False, standby=True, standby_connected=False, standby_lost=True), "made anew|makes it anew"),
+        (Safety(archives=True, problem="role does not exist"), "not known.* role does not exist"),
     ],
 )
 def test_what_is_not_safe_is_a_reason_of_the_line(safety: Safety, reason: str) -> None:
-    found = safety.reasons(max_age_h=192)
+    found = safety.reasons(max_age_h=192, answers=True)
     assert len(found) == bool(reason)
     assert not reason or re.search(reason, found[0])
     assert safety.text()
+
+
+def test_a_database_that_is_away_is_said_once() -> None:
+    assert Safety(archives=True, problem="refused").reasons(max_age_h=192, answers=False) == ()
 
 
 def test_damage_in_the_repository_is_found_in_what_verify_says() -> None:

@@ -10,6 +10,7 @@ from base.errors import ConfigError
 from base.secrets import check_reference, resolve
 
 
+@pytest.mark.security("SR 1.5", "V13.3.1")
 def test_a_secret_is_read_anew_from_where_its_reference_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "password"
     for secret in ("one", "two"):
@@ -20,6 +21,7 @@ def test_a_secret_is_read_anew_from_where_its_reference_points(tmp_path: Path, m
     assert resolve("") == ""
 
 
+@pytest.mark.security("T-PLANT-READ", "V13.3.1")
 def test_a_plain_secret_is_refused_and_not_repeated() -> None:
     with pytest.raises(ValueError, match="password is not a reference: write file:PATH or env:NAME") as caught:
         check_reference("password", "hunter2")

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,11 @@ import pytest
 from base.errors import ConfigError, PermissionDeniedError, UnavailableError
 from base.ids import now_us
 from base.settings import KafkaSettings
-from serving import access, config
-from serving.access import Access, Permission, UnauthenticatedError
+from serving import access, config, tokens
+from serving.access import Access
 from serving.config import LimitSettings, ServingConfig, TlsSettings, is_loopback
 from serving.limits import Limits, RateLimitedError
+from serving.principals import Permission, UnauthenticatedError
 from serving.sessions import COOKIE, Sessions
 
 READ, COMMAND, APPROVE = Permission.READ, Permission.COMMAND, Permission.APPROVE
@@ -26,7 +29,7 @@ END_US = 1_803_859_200_000_000
 def write_tokens(path: Path, **principals: tuple[str, list[str]]) -> Path:
     path.write_text(
         "".join(
-            f'[principals.{name}]\nsha256 = "{access.hash_token(token)}"\nallow = {allow}\n'
+            f'[principals.{name}]\nsha256 = "{tokens.hash_token(token)}"\nallow = {allow}\n'
             for name, (token, allow) in principals.items()
         )
     )
@@ -48,6 +51,7 @@ def test_a_token_names_its_principal_and_its_rights(tmp_path: Path) -> None:
         alice.require(APPROVE)
 
 
+@pytest.mark.security("SR 1.1", "V6.3.2")
 @pytest.mark.parametrize("headers", [[], bearer("wrong"), bearer(""), [("authorization", "Basic t1")]])
 def test_without_a_known_token_nobody_gets_in(tmp_path: Path, headers: Headers) -> None:
     known = Access(write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"])))
@@ -55,6 +59,7 @@ def test_without_a_known_token_nobody_gets_in(tmp_path: Path, headers: Headers) 
         known.authenticate(headers)
 
 
+@pytest.mark.security("SR 1.4")
 @pytest.mark.parametrize(
     "headers", [bearer("t1") + bearer("t2"), bearer("t1") + bearer("t1"), bearer("x") + bearer("t1")]
 )
@@ -70,6 +75,7 @@ def test_a_name_alone_is_no_token(tmp_path: Path) -> None:
         known.authenticate([(access.NAME_METADATA, "alice")])
 
 
+@pytest.mark.security("SR 1.3")
 def test_a_token_withdrawn_is_refused_without_a_restart(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
     known = Access(path)
@@ -84,6 +90,7 @@ def test_a_token_withdrawn_is_refused_without_a_restart(tmp_path: Path) -> None:
         known.recheck(alice, READ)
 
 
+@pytest.mark.security("T-SERVING-TOKEN", "SR 1.3")
 def test_a_token_ends_and_what_it_opened_ends_with_it(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]), bob=("t2", ["read"]))
     path.write_text(path.read_text().replace("[principals.bob]", "until = 2027-03-01T01:00:00+01:00\n[principals.bob]"))
@@ -113,18 +120,21 @@ def test_an_end_has_a_zone(tmp_path: Path, until: str) -> None:
         Access(path)
 
 
+@pytest.mark.security("SR 1.3")
 def test_a_right_taken_away_is_noticed(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read", "command"]))
     known = Access(path)
-    alice = known.authenticate(bearer("t1"))
+    alice, before = known.authenticate(bearer("t1")), known.refresh()
+    assert known.refresh() == before
     write_tokens(path, alice=("t1", ["command"]))
-    assert known.refresh()
+    assert known.refresh() != before
     with pytest.raises(UnavailableError, match="connect again"):
         known.recheck(alice, COMMAND)
     with pytest.raises(PermissionDeniedError, match="alice may not read"):
         known.recheck(alice, READ)
 
 
+@pytest.mark.security("V16.5.3")
 def test_a_half_written_file_locks_nobody_out(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
     known = Access(path)
@@ -139,6 +149,7 @@ def test_a_broken_file_stops_the_start(tmp_path: Path) -> None:
         Access(path)
 
 
+@pytest.mark.security("V15.3.3")
 def test_on_loopback_callers_may_name_themselves() -> None:
     known = Access(None)
     assert known.authenticate([]).name == "local"
@@ -152,8 +163,9 @@ def test_a_name_of_ones_own_is_short_and_printable(name: str) -> None:
         Access(None).authenticate([(access.NAME_METADATA, name)])
 
 
+@pytest.mark.security("V6.4.1")
 def test_the_tool_makes_a_token_that_works(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert access.main(["carol", "--allow", "read", "approve"]) == 0
+    assert tokens.main(["carol", "--allow", "read", "approve"]) == 0
     captured = capsys.readouterr()
     path = tmp_path / "tokens.toml"
     path.write_text(captured.err)
@@ -162,10 +174,11 @@ def test_the_tool_makes_a_token_that_works(tmp_path: Path, capsys: pytest.Captur
     assert carol.name == "carol"
     assert carol.allow == {READ, APPROVE}
     assert 364 < (carol.until_us - now_us()) / 86_400e6 <= 365
-    access.main(["carol", "--days", "0"])
+    tokens.main(["carol", "--days", "0"])
     assert "until" not in capsys.readouterr().err
 
 
+@pytest.mark.security("SR 7.2")
 def test_calls_refill_with_time_and_are_counted_apart() -> None:
     now_s = [0.0]
     limits = Limits(LimitSettings(requests_per_s=10, burst=2, commands_per_s=1, commands_burst=1), lambda: now_s[0])
@@ -182,6 +195,7 @@ def test_calls_refill_with_time_and_are_counted_apart() -> None:
     limits.call("a", command=True)
 
 
+@pytest.mark.security("SR 2.7")
 def test_open_streams_are_limited_and_given_back() -> None:
     limits = Limits(LimitSettings(open_streams=1))
     with limits.stream("a"):
@@ -204,6 +218,7 @@ def test_streams_and_reads_have_a_limit_in_total() -> None:
         pass
 
 
+@pytest.mark.security("V2.3.2")
 def test_a_device_gets_only_so_many_commands_from_all_together() -> None:
     limits = Limits(LimitSettings(device_commands_per_s=1, device_commands_burst=1), lambda: 0.0)
     limits.device(7)
@@ -222,6 +237,7 @@ def test_names_of_callers_do_not_stay() -> None:
     assert len(limits._commands) <= 10_000
 
 
+@pytest.mark.security("SR 1.13")
 @pytest.mark.parametrize(
     ("address", "expected"),
     [
@@ -241,6 +257,7 @@ def test_loopback_is_told_from_the_network(address: str, expected: bool) -> None
     assert is_loopback(address) is expected
 
 
+@pytest.mark.security("SR 1.13", "V4.4.1", "V12.2.1")
 @pytest.mark.parametrize("missing", ["tls", "tokens", "both"])
 def test_the_network_needs_encryption_and_tokens(missing: str) -> None:
     given: dict[str, Any] = {"tls": TlsSettings(cert="c", key="k"), "tokens": "t"}
@@ -262,3 +279,9 @@ def test_a_certificate_needs_its_key(tmp_path: Path) -> None:
     path.write_text('listen = "127.0.0.1:0"\n[kafka]\nbootstrap_servers = "k"\n[tls]\ncert = "c"\n')
     with pytest.raises(ConfigError, match=r"tls\.cert and tls\.key belong together"):
         config.load(path)
+
+
+def test_who_makes_a_token_as_before_is_told_how_it_is_made_now() -> None:
+    found = subprocess.run([sys.executable, "-m", "serving.access", "ann"], capture_output=True, text=True, check=False)
+    assert found.returncode == 2
+    assert "python -m serving.tokens" in found.stderr

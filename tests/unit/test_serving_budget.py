@@ -66,6 +66,7 @@ def test_a_stream_gets_no_more_than_its_limit() -> None:
     assert modest == pytest.approx(20, rel=0.1)
 
 
+@pytest.mark.security("SR 7.1")
 def test_together_streams_get_no_more_than_the_total_and_small_ones_all_they_want() -> None:
     clock = Clock()
     budget = Budget(stream_per_s=20_000, total_per_s=10_000, clock_s=clock)

@@ -6,6 +6,8 @@ import dataclasses
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
 from serving.caches.command_book import CommandBook
 from serving.caches.command_view import CommandView
@@ -83,6 +85,7 @@ def test_acks_out_of_order_do_not_go_back() -> None:
     assert seen(known)[0] is CommandState.EXECUTING
 
 
+@pytest.mark.security("V2.3.1")
 def test_a_command_at_the_gateway_still_waits_for_its_approval() -> None:
     known = book()
     known.apply_request(request(requires_approval=True))

@@ -16,11 +16,11 @@ from base.errors import OverloadedError
 from base.ids import now_us
 from schemas.commands import CommandAck, CommandRequest, CommandState, Effect, ParameterOutcome
 from schemas.proto.millrace.v1 import commands_pb2
-from serving.access import EVERYTHING, Principal, current
 from serving.caches.command_readers import CommandsReader
 from serving.caches.command_view import view_of
 from serving.caches.wakeup import Wakeup
 from serving.handlers.command_filter import CommandFilter
+from serving.principals import EVERYTHING, Principal, current
 from serving.rpc.command_service import wait_within
 from tests.contract import examples
 from tests.unit.served import LINE, Served, command_stub, eventually, served
@@ -126,6 +126,7 @@ async def test_filters_pick(wanted: dict[str, Any], numbers: list[int]) -> None:
         assert [ids.index(one.command_id) for one in page.commands] == numbers
 
 
+@pytest.mark.security("V15.2.2")
 async def test_a_list_of_many_commands_lets_other_calls_through(monkeypatch: pytest.MonkeyPatch) -> None:
     current.set(Principal("local", EVERYTHING))
     async with served() as running:
@@ -145,6 +146,7 @@ async def test_a_list_of_many_commands_lets_other_calls_through(monkeypatch: pyt
         assert turns >= 2
 
 
+@pytest.mark.security("V2.2.3")
 @pytest.mark.parametrize(
     ("request_", "complaint"),
     [
@@ -231,6 +233,7 @@ async def test_a_watch_of_a_path_that_does_not_exist_says_so() -> None:
         assert caught.value.code() is grpc.StatusCode.NOT_FOUND
 
 
+@pytest.mark.security("V1.4.3")
 async def test_a_closed_watch_leaves_nothing_behind() -> None:
     async with served() as running, stub_of(running) as stub:
         watch = stub.WatchCommands(commands_pb2.WatchCommandsRequest())

@@ -148,6 +148,7 @@ async def ask(channel: Any, method: Any, data: bytes) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
+@pytest.mark.security("T-SERVING-FLOOD", "SR 3.5", "SR 7.1")
 async def test_ten_thousand_requests_have_clean_answers(caplog: pytest.LogCaptureFixture) -> None:
     rng = random.Random(14)
     limits = LimitSettings(

@@ -24,12 +24,13 @@ from grpc_reflection.v1alpha import reflection_pb2
 from base import errors, logs
 from base.ids import uuid7
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from serving import access, bounds
+from serving import bounds, principals
 from serving.config import LimitSettings
 from serving.gate import Kind
 from serving.problems import MAX_DETAIL, problem_of
 from serving.rpc import bounded
 from serving.rpc.methods import method_of
+from serving.tokens import hash_token
 from tests.unit.served import FILES, LINE, METHODS, Served, batch, command_stub, eventually, served, state_stub
 
 STATE = "/millrace.v1.StateService/"
@@ -68,10 +69,7 @@ def details_of(error: grpc.aio.AioRpcError) -> list[Any]:
 def tokens(path: Path, *names: str) -> Path:
     """A tokens file in which each name has the token NAME-secret."""
     path.write_text(
-        "".join(
-            f'[principals.{name}]\nsha256 = "{access.hash_token(f"{name}-secret")}"\nallow = ["read"]\n'
-            for name in names
-        )
+        "".join(f'[principals.{name}]\nsha256 = "{hash_token(f"{name}-secret")}"\nallow = ["read"]\n' for name in names)
     )
     return path
 
@@ -114,6 +112,7 @@ async def test_bytes_that_are_no_message_meet_the_gate_first(tmp_path: Path, cap
     assert "Traceback" not in caplog.text
 
 
+@pytest.mark.security("V16.3.3")
 async def test_malformed_calls_count_for_the_limits() -> None:
     limits = LimitSettings(requests_per_s=0.001, burst=1)
     async with served(limits=limits) as running, grpc.aio.insecure_channel(running.address) as channel:
@@ -125,6 +124,7 @@ async def test_malformed_calls_count_for_the_limits() -> None:
         assert [type(part).__name__ for part in details_of(error)] == ["ErrorInfo", "RetryInfo"]
 
 
+@pytest.mark.security("V16.3.3")
 async def test_a_method_that_does_not_exist_is_asked_for_its_token_and_logged(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -139,20 +139,28 @@ async def test_a_method_that_does_not_exist_is_asked_for_its_token_and_logged(
     assert logged(caplog) == [("unknown", "UNAUTHENTICATED"), ("unknown", "UNIMPLEMENTED")]
 
 
+@pytest.mark.security("V6.3.4", "V8.2.1")
 @pytest.mark.parametrize("method", METHODS, ids=lambda method: method.full_name)
 def test_every_method_has_its_row(method: Any) -> None:
     path = f"/{method.containing_service.full_name}/{method.name}"
     row = method_of(path, streaming=method.server_streaming)
     assert row is not None, f"{path} is not in serving/rpc/methods.py"
     assert row.needs is not None
-    assert (row.kind is Kind.CONTROL) == (
-        method.name
-        in {"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand", "GetCommand", "WatchCommand"}
-    )
+    answering = method.output_type.name in {"AlarmAnswer", "AcknowledgeAlarmsResponse"} or method.name in {
+        "LabelAnomaly",
+        "WithdrawAnomalyLabel",
+    }
+    assert (row.needs is principals.Permission.ALARM) == answering
+    commanding = {"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand", "GetCommand", "WatchCommand"}
+    assert (row.kind is Kind.CONTROL) == (answering or method.name in commanding)
     entering = method.containing_service.name == "WorkService" and not method.name.startswith("List")
-    assert (row.needs is access.Permission.PLAN) == entering
-    changes = entering or method.name in {"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand"}
-    reading = access.Permission.AUDIT if method.containing_service.name == "AuditService" else access.Permission.READ
+    assert (row.needs is principals.Permission.PLAN) == entering
+    changes = (
+        entering or answering or method.name in {"SubmitCommand", "SubmitAndWait", "CancelCommand", "ApproveCommand"}
+    )
+    reading = (
+        principals.Permission.AUDIT if method.containing_service.name == "AuditService" else principals.Permission.READ
+    )
     assert (row.needs is reading) != changes
 
 
@@ -180,6 +188,7 @@ def fields(message: Any) -> list[tuple[list[str], FieldDescriptor]]:
     return found
 
 
+@pytest.mark.security("SR 3.5", "V2.2.1")
 @pytest.mark.parametrize("message", requests(), ids=lambda message: message.DESCRIPTOR.name)
 def test_every_text_list_and_map_of_every_request_has_a_bound(message: Any) -> None:
     for names, field in fields(type(message)()):
@@ -227,6 +236,7 @@ async def test_a_path_without_end_costs_nothing(method: str, path: str) -> None:
         assert any(isinstance(part, error_details_pb2.BadRequest) for part in details_of(error))
 
 
+@pytest.mark.security("V1.2.9")
 def test_the_search_for_a_path_is_linear_whatever_is_asked(tmp_path: Path) -> None:
     from serving.caches.plant import Plant
 
@@ -249,6 +259,7 @@ async def test_an_unknown_path_is_shown_in_part() -> None:
         assert "characters" in (error.details() or "")
 
 
+@pytest.mark.security("V2.2.1")
 async def test_enumerators_that_do_not_exist_are_refused() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         error = await failure(state_stub(channel).ListTags(state_pb2.ListTagsRequest(quality=77)))  # type: ignore[arg-type]
@@ -273,6 +284,7 @@ async def test_an_id_that_is_none_is_refused(command_id: str) -> None:
         assert running.requests.records == []
 
 
+@pytest.mark.security("V1.1.1")
 async def test_a_slash_at_the_end_means_the_same_everywhere() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         stub = state_stub(channel)
@@ -287,6 +299,7 @@ async def test_a_slash_at_the_end_means_the_same_everywhere() -> None:
             assert len((await stub.ListDevices(state_pb2.ListDevicesRequest(prefix=prefix))).devices) == 3
 
 
+@pytest.mark.security("SR 3.7", "V16.5.1")
 def test_an_answer_is_short_whatever_was_asked() -> None:
     problem = problem_of(errors.NotFoundError("x" * 1_000_000))
     assert len(problem.detail) == MAX_DETAIL
@@ -294,6 +307,7 @@ def test_an_answer_is_short_whatever_was_asked() -> None:
     assert errors.shown("short") == "'short'"
 
 
+@pytest.mark.security("V1.3.3", "V16.4.1")
 def test_a_line_of_the_log_is_short_whatever_was_sent() -> None:
     record = logging.makeLogRecord({"msg": "m" * 1_000_000, "reason": "r" * 1_000_000, "parts": ["p" * 1_000_000] * 3})
     try:
@@ -305,6 +319,7 @@ def test_a_line_of_the_log_is_short_whatever_was_sent() -> None:
     assert json.loads(line)["error"].startswith("Traceback")
 
 
+@pytest.mark.security("V2.2.2")
 def test_values_of_other_faces_have_the_same_bounds() -> None:
     bounds.value("parameters", {"speed": 1.0})
     with pytest.raises(errors.InvalidRequestError, match=r"prefixes\[1\] has 501 characters"):
@@ -318,6 +333,7 @@ def test_values_of_other_faces_have_the_same_bounds() -> None:
 # --- tokens, callers, connections ------------------------------------------------------------------------------------
 
 
+@pytest.mark.security("V4.2.1", "V15.3.7")
 async def test_two_authorization_headers_are_refused(tmp_path: Path) -> None:
     path = tokens(tmp_path / "tokens.toml", "ann", "bob")
     async with served(tokens=str(path)) as running, grpc.aio.insecure_channel(running.address) as channel:
@@ -326,6 +342,7 @@ async def test_two_authorization_headers_are_refused(tmp_path: Path) -> None:
         assert error.code() is grpc.StatusCode.UNAUTHENTICATED
 
 
+@pytest.mark.security("T-SERVING-TOKEN", "SR 2.6", "V7.4.2")
 async def test_a_token_that_is_withdrawn_ends_its_open_streams(tmp_path: Path) -> None:
     path = tokens(tmp_path / "tokens.toml", "ann", "bob")
     async with served(tokens=str(path)) as running, grpc.aio.insecure_channel(running.address) as channel:
@@ -346,6 +363,7 @@ async def test_a_token_that_is_withdrawn_ends_its_open_streams(tmp_path: Path) -
         his.cancel()
 
 
+@pytest.mark.security("SR 1.11", "V1.4.3")
 async def test_callers_that_are_not_let_in_leave_no_memory(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.ERROR)  # pytest itself remembers every line
     path = tokens(tmp_path / "tokens.toml", "ann")
@@ -410,9 +428,9 @@ async def test_a_client_that_disappears_leaves_no_traceback(caplog: pytest.LogCa
                 stub = state_stub(channel)
                 calls = [stub.WatchTags(state_pb2.WatchTagsRequest(max_rate_hz=100)) for _ in range(5)]
                 await eventually(lambda: len(running.server.streams) == 5)
-                reads = [
-                    asyncio.ensure_future(stub.ListTags(state_pb2.ListTagsRequest(page_size=1000))) for _ in range(20)
-                ]
+                # A deadline, as every client should set: gRPC's core may notice a dead connection only when it writes again.
+                asked = state_pb2.ListTagsRequest(page_size=1000)
+                reads = [asyncio.ensure_future(stub.ListTags(asked, timeout=5)) for _ in range(20)]
                 running.server.values.apply(batch({100 + i: round_ for i in range(4)}))
                 for _ in range(round_):  # at another moment of the answers each time
                     await asyncio.sleep(0)
@@ -460,6 +478,7 @@ async def test_reflection_tells_the_comments() -> None:
         stream.cancel()
 
 
+@pytest.mark.security("SR 7.1")
 async def test_a_device_is_not_flooded_by_many_and_a_repeated_command_passes() -> None:
     limits = LimitSettings(device_commands_per_s=0.001, device_commands_burst=1, overload_lag_ms=60_000)
     async with served(limits=limits) as running, grpc.aio.insecure_channel(running.address) as channel:

@@ -86,6 +86,7 @@ async def test_a_server_that_starts_later_learns_from_health() -> None:
         assert codes(running) == [0, 0]
 
 
+@pytest.mark.security("SR 2.11")
 async def test_events_out_of_order_count_by_when_they_were_made() -> None:
     async with served() as running:
         running.server.values.apply(batch({100: 1.5, 110: 2.5}))

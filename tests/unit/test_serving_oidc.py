@@ -13,15 +13,19 @@ import pytest
 from joserfc.jwk import ECKey, OctKey, RSAKey
 
 from base.errors import ConfigError, UnavailableError
-from serving.access import Access, Permission, UnauthenticatedError
+from schemas.sign_outs import SignOut
+from serving.access import Access
 from serving.oidc.code_flow import CodeFlow, safe_return
 from serving.oidc.keys import read_jwks
 from serving.oidc.provider import Endpoints, Provider
 from serving.oidc.settings import OidcSettings, RoleSettings
 from serving.oidc.verifier import MAX_TOKEN, Verifier
+from serving.principals import Permission, UnauthenticatedError
 from serving.sessions import COOKIE, Sessions
+from serving.sign_outs import SignOuts
 from tests.unit import issued
 from tests.unit.issued import EC, ISSUER, NOW_S, OTHER, RSA, SETTINGS, raw, token
+from tests.unit.served import RequestList
 
 
 def verifier(settings: OidcSettings = SETTINGS, now_s: float = NOW_S) -> Verifier:
@@ -33,6 +37,7 @@ def verifier(settings: OidcSettings = SETTINGS, now_s: float = NOW_S) -> Verifie
 # --- good tokens ----------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.security("T-PEOPLE-SHARED", "SR 1.1", "SR 1.4", "V10.3.3", "V10.5.2")
 @pytest.mark.parametrize(("key", "alg"), [(RSA, "RS256"), (RSA, "PS256"), (EC, "ES256")])
 def test_a_good_token_stands_for_its_subject(key: RSAKey | ECKey, alg: str) -> None:
     found = verifier().principal(token(key, alg))
@@ -41,6 +46,7 @@ def test_a_good_token_stands_for_its_subject(key: RSAKey | ECKey, alg: str) -> N
     assert found.until_us == (NOW_S + 600) * 1_000_000
 
 
+@pytest.mark.security("V10.3.2")
 def test_roles_add_up_and_unknown_ones_allow_nothing() -> None:
     check = verifier()
     assert check.principal(token(realm_access={"roles": ["operators", "leads"]})).allow == set(Permission) & {
@@ -52,10 +58,12 @@ def test_roles_add_up_and_unknown_ones_allow_nothing() -> None:
         assert check.principal(token(realm_access=nothing)).allow == set()
 
 
+@pytest.mark.security("V9.2.3", "V9.2.4", "V10.3.1")
 def test_an_audience_among_several_and_a_client_by_its_other_claim() -> None:
     assert verifier().principal(token(aud=["account", issued.AUDIENCE], azp=None, client_id="millrace-page"))
 
 
+@pytest.mark.security("V9.2.1")
 def test_clocks_may_differ_a_little() -> None:
     assert verifier(now_s=NOW_S + 629).principal(token())
     assert verifier(now_s=NOW_S - 29).principal(token())
@@ -124,6 +132,7 @@ REFUSED = {
 }  # fmt: skip
 
 
+@pytest.mark.security("T-SERVING-TOKEN", "SR 4.3", "V6.8.1", "V6.8.2", "V9.1.2", "V9.1.3", "V9.2.1", "V9.2.2", "V9.2.3")
 @pytest.mark.parametrize("case", REFUSED)
 def test_a_bad_token_is_refused(case: str) -> None:
     bad, message = REFUSED[case]
@@ -133,6 +142,7 @@ def test_a_bad_token_is_refused(case: str) -> None:
     assert bad[-40:] not in str(caught.value)
 
 
+@pytest.mark.security("V6.8.2", "V9.1.1")
 def test_every_part_of_a_token_counts() -> None:
     good = token()
     check = verifier()
@@ -142,6 +152,7 @@ def test_every_part_of_a_token_counts() -> None:
             check.principal(changed)
 
 
+@pytest.mark.security("T-ISSUER-KEYS", "V9.1.3")
 def test_a_key_that_was_rotated_out_is_good_no_more() -> None:
     check = verifier()
     found = check.principal(token())
@@ -152,6 +163,7 @@ def test_a_key_that_was_rotated_out_is_good_no_more() -> None:
         check.principal(token())
 
 
+@pytest.mark.security("V9.2.2")
 @pytest.mark.parametrize(
     "entry",
     [
@@ -178,6 +190,7 @@ def test_what_is_no_document_of_keys_is_an_error(document: bytes) -> None:
         read_jwks(document)
 
 
+@pytest.mark.security("SR 7.6")
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -247,6 +260,7 @@ async def test_an_unknown_key_is_looked_for_once_and_then_refused() -> None:
         made.principal(token(UNKNOWN))
 
 
+@pytest.mark.security("V16.5.2")
 async def test_keys_stay_good_while_the_issuer_is_away() -> None:
     documents = Documents(RSA)
     made = provider(documents)
@@ -257,6 +271,7 @@ async def test_keys_stay_good_while_the_issuer_is_away() -> None:
     assert made.principal(token())
 
 
+@pytest.mark.security("T-ISSUER-KEYS", "V1.3.6", "V9.1.3", "V10.5.3", "V13.2.5")
 @pytest.mark.parametrize(
     ("changed", "message"),
     [
@@ -279,6 +294,7 @@ def bearer(value: str) -> list[tuple[str, str]]:
     return [("authorization", f"Bearer {value}")]
 
 
+@pytest.mark.security("V6.3.4")
 async def test_both_kinds_of_token_pass_the_same_door() -> None:
     made = provider(Documents(RSA))
     await made.refresh()
@@ -292,6 +308,22 @@ async def test_both_kinds_of_token_pass_the_same_door() -> None:
             access.authenticate(nobody)
 
 
+async def test_signing_out_everywhere_ends_tokens_that_the_issuer_made_before() -> None:
+    made = provider(Documents(RSA))
+    await made.refresh()
+    outs = SignOuts(RequestList(), longest_s=86_400, clock=lambda: NOW_S * 1_000_000)
+    outs.current = True
+    access = Access(None, None, made, sign_outs=outs)
+    found = access.authenticate(bearer(token(iat=NOW_S - 60)))
+    outs.apply(SignOut(subject=found.name, before_us=(NOW_S - 30) * 1_000_000, by="admin").encode())
+    with pytest.raises(UnauthenticatedError, match="signed out everywhere"):
+        access.authenticate(bearer(token(iat=NOW_S - 60)))
+    with pytest.raises(UnauthenticatedError, match="signed out everywhere"):
+        access.recheck(found, Permission.COMMAND)
+    assert access.authenticate(bearer(token(iat=NOW_S - 10))).name == found.name
+
+
+@pytest.mark.security("V7.3.2", "V7.6.1")
 async def test_a_session_of_an_issued_token_ends_with_it_and_with_its_key() -> None:
     documents = Documents(RSA)
     made = provider(documents)
@@ -304,10 +336,10 @@ async def test_a_session_of_an_issued_token_ends_with_it_and_with_its_key() -> N
     again = access.authenticate(cookie)
     assert (again.name, again.allow, again.until_us) == (found.name, found.allow, found.until_us)
     access.recheck(again, Permission.COMMAND)
-    assert not access.refresh()
+    before = access.refresh()
     documents.keys = issued.jwks(EC)
     await made.refresh()
-    assert access.refresh()
+    assert access.refresh() != before
     for refused in (lambda: access.authenticate(cookie), lambda: access.recheck(again, None)):
         with pytest.raises(UnauthenticatedError):
             refused()
@@ -332,6 +364,7 @@ def identity(nonce: str, **changed: object) -> str:
     return token(**({"aud": "millrace-page", "azp": "millrace-page", "nonce": nonce} | changed))  # type: ignore[arg-type]
 
 
+@pytest.mark.security("V10.1.1", "V10.2.1")
 async def test_a_code_becomes_a_principal_with_the_proof_key() -> None:
     documents = Documents(RSA)
     flow, query, cookie = await begun(documents)
@@ -348,6 +381,7 @@ async def test_a_code_becomes_a_principal_with_the_proof_key() -> None:
     assert form["code_verifier"] not in " ".join([*query.values(), cookie.partition(".")[2]])
 
 
+@pytest.mark.security("V7.6.2", "V10.1.2")
 async def test_an_answer_that_this_browser_did_not_ask_for_is_refused_before_the_issuer_is_asked() -> None:
     documents = Documents(RSA)
     flow, query, cookie = await begun(documents)
@@ -366,6 +400,7 @@ async def test_an_answer_that_this_browser_did_not_ask_for_is_refused_before_the
     assert documents.forms == []
 
 
+@pytest.mark.security("T-ISSUER-CODE", "V10.2.2", "V10.5.1", "V10.5.2", "V10.5.4")
 async def test_tokens_of_another_sign_in_or_person_are_refused() -> None:
     documents = Documents(RSA)
     flow, query, cookie = await begun(documents)
@@ -383,6 +418,7 @@ async def test_tokens_of_another_sign_in_or_person_are_refused() -> None:
             await flow.finish(cookie, state=query["state"], code="c1", issuer="", redirect_uri=BACK)
 
 
+@pytest.mark.security("V6.5.5")
 async def test_a_sign_in_takes_ten_minutes_at_most() -> None:
     documents = Documents(RSA)
     flow, query, cookie = await begun(documents)
@@ -400,6 +436,7 @@ async def test_a_sign_in_before_the_issuer_has_answered_says_so() -> None:
     await asyncio.sleep(0)
 
 
+@pytest.mark.security("V1.2.2", "V3.7.2")
 @pytest.mark.parametrize(
     "wanted", ["//evil.example.com", "/\\evil", "https://evil.example.com", "trends", "/a\nb", "/" + "x" * 600, ""]
 )

@@ -10,6 +10,7 @@ from base.errors import NotFoundError
 from schemas import definitions
 from schemas.definitions import TagDefinition
 from serving.caches.plant import Plant, under
+from serving.handlers.alarm_figures import places
 from tests.unit.served import LINE, definition, presses
 
 PATHS = sorted(["a", "a/b", "a/b/c", "a/b-c", "a/b0", "ab/c"])
@@ -98,3 +99,27 @@ def test_listeners_hear_of_complete_versions_only() -> None:
     stop()
     plant.apply(definitions.encode_version(3, tags=1, time_us=0)[1])
     assert heard == [2]
+
+
+@pytest.mark.parametrize(
+    ("prefix", "paths"),
+    [
+        (f"{LINE}/press*", [f"{LINE}/press00", f"{LINE}/press01"]),
+        (f"{LINE}/press00*", [f"{LINE}/press00"]),
+        (f"{LINE}/*", [f"{LINE}/press00", f"{LINE}/press01"]),
+        (f"{LINE}*", [LINE]),
+        (f"{LINE}/", [LINE]),
+        ("*", [""]),
+        ("", [""]),
+    ],
+)
+def test_figures_of_alarms_are_of_the_nodes_that_a_star_stands_for(prefix: str, paths: list[str]) -> None:
+    plant = plant_of(presses(2))
+    assert places(plant, prefix)[0] == paths
+    seen = plant.part((f"{LINE}/press00",))
+    assert places(seen, prefix)[0] == [f"{LINE}/press00"]
+
+
+def test_figures_of_alarms_are_of_something() -> None:
+    with pytest.raises(NotFoundError):
+        places(plant_of(presses(2)), f"{LINE}/x*")

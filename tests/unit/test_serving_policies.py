@@ -1,4 +1,4 @@
-"""Policies of commands: invariants over every case, each built-in policy is needed, and what an installation may add."""
+"""Policies of commands and alarms: invariants over every case, each built-in policy is needed, and what an installation may add."""
 
 from __future__ import annotations
 
@@ -10,10 +10,23 @@ import cedarpy
 import pytest
 
 from base.errors import ConfigError
-from serving.access import Permission, Principal, grants_of
 from serving.caches.plant import covered
 from serving.policies import command, engine
-from serving.policies.engine import ACT_ALONE, APPROVE, CANCEL, COMMAND, Ask, Place, Policies
+from serving.policies.engine import (
+    ACKNOWLEDGE,
+    ACT_ALONE,
+    APPROVE,
+    CANCEL,
+    COMMAND,
+    LABEL,
+    SHELVE,
+    AlarmAsk,
+    Ask,
+    LabelAsk,
+    Place,
+    Policies,
+)
+from serving.principals import Permission, Principal, grants_of
 from tests.unit.http_served import tokens, web
 from tests.unit.served import LINE
 from tests.unit.test_serving_scopes import as_, submitted
@@ -44,6 +57,45 @@ def cases() -> list[tuple[Principal, str, str]]:
     return list(itertools.product(principals, (COMMAND, CANCEL, APPROVE), NAMES))
 
 
+def alarm_cases() -> list[tuple[Principal, str, str, str]]:
+    """Every grant alone, both actions, what they are called, with a reason and without."""
+    asked = (
+        *((ACKNOWLEDGE, "acknowledge"), (ACKNOWLEDGE, "comment"), (SHELVE, "shelve"), (SHELVE, "unshelve")),
+        *((SHELVE, "out_of_service"), (SHELVE, "in_service")),
+    )
+    return [
+        (who(grant), action, name, reason) for grant in GRANTS for action, name in asked for reason in ("", "loose")
+    ]
+
+
+def alarm_wanted(principal: Principal, name: str, reason: str) -> bool:
+    """What the built-in policies are to say of alarms, written without them."""
+    return covered(PRESS.path, principal.scopes(Permission.ALARM)) and (
+        name not in ("shelve", "out_of_service") or bool(reason)
+    )
+
+
+def alarms_differ(policies: Policies) -> bool:
+    """Whether some case of alarms is decided otherwise than it is to be."""
+    return any(
+        policies.decide(one, action, PRESS, AlarmAsk(name=name, rule="hot", priority="LOW", reason=reason)).allowed
+        is not alarm_wanted(one, name, reason)
+        for one, action, name, reason in alarm_cases()
+    )
+
+
+def labels_differ(policies: Policies) -> bool:
+    """The same of labels of anomaly episodes: where alarms are granted, and with a reason unless one is withdrawn."""
+    return any(
+        policies.decide(one, LABEL, PRESS, LabelAsk(name=name, detector="default", reason=reason)).allowed
+        is not (covered(PRESS.path, one.scopes(Permission.ALARM)) and (name == "withdraw" or bool(reason)))
+        for one in map(who, GRANTS)
+        for name in ("not_a_fault", "fault", "withdraw")
+        for reason in ("", "loose")
+    )
+
+
+@pytest.mark.security("SR 2.1", "V8.3.1")
 def test_the_built_in_policies_say_what_they_are_to_say_in_every_case() -> None:
     policies = Policies()
     for principal, action, submitter in cases():
@@ -51,8 +103,11 @@ def test_the_built_in_policies_say_what_they_are_to_say_in_every_case() -> None:
         assert found.allowed is wanted(principal, action, submitter), (principal, action, submitter)
         assert found.allowed is False or found.policies
     assert policies.decide(who("command"), ACT_ALONE, PRESS, Ask(name="start")).allowed
+    assert not alarms_differ(policies)
+    assert not labels_differ(policies)
 
 
+@pytest.mark.security("T-SERVING-RIGHT", "SR 2.1", "SR 3.3")
 @pytest.mark.parametrize("missing", Policies().ids)
 def test_without_any_one_of_them_some_case_is_decided_otherwise(
     missing: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -69,7 +124,7 @@ def test_without_any_one_of_them_some_case_is_decided_otherwise(
         for principal, action, submitter in cases()
     )
     alone = policies.decide(who("command"), ACT_ALONE, PRESS, Ask(name="start")).allowed
-    assert changed or not alone
+    assert changed or not alone or alarms_differ(policies) or labels_differ(policies)
 
 
 # --- an installation's own ------------------------------------------------------------------------------------------------
@@ -102,6 +157,7 @@ def own(tmp_path: Path) -> Policies:
     return Policies(tmp_path)
 
 
+@pytest.mark.security("V6.3.3", "V6.8.4", "V10.3.4")
 @pytest.mark.parametrize(
     ("principal", "ask", "state", "allowed"),
     [
@@ -126,6 +182,7 @@ def test_what_an_installation_adds_holds_beside_the_built_in(
     assert own.decide(principal, COMMAND, place, ask, now_us=1_000_000).allowed is allowed
 
 
+@pytest.mark.security("V6.8.4")
 def test_the_error_names_the_policy_and_what_would_help(own: Policies) -> None:
     def error(principal: Principal, ask: Ask) -> str:
         return str(own.denied(principal, COMMAND, PRESS, own.decide(principal, COMMAND, PRESS, ask)))
@@ -136,6 +193,7 @@ def test_the_error_names_the_policy_and_what_would_help(own: Policies) -> None:
     assert "nothing permits it; allowed: command@acme/south" in error(who("command@acme/south"), Ask(name="start"))
 
 
+@pytest.mark.security("T-SERVING-POLICY")
 def test_policies_are_read_again_and_a_bad_file_changes_nothing(tmp_path: Path) -> None:
     policies = Policies(tmp_path)
     assert not policies.refresh()
@@ -151,6 +209,7 @@ def test_policies_are_read_again_and_a_bad_file_changes_nothing(tmp_path: Path) 
     assert policies.decide(who("command"), COMMAND, PRESS, Ask(name="start")).allowed
 
 
+@pytest.mark.security("V16.5.3")
 @pytest.mark.parametrize(
     ("text", "message"),
     [
@@ -179,6 +238,7 @@ def test_a_policy_that_does_not_fit_the_schema_is_refused(tmp_path: Path, text: 
 # --- explain ---------------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.security("SR 3.3")
 def test_explain_agrees_with_the_decision_in_every_case(capsys: pytest.CaptureFixture[str]) -> None:
     policies = Policies()
     for principal, action, submitter in cases()[::5]:
@@ -220,12 +280,13 @@ def test_explain_reads_the_tokens_file_and_says_what_would_help(
     assert command.main(["explain", "zoe", *common[2:]]) == 1
     assert "has no principal 'zoe'" in capsys.readouterr().err
     assert command.main(["check", str(tmp_path)]) == 0
-    assert "8 policies hold" in capsys.readouterr().out
+    assert "12 policies hold" in capsys.readouterr().out
 
 
 # --- over the wire --------------------------------------------------------------------------------------------------------
 
 
+@pytest.mark.security("T-PEOPLE-INSIDER")
 async def test_a_policy_asks_for_a_second_person_whatever_the_submitter_says(tmp_path: Path) -> None:
     folder = tmp_path / "policies"
     folder.mkdir()
@@ -244,3 +305,37 @@ async def test_a_policy_asks_for_a_second_person_whatever_the_submitter_says(tmp
         assert own.status_code == 403
         assert "somebody else has to approve it" in own.text
         assert (await face.client.post(place, json={}, headers=as_("bob"))).status_code == 200
+
+
+def test_an_installation_may_say_more_of_alarms_and_explain_says_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "plant.cedar").write_text(
+        """
+        @id("critical-alarms-come-back-soon")
+        @advice("a critical alarm can be shelved for 15 minutes at most")
+        forbid (principal, action == Action::"shelve", resource)
+        when { context.priority == "CRITICAL" && context.forS > 900 };
+        """
+    )
+    common = [
+        "explain",
+        "ann",
+        SHELVE,
+        PRESS.path,
+        "--grant",
+        "alarm",
+        "--policies",
+        str(tmp_path),
+        "--reason",
+        "loose",
+    ]
+    assert command.main([*common, "--priority", "CRITICAL", "--for-s", "900"]) == 0
+    assert command.main([*common, "--priority", "CRITICAL", "--for-s", "901"]) == command.DENIED
+    assert "15 minutes at most" in capsys.readouterr().out
+    assert command.main([*common, "--priority", "HIGH", "--for-s", "3600"]) == 0
+    (tmp_path / "plant.cedar").write_text(
+        '@id("too-wide") forbid (principal, action, resource) when { context.tags.contains("x") };'
+    )
+    with pytest.raises(ConfigError, match=r"plant\.cedar"):
+        Policies(tmp_path)

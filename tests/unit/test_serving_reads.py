@@ -17,7 +17,6 @@ from base.ids import now_us
 from base.settings import PostgresSettings
 from schemas.events import DEAD_DEVICES, DeviceEvent, EventKind
 from schemas.proto.millrace.v1 import commands_pb2, history_pb2, history_pb2_grpc, line_pb2, line_pb2_grpc, state_pb2
-from serving.access import EVERYTHING, Principal, current
 from serving.caches.broadcast import MAX_PENDING, Broadcast
 from serving.caches.closed_windows import ClosedWindows
 from serving.caches.gateways import Gateways, GatewayState
@@ -26,6 +25,7 @@ from serving.caches.wakeup import Wakeup
 from serving.handlers import records
 from serving.handlers.health import Health
 from serving.handlers.line import LineHandlers
+from serving.principals import EVERYTHING, Principal, current
 from tests.unit.served import LINE, batch, command_stub, definition, eventually, presses, served, state_stub
 
 NOWHERE = PostgresSettings(dsn="host=127.0.0.1 port=1 dbname=none user=none")
@@ -49,6 +49,7 @@ def line_stub(channel: grpc.aio.Channel) -> Any:
     return line_pb2_grpc.LineServiceStub(channel)  # type: ignore[no-untyped-call]
 
 
+@pytest.mark.security("V16.5.2")
 async def test_without_its_database_history_is_unavailable_at_once_and_the_rest_goes_on() -> None:
     async with served(postgres=NOWHERE) as running, grpc.aio.insecure_channel(running.address) as channel:
         selection = history_pb2.Selection(tag_ids=[100], start_us=1)
@@ -79,6 +80,7 @@ async def test_without_its_database_history_is_unavailable_at_once_and_the_rest_
         assert health.health == line_pb2.HEALTH_DOWN
 
 
+@pytest.mark.security("V2.2.3")
 @pytest.mark.parametrize(
     ("selection", "cause"),
     [

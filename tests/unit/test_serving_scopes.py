@@ -15,9 +15,10 @@ from base.errors import UnavailableError
 from schemas import definitions
 from schemas.commands import CommandState
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from serving.access import EVERYTHING, Access, Grant, Permission, Principal, current, grants_of
+from serving.access import Access
 from serving.caches.plant import Plant, covered
 from serving.handlers.records import RecordHandlers
+from serving.principals import EVERYTHING, Grant, Permission, Principal, current, grants_of
 from serving.seen import seen
 from serving.sessions import COOKIE, Sessions
 from tests.contract import examples
@@ -87,7 +88,7 @@ def test_what_is_no_grant_is_refused(text: str) -> None:
 
 def test_a_grant_is_written_as_it_is_read() -> None:
     assert str(Grant.parse("command@acme/north/")) == "command@acme/north"
-    assert grants_of(["read", "command", "approve", "plan", "audit"]) == EVERYTHING
+    assert grants_of(["read", "command", "approve", "plan", "alarm", "audit"]) == EVERYTHING
 
 
 def test_a_session_carries_grants_with_their_scopes() -> None:
@@ -99,6 +100,7 @@ def test_a_session_carries_grants_with_their_scopes() -> None:
     assert Access(None, made).authenticate([("cookie", f"{COOKIE}={made.make(name='ann')}")]).grants == EVERYTHING
 
 
+@pytest.mark.security("SR 4.1")
 def test_nobody_sees_anything_without_a_principal() -> None:
     with pytest.raises(LookupError):
         seen(Plant())
@@ -144,6 +146,7 @@ READS = (
 )
 
 
+@pytest.mark.security("T-SERVING-SEE", "SR 3.7", "SR 4.1", "V8.2.2", "V8.4.1")
 @pytest.mark.parametrize("path", READS)
 async def test_no_answer_names_what_the_caller_does_not_see(tmp_path: Path, path: str) -> None:
     async with plant(tmp_path) as face:
@@ -174,6 +177,7 @@ async def test_a_caller_sees_its_own_part_whole(tmp_path: Path) -> None:
         assert "press01" not in objects
 
 
+@pytest.mark.security("T-SERVING-SEE", "V8.2.2")
 async def test_streams_hold_what_the_caller_sees(tmp_path: Path) -> None:
     async with plant(tmp_path) as face, grpc.aio.insecure_channel(face.served.address) as channel:
         for name, expected in (("north", {100, 101, 102, 103}), ("boss", {tag.tag_id for tag in presses()})):
@@ -216,6 +220,7 @@ class Asked:
         return []
 
 
+@pytest.mark.security("SR 4.1", "V8.2.3")
 async def test_records_without_a_path_are_of_what_the_caller_sees(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         asked = Asked()
@@ -243,6 +248,7 @@ async def submitted(face: Web, name: str, path: str, *, approval: bool = False, 
     return found
 
 
+@pytest.mark.security("T-SERVING-RIGHT", "SR 2.1")
 async def test_commands_go_where_the_grant_says(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         await submitted(face, "north", MINE)
@@ -254,6 +260,7 @@ async def test_commands_go_where_the_grant_says(tmp_path: Path) -> None:
         assert len(face.served.requests.records) == written
 
 
+@pytest.mark.security("V8.2.2")
 async def test_commands_of_others_can_be_neither_seen_nor_touched(tmp_path: Path) -> None:
     async with plant(tmp_path) as face, grpc.aio.insecure_channel(face.served.address) as channel:
         theirs = (await submitted(face, "boss", THEIRS, approval=True))["command_id"]
@@ -289,7 +296,8 @@ def test_a_stream_ends_when_its_caller_may_something_else(tmp_path: Path) -> Non
     access = Access(path)
     ann = access.authenticate([("authorization", "Bearer ann-secret")])
     access.recheck(ann, Permission.READ)
+    before = access.refresh()
     tokens(path, ann=["read@acme/north", "command"])
-    assert access.refresh()
+    assert access.refresh() != before
     with pytest.raises(UnavailableError, match="connect again"):
         access.recheck(ann, Permission.READ)

@@ -29,9 +29,9 @@ from millrace_client import (
 )
 from schemas.commands import CommandState
 from schemas.proto.millrace.v1 import commands_pb2, state_pb2
-from serving import access
 from serving.config import LimitSettings, ServingConfig
 from serving.server import STATE_SERVICE, build
+from serving.tokens import hash_token
 from tests.contract import examples
 from tests.unit.served import (
     LINE,
@@ -216,12 +216,13 @@ async def test_the_same_id_is_the_same_command_and_never_another() -> None:
         assert "other parameters" in (error.details() or "")
 
 
+@pytest.mark.security("V2.3.4")
 async def test_two_submits_of_one_new_id_at_once_write_it_once() -> None:
     async with served() as running:
         written = asyncio.Event()
         original = running.requests.send
 
-        async def slow(topic: str, key: bytes, value: bytes) -> object:
+        async def slow(topic: str, key: bytes, value: bytes | None) -> object:
             await written.wait()
             return await original(topic, key, value)
 
@@ -233,6 +234,7 @@ async def test_two_submits_of_one_new_id_at_once_write_it_once() -> None:
         assert len(running.requests.records) == 1
 
 
+@pytest.mark.security("V2.3.3")
 async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembered() -> None:
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         running.requests.failure = UnavailableError("the broker is away")
@@ -244,6 +246,7 @@ async def test_a_command_that_cannot_be_written_is_unavailable_and_not_remembere
         assert (await stub.SubmitCommand(request)).provisional
 
 
+@pytest.mark.security("V2.2.2")
 @pytest.mark.parametrize(
     ("name", "parameters", "complaint"),
     [
@@ -290,6 +293,7 @@ async def test_a_watched_command_ends_with_the_outcome_of_the_record() -> None:
         assert (await running.client.command(command)).version == 3
 
 
+@pytest.mark.security("T-SERVING-RIGHT", "V8.3.1")
 async def test_approval_is_somebody_elses() -> None:
     async with served(name="ann") as running, AsyncClient(Connection(running.address, name="bob")) as bob:
         command = await running.client.submit(11, "start", requires_approval=True)
@@ -311,6 +315,7 @@ async def test_approval_is_somebody_elses() -> None:
             await bob.approve(other)
 
 
+@pytest.mark.security("V2.3.1")
 async def test_only_what_was_not_carried_out_can_be_cancelled() -> None:
     async with served() as running:
         await running.client.submit(11, "start")
@@ -368,6 +373,7 @@ async def test_reflection_lists_the_services(version: str) -> None:
         assert described.file_descriptor_response.file_descriptor_proto
 
 
+@pytest.mark.security("V2.4.1")
 async def test_too_many_calls_are_pushed_back_with_a_time() -> None:
     async with (
         served(limits=LimitSettings(requests_per_s=2, burst=3)) as running,
@@ -383,6 +389,7 @@ async def test_too_many_calls_are_pushed_back_with_a_time() -> None:
         assert 0 < int(pushback) <= 500
 
 
+@pytest.mark.security("SR 2.7")
 async def test_open_streams_are_limited() -> None:
     async with (
         served(limits=LimitSettings(open_streams=1)) as running,
@@ -417,6 +424,7 @@ async def test_what_is_wrong_with_a_request_becomes_a_status(
         assert error.details()
 
 
+@pytest.mark.security("V2.2.3")
 @pytest.mark.parametrize(
     "request_", [state_pb2.WatchTagsRequest(max_rate_hz=-1), state_pb2.WatchTagsRequest(prefixes=["no/where"])]
 )
@@ -426,6 +434,7 @@ async def test_a_watch_that_makes_no_sense_is_refused(request_: state_pb2.WatchT
         assert error.code() in {grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.NOT_FOUND}
 
 
+@pytest.mark.security("T-SERVING-SEE", "SR 3.7", "V13.4.2", "V16.3.4", "V16.5.1")
 async def test_a_fault_of_the_server_tells_the_log_and_not_the_caller(
     monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -439,6 +448,7 @@ async def test_a_fault_of_the_server_tells_the_log_and_not_the_caller(
         assert "ZeroDivisionError" in caplog.text
 
 
+@pytest.mark.security("V16.2.4")
 async def test_every_call_is_in_the_access_log(caplog: pytest.LogCaptureFixture) -> None:
     caplog.set_level(logging.INFO, "serving.access")
     async with served(name="ann") as running:
@@ -471,9 +481,10 @@ async def test_a_port_in_use_is_refused_by_name() -> None:
         await second.grpc.stop(None)
 
 
+@pytest.mark.security("V8.2.1")
 async def test_tokens_are_asked_for_by_the_server(tmp_path: Path) -> None:
     path = tmp_path / "tokens.toml"
-    path.write_text(f'[principals.ann]\nsha256 = "{access.hash_token("secret")}"\nallow = ["read"]\n')
+    path.write_text(f'[principals.ann]\nsha256 = "{hash_token("secret")}"\nallow = ["read"]\n')
     async with served(tokens=str(path)) as running, grpc.aio.insecure_channel(running.address) as channel:
         stub = state_stub(channel)
         request = state_pb2.GetTagRequest(tag_id=100)

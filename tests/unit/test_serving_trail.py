@@ -72,6 +72,7 @@ async def submit(face: Web, who: str, body: dict[str, object], status: int = 201
     return str(answer.json().get("command_id", ""))
 
 
+@pytest.mark.security("T-SERVING-DENY", "SR 2.8", "V16.2.1")
 async def test_a_command_is_an_event_before_it_is_a_request(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         command_id = await submit(face, "ann", command())
@@ -88,6 +89,7 @@ async def test_a_command_is_an_event_before_it_is_a_request(tmp_path: Path) -> N
         assert event.time_us <= face.served.request().submitted_us
 
 
+@pytest.mark.security("T-SERVING-DENY", "SR 2.12")
 async def test_a_command_of_two_persons_names_both(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         command_id = await submit(face, "ann", command(name="start"))
@@ -110,6 +112,7 @@ async def test_a_command_of_two_persons_names_both(tmp_path: Path) -> None:
         assert "start-needs-somebody-else" in events[0].policies
 
 
+@pytest.mark.security("SR 2.8", "V16.3.2")
 async def test_what_policies_deny_is_an_event_with_the_policy(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         await submit(face, "ann", command(name="clear"), 403)
@@ -122,6 +125,7 @@ async def test_what_policies_deny_is_an_event_with_the_policy(tmp_path: Path) ->
         assert not face.served.requests.records
 
 
+@pytest.mark.security("V16.3.2")
 async def test_what_the_gate_denies_is_an_event_too(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         await submit(face, "ron", command(), 403)
@@ -145,6 +149,7 @@ async def test_what_the_gate_denies_is_an_event_too(tmp_path: Path) -> None:
         assert "secret" not in str([event.record() for event in events])
 
 
+@pytest.mark.security("V16.3.4")
 async def test_what_fails_after_it_was_let_through_says_so(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         face.served.requests.failure = UnavailableError("no broker")
@@ -156,6 +161,7 @@ async def test_what_fails_after_it_was_let_through_says_so(tmp_path: Path) -> No
         assert (unknown.outcome, unknown.code, unknown.path) == (Outcome.ERROR, "NOT_FOUND", f"{LINE}/press99")
 
 
+@pytest.mark.security("SR 2.8", "V16.3.1")
 async def test_signing_in_and_out_is_in_the_log_and_so_is_failing_to(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         origin = {"origin": face.origin}
@@ -194,6 +200,7 @@ async def test_reads_are_events_only_when_a_setting_says_so(tmp_path: Path) -> N
         assert (event.outcome, event.subject, event.method) == (Outcome.ALLOW, "ron", "GET /api/v1/tags")
 
 
+@pytest.mark.security("T-AUDIT-STOP", "SR 2.10")
 async def test_while_the_log_takes_nothing_commands_wait_and_cancelling_does_not(tmp_path: Path) -> None:
     async with plant(tmp_path) as face:
         running, trail = face.served, face.served.server.gate.trail
@@ -226,8 +233,9 @@ class Slow:
         self.confirms = asyncio.Event()
         self.records: list[bytes] = []
 
-    async def send(self, topic: str, key: bytes, value: bytes) -> object:
+    async def send(self, topic: str, key: bytes, value: bytes | None) -> object:
         assert topic == topics.AUDIT.name
+        assert value is not None
         await self.confirms.wait()
         self.records.append(value)
         return None
@@ -238,6 +246,7 @@ def event(subject: str = "ann", **fields: object) -> AuditEvent:
     return AuditEvent(**given)  # type: ignore[arg-type]
 
 
+@pytest.mark.security("SR 2.10")
 async def test_an_answer_waits_for_its_event_only_so_long() -> None:
     now, slow = [100.0], Slow()
     trail = Trail(slow, clock_s=lambda: now[0])
@@ -257,6 +266,7 @@ async def test_an_answer_waits_for_its_event_only_so_long() -> None:
     assert (trail.written, trail.lost, len(slow.records)) == (1, 0, 1)
 
 
+@pytest.mark.security("SR 6.2", "SR 7.2")
 async def test_what_is_denied_again_and_again_is_counted() -> None:
     now, kept = [100.0], RequestList()
     trail = Trail(kept, clock_s=lambda: now[0])
@@ -295,6 +305,7 @@ async def test_callers_that_are_too_many_are_counted_together() -> None:
     assert len(counts) <= 1_002
 
 
+@pytest.mark.security("T-AUDIT-STOP", "SR 2.9")
 async def test_a_queue_that_is_full_loses_events_and_says_so() -> None:
     slow = Slow()
     trail = Trail(slow)
@@ -319,6 +330,7 @@ async def test_what_still_waits_when_the_server_stops_is_in_its_own_log(caplog: 
     assert told == ["ann", "ben"]
 
 
+@pytest.mark.security("T-SERVING-POLICY")
 def test_policies_that_changed_are_told_with_their_versions(tmp_path: Path) -> None:
     said: list[tuple[str, str, str]] = []
     policies = Policies(tmp_path, lambda *told: said.append(told))
@@ -336,15 +348,16 @@ def test_policies_that_changed_are_told_with_their_versions(tmp_path: Path) -> N
     assert policies.version == first
 
 
+@pytest.mark.security("T-AUDIT-LEAK", "V16.2.5")
 def test_a_tokens_file_that_changed_is_told_without_its_tokens(tmp_path: Path) -> None:
     said: list[tuple[str, str, str]] = []
     path = tokens(tmp_path / "tokens.toml", ann=["read"], ben=["read"])
     access = Access(path, told=lambda *told: said.append(told))
     tokens(path, ann=["read", "command"], kim=["approve@acme"])
-    assert access.refresh()
+    access.refresh()
     assert said == [("ann: read; ben: read", "ann: command, read; kim: approve@acme", "")]
     path.write_text(path.read_text() + "until = 2099-01-01T00:00:00Z\n")
-    assert access.refresh()
+    access.refresh()
     assert said.pop() == ("kim: approve@acme", "kim: approve@acme until 2099-01-01T00:00:00+00:00", "")
     path.write_text("nonsense")
     for _ in range(3):
@@ -353,6 +366,7 @@ def test_a_tokens_file_that_changed_is_told_without_its_tokens(tmp_path: Path) -
     assert "tokens file" in said[1][2]
 
 
+@pytest.mark.security("SR 2.8")
 def test_every_method_that_changes_something_has_an_action() -> None:
     found = {}
     for method in METHODS:
@@ -364,10 +378,12 @@ def test_every_method_that_changes_something_has_an_action() -> None:
         "command:cancel",
         "command:approve",
     }
+    assert all(action.startswith(("alarm:", "anomaly:")) for needs, action in found.values() if needs == "alarm")
     assert all(action.startswith("work:") for needs, action in found.values() if needs == "plan")
     assert not any(action for needs, action in found.values() if needs == "read")
 
 
+@pytest.mark.security("T-AUDIT-LEAK", "SR 3.9", "SR 6.1", "V16.4.2")
 async def test_the_log_is_read_by_those_who_may_and_where_they_may(tmp_path: Path) -> None:
     grants = {"aud": ["read", "audit"], "nor": ["read", f"audit@{PRESS}"], "ron": ["read"]}
     writer = LogWriter(tmp_path / "log", "plant/audit", tmp_path / "keys", Copies(None, every_s=1))

@@ -17,7 +17,7 @@ def watch_of(values: LastValues, tag_ids: list[int], *, since: int = 0) -> Watch
 
 def take(values: LastValues, watch: Watch, limit: int = 1000) -> dict[int, float]:
     """News that a reader takes."""
-    tag_ids, numbers, _, _ = values.columns(watch.take(limit).rows)
+    tag_ids, numbers, *_ = values.columns(watch.take(limit).rows)
     return dict(zip(tag_ids, numbers, strict=True))
 
 
@@ -114,7 +114,7 @@ def test_who_resumes_at_any_position_knows_what_one_that_never_broke_knows(
         values.apply(batch(change, time_us=time_us))
         if time_us <= broken:
             part = watch.take(limit)
-            tag_ids, numbers, _, _ = values.columns(part.rows)
+            tag_ids, numbers, *_ = values.columns(part.rows)
             known |= dict(zip(tag_ids, numbers, strict=True))
             position = part.position
     resumed = watch_of(values, list(range(1, 9)), since=position)
@@ -133,7 +133,7 @@ async def test_only_watches_of_what_changed_are_woken() -> None:
         watch.sleep()
     values.apply(batch({1: 1.0}, time_us=1))
     await wakeups[1].wait()
-    assert not wakeups[2]._event.is_set()
+    assert not wakeups[2].news
     watches[1].take(1)
     for watch in watches.values():
         watch.close()
@@ -146,7 +146,7 @@ def test_a_value_that_becomes_stale_is_news() -> None:
     watch = watch_of(values, [1])
     watch.take(1)
     values.set_stale([1], 0x8031)
-    assert values.columns(watch.take(1).rows) == ([1], [1.0], [1], [0x8031])
+    assert values.columns(watch.take(1).rows) == ([1], [1.0], [1], [0x8031], [2])
 
 
 def test_tags_selected_later_are_news_as_they_stand_and_dropped_ones_no_more() -> None:

@@ -261,6 +261,7 @@ async def test_turns_of_streams_that_ended_are_passed_over() -> None:
         await load.turn()
 
 
+@pytest.mark.security("SR 7.2", "V15.2.2")
 def test_a_late_loop_refuses_bulk_and_stretches_intervals() -> None:
     load = Load(overload_s=0.1)
     load.require_room()
@@ -289,6 +290,7 @@ async def test_an_overloaded_server_refuses_new_streams_with_pushback_and_takes_
         assert (await command_stub(channel).SubmitCommand(submit)).provisional
 
 
+@pytest.mark.security("T-SERVING-FLOOD", "SR 7.1", "V15.2.2")
 @pytest.mark.parametrize("method", ["WatchTags", "WatchTagBatches"])
 async def test_500_streams_do_not_make_a_command_wait(method: str) -> None:
     plant = [definition(tag_id=1000 + i, device_id=1, path=f"acme/south/a/l/c/d/t{i}", name=f"t{i}") for i in range(20)]

@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from registry.plant_file import parse_plant
+from simulator.control import fault_request
 from simulator.opcua_space import NAMESPACE_URI, node_id
 from simulator.plant import parse_devices, simulated
 from simulator.rhythm import Rhythm
@@ -27,6 +28,24 @@ BUSY = Rhythm(shift_s=120, handover_s=10, break_s=15)
 @pytest.fixture(scope="module")
 def simulation() -> Simulation:
     return Simulation(parse_devices(PLANT), seed=1, start_us=START_US, rhythm=BUSY, max_lag_us=10**12)
+
+
+def test_a_bad_day_can_be_played_and_its_values_are_believed() -> None:
+    """What is beyond the limits is refused, and no alarm. A jump is refused for its rate for a while."""
+    devices = parse_devices(PLANT)
+    plant = Simulation(devices, seed=1, start_us=START_US, max_lag_us=10**12)
+    classes = {device.key: PLANT["device_classes"][device.device_class]["tags"] for device in devices}
+    for fields in yaml.safe_load((ROOT / "stack" / "bad-day.yaml").read_text())["faults"]:
+        fault = plant.faults.add(fault_request(fields), START_US)
+        if fault.kind in ("offset", "drift"):
+            tag = classes[fields["device"]][fields["tag"]]
+            low, high = tag["limits"]
+            change = fields.get("magnitude", fields.get("rate_per_s", 0.0) * fields["duration_s"])
+            there = tag["simulate"]["running"] + change
+            assert low < there < high, fields
+            assert tag["max_rate"] * fields["duration_s"] > abs(change), fields
+            known = {**tag, "eu": [6, 12]} if fields["tag"] == "outlet_pressure" else tag  # by the plant's own rule
+            assert not known["eu"][0] <= there <= known["eu"][1], fields
 
 
 def test_no_sample_beyond_limits_or_rates_or_stuck(simulation: Simulation) -> None:

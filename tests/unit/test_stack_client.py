@@ -45,7 +45,7 @@ def test_a_stack_that_was_never_started_is_said_to_be_so(
     serving_toml: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     assert client.main(["devices"]) == 2
-    assert "MILLRACE_GRPC" in capsys.readouterr().err
+    assert "`./millrace up` starts one" in capsys.readouterr().err
     serving_toml.write_text("nothing = 1\n")
     assert client.main(["devices"]) == 2
     assert f"{serving_toml} names no address" in capsys.readouterr().err

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import dataclasses
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
 from base.errors import ConfigError
-from stack.config import PREFIX, Ports, StackConfig, load, origins
+from stack import jobs
+from stack.config import PREFIX, ROOT, Ports, StackConfig, load, origins
 from stack.preflight import used_ports
 from stack.render import instance_environment
 
@@ -57,7 +61,18 @@ def test_bad_settings_are_named(tmp_path: Path, text: str, named: str) -> None:
 def test_taskmanagers_follow_the_jobs(tmp_path: Path) -> None:
     file = tmp_path / "millrace.toml"
     file.write_text("[parallelism]\ntelemetry = 2\nhistorian = 2\n")
-    assert load({}, file).taskmanagers == 5
+    assert load({}, file).taskmanagers == 6
+
+
+def test_the_alarms_job_can_be_left_out(tmp_path: Path) -> None:
+    file = tmp_path / "millrace.toml"
+    config = load({}, file)
+    assert jobs.of(config) == jobs.JOBS
+    assert config.taskmanagers == 4
+    file.write_text("[parallelism]\nalarms = 0\n")
+    config = load({}, file)
+    assert jobs.of(config) == ("commands", "historian", "telemetry")
+    assert config.taskmanagers == 3
 
 
 def test_helpers_of_an_instance_see_the_same_settings(tmp_path: Path) -> None:
@@ -71,6 +86,23 @@ def test_sockets_stay_within_their_length(tmp_path: Path) -> None:
     deep = tmp_path.joinpath(*["folder"] * 15)
     assert len(str(StackConfig(state=deep).run)) <= 80
     assert StackConfig(state=deep).run != StackConfig(state=deep / "other").run
+
+
+def test_every_shell_finds_the_same_sockets(tmp_path: Path) -> None:
+    deep = tmp_path.joinpath(*["folder"] * 15)
+    code = "from stack.config import load; print(load().run)"
+    found = {
+        subprocess.run(
+            [sys.executable, "-c", code],
+            cwd=ROOT,
+            env=os.environ | {"MILLRACE_STATE": str(deep), "TMPDIR": str(folder)},
+            check=True,
+            capture_output=True,
+            text=True,
+        ).stdout
+        for folder in (tmp_path, ROOT)
+    }
+    assert found == {f"{StackConfig(state=deep).run}\n"}
 
 
 def test_blanks_in_the_state_folder_are_refused(tmp_path: Path) -> None:

@@ -96,6 +96,7 @@ def test_the_token_is_private_and_forgotten_when_it_is_over(tmp_path: Path, monk
     assert not path.exists()
 
 
+@pytest.mark.security("V6.3.2", "V6.4.1")
 def test_the_stack_makes_its_people_once(tmp_path: Path) -> None:
     config = StackConfig(state=tmp_path, sign_in=True)
     sign_in.prepare(config)

@@ -3,16 +3,23 @@
 from __future__ import annotations
 
 import configparser
+import dataclasses
+import json
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from audit.settings import AuditSettings
+from base.secrets import resolve
 from base.settings import PlatformSettings, load
+from base.toml import to_toml
 from edge.config import GatewayConfig
+from notifier.push import public_key
+from notifier.settings import NotifierSettings
+from registry.plant import ConnectionSpec, GatewaySpec
 from serving import config as serving_config
-from stack import postgres, render
+from stack import mqtt_access, postgres, push_key, render
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.health.answer import READY
@@ -67,6 +74,28 @@ def test_malformed_plant_file_is_named(tmp_path: Path) -> None:
     assert read_gateways(tmp_path / "none.yaml") == ()
 
 
+def test_two_connections_that_would_end_each_other_s_session_are_refused(config: StackConfig) -> None:
+    two = "[{name: two, protocol: sparkplug, endpoint: 'mqtt://y', simulated: true}, {name: spb,"
+    config.plant.write_text(PLANT.replace("[{name: spb,", two))
+    with pytest.raises(StackError, match="gw-3 has 2 simulated connections"):
+        render.render_all(config, ())
+
+
+@pytest.mark.security("V1.3.3")
+def test_a_name_that_would_be_rows_of_the_broker_s_access_list_is_refused(config: StackConfig) -> None:
+    def read(host: str) -> tuple[GatewaySpec, ...]:
+        config.plant.write_text(PLANT.replace("group_id: south", f"host_id: {json.dumps(host)}"))
+        return read_gateways(config.plant)
+
+    with pytest.raises(StackError, match=r"host_id is .* no place in it"):
+        read("a\nuser CN=thief")
+    (*others, good) = read("a")
+    spoiled = ConnectionSpec(name="spb", protocol="sparkplug", settings={"host_id": "a\nuser CN=thief"}, simulated=True)
+    mqtt_access.access_list([*others, good], {})
+    with pytest.raises(StackError, match="gw-3 has host_id"):
+        mqtt_access.access_list([*others, dataclasses.replace(good, connections=(spoiled,))], {})
+
+
 def test_each_gateway_has_its_own_file_folder_and_port(config: StackConfig) -> None:
     files = [tomllib.loads(render.gateway_file(config, name).read_text()) for name in ("gw-1", "gw-2", "gw-3")]
     assert [file["site"] for file in files] == ["north", "north", "south"]
@@ -81,7 +110,8 @@ def test_connections_are_the_plant_files_and_simulated_ones_have_the_stacks_endp
     assert files[1].connections == ()
     (spb,) = files[2].connections
     assert (spb.protocol.name, spb.settings.group_id) == ("sparkplug", "south")
-    assert spb.settings.endpoint == f"mqtt://{config.host}:{config.ports.mosquitto}"
+    assert spb.settings.endpoint == f"mqtts://{config.host}:{config.ports.mosquitto}"
+    assert spb.settings.certificate_file == str(config.authority / "gateway-gw-3.pem")
 
 
 def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
@@ -89,8 +119,10 @@ def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
     assert loaded.sites == ("north", "south")
     assert loaded.kafka.bootstrap_servers == config.bootstrap_servers
     assert "password=" in loaded.postgres.dsn
+    assert f"sslmode=verify-full sslrootcert={config.authority / 'ca.pem'}" in loaded.postgres.dsn
 
 
+@pytest.mark.security("T-DB-RIGHTS", "SR 5.4", "V13.2.2")
 def test_each_service_has_the_role_it_needs(config: StackConfig) -> None:
     render.render_all(config, ("telemetry", "historian"))
     maintenance = load(PlatformSettings, render.maintenance_file(config), environ={})
@@ -101,6 +133,7 @@ def test_each_service_has_the_role_it_needs(config: StackConfig) -> None:
     assert "postgres" not in telemetry
 
 
+@pytest.mark.security("V16.2.3")
 def test_the_audit_log_lies_where_serving_reads_it_and_its_keys_elsewhere(config: StackConfig) -> None:
     audit = load(AuditSettings, render.audit_file(config), environ={})
     assert serving_config.load(render.serving_file(config)).audit.folder == str(audit.folder)
@@ -109,6 +142,7 @@ def test_the_audit_log_lies_where_serving_reads_it_and_its_keys_elsewhere(config
     assert not audit.copies.is_relative_to(audit.folder)
 
 
+@pytest.mark.security("T-HOST-PROC", "V13.3.2")
 def test_files_with_the_password_are_private(config: StackConfig) -> None:
     for path in config.config.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path.name
@@ -118,12 +152,14 @@ def test_files_with_the_password_are_private(config: StackConfig) -> None:
     assert all(path.stat().st_mode & 0o077 == 0 for path in config.secrets.iterdir())
 
 
+@pytest.mark.security("T-DB-RIGHTS", "SR 5.4", "V13.2.2")
 def test_serving_has_a_database_role_of_its_own(config: StackConfig) -> None:
     text = render.serving_file(config).read_text()
     assert "user=millrace_serving " in text
     assert postgres.password(config) not in text
 
 
+@pytest.mark.security("V13.2.3")
 def test_a_second_rendering_keeps_the_password(config: StackConfig) -> None:
     before = render.serving_file(config).read_text()
     render.render_all(config, ("telemetry",))
@@ -132,7 +168,7 @@ def test_a_second_rendering_keeps_the_password(config: StackConfig) -> None:
 
 def test_toml_of_plain_values_tables_and_arrays() -> None:
     values = {"text": 'a "b" \\ ü', "flag": True, "numbers": [1, 2], "table": {"x": 1.5}, "items": [{"y": 1}, {"y": 2}]}
-    assert tomllib.loads(render.to_toml(values)) == values
+    assert tomllib.loads(to_toml(values)) == values
 
 
 def test_supervisord_gets_one_program_per_service(config: StackConfig) -> None:
@@ -168,3 +204,16 @@ def test_serving_has_http_on_the_loopback_interface_and_a_key_that_stays(config:
     assert len(made) == 64
     render.render_all(config, ("telemetry",))
     assert key.read_text() == made
+
+
+def test_browsers_know_the_installation_by_one_key_that_stays(config: StackConfig) -> None:
+    given = serving_config.load(render.serving_file(config)).http.push_key
+    signs = load(NotifierSettings, render.notifier_file(config), service="notifier").push
+    assert public_key(resolve(signs.key).encode()) == given
+    path = push_key.private_file(config)
+    assert path.stat().st_mode & 0o777 == 0o600
+    render.render_all(config, ("telemetry",))
+    assert serving_config.load(render.serving_file(config)).http.push_key == given
+    path.write_text("")
+    with pytest.raises(StackError, match=r"push-key\.pem is no private key of P-256"):
+        push_key.public_half(config)

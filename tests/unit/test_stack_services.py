@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import os
 import re
 from pathlib import Path
 
 import pytest
 
-from stack import lifecycle, status
+from stack import lifecycle, status, supervisor
 from stack.config import ROOT, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.services import all_services, select
@@ -24,11 +25,18 @@ def names(services: object) -> list[str]:
 
 def test_stores_and_flink_come_first(config: StackConfig) -> None:
     order = names(all_services(config))
-    taskmanagers = {f"taskmanager-{index}" for index in range(1, 5)}
-    assert set(order[:8]) == {"kafka", "postgres", "mosquitto", "jobmanager", *taskmanagers}
+    taskmanagers = {f"taskmanager-{index}" for index in range(1, 6)}
+    assert set(order[:9]) == {"kafka", "postgres", "mosquitto", "jobmanager", *taskmanagers}
     assert order[-2:] == ["job-keeper", "health-watch"]
-    assert "taskmanager-4" in order
-    assert "taskmanager-5" not in order
+    assert "taskmanager-5" in order
+    assert "taskmanager-6" not in order
+
+
+def test_a_service_is_the_same_whoever_starts_it(config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another definition is another service to supervisord: it would stop the one that runs."""
+    before = supervisor.render(config, all_services(config))
+    monkeypatch.setenv("PATH", f"/home/ada/bin:{os.environ['PATH']}")
+    assert supervisor.render(config, all_services(config)) == before
 
 
 def test_broker_has_cpu_priority_and_every_taskmanager_starts_with_it(config: StackConfig) -> None:
@@ -48,6 +56,7 @@ def test_selection_by_name_and_group(config: StackConfig) -> None:
         "taskmanager-2",
         "taskmanager-3",
         "taskmanager-4",
+        "taskmanager-5",
     ]
     with pytest.raises(StackError, match="no service 'kafak'; there are kafka, postgres"):
         select(config, ("kafak",))
@@ -78,6 +87,15 @@ def test_status_of_a_stopped_stack_is_readable(config: StackConfig) -> None:
     found = status.collect(config)
     assert not found["running"]
     assert "kafka" in status.text(found)
+
+
+def test_the_notifier_runs_where_a_file_says_who_is_told(tmp_path: Path) -> None:
+    config = StackConfig(state=tmp_path / "state", plant=tmp_path / "plant.yaml")
+    assert "notifier" not in names(all_services(config))
+    assert "nobody is told of alarms: there is no" in status.text(status.collect(config))
+    (tmp_path / "alarm-routes.yaml").touch()
+    assert "notifier" in names(all_services(config))
+    assert "nobody is told" not in status.text(status.collect(config))
 
 
 def test_the_documented_graces_are_those_of_the_table(config: StackConfig) -> None:

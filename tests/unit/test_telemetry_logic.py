@@ -96,6 +96,42 @@ def test_an_identity_conflict_is_kept_whole_with_its_identity() -> None:
     assert len(validated_frames(driver.outputs)) == 1
 
 
+def at(driver: Driver, site: str, given: frame.Frame) -> list[Output]:
+    """Feed a frame on the topic of a site."""
+    driver.site = site
+    return driver.frame(given)
+
+
+def test_a_frame_of_another_sites_gateway_takes_no_number_of_its_lane() -> None:
+    driver = Driver([tag(1), tag(2, gateway_id="gw-south", site="south")], crashing=True)
+    (refused,) = at(driver, "south", make_frame([(1, 0.0, 9.0)], 5))
+    _, record = codec.decode(refused.value)
+    assert (record["reason"], record["source_topic"]) == ("FOREIGN_SITE", "telemetry.frames.south")
+    assert record["detail"] == "gateway gw-north is of site north, and the record came on a topic of site south"
+    assert (record["gateway_id"], record["sequence"], record["samples"]) == ("gw-north", 5, 1)
+    assert not driver.logic.lane_keys(), "the lane was not touched"
+    at(driver, "north", make_frame([(1, 0.0, 1.0)], 5))
+    (found,) = validated_frames(driver.outputs)
+    assert (found.value.tolist(), verdicts(driver.outputs)) == ([1.0], ["GOOD"])
+    at(driver, "south", make_frame([(1, 0.0, 1.0)], 5))
+    driver.timer(5.0)
+    (progress,) = records(driver.outputs, topics.LANES)[-1:]
+    assert (progress["duplicate_frames"], progress["identity_conflicts"], progress["frames"]) == (0, 0, 1)
+
+
+@pytest.mark.parametrize("frames", [1, 3])
+def test_a_frame_that_waits_is_refused_when_its_gateway_is_known_to_be_of_another_site(frames: int) -> None:
+    driver = Driver([tag(1, gateway_id="gw-south", site="south")])
+    for sequence in range(frames):
+        assert not at(driver, "south", make_frame([(2, 0.0, 9.0)], sequence, registry_version=2))
+    driver.publish([tag(2)], 2)
+    driver.timer(0.5)
+    assert [each["reason"] for each in records(driver.outputs, topics.REJECTED)] == ["FOREIGN_SITE"] * frames
+    assert driver.logic.counters["foreign"] == frames
+    at(driver, "north", make_frame([(2, 0.0, 1.0)], 0, registry_version=2))
+    assert verdicts(driver.outputs) == ["GOOD"]
+
+
 def test_validated_frames_are_the_same_but_for_their_verdict() -> None:
     given_frame = make_frame([(2, 0.3, 1.0), (1, 0.1, 2.0), (2, 0.2, 3.0)], 7)
     driver = Driver([tag(1), tag(2)])

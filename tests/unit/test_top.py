@@ -65,7 +65,7 @@ def test_the_view_shows_every_part() -> None:
         "100,000",
         "1.2 s old",
         "FAILED 1, SUCCEEDED 4",
-        "accounting in_flight",
+        "in flight",
         "nothing committed yet",
     ):
         assert part in text, part

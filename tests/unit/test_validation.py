@@ -47,6 +47,7 @@ def test_not_finite(value: float) -> None:
     assert verdicts_of([(1, 0.0, value), (1, 0.1, 1.0)]) == ["NOT_FINITE", "GOOD"]
 
 
+@pytest.mark.security("SR 3.5", "V1.4.2")
 @pytest.mark.parametrize(
     ("data_type", "value", "verdict"),
     [
@@ -65,6 +66,7 @@ def test_representable(data_type: str, value: float, verdict: str) -> None:
     assert verdicts_of([(1, 0.0, value)], tag(1, data_type=data_type)) == [verdict]
 
 
+@pytest.mark.security("T-PLANT-VALUES", "SR 3.5")
 @pytest.mark.parametrize(
     ("value", "verdict"),
     [
@@ -86,6 +88,7 @@ def test_a_limit_on_one_side() -> None:
     assert verdicts_of([(1, 0.0, -5.0), (1, 0.1, 1e9)], tag(1, limit_low=0.0)) == ["OUT_OF_RANGE", "GOOD"]
 
 
+@pytest.mark.security("T-PLANT-VALUES")
 def test_future_is_validated_against_the_gateways_close_time() -> None:
     assert verdicts_of([(1, 0.0, 1.0), (1, 15.0, 1.0), (1, 15.001, 1.0)], closed_s=10.0) == ["GOOD", "GOOD", "FUTURE"]
 
@@ -102,6 +105,7 @@ def test_bounds_can_be_configured() -> None:
     assert verdicts(driver.outputs) == ["GOOD", "FUTURE", "TOO_OLD"]
 
 
+@pytest.mark.security("SR 2.11")
 @pytest.mark.parametrize(
     ("clock", "verdict"), [("SYNCHRONISED", "GOOD"), ("UNKNOWN", "GOOD"), ("UNSYNCHRONISED", "DEGRADED_CLOCK")]
 )
@@ -109,22 +113,18 @@ def test_clock(clock: str, verdict: str) -> None:
     assert verdicts_of([(1, 0.0, 1.0)], clock=clock) == [verdict]
 
 
+@pytest.mark.security("T-JOBS-POISON")
 @pytest.mark.parametrize("closed_s", [-1e18 / 1e6, 9e18 / 1e6 - 2e9, -3e9])
 def test_an_absurd_gateway_clock_is_survived(closed_s: float) -> None:
     assert len(verdicts_of([(1, 0.0, 1.0)], closed_s=closed_s)) == 1
 
 
+@pytest.mark.security("T-KAFKA-FORGE")
 def test_ownership() -> None:
     tags = (tag(1), tag(2, gateway_id="gw-other"), tag(3, site="south"), tag(4, retired=True))
     found = verdicts_of([(1, 0, 1), (2, 0, 1), (3, 0, 1), (4, 0, 1), (5, 0, 1)], *tags)
     other, unknown = "GATEWAY_NOT_AUTHORISED", "UNKNOWN_TAG"
     assert found == ["GOOD", other, other, unknown, unknown]
-
-
-def test_a_tag_is_owned_at_the_site_of_the_topic() -> None:
-    driver = Driver([tag(1)], site="south")
-    driver.frame(make_frame([(1, 0.0, 1.0)]))
-    assert verdicts(driver.outputs) == ["GATEWAY_NOT_AUTHORISED"]
 
 
 @pytest.mark.parametrize("code", [quality.UNCERTAIN, quality.BAD, quality.BAD_SENSOR_FAILURE])
@@ -279,6 +279,7 @@ def test_rejects_carry_the_samples_bit_for_bit_and_say_why() -> None:
     assert "500.25 Cel is outside 0.0 to 100.0" in record["detail"]
 
 
+@pytest.mark.security("T-JOBS-POISON")
 def test_a_bad_sample_never_costs_its_frame() -> None:
     driver = Driver([tag(1, limit_high=10.0), tag(2)])
     for sequence in range(300):
@@ -289,6 +290,7 @@ def test_a_bad_sample_never_costs_its_frame() -> None:
     assert len(records(driver.outputs, topics.REJECTED)) == 300
 
 
+@pytest.mark.security("T-KAFKA-FLOOD")
 def test_the_largest_frame_is_validated() -> None:
     logic = logic_of([tag(1)])
     driver = Driver([tag(1)])

@@ -18,11 +18,15 @@ IN_DOCS = {
     "oee",
     "downtime",
     "orders",
+    "alarms",
+    "alarms-phone",
+    "alarm-figures",
     "overview",
     "machine",
     "machine-dark",
     "machine-phone",
     "trends-8h",
+    "trends-alarms",
     "command",
     "degraded",
     "wall",
@@ -70,6 +74,15 @@ class Screen:
             for one in found["violations"]
             if one["impact"] in {"serious", "critical"}
         ]
+
+    async def cut(self, selector: str) -> list[str]:
+        """Texts of the elements whose content is wider than they are: cut, scrolled, or over their neighbour."""
+        found: list[str] = await self.page.evaluate(
+            "selector => [...document.querySelectorAll(selector)].filter(one => one.scrollWidth > one.clientWidth)"
+            ".map(one => one.textContent.slice(0, 80))",
+            selector,
+        )
+        return found
 
     async def overflow(self) -> int:
         """Pixels that the page is wider than its window."""

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -18,13 +18,14 @@ import numpy as np
 from base.ids import now_us, uuid7
 from base.settings import KafkaSettings, PostgresSettings
 from schemas import codec, definitions, quality, topics
+from schemas.alarm_rules import AlarmRule
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
 from schemas.definitions import TagDefinition
-from serving.caches import feeds
 from serving.config import HttpSettings, LimitSettings, ServingConfig
 from serving.oidc.settings import OidcSettings
 from serving.server import COMMAND_SERVICE, STATE_SERVICE, Server, build
 from tests.contract import examples
+from tests.unit.alarming import AlarmsInPlace
 from tests.unit.served import RequestList
 from tests.web import demo_plant
 
@@ -40,10 +41,15 @@ class PlantServer:
     dsn: str
     port: int
     server: Server = field(init=False)
+    alarms: AlarmsInPlace = field(init=False)
+    rules: list[AlarmRule] = field(default_factory=list)
     requests: RequestList = field(default_factory=RequestList)
     tags: list[TagDefinition] = field(default_factory=demo_plant.tags)
     overrides: dict[int, float] = field(default_factory=dict)
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    push_key: str = ""
+    tokens: str = ""
+    """Tokens file; without one a name is enough to sign in."""
     story: bool = True
     """Live values and an anomaly of the demonstration plant; without it there is the registry alone."""
 
@@ -62,11 +68,12 @@ class PlantServer:
             listen="127.0.0.1:0",
             kafka=KafkaSettings(bootstrap_servers="unused"),
             postgres=PostgresSettings(dsn=self.dsn),
-            http=HttpSettings(listen=f"127.0.0.1:{self.port}", page=str(self.folder)),
+            http=HttpSettings(listen=f"127.0.0.1:{self.port}", page=str(self.folder), push_key=self.push_key),
             # A test machine may be busy: bulk is not what is tried here.
             limits=LimitSettings(overload_lag_ms=60_000),
             drain_s=0.5,
             oidc=self.oidc,
+            tokens=self.tokens,
         )
         self.server = build(config, self.requests, RequestList())
         await self.server.start()
@@ -75,6 +82,9 @@ class PlantServer:
         self.server.plant.apply(definitions.encode_version(8, tags=len(self.tags), time_us=now_us())[1])
         for service in (STATE_SERVICE, COMMAND_SERVICE):
             await self.server.set_ready(service)
+        self.alarms = AlarmsInPlace(self.server, self.tags, self.rules)
+        self.requests.told = self.alarms.acted
+        await self.alarms.begin()
         if not self.story:
             return
         self.health()
@@ -100,22 +110,14 @@ class PlantServer:
         """A device event, as it would come from the topic."""
         now = now_us()
         record = examples.records()["DeviceEvent"] | {"event_id": uuid7(now), "time_us": now, "gap": None, "lanes": []}
-        self.feed(topics.EVENTS, codec.encode("DeviceEvent", record | fields))
+        gateway = str((record | fields)["gateway_id"])
+        self.feed(topics.EVENTS, codec.encode("DeviceEvent", record | fields), GATEWAYS.get(gateway, "north"))
 
-    def feed(self, topic: topics.Topic, message: bytes) -> None:
-        """Give a message to what follows the topic."""
+    def feed(self, topic: topics.Topic, message: bytes, *site: str) -> None:
+        """Give a message to what follows the topic, with the site of a topic that has one."""
         server = self.server
-        table = feeds.feeds(
-            plant=server.plant,
-            values=server.values,
-            liveness=server.liveness,
-            episodes=server.episodes,
-            book=server.book,
-            news=server.news,
-            state=STATE_SERVICE,
-            commands=COMMAND_SERVICE,
-        )
-        next(one for one in table if one.topic == topic).apply(message)
+        table = server.feeds()
+        next(one for one in table if one.topic == topic).apply(message, *site)
 
     def apply(self, tags: list[TagDefinition], *, time_us: int = 0) -> None:
         """New values of tags; those of the dead machine are as old as its death."""
@@ -143,6 +145,7 @@ class PlantServer:
         while True:
             await asyncio.sleep(0.25)
             self.apply(living)
+            self.alarms.advance()
             self.health()
 
     def record(self, request: CommandRequest, state: CommandState, version: int, **fields: Any) -> None:
@@ -163,7 +166,7 @@ class PlantServer:
             time_us=now_us(),
             **fields,
         )
-        self.feed(topics.ACKS, made.encode())
+        self.feed(topics.ACKS, made.encode(), GATEWAYS[made.gateway_id])
 
     def asked(self) -> CommandRequest:
         """The newest request that was written."""
@@ -181,10 +184,16 @@ def free_port() -> int:
 
 @asynccontextmanager
 async def plant_server(
-    folder: Path, *, dsn: str = "", registry: list[TagDefinition] | None = None
+    folder: Path,
+    *,
+    dsn: str = "",
+    registry: list[TagDefinition] | None = None,
+    rules: Iterable[AlarmRule] = (),
+    push_key: str = "",
+    tokens: str = "",
 ) -> AsyncIterator[PlantServer]:
     """A server with the demonstration plant, or another `registry`; ends with the block. Without `dsn` the database is away."""
-    running = PlantServer(folder=folder, dsn=dsn, port=free_port())
+    running = PlantServer(folder=folder, dsn=dsn, port=free_port(), rules=list(rules), push_key=push_key, tokens=tokens)
     if registry is not None:
         running.tags, running.story = registry, False
     await running.start()

@@ -64,7 +64,20 @@ async def test_signing_out_forgets_what_was_remembered(browser: Browser, plant: 
         await one.page.reload()
         await one.page.wait_for_function("caches.open('millrace-answers').then(c => c.keys()).then(k => k.length > 2)")
         await one.go("settings")
-        await one.page.get_by_role("button", name="Sign out").click()
+        await one.page.get_by_role("button", name="Sign out", exact=True).click()
         await one.says("Signed in as local", within="main")
         stored = await one.page.evaluate("JSON.stringify({...localStorage, ...sessionStorage}) + document.cookie")
         assert stored == "{}"
+
+
+async def test_signing_out_everywhere_ends_the_other_browser_too(browser: Browser, plant: PlantServer) -> None:
+    async with (
+        screen(browser, plant.origin, expected=("401",), name="anna") as lost,
+        screen(browser, plant.origin, expected=("401",), name="anna") as one,
+    ):
+        for each in (lost, one):
+            await each.go("settings")
+            await each.says("Signed in as local:anna")
+        await one.page.get_by_role("button", name="Sign out everywhere").click()
+        await lost.page.reload()
+        await lost.says("Sign in to see the plant.")

@@ -16,6 +16,7 @@ ADDRESSES = {
     "machine": f"device/{PRESS}",
     "trends": f"trends?tag={PRESS}/oil_temperature&tag={PRESS}/bearing_temperature&tag={PRESS}/power",
     "anomalies": "anomalies",
+    "no-alarms": "alarms",
     "commands": "commands",
     "events": "events",
     "quality": "quality",
@@ -43,6 +44,8 @@ async def test_pages_fit_and_are_accessible(browser: Browser, history_plant: Pla
                 await expect(one.page.locator(".chart canvas")).to_have_count(2)
             if (overflow := await one.overflow()) > 0:
                 found.append(f"{name}: {overflow} pixels too wide")
+            if name == "overview":
+                found += [f"{name}: cut: {text}" for text in await one.cut(".scroll:has(table.tree)")]
             if kind in {"desktop", "dark"}:
                 found += [f"{name}: {problem}" for problem in await one.serious()]
             await one.picture(name if kind == "desktop" else f"{name}-{kind}")

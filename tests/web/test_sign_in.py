@@ -66,6 +66,7 @@ async def house(built: Path, tmp_path_factory: pytest.TempPathFactory) -> AsyncI
     await answering
 
 
+@pytest.mark.security("SR 1.1", "V7.2.4", "V7.4.4")
 @pytest.mark.parametrize(("name", "may"), [("ann", "command, read"), ("olga", "read")])
 async def test_a_person_signs_in_at_the_issuer_and_out_again(
     browser: Browser, house: House, name: str, may: str
@@ -84,10 +85,11 @@ async def test_a_person_signs_in_at_the_issuer_and_out_again(
         await one.says(f"may: {may}")
         stored = await one.page.evaluate("JSON.stringify([localStorage, sessionStorage, document.cookie])")
         assert "eyJ" not in stored, "a token of the issuer is where scripts can read it"
-        await one.page.get_by_role("button", name="Sign out").click()
+        await one.page.get_by_role("button", name="Sign out", exact=True).click()
         await one.says("Sign in to see the plant.")
 
 
+@pytest.mark.security("V7.6.2", "V10.2.1")
 async def test_an_answer_that_nobody_asked_for_opens_no_session(browser: Browser, house: House) -> None:
     async with screen(browser, house.plant.origin, expected=("401",)) as one:
         answer = await one.page.goto(f"{house.plant.origin}/api/v1/sign-in/done?code=stolen&state=guessed")

@@ -13,6 +13,7 @@ from small_log import ORIGIN
 ENTRIES = [b"one", b"two", b"three"]
 
 
+@pytest.mark.security("V11.6.1")
 def test_a_note_of_a_trusted_key_is_opened() -> None:
     key = small_log.Key()
     found = open_note(small_log.note(ENTRIES, key), [Key.parse(key.text)])

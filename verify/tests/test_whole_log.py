@@ -100,6 +100,7 @@ def test_entries_and_tiles_that_were_changed_together_are_found_by_the_root(kept
         kept.check(copies=False)
 
 
+@pytest.mark.security("T-AUDIT-CHANGE", "T-PEOPLE-INSIDER", "SR 3.4", "SR 3.9")
 @pytest.mark.parametrize("change", CHANGES)
 def test_whoever_has_the_key_is_found_by_the_copies(kept: Kept, change: str) -> None:
     kept.forge(CHANGES[change](ENTRIES), signed=True)
@@ -110,6 +111,7 @@ def test_whoever_has_the_key_is_found_by_the_copies(kept: Kept, change: str) -> 
         kept.check()
 
 
+@pytest.mark.security("T-AUDIT-CHANGE")
 def test_a_fork_that_grew_further_is_found(kept: Kept) -> None:
     kept.forge([*ENTRIES[:499], *(b"{}" for _ in range(300))], signed=True)
     with pytest.raises(TamperedError, match="its first 500 entries"):
@@ -128,6 +130,7 @@ def test_a_missing_file_is_told(kept: Kept, path: str) -> None:
         kept.check(copies=False)
 
 
+@pytest.mark.security("T-AUDIT-CHANGE", "SR 2.12", "SR 3.4", "V16.4.2")
 @pytest.mark.parametrize("path", ["tile/0/001", "tile/0/002.p/88", "tile/1/000.p/2", "tile/entries/001"])
 @pytest.mark.parametrize("at", [0, 40, -1])
 def test_every_flipped_bit_of_a_file_is_found(kept: Kept, path: str, at: int) -> None:

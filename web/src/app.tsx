@@ -8,9 +8,12 @@ import { go, here, href, route, wall } from "./route";
 import { now } from "./state/clock";
 import { pending } from "./state/commands";
 import { keptAt } from "./state/memory";
+import { alarmCounts, newAlarms } from "./state/alarms";
 import { openAnomalies } from "./state/anomalies";
 import { me } from "./state/session";
 import { Icon, type IconName } from "./ui/icons";
+import { AlarmBanner } from "./pages/alarm-banner";
+import { Alarms } from "./pages/alarms";
 import { Anomalies } from "./pages/anomalies";
 import { CommandPage } from "./pages/command";
 import { Commands } from "./pages/commands";
@@ -34,6 +37,7 @@ const PAGES: Record<string, ComponentType> = {
   oee: OeePage,
   down: DowntimePage,
   orders: OrdersPage,
+  alarms: Alarms,
   anomalies: Anomalies,
   commands: Commands,
   command: CommandPage,
@@ -49,6 +53,7 @@ const NAVIGATION: { page: IconName; text: Key; includes?: string[] }[] = [
   { page: "oee", text: "nav.oee" },
   { page: "down", text: "nav.down" },
   { page: "orders", text: "nav.orders" },
+  { page: "alarms", text: "nav.alarms" },
   { page: "anomalies", text: "nav.anomalies" },
   { page: "commands", text: "nav.commands", includes: ["command"] },
   { page: "events", text: "nav.events" },
@@ -103,6 +108,7 @@ export function App(): JSX.Element {
       <Navigation />
       <main id="main" ref={main} tabIndex={-1}>
         <Banner />
+        {me.value !== null && <AlarmBanner />}
         <Page />
       </main>
     </>
@@ -113,11 +119,12 @@ function Navigation(): JSX.Element | null {
   const { page } = route.value;
   const waiting = pending.value.length;
   const open = openAnomalies.value.length;
+  const fresh = newAlarms(alarmCounts.value);
   if (wall.value) return null;
   return (
     <nav class="main" aria-label={t("app.menu")}>
       {NAVIGATION.map((item) => {
-        const amount = item.page === "commands" ? waiting : item.page === "anomalies" ? open : 0;
+        const amount = { commands: waiting, anomalies: open, alarms: fresh }[item.page as string] ?? 0;
         const current = page === item.page || !!item.includes?.includes(page);
         return (
           <a href={href(item.page)} aria-current={current ? "page" : undefined}>
@@ -150,7 +157,7 @@ function LinkState(): JSX.Element {
 function Account(): JSX.Element {
   const name = me.value?.name;
   return (
-    <a class="account" href={href("settings")}>
+    <a class="account" href={href("settings")} aria-label={name ?? t("settings.signIn")}>
       <Icon name="user" />
       <span>{name ?? t("settings.signIn")}</span>
     </a>

@@ -7,6 +7,7 @@ import { App } from "./app";
 import { link } from "./api/live";
 import { keptAt, recall } from "./state/memory";
 import { load } from "./state/session";
+import "./state/push";
 
 render(<App />, document.getElementById("app") as HTMLElement);
 void load();
@@ -21,6 +22,12 @@ if ("serviceWorker" in navigator && window.isSecureContext) {
     () => void navigator.serviceWorker.register("worker.js", { scope: "./" }).catch(() => undefined),
   );
 }
+
+// What the worker was clicked for: the page that is open goes there.
+navigator.serviceWorker?.addEventListener("message", (event: MessageEvent) => {
+  const { open } = event.data as { open?: string };
+  if (open?.startsWith("#/")) location.hash = open;
+});
 
 effect(() => {
   if (link.value === "online") keptAt.value = 0;

@@ -79,3 +79,8 @@ export function nameOf(path: string): string {
 export function parentOf(path: string): string {
   return path.slice(0, Math.max(0, path.lastIndexOf("/")));
 }
+
+/** A part of the plant for people, without the enterprise: `north / forming / line-1`. */
+export function placeOf(path: string): string {
+  return path.split("/").slice(1).join(" / ");
+}

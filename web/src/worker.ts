@@ -7,7 +7,7 @@ declare const BUILD: string;
 const SHELL_CACHE = `millrace-shell-${BUILD}`;
 const ANSWERS = "millrace-answers";
 /** What is worth keeping: the plant, its machines and what is known of the line; not history, not downloads. */
-const KEPT = /\/api\/v1\/(me|plant|devices|tags|gateways|line|anomalies|commands)(\/|$)/;
+const KEPT = /\/api\/v1\/(me|plant|devices|tags|gateways|line|anomalies|commands|alarms)(\/|$)/;
 const MOST = 200;
 const PATIENCE_MS = 6000;
 
@@ -33,6 +33,51 @@ self.addEventListener("fetch", (event) => {
     event.respondWith(answer(request));
   else if (!url.pathname.includes("/api/")) event.respondWith(fromShell(request));
 });
+
+interface Told {
+  id: string;
+  title: string;
+  body: string;
+  alarm: string;
+  urgent: boolean;
+}
+
+// A message that comes twice has the same tag: it is shown once. What cannot be read is shown too, since a push has to be.
+self.addEventListener("push", (event) => {
+  let told: Partial<Told> = {};
+  try {
+    told = (event.data?.json() ?? {}) as Partial<Told>;
+  } catch {
+    told = {};
+  }
+  event.waitUntil(
+    self.registration.showNotification(told.title ?? "Millrace", {
+      body: told.body ?? "",
+      tag: told.id ?? "millrace",
+      icon: "icon-192.png",
+      requireInteraction: told.urgent ?? false,
+      data: { alarm: told.alarm ?? "" },
+    }),
+  );
+});
+
+self.addEventListener("notificationclick", (event) => {
+  event.notification.close();
+  const { alarm } = event.notification.data as { alarm: string };
+  event.waitUntil(open(alarm ? `#/alarms?alarm=${encodeURIComponent(alarm)}` : "#/alarms"));
+});
+
+/** A page that is open goes there; otherwise a new one does. */
+async function open(place: string): Promise<void> {
+  const pages = await self.clients.matchAll({ type: "window" });
+  const page = pages[0];
+  if (!page) {
+    await self.clients.openWindow(new URL(place, self.registration.scope).href);
+    return;
+  }
+  page.postMessage({ open: place });
+  await page.focus();
+}
 
 async function clean(): Promise<void> {
   const old = (await caches.keys()).filter((name) => name.startsWith("millrace-shell-") && name !== SHELL_CACHE);

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from millrace_client.tasks.alarms import AlarmMethods
 from millrace_client.tasks.answers import AnswerMethods
 from millrace_client.tasks.commands import CommandMethods
 from millrace_client.tasks.history import HistoryMethods
@@ -13,5 +14,5 @@ from millrace_client.tasks.work import WorkMethods
 __all__ = ["AsyncClient", "AsyncStream"]
 
 
-class AsyncClient(StateMethods, CommandMethods, HistoryMethods, AnswerMethods, LineMethods, WorkMethods):
+class AsyncClient(StateMethods, CommandMethods, HistoryMethods, AnswerMethods, LineMethods, WorkMethods, AlarmMethods):
     """Calls of the services, in one event loop. Use it as `async with AsyncClient(...) as client`; arguments as of `Client`."""

@@ -7,6 +7,7 @@ a watch goes on behind its last batch, or with the values as they stand, so only
 
 from __future__ import annotations
 
+from millrace_client.threads.alarms import AlarmMethods
 from millrace_client.threads.answers import AnswerMethods
 from millrace_client.threads.commands import CommandMethods
 from millrace_client.threads.history import HistoryMethods
@@ -18,7 +19,7 @@ from millrace_client.threads.work import WorkMethods
 __all__ = ["Client", "Stream"]
 
 
-class Client(StateMethods, CommandMethods, HistoryMethods, AnswerMethods, LineMethods, WorkMethods):
+class Client(StateMethods, CommandMethods, HistoryMethods, AnswerMethods, LineMethods, WorkMethods, AlarmMethods):
     """Calls of the services. Threads may share one. Use it as `with Client(...) as client`.
 
     `connection`: an address, a `Connection`, or None for what the environment says (MILLRACE_GRPC, ...). `deadline_s`: of each unary call,

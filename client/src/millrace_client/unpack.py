@@ -15,10 +15,18 @@ from functools import cache
 from typing import Any, TypeVar, cast, get_args, get_origin, get_type_hints
 from uuid import UUID
 
-from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
+from millrace_client._proto.millrace.v1 import alarms_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from millrace_client.results import (
     AggregateSeries,
+    AlarmEvaluationState,
+    AlarmEventKind,
+    AlarmOutcome,
+    AlarmOverrideKind,
+    AlarmPriority,
+    AlarmRateVerdict,
+    AlarmState,
     AnomalyPhase,
+    AnomalyVerdict,
     ChartSeries,
     CommandState,
     DeviceState,
@@ -40,7 +48,15 @@ R = TypeVar("R")
 C = TypeVar("C", SampleSeries, AggregateSeries)
 
 ENUMS: dict[type[StrEnum], tuple[Any, str]] = {
+    AlarmEvaluationState: (alarms_pb2.AlarmEvaluationState, "ALARM_EVALUATION_STATE_"),
+    AlarmEventKind: (alarms_pb2.AlarmEventKind, "ALARM_EVENT_KIND_"),
+    AlarmOutcome: (alarms_pb2.AlarmOutcome, "ALARM_OUTCOME_"),
+    AlarmOverrideKind: (alarms_pb2.AlarmOverrideKind, "ALARM_OVERRIDE_KIND_"),
+    AlarmPriority: (alarms_pb2.AlarmPriority, "ALARM_PRIORITY_"),
+    AlarmRateVerdict: (alarms_pb2.AlarmRateVerdict, "ALARM_RATE_VERDICT_"),
+    AlarmState: (alarms_pb2.AlarmState, "ALARM_STATE_"),
     AnomalyPhase: (state_pb2.AnomalyPhase, "ANOMALY_PHASE_"),
+    AnomalyVerdict: (state_pb2.AnomalyVerdict, "ANOMALY_VERDICT_"),
     CommandState: (commands_pb2.CommandState, "COMMAND_STATE_"),
     DeviceState: (state_pb2.DeviceState, "DEVICE_STATE_"),
     Effect: (commands_pb2.Effect, "EFFECT_"),

@@ -4,6 +4,7 @@ A run gives a `plant` fixture: three presses (see `TAGS`), changed by the case t
 client for threads is put behind the same face by `InThreads`, so that every case is written once.
 """
 
+from client_conformance.alarms import AlarmCases
 from client_conformance.batches import BatchCases
 from client_conformance.commands import CommandCases, CommandListCases, OutcomeCases
 from client_conformance.connections import AccessCases, RestartCases
@@ -14,6 +15,6 @@ from client_conformance.state import FilterCases, StateCases
 from client_conformance.work import WorkCases
 
 __all__ = [
-    "EVERYTHING", "PRESSES", "START_US", "TAGS", "AccessCases", "BatchCases", "CommandCases", "CommandListCases", "FilterCases",
-    "HistoryCases", "LineCases", "OutcomeCases", "Plant", "RestartCases", "StateCases", "WorkCases", "face",
+    "EVERYTHING", "PRESSES", "START_US", "TAGS", "AccessCases", "AlarmCases", "BatchCases", "CommandCases", "CommandListCases",
+    "FilterCases", "HistoryCases", "LineCases", "OutcomeCases", "Plant", "RestartCases", "StateCases", "WorkCases", "face",
 ]  # fmt: skip

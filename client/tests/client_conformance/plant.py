@@ -32,7 +32,7 @@ TAGS = (
     ("running", "BOOLEAN", True),
 )
 """Tags of each press: name, type, writable. Device ids count from 10, tag ids from 100, ten a device; unit Cel, range 0 to 150."""
-EVERYTHING = ("read", "command", "approve", "plan")
+EVERYTHING = ("read", "command", "approve", "plan", "alarm")
 
 
 class Plant(Protocol):
@@ -73,6 +73,12 @@ class Plant(Protocol):
 
     def advance(self, command_id: UUID, state: CommandState, *, provisional: bool = False, **more: Any) -> None:
         """A command goes on: `detail` and `readback` as `more`."""
+
+    def overheat(self, number: int, *, over: bool = False) -> None:
+        """A press is 200 degrees hot, which is an alarm of the rule hot, of medium priority; or is it no more."""
+
+    def switch_alarms_off(self) -> None:
+        """No alarms job has ever run."""
 
     @property
     def submitted(self) -> list[UUID]:

@@ -11,10 +11,15 @@ import pytest
 from client_conformance.plant import LINE, PRESSES, START_US, TAGS, Plant, rest, step
 from millrace_client import (
     AnomalyPhase,
+    AnomalyVerdict,
+    ConflictError,
     DeviceState,
     InvalidRequestError,
     NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
     Quality,
+    uuid7,
 )
 
 
@@ -177,6 +182,35 @@ class StateCases:
             assert (found.end - found.start).total_seconds() == 60
         async with client.anomalies() as steps:
             assert await anext(steps) == other
+
+    async def test_a_label_is_given_once_seen_by_watchers_and_taken_back(self, plant: Plant) -> None:
+        client, found = plant.client("ann"), step()
+        plant.publish(found)
+        async with client.anomalies(PRESSES[1]) as steps:
+            assert (await anext(steps)).labels == ()
+            with pytest.raises(PermissionDeniedError, match="say why"):
+                await client.label_anomaly(found, AnomalyVerdict.NOT_A_FAULT, " ")
+            label_id = uuid7()
+            for _ in range(2):
+                said = await client.label_anomaly(found, AnomalyVerdict.NOT_A_FAULT, "warm-up", label_id=label_id)
+            (label,) = said.labels
+            assert (label.label_id, label.verdict, label.reason) == (label_id, AnomalyVerdict.NOT_A_FAULT, "warm-up")
+            assert said.label == label
+            assert label.by
+            assert await anext(steps) == said
+            with pytest.raises(ConflictError):
+                await client.label_anomaly(found, AnomalyVerdict.FAULT, "no", label_id=label_id)
+            with pytest.raises(PreconditionError, match=str(label_id)):
+                await client.label_anomaly(found, AnomalyVerdict.FAULT, "it broke")
+            for _ in range(2):
+                gone = await client.withdraw_anomaly_label(label, "it was one")
+            assert gone.label is None
+            assert gone.labels[0].withdrawn_reason == "it was one"
+            assert await anext(steps) == gone
+            again = await client.label_anomaly(found.episode_id, AnomalyVerdict.FAULT, "it broke")
+            assert [one.verdict for one in again.labels] == [AnomalyVerdict.NOT_A_FAULT, AnomalyVerdict.FAULT]
+        with pytest.raises(NotFoundError):
+            await client.withdraw_anomaly_label(uuid7())
 
 
 class FilterCases:

@@ -13,7 +13,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from base.errors import InvalidRequestError, NotFoundError, UnavailableError, UnimplementedError, shown
-from serving.access import Permission, current
 from serving.caches.plant import Plant
 from serving.caches.values import LastValues
 from serving.gate import Kind, Method
@@ -26,6 +25,7 @@ from serving.http.i3x.streaming import stream
 from serving.http.i3x.subscriptions import Subscription, Subscriptions
 from serving.http.replies import header_of
 from serving.http.requests import body_of, object_of, query_of
+from serving.principals import Permission, current
 from serving.seen import seen
 
 ROOT = "/i3x/v1"

@@ -1,7 +1,8 @@
 """Runs a golden case of alarms: a JSON file of tags, rules and steps; leaves events and alarms in a form that people can read and write.
 
 Times are seconds from 2026-01-01 00:00 UTC. Steps, each with `now` (processing time; left out, it is that of the data, or as it was):
-`values` (rows of tag, time, value and quality; `closed`: the gateway's clock), `health` (the gateway's clock), `anomaly`, `command`,
+`values` (rows of tag, time, value and quality; `closed`: the gateway's clock), `health` (the gateway's clock; `dead`: devices that it
+cannot reach), `anomaly`, `command`,
 `action`, `timer`, `rules` (versions), `tags` (a registry version) and `calm` (the calm list of what stands). An alarm is written as
 `rule@device#start`.
 """
@@ -22,6 +23,7 @@ from schemas import alarms, codec
 from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm, AlarmEvent, AlarmEventKind
 from schemas.definitions import TagDefinition, encode_tag, encode_version
+from schemas.events import DEAD_DEVICES, device_ranges
 from stages.alarms.calm import calm_list
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
@@ -131,7 +133,7 @@ class Placed:
             assert alarm.alarm_id == source
             return f"{alarm.rule}@{where}"
         assert alarm.alarm_id == alarms.alarm_id(source, alarm.start_us)
-        return f"{alarm.rule}@{where}#{seconds(alarm.start_us):g}"
+        return f"{alarm.rule}@{where}#{seconds(alarm.start_us):.10g}"
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -151,7 +153,13 @@ class Placed:
 
     def _health(self, logic: AlarmLogic, step: Mapping[str, Any]) -> None:
         gateway = self._gateway(step.get("gateway", "gw"))
-        record = {"kind": "GATEWAY_HEALTH", "gateway_id": gateway, "device_id": 0, "time_us": us(step["health"])}
+        record = {
+            "kind": "GATEWAY_HEALTH",
+            "gateway_id": gateway,
+            "device_id": 0,
+            "time_us": us(step["health"]),
+            "attributes": {DEAD_DEVICES: device_ranges(each + self.base for each in step.get("dead", []))},
+        }
         self.keep(logic, logic.on_record(self.site, "DeviceEvent", record, self.now_us))
 
     def _anomaly(self, logic: AlarmLogic, step: Mapping[str, Any]) -> None:
@@ -247,6 +255,7 @@ class Placed:
         words += [f"by {event.by}"] if event.by else []
         words += [f"until {seconds(event.until_us):g}"] if event.until_us is not None else []
         words += ["late"] if event.late else []
+        words += ["withdrawn"] if event.withdrawn else []
         words += [f"because {event.reason}"] if event.reason else []
         return " ".join(words) + (f": {self._neutral(event.detail)}" if event.detail else "")
 

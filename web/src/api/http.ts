@@ -42,8 +42,8 @@ export async function post<T>(path: string, body: unknown, query: Query = {}): P
   return await request<T>("POST", address(path, query), body);
 }
 
-export async function remove(path: string): Promise<void> {
-  await request<unknown>("DELETE", address(path));
+export async function remove(path: string, query: Query = {}): Promise<void> {
+  await request<unknown>("DELETE", address(path, query));
 }
 
 async function request<T>(method: string, url: string, body?: unknown, cancel?: AbortSignal): Promise<T> {

@@ -12,25 +12,36 @@ export const lostSince = signal(0);
 export const nextAttempt = signal(0);
 
 export interface Wanted {
-  what: "tags" | "anomalies" | "events" | "commands" | "gateways" | "aggregates";
+  what: "tags" | "anomalies" | "events" | "commands" | "gateways" | "aggregates" | "alarms";
   prefixes?: string[];
   prefix?: string;
   min_interval_ms?: number;
   heartbeat_ms?: number;
+  counts_only?: boolean;
+}
+
+export interface Failed {
+  code?: string;
+  detail?: string;
+  title?: string;
 }
 
 export type Message = {
   id: string;
   what?: string;
-  error?: { code?: string; detail?: string; title?: string };
+  error?: Failed;
 } & Record<string, any>;
 
 interface Subscription {
   wanted: Wanted;
   position: string;
   listener: (message: Message) => void;
+  failed: (error: Failed) => void;
 }
 
+const AGAIN_MS = 3_000;
+/** What is switched off is seldom switched on. */
+const SELDOM_MS = 30_000;
 const SHORTEST_MS = 500;
 const LONGEST_MS = 10_000;
 /** A connection without a word for so long is asked for; one that does not answer is given up. */
@@ -47,9 +58,13 @@ let timer = 0;
 let wantedOpen = false;
 
 /** Listen; the result ends it. A subscription that fails for a reason of its own is tried again after a pause. */
-export function subscribe(wanted: Wanted, listener: (message: Message) => void): () => void {
+export function subscribe(
+  wanted: Wanted,
+  listener: (message: Message) => void,
+  failed: (error: Failed) => void = () => undefined,
+): () => void {
   const id = `s${++count}`;
-  subscriptions.set(id, { wanted, position: "", listener });
+  subscriptions.set(id, { wanted, position: "", listener, failed });
   if (opened) ask(id);
   return () => {
     subscriptions.delete(id);
@@ -132,9 +147,13 @@ function take(message: Message): void {
   if (!found) return;
   // A feed that failed or ended is asked for again: its cause is mostly one that passes.
   if (message.error || message.done) {
-    window.setTimeout(() => {
-      if (opened && subscriptions.has(message.id)) ask(message.id);
-    }, 3_000);
+    if (message.error) found.failed(message.error);
+    window.setTimeout(
+      () => {
+        if (opened && subscriptions.has(message.id)) ask(message.id);
+      },
+      message.error?.code === "FAILED_PRECONDITION" ? SELDOM_MS : AGAIN_MS,
+    );
     return;
   }
   const position = message.position ?? message.batch?.position;

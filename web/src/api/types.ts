@@ -98,6 +98,21 @@ export interface Contributor {
   value: number | null;
   expected_low?: Maybe<number>;
   expected_high?: Maybe<number>;
+  statistic?: string;
+}
+
+export type AnomalyVerdict = "NOT_A_FAULT" | "FAULT";
+
+/** What somebody said of an episode; `withdrawn_us`: absent while it stands. */
+export interface AnomalyLabel {
+  label_id: string;
+  verdict: AnomalyVerdict;
+  by: string;
+  time_us: number;
+  reason: string;
+  withdrawn_us?: Maybe<number>;
+  withdrawn_by: string;
+  withdrawn_reason: string;
 }
 
 export interface Anomaly {
@@ -113,6 +128,7 @@ export interface Anomaly {
   contributors: Contributor[];
   detector: string;
   detector_version: number;
+  labels?: AnomalyLabel[];
 }
 
 export type CommandState =
@@ -245,4 +261,171 @@ export interface Me {
   name: string;
   allow: string[];
   csrf: string;
+}
+
+export type PriorityName = "CRITICAL" | "HIGH" | "MEDIUM" | "LOW";
+export type AlarmStateName =
+  | "NORMAL"
+  | "UNACKNOWLEDGED"
+  | "ACKNOWLEDGED"
+  | "RETURNED_UNACKNOWLEDGED"
+  | "SHELVED"
+  | "SUPPRESSED"
+  | "OUT_OF_SERVICE";
+
+export interface AlarmOverride {
+  kind: "LATCHED" | "SHELVED" | "SUPPRESSED" | "OUT_OF_SERVICE";
+  since_us: number;
+  by: string;
+  reason: string;
+  until_us: Maybe<number>;
+}
+
+export interface Alarm {
+  alarm_id: string;
+  source_id: string;
+  version: number;
+  rule: string;
+  device_id: number;
+  device_path: string;
+  gateway_id: string;
+  tag_id: Maybe<number>;
+  path: string;
+  priority: PriorityName;
+  state: AlarmStateName;
+  active: boolean;
+  start_us: Maybe<number>;
+  activated_us: Maybe<number>;
+  returned_us: Maybe<number>;
+  acknowledged_us: Maybe<number>;
+  acknowledged_by: string;
+  activations: number;
+  overrides: AlarmOverride[];
+  value: Maybe<number>;
+  unit: string;
+  detail: string;
+  cause_alarm_id: Maybe<string>;
+  first_out: boolean;
+  chattering: boolean;
+  fleeting: boolean;
+  late: boolean;
+  title: string;
+  cause: string;
+  consequence: string;
+  corrective_action: string;
+  comment: string;
+  updated_us: number;
+}
+
+export interface AlarmEvent {
+  event_id: string;
+  kind: string;
+  state: AlarmStateName;
+  time_us: number;
+  by: string;
+  reason: string;
+  detail: string;
+  until_us: Maybe<number>;
+}
+
+export interface AlarmCount {
+  priority: PriorityName;
+  count: number;
+}
+
+export interface AlarmCounts {
+  unacknowledged: AlarmCount[];
+  standing: AlarmCount[];
+  shelved: number;
+  suppressed: number;
+  out_of_service: number;
+  not_kept: number;
+}
+
+export interface AlarmEvaluation {
+  state: "RUNNING" | "STALLED" | "UNKNOWN" | "PARTIAL";
+  detail: string;
+  advanced_us: number;
+}
+
+export interface AlarmScopeFigures {
+  scope: string;
+  alarms: number;
+  per_10_min: number;
+  peak_10_min: number;
+  flood_share: number;
+  by_priority: AlarmCount[];
+  acknowledged: number;
+  time_to_acknowledge_s: Maybe<number>;
+  verdict: string;
+}
+
+export interface AlarmRate {
+  start_us: number;
+  alarms: number;
+  most: number;
+}
+
+export interface AlarmSourceFigures {
+  path: string;
+  rule: string;
+  title: string;
+  alarms: number;
+  share: number;
+  chattering: number;
+}
+
+export interface StaleAlarm {
+  alarm_id: string;
+  path: string;
+  rule: string;
+  title: string;
+  priority: PriorityName;
+  since_us: number;
+}
+
+export interface AlarmFigures {
+  start_us: number;
+  end_us: number;
+  scopes: AlarmScopeFigures[];
+  rates: AlarmRate[];
+  top: AlarmSourceFigures[];
+  chattering: AlarmSourceFigures[];
+  stale: StaleAlarm[];
+  counts: AlarmCounts;
+  evaluation: AlarmEvaluation;
+}
+
+/** One time that an alarm was raised. */
+export interface AlarmActivation {
+  alarm_id: string;
+  title: string;
+  rule: string;
+  priority: PriorityName;
+  path: string;
+  device_id: number;
+  gateway_id: string;
+  raised_us: number;
+  returned_us: Maybe<number>;
+  acknowledged_us: Maybe<number>;
+  acknowledged_by: string;
+  detail: string;
+}
+
+export interface AlarmLine {
+  text: string;
+  head: Alarm;
+  priority: PriorityName;
+  alarms: number;
+  places: number;
+  unacknowledged_ids: string[];
+  unacknowledged_activations: number[];
+  rules: string[];
+}
+
+export interface AlarmAnswer {
+  alarm_id: string;
+  outcome: "DONE" | "REFUSED" | "RECORDED" | "NOT_FOUND" | "DENIED" | "FAILED";
+  detail: string;
+  alarm: Maybe<Alarm>;
 }

@@ -3,17 +3,20 @@ import type { JSX } from "preact";
 import { useEffect, useRef } from "preact/hooks";
 import uPlot from "uplot";
 import { number, time, unit as unitText, words } from "../format";
-import { language, locale, t } from "../i18n";
+import { language, locale, named, t } from "../i18n";
 import { pan, range, show, zoom } from "../range";
 import { nameOf } from "../route";
 import { serverNow } from "../state/clock";
 import { colour, dark } from "../state/theme";
+import { endOf } from "./alarms";
 import type { Group } from "./data";
 import { drawBehind, drawOver, type Overlays } from "./overlays";
 
 export const PENS = 8;
 const SYNC = uPlot.sync("trends");
 const FINE_S = 2;
+/** Alarms under the crosshair that are named. */
+const TOLD = 4;
 
 interface Props {
   group: Group;
@@ -147,9 +150,9 @@ function options(latest: { current: Props }, width: number): uPlot.Options {
     },
     hooks: {
       drawClear: [(u) => drawBehind(u, latest.current.overlays, serverNow())],
-      draw: [(u) => drawOver(u, latest.current.overlays)],
+      draw: [(u) => drawOver(u, latest.current.overlays, serverNow())],
       setSelect: [select],
-      setCursor: [(u) => tell(u, latest.current.group)],
+      setCursor: [(u) => tell(u, latest.current.group, latest.current.overlays)],
       ready: [gestures, tip],
     },
   };
@@ -233,8 +236,8 @@ function tip(u: uPlot): void {
   u.over.append(box);
 }
 
-/** Time and values under the crosshair. */
-function tell(u: uPlot, group: Group): void {
+/** Time, values and alarms under the crosshair. */
+function tell(u: uPlot, group: Group, overlays: Overlays): void {
   const box = u.over.querySelector<HTMLElement>(".tip");
   if (!box) return;
   const { idx, left = -1 } = u.cursor;
@@ -253,7 +256,15 @@ function tell(u: uPlot, group: Group): void {
   });
   const head = document.createElement("b");
   head.textContent = time((u.data[0][idx] ?? 0) * 1e6);
-  box.replaceChildren(head, ...rows);
+  const at_us = u.posToVal(left, "x") * 1e6;
+  const held = overlays.alarms.filter((one) => one.raised_us <= at_us && at_us < endOf(one, serverNow()));
+  const alarms = held.slice(0, TOLD).map((one) => {
+    const row = document.createElement("div");
+    row.textContent = `${named("priority", one.priority)}: ${one.title || one.rule}`;
+    row.className = `alarm-told ${one.priority.toLowerCase()}`;
+    return row;
+  });
+  box.replaceChildren(head, ...rows, ...alarms);
   const right = left > u.over.clientWidth / 2;
   box.style.left = right ? "" : `${left + 12}px`;
   box.style.right = right ? `${u.over.clientWidth - left + 12}px` : "";

@@ -1,10 +1,16 @@
-// Drawn behind and over the curves: anomaly episodes as bands with a line at their top, commands as marks, recomputed windows as a line at the foot.
+// Drawn behind and over the curves: anomaly episodes as bands with a line at their top, alarms as bars of their priority with its sign,
+// commands as marks, recomputed windows as a line at the foot.
 import type uPlot from "uplot";
-import type { Anomaly, Command } from "../api/types";
+import type { AlarmActivation, Anomaly, Command } from "../api/types";
 import { colour } from "../state/theme";
+import { drawAlarms, shadeAlarms } from "./alarms";
+import { place } from "./axis";
 
 export interface Overlays {
   anomalies: Anomaly[];
+  alarms: AlarmActivation[];
+  /** Alarm that is pointed at in the list: its band stands out. */
+  pointed: string;
   commands: Command[];
   repaired: [number, number][];
 }
@@ -23,10 +29,11 @@ export function drawBehind(u: uPlot, overlays: Overlays, now_us: number): void {
     ctx.globalAlpha = 1;
     ctx.fillRect(left, bbox.top, Math.max(2, right - left), 3 * devicePixelRatio);
   }
+  shadeAlarms(u, overlays.alarms, overlays.pointed, now_us);
   ctx.restore();
 }
 
-export function drawOver(u: uPlot, overlays: Overlays): void {
+export function drawOver(u: uPlot, overlays: Overlays, now_us: number): void {
   const { ctx, bbox } = u;
   const ratio = devicePixelRatio;
   ctx.save();
@@ -52,11 +59,9 @@ export function drawOver(u: uPlot, overlays: Overlays): void {
     ctx.lineTo(x, bbox.top + 8 * ratio);
     ctx.fill();
   }
+  ctx.setLineDash([]);
+  drawAlarms(u, overlays.alarms, now_us);
   ctx.restore();
-}
-
-function place(u: uPlot, us: number): number {
-  return u.valToPos(us / 1e6, "x", true);
 }
 
 function clip(ctx: CanvasRenderingContext2D, bbox: uPlot.BBox): void {

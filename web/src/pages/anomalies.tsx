@@ -6,12 +6,13 @@ import { duration, number } from "../format";
 import { t } from "../i18n";
 import { iso, range } from "../range";
 import { href, route } from "../route";
-import { anomalySteps, openAnomalies } from "../state/anomalies";
+import { anomalySteps, openAnomalies, withWords } from "../state/anomalies";
 import { now } from "../state/clock";
 import { Badge, DeviceLink, Failure, Rest, Table, Time } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
 import { EpisodeReasons } from "./episode";
 import { PartPicker, RangePicker, Toggle } from "./filters";
+import { Asked, Labelling } from "./labelling";
 
 const PAGE = 200;
 const AROUND_US = 10 * 60e6;
@@ -41,7 +42,7 @@ export function Anomalies(): JSX.Element {
     (one) => !prefix || one.device_path === prefix || one.device_path.startsWith(`${prefix}/`),
   );
   const inRange = live ? open : open.filter((one) => one.start_us < end_us);
-  const all = new Map([...(listed.data ?? []), ...inRange].map((one) => [one.episode_id, one]));
+  const all = new Map([...(listed.data ?? []), ...inRange].map((one) => [one.episode_id, withWords(one)]));
   const sorted = [...all.values()].sort((a, b) => Number(!!a.end_us) - Number(!!b.end_us) || b.start_us - a.start_us);
   return (
     <>
@@ -77,11 +78,12 @@ export function Anomalies(): JSX.Element {
             ]}
           >
             {sorted.map((one) => (
-              <Row anomaly={one} chosen={one.episode_id === chosen} />
+              <Row key={one.episode_id} anomaly={one} chosen={one.episode_id === chosen} />
             ))}
           </Table>
         </div>
       )}
+      <Asked />
     </>
   );
 }
@@ -126,6 +128,7 @@ function Row({ anomaly, chosen }: { anomaly: Anomaly; chosen: boolean }): JSX.El
             {t("anomalies.show")}
           </a>
         )}
+        <Labelling anomaly={anomaly} />
       </td>
     </tr>
   );

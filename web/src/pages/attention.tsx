@@ -4,11 +4,11 @@ import { get } from "../api/http";
 import type { Device, Gateway, LineHealth } from "../api/types";
 import { count, duration } from "../format";
 import { named, t } from "../i18n";
-import { href, nameOf, parentOf } from "../route";
+import { href, nameOf, parentOf, placeOf } from "../route";
 import { openAnomalies } from "../state/anomalies";
 import { now } from "../state/clock";
 import { pending } from "../state/commands";
-import { Failure, Panel, stageName } from "../ui/bits";
+import { Failure, Panel, stageName, Unbroken } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
 import { Mark } from "../ui/icons";
 import { healthLevel, type Level } from "../ui/level";
@@ -88,7 +88,9 @@ function Row({ item }: { item: Item }): JSX.Element {
         <Mark level={item.level} />
         <span class="what">
           <b>{item.where}</b> <span class="quiet">{item.kind}</span>
-          <span class="text">{item.text}</span>
+          <span class="text">
+            <Unbroken text={item.text} />
+          </span>
         </span>
         <span class="age">{item.since_us ? duration(now.value - item.since_us) : ""}</span>
       </a>
@@ -128,7 +130,7 @@ function deviceItems(devices: Device[]): Item[] {
   return devices.map((device) => ({
     level: "alarm",
     kind: t("state.OFFLINE"),
-    text: place(device.path),
+    text: placeOf(parentOf(device.path)),
     where: nameOf(device.path),
     since_us: 0,
     href: href("device", device.path),
@@ -155,8 +157,4 @@ function anomalyItems(): Item[] {
     since_us: anomaly.start_us,
     href: href("anomalies", anomaly.episode_id, { open: "1" }),
   }));
-}
-
-function place(path: string): string {
-  return parentOf(path).split("/").slice(1).join(" / ");
 }

@@ -18,6 +18,7 @@ import { useLoad, useSubscription, useTitle, useWhile } from "../ui/hooks";
 import { Icon, Mark } from "../ui/icons";
 import { isAnalogue, isStale, levelOf, PACKML, PACKML_COMMANDS, reasonOf } from "../ui/level";
 import { Spark } from "../ui/spark";
+import { DeviceAlarms } from "./alarms";
 import { EpisodeReasons } from "./episode";
 import { CommandDialog, commandsOff } from "./order";
 
@@ -118,6 +119,7 @@ function Machine({ device }: { device: Device }): JSX.Element {
           <Values title={t("device.states")} tags={others} />
         </div>
         <div>
+          <DeviceAlarms path={device.path} />
           <Episodes device={device} />
           <Orders device={device} />
           <Events device={device} />

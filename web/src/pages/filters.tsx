@@ -5,7 +5,7 @@ import { get } from "../api/http";
 import type { PlantNode } from "../api/types";
 import { t } from "../i18n";
 import { fallbackOf, pan, PRESET_TEXT, PRESETS, range, show, zoom } from "../range";
-import { go, here, route } from "../route";
+import { go, here, placeOf, route } from "../route";
 import { useLoad } from "../ui/hooks";
 import { Icon } from "../ui/icons";
 import { local, TimeFields } from "../ui/times";
@@ -107,7 +107,7 @@ export function PartPicker(): JSX.Element {
       <select value={chosen} onChange={(event) => go(here({ prefix: event.currentTarget.value || undefined }))}>
         <option value="">{t("filter.any")}</option>
         {paths.map((path) => (
-          <option value={path}>{path.split("/").slice(1).join(" / ") || path}</option>
+          <option value={path}>{placeOf(path) || path}</option>
         ))}
       </select>
     </label>

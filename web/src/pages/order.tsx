@@ -2,6 +2,7 @@
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
 import { post, Problem } from "../api/http";
+import { uuid7 } from "../api/ids";
 import type { Command, CommandDescription, Device, Parameter, Tag } from "../api/types";
 import { decimals, number, unit, withUnit, words } from "../format";
 import { named, t } from "../i18n";
@@ -322,17 +323,4 @@ export function problemOf(description: CommandDescription, draft: Draft): string
     if (value < low || value > high) return t("commands.outside", { name, low: number(low), high: number(high) });
   }
   return "";
-}
-
-/** A UUID of version 7 (RFC 9562): made once for a draft, so that sending it again after a loss is the same command. */
-function uuid7(): string {
-  const bytes = crypto.getRandomValues(new Uint8Array(16));
-  const view = new DataView(bytes.buffer);
-  const ms = Date.now();
-  view.setUint32(0, Math.floor(ms / 65536));
-  view.setUint16(4, ms % 65536);
-  view.setUint8(6, 0x70 | (view.getUint8(6) & 0x0f));
-  view.setUint8(8, 0x80 | (view.getUint8(8) & 0x3f));
-  const hex = [...bytes].map((byte) => byte.toString(16).padStart(2, "0")).join("");
-  return `${hex.slice(0, 8)}-${hex.slice(8, 12)}-${hex.slice(12, 16)}-${hex.slice(16, 20)}-${hex.slice(20)}`;
 }

@@ -6,7 +6,7 @@ import type { JobOrder, Oee } from "../api/work";
 import { count, fullTime, time } from "../format";
 import { named, t } from "../i18n";
 import { range, spanOf } from "../range";
-import { href, route } from "../route";
+import { href, placeOf, route } from "../route";
 import { now } from "../state/clock";
 import { Badge, Panel, Rest, Table } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
@@ -133,7 +133,7 @@ function Row({ order, good }: { order: JobOrder; good: number | undefined }): JS
         )}
       </td>
       <td>
-        <a href={href("oee", order.scope)}>{order.scope.split("/").slice(1).join(" / ")}</a>
+        <a href={href("oee", order.scope)}>{placeOf(order.scope)}</a>
       </td>
       <td class="figure">
         {shown} <span class="quiet">/ {count(order.quantity)}</span>

@@ -156,7 +156,7 @@ function Row({ node, level, opened }: { node: PlantNode; level: number; opened: 
   return (
     <tr class={`level-${node.level}${abnormal ? "" : " calm"}`}>
       <th scope="row">
-        <span class="indent" style={{ paddingLeft: `${level * 1.1}rem` }}>
+        <span class="indent" style={{ paddingLeft: `calc(var(--step) * ${level})` }}>
           {isLine ? (
             <button
               type="button"
@@ -220,6 +220,9 @@ function States({ node }: { node: PlantNode }): JSX.Element | null {
         <span style={{ width: `${(active / total) * 100}%` }} />
       </span>
       <span class="text">{t("overview.running", { running: active, total })}</span>
+      <span class="short" aria-hidden="true">
+        {active} / {total}
+      </span>
     </span>
   );
 }

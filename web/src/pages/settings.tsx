@@ -4,6 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { Problem } from "../api/http";
 import { choose, language, named, t, type Language } from "../i18n";
 import { go, href, route } from "../route";
+import { look, pushState, turnOff, turnOn } from "../state/push";
 import { me, signIn, signOut, ways, type Ways } from "../state/session";
 import { theme, wear, type Theme } from "../state/theme";
 import { cause, Panel } from "../ui/bits";
@@ -47,6 +48,7 @@ export function Settings(): JSX.Element {
               choose={(one) => wear(one as Theme)}
             />
           </Panel>
+          {me.value && <Push />}
           <Panel title={t("settings.wall")}>
             <p class="quiet">{t("settings.wallHint")}</p>
             <a class="button" href={href("overview", "", { wall: "1" })}>
@@ -56,6 +58,43 @@ export function Settings(): JSX.Element {
         </div>
       </div>
     </>
+  );
+}
+
+/** Notifications of this browser. */
+function Push(): JSX.Element {
+  const [busy, setBusy] = useState(false);
+  const [wrong, setWrong] = useState("");
+  const state = pushState.value;
+  const run = async (work: () => Promise<void>): Promise<void> => {
+    setBusy(true);
+    setWrong("");
+    try {
+      await work();
+    } catch (error) {
+      setWrong(error instanceof Problem ? cause(error) : String(error));
+    } finally {
+      setBusy(false);
+    }
+  };
+  useEffect(() => void run(look), [me.value?.name]);
+  return (
+    <Panel title={t("push.title")}>
+      <p class="quiet">{t(`push.${state}`)}</p>
+      {(state === "off" || state === "on") && (
+        <button type="button" disabled={busy} onClick={() => void run(state === "on" ? turnOff : turnOn)}>
+          {t(state === "on" ? "push.turnOff" : "push.turnOn")}
+        </button>
+      )}
+      <p class="wrong" role="alert">
+        {wrong && (
+          <>
+            <Mark level="warn" />
+            {wrong}
+          </>
+        )}
+      </p>
+    </Panel>
   );
 }
 
@@ -72,6 +111,9 @@ function SignedIn(): JSX.Element {
       </p>
       <button type="button" onClick={() => void signOut()}>
         {t("settings.signOut")}
+      </button>
+      <button type="button" title={t("settings.everywhereHint")} onClick={() => void signOut(true)}>
+        {t("settings.everywhere")}
       </button>
     </div>
   );

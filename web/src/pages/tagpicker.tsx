@@ -6,7 +6,7 @@ import type { Tag } from "../api/types";
 import { PENS } from "../chart/chart";
 import { unit, words } from "../format";
 import { t } from "../i18n";
-import { go, here, nameOf, parentOf } from "../route";
+import { go, here, nameOf, parentOf, placeOf } from "../route";
 import { useLoad } from "../ui/hooks";
 import { Icon } from "../ui/icons";
 import { MOST } from "./trends";
@@ -86,7 +86,7 @@ export function TagPicker({ chosen }: { chosen: string[] }): JSX.Element {
               <li>
                 <button type="button" class="plain" onClick={() => add(tag.path)}>
                   <b>{words(tag.name)}</b> <span class="quiet">{unit(tag.unit)}</span>{" "}
-                  <span class="quiet where">{parentOf(tag.path).split("/").slice(1).join(" / ")}</span>
+                  <span class="quiet where">{placeOf(parentOf(tag.path))}</span>
                 </button>
               </li>
             ))}

@@ -1,20 +1,25 @@
-// Trends of several measurements: one chart for each unit, the same range for all, with anomalies, commands and recomputed windows over them.
+// Trends of several measurements: one chart for each unit, the same range for all, with alarms, anomalies, commands and recomputed windows over
+// them.
 import type { JSX } from "preact";
+import { useEffect, useState } from "preact/hooks";
 import { address, encoded, get, pages } from "../api/http";
-import type { Anomaly, ChartSeries, Command, Tag } from "../api/types";
+import type { AlarmActivation, Anomaly, ChartSeries, Command, Tag } from "../api/types";
 import { Chart, PENS } from "../chart/chart";
 import { figures, grouped, repairedSpans, type Group } from "../chart/data";
 import { saveCsv, savePng } from "../chart/export";
 import type { Overlays } from "../chart/overlays";
 import { count, number, unit, windowLength, words } from "../format";
-import { t } from "../i18n";
+import { named, t } from "../i18n";
 import { iso, range } from "../range";
 import { go, here, href, nameOf, parentOf, route } from "../route";
+import { alarmChanges, alarmCounts, PRIORITIES } from "../state/alarms";
 import { now } from "../state/clock";
 import { Rest, Table } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
 import { Icon } from "../ui/icons";
+import { PrioritySign } from "../ui/priority";
 import { RangePicker } from "./filters";
+import { AlarmList, alarmsWithin, NO_ALARMS } from "./trend-alarms";
 import { TagPicker } from "./tagpicker";
 
 export const MOST = 8;
@@ -82,6 +87,22 @@ function Charts({ chosen }: { chosen: string[] }): JSX.Element {
     pace ? Math.max(pace, 5000) : 0,
   );
 
+  const alarmsOn = !!alarmCounts.value;
+  const held = useLoad(
+    async (cancel) => {
+      if (!alarmsOn) return NO_ALARMS;
+      const start = live ? Math.round(now.peek() - span) : limits.start_us;
+      return await alarmsWithin(devices, start, limits.end_us, cancel);
+    },
+    [devices, key, alarmsOn],
+    pace ? Math.max(pace, 5000) : 0,
+  );
+  useEffect(() => {
+    if (live && alarmChanges.value) held.again();
+  }, [alarmChanges.value]);
+  const [pointed, point] = useState("");
+  const alarms = held.data ?? NO_ALARMS;
+
   const series = charts.data ?? [];
   const groups = grouped(series, chosen);
   if (!groups.length)
@@ -94,14 +115,15 @@ function Charts({ chosen }: { chosen: string[] }): JSX.Element {
         {groups.map((group) => (
           <One
             group={group}
-            overlays={overlaysOf(group, marks.data)}
+            overlays={overlaysOf(group, marks.data, alarms.activations, pointed)}
             start_us={start_us}
             end_us={end_us}
             alone={groups.length}
           />
         ))}
       </div>
-      <Legend marks={marks.data} repaired={repairedSpans(series).length > 0} />
+      <Legend marks={marks.data} alarms={alarms.activations} repaired={repairedSpans(series).length > 0} />
+      <AlarmList held={alarms} problem={held.problem} again={held.again} point={point} />
       <div class="filters export" role="group" aria-label={t("trends.export")}>
         <button type="button" onClick={() => saveCsv(series, name)}>
           {t("trends.csvShown")}
@@ -140,9 +162,19 @@ function Charts({ chosen }: { chosen: string[] }): JSX.Element {
   );
 }
 
-function overlaysOf(group: Group, marks: { anomalies: Anomaly[]; commands: Command[] } | undefined): Overlays {
+function overlaysOf(
+  group: Group,
+  marks: { anomalies: Anomaly[]; commands: Command[] } | undefined,
+  alarms: AlarmActivation[],
+  pointed: string,
+): Overlays {
   const devices = new Set(group.curves.map((one) => parentOf(one.series.path)));
+  // An alarm of a gateway explains why a machine behind it has no values.
+  const own = (one: AlarmActivation): boolean =>
+    !one.device_id || [...devices].some((path) => one.path === path || one.path.startsWith(`${path}/`));
   return {
+    alarms: alarms.filter(own),
+    pointed,
     anomalies: (marks?.anomalies ?? []).filter((one) => devices.has(one.device_path)),
     commands: (marks?.commands ?? []).filter((one) => devices.has(one.device_path)),
     repaired: repairedSpans(group.curves.map((one) => one.series)),
@@ -194,13 +226,30 @@ function One({
 /** What the marks mean; only of those that there are. */
 function Legend({
   marks,
+  alarms,
   repaired,
 }: {
   marks: { anomalies: Anomaly[]; commands: Command[] } | undefined;
+  alarms: AlarmActivation[];
   repaired: boolean;
 }): JSX.Element {
   return (
     <p class="legend quiet">
+      {PRIORITIES.filter((priority) => alarms.some((one) => one.priority === priority)).map((priority) => (
+        <span>
+          <PrioritySign priority={priority} kind="new" size={16} />
+          {t("trends.alarm", { priority: named("priority", priority) })} (
+          {count(alarms.filter((one) => one.priority === priority).length)})
+        </span>
+      ))}
+      {alarms.length > 0 && (
+        <span>
+          <i class="alarm-new" aria-hidden="true" />
+          {t("alarms.fresh")}
+          <i class="alarm-noted" aria-hidden="true" />
+          {t("trends.alarmNoted")}
+        </span>
+      )}
       {!!marks?.anomalies.length && (
         <span>
           <i class="band" aria-hidden="true" />

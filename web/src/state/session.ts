@@ -11,6 +11,7 @@ export const me = signal<Me | null | undefined>(undefined);
 export const online = computed(() => link.value === "online");
 export const mayCommand = computed(() => online.value && !!me.value?.allow.includes("command"));
 export const mayPlan = computed(() => online.value && !!me.value?.allow.includes("plan"));
+export const mayAlarm = computed(() => online.value && !!me.value?.allow.includes("alarm"));
 export const mayApprove = computed(() => online.value && !!me.value?.allow.includes("approve"));
 
 /** Ask who is signed in; without an answer of the server what this device remembers is shown. */
@@ -46,8 +47,13 @@ export async function signIn(credential: { token: string } | { name: string }): 
   take(found);
 }
 
-export async function signOut(): Promise<void> {
-  await remove("session");
+/** What ends with the session, while there still is one. It does not keep anybody signed in. */
+export const endings: (() => Promise<void>)[] = [];
+
+/** At every browser, if wanted: one that was lost is signed out too. */
+export async function signOut(everywhere = false): Promise<void> {
+  for (const end of endings) await end();
+  await remove(everywhere ? "sessions" : "session");
   stop();
   await forget();
   me.value = undefined;

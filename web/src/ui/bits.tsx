@@ -4,7 +4,7 @@ import { Problem } from "../api/http";
 import type { CommandState, QualityName } from "../api/types";
 import { duration, fullTime, time, words } from "../format";
 import { named, t, type Key } from "../i18n";
-import { href, nameOf, parentOf } from "../route";
+import { href, nameOf, parentOf, placeOf } from "../route";
 import { now } from "../state/clock";
 import { Mark } from "./icons";
 import { commandLevel, packmlLevel, type Level } from "./level";
@@ -107,8 +107,22 @@ export function DeviceLink({ path, place = true }: { path: string; place?: boole
   return (
     <a class="place" href={href("device", path)}>
       {nameOf(path)}
-      {place && <span class="quiet where">{parentOf(path).split("/").slice(1).join(" / ")}</span>}
+      {place && (
+        <span class="quiet where">
+          <Unbroken text={placeOf(parentOf(path))} />
+        </span>
+      )}
     </a>
+  );
+}
+
+const WHOLE = 24;
+
+/** A text whose names stay on one line: browsers break `gw-north-1` behind its hyphens. */
+export function Unbroken({ text }: { text: string }): JSX.Element {
+  const parts = text.split(/([^\s-]+-\S+)/);
+  return (
+    <>{parts.map((part, at) => (at % 2 === 1 && part.length <= WHOLE ? <span class="whole">{part}</span> : part))}</>
   );
 }
 

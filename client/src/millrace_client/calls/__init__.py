@@ -4,7 +4,8 @@ Enters: arguments of callers. Leaves: `Call`s. Raises InvalidRequestError for ar
 for the server to refuse. A module a service; `answers` are of HistoryService.
 """
 
-from millrace_client.calls import answers, commands, history, line, state, work
+from millrace_client.calls import alarms, answers, commands, history, line, state, work
+from millrace_client.calls.alarms import AlarmRef, AlarmRefs
 from millrace_client.calls.method import HOUR, PAGE, Call, CommandRef, DeviceRef, Method, TagRef
 
 METHODS: tuple[Method, ...] = (
@@ -14,17 +15,21 @@ METHODS: tuple[Method, ...] = (
     *answers.METHODS,
     *line.METHODS,
     *work.METHODS,
+    *alarms.METHODS,
 )
 
 __all__ = [
     "HOUR",
     "METHODS",
     "PAGE",
+    "AlarmRef",
+    "AlarmRefs",
     "Call",
     "CommandRef",
     "DeviceRef",
     "Method",
     "TagRef",
+    "alarms",
     "answers",
     "commands",
     "history",

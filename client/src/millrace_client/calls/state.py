@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from functools import partial
+from uuid import UUID
 
 from millrace_client import unpack
 from millrace_client._proto.millrace.v1 import state_pb2
@@ -11,6 +12,8 @@ from millrace_client.calls.method import Call, DeviceRef, Method, TagRef, device
 from millrace_client.results import (
     Aggregate,
     Anomaly,
+    AnomalyLabel,
+    AnomalyVerdict,
     Device,
     DeviceState,
     FoundTags,
@@ -33,6 +36,9 @@ WATCH_TAGS = Method(_SERVICE, "WatchTags", state_pb2.WatchTagsRequest, state_pb2
 WATCH_TAG_BATCHES = Method(
     _SERVICE, "WatchTagBatches", state_pb2.WatchTagBatchesRequest, state_pb2.TagBatch, streaming=True
 )
+# Idempotent because the label's id is made here, before the first try.
+LABEL_ANOMALY = Method(_SERVICE, "LabelAnomaly", state_pb2.LabelAnomalyRequest, state_pb2.Anomaly)
+WITHDRAW_LABEL = Method(_SERVICE, "WithdrawAnomalyLabel", state_pb2.WithdrawAnomalyLabelRequest, state_pb2.Anomaly)
 WATCH_ANOMALIES = Method(_SERVICE, "WatchAnomalies", state_pb2.WatchAnomaliesRequest, state_pb2.Anomaly, streaming=True)
 WATCH_AGGREGATES = Method(
     _SERVICE, "WatchAggregates", state_pb2.WatchAggregatesRequest, state_pb2.WatchAggregatesResponse, streaming=True
@@ -46,6 +52,8 @@ METHODS = (
     LIST_PLANT_NODES,
     WATCH_TAGS,
     WATCH_TAG_BATCHES,
+    LABEL_ANOMALY,
+    WITHDRAW_LABEL,
     WATCH_ANOMALIES,
     WATCH_AGGREGATES,
 )
@@ -149,6 +157,25 @@ def watch_anomalies(prefix: str) -> Call[Anomaly]:
     """Anomaly episodes of the devices at or under a path."""
     request = message(state_pb2.WatchAnomaliesRequest, prefix=prefix)
     return Call(WATCH_ANOMALIES, request, partial(unpack.result, Anomaly))
+
+
+def label_anomaly(episode: str | Anomaly, verdict: AnomalyVerdict, reason: str, label_id: UUID) -> Call[Anomaly]:
+    """Say what an episode was."""
+    request = message(
+        state_pb2.LabelAnomalyRequest,
+        episode_id=episode.episode_id if isinstance(episode, Anomaly) else episode,
+        verdict=f"ANOMALY_VERDICT_{verdict}",
+        reason=reason,
+        label_id=str(label_id),
+    )
+    return Call(LABEL_ANOMALY, request, partial(unpack.result, Anomaly))
+
+
+def withdraw_label(label: UUID | str | AnomalyLabel, reason: str) -> Call[Anomaly]:
+    """Take a label back."""
+    label_id = label.label_id if isinstance(label, AnomalyLabel) else label
+    request = message(state_pb2.WithdrawAnomalyLabelRequest, label_id=str(label_id), reason=reason)
+    return Call(WITHDRAW_LABEL, request, partial(unpack.result, Anomaly))
 
 
 def watch_aggregates(paths: str | Iterable[str], window_s: int) -> Call[tuple[Aggregate, ...]]:

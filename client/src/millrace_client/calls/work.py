@@ -1,4 +1,7 @@
-"""Calls of WorkService."""
+"""Calls of WorkService.
+
+Over 350 lines: a short function for each method of the service, in the order of the contract.
+"""
 
 from __future__ import annotations
 

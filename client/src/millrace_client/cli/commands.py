@@ -1,4 +1,4 @@
-"""The verbs: `millrace-client watch|history|tags|devices|anomalies|command|get|cancel|approve`.
+"""The verbs: `millrace-client watch|history|tags|devices|anomalies|label|alarm|command|get|cancel|approve`.
 
 Exit codes: 0 done, and for a command: SUCCEEDED; 1 the command ended otherwise, or a check failed; 2 wrong arguments; 3
 the server or a right is missing; 4 no outcome in time. Errors go to standard error and name cause and fix. `--json`
@@ -16,7 +16,7 @@ from uuid import UUID
 from rich.live import Live
 from rich.text import Text
 
-from millrace_client.cli import history, render
+from millrace_client.cli import alarms, history, render
 from millrace_client.cli.find import find_device, find_paths
 from millrace_client.client import Client
 from millrace_client.connection import Connection
@@ -27,9 +27,10 @@ from millrace_client.errors import (
     MillraceError,
     NotFoundError,
 )
-from millrace_client.results import Command, TagUpdate
+from millrace_client.results import AnomalyVerdict, Command, TagUpdate
 
 _OK, _FAILED, _USAGE, _UNAVAILABLE, _NO_OUTCOME = range(5)
+_WITHDRAW = "withdraw"
 _WAIT_BEYOND_EXPIRY_S = 30.0
 
 
@@ -96,6 +97,19 @@ def _anomalies(client: Client, args: argparse.Namespace) -> int:
             left -= 1
             if left == 0:
                 break
+    return _OK
+
+
+def _label(client: Client, args: argparse.Namespace) -> int:
+    if args.verdict == _WITHDRAW:
+        found = client.withdraw_anomaly_label(args.id, args.why)
+    else:
+        verdict = AnomalyVerdict[args.verdict.upper().replace("-", "_")]
+        found = client.label_anomaly(str(args.id), verdict, args.why)
+    if args.json:
+        print(render.as_json(found))
+    else:
+        render.console().print(render.anomaly_lines(found))
     return _OK
 
 
@@ -221,6 +235,11 @@ def parser(prog: str = "millrace-client") -> argparse.ArgumentParser:
     anomalies = verb("anomalies", _anomalies, "Follow anomaly episodes: those open now, then every step.")
     anomalies.add_argument("prefix", nargs="?", default="", metavar="PATH")
     anomalies.add_argument("--count", type=int, default=0, metavar="N", help="stop after N steps")
+    label = verb("label", _label, "Say what an anomaly episode was, or take that back: detection minds it.")
+    label.add_argument("id", type=UUID, metavar="ID", help="of the episode; of the label for withdraw")
+    label.add_argument("verdict", choices=("not-a-fault", "fault", _WITHDRAW), help="what it was")
+    label.add_argument("--why", default="", metavar="TEXT", help="needed for a verdict; at most 500 characters")
+    alarms.add(verbs, shared)
     command = verb("command", _command, "Send a command to a device and wait for its outcome.")
     command.add_argument("device", metavar="DEVICE", help="id, path or name")
     command.add_argument("name", metavar="NAME", help="write, or a PackML verb such as start, stop, reset")

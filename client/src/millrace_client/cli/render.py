@@ -148,7 +148,15 @@ def anomaly_lines(anomaly: Anomaly) -> Text:
         low = "..." if part.expected_low is None else number(part.expected_low)
         high = "..." if part.expected_high is None else number(part.expected_high)
         name = part.path.rpartition("/")[2] or str(part.tag_id)
-        text.append(f"\n          {name} is {number(part.value)}, expected {low} to {high} (weight {part.score:.2f})")
+        strange = f"{part.statistic}: " if part.statistic else ""
+        text.append(
+            f"\n          {strange}{name} is {number(part.value)}, expected {low} to {high} (weight {part.score:.2f})"
+        )
+    text.append(f"\n          episode {anomaly.episode_id}")
+    for label in anomaly.labels:
+        verdict = label.verdict.lower().replace("_", " ")
+        gone = "" if label.withdrawn_us is None else f", withdrawn by {label.withdrawn_by}"
+        text.append(f"\n          {verdict}, says {label.by}: {label.reason}{gone} (label {label.label_id})")
     return text
 
 
@@ -198,6 +206,7 @@ def command_head(command: Command) -> Text:
 
 
 def console(*, stderr: bool = False) -> Console:
-    """Terminal output that does not break lines when it goes to a file."""
-    out = Console(stderr=stderr, highlight=False)
-    return out if out.is_terminal else Console(stderr=stderr, highlight=False, width=250, soft_wrap=True)
+    """Terminal output that does not break lines when it goes to a file. A unit or a name in brackets is text, no markup."""
+    plain: dict[str, Any] = {"stderr": stderr, "highlight": False, "markup": False, "emoji": False}
+    out = Console(**plain)
+    return out if out.is_terminal else Console(**plain, width=250, soft_wrap=True)

@@ -11,11 +11,24 @@ from uuid import UUID
 from google.protobuf.message import Message
 
 from millrace_client import results
-from millrace_client._proto.millrace.v1 import commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
+from millrace_client._proto.millrace.v1 import alarms_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from millrace_client.results.columns import packed
 from millrace_client.unpack import ENUMS
 
 _MESSAGES: dict[type, type[Message]] = {
+    results.Alarm: alarms_pb2.Alarm,
+    results.AlarmActivation: alarms_pb2.AlarmActivation,
+    results.AlarmActivations: alarms_pb2.ListAlarmActivationsResponse,
+    results.AlarmAnswer: alarms_pb2.AlarmAnswer,
+    results.AlarmChanges: alarms_pb2.WatchAlarmsResponse,
+    results.AlarmCount: alarms_pb2.AlarmCount,
+    results.AlarmCounts: alarms_pb2.AlarmCounts,
+    results.AlarmEvaluation: alarms_pb2.AlarmEvaluation,
+    results.AlarmEvent: alarms_pb2.AlarmEvent,
+    results.AlarmHistory: alarms_pb2.GetAlarmResponse,
+    results.AlarmLine: alarms_pb2.AlarmLine,
+    results.AlarmOverride: alarms_pb2.AlarmOverride,
+    results.CalmList: alarms_pb2.ListAlarmLinesResponse,
     results.Batch: work_pb2.Batch,
     results.BatchPhase: work_pb2.BatchPhase,
     results.Downtime: work_pb2.Downtime,
@@ -40,6 +53,7 @@ _MESSAGES: dict[type, type[Message]] = {
     results.Accounting: line_pb2.Accounting,
     results.Aggregate: state_pb2.Aggregate,
     results.Anomaly: state_pb2.Anomaly,
+    results.AnomalyLabel: state_pb2.AnomalyLabel,
     results.ChartSeries: history_pb2.ChartSeries,
     results.Command: commands_pb2.Command,
     results.CommandDescription: state_pb2.CommandDescription,

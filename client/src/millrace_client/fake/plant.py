@@ -15,7 +15,6 @@ from millrace_client.fake import rules
 from millrace_client.fake.book import Outcome
 from millrace_client.fake.server import PlantServer
 from millrace_client.fake.subscriptions import (
-    EpisodeSubscription,
     EventSubscription,
     GatewaySubscription,
     WindowSubscription,
@@ -27,6 +26,9 @@ from millrace_client.ids import now_us
 from millrace_client.results import (
     Accounting,
     Aggregate,
+    Alarm,
+    AlarmEvaluationState,
+    AlarmEventKind,
     Anomaly,
     Command,
     CommandState,
@@ -53,7 +55,7 @@ Machine = Callable[["FakePlant", Command], Outcome | None]
 """Carries a command out: returns its outcome, or None for one that the test gives later with `advance`."""
 
 _CODES = {Quality.GOOD: 0, Quality.UNCERTAIN: 0x4000, Quality.BAD: 0x8000}
-_ALL = ("read", "command", "approve", "plan")
+_ALL = ("read", "command", "approve", "plan", "alarm")
 
 
 def obey(plant: FakePlant, command: Command) -> Outcome:
@@ -80,7 +82,7 @@ class FakePlant(PlantServer):
         self.machine = machine
 
     def client(self, name: str = "", *, allow: Collection[str] = _ALL, **options: Any) -> Client:
-        """A client of this plant, called `name`, that may do what `allow` has of read, command, approve, plan."""
+        """A client of this plant, called `name`, that may do what `allow` has of read, command, approve, plan, alarm."""
         return Client(transport=FakeTransport(self, _caller(name, allow)), **options)
 
     def async_client(self, name: str = "", *, allow: Collection[str] = _ALL, **options: Any) -> AsyncClient:
@@ -181,9 +183,7 @@ class FakePlant(PlantServer):
     def publish(self, step: Anomaly) -> None:
         """An anomaly episode opens, goes on or closes."""
         with self._lock:
-            self._log.episode(step)
-            for stream in self._of(EpisodeSubscription):
-                stream.offer(step)
+            self._publish(step)
 
     def close_window(self, tag: TagRef, start_us: int, window_s: int) -> Aggregate:
         """The stream closes a window of a tag, over the samples that the plant has."""
@@ -293,6 +293,26 @@ class FakePlant(PlantServer):
     def _withdraw(self, command: Command, reason: str) -> None:
         if self.machine is not None:
             self.advance(command, CommandState.CANCELLED, detail=reason)
+
+    # --- alarms ------------------------------------------------------------------------------------------------------
+
+    @property
+    def alarms(self) -> list[Alarm]:
+        """Alarms as they stand, those that are over among them."""
+        with self._lock:
+            return list(self._alarms.alarms.values())
+
+    def raise_alarm(self, alarm: Alarm) -> Alarm:
+        """An alarm is raised, or stands otherwise than before: what it says holds."""
+        with self._lock:
+            now = self._alarms.put(alarm, AlarmEventKind.RAISED if alarm.active else AlarmEventKind.RETURNED)
+            self._alarm_changed(now)
+            return now
+
+    def switch_alarms(self, *, on: bool, evaluation: AlarmEvaluationState = AlarmEvaluationState.RUNNING) -> None:
+        """Whether alarms are switched on, and whether the server sees that they are evaluated."""
+        with self._lock:
+            self._alarms.on, self._alarms.evaluation = on, evaluation
 
     # --- the server --------------------------------------------------------------------------------------------------
 

@@ -12,8 +12,9 @@ from typing import Any, TypeVar
 
 from google.protobuf.message import Message
 
-from millrace_client.calls import Call, Method, work
+from millrace_client.calls import Call, Method, alarms, state, work
 from millrace_client.errors import MillraceError, PermissionDeniedError, UnavailableError, UnsupportedError
+from millrace_client.fake.alarm_service import AlarmBook, AlarmService, AlarmSubscription
 from millrace_client.fake.answers import Answers
 from millrace_client.fake.archive import Archive
 from millrace_client.fake.book import Book, Control, Outcome
@@ -26,13 +27,14 @@ from millrace_client.fake.state_service import StateService
 from millrace_client.fake.subscriptions import (
     CommandsSubscription,
     CommandSubscription,
+    EpisodeSubscription,
     Polled,
     Subscription,
 )
 from millrace_client.fake.transports import Caller
 from millrace_client.fake.work import Work
 from millrace_client.fake.work_service import WorkService
-from millrace_client.results import Command, CommandState
+from millrace_client.results import Alarm, Anomaly, Command, CommandState
 
 S = TypeVar("S", bound=Subscription)
 H = TypeVar("H")
@@ -42,6 +44,9 @@ _NEEDS = {
     "SubmitAndWait": "command",
     "CancelCommand": "command",
     "ApproveCommand": "approve",
+    **{one.name: "alarm" for one in alarms.METHODS if not one.name.startswith(("List", "Get", "Watch"))},
+    state.LABEL_ANOMALY.name: "alarm",
+    state.WITHDRAW_LABEL.name: "alarm",
     **{one.name: "plan" for one in work.METHODS if not one.name.startswith("List")},
 }
 
@@ -58,13 +63,15 @@ class PlantServer:
         self._log = Log()
         self._book = Book()
         self._work = Work(clock)
+        self._alarms = AlarmBook(clock)
         services = (
-            StateService(self._registry, self._log, clock),
+            StateService(self._registry, self._log, clock, self._publish),
             CommandService(self._registry, self._book, self, clock),
             HistoryService(self._registry, self._archive, self._log, clock),
             Answers(self._log),
             LineService(self._registry, self._archive, self._log, clock),
             WorkService(self._registry, self._work, clock),
+            AlarmService(self._alarms, self._alarm_changed),
         )
         self._unary = {method: handler for service in services for method, handler in service.unary.items()}
         self._streaming = {method: handler for service in services for method, handler in service.streaming.items()}
@@ -150,6 +157,15 @@ class PlantServer:
             stream.offer(command)
         for many in self._of(CommandsSubscription):
             many.offer(command)
+
+    def _alarm_changed(self, alarm: Alarm) -> None:
+        for stream in self._of(AlarmSubscription):
+            stream.offer(alarm)
+
+    def _publish(self, step: Anomaly) -> None:
+        self._log.episode(step)
+        for stream in self._of(EpisodeSubscription):
+            stream.offer(step)
 
     def _of(self, kind: type[S]) -> Iterator[S]:
         return (stream for stream in self._streams if isinstance(stream, kind))

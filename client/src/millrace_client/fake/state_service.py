@@ -6,6 +6,7 @@ import math
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import Any
+from uuid import UUID
 
 from google.protobuf.message import Message
 
@@ -13,13 +14,20 @@ from millrace_client import unpack
 from millrace_client._proto.millrace.v1 import state_pb2
 from millrace_client.calls import Method
 from millrace_client.calls import state as calls
-from millrace_client.errors import InvalidRequestError, NotFoundError
+from millrace_client.errors import (
+    ConflictError,
+    InvalidRequestError,
+    NotFoundError,
+    PermissionDeniedError,
+    PreconditionError,
+)
 from millrace_client.fake import hierarchy, pack, rules, tree
 from millrace_client.fake.log import Log
 from millrace_client.fake.registry import Registry
 from millrace_client.fake.subscriptions import EpisodeSubscription, Subscription, WindowSubscription
 from millrace_client.fake.tag_subscriptions import BatchSubscription, UpdateSubscription
-from millrace_client.results import Device, DeviceState, FoundTags, Quality, Tag
+from millrace_client.ids import uuid7
+from millrace_client.results import Anomaly, AnomalyLabel, AnomalyVerdict, Device, DeviceState, FoundTags, Quality, Tag
 
 _MAX_RATE_HZ, _DEFAULT_RATE_HZ = 100.0, 4.0
 _MIN_INTERVAL_MS, _DEFAULT_INTERVAL_MS = 10, 250
@@ -28,13 +36,17 @@ _MAX_NAMED = 1000
 _MAX_DEPTH = 6
 _DEVICE_STATES = {number: state for state in DeviceState for number in [unpack.number(state)] if number}
 _QUALITIES = {number: quality for quality in Quality for number in [unpack.number(quality)] if number}
+_VERDICTS = {number: verdict for verdict in AnomalyVerdict for number in [unpack.number(verdict)] if number}
 Wake = Callable[[], None]
 
 
 class StateService:
     """Handlers by method. A unary one takes request and caller, a streaming one request and what wakes its reader."""
 
-    def __init__(self, registry: Registry, log: Log, clock: Callable[[], int]) -> None:
+    def __init__(
+        self, registry: Registry, log: Log, clock: Callable[[], int], publish: Callable[[Anomaly], None]
+    ) -> None:
+        self._publish = publish
         self._registry = registry
         self._log = log
         self._clock = clock
@@ -45,6 +57,8 @@ class StateService:
             calls.GET_TAG: self._get_tag,
             calls.BATCH_GET_TAGS: self._batch_get_tags,
             calls.LIST_PLANT_NODES: self._list_plant_nodes,
+            calls.LABEL_ANOMALY: self._label_anomaly,
+            calls.WITHDRAW_LABEL: self._withdraw_label,
         }
         self.streaming: dict[Method, Callable[[Any, Wake], Subscription]] = {
             calls.WATCH_TAGS: self._watch_tags,
@@ -127,6 +141,56 @@ class StateService:
         """A device with what is known of its anomalies."""
         steps = [step for step in self._log.open_episodes if step.device_id == device.device_id]
         return replace(device, open_anomalies=len(steps))
+
+    # --- labels ------------------------------------------------------------------------------------------------------
+
+    def _label_anomaly(self, request: state_pb2.LabelAnomalyRequest, caller: str) -> Message:
+        if not request.verdict:
+            msg = "verdict is not given; say NOT_A_FAULT or FAULT"
+            raise InvalidRequestError(msg)
+        reason = request.reason.strip()
+        if not reason:
+            msg = f"{caller} may not label: say why"
+            raise PermissionDeniedError(msg)
+        found = self._episode(lambda step: step.episode_id == request.episode_id, f"episode {request.episode_id}")
+        label_id, verdict = UUID(request.label_id) if request.label_id else uuid7(), _VERDICTS[request.verdict]
+        for one in self._log.episodes:
+            for label in one.labels:
+                if label.label_id == label_id:
+                    if (one.episode_id, label.verdict) == (found.episode_id, verdict):
+                        return pack.message(one)
+                    msg = f"label {label_id} is {label.verdict} of episode {one.episode_id}"
+                    raise ConflictError(msg)
+        if found.label is not None:
+            msg = f"{found.label.by} said {found.label.verdict} of this episode; withdraw label {found.label.label_id} first"
+            raise PreconditionError(msg)
+        label = AnomalyLabel(label_id=label_id, verdict=verdict, by=caller, time_us=self._clock(), reason=reason)
+        return self._labelled(replace(found, labels=(*found.labels, label)))
+
+    def _withdraw_label(self, request: state_pb2.WithdrawAnomalyLabelRequest, caller: str) -> Message:
+        def has(step: Anomaly) -> bool:
+            return any(str(one.label_id) == request.label_id for one in step.labels)
+
+        def withdrawn(label: AnomalyLabel) -> AnomalyLabel:
+            if str(label.label_id) != request.label_id or label.withdrawn_us is not None:
+                return label
+            return replace(
+                label, withdrawn_us=self._clock(), withdrawn_by=caller, withdrawn_reason=request.reason.strip()
+            )
+
+        found = self._episode(has, f"label {request.label_id}")
+        return self._labelled(replace(found, labels=tuple(map(withdrawn, found.labels))))
+
+    def _episode(self, wanted: Callable[[Anomaly], bool], name: str) -> Anomaly:
+        found = next(filter(wanted, self._log.episodes), None)
+        if found is None:
+            msg = f"no {name}"
+            raise NotFoundError(msg)
+        return found
+
+    def _labelled(self, step: Anomaly) -> Message:
+        self._publish(step)
+        return pack.message(step)
 
     # --- watches -----------------------------------------------------------------------------------------------------
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
+from uuid import UUID
 
 from millrace_client.results.times import utc
 
@@ -19,9 +20,34 @@ class AnomalyPhase(StrEnum):
     CLOSE = "CLOSE"
 
 
+class AnomalyVerdict(StrEnum):
+    """What a person says that an episode was."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    NOT_A_FAULT = "NOT_A_FAULT"
+    FAULT = "FAULT"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class AnomalyLabel:
+    """What a person said of an episode, and why. `withdrawn_us`: None while it stands."""
+
+    label_id: UUID
+    verdict: AnomalyVerdict
+    by: str
+    time_us: int
+    reason: str = ""
+    withdrawn_us: int | None = None
+    withdrawn_by: str = ""
+    withdrawn_reason: str = ""
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Contributor:
-    """A tag's part in an anomaly: its share `score`, its value, and the range that was expected (None: open to that side)."""
+    """A tag's part in an anomaly: its share `score`, its value, and the range that was expected (None: open to that side).
+
+    `statistic` is what is strange about it: level, step, shift, drift, restless, calm, spread, relation or pattern.
+    """
 
     tag_id: int
     path: str
@@ -29,11 +55,15 @@ class Contributor:
     value: float
     expected_low: float | None = None
     expected_high: float | None = None
+    statistic: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Anomaly:
-    """A step of an anomaly episode of a device. Scores are in 0 to 1. `end_us`: None while it is open."""
+    """A step of an anomaly episode of a device. Scores are in 0 to 1. `end_us`: None while it is open.
+
+    `labels` is what people said of it, oldest first, withdrawn ones too.
+    """
 
     episode_id: str
     device_id: int
@@ -47,6 +77,12 @@ class Anomaly:
     contributors: tuple[Contributor, ...] = ()
     detector: str = ""
     detector_version: int = 0
+    labels: tuple[AnomalyLabel, ...] = ()
+
+    @property
+    def label(self) -> AnomalyLabel | None:
+        """The newest label that stands."""
+        return next((one for one in reversed(self.labels) if one.withdrawn_us is None), None)
 
     @property
     def start(self) -> datetime:

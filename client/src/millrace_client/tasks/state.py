@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Iterable
 from functools import partial
+from uuid import UUID
 
 from millrace_client import course
 from millrace_client.calls import PAGE, DeviceRef, TagRef
 from millrace_client.calls import state as calls
+from millrace_client.ids import uuid7
 from millrace_client.results import (
     Aggregate,
     Anomaly,
+    AnomalyLabel,
+    AnomalyVerdict,
     Device,
     DeviceState,
     FoundTags,
@@ -151,3 +155,21 @@ class StateMethods(Carrier):
     def anomalies(self, prefix: str = "", *, deadline_s: float | None = None) -> AsyncStream[Anomaly]:
         """As `Client.anomalies`."""
         return self._stream(course.Repeated(calls.watch_anomalies(prefix)), deadline_s)
+
+    async def label_anomaly(
+        self,
+        episode: str | Anomaly,
+        verdict: AnomalyVerdict,
+        reason: str,
+        *,
+        label_id: UUID | None = None,
+        deadline_s: float | None = None,
+    ) -> Anomaly:
+        """As `Client.label_anomaly`."""
+        return await self._unary(calls.label_anomaly(episode, verdict, reason, label_id or uuid7()), deadline_s)
+
+    async def withdraw_anomaly_label(
+        self, label: UUID | str | AnomalyLabel, reason: str = "", *, deadline_s: float | None = None
+    ) -> Anomaly:
+        """As `Client.withdraw_anomaly_label`."""
+        return await self._unary(calls.withdraw_label(label, reason), deadline_s)

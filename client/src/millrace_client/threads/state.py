@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from functools import partial
+from uuid import UUID
 
 from millrace_client import course
 from millrace_client.calls import PAGE, DeviceRef, TagRef
 from millrace_client.calls import state as calls
+from millrace_client.ids import uuid7
 from millrace_client.results import (
     Aggregate,
     Anomaly,
+    AnomalyLabel,
+    AnomalyVerdict,
     Device,
     DeviceState,
     FoundTags,
@@ -167,3 +171,24 @@ class StateMethods(Carrier):
     def anomalies(self, prefix: str = "", *, deadline_s: float | None = None) -> Stream[Anomaly]:
         """Anomaly episodes of the devices at or under a path: those open now, then every step."""
         return self._stream(course.Repeated(calls.watch_anomalies(prefix)), deadline_s)
+
+    def label_anomaly(
+        self,
+        episode: str | Anomaly,
+        verdict: AnomalyVerdict,
+        reason: str,
+        *,
+        label_id: UUID | None = None,
+        deadline_s: float | None = None,
+    ) -> Anomaly:
+        """Say what an episode was, and why: for the same again, detection asks for more, or for less. `label_id`: for a try again.
+
+        Raises PreconditionError while another label of it stands.
+        """
+        return self._unary(calls.label_anomaly(episode, verdict, reason, label_id or uuid7()), deadline_s)
+
+    def withdraw_anomaly_label(
+        self, label: UUID | str | AnomalyLabel, reason: str = "", *, deadline_s: float | None = None
+    ) -> Anomaly:
+        """Take a label back, and what follows from it; again changes nothing."""
+        return self._unary(calls.withdraw_label(label, reason), deadline_s)

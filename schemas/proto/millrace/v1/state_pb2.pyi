@@ -26,6 +26,12 @@ class AnomalyPhase(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ANOMALY_PHASE_OPEN: _ClassVar[AnomalyPhase]
     ANOMALY_PHASE_UPDATE: _ClassVar[AnomalyPhase]
     ANOMALY_PHASE_CLOSE: _ClassVar[AnomalyPhase]
+
+class AnomalyVerdict(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    ANOMALY_VERDICT_UNSPECIFIED: _ClassVar[AnomalyVerdict]
+    ANOMALY_VERDICT_NOT_A_FAULT: _ClassVar[AnomalyVerdict]
+    ANOMALY_VERDICT_FAULT: _ClassVar[AnomalyVerdict]
 QUALITY_UNSPECIFIED: Quality
 QUALITY_GOOD: Quality
 QUALITY_UNCERTAIN: Quality
@@ -38,6 +44,9 @@ ANOMALY_PHASE_UNSPECIFIED: AnomalyPhase
 ANOMALY_PHASE_OPEN: AnomalyPhase
 ANOMALY_PHASE_UPDATE: AnomalyPhase
 ANOMALY_PHASE_CLOSE: AnomalyPhase
+ANOMALY_VERDICT_UNSPECIFIED: AnomalyVerdict
+ANOMALY_VERDICT_NOT_A_FAULT: AnomalyVerdict
+ANOMALY_VERDICT_FAULT: AnomalyVerdict
 
 class Value(_message.Message):
     __slots__ = ("value", "time_us", "quality", "quality_code", "age_us")
@@ -232,23 +241,25 @@ class WatchAnomaliesRequest(_message.Message):
     def __init__(self, prefix: _Optional[str] = ...) -> None: ...
 
 class Contributor(_message.Message):
-    __slots__ = ("tag_id", "path", "score", "value", "expected_low", "expected_high")
+    __slots__ = ("tag_id", "path", "score", "value", "expected_low", "expected_high", "statistic")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
     VALUE_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_LOW_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_HIGH_FIELD_NUMBER: _ClassVar[int]
+    STATISTIC_FIELD_NUMBER: _ClassVar[int]
     tag_id: int
     path: str
     score: float
     value: float
     expected_low: float
     expected_high: float
-    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., score: _Optional[float] = ..., value: _Optional[float] = ..., expected_low: _Optional[float] = ..., expected_high: _Optional[float] = ...) -> None: ...
+    statistic: str
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., score: _Optional[float] = ..., value: _Optional[float] = ..., expected_low: _Optional[float] = ..., expected_high: _Optional[float] = ..., statistic: _Optional[str] = ...) -> None: ...
 
 class Anomaly(_message.Message):
-    __slots__ = ("episode_id", "device_id", "device_path", "phase", "start_us", "end_us", "score", "peak_score", "threshold", "contributors", "detector", "detector_version")
+    __slots__ = ("episode_id", "device_id", "device_path", "phase", "start_us", "end_us", "score", "peak_score", "threshold", "contributors", "detector", "detector_version", "labels")
     EPISODE_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
@@ -261,6 +272,7 @@ class Anomaly(_message.Message):
     CONTRIBUTORS_FIELD_NUMBER: _ClassVar[int]
     DETECTOR_FIELD_NUMBER: _ClassVar[int]
     DETECTOR_VERSION_FIELD_NUMBER: _ClassVar[int]
+    LABELS_FIELD_NUMBER: _ClassVar[int]
     episode_id: str
     device_id: int
     device_path: str
@@ -273,7 +285,48 @@ class Anomaly(_message.Message):
     contributors: _containers.RepeatedCompositeFieldContainer[Contributor]
     detector: str
     detector_version: int
-    def __init__(self, episode_id: _Optional[str] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., phase: _Optional[_Union[AnomalyPhase, str]] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., score: _Optional[float] = ..., peak_score: _Optional[float] = ..., threshold: _Optional[float] = ..., contributors: _Optional[_Iterable[_Union[Contributor, _Mapping]]] = ..., detector: _Optional[str] = ..., detector_version: _Optional[int] = ...) -> None: ...
+    labels: _containers.RepeatedCompositeFieldContainer[AnomalyLabel]
+    def __init__(self, episode_id: _Optional[str] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., phase: _Optional[_Union[AnomalyPhase, str]] = ..., start_us: _Optional[int] = ..., end_us: _Optional[int] = ..., score: _Optional[float] = ..., peak_score: _Optional[float] = ..., threshold: _Optional[float] = ..., contributors: _Optional[_Iterable[_Union[Contributor, _Mapping]]] = ..., detector: _Optional[str] = ..., detector_version: _Optional[int] = ..., labels: _Optional[_Iterable[_Union[AnomalyLabel, _Mapping]]] = ...) -> None: ...
+
+class AnomalyLabel(_message.Message):
+    __slots__ = ("label_id", "verdict", "by", "time_us", "reason", "withdrawn_us", "withdrawn_by", "withdrawn_reason")
+    LABEL_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    BY_FIELD_NUMBER: _ClassVar[int]
+    TIME_US_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_US_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_BY_FIELD_NUMBER: _ClassVar[int]
+    WITHDRAWN_REASON_FIELD_NUMBER: _ClassVar[int]
+    label_id: str
+    verdict: AnomalyVerdict
+    by: str
+    time_us: int
+    reason: str
+    withdrawn_us: int
+    withdrawn_by: str
+    withdrawn_reason: str
+    def __init__(self, label_id: _Optional[str] = ..., verdict: _Optional[_Union[AnomalyVerdict, str]] = ..., by: _Optional[str] = ..., time_us: _Optional[int] = ..., reason: _Optional[str] = ..., withdrawn_us: _Optional[int] = ..., withdrawn_by: _Optional[str] = ..., withdrawn_reason: _Optional[str] = ...) -> None: ...
+
+class LabelAnomalyRequest(_message.Message):
+    __slots__ = ("episode_id", "verdict", "reason", "label_id")
+    EPISODE_ID_FIELD_NUMBER: _ClassVar[int]
+    VERDICT_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    LABEL_ID_FIELD_NUMBER: _ClassVar[int]
+    episode_id: str
+    verdict: AnomalyVerdict
+    reason: str
+    label_id: str
+    def __init__(self, episode_id: _Optional[str] = ..., verdict: _Optional[_Union[AnomalyVerdict, str]] = ..., reason: _Optional[str] = ..., label_id: _Optional[str] = ...) -> None: ...
+
+class WithdrawAnomalyLabelRequest(_message.Message):
+    __slots__ = ("label_id", "reason")
+    LABEL_ID_FIELD_NUMBER: _ClassVar[int]
+    REASON_FIELD_NUMBER: _ClassVar[int]
+    label_id: str
+    reason: str
+    def __init__(self, label_id: _Optional[str] = ..., reason: _Optional[str] = ...) -> None: ...
 
 class BatchGetTagsRequest(_message.Message):
     __slots__ = ("tag_ids", "paths")

@@ -70,6 +70,16 @@ class StateServiceStub(object):
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.SerializeToString,
                 response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
                 _registered_method=True)
+        self.LabelAnomaly = channel.unary_unary(
+                '/millrace.v1.StateService/LabelAnomaly',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.LabelAnomalyRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
+                _registered_method=True)
+        self.WithdrawAnomalyLabel = channel.unary_unary(
+                '/millrace.v1.StateService/WithdrawAnomalyLabel',
+                request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WithdrawAnomalyLabelRequest.SerializeToString,
+                response_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
+                _registered_method=True)
         self.BatchGetTags = channel.unary_unary(
                 '/millrace.v1.StateService/BatchGetTags',
                 request_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.BatchGetTagsRequest.SerializeToString,
@@ -138,6 +148,20 @@ class StateServiceServicer(object):
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def LabelAnomaly(self, request, context):
+        """Say what an episode was. For the same again, detection asks for more, or for less. The same label_id again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def WithdrawAnomalyLabel(self, request, context):
+        """Take a label back, and what follows from it. Again changes nothing.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def BatchGetTags(self, request, context):
         """Several tags with their last values in one call; what does not exist is named, the rest is answered.
         """
@@ -198,6 +222,16 @@ def add_StateServiceServicer_to_server(servicer, server):
             'WatchAnomalies': grpc.unary_stream_rpc_method_handler(
                     servicer.WatchAnomalies,
                     request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.SerializeToString,
+            ),
+            'LabelAnomaly': grpc.unary_unary_rpc_method_handler(
+                    servicer.LabelAnomaly,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.LabelAnomalyRequest.FromString,
+                    response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.SerializeToString,
+            ),
+            'WithdrawAnomalyLabel': grpc.unary_unary_rpc_method_handler(
+                    servicer.WithdrawAnomalyLabel,
+                    request_deserializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WithdrawAnomalyLabelRequest.FromString,
                     response_serializer=schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.SerializeToString,
             ),
             'BatchGetTags': grpc.unary_unary_rpc_method_handler(
@@ -383,6 +417,60 @@ class StateService(object):
             target,
             '/millrace.v1.StateService/WatchAnomalies',
             schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WatchAnomaliesRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def LabelAnomaly(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.StateService/LabelAnomaly',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.LabelAnomalyRequest.SerializeToString,
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def WithdrawAnomalyLabel(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/millrace.v1.StateService/WithdrawAnomalyLabel',
+            schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.WithdrawAnomalyLabelRequest.SerializeToString,
             schemas_dot_proto_dot_millrace_dot_v1_dot_state__pb2.Anomaly.FromString,
             options,
             channel_credentials,

@@ -1,0 +1,1 @@
+"""Rules of alarms as a file: checked, tried on history, published."""

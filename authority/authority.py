@@ -1,0 +1,272 @@
+"""The authority's folder: the root, one file for each name that has a certificate, and the list of what was issued and revoked.
+
+    ca.pem              the root, for everybody
+    ca.key              its key, mode 0600
+    NAME.pem            key and certificate of a name in one file, mode 0600: they change together
+    certificates.json   every name and generation, with its end, and when it was revoked
+
+A name is revoked as a whole: everything that was issued to its present generation. What it is issued afterwards is of the next generation,
+which is part of the subject, so whoever compares subjects never takes the stolen one for the new one. Renewals stay in the generation. Any
+number of processes may call; a lock makes one wait for the other.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+from cryptography import x509
+from cryptography.exceptions import InvalidSignature
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from authority import certificates
+from authority.certificates import Usage
+from base import files, locks
+from base.errors import MillraceError
+
+LIFE = timedelta(days=30)
+RENEW_BEFORE = timedelta(days=10)
+"""A certificate is due so long before its end: a stack that is up once a week never shows an expired one."""
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
+
+
+class AuthorityError(MillraceError):
+    """What was asked cannot be done; the message says why, and what to do."""
+
+
+def _now() -> datetime:
+    return datetime.now(UTC)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Entry:
+    """The newest certificate of one name and generation."""
+
+    name: str
+    usage: Usage
+    generation: int
+    addresses: tuple[str, ...]
+    serial: str
+    expires: datetime
+    revoked: datetime | None = None
+
+    @property
+    def subject(self) -> str:
+        """As Kafka, OpenSSL's `-nameopt RFC2253` and Java write it."""
+        return certificates.subject(self.name, self.generation).rfc4514_string()
+
+    def state(self, now: datetime) -> str:
+        """One word for people."""
+        if self.revoked is not None:
+            return "revoked"
+        return "expired" if self.expires <= now else "due" if self.expires - now <= RENEW_BEFORE else "good"
+
+
+class Authority:
+    """The authority in a folder, made when there is none. `clock` gives the time in UTC. One object is for one thread."""
+
+    def __init__(
+        self, folder: Path, *, title: str = "Millrace authority", clock: Callable[[], datetime] = _now
+    ) -> None:
+        self.folder, self._title, self._clock = folder, title, clock
+        self._holding = False
+
+    @property
+    def root_file(self) -> Path:
+        """What everybody trusts, PEM."""
+        return self.folder / "ca.pem"
+
+    def file(self, name: str) -> Path:
+        """Key and certificate of a name, PEM."""
+        return self.folder / f"{name}.pem"
+
+    def entries(self) -> list[Entry]:
+        """Everything that was issued, by name and generation."""
+        try:
+            rows = json.loads(self._list_file.read_text())
+        except FileNotFoundError:
+            return []
+        return [_entry(row) for row in rows]
+
+    def newest(self, name: str) -> Entry | None:
+        """The present generation of a name."""
+        return next((one for one in reversed(self.entries()) if one.name == name), None)
+
+    def ensure(self, name: str, usage: Usage, addresses: Sequence[str] = ()) -> bool:
+        """Issue or renew where that is due; whether it was. A revoked name stays without one until `issue` is asked for."""
+        with self.held():
+            found = self.newest(name)
+            if found is not None and found.revoked is not None:
+                return False
+            wanted = (usage, tuple(addresses))
+            good = found is not None and found.state(self._clock()) == "good"
+            if found is not None and good and (found.usage, found.addresses) == wanted and self._has(found):
+                return False
+            self.issue(name, usage, addresses)
+            return True
+
+    def _has(self, entry: Entry) -> bool:
+        """Whether a name's file holds what the list says was issued to it, by the present root: whoever wrote them may have been killed."""
+        try:
+            found = x509.load_pem_x509_certificate(self.file(entry.name).read_bytes())
+            found.verify_directly_issued_by(x509.load_pem_x509_certificate(self.root_file.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
+            return False
+        is_of_list = (f"{found.serial_number:x}", found.not_valid_after_utc) == (entry.serial, entry.expires)
+        return is_of_list and found.subject.rfc4514_string() == entry.subject
+
+    def issue(self, name: str, usage: Usage, addresses: Sequence[str] = ()) -> Entry:
+        """A key and a certificate; of the next generation where the present one is revoked."""
+        key = certificates.new_key()
+        with self.held():
+            entry, made = self._sign(name, usage, key.public_key(), addresses)
+            text = certificates.key_pem(key) + certificates.pem(made)
+            files.replace_durably(self.file(name), text, mode=files.OWNERS)
+            return entry
+
+    def sign(self, name: str, usage: Usage, key: ec.EllipticCurvePublicKey) -> tuple[Entry, str]:
+        """A certificate, PEM, for somebody who has made the key; of the next generation where the present one is revoked.
+
+        A key of that name which lies here is deleted: it is the holder's of before.
+        """
+        with self.held():
+            entry, made = self._sign(name, usage, key, ())
+            self.file(name).unlink(missing_ok=True)
+            return entry, certificates.pem(made)
+
+    def prove(self, data: bytes) -> bytes:
+        """A signature of the root over what is no certificate: `data` begins with what it is for. ECDSA, SHA-256."""
+        with self.held():
+            return self._root()[1].sign(data, ec.ECDSA(hashes.SHA256()))
+
+    def is_good(self, certificate: x509.Certificate) -> Entry | None:
+        """The entry of a client's certificate that counts now: of this root, in its time, of a generation that is not revoked."""
+        try:
+            certificate.verify_directly_issued_by(x509.load_pem_x509_certificate(self.root_file.read_bytes()))
+        except (FileNotFoundError, ValueError, TypeError, InvalidSignature):
+            return None
+        subject = certificate.subject.rfc4514_string()
+        entry = next((one for one in self.entries() if one.subject == subject and one.usage is Usage.CLIENT), None)
+        if entry is None or entry.revoked is not None:
+            return None
+        return entry if certificate.not_valid_before_utc <= self._clock() < certificate.not_valid_after_utc else None
+
+    def _sign(
+        self, name: str, usage: Usage, key: ec.EllipticCurvePublicKey, addresses: Sequence[str]
+    ) -> tuple[Entry, x509.Certificate]:
+        """Called under the lock."""
+        if not _NAME.fullmatch(name) or name == "ca":
+            msg = f"{name!r} is no name of a certificate: up to 64 letters, digits, '.', '_' and '-', and not 'ca'"
+            raise AuthorityError(msg)
+        entries = self.entries()
+        before = next((one for one in reversed(entries) if one.name == name), None)
+        generation = 1 if before is None else before.generation + (before.revoked is not None)
+        now = self._clock()
+        made = certificates.leaf(
+            self._root(),
+            certificates.subject(name, generation),
+            key,
+            usage=usage,
+            addresses=addresses,
+            now=now,
+            expires=now + LIFE,
+        )
+        entry = Entry(
+            name=name,
+            usage=usage,
+            generation=generation,
+            addresses=tuple(addresses),
+            serial=f"{made.serial_number:x}",
+            expires=made.not_valid_after_utc,
+        )
+        # The list first: a certificate that is not in it could not be revoked.
+        self._write([one for one in entries if (one.name, one.generation) != (name, generation)] + [entry])
+        return entry, made
+
+    def renew(self, name: str) -> Entry:
+        """Another key and certificate for the same generation."""
+        with self.held():
+            found = self._known(name)
+            if found.revoked is not None:
+                msg = f"{name} is revoked and cannot be renewed; `certificates issue {name}` lets it in again"
+                raise AuthorityError(msg)
+            return self.issue(name, found.usage, found.addresses)
+
+    def revoke(self, name: str) -> Entry:
+        """Revoke everything issued to the present generation of a name. Who listens has to be told."""
+        with self.held():
+            found = self._known(name)
+            if found.revoked is not None:
+                return found
+            entry = dataclasses.replace(found, revoked=self._clock())
+            self._write([entry if one == found else one for one in self.entries()])
+            return entry
+
+    def _known(self, name: str) -> Entry:
+        found = self.newest(name)
+        if found is None:
+            names = ", ".join(sorted({one.name for one in self.entries()})) or "none yet"
+            msg = f"no certificate was issued to {name}; there are {names}"
+            raise AuthorityError(msg)
+        return found
+
+    @property
+    def _list_file(self) -> Path:
+        return self.folder / "certificates.json"
+
+    def _write(self, entries: list[Entry]) -> None:
+        rows = [_row(one) for one in sorted(entries, key=lambda one: (one.name, one.generation))]
+        files.replace_durably(self._list_file, json.dumps(rows, indent=1) + "\n", mode=files.OWNERS)
+
+    def _root(self) -> tuple[x509.Certificate, ec.EllipticCurvePrivateKey]:
+        """Certificate and key of the root, made the first time; called under the lock."""
+        key_file = self.folder / "ca.key"
+        if not self.root_file.exists():
+            key = certificates.new_key()
+            # The key first: a root without its key could sign nothing.
+            files.replace_durably(key_file, certificates.key_pem(key), mode=files.OWNERS)
+            made = certificates.root(self._title, key, self._clock())
+            files.replace_durably(self.root_file, certificates.pem(made), mode=0o644)
+        found = serialization.load_pem_private_key(key_file.read_bytes(), None)
+        assert isinstance(found, ec.EllipticCurvePrivateKey)  # it is ours
+        return x509.load_pem_x509_certificate(self.root_file.read_bytes()), found
+
+    @contextmanager
+    def held(self) -> Iterator[None]:
+        """Nobody else reads what was issued in order to change it, or to act on it, meanwhile. May be held again by who holds it."""
+        if self._holding:
+            yield
+            return
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        with locks.take(self.folder / "lock", mode=files.OWNERS):
+            self._holding = True
+            try:
+                yield
+            finally:
+                self._holding = False
+
+
+def _row(entry: Entry) -> dict[str, object]:
+    return dataclasses.asdict(entry) | {
+        "expires": entry.expires.isoformat(),
+        "revoked": entry.revoked and entry.revoked.isoformat(),
+    }
+
+
+def _entry(row: dict[str, str]) -> Entry:
+    return Entry(
+        name=row["name"],
+        usage=Usage(row["usage"]),
+        generation=int(row["generation"]),
+        addresses=tuple(row["addresses"]),
+        serial=row["serial"],
+        expires=datetime.fromisoformat(row["expires"]),
+        revoked=datetime.fromisoformat(row["revoked"]) if row["revoked"] else None,
+    )

@@ -1,0 +1,144 @@
+"""Who trusts whom on this machine: which certificates the stack's authority issues, and what they may do at the broker.
+
+PostgreSQL proves with its certificate who it is; its clients have passwords. Mosquitto takes certificates alone (`mosquitto`). Kafka has a
+listener that takes certificates alone (TLS 1.3), beside the plain one on the loopback interface, whose callers are super users: the
+stack's own services have not moved yet. Gateways use the first.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from authority.authority import Authority, AuthorityError, Entry
+from authority.certificates import Usage
+from base.settings import KafkaSettings
+from connectors.kafka import acls
+from connectors.kafka.connection import DeliveryError
+from enrolment.ledger import Ledger
+from enrolment.outbox import Outbox
+from registry.plant import GatewaySpec
+from stack import mqtt_access, postgres
+from stack.config import StackConfig
+from stack.errors import StackError, StepError
+from stack.mqtt_access import gateway_name
+from stack.plant import read_gateways
+
+KAFKA, MOSQUITTO = "kafka", "mosquitto"
+"""Names of the brokers' certificates, and of their services."""
+ENROLMENT = "enrolment"
+"""The same of the door where gateways enrol."""
+_LISTENER = "listener.name.ssl."
+KEYSTORE = f"{_LISTENER}ssl.keystore.location"
+"""The broker's setting that says where its key and certificate are."""
+
+
+def authority(config: StackConfig) -> Authority:
+    """The instance's own."""
+    return Authority(config.authority, title=f"Millrace {config.instance_id}")
+
+
+def ledger(config: StackConfig) -> Ledger:
+    """Which gateways enrol, and their codes."""
+    return Ledger(authority(config))
+
+
+def outbox(config: StackConfig) -> Outbox:
+    """Events for the audit log, which the signer sends."""
+    return Outbox(authority(config))
+
+
+def gateways_here(config: StackConfig) -> tuple[tuple[int, GatewaySpec], ...]:
+    """Gateways that the stack runs itself, with their places in the plant file: those that do not enrol."""
+    elsewhere = ledger(config).read().gateways
+    found = enumerate(read_gateways(config.plant))
+    return tuple((index, one) for index, one in found if one.id not in elsewhere)
+
+
+def prepare(config: StackConfig) -> list[str]:
+    """Issue and renew what is due; the names. Raises StackError."""
+    # Made with its parents, a folder has the umask's mode.
+    config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
+    config.secrets.chmod(0o700)
+    issuing = authority(config)
+    try:
+        return [one for one, (usage, addresses) in holders(config).items() if issuing.ensure(one, usage, addresses)]
+    except AuthorityError as error:
+        raise StackError(str(error)) from error
+
+
+def holders(config: StackConfig) -> dict[str, tuple[Usage, tuple[str, ...]]]:
+    """Names whose keys are made here, what for, and the addresses of servers. A gateway that enrols makes its own."""
+    clients = (*(gateway_name(one.id) for _, one in gateways_here(config)), *nodes(config))
+    server = (Usage.SERVER, (config.host, "localhost"))
+    return {
+        **dict.fromkeys((KAFKA, postgres.CERTIFICATE, MOSQUITTO, ENROLMENT), server),
+        **dict.fromkeys(clients, (Usage.CLIENT, ())),
+    }
+
+
+def nodes(config: StackConfig) -> tuple[str, ...]:
+    """Names of the simulated edge nodes."""
+    return tuple(map(mqtt_access.node_name, mqtt_access.nodes(read_gateways(config.plant))))
+
+
+def kafka_table(config: StackConfig, gateway_id: str) -> dict[str, Any]:
+    """The table `[kafka]` of a gateway."""
+    issued = authority(config)
+    own = str(issued.file(gateway_name(gateway_id)))
+    return {
+        "bootstrap_servers": config.kafka_tls,
+        "security_protocol": "SSL",
+        "ssl_ca_location": str(issued.root_file),
+        "ssl_certificate_location": own,
+        "ssl_key_location": own,
+    }
+
+
+def mqtt_keys(config: StackConfig, name: str) -> dict[str, str]:
+    """Keys of a connection to the MQTT broker, for the holder of a certificate."""
+    issued = authority(config)
+    own = str(issued.file(name))
+    return {"ca_file": str(issued.root_file), "certificate_file": own, "key_file": own}
+
+
+def broker_settings(config: StackConfig) -> dict[str, str | Path]:
+    """Rows of the broker's `server.properties` about its listener with certificates and about who may do what."""
+    issued = authority(config)
+    return {
+        f"{_LISTENER}ssl.enabled.protocols": "TLSv1.3",
+        f"{_LISTENER}ssl.client.auth": "required",
+        f"{_LISTENER}ssl.keystore.type": "PEM",
+        KEYSTORE: issued.file(KAFKA),
+        f"{_LISTENER}ssl.truststore.type": "PEM",
+        f"{_LISTENER}ssl.truststore.location": issued.root_file,
+        "authorizer.class.name": "org.apache.kafka.metadata.authorizer.StandardAuthorizer",
+        # Nobody is anonymous with a certificate: these are the callers of the plain listeners, on the loopback interface.
+        "super.users": "User:ANONYMOUS",
+    }
+
+
+def principal(entry: Entry) -> str:
+    """What the broker calls the holder of a certificate."""
+    return f"User:{entry.subject}"
+
+
+def allow(config: StackConfig) -> int:
+    """Tell the broker what each gateway may do, and who is revoked; how many ACLs changed. Raises DeliveryError."""
+    issuing = authority(config)
+    # Until the broker has them: what somebody else read before a revocation must not be told after it.
+    with issuing.held():
+        sites = {gateway_name(one.id): one.site for one in read_gateways(config.plant)}
+        sites |= {gateway_name(one.id): one.site for one in ledger(config).read().gateways.values()}
+        gateways = [one for one in issuing.entries() if principal(one).startswith(acls.GATEWAYS)]
+        good = [(principal(one), sites[one.name]) for one in gateways if one.revoked is None and one.name in sites]
+        revoked = [principal(one) for one in gateways if one.revoked is not None]
+        return acls.apply(KafkaSettings(bootstrap_servers=config.bootstrap_servers), acls.wanted(good, revoked))
+
+
+def allow_step(config: StackConfig) -> str:
+    """The same, as a step of `up`."""
+    try:
+        return f"{len(read_gateways(config.plant))} gateways, {allow(config)} changes"
+    except DeliveryError as error:
+        raise StepError(str(error)) from error

@@ -1,0 +1,104 @@
+"""An expression compiled by CEL's own checker, and evaluated: `cel-expr-python`, the binding of the reference implementation.
+
+Enters: text and the type of each tag. Leaves: a `Program`, shared by all places where names have the same types, or a ConfigError that says
+what is wrong and where. A variable without a value makes what depends on it unknown; `true || unknown` is true, as CEL has it.
+"""
+
+from __future__ import annotations
+
+import functools
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from base.errors import ConfigError
+from stages.expressions import native
+from stages.expressions.reading import KNOWN, TAG, Reading, read
+
+_ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
+_OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\(([^']*)\)'")
+_WORDS = {"double": "number", "bool": "boolean"}
+
+
+class Program:
+    """One expression whose result is a boolean."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def holds(self, values: Mapping[str, float | bool]) -> bool | None:
+        """Whether it is true with these values by name; None when that depends on one that is not among them."""
+        return native.call(self._holds, values)
+
+    def _holds(self, values: Mapping[str, float | bool]) -> bool | None:
+        result = self._compiled.eval(data=values).value()
+        return result if isinstance(result, bool) else None
+
+
+def condition(text: str, booleans: frozenset[str]) -> Program:
+    """A condition over tags of which `booleans` are booleans, the others numbers; raises ConfigError."""
+    reading = read(text)
+    return native.call(_condition, text, booleans & set(reading.tags))
+
+
+def require() -> None:
+    """Raises ConfigError where the library of expressions cannot be loaded."""
+    native.call(_library)
+
+
+def check_syntax(text: str) -> None:
+    """What is wrong with an expression wherever it may hold; raises ConfigError. Types are known at devices only."""
+    native.call(_check_syntax, text)
+
+
+def _check_syntax(text: str) -> None:
+    (cel, ext_math), reading = _library(), read(text)
+    try:
+        cel.NewEnv(extensions=[ext_math.ExtMath()]).compile(reading.widened, disable_check=True)
+    except Exception as error:  # noqa: BLE001 - the library raises RuntimeError and some of its own
+        raise ConfigError(_explained(reading, str(error))) from None
+
+
+@functools.cache  # never let go of: what is native is not to be freed in another thread
+def _condition(text: str, booleans: frozenset[str]) -> Program:
+    (cel, ext_math), reading = _library(), read(text)
+    types = {
+        one.name: cel.Type.BOOL if one.word == KNOWN or (one.word == TAG and one.tag in booleans) else cel.Type.DOUBLE
+        for one in reading.variables
+    }
+    environment = cel.NewEnv(variables=types, extensions=[ext_math.ExtMath()])
+    try:
+        compiled = environment.compile(reading.widened)
+    except Exception as error:  # noqa: BLE001 - the library raises RuntimeError and some of its own
+        raise ConfigError(_explained(reading, str(error))) from None
+    if compiled.return_type() != cel.Type.BOOL:
+        kind = str(compiled.return_type()).lower()
+        msg = f"it is a {_WORDS.get(kind, kind)}, no condition: compare it with something"
+        raise ConfigError(msg)
+    return Program(compiled)
+
+
+def _library() -> tuple[Any, Any]:
+    """CEL, and its functions of numbers. Not imported above: what works without expressions does without it."""
+    try:
+        from cel_expr_python import cel
+        from cel_expr_python.ext import ext_math
+    except ImportError as error:
+        msg = f"expressions need the package cel-expr-python, which cannot be loaded here: {error}"
+        raise ConfigError(msg) from None
+    return cel, ext_math
+
+
+def _explained(reading: Reading, error: str) -> str:
+    if "recursion" in error:
+        return "it is nested too deep, or has too many terms in one row: CEL takes 32"
+    found = _ERROR.search(error)
+    if found is None:
+        return error[:200]
+    text = _OVERLOAD.sub(_applied, found[3]).removesuffix(" [INVALID_ARGUMENT]")
+    return f"{reading.place(int(found[1]), int(found[2]))}: {text[:200]}"
+
+
+def _applied(found: re.Match[str]) -> str:
+    types = ", ".join(_WORDS.get(one.strip(), one.strip()) for one in found[2].split(","))
+    return f"{found[1].strip('_').replace('_', ' ')} cannot be applied to ({types})"

@@ -1,0 +1,1 @@
+"""Golden cases of who is told of alarms."""

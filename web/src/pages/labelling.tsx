@@ -1,0 +1,185 @@
+// What people say of an episode: not a fault, was a fault, with a reason; and taking it back. Detection minds it for what comes.
+import { signal } from "@preact/signals";
+import type { JSX } from "preact";
+import { useEffect, useRef, useState } from "preact/hooks";
+import { post, Problem } from "../api/http";
+import { uuid7 } from "../api/ids";
+import type { Anomaly, AnomalyVerdict } from "../api/types";
+import { t } from "../i18n";
+import { nameOf } from "../route";
+import { heard } from "../state/anomalies";
+import { mayAlarm, online } from "../state/session";
+import { cause, Time } from "../ui/bits";
+import { Mark } from "../ui/icons";
+
+/** What is being said: of the page, not of a row, since an episode may close, and leave the list, while somebody writes why. */
+const asked = signal<{ anomaly: Anomaly; verdict: AnomalyVerdict } | null>(null);
+
+/** An answer came: the button that was pressed is gone, and the keyboard goes to what stands in its place once that is drawn. */
+function answered(answer: Anomaly): void {
+  heard(answer);
+  window.setTimeout(() => document.getElementById(idOf(answer))?.querySelector("button")?.focus());
+}
+
+function idOf(anomaly: Anomaly): string {
+  return `labelling-${anomaly.episode_id}`;
+}
+
+export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
+  const [busy, setBusy] = useState(false);
+  const [wrong, setWrong] = useState("");
+  const standing = [...(anomaly.labels ?? [])].reverse().find((one) => !one.withdrawn_us);
+  const off = !online.value ? t("anomalies.noLink") : mayAlarm.value ? "" : t("anomalies.mayNot");
+  const withdraw = async (): Promise<void> => {
+    if (!standing || busy) return;
+    setBusy(true);
+    setWrong("");
+    try {
+      answered(await post<Anomaly>(`anomaly-labels/${standing.label_id}/withdraw`, {}));
+    } catch (error) {
+      setWrong(error instanceof Problem ? cause(error) : String(error));
+    }
+    setBusy(false);
+  };
+  const said = `said-${anomaly.episode_id}`;
+  const of = <span class="only-heard">: {nameOf(anomaly.device_path)}</span>;
+  return (
+    <div class="labelling" id={idOf(anomaly)}>
+      {standing ? (
+        <>
+          <span id={said}>
+            <b>{t(standing.verdict === "FAULT" ? "anomalies.wasFault" : "anomalies.noFault")}</b>{" "}
+            <span class="quiet small">
+              {standing.by}, <Time us={standing.time_us} />
+              {standing.reason && `: ${standing.reason}`}
+            </span>
+          </span>
+          <button
+            type="button"
+            class="small"
+            disabled={!!off}
+            aria-disabled={busy ? "true" : undefined}
+            title={off}
+            aria-describedby={said}
+            onClick={() => void withdraw()}
+          >
+            {t("anomalies.undo")}
+            {of}
+          </button>
+        </>
+      ) : (
+        (["NOT_A_FAULT", "FAULT"] as const).map((verdict) => (
+          <button
+            key={verdict}
+            type="button"
+            class="small"
+            disabled={!!off}
+            title={off}
+            onClick={() => {
+              asked.value = { anomaly, verdict };
+            }}
+          >
+            {t(verdict === "FAULT" ? "anomalies.wasFault" : "anomalies.noFault")}
+            {of}
+          </button>
+        ))
+      )}
+      {wrong && (
+        <p class="wrong" role="alert">
+          <Mark level="warn" />
+          {wrong}
+        </p>
+      )}
+    </div>
+  );
+}
+
+/** The question for the reason, while one is asked. */
+export function Asked(): JSX.Element | null {
+  useEffect(
+    () => () => {
+      asked.value = null;
+    },
+    [],
+  );
+  const { anomaly, verdict } = asked.value ?? {};
+  return anomaly && verdict ? (
+    <LabelDialog key={`${anomaly.episode_id} ${verdict}`} anomaly={anomaly} verdict={verdict} />
+  ) : null;
+}
+
+function LabelDialog({ anomaly, verdict }: { anomaly: Anomaly; verdict: AnomalyVerdict }): JSX.Element {
+  const dialog = useRef<HTMLDialogElement>(null);
+  // Made once: sending it again after a broken connection is the same label.
+  const [label_id] = useState(uuid7);
+  const [reason, setReason] = useState("");
+  const [busy, setBusy] = useState(false);
+  const [wrong, setWrong] = useState("");
+  useEffect(() => dialog.current?.showModal(), []);
+  const fault = verdict === "FAULT";
+  const send = async (event: Event): Promise<void> => {
+    event.preventDefault();
+    if (busy) return;
+    if (!reason.trim()) {
+      setWrong(t("anomalies.sayWhy"));
+      return;
+    }
+    setBusy(true);
+    setWrong("");
+    try {
+      const body = { verdict, reason: reason.trim(), label_id };
+      const answer = await post<Anomaly>(`anomalies/${anomaly.episode_id}/label`, body);
+      dialog.current?.close();
+      answered(answer);
+      return;
+    } catch (error) {
+      setWrong(error instanceof Problem ? cause(error) : String(error));
+    }
+    setBusy(false);
+  };
+  return (
+    <dialog
+      ref={dialog}
+      onClose={() => {
+        asked.value = null;
+      }}
+      aria-labelledby="label-title"
+    >
+      <form onSubmit={(event) => void send(event)}>
+        <header>
+          <h2 id="label-title">{t(fault ? "anomalies.wasFault" : "anomalies.noFault")}</h2>
+          <p class="quiet">{anomaly.device_path}</p>
+        </header>
+        <div class="fields">
+          <p>{t(fault ? "anomalies.wasFaultMeans" : "anomalies.noFaultMeans")}</p>
+          <label>
+            <span>{t("alarms.why")}</span>
+            <input
+              type="text"
+              maxLength={500}
+              value={reason}
+              autofocus
+              onInput={(event) => {
+                setReason(event.currentTarget.value);
+                setWrong("");
+              }}
+            />
+            <small class="quiet">{t("alarms.whyHint")}</small>
+          </label>
+        </div>
+        <p class="wrong" role="alert">
+          {wrong && <Mark level="warn" />}
+          {wrong}
+        </p>
+        <footer>
+          <button type="button" onClick={() => dialog.current?.close()}>
+            {t("app.close")}
+          </button>
+          <button type="submit" class="primary" disabled={busy}>
+            {t("anomalies.say")}
+          </button>
+        </footer>
+      </form>
+    </dialog>
+  );
+}
