@@ -19,6 +19,7 @@ from confluent_kafka import Message as Record
 from base.errors import SchemaError
 from base.ids import Clock
 from base.settings import KafkaSettings
+from connectors.kafka import client as kafka
 from notifier.channels import FailedError
 from notifier.push import Subscriptions
 from notifier.routes import Routes, WebPush
@@ -41,35 +42,37 @@ class Beside:
 
     def __init__(
         self,
-        kafka: KafkaSettings,
+        settings: KafkaSettings,
         routes: Routes,
         on_shifts: Callable[[Shifts], None],
         undecodable: Undecodable,
         clock: Clock,
     ) -> None:
         self.subscriptions = Subscriptions(clock)
-        self._kafka, self._routes = kafka, routes
+        self._kafka, self._routes = settings, routes
         self._on_shifts, self._undecodable = on_shifts, undecodable
         self._shifts = NOTHING_KNOWN
         self._sides: list[Side] = []
-        self._of_browsers: list[Side] = []
+
+    @property
+    def shifts(self) -> Shifts:
+        """As they are known."""
+        return self._shifts
 
     @property
     def problem(self) -> str:
         """Why some of it is not read; empty when all is."""
         return next((one.problem for one in self._sides if one.problem), "")
 
+    def read(self) -> None:
+        """What the routes need as it stands now, in place of following it. Raises UnavailableError without a broker."""
+        for topic, take in self._needed():
+            take(list(kafka.read_to_end(self._kafka, topic.name)))
+
     @contextlib.asynccontextmanager
     async def followed(self) -> AsyncGenerator[None, None]:
         """Inside, it is followed, and known where it could be read within `_PATIENCE_S`: others are told whatever becomes of it."""
-        if self._routes.by_shifts:
-            self._sides.append(Side(self._kafka, topics.WORK_SHIFTS, self.take_shifts))
-        if self._routes.to_browsers:
-            self._of_browsers = [
-                Side(self._kafka, topics.SIGN_OUTS, self.take_sign_outs),
-                Side(self._kafka, topics.ALARM_SUBSCRIPTIONS, self.take_subscriptions),
-            ]
-            self._sides += self._of_browsers
+        self._sides = [Side(self._kafka, topic, take) for topic, take in self._needed()]
         running = [asyncio.create_task(one.run()) for one in self._sides]
         try:
             try:
@@ -86,10 +89,20 @@ class Beside:
 
     def browsers(self, channel: WebPush) -> list[PushSubscription]:
         """Where a message goes. Raises FailedError while it is not known who has turned it on, and who has signed out since."""
-        if unknown := [one.topic.name for one in self._of_browsers if not one.known.is_set()]:
+        of_browsers = [one for one in self._sides if one.topic is not topics.WORK_SHIFTS]
+        if unknown := [one.topic.name for one in of_browsers if not one.known.is_set()]:
             msg = f"no browser is known: {', '.join(unknown)} is not read"
             raise FailedError(msg)
         return self.subscriptions.of(channel)
+
+    def _needed(self) -> list[tuple[topics.Topic, Callable[[list[Record]], None]]]:
+        needed: list[tuple[topics.Topic, Callable[[list[Record]], None]]] = []
+        if self._routes.by_shifts:
+            needed.append((topics.WORK_SHIFTS, self.take_shifts))
+        if self._routes.to_browsers:
+            needed.append((topics.SIGN_OUTS, self.take_sign_outs))
+            needed.append((topics.ALARM_SUBSCRIPTIONS, self.take_subscriptions))
+        return needed
 
     def take_shifts(self, records: list[Record]) -> None:
         """Calendars of scopes."""

@@ -15,8 +15,9 @@ from collections.abc import Iterator, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
+from confluent_kafka import Message as Record
 from py_vapid import Vapid02
 
 from base import ids, logs
@@ -25,6 +26,7 @@ from base.moments import moment
 from base.settings import load, local_config
 from connectors.kafka import client as kafka
 from notifier import channels, push, routes_file
+from notifier.beside import Beside
 from notifier.message import Message, Told
 from notifier.routes import Email, Route, Routes, Target, Webhook, WebPush
 from notifier.settings import NotifierSettings
@@ -34,8 +36,6 @@ from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
 from schemas.notifications import AlarmNotification, NotificationKind, NotificationState
 from schemas.push import PushSubscription
-from schemas.shifts import ShiftCalendar
-from schemas.sign_outs import SignOut
 
 _ABOUT = """\
 Who is told of alarms: a YAML file with targets, roles, calendars and routes (docs/alarms.md). `check` says what is wrong in it and who is
@@ -96,7 +96,7 @@ def _check(args: argparse.Namespace) -> int:
         sys.stdout.write(f"{target.name:<24} {_where(target)}\n")
     at_us = round(moment(args.at, datetime.now(UTC)).timestamp() * 1e6) if args.at else ids.now_us()
     when = f"at {datetime.fromtimestamp(at_us / 1e6, UTC):%Y-%m-%d %H:%M} UTC" if args.at else "now"
-    shifts = _shifts(args) if found.by_shifts else NOTHING_KNOWN
+    shifts = _shifts(args, found) if found.by_shifts else NOTHING_KNOWN
     for route in found.routes:
         sys.stdout.writelines(_route_lines(route, at_us, when, args.of, shifts))
     for warning in routes_file.warnings(found):
@@ -105,19 +105,24 @@ def _check(args: argparse.Namespace) -> int:
     return 0
 
 
-def _shifts(args: argparse.Namespace) -> Shifts:
+def _shifts(args: argparse.Namespace, routes: Routes) -> Shifts:
     """What is known of the plant's shifts; nothing, with the reason said, where that cannot be read."""
-    found: dict[str, ShiftCalendar] = {}
     try:
-        for record in kafka.read_to_end(_settings(args).kafka, topics.WORK_SHIFTS.name):
-            key, value = (record.key() or b"").decode(), record.value()
-            found.pop(key, None)
-            if value is not None:
-                found[key] = ShiftCalendar.decode(value)
+        return _beside(_settings(args), dataclasses.replace(routes, targets={})).shifts
     except MillraceError as error:
         sys.stderr.write(f"notify: shifts cannot be read, so everybody who has one counts as on duty: {error}\n")
         return NOTHING_KNOWN
-    return Shifts(calendars=found)
+
+
+def _beside(settings: NotifierSettings, routes: Routes) -> Beside:
+    """What the notifier follows beside alarms, as it stands now; a record that cannot be read is passed over with a line."""
+    found = Beside(settings.kafka, routes, lambda _: None, _passed_over, ids.now_us)
+    found.read()
+    return found
+
+
+def _passed_over(topic: str, record: Record, error: Exception) -> None:
+    sys.stderr.write(f"notify: offset {record.offset()} of {topic} is passed over: {error}\n")
 
 
 def _route_lines(route: Route, at_us: int, when: str, path: str, shifts: Shifts) -> Iterator[str]:
@@ -153,7 +158,7 @@ def _test(args: argparse.Namespace) -> int:
     target = _target(found, args.target)
     message = Message(message_id=uuid4(), target=target.name, told=(_sample(target.name),))
     try:
-        said = asyncio.run(_send(target, message, args))
+        said = asyncio.run(_send(found, target, message, args))
     except Exception as error:  # whatever the receiver or its library says is the answer
         msg = f"{target.name} did not take it: {type(error).__name__}: {error}"
         raise UnavailableError(msg) from error
@@ -161,27 +166,16 @@ def _test(args: argparse.Namespace) -> int:
     return 0
 
 
-async def _send(target: Target, message: Message, args: argparse.Namespace) -> str:
+async def _send(routes: Routes, target: Target, message: Message, args: argparse.Namespace) -> str:
     if not isinstance(target.channel, WebPush):
         return await channels.send(target, message)
-    settings, known = _settings(args), push.Subscriptions()
-    for record in kafka.read_to_end(settings.kafka, topics.SIGN_OUTS.name):
-        if (value := record.value()) is not None:
-            made = SignOut.decode(value)
-            known.sign_out(made.subject, made.before_us)
-    for record in kafka.read_to_end(settings.kafka, topics.ALARM_SUBSCRIPTIONS.name):
-        if (value := record.value()) is None:
-            known.drop(UUID((record.key() or b"").decode()))
-        else:
-            try:
-                known.take(PushSubscription.decode(value))
-            except SchemaError as error:
-                sys.stderr.write(f"notify: a subscription is passed over: {error}\n")
+    settings = _settings(args)
+    browsers = _beside(settings, dataclasses.replace(routes, routes=())).browsers(target.channel)
 
     async def gone(one: PushSubscription) -> None:
         sys.stderr.write(f"notify: a browser of {one.principal} takes none any more; the notifier ends it\n")
 
-    return await push.send(target, message, known.of(target.channel), settings.push, gone)
+    return await push.send(target, message, browsers, settings.push, gone)
 
 
 def _key(args: argparse.Namespace) -> int:
@@ -249,9 +243,7 @@ def _deliveries(args: argparse.Namespace) -> int:
         try:
             found[key] = AlarmNotification.decode(value)
         except SchemaError as error:
-            sys.stderr.write(
-                f"notify: offset {record.offset()} of {topics.ALARM_NOTIFICATIONS.name} is passed over: {error}\n"
-            )
+            _passed_over(topics.ALARM_NOTIFICATIONS.name, record, error)
     chosen = [
         one
         for one in found.values()
