@@ -20,7 +20,6 @@ from typing import Protocol
 from base.errors import UnavailableError, shown
 from base.ids import Clock, now_us
 from base.moments import written
-from serving import sessions
 from serving.principals import EVERYTHING, Permission, Principal, UnauthenticatedError, grants_of
 from serving.sessions import Sessions
 from serving.sign_outs import SignOuts
@@ -74,7 +73,7 @@ class Access:
     def authenticate(self, headers: Iterable[tuple[str, str]]) -> Principal:
         """Principal of a call with these headers (metadata, in gRPC), whose names are in lower case."""
         pairs = tuple(headers)
-        if (cookie := sessions.shown_by(pairs)) and self._sessions is not None:
+        if self._sessions is not None and (cookie := self._sessions.shown_by(pairs)):
             return self._of_session(self._sessions, cookie)
         if not self.has_tokens:
             return _named(_only(pairs, NAME_METADATA))

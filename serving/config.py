@@ -166,6 +166,12 @@ class ServingConfig:
             )
             raise ValueError(msg)
 
+    @property
+    def browsers_over_tls(self) -> bool:
+        """Whether browsers come over TLS: to this process, or to a proxy on this machine that has what all `http.origins` name."""
+        origins = self.http.origins
+        return self.tls.enabled or (bool(origins) and all(one.lower().startswith("https://") for one in origins))
+
 
 def is_loopback(address: str) -> bool:
     """Whether only this machine can reach a listen address: a unix socket, 127.0.0.0/8, ::1 or localhost."""

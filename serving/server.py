@@ -315,7 +315,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
     production = ProductionHandlers(plant=plant, database=database, ready=state.require_ready)
     answers = AnswerHandlers(plant=plant, database=database, ready=state.require_ready)
     session_key = key_of(config.http.session_key)
-    sessions = Sessions(session_key, length_s=config.http.session_s)
+    sessions = Sessions(session_key, length_s=config.http.session_s, tls=config.browsers_over_tls)
     longest_s = max(config.http.session_s, config.oidc.longest_s)
     sign_outs = SignOuts(requests, longest_s=longest_s)
     issuer = Provider(config.oidc) if config.oidc.issuer else None

@@ -24,6 +24,8 @@ from base.errors import ConfigError
 from base.ids import Clock, now_us
 
 COOKIE = "millrace_session"
+HOST_ONLY = "__Host-"
+"""Browsers take a cookie whose name begins so from this host over TLS alone (RFC 6265bis): no neighbour's page can put one in its place."""
 LEAST_KEY = 32
 _VERSION = "3"
 _MAX_VALUE = 4_000
@@ -50,9 +52,11 @@ class Session:
 class Sessions:
     """Makes and checks cookies."""
 
-    def __init__(self, key: bytes, *, length_s: float, clock: Clock = now_us) -> None:
+    def __init__(self, key: bytes, *, length_s: float, tls: bool = False, clock: Clock = now_us) -> None:
+        """`tls`: browsers reach this server over TLS."""
         self._key = key
         self.length_s = length_s
+        self.cookie = cookie_name(COOKIE, tls=tls)
         self._clock = clock
 
     def make(
@@ -103,6 +107,13 @@ class Sessions:
             signed_in_us=signed_in_us,
         )
 
+    def shown_by(self, headers: Iterable[tuple[str, str]]) -> str:
+        """The session's cookie that a caller shows; empty for none, beside a token, or for two: of those nobody can say which counts."""
+        pairs = tuple(headers)
+        if any(name == "authorization" for name, _ in pairs):
+            return ""
+        return cookie_of(pairs, self.cookie)
+
     def csrf(self, value: str) -> str:
         """What requests that change something have to send beside this cookie; a page of another site cannot know it."""
         return self._sign("csrf", value)
@@ -134,12 +145,18 @@ def key_of(path: str) -> bytes:
     return key
 
 
-def shown_by(headers: Iterable[tuple[str, str]]) -> str:
-    """The session's cookie that a caller shows; empty for none, beside a token, or for two: of those nobody can say which counts."""
-    pairs = tuple(headers)
-    if any(name == "authorization" for name, _ in pairs):
-        return ""
-    return cookie_of(pairs, COOKIE)
+def cookie_name(plain: str, *, tls: bool) -> str:
+    """What a cookie is called. Without TLS, which is on the loopback interface alone, browsers would not take the prefix."""
+    return f"{HOST_ONLY}{plain}" if tls else plain
+
+
+def set_cookie(name: str, value: str, *, age_s: int, same_site: str, tls: bool) -> tuple[str, str]:
+    """Header that gives a browser a cookie, for this host and no script. An empty value and age take it back."""
+    secure = "; Secure" if tls else ""
+    return (
+        "set-cookie",
+        f"{cookie_name(name, tls=tls)}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite={same_site}{secure}",
+    )
 
 
 def cookie_of(pairs: Iterable[tuple[str, str]], wanted: str) -> str:

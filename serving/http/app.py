@@ -26,6 +26,8 @@ class App:
         self._face = face
         self._pages = Pages(page, tls=face.tls)
         table = endpoints(face) | dict(more)
+        self.addresses = frozenset((path, verb) for path, verbs in table.items() for verb in verbs)
+        """Address and verb of everything but the WebSocket and the page."""
         routes: list[Any] = [
             Route(_template(path), _Verbs(face, verbs), methods=None) for path, verbs in _in_order(table)
         ]

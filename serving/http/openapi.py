@@ -12,7 +12,7 @@ from typing import Any
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
 from serving import bounds
-from serving.http import columns, downloads, own, rest, security
+from serving.http import columns, downloads, openapi_own, own, rest, security
 from serving.http.contract import comment
 from serving.http.openapi_failures import ALWAYS, failures, problem
 from serving.http.openapi_schemas import of_field, reference
@@ -20,7 +20,7 @@ from serving.http.requests import field_of
 from serving.http.resources import FEEDS, RESOURCES
 from serving.http.rows import Answer, Feed, Keep, Resource
 from serving.http.socket import PATH as WEBSOCKET
-from serving.sessions import COOKIE
+from serving.sessions import COOKIE, cookie_name
 
 _INTRODUCTION = (
     "JSON over HTTP for people's browsers and for programs without gRPC. Fields have the names of the contract (`millrace.v1`). "
@@ -38,7 +38,7 @@ _TAGS = {
     "commands": "Commands to devices, carried out at most once.",
     "alarms": "Alarms, and what people do about them. 409 where no alarms job has ever run.",
     "watch": "Server-sent events. Each is named after the feed; its data is the message; `id` is the position to resume from.",
-    "access": "Who is calling, sessions of browsers, health.",
+    "access": "Who is calling, sessions and notifications of browsers, health.",
 }
 
 
@@ -50,7 +50,7 @@ def document() -> dict[str, Any]:
         paths.setdefault(row.path, {})[row.verb.lower()] = _operation(row, schemas)
     for feed in FEEDS:
         paths[feed.path] = {"get": _watch(feed, schemas)}
-    for path, verbs in _own(schemas).items():
+    for path, verbs in openapi_own.operations(schemas).items():
         paths[path] = verbs
     return {
         "openapi": "3.1.0",
@@ -73,7 +73,8 @@ def document() -> dict[str, Any]:
                     "type": "apiKey",
                     "in": "cookie",
                     "name": COOKIE,
-                    "description": f"Made by POST {own.SESSION}. What changes something also needs header {security.CSRF_HEADER}.",
+                    "description": f"Made by POST {own.SESSION}; {cookie_name(COOKIE, tls=True)} over TLS. "
+                    f"What changes something also needs header {security.CSRF_HEADER}.",
                 },
             },
         },
@@ -232,91 +233,6 @@ def _watch(feed: Feed, schemas: dict[str, Any]) -> dict[str, Any]:
                 "content": {"text/event-stream": {"schema": reference(method.response.DESCRIPTOR, schemas)}},
             },
             **failures([*ALWAYS, 404, 501]),
-        },
-    }
-
-
-def _own(schemas: dict[str, Any]) -> dict[str, Any]:
-    schemas["Caller"] = {
-        "type": "object",
-        "description": "Who is calling.",
-        "required": ["name", "allow", "csrf"],
-        "properties": {
-            "name": {"type": "string", "description": "Principal."},
-            "allow": {
-                "type": "array",
-                "items": {"type": "string", "enum": ["read", "command", "approve", "plan", "alarm", "audit"]},
-                "description": "What it may do.",
-            },
-            "csrf": {
-                "type": "string",
-                "description": f"What header {security.CSRF_HEADER} has to say; empty without a session.",
-            },
-        },
-    }
-    caller = {"application/json": {"schema": {"$ref": "#/components/schemas/Caller"}}}
-    plain = {"application/json": {"schema": {"type": "object", "properties": {"status": {"type": "string"}}}}}
-    signing_in = {
-        "type": "object",
-        "additionalProperties": False,
-        "minProperties": 1,
-        "maxProperties": 1,
-        "properties": {
-            "token": {"type": "string", "maxLength": 200, "description": "A token of the tokens file."},
-            "name": {"type": "string", "maxLength": 200, "description": "On loopback without tokens: a name."},
-        },
-    }
-
-    def operation(name: str, text: str, responses: dict[str, Any], **more: Any) -> dict[str, Any]:
-        return {
-            "operationId": name,
-            "tags": ["access"],
-            "summary": text,
-            "description": f"{text}.",
-            "responses": responses,
-        } | more
-
-    answered = {"200": {"description": "The answer.", "content": plain}}
-    return {
-        own.ME: {
-            "get": operation(
-                "GetMe",
-                "The caller, what it may do, and its session's CSRF token",
-                {"200": {"description": "The caller.", "content": caller}, **failures(list(ALWAYS))},
-            )
-        },
-        own.SESSION: {
-            "post": operation(
-                "OpenSession",
-                "A token for a session in a cookie",
-                {
-                    "201": {"description": "The caller; Set-Cookie.", "content": caller},
-                    **failures([*ALWAYS, 413, 415]),
-                },
-                security=[],
-                requestBody={"required": True, "content": {"application/json": {"schema": signing_in}}},
-            ),
-            "delete": operation(
-                "CloseSession",
-                "The cookie is forgotten",
-                {"204": {"description": "It is."}, **failures(list(ALWAYS))},
-            ),
-        },
-        own.SESSIONS: {
-            "delete": operation(
-                "CloseSessions",
-                "Everything that the caller is signed in with is over: at every browser, and tokens that an issuer made before",
-                {"204": {"description": "It is."}, **failures([*ALWAYS, 503])},
-            )
-        },
-        own.OPENAPI: {
-            "get": operation(
-                "GetOpenApi", "This document", answered | {"304": {"description": "As known."}}, security=[]
-            )
-        },
-        own.ALIVE: {"get": operation("GetHealth", "Whether the process answers", answered, security=[])},
-        own.READY: {
-            "get": operation("GetReady", "Whether what it knows is current", answered | failures([503]), security=[])
         },
     }
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 from base.errors import InvalidRequestError, UnavailableError
-from serving import sessions
 from serving.access import AUTHORIZATION, ISSUED, NAME_METADATA
 from serving.gate import Kind, Method
 from serving.http import caching
@@ -15,7 +14,7 @@ from serving.http.replies import header_of
 from serving.http.requests import body_of, object_of
 from serving.http.rows import API
 from serving.principals import Principal, current
-from serving.sessions import COOKIE
+from serving.sessions import COOKIE, set_cookie
 
 ME = f"{API}/me"
 SESSION, SESSIONS = f"{API}/session", f"{API}/sessions"
@@ -25,7 +24,7 @@ READY = "/readyz"
 SIGN_IN, SIGN_OUT, SIGN_OUT_EVERYWHERE = "sign-in", "sign-out", "sign-out-everywhere"
 """What the audit log calls them."""
 _JSON = ("content-type", "application/json")
-_MAX_TOKEN, _MAX_NAME = 8_192, 200
+MAX_TOKEN, MAX_NAME = 8_192, 200
 _NO_STORE = ("cache-control", "no-store")
 
 
@@ -33,7 +32,7 @@ def me(face: Face) -> Endpoint:
     """GET /me: the caller as the server sees it."""
 
     async def work(exchange: Exchange) -> None:
-        cookie = sessions.shown_by(exchange.pairs)
+        cookie = face.sessions.shown_by(exchange.pairs)
         await json_answer(exchange, 200, _who(current.get(), face.sessions.csrf(cookie) if cookie else ""))
 
     return Endpoint(face, Method(name=f"GET {ME}", kind=Kind.READ, needs=None), work)
@@ -81,7 +80,7 @@ def session_of(face: Face, principal: Principal) -> str:
 
 def session_cookie(face: Face, value: str) -> tuple[str, str]:
     """Header that gives a browser its session."""
-    return "set-cookie", _cookie(value, max(1, int(face.sessions.length_s)), tls=face.tls)
+    return _cookie(face, value, max(1, int(face.sessions.length_s)))
 
 
 def close_session(face: Face) -> Endpoint:
@@ -89,7 +88,7 @@ def close_session(face: Face) -> Endpoint:
 
     async def work(exchange: Exchange) -> None:
         exchange.call.messages = 1
-        await exchange.reply.whole(204, [_NO_STORE, ("set-cookie", _cookie("", 0, tls=face.tls))], b"")
+        await exchange.reply.whole(204, [_NO_STORE, _cookie(face, "", 0)], b"")
 
     return Endpoint(face, Method(name=f"DELETE {SESSION}", kind=Kind.READ, needs=None, action=SIGN_OUT), work)
 
@@ -102,7 +101,7 @@ def close_sessions(face: Face) -> Endpoint:
         await face.sign_outs.sign_out(who.name, by=who.name)
         face.gate.recheck()
         exchange.call.messages = 1
-        await exchange.reply.whole(204, [_NO_STORE, ("set-cookie", _cookie("", 0, tls=face.tls))], b"")
+        await exchange.reply.whole(204, [_NO_STORE, _cookie(face, "", 0)], b"")
 
     method = Method(name=f"DELETE {SESSIONS}", kind=Kind.READ, needs=None, action=SIGN_OUT_EVERYWHERE)
     return Endpoint(face, method, work)
@@ -154,7 +153,7 @@ def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]
         set(given) != {wanted}
         or not isinstance(value, str)
         or not value.isprintable()
-        or len(value) > (_MAX_TOKEN if tokens else _MAX_NAME)
+        or len(value) > (MAX_TOKEN if tokens else MAX_NAME)
     ):
         msg = f'the body is not {{"{wanted}": "..."}}' + (
             "" if tokens else "; this server has no tokens, it takes names"
@@ -163,9 +162,8 @@ def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]
     return [(AUTHORIZATION, f"Bearer {value}")] if tokens else [(NAME_METADATA, value)]
 
 
-def _cookie(value: str, age_s: int, *, tls: bool) -> str:
-    secure = "; Secure" if tls else ""
-    return f"{COOKIE}={value}; Path=/; Max-Age={age_s}; HttpOnly; SameSite=Strict{secure}"
+def _cookie(face: Face, value: str, age_s: int) -> tuple[str, str]:
+    return set_cookie(COOKIE, value, age_s=age_s, same_site="Strict", tls=face.tls)
 
 
 async def json_answer(exchange: Exchange, status: int, value: Any, *headers: tuple[str, str]) -> None:

@@ -15,7 +15,6 @@ from uuid import UUID
 from base.errors import InvalidRequestError, NotFoundError
 from schemas import topics
 from schemas.push import PushSubscription, subscription_id
-from serving import sessions
 from serving.gate import Kind, Method
 from serving.http.face import Endpoint, Exchange, Face
 from serving.http.own import json_answer
@@ -27,7 +26,7 @@ from serving.record_log import RecordLog
 PUSH = f"{API}/push"
 PUSH_ON, PUSH_OFF = "push-on", "push-off"
 """What the audit log calls them."""
-_MAX_ENDPOINT = 2_000
+MAX_ENDPOINT = 2_000
 _KEY_BYTES, _SECRET_BYTES = 65, 16
 
 
@@ -58,7 +57,7 @@ def turn_on(face: Face, public_key: str, log: RecordLog) -> Endpoint:
         if not public_key:
             msg = "notifications of browsers are not switched on here (http.push_key)"
             raise NotFoundError(msg)
-        session = face.sessions.read(sessions.shown_by(exchange.pairs))
+        session = face.sessions.read(face.sessions.shown_by(exchange.pairs))
         if session is None:
             msg = "notifications are turned on in a browser that is signed in; a token alone has none"
             raise InvalidRequestError(msg)
@@ -92,8 +91,8 @@ def turn_off(face: Face, log: RecordLog) -> Endpoint:
 def subscription(given: dict[str, Any], *, principal: str, session_us: int, now_us: int) -> PushSubscription:
     """A subscription as browsers write it (`PushSubscription.toJSON()`), checked. Raises InvalidRequestError."""
     endpoint, keys = given.get("endpoint"), given.get("keys")
-    if not isinstance(endpoint, str) or not 0 < len(endpoint) <= _MAX_ENDPOINT or not _is_address(endpoint):
-        msg = f"endpoint is an https address of at most {_MAX_ENDPOINT} characters, as the browser gave it"
+    if not isinstance(endpoint, str) or not 0 < len(endpoint) <= MAX_ENDPOINT or not _is_address(endpoint):
+        msg = f"endpoint is an https address of at most {MAX_ENDPOINT} characters, as the browser gave it"
         raise InvalidRequestError(msg, field="endpoint")
     if not isinstance(keys, dict):
         msg = "keys are missing: p256dh and auth, as the browser gave them"

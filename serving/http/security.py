@@ -12,7 +12,6 @@ from collections.abc import Iterable, Sequence
 from urllib.parse import urlsplit
 
 from base.errors import PermissionDeniedError, shown
-from serving import sessions
 from serving.http.problems import CrossSiteError, MisdirectedError
 from serving.sessions import Sessions
 
@@ -100,7 +99,7 @@ class Origins:
 
 def check_change(pairs: Pairs, made: Sessions, origins: Origins) -> None:
     """Raise CrossSiteError when another site may be behind a request that changes something."""
-    cookie = sessions.shown_by(pairs)
+    cookie = made.shown_by(pairs)
     origins.check_origin(pairs, needed=bool(cookie))
     if cookie and not hmac.compare_digest(made.csrf(cookie).encode(), one(pairs, CSRF_HEADER).encode()):
         msg = f"header {CSRF_HEADER} is missing or of another session; GET /api/v1/me tells it"

@@ -33,6 +33,7 @@ class HttpServer:
         self._config, self._face = config, face
         settings = config.http
         app = App(face, more, Path(settings.page) if settings.page else None)
+        self.addresses = app.addresses
         self._listener = Listener(app, settings, config.tls, drain_s=config.drain_s)
 
     @property
@@ -84,7 +85,7 @@ def http_server(
         sessions=sessions,
         sign_outs=sign_outs,
         caching=caching,
-        tls=config.tls.enabled,
+        tls=config.browsers_over_tls,
         ready=ready,
         code_flow=code_flow,
     )

@@ -17,11 +17,11 @@ from serving.http.requests import query_of
 from serving.http.rows import API
 from serving.oidc import code_flow
 from serving.principals import UnauthenticatedError
-from serving.sessions import cookie_of
+from serving.sessions import cookie_name, cookie_of, set_cookie
 
 SIGN_IN = f"{API}/sign-in"
 DONE = f"{SIGN_IN}/done"
-_MAX_PARAMETER = 4_000
+MAX_PARAMETER = 4_000
 _NO_STORE = ("cache-control", "no-store")
 
 
@@ -46,7 +46,7 @@ def done(face: Face) -> Endpoint:
             msg = f"the issuer did not sign anybody in: {refused[:100]}"
             raise UnauthenticatedError(msg)
         found = await flow.finish(
-            cookie_of(exchange.pairs, code_flow.COOKIE),
+            cookie_of(exchange.pairs, cookie_name(code_flow.COOKIE, tls=face.tls)),
             state=_parameter(exchange, "state"),
             code=_parameter(exchange, "code"),
             issuer=_parameter(exchange, "iss"),
@@ -84,7 +84,7 @@ def _redirect_uri(face: Face, exchange: Exchange) -> str:
 def _parameter(exchange: Exchange, name: str) -> str:
     """A parameter of the query, empty when it is not there. Raises InvalidRequestError."""
     values = query_of(exchange.scope).get(name, [])
-    if len(values) > 1 or any(len(value) > _MAX_PARAMETER for value in values):
+    if len(values) > 1 or any(len(value) > MAX_PARAMETER for value in values):
         msg = f"{name} is there more than once, or too long"
         raise InvalidRequestError(msg, field=name)
     return values[0] if values else ""
@@ -92,5 +92,4 @@ def _parameter(exchange: Exchange, name: str) -> str:
 
 def _cookie(face: Face, value: str, age_s: int) -> tuple[str, str]:
     """Lax: it has to come along when the issuer sends the browser back."""
-    secure = "; Secure" if face.tls else ""
-    return "set-cookie", f"{code_flow.COOKIE}={value}; Path={SIGN_IN}; Max-Age={age_s}; HttpOnly; SameSite=Lax{secure}"
+    return set_cookie(code_flow.COOKIE, value, age_s=age_s, same_site="Lax", tls=face.tls)

@@ -17,7 +17,6 @@ from contextlib import aclosing
 from typing import Any
 
 from base.errors import InvalidRequestError, MillraceError, OverloadedError, shown
-from serving import sessions
 from serving.gate import Call, Kind, Method
 from serving.http import problems
 from serving.http.calls import CallContext, method_of
@@ -54,7 +53,7 @@ class WebSocket:
         try:
             face.known.check_host(pairs)
             # A page of any site may open a WebSocket, and the browser attaches the cookie.
-            face.known.check_origin(pairs, needed=bool(sessions.shown_by(pairs)))
+            face.known.check_origin(pairs, needed=bool(face.sessions.shown_by(pairs)))
             with face.gate.call(_CONNECTION, headers=pairs, peer=peer_of(scope)) as call:
                 await receive()
                 await send({"type": "websocket.accept"})

@@ -13,6 +13,7 @@ from jsonschema import Draft202012Validator
 from schemas.proto.millrace.v1 import alarms_pb2, audit_pb2, commands_pb2, history_pb2, line_pb2, state_pb2, work_pb2
 from serving.http import openapi
 from serving.http.contract import comments_of, rpc
+from serving.http.i3x import endpoints as i3x
 from serving.http.resources import FEEDS, RESOURCES
 from tests.unit.http_served import web
 
@@ -42,6 +43,15 @@ def test_every_method_of_the_contract_has_an_address() -> None:
     files = (state_pb2, commands_pb2, history_pb2, line_pb2, work_pb2, audit_pb2, alarms_pb2)
     methods = {m.name for f in files for s in f.DESCRIPTOR.services_by_name.values() for m in s.methods}
     assert {row.rpc.name for row in RESOURCES} | {feed.rpc.name for feed in FEEDS} | ELSEWHERE == methods
+
+
+async def test_no_route_is_missing_in_the_document_and_none_is_invented() -> None:
+    documented = {(path, verb.upper()) for path, verbs in openapi.document()["paths"].items() for verb in verbs}
+    async with web() as face:
+        assert face.served.server.http is not None
+        # i3X has a document of its own, which is not ours.
+        routed = {one for one in face.served.server.http.addresses if not one[0].startswith(i3x.ROOT)}
+    assert routed == documented
 
 
 @pytest.mark.security("V4.1.1")

@@ -264,9 +264,9 @@ async def test_without_a_listen_address_there_is_no_http() -> None:
         assert running.server.http is None
 
 
-@pytest.mark.security("SR 3.8", "V3.3.1")
+@pytest.mark.security("SR 3.8", "V3.3.1", "V3.3.3")
 @pytest.mark.i3x("CORE-05")
-async def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:
+async def test_over_tls_the_cookie_is_secure_and_of_this_host_alone(tmp_path: Path) -> None:
     authority = trustme.CA()
     issued = authority.issue_cert("localhost")
     (tmp_path / "cert.pem").write_bytes(b"".join(blob.bytes() for blob in issued.cert_chain_pems))
@@ -280,7 +280,15 @@ async def test_over_tls_the_cookie_is_secure(tmp_path: Path) -> None:
     ):
         answer = await client.post(f"{API}/session", json={"name": "ann"})
         assert answer.status_code == 201
-        assert "; Secure" in answer.headers["set-cookie"]
+        name, _, rest = answer.headers["set-cookie"].partition("=")
+        value, *attributes = rest.split("; ")
+        assert name == "__Host-millrace_session"
+        assert {"Secure", "HttpOnly", "Path=/", "SameSite=Strict"} <= set(attributes)
+        # A page of a neighbouring name can give the browser a cookie of the plain name: it counts for nothing.
+        client.cookies.clear()
+        for shown, called in (("__Host-millrace_session", "ann"), ("millrace_session", "")):
+            found = await client.get(f"{API}/me", headers={"cookie": f"{shown}={value}"})
+            assert found.json()["name"].removeprefix("local").removeprefix(":") == called
         assert answer.headers["strict-transport-security"]
 
 

@@ -15,7 +15,7 @@ from base.ids import now_us
 from base.settings import KafkaSettings
 from serving import access, config, tokens
 from serving.access import Access
-from serving.config import LimitSettings, ServingConfig, TlsSettings, is_loopback
+from serving.config import HttpSettings, LimitSettings, ServingConfig, TlsSettings, is_loopback
 from serving.limits import Limits, RateLimitedError
 from serving.principals import Permission, UnauthenticatedError
 from serving.sessions import COOKIE, Sessions
@@ -265,6 +265,20 @@ def test_the_network_needs_encryption_and_tokens(missing: str) -> None:
         del given[name]
     with pytest.raises(ValueError, match=r"reachable from the network.*listen on 127\.0\.0\.1"):
         ServingConfig(listen="0.0.0.0:50051", kafka=KafkaSettings(bootstrap_servers="k"), **given)
+
+
+@pytest.mark.parametrize(
+    ("given", "over_tls"),
+    [
+        ({}, False),
+        ({"tls": TlsSettings(cert="c", key="k")}, True),
+        ({"http": HttpSettings(origins=("https://plant.example.com",))}, True),
+        ({"http": HttpSettings(origins=("https://plant.example.com", "http://127.0.0.1:8080"))}, False),
+    ],
+)
+def test_browsers_come_over_tls_to_this_process_or_to_a_proxy_before_it(given: dict[str, Any], over_tls: bool) -> None:
+    made = ServingConfig(listen="127.0.0.1:0", kafka=KafkaSettings(bootstrap_servers="k"), **given)
+    assert made.browsers_over_tls is over_tls
 
 
 def test_files_that_are_missing_are_named(tmp_path: Path) -> None:
