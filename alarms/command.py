@@ -241,13 +241,10 @@ def _microseconds(since: datetime, until: datetime) -> tuple[int, int]:
 
 def published(settings: KafkaSettings, *, every: bool = False) -> list[AlarmRule]:
     """Rules on `alarm.rules`: the newest version of each that is not retired, or every version."""
-    found: dict[bytes, AlarmRule] = {}
-    for message in kafka.read_to_end(settings, topics.ALARM_RULES.name):
-        key, value = message.key() or b"", message.value()
-        if value is None:
-            found.pop(key, None)
-        else:
-            found[key] = AlarmRule.from_record(codec.decode(value, "AlarmRule")[1])
+    # What cannot be read is raised: whoever takes a rule for one that never was would publish its versions a second time.
+    found = kafka.read_newest(
+        settings, topics.ALARM_RULES.name, lambda value: AlarmRule.from_record(codec.decode(value, "AlarmRule")[1])
+    )
     if every:
         return list(found.values())
     newest: dict[str, AlarmRule] = {}

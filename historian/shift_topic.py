@@ -98,18 +98,7 @@ class ShiftTopic:
 
 def reader(settings: KafkaSettings) -> Callable[[], Mapping[bytes, bytes]]:
     """Reads the topic to its end."""
-
-    def known() -> Mapping[bytes, bytes]:
-        found: dict[bytes, bytes] = {}
-        for record in kafka.read_to_end(settings, topics.WORK_SHIFTS.name):
-            key, value = record.key() or b"", record.value()
-            if value is None:
-                found.pop(key, None)
-            else:
-                found[key] = value
-        return found
-
-    return known
+    return lambda: kafka.read_newest(settings, topics.WORK_SHIFTS.name, bytes)
 
 
 def sender(settings: KafkaSettings) -> Send:

@@ -9,15 +9,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 
-from confluent_kafka import KafkaError
-
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from schemas import topics
 
 log = logging.getLogger(__name__)
-
-_NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
 
 def snapshot(
@@ -32,6 +28,6 @@ def snapshot(
             if (value := message.value()) is not None:
                 yield value
     except kafka.DeliveryError as error:
-        if not may_be_missing or error.error.code() not in _NO_SUCH_TOPIC:
+        if not may_be_missing or not error.no_such_topic:
             raise
         log.warning("there is no such topic; it counts as empty", extra={"topic": topic.name, "cause": str(error)})

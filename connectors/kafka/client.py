@@ -15,7 +15,7 @@ from connectors.kafka.connection import (
     topics_matching,
     watermarks,
 )
-from connectors.kafka.consume import Reader, follow, read_to_end
+from connectors.kafka.consume import Reader, follow, read_newest, read_to_end
 from connectors.kafka.produce import AsyncProducer, Outbox, send
 
 __all__ = [
@@ -29,6 +29,7 @@ __all__ = [
     "partitions_of",
     "passing",
     "producer",
+    "read_newest",
     "read_to_end",
     "send",
     "topics_matching",

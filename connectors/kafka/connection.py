@@ -30,10 +30,11 @@ _KEEP_UNDERSCORE = frozenset(
     {"error_cb", "stats_cb", "log_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "log_level"}
 )
 
+_NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
+
 # What people need to do about the errors they meet most; librdkafka's text says only what happened.
 _FIXES = {
-    KafkaError.UNKNOWN_TOPIC_OR_PART: "make it with `python -m connectors.kafka.admin --config platform.toml`",
-    KafkaError._UNKNOWN_TOPIC: "make it with `python -m connectors.kafka.admin --config platform.toml`",
+    **dict.fromkeys(_NO_SUCH_TOPIC, "make it with `python -m connectors.kafka.admin --config platform.toml`"),
     KafkaError._ALL_BROKERS_DOWN: "check that the broker runs and that kafka.bootstrap_servers is right",
     KafkaError._TRANSPORT: "check that the broker runs and that kafka.bootstrap_servers is right",
     KafkaError._RESOLVE: "check the host names in kafka.bootstrap_servers",
@@ -75,6 +76,11 @@ class DeliveryError(UnavailableError):
         fix = _FIXES.get(error.code())
         super().__init__(f"{what}: {error.str()} ({error.name()})" + (f"; {fix}" if fix else ""))
         self.error = error
+
+    @property
+    def no_such_topic(self) -> bool:
+        """Whether the topic does not exist, or this principal may not see it."""
+        return self.error.code() in _NO_SUCH_TOPIC
 
 
 def librdkafka_names(overrides: Mapping[str, Any]) -> dict[str, Any]:

@@ -14,10 +14,11 @@ import threading
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, closing
-from typing import Any
+from typing import Any, TypeVar
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, Message, TopicPartition
 
+from base.errors import SchemaError
 from base.settings import KafkaSettings
 from connectors.kafka.connection import (
     DeliveryError,
@@ -29,6 +30,7 @@ from connectors.kafka.connection import (
 )
 
 log = logging.getLogger(__name__)
+T = TypeVar("T")
 
 _BATCH = 1000
 _POLL_S = 0.25
@@ -219,6 +221,32 @@ def read_to_end(
             deadline = time.monotonic() + timeout_s
         elif time.monotonic() > deadline:
             raise DeliveryError(KafkaError(KafkaError._TIMED_OUT), f"{topic} gave nothing for {timeout_s:g} s")
+
+
+def read_newest(
+    settings: KafkaSettings,
+    topic: str,
+    decode: Callable[[bytes], T],
+    undecodable: Callable[[str, Message, SchemaError], None] | None = None,
+) -> dict[bytes, T]:
+    """What a compacted topic says now: the newest value of each key; a key that was deleted is not in it.
+
+    A value that `decode` raises SchemaError for is handed on with its topic and passed over: the value before it counts. Without
+    `undecodable` it is raised. Raises DeliveryError as `read_to_end`.
+    """
+    found: dict[bytes, T] = {}
+    for message in read_to_end(settings, topic):
+        key, value = message.key() or b"", message.value()
+        if value is None:
+            found.pop(key, None)
+            continue
+        try:
+            found[key] = decode(value)
+        except SchemaError as error:
+            if undecodable is None:
+                raise
+            undecodable(topic, message, error)
+    return found
 
 
 def follow(

@@ -21,7 +21,7 @@ from audit import __main__ as audit_writer
 from audit.errors import AuditError
 from audit.settings import AuditSettings
 from audit.tiles import Readable
-from base.errors import UnavailableError
+from base.errors import SchemaError, UnavailableError
 from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import cat
@@ -158,6 +158,27 @@ def test_tombstones_come_along(settings: KafkaSettings, make_topic: MakeTopic) -
     topic = make_topic(partitions=1)
     kafka.send(kafka.producer(settings), topic, [(b"k", b"v"), (b"k", None)])
     assert [message.value() for message in kafka.read_to_end(settings, topic)] == [b"v", None]
+
+
+def test_the_newest_value_of_each_key_counts(settings: KafkaSettings, make_topic: MakeTopic) -> None:
+    topic = make_topic(partitions=1)
+
+    def decode(value: bytes) -> int:
+        if not value.isdigit():
+            msg = "no number"
+            raise SchemaError(msg)
+        return int(value)
+
+    values = [(b"a", b"1"), (b"b", b"2"), (b"a", b"3"), (b"c", b"4"), (b"b", None), (b"c", b"torn"), (b"d", b"torn")]
+    kafka.send(kafka.producer(settings), topic, values)
+    passed_over: list[tuple[str, bytes | None, str]] = []
+    found = kafka.read_newest(
+        settings, topic, decode, lambda name, one, error: passed_over.append((name, one.key(), str(error)))
+    )
+    assert found == {b"a": 3, b"c": 4}
+    assert passed_over == [(topic, b"c", "no number"), (topic, b"d", "no number")]
+    with pytest.raises(SchemaError, match="no number"):
+        kafka.read_newest(settings, topic, decode)
 
 
 def test_errors_name_cause_and_fix(settings: KafkaSettings) -> None:
