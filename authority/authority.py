@@ -23,12 +23,11 @@ from pathlib import Path
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature
-from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from authority import certificates
 from authority.certificates import Usage
-from base import files, locks
+from base import files, locks, p256
 from base.errors import MillraceError
 
 LIFE = timedelta(days=30)
@@ -124,10 +123,10 @@ class Authority:
 
     def issue(self, name: str, usage: Usage, addresses: Sequence[str] = ()) -> Entry:
         """A key and a certificate; of the next generation where the present one is revoked."""
-        key = certificates.new_key()
+        key = p256.new_key()
         with self.held():
             entry, made = self._sign(name, usage, key.public_key(), addresses)
-            text = certificates.key_pem(key) + certificates.pem(made)
+            text = p256.key_pem(key) + certificates.pem(made)
             files.replace_durably(self.file(name), text, mode=files.OWNERS)
             return entry
 
@@ -144,7 +143,7 @@ class Authority:
     def prove(self, data: bytes) -> bytes:
         """A signature of the root over what is no certificate: `data` begins with what it is for. ECDSA, SHA-256."""
         with self.held():
-            return self._root()[1].sign(data, ec.ECDSA(hashes.SHA256()))
+            return p256.sign(self._root()[1], data)
 
     def is_good(self, certificate: x509.Certificate) -> Entry | None:
         """The entry of a client's certificate that counts now: of this root, in its time, of a generation that is not revoked."""
@@ -229,14 +228,13 @@ class Authority:
         """Certificate and key of the root, made the first time; called under the lock."""
         key_file = self.folder / "ca.key"
         if not self.root_file.exists():
-            key = certificates.new_key()
+            key = p256.new_key()
             # The key first: a root without its key could sign nothing.
-            files.replace_durably(key_file, certificates.key_pem(key), mode=files.OWNERS)
+            files.replace_durably(key_file, p256.key_pem(key), mode=files.OWNERS)
             made = certificates.root(self._title, key, self._clock())
             files.replace_durably(self.root_file, certificates.pem(made), mode=0o644)
-        found = serialization.load_pem_private_key(key_file.read_bytes(), None)
-        assert isinstance(found, ec.EllipticCurvePrivateKey)  # it is ours
-        return x509.load_pem_x509_certificate(self.root_file.read_bytes()), found
+        found = x509.load_pem_x509_certificate(self.root_file.read_bytes())
+        return found, p256.read_key(key_file.read_bytes())
 
     @contextmanager
     def held(self) -> Iterator[None]:

@@ -1,4 +1,4 @@
-"""Certificates as the authority makes them: one root, and short-lived ones for servers and clients, all with P-256 keys.
+"""Certificates as the authority makes them: one root, and short-lived ones for servers and clients, all with P-256 keys (`base.p256`).
 
 Pure but for the random numbers of keys and serials: enters what shall be in a certificate, leaves objects of `cryptography`.
 """
@@ -28,11 +28,6 @@ class Usage(StrEnum):
 
 
 _EXTENDED = {Usage.SERVER: ExtendedKeyUsageOID.SERVER_AUTH, Usage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH}
-
-
-def new_key() -> ec.EllipticCurvePrivateKey:
-    """A P-256 key: librdkafka, Java, libpq and Mosquitto all take it, and TLS 1.3 has to."""
-    return ec.generate_private_key(ec.SECP256R1())
 
 
 def subject(name: str, generation: int) -> x509.Name:
@@ -80,14 +75,6 @@ def leaf(
 def pem(certificate: x509.Certificate) -> str:
     """The certificate as text."""
     return certificate.public_bytes(serialization.Encoding.PEM).decode()
-
-
-def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """The key as text, PKCS 8, which Java asks for."""
-    made = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return made.decode()
 
 
 def _builder(

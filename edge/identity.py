@@ -24,9 +24,8 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from base import files
+from base import files, p256
 from base.errors import ConfigError, MillraceError, cause_of
-from connectors.enrolment import keys
 from connectors.enrolment.client import Client
 from connectors.enrolment.messages import Grant
 
@@ -54,11 +53,7 @@ class Identity:
     def next_key(self) -> ec.EllipticCurvePrivateKey:
         """The key to ask for, the same one until its certificate has come."""
         try:
-            return keys.read_key(self._next_file.read_bytes())
-        except FileNotFoundError:
-            made = keys.new_key()
-            files.replace_durably(self._next_file, keys.key_pem(made), mode=files.OWNERS)
-            return made
+            return p256.read_or_make(self._next_file)
         except ValueError as error:
             msg = f"{self._next_file} is no key: delete it, and another is made"
             raise ConfigError(msg) from error
@@ -67,7 +62,7 @@ class Identity:
         """From now on this key and certificate. The next key stays until `settle`: what was interrupted asks with it again."""
         if not self.authority_file.exists() or self.authority_file.read_text() != grant.authority:
             files.replace_durably(self.authority_file, grant.authority)
-        files.replace_durably(self.file, keys.key_pem(key) + grant.certificate, mode=files.OWNERS)
+        files.replace_durably(self.file, p256.key_pem(key) + grant.certificate, mode=files.OWNERS)
 
     def settle(self) -> None:
         """A next key whose certificate has come is none any more; raises ConfigError."""
@@ -93,7 +88,7 @@ class Identity:
         held, text = self.file.read_bytes(), self.certificate_pem()
         self.settle()
         try:
-            own = keys.read_key(held)
+            own = p256.read_key(held)
         except ValueError as error:
             msg = f"{self.file} has no key that can be read; enrol again (`python -m edge enrol`)"
             raise ConfigError(msg) from error

@@ -18,12 +18,12 @@ from typing import Any, Protocol
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from authority.authority import Entry
 from authority.certificates import Usage
+from base import p256
 from base.errors import InvalidRequestError, MillraceError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
 from connectors.enrolment.messages import Enrolment, Grant, Renewal
@@ -225,15 +225,12 @@ class Signer:
         """Whose certificate it is, proved with its key."""
         try:
             certificate = x509.load_pem_x509_certificate(asked.certificate.encode())
-            key = certificate.public_key()
-            if not isinstance(key, ec.EllipticCurvePublicKey):
-                raise InvalidSignature
             entry = self._authority.is_good(certificate)
             gateway = "" if entry is None else entry.name.removeprefix(PREFIX)
             if entry is None or not entry.name.startswith(PREFIX):
                 cause = f"{certificate.subject.rfc4514_string()} is not good"
                 raise _RefusedError(_CERTIFICATE_REFUSED, kind="no certificate", gateway=gateway, cause=cause)
-            key.verify(proof, text, ec.ECDSA(hashes.SHA256()))
+            p256.verify(certificate.public_key(), proof, text)
         except (ValueError, InvalidSignature, UnsupportedAlgorithm):
             raise _RefusedError(_CERTIFICATE_REFUSED, kind="no proof of a key", cause="no proof of the key") from None
         return entry

@@ -9,7 +9,6 @@ after a crash, shows it once: it has one tag, and while the browser is away its 
 from __future__ import annotations
 
 import asyncio
-import base64
 import json
 import os
 from collections import defaultdict
@@ -24,7 +23,7 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from py_vapid import Vapid02, VapidException
 
-from base import ids
+from base import base64url, ids, p256
 from base.errors import ConfigError
 from base.secrets import resolve
 from notifier.channels import PartlyError, RefusedError
@@ -180,7 +179,7 @@ async def _asked(
         "content-encoding": "aes128gcm",
         "content-type": "application/octet-stream",
         "ttl": str(target.give_up_us // 1_000_000),
-        "topic": base64.urlsafe_b64encode(message.message_id.bytes).rstrip(b"=").decode(),
+        "topic": base64url.encode(message.message_id.bytes),
         "urgency": "high" if soon else "normal",
     }
     sealed = encrypted(body, one)
@@ -200,9 +199,9 @@ def encrypted(body: bytes, one: PushSubscription) -> bytes:
     sealed: bytes = http_ece.encrypt(
         body,
         salt=os.urandom(16),
-        private_key=ec.generate_private_key(ec.SECP256R1()),
-        dh=_decoded(one.p256dh),
-        auth_secret=_decoded(one.auth),
+        private_key=p256.new_key(),
+        dh=base64url.decode(one.p256dh),
+        auth_secret=base64url.decode(one.auth),
         version="aes128gcm",
     )
     return sealed
@@ -210,23 +209,22 @@ def encrypted(body: bytes, one: PushSubscription) -> bytes:
 
 def public_key(pem: bytes) -> str:
     """What a page gives a browser to subscribe with: the public half, Base64 for URLs. Raises ConfigError for no key."""
+    return base64url.encode(p256.point(_private(pem).public_key()))
+
+
+def _private(pem: bytes) -> ec.EllipticCurvePrivateKey:
     try:
-        found = Vapid02.from_pem(pem).public_key
-    except (ValueError, VapidException, UnsupportedAlgorithm) as error:
-        msg = f"push.key is no private key of P-256 as PEM: {type(error).__name__}"
+        return p256.read_key(pem)
+    except ValueError as error:
+        msg = f"push.key is no private key of P-256 as PEM: {error}"
         raise ConfigError(msg) from None
-    numbers = found.public_numbers()
-    point = b"\4" + numbers.x.to_bytes(32, "big") + numbers.y.to_bytes(32, "big")
-    return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
 
 
 def _key(settings: PushSettings) -> Vapid02:
     if not settings.key:
         msg = "push.key is not set in notifier.toml: no push service takes anything without it"
         raise ConfigError(msg)
-    pem = resolve(settings.key).encode()
-    public_key(pem)
-    return Vapid02.from_pem(pem)
+    return Vapid02(_private(resolve(settings.key).encode()))
 
 
 def _known(endpoint: str, services: Iterable[str]) -> bool:
@@ -236,7 +234,3 @@ def _known(endpoint: str, services: Iterable[str]) -> bool:
     if parts.scheme != "https" and not (parts.scheme == "http" and host in _LOOPBACK):
         return False
     return any(host.endswith(one) if one.startswith(".") else host == one for one in services)
-
-
-def _decoded(text: str) -> bytes:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

@@ -10,7 +10,6 @@ somebody who signed in at an issuer says who that is and what the issuer's token
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import hmac
@@ -20,6 +19,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from base import base64url
 from base.errors import ConfigError
 from base.ids import Clock, now_us
 
@@ -123,11 +123,11 @@ class Sessions:
 
 
 def _packed(text: str) -> str:
-    return base64.urlsafe_b64encode(text.encode()).decode().rstrip("=")
+    return base64url.encode(text.encode())
 
 
 def _unpacked(text: str) -> str:
-    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
+    return base64url.decode(text).decode()
 
 
 def key_of(path: str) -> bytes:

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 import subprocess
 import uuid
-from base64 import urlsafe_b64encode
 from pathlib import Path
 
+from base import base64url
 from stack import class_archives, java, trust
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import StepError
@@ -60,7 +60,7 @@ def prepare(config: StackConfig) -> None:
         return
     random = uuid.uuid4().bytes
     # The first bit decides that the text cannot begin with "-", which the tool would take for an option.
-    cluster_id = urlsafe_b64encode(bytes([random[0] & 0x7F]) + random[1:]).decode().rstrip("=")
+    cluster_id = base64url.encode(bytes([random[0] & 0x7F]) + random[1:])
     arguments = (
         "kafka.tools.StorageTool",
         "format",

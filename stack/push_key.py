@@ -5,14 +5,9 @@ Leaves: the file of the private half, which the notifier signs with, and the pub
 
 from __future__ import annotations
 
-import base64
 from pathlib import Path
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-
-from base import files
+from base import base64url, p256
 from stack.config import StackConfig
 from stack.errors import StackError
 
@@ -28,17 +23,10 @@ def public_half(config: StackConfig) -> str:
     Raises StackError for a file that holds no such key.
     """
     path = private_file(config)
-    if not path.exists():
-        made = ec.generate_private_key(ec.SECP256R1())
-        form = (serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        files.replace(path, made.private_bytes(*form), mode=files.OWNERS)
+    path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:
-        key = serialization.load_pem_private_key(path.read_bytes(), None)
-    except (ValueError, TypeError, UnsupportedAlgorithm):
-        key = None
-    if not isinstance(key, ec.EllipticCurvePrivateKey) or not isinstance(key.curve, ec.SECP256R1):
+        key = p256.read_or_make(path)
+    except ValueError:
         msg = f"{path} is no private key of P-256 as PEM: remove it, and `up` makes another; browsers turn notifications on anew"
-        raise StackError(msg)
-    point = key.public_key().public_bytes(serialization.Encoding.X962, serialization.PublicFormat.UncompressedPoint)
-    return base64.urlsafe_b64encode(point).rstrip(b"=").decode()
+        raise StackError(msg) from None
+    return base64url.encode(p256.point(key.public_key()))

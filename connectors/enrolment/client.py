@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 
 from cryptography import x509
 from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
-from cryptography.hazmat.primitives import hashes
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
+from base import p256
 from base.errors import ConfigError, InvalidRequestError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
 from connectors.enrolment.code import Code
@@ -70,7 +70,7 @@ class Client:
     ) -> Grant:
         """A certificate for the next key, for the holder of `certificate`; raises as `enrol`."""
         body = Renewal(certificate=certificate, request=keys.request_pem(key, "renewal"))
-        proof = held.sign(messages.signed(body), ec.ECDSA(hashes.SHA256()))
+        proof = p256.sign(held, messages.signed(body))
         return self._ask("renew", messages.envelope(body, proof), authority, key)
 
     def _ask(self, what: str, request: bytes, authority: str, key: ec.EllipticCurvePrivateKey) -> Grant:
@@ -80,7 +80,7 @@ class Client:
         answer = self._open(urllib.request.Request(f"{self.server}/v1/{what}", request, headers), context)
         try:
             root = x509.load_pem_x509_certificate(authority.encode())
-            grant = Grant.proved(json.loads(answer), lambda proof, text: _verify(root, proof, text))
+            grant = Grant.proved(json.loads(answer), lambda proof, text: p256.verify(root.public_key(), proof, text))
             found = x509.load_pem_x509_certificate(grant.certificate.encode())
             of_key = found.public_key()
             found.verify_directly_issued_by(root)
@@ -109,13 +109,6 @@ class Client:
             msg = f"{self.server} cannot be reached: {error}; check the address, and that this machine may open connections to it"
             raise UnavailableError(msg) from error
         return body
-
-
-def _verify(root: x509.Certificate, proof: bytes, text: bytes) -> None:
-    key = root.public_key()
-    if not isinstance(key, ec.EllipticCurvePublicKey):
-        raise InvalidSignature
-    key.verify(proof, text, ec.ECDSA(hashes.SHA256()))
 
 
 def _cause(error: urllib.error.HTTPError) -> str:

@@ -1,4 +1,4 @@
-"""Keys and certificates as files on the gateway's side, and certificate requests on both. P-256 only, as the authority's."""
+"""Certificate requests, as the gateway makes them and the signer reads them. P-256 only (`base.p256`), as the authority's."""
 
 from __future__ import annotations
 
@@ -8,29 +8,8 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
+from base import p256
 from base.errors import InvalidRequestError
-
-
-def new_key() -> ec.EllipticCurvePrivateKey:
-    """A P-256 key."""
-    return ec.generate_private_key(ec.SECP256R1())
-
-
-def key_pem(key: ec.EllipticCurvePrivateKey) -> str:
-    """The key as text, PKCS 8."""
-    made = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    return made.decode()
-
-
-def read_key(pem: bytes) -> ec.EllipticCurvePrivateKey:
-    """The key of a file that has one, before its certificate; raises ValueError."""
-    found = serialization.load_pem_private_key(pem, None)
-    if not isinstance(found, ec.EllipticCurvePrivateKey):
-        msg = "the key is not on the curve P-256"
-        raise ValueError(msg)
-    return found
 
 
 def request_pem(key: ec.EllipticCurvePrivateKey, name: str) -> str:
@@ -46,9 +25,7 @@ def requested_key(pem: str) -> ec.EllipticCurvePublicKey:
     try:
         found = x509.load_pem_x509_csr(pem.encode())
         key = found.public_key()
-        if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
-            raise InvalidRequestError(msg)
-        if not found.is_signature_valid:
+        if not p256.is_public(key) or not found.is_signature_valid:
             raise InvalidRequestError(msg)
     except (ValueError, TypeError, InvalidSignature, UnsupportedAlgorithm, x509.UnsupportedGeneralNameType):
         raise InvalidRequestError(msg) from None

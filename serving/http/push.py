@@ -6,12 +6,12 @@ of who is signed in; a tombstone at its end. Which alarms somebody is told of th
 
 from __future__ import annotations
 
-import base64
 import binascii
 from typing import Any
 from urllib.parse import urlsplit
 from uuid import UUID
 
+from base import base64url
 from base.errors import InvalidRequestError, NotFoundError
 from schemas import topics
 from schemas.push import PushSubscription, subscription_id
@@ -124,10 +124,10 @@ def _is_address(text: str) -> bool:
 def _bytes(value: object, name: str, size: int) -> str:
     try:
         text = value if isinstance(value, str) and len(value) <= 2 * size else ""
-        decoded = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+        decoded = base64url.decode(text)
     except (ValueError, binascii.Error):
         decoded = b""
     if len(decoded) != size:
         msg = f"keys.{name} is {size} bytes in Base64 for URLs, as the browser gave it"
         raise InvalidRequestError(msg, field=f"keys.{name}")
-    return base64.urlsafe_b64encode(decoded).rstrip(b"=").decode()
+    return base64url.encode(decoded)

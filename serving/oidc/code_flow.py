@@ -7,7 +7,6 @@ to. It can be used once: a code that is played again meets a state that is not i
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
@@ -15,6 +14,7 @@ import secrets
 from dataclasses import dataclass
 from urllib.parse import urlencode
 
+from base import base64url
 from base.errors import UnavailableError
 from base.ids import Clock, now_us
 from serving.oidc.provider import Provider
@@ -65,7 +65,7 @@ class CodeFlow:
             back_to=safe_return(back_to),
             until_us=self._clock() + LIFE_S * 1_000_000,
         )
-        challenge = base64.urlsafe_b64encode(hashlib.sha256(attempt.verifier.encode()).digest()).decode().rstrip("=")
+        challenge = base64url.encode(hashlib.sha256(attempt.verifier.encode()).digest())
         asked = {
             "response_type": "code",
             "client_id": self._provider.settings.client,
@@ -116,14 +116,14 @@ class CodeFlow:
 
     def _seal(self, attempt: Attempt) -> str:
         fields = [attempt.state, attempt.nonce, attempt.verifier, attempt.back_to, attempt.until_us]
-        text = base64.urlsafe_b64encode(json.dumps(fields).encode()).decode().rstrip("=")
+        text = base64url.encode(json.dumps(fields).encode())
         return f"{text}.{self._sign(text)}"
 
     def _open(self, cookie: str) -> Attempt | None:
         text, _, signature = cookie.rpartition(".")
         if not cookie.isascii() or len(cookie) > _MAX_COOKIE or not hmac.compare_digest(self._sign(text), signature):
             return None
-        state, nonce, verifier, back_to, until_us = json.loads(base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)))
+        state, nonce, verifier, back_to, until_us = json.loads(base64url.decode(text))
         if until_us <= self._clock():
             return None
         return Attempt(state=state, nonce=nonce, verifier=verifier, back_to=back_to, until_us=until_us)

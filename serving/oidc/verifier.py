@@ -7,7 +7,6 @@ key of the issuer's document and nothing else: keys and addresses that a token b
 
 from __future__ import annotations
 
-import base64
 import binascii
 import hashlib
 import json
@@ -17,6 +16,7 @@ from typing import Any
 from joserfc import jwt
 from joserfc.errors import JoseError
 
+from base import base64url
 from base.ids import Clock, now_us
 from serving.access import ISSUED
 from serving.oidc.keys import Key
@@ -161,7 +161,7 @@ def credential_of(kid: str) -> str:
 
 def _header(part: str) -> Mapping[str, Any]:
     try:
-        header = json.loads(base64.urlsafe_b64decode(part + "=" * (-len(part) % 4)))
+        header = json.loads(base64url.decode(part))
     except (binascii.Error, ValueError, RecursionError):
         raise UnauthenticatedError(_NO_TOKEN) from None
     if not isinstance(header, dict):

@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from authority.authority import LIFE, Authority
 from authority.certificates import Usage
+from base import p256
 from base.errors import ConfigError, InvalidRequestError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
 from connectors.enrolment.client import Client
@@ -87,7 +88,7 @@ class Here:
     def enrol(
         self, code: Code, key: ec.EllipticCurvePrivateKey | None = None, gateway: str = "gw-1", site: str = "north"
     ) -> tuple[int, dict[str, Any]]:
-        request = keys.request_pem(key or keys.new_key(), "x")
+        request = keys.request_pem(key or p256.new_key(), "x")
         body = Enrolment(handle=code.handle.hex(), gateway=gateway, site=site, request=request)
         return granted(
             *self.signer.answer("enrol", messages.envelope(body, code.key.sign(messages.signed(body))), "10.0.0.9")
@@ -97,7 +98,7 @@ class Here:
         self, held: ec.EllipticCurvePrivateKey, certificate: str, key: ec.EllipticCurvePrivateKey
     ) -> tuple[int, dict[str, Any]]:
         body = Renewal(certificate=certificate, request=keys.request_pem(key, "x"))
-        proof = held.sign(messages.signed(body), ec.ECDSA(hashes.SHA256()))
+        proof = p256.sign(held, messages.signed(body))
         return granted(*self.signer.answer("renew", messages.envelope(body, proof), "10.0.0.9"))
 
     def events(self) -> list[AuditEvent]:
@@ -116,7 +117,7 @@ def here(tmp_path: Path) -> Here:
 
 
 def enrolled(here: Here) -> tuple[ec.EllipticCurvePrivateKey, str]:
-    key = keys.new_key()
+    key = p256.new_key()
     status, answer = here.enrol(here.code(), key)
     assert status == 200, answer
     return key, answer["certificate"]
@@ -162,7 +163,7 @@ def test_what_is_stored_of_a_code_opens_nothing(here: Here) -> None:
 
 
 def test_a_gateway_gets_a_certificate_for_its_own_key_and_its_configuration(here: Here) -> None:
-    key = keys.new_key()
+    key = p256.new_key()
     status, answer = here.enrol(here.code(), key)
     assert status == 200
     grant = Grant.of(answer)
@@ -197,7 +198,7 @@ def test_a_code_is_good_once_and_its_holder_is_told_why(here: Here) -> None:
 
 
 def test_an_answer_that_was_lost_can_be_asked_for_again_with_the_same_key(here: Here) -> None:
-    code, key = here.code(), keys.new_key()
+    code, key = here.code(), p256.new_key()
     first, second = here.enrol(code, key), here.enrol(code, key)
     assert first == second
     assert first[0] == 200
@@ -209,14 +210,14 @@ def test_an_answer_that_was_lost_can_be_asked_for_again_with_the_same_key(here: 
 
 
 def test_while_a_broker_is_away_the_code_stays_good_for_the_key_that_used_it(here: Here) -> None:
-    code, key = here.code(), keys.new_key()
+    code, key = here.code(), p256.new_key()
     here.broker_answers = False
     status, answer = here.enrol(code, key)
     assert status == 503
     assert "again with the same code" in answer["error"]
     assert "secret-place" not in answer["error"]
     here.broker_answers = True
-    assert here.enrol(code, keys.new_key())[0] == 403
+    assert here.enrol(code, p256.new_key())[0] == 403
     assert here.enrol(code, key)[0] == 200
 
 
@@ -283,10 +284,10 @@ def test_another_request_in_the_place_of_the_signed_one_is_refused(here: Here) -
     """Who stands between, the door among them, cannot make the code's owner enrol a key of somebody else."""
     code = here.code()
     mine = Enrolment(
-        handle=code.handle.hex(), gateway="gw-1", site="north", request=keys.request_pem(keys.new_key(), "x")
+        handle=code.handle.hex(), gateway="gw-1", site="north", request=keys.request_pem(p256.new_key(), "x")
     )
     theirs = Enrolment(
-        handle=code.handle.hex(), gateway="gw-1", site="north", request=keys.request_pem(keys.new_key(), "x")
+        handle=code.handle.hex(), gateway="gw-1", site="north", request=keys.request_pem(p256.new_key(), "x")
     )
     proof = code.key.sign(messages.signed(mine))
     assert here.signer.answer("enrol", messages.envelope(theirs, proof), "")[0] == 403
@@ -340,7 +341,7 @@ def test_codes_are_forgotten_and_gateways_are_not(here: Here) -> None:
 def test_a_gateway_renews_by_the_key_that_it_holds(here: Here) -> None:
     held, certificate = enrolled(here)
     here.now += LIFE - timedelta(days=5)
-    key = keys.new_key()
+    key = p256.new_key()
     status, answer = here.renew(held, certificate, key)
     assert status == 200
     found = x509.load_pem_x509_certificate(answer["certificate"].encode())
@@ -357,8 +358,8 @@ def test_a_gateway_renews_by_the_key_that_it_holds(here: Here) -> None:
 @pytest.mark.security("T-EDGE-ENROL", "SR 1.9")
 def test_a_revoked_a_foreign_and_a_stolen_certificate_renew_nothing(here: Here, tmp_path: Path) -> None:
     held, certificate = enrolled(here)
-    key = keys.new_key()
-    thief = here.renew(keys.new_key(), certificate, key)
+    key = p256.new_key()
+    thief = here.renew(p256.new_key(), certificate, key)
     other = Authority(tmp_path / "other", clock=lambda: here.now)
     _, forged = other.sign(NAME, Usage.CLIENT, held.public_key())
     here.authority.issue("node-sim-north", Usage.CLIENT)
@@ -372,9 +373,9 @@ def test_a_revoked_a_foreign_and_a_stolen_certificate_renew_nothing(here: Here, 
     tried = [
         thief,
         here.renew(held, forged, key),
-        here.renew(keys.read_key(node_file), node, key),
-        here.renew(keys.read_key(server_file), server, key),
-        here.renew(keys.read_key(local_file), local, key),
+        here.renew(p256.read_key(node_file), node, key),
+        here.renew(p256.read_key(server_file), server, key),
+        here.renew(p256.read_key(local_file), local, key),
     ]
     here.authority.revoke(NAME)
     tried.append(here.renew(held, certificate, key))
@@ -463,10 +464,10 @@ def test_a_gateway_enrols_and_renews_through_the_door(live: Here, served: str, t
     identity.renew(served)
     second = identity.certificate()
     assert second.serial_number != first.serial_number
-    assert keys.read_key(identity.file.read_bytes()).public_key() == second.public_key() != first.public_key()
+    assert p256.read_key(identity.file.read_bytes()).public_key() == second.public_key() != first.public_key()
     ssl.create_default_context(cafile=identity.authority_file).load_cert_chain(identity.file)
     with pytest.raises(PermissionDeniedError, match="was used at"):
-        client.enrol(code, authority, keys.new_key(), gateway="gw-1", site="north")
+        client.enrol(code, authority, p256.new_key(), gateway="gw-1", site="north")
     live.authority.revoke(NAME)
     with pytest.raises(PermissionDeniedError, match="not taken for a renewal"):
         identity.renew(served)
@@ -481,7 +482,7 @@ def test_a_gateway_believes_the_code_and_nobody_else(live: Here, served: str, tm
     # And who answers with the right root has to have its key as well.
     with pytest.raises(UnavailableError, match="cannot be reached"):
         Client(served).enrol(
-            code, elsewhere.authority.root_file.read_text(), keys.new_key(), gateway="gw-1", site="north"
+            code, elsewhere.authority.root_file.read_text(), p256.new_key(), gateway="gw-1", site="north"
         )
     with pytest.raises(UnavailableError, match="check the address"):
         Client("https://127.0.0.1:1").authority(code)

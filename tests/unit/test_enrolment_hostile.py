@@ -18,6 +18,7 @@ from typing import Any
 
 import pytest
 
+from base import p256
 from base.errors import InvalidRequestError, UnavailableError
 from base.toml import to_toml
 from connectors.enrolment import keys, messages
@@ -337,8 +338,8 @@ async def test_a_client_that_does_not_take_the_new_certificate_is_asked_again(
     running = asyncio.create_task(one.run())
     try:
         await until(lambda: one.expires, "a look")
-        key = keys.new_key()
-        status, answer = here.renew(keys.read_key(held.file.read_bytes()), held.certificate_pem(), key)
+        key = p256.new_key()
+        status, answer = here.renew(p256.read_key(held.file.read_bytes()), held.certificate_pem(), key)
         assert status == 200
         held.take(key, Grant(certificate=answer["certificate"], authority=answer["authority"]))
         await until(lambda: len(tries) == 2, "a second try")
@@ -366,7 +367,7 @@ def test_what_was_interrupted_may_be_asked_for_again_with_the_same_key(here: Her
 
 
 def test_its_own_key_after_the_end_is_no_theft(here: Here) -> None:
-    code, key = here.code(), keys.new_key()
+    code, key = here.code(), p256.new_key()
     assert here.enrol(code, key)[0] == 200
     here.now += timedelta(minutes=16)
     status, answer = here.enrol(code, key)

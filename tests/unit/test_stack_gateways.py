@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from authority.certificates import Usage
+from base import p256
 from base.errors import UnavailableError
-from connectors.enrolment import keys
 from connectors.enrolment.code import Code
 from connectors.kafka import acls
 from edge import enrol
@@ -125,7 +125,7 @@ def test_revoking_withdraws_codes_and_a_revoked_one_may_come_back_to_the_stack(
     gateways.main(["enrol", "north", "--name", "gw-1", "--hand-over"])
     authority = trust.authority(config)
     authority.revoke("gateway-gw-1")
-    authority.sign("gateway-gw-1", Usage.CLIENT, keys.new_key().public_key())
+    authority.sign("gateway-gw-1", Usage.CLIENT, p256.new_key().public_key())
     for verb in ("issue", "renew"):  # it would make a key here for somebody who has one
         assert certificates.main([verb, "gateway-gw-1"]) == 2
         assert "makes its keys itself" in capsys.readouterr().err

@@ -9,10 +9,9 @@ from typing import Any
 
 import pytest
 import pytest_asyncio
-from cryptography.hazmat.primitives import serialization
-from cryptography.hazmat.primitives.asymmetric import ec
 from playwright.async_api import Browser, Page, expect
 
+from base import p256
 from notifier.push import encrypted, public_key
 from schemas import topics
 from schemas.push import PushSubscription, subscription_id
@@ -20,11 +19,7 @@ from tests.web.pages import PHONE, Screen, screen
 from tests.web.plant_server import PlantServer, plant_server
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
-KEY = public_key(
-    ec.generate_private_key(ec.SECP256R1()).private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-)
+KEY = public_key(p256.key_pem(p256.new_key()).encode())
 ENDPOINT = "https://updates.push.services.mozilla.com/wpush/v2/a-browser"
 # A headless browser has no push service: this one is in its place, and asks as a browser's does.
 SERVICE = """(([endpoint, p256dh]) => {
