@@ -12,30 +12,19 @@ import time
 from pathlib import Path
 from typing import Any
 
-from base.errors import ConfigError, MillraceError, UnavailableError
+from base import tool
+from base.errors import ConfigError
 from edge import check, remote
 from edge.status_view import render
 from edge.table import render as table
 
 TOOLS = ("check", "status", "reload")
-_UNANSWERED, _UNWELL = 3, 4
 
 
 def main(arguments: list[str] | None = None) -> int:
     """Run one tool."""
     options = parser().parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except UnavailableError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return _UNANSWERED
-    except ConfigError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 2
-    except MillraceError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 1
-    return status
+    return tool.run("gateway", lambda: int(options.run(options)))
 
 
 def parser() -> argparse.ArgumentParser:
@@ -100,7 +89,7 @@ def _status(options: argparse.Namespace) -> int:
             print(json.dumps({**status, "health": health}))
         else:
             print(render(status, earlier, time.monotonic() - then_s, health))
-    return 0 if well else _UNWELL
+    return 0 if well else tool.UNWELL
 
 
 def _reload(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from base import files, secrets, settings
+from base import files, secrets, settings, tool
 from base.errors import ConfigError, MillraceError, UnavailableError
 from base.toml import to_toml
 from connectors.enrolment import messages
@@ -29,7 +29,6 @@ from edge.config import GatewayConfig, is_name
 from edge.identity import Identity
 from edge.registry_cache import RegistryCache, RegistryView
 
-DONE, FAILED, WRONG, UNANSWERED = 0, 1, 2, 3
 _REGISTRY_S = 20.0
 _AGAIN_S = 0.5
 
@@ -53,19 +52,7 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Exit status; the cause is on standard error."""
     options = parser().parse_args(arguments)
-    try:
-        return _enrol(options)
-    except UnavailableError as error:
-        return _say(UNANSWERED, error)
-    except ConfigError as error:
-        return _say(WRONG, error)
-    except (MillraceError, OSError) as error:
-        return _say(FAILED, error)
-
-
-def _say(status: int, error: BaseException) -> int:
-    print(f"enrol: {error}", file=sys.stderr)
-    return status
+    return tool.run("enrol", lambda: _enrol(options))
 
 
 def _enrol(options: argparse.Namespace) -> int:
@@ -104,7 +91,7 @@ def _enrol(options: argparse.Namespace) -> int:
     identity.settle()
     print(f"registry version {view.version}: {len(view.tags)} tags of this gateway")
     print(f"next: python -m edge check --config {file}, then run it: python -m edge --config {file}")
-    return DONE
+    return tool.DONE
 
 
 def _check(options: argparse.Namespace, server: str) -> None:

@@ -18,10 +18,9 @@ from typing import Any
 from uuid import uuid4
 
 from confluent_kafka import Message as Record
-from py_vapid import Vapid02
 
-from base import ids, logs
-from base.errors import InvalidRequestError, MillraceError, NotFoundError, SchemaError, UnavailableError
+from base import base64url, ids, logs, p256, tool
+from base.errors import ConfigError, MillraceError, NotFoundError, UnavailableError
 from base.moments import moment
 from base.settings import load, local_config
 from connectors.kafka import client as kafka
@@ -82,12 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     args = parser().parse_args(arguments)
     logs.configure("notify")
     actions = {"check": _check, "test": _test, "deliveries": _deliveries, "key": _key}
-    try:
-        return actions[args.action](args)
-    except MillraceError as error:
-        sys.stderr.write(f"notify: {error}\n")
-        wrong = isinstance(error, (InvalidRequestError, NotFoundError))
-        return 2 if wrong else 3 if isinstance(error, UnavailableError) else 1
+    return tool.run("notify", lambda: actions[args.action](args), config=tool.FAILED)
 
 
 def _check(args: argparse.Namespace) -> int:
@@ -180,13 +174,13 @@ async def _send(routes: Routes, target: Target, message: Message, args: argparse
 
 def _key(args: argparse.Namespace) -> int:
     """Make the key once; say its public half."""
-    if not args.file.exists():
-        made = Vapid02()
-        made.generate_keys()
-        args.file.parent.mkdir(parents=True, exist_ok=True)
-        args.file.touch(mode=0o600)
-        args.file.write_bytes(made.private_pem())
-    sys.stdout.write(f"{push.public_key(args.file.read_bytes())}\n")
+    args.file.parent.mkdir(parents=True, exist_ok=True)
+    try:
+        key = p256.read_or_make(args.file)
+    except ValueError as error:
+        msg = f"{args.file} is no private key of P-256 as PEM: {error}"
+        raise ConfigError(msg) from None
+    sys.stdout.write(f"{base64url.encode(p256.point(key.public_key()))}\n")
     return 0
 
 
@@ -234,16 +228,8 @@ def _sample(target: str) -> Told:
 def _deliveries(args: argparse.Namespace) -> int:
     settings = _settings(args)
     since_us = round(moment(args.since, datetime.now(UTC)).timestamp() * 1e6)
-    found: dict[bytes, AlarmNotification] = {}
-    for record in kafka.read_to_end(settings.kafka, topics.ALARM_NOTIFICATIONS.name):
-        key, value = record.key() or b"", record.value()
-        if value is None:
-            found.pop(key, None)
-            continue
-        try:
-            found[key] = AlarmNotification.decode(value)
-        except SchemaError as error:
-            _passed_over(topics.ALARM_NOTIFICATIONS.name, record, error)
+    topic = topics.ALARM_NOTIFICATIONS.name
+    found = kafka.read_newest(settings.kafka, topic, AlarmNotification.decode, _passed_over)
     chosen = [
         one
         for one in found.values()

@@ -13,32 +13,28 @@ from datetime import UTC, datetime
 
 from authority.authority import Entry
 from authority.certificates import Usage
-from base.errors import ConfigError, MillraceError, UnavailableError
+from base import tool
+from base.errors import ConfigError, UnavailableError
 from enrolment.signer import PREFIX
 from stack import config as configuration
 from stack import gateways, renewal, trust
 from stack.config import StackConfig
 from stack.errors import StackError
 
-_UNANSWERED = 3
-
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one verb; 0, 1 failed, 2 wrong settings, 3 the broker does not answer."""
     options = parser().parse_args(arguments)
+    return tool.run("certificates", lambda: _run(options), StackError)
+
+
+def _run(options: argparse.Namespace) -> int:
     try:
         options.run(configuration.load(), options)
     except UnavailableError as error:
-        cause = f"{error}; what is written down counts at the broker with the next `./millrace up`"
-        print(f"certificates: {cause}", file=sys.stderr)
-        return _UNANSWERED
-    except ConfigError as error:
-        print(f"certificates: {error}", file=sys.stderr)
-        return 2
-    except (MillraceError, StackError) as error:
-        print(f"certificates: {error}", file=sys.stderr)
-        return 1
-    return 0
+        msg = f"{error}; what is written down counts at the broker with the next `./millrace up`"
+        raise UnavailableError(msg) from error
+    return tool.DONE
 
 
 def parser() -> argparse.ArgumentParser:

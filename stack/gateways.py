@@ -17,7 +17,8 @@ from typing import Any
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from base.errors import ConfigError, MillraceError, SchemaError, UnavailableError
+from base import tool
+from base.errors import ConfigError, SchemaError, UnavailableError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from edge import command
@@ -35,7 +36,6 @@ from stack.errors import StackError
 from stack.plant import read_enterprise, read_gateways, sites
 from stack.supervisor import Supervisor
 
-_UNANSWERED = 3
 _LOOKED_AT = 300
 """Newest records of each partition of a site's events, where gateways say once a second that they live."""
 
@@ -43,18 +43,7 @@ _LOOKED_AT = 300
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one tool."""
     options = parser().parse_args(arguments)
-    try:
-        status: int = options.run(options)
-    except UnavailableError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return _UNANSWERED
-    except ConfigError as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 2
-    except (MillraceError, StackError) as error:
-        print(f"gateway: {error}", file=sys.stderr)
-        return 1
-    return status
+    return tool.run("gateway", lambda: int(options.run(options)), StackError)
 
 
 def parser() -> argparse.ArgumentParser:
@@ -152,9 +141,7 @@ def _chosen(config: StackConfig, site: str, name: str) -> str:
     if site not in (known := sites(gateways)):
         msg = f"{config.plant} has no site {site!r} with a gateway; there are {', '.join(known) or 'none'}"
         raise ConfigError(msg)
-    everybody = {one.id: one.site for one in gateways} | {
-        one.id: one.site for one in trust.ledger(config).read().gateways.values()
-    }
+    everybody = trust.sites_of_gateways(config)
     own = sorted(one for one, its in everybody.items() if its == site)
     if not name:
         if len(own) != 1:
@@ -208,9 +195,7 @@ def _revoke(config: StackConfig, options: argparse.Namespace) -> int:
 def revoke(config: StackConfig, name: str, *, why: str = "") -> None:
     """Nothing of a gateway counts any more: certificate, connections, codes. Raises UnavailableError when a broker could not be told."""
     book = trust.ledger(config)
-    known = {one.id: one.site for one in read_gateways(config.plant)} | {
-        one.id: one.site for one in book.read().gateways.values()
-    }
+    known = trust.sites_of_gateways(config)
     entry = book.authority.newest(f"{PREFIX}{name}")
     if entry is None and name not in known:
         msg = f"there is no gateway {name[:100]!r}; there are {', '.join(sorted(known)) or 'none'}"
@@ -248,9 +233,8 @@ def _list(config: StackConfig, options: argparse.Namespace) -> int:
 def gateways(config: StackConfig) -> list[dict[str, Any]]:
     """Every gateway of the plant file and every one that enrols."""
     now, book = datetime.now(UTC), trust.ledger(config).read()
-    plant = read_gateways(config.plant)
-    everybody = {one.id: one.site for one in plant} | {one.id: one.site for one in book.gateways.values()}
-    seen = _seen(config, sites(plant))
+    everybody = trust.sites_of_gateways(config)
+    seen = _seen(config, sites(read_gateways(config.plant)))
     issued = trust.authority(config)
     rows = []
     for name, site in sorted(everybody.items(), key=lambda one: (one[1], one[0])):

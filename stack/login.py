@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from base import settings
+from base import files, settings
 from base.errors import ConfigError, MillraceError, UnavailableError
 from base.fetch import Fetcher, RefusedError
 
@@ -76,14 +75,8 @@ def keep(tokens: Mapping[str, Any]) -> Path:
     """Write the token to its file."""
     path = file()
     path.parent.mkdir(parents=True, exist_ok=True)
-    scratch = path.with_suffix(".new")
-    scratch.unlink(missing_ok=True)
-    descriptor = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "w") as made:
-        json.dump(
-            {"token": tokens["access_token"], "until_s": time.time() + float(tokens.get("expires_in", 300))}, made
-        )
-    scratch.replace(path)
+    text = {"token": tokens["access_token"], "until_s": time.time() + float(tokens.get("expires_in", 300))}
+    files.replace(path, json.dumps(text), mode=files.OWNERS)
     return path
 
 

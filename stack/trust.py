@@ -55,6 +55,12 @@ def gateways_here(config: StackConfig) -> tuple[tuple[int, GatewaySpec], ...]:
     return tuple((index, one) for index, one in found if one.id not in elsewhere)
 
 
+def sites_of_gateways(config: StackConfig) -> dict[str, str]:
+    """The site of every gateway by id: of those of the plant file, and of those that enrol, whose own site counts."""
+    planned = {one.id: one.site for one in read_gateways(config.plant)}
+    return planned | {one.id: one.site for one in ledger(config).read().gateways.values()}
+
+
 def prepare(config: StackConfig) -> list[str]:
     """Issue and renew what is due; the names. Raises StackError."""
     # Made with its parents, a folder has the umask's mode.
@@ -128,8 +134,7 @@ def allow(config: StackConfig) -> int:
     issuing = authority(config)
     # Until the broker has them: what somebody else read before a revocation must not be told after it.
     with issuing.held():
-        sites = {gateway_name(one.id): one.site for one in read_gateways(config.plant)}
-        sites |= {gateway_name(one.id): one.site for one in ledger(config).read().gateways.values()}
+        sites = {gateway_name(one): site for one, site in sites_of_gateways(config).items()}
         gateways = [one for one in issuing.entries() if principal(one).startswith(acls.GATEWAYS)]
         good = [(principal(one), sites[one.name]) for one in gateways if one.revoked is None and one.name in sites]
         revoked = [principal(one) for one in gateways if one.revoked is not None]
