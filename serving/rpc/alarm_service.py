@@ -7,7 +7,6 @@ most.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from typing import Any, TypeAlias
@@ -18,7 +17,6 @@ import grpc
 from base.errors import InvalidRequestError, MillraceError, NotFoundError
 from base.ids import uuid7
 from schemas.alarms import LONGEST_ASIDE_US, Alarm, AlarmAction, AlarmActionKind
-from schemas.audit import Outcome
 from schemas.proto.millrace.v1 import alarms_pb2, alarms_pb2_grpc
 from serving import trail
 from serving.handlers.alarm_figures import AlarmFigures
@@ -31,11 +29,11 @@ from serving.policies import engine as policies
 from serving.policies.engine import AlarmAsk, Place, Policies
 from serving.principals import current
 from serving.rpc import translate_alarms
+from serving.rpc.decisions import Decisions, Noted, place_of
 from serving.seen import seen
 from serving.trail import Trail
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Noted: TypeAlias = "asyncio.Task[None] | None"
 _VERBS = {
     AlarmActionKind.SHELVE: policies.SHELVE,
     AlarmActionKind.UNSHELVE: policies.SHELVE,
@@ -58,7 +56,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         trail: Trail,
     ) -> None:
         self._handlers, self._records, self._figures, self._state = handlers, records, figures, state
-        self._policies, self._trail = policies, trail
+        self._trail, self._decisions = trail, Decisions(policies, trail)
         self._plant = handlers.plant
 
     async def ListAlarms(
@@ -228,14 +226,14 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         activations: int = 0,
     ) -> tuple[tuple[Alarm, AlarmAction], Noted]:
         """The action on an alarm that the caller sees, if it may. Raises NotFoundError or PermissionDeniedError."""
-        principal, reason = current.get(), reason.strip()
+        reason = reason.strip()
         trail.about(reason=reason, operation=str(operation or action_id))
         alarm = await self._handlers.get(alarm_id)
         action = self._handlers.action(
             kind,
             alarm,
             action_id=action_id,
-            by=principal.name,
+            by=current.get().name,
             reason=reason,
             until_us=until_us,
             activations=activations,
@@ -244,14 +242,9 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         for_s = _for_s(action)
         ask = AlarmAsk(name=kind.lower(), rule=alarm.rule, priority=str(alarm.priority), reason=reason, for_s=for_s)
         verb = _VERBS.get(kind, policies.ACKNOWLEDGE)
-        found = self._policies.decide(principal, verb, place, ask)
-        trail.about(path=place.path, device_class=place.device_class, name=alarm.rule, policy_version=found.version)
-        about: dict[str, Any] = {"policies": found.policies, "before": str(alarm.state), "after": str(alarm.alarm_id)}
-        if not found.allowed:
-            error = self._policies.denied(principal, verb, place, found)
-            self._trail.decided(Outcome.DENY, principal, code="PERMISSION_DENIED", detail=str(error), **about)
-            raise error
-        return (alarm, action), self._trail.decided(Outcome.ALLOW, principal, code="", detail="", **about)
+        trail.about(name=alarm.rule)
+        about = {"before": str(alarm.state), "after": str(alarm.alarm_id)}
+        return (alarm, action), self._decisions.allowed(verb, place, ask, **about)
 
     def _place(self, alarm: Alarm) -> Place:
         """Where it is, for policies: the device, or a gateway as if it were one."""
@@ -259,9 +252,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
             return Place(
                 path=path_of(self._plant, alarm), device_class="gateway" if not alarm.device_id else "", site=alarm.site
             )
-        device = self._plant.device_at(path)
-        packml = self._state.states.packml(device)
-        return Place(path=path, device_class=device.device_class, site=device.site, packml_state=packml)
+        return place_of(self._plant.device_at(path), self._state)
 
     def _require_until(self, until_us: int, otherwise: str) -> None:
         now = self._handlers.clock()

@@ -6,7 +6,6 @@ The event is handed over before what it is about, and the answer waits for it, `
 
 from __future__ import annotations
 
-import asyncio
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
@@ -17,7 +16,6 @@ import grpc
 
 from base.ids import uuid7
 from schemas import command_rules
-from schemas.audit import Outcome
 from schemas.proto.millrace.v1 import commands_pb2, commands_pb2_grpc
 from serving import trail
 from serving.caches.command_view import CommandView
@@ -25,16 +23,16 @@ from serving.caches.plant import Device
 from serving.handlers.commands import MAX_WAIT_S, CommandHandlers, Submission
 from serving.handlers.state import StateHandlers
 from serving.policies import engine as policies
-from serving.policies.engine import Ask, Decision, Place, Policies
-from serving.principals import Principal, current
+from serving.policies.engine import Ask, Policies
+from serving.principals import current
 from serving.rpc import translate
+from serving.rpc.decisions import Decisions, Noted, place_of
 from serving.trail import Trail
 
 _MARGIN_S, _MARGIN = 0.1, 0.05
 """Time kept for the answer's way, of a call that waits: seconds at least, and part of its deadline."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Noted: TypeAlias = "asyncio.Task[None] | None"
 
 
 class CommandService(commands_pb2_grpc.CommandServiceServicer):
@@ -43,7 +41,7 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
     def __init__(self, handlers: CommandHandlers, state: StateHandlers, policies: Policies, trail: Trail) -> None:
         self._handlers = handlers
         self._state = state
-        self._policies, self._trail = policies, trail
+        self._policies, self._trail, self._decisions = policies, trail, Decisions(policies, trail)
 
     async def SubmitCommand(self, request: commands_pb2.SubmitCommandRequest, context: Context) -> commands_pb2.Command:
         """Hand a command in."""
@@ -117,15 +115,14 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         trail.about(path=request.path, name=request.name, reason=request.reason, command_id=str(command_id))
         device = self._state.find_device(device_id=request.device_id, path=request.path)
         ask = self._ask(device, request.name, request.parameters, reason=request.reason, submitter=principal.name)
-        place = self._place(device)
-        found = self._policies.decide(principal, policies.COMMAND, place, ask)
-        self._require(principal, policies.COMMAND, place, found)
+        place = place_of(device, self._state)
+        found = self._decisions.permitted(policies.COMMAND, place, ask)
+        self._trail.require()
         alone = self._policies.decide(principal, policies.ACT_ALONE, place, ask)
         # A caller may ask for a second person where the policies do not, never the other way round.
         requires_approval = request.requires_approval or not alone.allowed
-        noted = self._trail.decided(
-            Outcome.ALLOW,
-            principal,
+        noted = self._decisions.allow(
+            found,
             policies=(*found.policies, *alone.policies),
             before=_text(self._last(device, ask.tags)),
             after=_text({"parameters": dict(request.parameters), "requires_approval": requires_approval}),
@@ -144,39 +141,26 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         return wanted, noted
 
     async def _allowed(self, action: str, command_id: UUID, reason: str) -> tuple[str, Noted]:
-        """Name of the caller, who may do this to a command that it sees. Raises NotFoundError or PermissionDeniedError."""
+        """Name of the caller, who may do this to a command that it sees.
+
+        Raises NotFoundError, PermissionDeniedError, or UnavailableError for what may not go on without the audit log.
+        """
         principal = current.get()
         trail.about(command_id=str(command_id), reason=reason)
         known = await self._handlers.get(command_id)
         device = self._state.plant.device(known.device_id)
         ask = self._ask(device, known.name, known.parameters, reason=reason, submitter=known.submitted_by)
-        place = self._place(device)
+        place = place_of(device, self._state)
         trail.about(name=known.name, second="" if known.submitted_by == principal.name else known.submitted_by)
-        found = self._policies.decide(principal, action, place, ask)
-        self._require(principal, action, place, found)
-        noted = self._trail.decided(Outcome.ALLOW, principal, policies=found.policies, before=str(known.state))
-        return principal.name, noted
-
-    def _require(self, principal: Principal, action: str, place: Place, found: Decision) -> None:
-        """Raise PermissionDeniedError for what is denied, UnavailableError for what may not go on without the audit log."""
-        trail.about(path=place.path, device_class=place.device_class, policy_version=found.version)
-        if not found.allowed:
-            error = self._policies.denied(principal, action, place, found)
-            self._trail.decided(
-                Outcome.DENY, principal, policies=found.policies, code="PERMISSION_DENIED", detail=str(error)
-            )
-            raise error
+        found = self._decisions.permitted(action, place, ask)
         if action != policies.CANCEL:
             self._trail.require()
+        return principal.name, self._decisions.allow(found, before=str(known.state))
 
     def _last(self, device: Device, tags: Sequence[str]) -> dict[str, float | None]:
         """Last values of what a command writes."""
         known = {tag.name: self._state.values.last(tag.tag_id) for tag in map(device.tag, tags) if tag is not None}
         return {name: None if last is None else last.value for name, last in known.items()}
-
-    def _place(self, device: Device) -> Place:
-        packml = self._state.states.packml(device)
-        return Place(path=device.path, device_class=device.device_class, site=device.site, packml_state=packml)
 
     def _ask(self, device: Device, name: str, parameters: Mapping[str, float], *, reason: str, submitter: str) -> Ask:
         tags = command_rules.written(name, parameters)

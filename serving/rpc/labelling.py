@@ -5,12 +5,9 @@ As with alarms (ADR 0045) a label goes on whatever the audit log does: `anomaly.
 
 from __future__ import annotations
 
-import asyncio
-from typing import Any, TypeAlias
 from uuid import UUID
 
 from base.errors import InvalidRequestError
-from schemas.audit import Outcome
 from schemas.labels import Verdict
 from schemas.proto.millrace.v1 import state_pb2
 from serving import trail
@@ -18,13 +15,13 @@ from serving.caches.episodes import Step
 from serving.handlers.labels import LabelHandlers
 from serving.handlers.state import StateHandlers
 from serving.policies import engine
-from serving.policies.engine import LabelAsk, Place, Policies
+from serving.policies.engine import LabelAsk, Policies
 from serving.principals import current
 from serving.rpc import translate
+from serving.rpc.decisions import Decisions, Noted, place_of
 from serving.rpc.translate_alarms import uuid
 from serving.trail import Trail
 
-Noted: TypeAlias = "asyncio.Task[None] | None"
 _WITHDRAW = "withdraw"
 
 
@@ -32,7 +29,8 @@ class Labelling:
     """The two calls, for StateService."""
 
     def __init__(self, handlers: LabelHandlers, state: StateHandlers, policies: Policies, trail: Trail) -> None:
-        self._handlers, self._state, self._policies, self._trail = handlers, state, policies, trail
+        self._handlers, self._state, self._trail = handlers, state, trail
+        self._decisions = Decisions(policies, trail)
 
     async def label(self, request: state_pb2.LabelAnomalyRequest) -> state_pb2.Anomaly:
         """Say what an episode was."""
@@ -67,26 +65,9 @@ class Labelling:
 
     def _allowed(self, step: Step, name: str, reason: str, label_id: UUID | None) -> Noted:
         """The event of a decision that allows it; raises PermissionDeniedError."""
-        principal, path = current.get(), self._handlers.plant.device_path(step["device_id"])
-        device = self._handlers.plant.device_at(path)
-        place = Place(
-            path=path,
-            device_class=device.device_class,
-            site=device.site,
-            packml_state=self._state.states.packml(device),
-        )
+        plant = self._handlers.plant
+        device = plant.device_at(plant.device_path(step["device_id"]))
         ask = LabelAsk(name=name, detector=step["detector"], reason=reason)
-        found = self._policies.decide(principal, engine.LABEL, place, ask)
-        trail.about(
-            reason=reason, operation=str(label_id or ""), path=path, device_class=device.device_class, name=name
-        )
-        about: dict[str, Any] = {
-            "policies": found.policies,
-            "policy_version": found.version,
-            "after": str(step["episode_id"]),
-        }
-        if not found.allowed:
-            error = self._policies.denied(principal, engine.LABEL, place, found)
-            self._trail.decided(Outcome.DENY, principal, code="PERMISSION_DENIED", detail=str(error), **about)
-            raise error
-        return self._trail.decided(Outcome.ALLOW, principal, code="", detail="", **about)
+        trail.about(reason=reason, operation=str(label_id or ""), name=name)
+        place = place_of(device, self._state)
+        return self._decisions.allowed(engine.LABEL, place, ask, after=str(step["episode_id"]))
