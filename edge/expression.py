@@ -13,8 +13,8 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from base.errors import ConfigError, MillraceError, cause_of
+from stages.expressions.bounds import check_length
 
-MAX_LENGTH = 1_000
 MAX_DEPTH = 32
 MAX_S = 0.05
 """An evaluation takes some microseconds; one that takes longer than this is an error."""
@@ -72,12 +72,7 @@ def _explained(error: Exception) -> str:
 
 
 def _check_bounds(text: str) -> None:
-    if not text.strip():
-        msg = "it is empty"
-        raise ConfigError(msg)
-    if len(text) > MAX_LENGTH:
-        msg = f"it has {len(text)} characters, more than {MAX_LENGTH}"
-        raise ConfigError(msg)
+    check_length(text)
     bare = _TEXTS.sub("''", text)
     depth = deepest = 0
     for letter in bare:

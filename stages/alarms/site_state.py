@@ -143,14 +143,13 @@ class SiteState:
         for name, data in parts.items():
             kind, _, rest = name.partition("/")
             if kind == "lane":
-                gateway_id, _, lane = rest.rpartition("/")
-                self.lane(gateway_id, int(lane)).restore(data)
+                self.lane(*_lane_of(rest)).restore(data)
                 continue
             if kind == "ended":
                 self.ended.restore(rest, data)
                 continue
             if kind == "window":
-                key = WindowKey(*map(int, rest.split("/")))
+                key = _window_of(rest)
                 self.windows[key] = HeldWindow(key)
                 self.windows[key].restore(data)
                 continue
@@ -178,15 +177,14 @@ class SiteState:
     def _bytes_of(self, name: str) -> bytes | None:
         kind, _, rest = name.partition("/")
         if kind == "lane":
-            gateway_id, _, lane = rest.rpartition("/")
-            return self.lanes[gateway_id, int(lane)].to_bytes()
+            return self.lanes[_lane_of(rest)].to_bytes()
         if kind == "ended":
             return self.ended.to_bytes(rest)
         if kind == "gateway":
             known = dataclasses.asdict(self.gateways[rest])
             return _dumped({name: value for name, value in known.items() if value or name != "ticked_us"})
         if kind == "window":
-            window = self.windows.get(WindowKey(*map(int, rest.split("/"))))
+            window = self.windows.get(_window_of(rest))
             return None if window is None else window.to_bytes()
         if kind == "site":
             groups = {key: [each.leader, each.active] for key, each in self.groups.items()}
@@ -200,6 +198,17 @@ class SiteState:
 
 def _window_part(key: WindowKey) -> str:
     return f"window/{key.tag_id}/{key.length_us}/{key.hold_us}"
+
+
+def _window_of(rest: str) -> WindowKey:
+    """The window of a part, by its name without `window/`."""
+    return WindowKey(*map(int, rest.split("/")))
+
+
+def _lane_of(rest: str) -> tuple[str, int]:
+    """The lane of a part, by its name without `lane/`."""
+    gateway_id, _, lane = rest.rpartition("/")
+    return gateway_id, int(lane)
 
 
 def _part_of(key: str) -> str:

@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from base.errors import ConfigError
+from stages.expressions.bounds import check_length
 
-MAX_LENGTH = 1_000
 MAX_TAGS, MAX_WINDOWS = 16, 8
 SHORTEST_WINDOW_S, LONGEST_WINDOW_S = 1, 86_400
 FUNCTIONS = ("math.abs", "math.greatest", "math.least", "math.sqrt", "math.isNaN")
@@ -64,12 +64,7 @@ class Reading:
 @functools.lru_cache(maxsize=4096)
 def read(text: str) -> Reading:
     """Read a text; raises ConfigError that says what cannot be in it."""
-    if not text.strip():
-        msg = "it is empty"
-        raise ConfigError(msg)
-    if len(text) > MAX_LENGTH:
-        msg = f"it has {len(text)} characters, more than {MAX_LENGTH}"
-        raise ConfigError(msg)
+    check_length(text)
     if found := _SIGNS.search(text):
         msg = f"{found[0]!r} has no meaning here: there are names, numbers, operators, ( ) and [ ]"
         raise ConfigError(msg)

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from base.errors import ConfigError
 from stages.expressions import native
+from stages.expressions.bounds import MAX_LENGTH
 from stages.expressions.program import check_syntax, condition
-from stages.expressions.reading import MAX_LENGTH, read
+from stages.expressions.reading import read
 from stages.expressions.windows import STEPS, Figures, HeldWindow, WindowKey
 from stages.packing import StateError
 

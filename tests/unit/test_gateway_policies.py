@@ -13,12 +13,13 @@ import pytest
 
 from base.errors import ConfigError
 from edge import policy_command, policy_file
-from edge.expression import MAX_DEPTH, MAX_LENGTH, Expression, ExpressionError
+from edge.expression import MAX_DEPTH, Expression, ExpressionError
 from edge.policies import MAX_WRITES, Fired, Policies
 from edge.policy_file import PolicyFile
 from schemas import quality
 from schemas.commands import CommandRequest
 from schemas.definitions import DataType
+from stages.expressions.bounds import MAX_LENGTH
 from tests.integration.gateway_support import tag
 
 pytestmark = pytest.mark.unit

@@ -1,7 +1,7 @@
 // One alarm as a row that opens: what it is, since when, and in reach of a thumb what can be done. Opened it says why, what follows, what to do.
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
-import { get, post, Problem } from "../api/http";
+import { get, post } from "../api/http";
 import type { Alarm, AlarmAnswer, AlarmEvent, PriorityName } from "../api/types";
 import { count, duration, time, unit, withUnit, words } from "../format";
 import { named, t } from "../i18n";
@@ -10,9 +10,8 @@ import { here, href, nameOf, parentOf, placeOf } from "../route";
 import { alarmChanges, changed } from "../state/alarms";
 import { now } from "../state/clock";
 import { mayAlarm, online } from "../state/session";
-import { cause, Rest, Time, Unbroken } from "../ui/bits";
+import { causeOf, Rest, Time, Unbroken, Wrong } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
-import { Mark } from "../ui/icons";
 import { PACKML } from "../ui/level";
 import { PrioritySign } from "../ui/priority";
 import { ShelveDialog } from "./shelve";
@@ -64,7 +63,7 @@ export function AlarmItem({
     try {
       setWrong(await run());
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
     }
     setBusy(false);
     changed();
@@ -130,12 +129,7 @@ export function AlarmItem({
           )}
         </span>
       </div>
-      {wrong && (
-        <p class="wrong" role="alert">
-          <Mark level="warn" />
-          {wrong}
-        </p>
-      )}
+      {wrong && <Wrong wrong={wrong} />}
       {opened && <Details alarm={alarm} off={off} busy={busy} act={act} />}
     </li>
   );

@@ -1,13 +1,12 @@
 // Releasing or withdrawing a command that waits: who submitted it may only withdraw it.
 import type { JSX } from "preact";
 import { useState } from "preact/hooks";
-import { get, post, Problem } from "../api/http";
+import { get, post } from "../api/http";
 import type { Command } from "../api/types";
 import { t } from "../i18n";
 import { follow } from "../state/commands";
 import { mayApprove, mayCommand, me, online } from "../state/session";
-import { cause } from "../ui/bits";
-import { Mark } from "../ui/icons";
+import { causeOf, Wrong } from "../ui/bits";
 
 const WITHDRAWABLE = new Set(["PENDING_APPROVAL", "ACCEPTED", "DELIVERED"]);
 
@@ -31,7 +30,7 @@ export function Decide({ command }: { command: Command }): JSX.Element | null {
     try {
       follow(await post<Command>(`commands/${command.command_id}/${action}`, { reason: reason.trim() }));
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
       // It may have been heard all the same: what stands is asked for, never approved twice.
       await get<Command>(`commands/${command.command_id}`).then(follow, () => undefined);
     } finally {
@@ -58,12 +57,7 @@ export function Decide({ command }: { command: Command }): JSX.Element | null {
       <button type="button" disabled={busy || !mayCommand.value} onClick={() => void act("cancel")}>
         {t("commands.cancel")}
       </button>
-      {(wrong || (waits && why)) && (
-        <p class="wrong" role="status">
-          {wrong && <Mark level="warn" />}
-          {wrong || why}
-        </p>
-      )}
+      {(wrong || (waits && why)) && <Wrong wrong={wrong} off={why} role="status" />}
     </div>
   );
 }

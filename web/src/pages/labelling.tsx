@@ -2,15 +2,14 @@
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { post, Problem } from "../api/http";
+import { post } from "../api/http";
 import { uuid7 } from "../api/ids";
 import type { Anomaly, AnomalyVerdict } from "../api/types";
 import { t } from "../i18n";
 import { nameOf } from "../route";
 import { heard } from "../state/anomalies";
 import { mayAlarm, online } from "../state/session";
-import { cause, Time } from "../ui/bits";
-import { Mark } from "../ui/icons";
+import { causeOf, Time, WhyField, Wrong } from "../ui/bits";
 
 /** What is being said: of the page, not of a row, since an episode may close, and leave the list, while somebody writes why. */
 const asked = signal<{ anomaly: Anomaly; verdict: AnomalyVerdict } | null>(null);
@@ -37,7 +36,7 @@ export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
     try {
       answered(await post<Anomaly>(`anomaly-labels/${standing.label_id}/withdraw`, {}));
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
     }
     setBusy(false);
   };
@@ -84,12 +83,7 @@ export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
           </button>
         ))
       )}
-      {wrong && (
-        <p class="wrong" role="alert">
-          <Mark level="warn" />
-          {wrong}
-        </p>
-      )}
+      {wrong && <Wrong wrong={wrong} />}
     </div>
   );
 }
@@ -133,7 +127,7 @@ function LabelDialog({ anomaly, verdict }: { anomaly: Anomaly; verdict: AnomalyV
       answered(answer);
       return;
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
     }
     setBusy(false);
   };
@@ -152,25 +146,15 @@ function LabelDialog({ anomaly, verdict }: { anomaly: Anomaly; verdict: AnomalyV
         </header>
         <div class="fields">
           <p>{t(fault ? "anomalies.wasFaultMeans" : "anomalies.noFaultMeans")}</p>
-          <label>
-            <span>{t("alarms.why")}</span>
-            <input
-              type="text"
-              maxLength={500}
-              value={reason}
-              autofocus
-              onInput={(event) => {
-                setReason(event.currentTarget.value);
-                setWrong("");
-              }}
-            />
-            <small class="quiet">{t("alarms.whyHint")}</small>
-          </label>
+          <WhyField
+            reason={reason}
+            set={(text) => {
+              setReason(text);
+              setWrong("");
+            }}
+          />
         </div>
-        <p class="wrong" role="alert">
-          {wrong && <Mark level="warn" />}
-          {wrong}
-        </p>
+        <Wrong wrong={wrong} />
         <footer>
           <button type="button" onClick={() => dialog.current?.close()}>
             {t("app.close")}

@@ -1,7 +1,7 @@
 // Sending a command: a form from what the machine describes, then a question with what will happen, then the command's own page.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { post, Problem } from "../api/http";
+import { post } from "../api/http";
 import { uuid7 } from "../api/ids";
 import type { Command, CommandDescription, Device, Parameter, Tag } from "../api/types";
 import { decimals, number, unit, withUnit, words } from "../format";
@@ -10,7 +10,7 @@ import { go, href, nameOf } from "../route";
 import { follow } from "../state/commands";
 import { me, online } from "../state/session";
 import { valueOf } from "../state/values";
-import { cause } from "../ui/bits";
+import { causeOf, Wrong } from "../ui/bits";
 import { Mark } from "../ui/icons";
 import { shown } from "./device";
 
@@ -80,7 +80,7 @@ export function CommandDialog({ device, close }: { device: Device; close: () => 
       go(href("command", made.command_id));
     } catch (error) {
       // The same id again is the same command: trying once more is safe.
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
       setStep("confirm");
     }
   };
@@ -104,15 +104,7 @@ export function CommandDialog({ device, close }: { device: Device; close: () => 
             {t("commands.off.machine")}
           </p>
         )}
-        <p class="wrong" role="alert">
-          {wrong && (
-            <>
-              <Mark level="warn" />
-              {wrong}
-            </>
-          )}
-          {!wrong && off}
-        </p>
+        <Wrong wrong={wrong} off={off} />
         <footer>
           <button type="button" onClick={() => (step === "form" ? dialog.current?.close() : setStep("form"))}>
             {step === "form" ? t("app.close") : t("commands.change")}

@@ -1,15 +1,14 @@
 // Saying why a machine stood: for a whole stop, for a part of it (which splits it), or over several (which merges them). What is said last counts.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { get, post, Problem } from "../api/http";
+import { get, post } from "../api/http";
 import type { Reason } from "../api/work";
 import { duration } from "../format";
 import { t } from "../i18n";
 import { nameOf } from "../route";
 import { mayPlan, online } from "../state/session";
-import { cause } from "../ui/bits";
+import { cause, causeOf, Wrong } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
-import { Mark } from "../ui/icons";
 import { local, TimeFields } from "../ui/times";
 
 export interface Span {
@@ -61,7 +60,7 @@ export function ReasonDialog({
       done();
     } catch (error) {
       // Saying the same again changes nothing: trying once more is safe.
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
       setBusy(false);
     }
   };
@@ -98,15 +97,7 @@ export function ReasonDialog({
             <input type="text" maxLength={500} value={why} onInput={(event) => setWhy(event.currentTarget.value)} />
           </label>
         </div>
-        <p class="wrong" role="alert">
-          {(wrong || reasons.problem) && (
-            <>
-              <Mark level="warn" />
-              {wrong || (reasons.problem && cause(reasons.problem))}
-            </>
-          )}
-          {!wrong && off}
-        </p>
+        <Wrong wrong={wrong || (reasons.problem ? cause(reasons.problem) : "")} off={off} />
         <footer>
           <button type="button" onClick={() => dialog.current?.close()}>
             {t("app.close")}

@@ -1,15 +1,13 @@
 // Who is signed in; language and appearance of this device.
 import type { JSX } from "preact";
 import { useEffect, useState } from "preact/hooks";
-import { Problem } from "../api/http";
 import { choose, language, named, t, type Language } from "../i18n";
 import { go, href, route } from "../route";
 import { look, pushState, turnOff, turnOn } from "../state/push";
 import { me, signIn, signOut, ways, type Ways } from "../state/session";
 import { theme, wear, type Theme } from "../state/theme";
-import { cause, Panel } from "../ui/bits";
+import { causeOf, Panel, Wrong } from "../ui/bits";
 import { useTitle } from "../ui/hooks";
-import { Mark } from "../ui/icons";
 
 export function Settings(): JSX.Element {
   useTitle(t("nav.settings"));
@@ -72,7 +70,7 @@ function Push(): JSX.Element {
     try {
       await work();
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
     } finally {
       setBusy(false);
     }
@@ -86,14 +84,7 @@ function Push(): JSX.Element {
           {t(state === "on" ? "push.turnOff" : "push.turnOn")}
         </button>
       )}
-      <p class="wrong" role="alert">
-        {wrong && (
-          <>
-            <Mark level="warn" />
-            {wrong}
-          </>
-        )}
-      </p>
+      <Wrong wrong={wrong} />
     </Panel>
   );
 }
@@ -154,7 +145,7 @@ function SignInHere({ names }: { names: boolean }): JSX.Element {
       setText("");
       if (route.peek().page === "settings") go(href("overview"));
     } catch (error) {
-      setWrong(t("settings.refused", { cause: error instanceof Problem ? cause(error) : String(error) }));
+      setWrong(t("settings.refused", { cause: causeOf(error) }));
     } finally {
       setBusy(false);
     }
@@ -192,14 +183,7 @@ function SignInHere({ names }: { names: boolean }): JSX.Element {
       <small id="sign-in-hint" class="quiet">
         {t(by === "token" ? "settings.tokenHint" : "settings.nameHint")}
       </small>
-      <p class="wrong" role="alert">
-        {wrong && (
-          <>
-            <Mark level="warn" />
-            {wrong}
-          </>
-        )}
-      </p>
+      <Wrong wrong={wrong} />
       <button type="submit" class="primary" disabled={busy}>
         {t("settings.signIn")}
       </button>

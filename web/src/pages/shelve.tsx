@@ -1,13 +1,12 @@
 // Putting an alarm aside: for how long, and why. What is shelved comes back by itself; what is out of service only if it was told so.
 import type { JSX } from "preact";
 import { useEffect, useRef, useState } from "preact/hooks";
-import { post, Problem } from "../api/http";
+import { post } from "../api/http";
 import type { Alarm, AlarmAnswer } from "../api/types";
 import { t } from "../i18n";
 import { time, windowLength } from "../format";
 import { serverNow } from "../state/clock";
-import { cause } from "../ui/bits";
-import { Mark } from "../ui/icons";
+import { causeOf, WhyField, Wrong } from "../ui/bits";
 
 /** 0: until somebody returns it to service. */
 const TIMES_S = { shelve: [900, 3600, 4 * 3600, 8 * 3600], off: [0, 8 * 3600, 24 * 3600, 7 * 86400] };
@@ -45,7 +44,7 @@ export function ShelveDialog({
       if (answer.outcome === "REFUSED") setWrong(answer.detail);
       else done(answer);
     } catch (error) {
-      setWrong(error instanceof Problem ? cause(error) : String(error));
+      setWrong(causeOf(error));
     }
     setBusy(false);
   };
@@ -70,22 +69,9 @@ export function ShelveDialog({
               {until_us ? t("alarms.until", { time: time(until_us, false) }) : t("alarms.untilReturned")}
             </p>
           </fieldset>
-          <label>
-            <span>{t("alarms.why")}</span>
-            <input
-              type="text"
-              maxLength={500}
-              value={reason}
-              autofocus
-              onInput={(event) => setReason(event.currentTarget.value)}
-            />
-            <small class="quiet">{t("alarms.whyHint")}</small>
-          </label>
+          <WhyField reason={reason} set={setReason} />
         </div>
-        <p class="wrong" role="alert">
-          {wrong && <Mark level="warn" />}
-          {wrong}
-        </p>
+        <Wrong wrong={wrong} />
         <footer>
           <button type="button" onClick={() => dialog.current?.close()}>
             {t("app.close")}

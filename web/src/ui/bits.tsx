@@ -140,6 +140,40 @@ export function cause(problem: Problem): string {
   );
 }
 
+/** What went wrong, for people, of whatever was thrown. */
+export function causeOf(error: unknown): string {
+  return error instanceof Problem ? cause(error) : String(error);
+}
+
+/** What went wrong; otherwise why something cannot be done. A reader for the blind says the text when it comes, so the place is there before it. */
+export function Wrong({
+  wrong,
+  off = "",
+  role = "alert",
+}: {
+  wrong: string;
+  off?: string;
+  role?: "alert" | "status";
+}): JSX.Element {
+  return (
+    <p class="wrong" role={role}>
+      {wrong && <Mark level="warn" />}
+      {wrong || off}
+    </p>
+  );
+}
+
+/** Where a dialog asks why: what is said stays with what is done. */
+export function WhyField({ reason, set }: { reason: string; set: (reason: string) => void }): JSX.Element {
+  return (
+    <label>
+      <span>{t("alarms.why")}</span>
+      <input type="text" maxLength={500} value={reason} autofocus onInput={(event) => set(event.currentTarget.value)} />
+      <small class="quiet">{t("alarms.whyHint")}</small>
+    </label>
+  );
+}
+
 export function Failure({ problem, again }: { problem: Problem; again?: () => void }): JSX.Element {
   return (
     <p class="note failure" role="alert">
