@@ -27,6 +27,9 @@ class AlarmConfig:
     """When nothing is called for this long, the process stood: a break."""
     rules_wait_ms: int = 60_000
     """Which rules hold goes by the clock of the gateways; where those are silent, by the clock on the wall so far behind."""
+    follow_us: int = 500
+    """A site's rules and definitions are followed no more often than this for each of its sources, microseconds; at once where that
+    comes to less than a second."""
     unmatched_ms: int = 60_000
     """How long an action waits for an alarm that is not known yet, before it is refused; and what was published before a start, to come
     again."""

@@ -8,8 +8,9 @@ At-least-once, in any order between topics; of one topic in order per key. A sit
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 from base.errors import SchemaError
 from schemas import codec
@@ -31,6 +32,19 @@ RECORDS = ("LatestBatch", "DeviceEvent", "Anomaly", "CommandState", "AlarmAction
 """What a site is told."""
 
 
+_AT_ONCE_US = 1_000_000
+"""Tables that need no longer wait than this need not wait at all."""
+
+
+class _Followed(NamedTuple):
+    """What a site's table is of: generations of registry and rules, when it changes by itself, when it was made, and of how many points."""
+
+    generations: tuple[int, int]
+    until_us: int | None
+    at_us: int
+    points: int
+
+
 class AlarmLogic:
     """Alarms of the sites that were touched. `opened_us` is when it began to listen, processing time; `reachable` says whether it can.
 
@@ -45,10 +59,10 @@ class AlarmLogic:
         self._registry, self._rules = Registry(), RuleBook()
         self._tags: dict[str, dict[int, TagDefinition]] = {}
         self._gateways: dict[str, str] = {}
-        self._generation = 0
+        self._generations, self._defined = Counter[str](), set[str]()
+        """Of definitions, by site; sites with other ones since a version was complete."""
         self._sites: dict[str, SiteAlarms] = {}
-        self._followed: dict[str, tuple[int, int, int | None]] = {}
-        """Generations of registry and rules that a site's table is of, and when it changes by itself."""
+        self._followed: dict[str, _Followed] = {}
 
     # --- definitions -------------------------------------------------------------------------------------------------
 
@@ -61,9 +75,14 @@ class AlarmLogic:
             tag = self._registry.tags[record["tag_id"]]
             if before is not None and before.site != tag.site:
                 self._tags[before.site].pop(tag.tag_id, None)
+                self._defined.add(before.site)
+            if before != tag:
+                self._defined.add(tag.site)
             self._tags.setdefault(tag.site, {})[tag.tag_id] = tag
             self._gateways[tag.gateway_id] = tag.site
-        self._generation += complete
+        if complete:
+            self._generations.update(self._defined)
+            self._defined.clear()
 
     def apply_rule(self, rule: AlarmRule) -> None:
         """One version of a rule."""
@@ -162,7 +181,7 @@ class AlarmLogic:
         self._sites.pop(site, None)
         alarms = SiteAlarms(site, self._config, self._opened_us, self._reachable, begun_us=now_us)
         # Which rules hold depends on the clock, which is in the state.
-        table = self._table(site, self._valid_us(clock_of(parts), now_us))
+        table = self._table(site, self._valid_us(clock_of(parts), now_us), now_us)
         alarms.restore(table, parts, step, put_aside=() if parts else self._published.put_aside(site))
         self._sites[site] = alarms
         self._end(site, alarms, step)
@@ -205,19 +224,32 @@ class AlarmLogic:
             step.forgotten += [one for one in due if one not in put_aside]
 
     def _follow(self, site: str, alarms: SiteAlarms, step: Step) -> None:
-        """Bring a site to the definitions and rules there are; those of a later day when its clock says so."""
+        """Bring a site to the definitions and rules there are; those of a later day when its clock says so.
+
+        The table is made anew as a whole, so a large one no more often than `follow_us` of each of its points: many rules that come one by
+        one between records would cost their number times the number of points.
+        """
         followed = self._followed.get(site)
-        generations = (self._generation, self._rules.generation)
-        valid_us = self._valid_us(alarms.clock_us, step.now_us)
-        if followed is None or followed[:2] != generations or (followed[2] is not None and valid_us >= followed[2]):
-            alarms.follow(self._table(site, valid_us), step)
+        if followed is not None:
+            others = followed.generations != self._generations_of(site)
+            if not others and followed.until_us is None:
+                return
+            valid_us = self._valid_us(alarms.clock_us, step.now_us)
+            if not others and valid_us < (followed.until_us or 0):
+                return
+            if 0 <= step.now_us - followed.at_us < followed.points * self._config.follow_us - _AT_ONCE_US:
+                return
+        alarms.follow(self._table(site, self._valid_us(alarms.clock_us, step.now_us), step.now_us), step)
+
+    def _generations_of(self, site: str) -> tuple[int, int]:
+        return self._generations[site], self._rules.generation(site)
 
     def _valid_us(self, clock_us: int, now_us: int) -> int:
         """Moment whose rules hold: by the site's clock, or where that stands because all gateways are silent, by that on the wall."""
         return max(clock_us or now_us, now_us - self._config.rules_wait_ms * 1000)
 
-    def _table(self, site: str, clock_us: int) -> SiteTable:
-        rules = self._rules.at(clock_us, site)
-        self._followed[site] = (self._generation, self._rules.generation, rules.until_us)
-        tags = self._tags.get(site, {})
-        return site_table(site, (tags[tag_id] for tag_id in sorted(tags)), rules)
+    def _table(self, site: str, clock_us: int, now_us: int) -> SiteTable:
+        rules, tags = self._rules.at(clock_us, site), self._tags.get(site, {})
+        table = site_table(site, (tags[tag_id] for tag_id in sorted(tags)), rules)
+        self._followed[site] = _Followed(self._generations_of(site), rules.until_us, now_us, len(table.points))
+        return table

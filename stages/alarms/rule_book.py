@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import bisect
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
@@ -24,8 +25,8 @@ class RuleBook:
         self._places: dict[str, set[str]] = {}
         """Ids of the rules of a device, a class, or gateways."""
         self._starts: list[int] | None = None
-        self.generation = 0
-        """Goes up with each change."""
+        self._of_all, self._of_site = 0, Counter[str]()
+        """Changes so far: of what may hold anywhere, and of what holds at one site."""
         for rule in rules:
             self.apply(rule)
 
@@ -41,7 +42,7 @@ class RuleBook:
         if len(versions) > MAX_VERSIONS:
             del versions[min(versions)]
         self._places.setdefault(rule.place, set()).add(rule.rule_id)
-        self._changed()
+        self._changed(rule)
 
     def forget(self, rule_id: str, version: int) -> None:
         """A version that never was."""
@@ -51,7 +52,11 @@ class RuleBook:
         if not versions:
             del self._versions[rule_id]
             self._places[rule.place].discard(rule_id)
-        self._changed()
+        self._changed(rule)
+
+    def generation(self, site: str) -> int:
+        """Goes up with each change that may concern a site: with many sites, one rule is not the business of all."""
+        return self._of_all + self._of_site[site]
 
     def at(self, time_us: int, site: str) -> RulesAt:
         """Rules of a site at a moment."""
@@ -77,9 +82,17 @@ class RuleBook:
         at = bisect.bisect_right(self._starts, time_us)
         return self._starts[at] if at < len(self._starts) else None
 
-    def _changed(self) -> None:
+    def _changed(self, rule: AlarmRule) -> None:
         self._starts = None
-        self.generation += 1
+        if site := rule.site or site_of_path(rule.device_path):
+            self._of_site[site] += 1
+        else:
+            self._of_all += 1
+
+
+def site_of_path(path: str) -> str:
+    """Site of a device's path, enterprise/site/...; empty for none."""
+    return path.split("/")[1] if "/" in path else ""
 
 
 class RulesAt(NamedTuple):

@@ -16,6 +16,7 @@ Over 350 lines: what is known of one site is one state, which records, timers an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from functools import cache
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,7 +27,7 @@ from schemas.commands import CommandStateRecord
 from stages.alarms import lifecycle
 from stages.alarms.conditions import judge
 from stages.alarms.config import AlarmConfig
-from stages.alarms.lanes import Sample, no_lane
+from stages.alarms.lanes import LaneValues, Sample, no_lane
 from stages.alarms.listening import Listening, Reachable, always
 from stages.alarms.points import Point, SiteTable
 from stages.alarms.site_state import SiteState
@@ -55,7 +56,7 @@ class SiteAlarms:
     @property
     def clock_us(self) -> int:
         """The latest that any gateway has told."""
-        return max((gateway.clock_us for gateway in self.state.gateways.values()), default=0)
+        return self.state.clock_us
 
     @property
     def read_for_us(self) -> int:
@@ -63,9 +64,8 @@ class SiteAlarms:
 
         A lane that is always behind is waited for no longer than `lagging_ms`.
         """
-        lagged_us = max((gateway.lagged_us for gateway in self.state.gateways.values()), default=0)
         since_us = max(self.listening.since_us, self._begun_us)
-        lagged_us = min(lagged_us, since_us + self._config.lagging_ms * 1000)
+        lagged_us = min(self.state.lagged_us, since_us + self._config.lagging_ms * 1000)
         return self.listening.until_us - max(since_us, lagged_us)
 
     # --- definitions and state ---------------------------------------------------------------------------------------
@@ -202,7 +202,7 @@ class SiteAlarms:
         self._heard(gateway_id, closed_us, step)
         gateway = self.state.gateway(gateway_id)
         if gateway.clock_us - values.known_us > self._config.resume_ms * 1000:
-            gateway.lagged_us = step.now_us
+            gateway.lagged_us = self.state.lagged_us = step.now_us
         for silent_id, since_us in values.newly_silent(gateway.resumed_us):
             self._silence(silent_id, since_us, values.known_us, step)
         self._settle(gateway_id, step)
@@ -232,6 +232,7 @@ class SiteAlarms:
             if clock_us - gateway.clock_us > self._config.resume_ms * 1000:
                 gateway.resumed_us = clock_us
             gateway.clock_us = clock_us
+            self.state.clock_us = max(self.state.clock_us, clock_us)
         table = self.state.table
         for point in table.of_gateway.get(gateway_id, ()):
             self._over(point, gateway.clock_us, step)
@@ -426,28 +427,39 @@ class SiteAlarms:
     # --- small change ------------------------------------------------------------------------------------------------
 
     def _known_of(self, gateway_id: str, now_us: int) -> Callable[[Point, Source], int]:
-        """Up to when it is known what a source of a gateway does."""
-        clock_us, lanes = self.state.gateway(gateway_id).clock_us, self.state.lanes
-        begun_us = max(self._opened_us, *(gateway.lagged_us for gateway in self.state.gateways.values()))
-        unread_us = {key: now_us - max(values.read_us, begun_us) for key, values in lanes.items()}
-        speaking = [lanes[key].known_us for key, each in unread_us.items() if each < self._config.quiet_ms * 1000]
-        others_us = min(clock_us, *speaking) if speaking else 0
-        known: dict[tuple[str, int], int] = {}
-        for key, values in lanes.items():
-            known[key] = values.known_us
-            if values.known_us and unread_us[key] >= self._config.resume_ms * 1000:
-                beyond_us = values.known_us + self._config.resume_ms * 1000
-                known[key] = max(known[key], min(self.state.gateway(key[0]).clock_us, beyond_us))
-            if unread_us[key] >= self._config.quiet_ms * 1000:
-                known[key] = max(known[key], others_us)
-        slowest_us = min((each for key, each in known.items() if key[0] == gateway_id), default=clock_us)
+        """Up to when it is known what a source of a gateway does. Other lanes than its own are looked at only where one is quiet."""
+        state, config = self.state, self._config
+        clock_us, begun_us = state.gateway(gateway_id).clock_us, max(self._opened_us, state.lagged_us)
+
+        def unread_us(values: LaneValues) -> int:
+            return now_us - max(values.read_us, begun_us)
+
+        @cache
+        def others_us() -> int:
+            speaking = [each.known_us for each in state.lanes.values() if unread_us(each) < config.quiet_ms * 1000]
+            return min(clock_us, *speaking) if speaking else 0
+
+        @cache
+        def known(key: tuple[str, int]) -> int:
+            values = state.lanes[key]
+            found, unread = values.known_us, unread_us(values)
+            if found and unread >= config.resume_ms * 1000:
+                beyond_us = found + config.resume_ms * 1000
+                found = max(found, min(state.gateway(key[0]).clock_us, beyond_us))
+            return max(found, others_us()) if unread >= config.quiet_ms * 1000 else found
+
+        @cache
+        def slowest_us() -> int:
+            return min((known(key) for key in state.lanes if key[0] == gateway_id), default=clock_us)
 
         def of(point: Point, source: Source) -> int:
             if source.dead or (point.tag_id is None and point.rule.kind is ConditionKind.NO_DATA):
                 return clock_us  # its gateway's health says it
             if point.bound is not None:
-                return min((known[key] for key in point.bound.lanes if key in known), default=slowest_us)
-            return known.get(self.state.table.lane_of_tag.get(point.tag_id or 0, ("", -1)), slowest_us)
+                lanes = [known(key) for key in point.bound.lanes if key in state.lanes]
+                return min(lanes) if lanes else slowest_us()
+            lane = state.table.lane_of_tag.get(point.tag_id or 0, ("", -1))
+            return known(lane) if lane in state.lanes else slowest_us()
 
         return of
 

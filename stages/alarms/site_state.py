@@ -55,6 +55,10 @@ class SiteState:
         self.table = SiteTable()
         self.lanes: dict[tuple[str, int], LaneValues] = {}
         self.gateways: dict[str, Gateway] = {}
+        self.clock_us = 0
+        """The latest that any gateway has told."""
+        self.lagged_us = 0
+        """When values were last read that are behind their gateway's clock, of any."""
         self.sources: dict[str, Source] = {}
         self.groups: dict[str, Group] = {}
         self.windows: dict[WindowKey, HeldWindow] = {}
@@ -158,7 +162,11 @@ class SiteState:
                 self.floods.restore(plain["floods"])
                 self.groups = {key: Group(leader=each[0], active=each[1]) for key, each in plain["groups"].items()}
             elif kind == "gateway":
-                self.gateways[rest] = Gateway(**plain)
+                gateway = self.gateways[rest] = Gateway(**plain)
+                self.clock_us, self.lagged_us = (
+                    max(self.clock_us, gateway.clock_us),
+                    max(self.lagged_us, gateway.lagged_us),
+                )
             else:
                 self.sources |= {key: from_plain(each) for key, each in plain.items()}
                 self._parts[name] = set(plain)

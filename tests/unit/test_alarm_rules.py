@@ -4,13 +4,17 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import pytest
 
 from base.errors import ConfigError
 from schemas.alarm_rules import AlarmRule, Priority, Response, Severity, priority_of
+from schemas.definitions import encode_tag, encode_version
+from stages.alarms.config import AlarmConfig
+from stages.alarms.logic import AlarmLogic
 from stages.alarms.points import site_table
 from stages.alarms.rule_book import MAX_VERSIONS, RuleBook
-from tests.golden.support import SITE, tag
+from tests.golden.support import GATEWAY, SITE, tag, us
 
 PRESS = f"acme/{SITE}/area/line/cell/device1"
 
@@ -96,13 +100,22 @@ def test_versions_hold_from_their_day_on_and_the_newest_ones_are_kept() -> None:
 
 def test_what_is_known_already_changes_nothing_and_a_tombstone_takes_it_away() -> None:
     book = RuleBook([rule()])
-    before = book.generation
+    before = book.generation(SITE)
     book.apply(rule())
-    assert book.generation == before
+    assert book.generation(SITE) == before
     book.forget(rule().rule_id, 1)
     book.forget(rule().rule_id, 1)
-    assert book.generation == before + 1
+    assert book.generation(SITE) == before + 1
     assert len(book) == 0
+
+
+def test_a_rule_of_one_site_is_no_change_for_another() -> None:
+    book = RuleBook()
+    book.apply(rule(device_class="", device_path=PRESS))
+    book.apply(rule(site="south"))
+    assert (book.generation(SITE), book.generation("south"), book.generation("east")) == (1, 1, 0)
+    book.apply(rule(name="everywhere"))
+    assert (book.generation(SITE), book.generation("south"), book.generation("east")) == (2, 2, 1)
 
 
 def test_a_rule_that_names_what_is_not_there_is_a_problem_and_no_alarm() -> None:
@@ -113,3 +126,25 @@ def test_a_rule_that_names_what_is_not_there_is_a_problem_and_no_alarm() -> None
     assert len(table.problems) == 2
     assert any("has no tag absent" in problem for problem in table.problems)
     assert any("there is no parent nobody" in problem for problem in table.problems)
+
+
+def test_many_rules_that_come_one_by_one_are_followed_together_at_a_site_that_has_many() -> None:
+    logic = AlarmLogic(AlarmConfig(follow_us=10_000_000), us(-100))
+    logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
+    logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
+
+    def raised(second: float, *limits: float) -> list[str]:
+        for limit in limits:
+            logic.apply_rule(rule(version=round(100 - limit), limit=limit))
+        record = {
+            "gateway_id": GATEWAY, "lane": 0, "closed_time_us": us(second), "tag_id": np.array([1], np.int32),
+            "time_us": np.array([us(second)]), "value": np.array([50.0]), "quality": np.array([0], np.uint16),
+        }  # fmt: skip
+        return [event.kind for event in logic.on_record(SITE, "LatestBatch", record, us(second)).events]
+
+    assert raised(0, 80) == []
+    assert raised(1, 70, 60, 40) == []
+    assert raised(8) == []
+    assert logic.on_timer(SITE, us(8.9)).events == []  # one source: 10 s, less a second
+    assert [event.kind for event in logic.on_timer(SITE, us(9.1)).events] == ["RAISED"]
+    assert raised(10) == []
