@@ -30,6 +30,7 @@ Submit = Callable[[StackConfig, str], str]
 """What `submit` is; tests submit jobs of their own."""
 _LOCK = "jobs.lock"
 # A JobManager that has just started loads what it needs for its first job.
+_RUN_TIMEOUT_S = 300.0
 _PLAN_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
 
@@ -130,16 +131,23 @@ def _run(config: StackConfig, job: str, arguments: Sequence[str], kept: Path, re
     """`flink run`; the job id."""
     options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
     with plans.keeping(config, job, kept) as keeping:
-        result = subprocess.run(
-            flink.client_command(config, "run", "-d", *options, *arguments),
-            env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
-            cwd=flink.tmp_dir(config),
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=300,
-            close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
-        )
+        try:
+            result = subprocess.run(
+                flink.client_command(config, "run", "-d", *options, *arguments),
+                env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
+                cwd=flink.tmp_dir(config),
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_RUN_TIMEOUT_S,
+                close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = (
+                f"flink run of {job} did not finish within {_RUN_TIMEOUT_S:.0f} s. Is the machine busy with something else? "
+                "`./millrace up` goes on where this one stopped"
+            )
+            raise StepError(msg) from error
         marker = "Job has been submitted with JobID "
         job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
         if result.returncode or not job_id:

@@ -45,15 +45,22 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
         command = tool.module(module, *arguments, "--config", str(render.platform_file(config)))
         command = tuple(str(config.plant) if part == "{plant}" else part for part in command)
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        result = subprocess.run(
-            command,
-            cwd=tool.directory,
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_TOOL_TIMEOUT_S,
-        )
+        try:
+            result = subprocess.run(
+                command,
+                cwd=tool.directory,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_TOOL_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = (
+                f"{' '.join(command[1:4])} did not finish within {_TOOL_TIMEOUT_S:.0f} s. Is the machine busy with something "
+                "else? `./millrace up` goes on where this one stopped"
+            )
+            raise StepError(msg) from error
         if result.returncode:
             msg = f"{' '.join(command[1:4])} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"
             raise StepError(msg)
