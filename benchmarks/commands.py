@@ -16,8 +16,6 @@ import sqlite3
 import tempfile
 import threading
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -29,16 +27,15 @@ from base.ids import now_us
 from base.settings import KafkaSettings
 from benchmarks import command_hops, command_load, processes
 from benchmarks import workload as workloads
+from benchmarks.beside import example_plant, services, telemetry, with_site
+from benchmarks.beside import rate_hz as rate_hz_of
 from benchmarks.command_load import Trip
-from benchmarks.line import tag_ids_of
-from benchmarks.pace import Plan, Sender
 from benchmarks.workload import Workload
 from stack import instance, lifecycle, postgres, status
 from stack.config import TOOLS, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
 from stack.reporting import Progress
-from stack.services import HEALTH_WATCH, all_services
 from stack.supervisor import Supervisor
 
 _JOB = "millrace-commands"
@@ -47,7 +44,6 @@ _WARM_UP_S = 10.0
 """Commands before the first that counts: a cold path is not what a shift sees."""
 _CLEAR_US = 2_000_000
 """Commands that fell due within this before a kill do not count: they may have been under way."""
-_SEED = 14
 
 
 def run(
@@ -64,9 +60,11 @@ def run(
         }
         if beside is not None:
             settings["plant"] = Path(folder) / "plant.yaml"
-            settings["plant"].write_text(yaml.safe_dump(_both(beside), sort_keys=False))
+            settings["plant"].write_text(
+                yaml.safe_dump(with_site(example_plant(), workloads.plant(beside)), sort_keys=False)
+            )
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:
-            names = _services(running.config, beside)
+            names = services(running.config, beside)
             started = time.monotonic()
             lifecycle.up(running.config, progress, names=names)
             up_s = time.monotonic() - started
@@ -74,9 +72,9 @@ def run(
             lifecycle.up(running.config, progress, names=names)
             second_up_s = time.monotonic() - started
             seconds = _WARM_UP_S + commands / rate_hz
-            with _telemetry(running.config, beside, seconds=_SETTLE_S + seconds + 10) as sender:
+            with telemetry(running.config, beside, seconds=_SETTLE_S + seconds + 10) as sender:
                 found = _measure(running.config, commands, rate_hz, kill_at_s, progress)
-                telemetry_hz = 0.0 if sender is None else sender.samples / max(1e-9, now_us() - sender.start_us) * 1e6
+                telemetry_hz = rate_hz_of(sender)
             return {
                 "first_up_s": round(up_s, 1),
                 "second_up_s": round(second_up_s, 1),
@@ -84,46 +82,6 @@ def run(
                 "telemetry_per_s": round(telemetry_hz),
                 **found,
             }
-
-
-def _both(beside: Workload) -> dict[str, Any]:
-    """The example plant with the workload's site beside its own."""
-    plant: dict[str, Any] = yaml.safe_load(StackConfig().plant.read_text())
-    other = workloads.plant(beside)
-    for key in ("tag_classes", "device_classes"):
-        plant[key] |= other[key]
-    plant["sites"] += other["sites"]
-    return plant
-
-
-def _services(config: StackConfig, beside: Workload | None) -> tuple[str, ...]:
-    """All services; beside a workload all but its gateways, whose frames are generated.
-
-    The health watch would call such a line down, and `up` would wait for it: it stays away too.
-    """
-    names = tuple(service.name for service in all_services(config))
-    if beside is None:
-        return names
-    absent = {f"gateway-{beside.gateway_id(number)}" for number in range(beside.gateways)} | {HEALTH_WATCH}
-    return tuple(name for name in names if name not in absent)
-
-
-@contextmanager
-def _telemetry(config: StackConfig, beside: Workload | None, *, seconds: float) -> Iterator[Sender | None]:
-    if beside is None:
-        yield None
-        return
-    tag_ids, version = tag_ids_of(postgres.dsn(config))
-    plan = Plan(
-        workload=beside,
-        dirt=workloads.load_dirt("none"),
-        tag_ids=tag_ids,
-        seconds=seconds,
-        seed=_SEED,
-        registry_version=version,
-    )
-    with Sender(plan, KafkaSettings(bootstrap_servers=config.bootstrap_servers)) as sender:
-        yield sender
 
 
 def _measure(

@@ -22,6 +22,7 @@ from benchmarks import (
     screen,
     workload,
 )
+from benchmarks.alarms import scenario as alarms
 from benchmarks.faults import campaign
 from benchmarks.foreign import campaign as foreign
 from benchmarks.machines import run as machines
@@ -215,6 +216,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=_commands,
         arguments=_commands_arguments,
         smoke={"commands": 5, "rate": 5.0},
+    ),
+    "alarms": Scenario(
+        doc="alarms on the whole line: from the frame that shows one to a person, by hop; a flood; kills on their way; many rules",
+        run=alarms.run,
+        arguments=alarms.arguments,
+        smoke=alarms.SMOKE,
     ),
     "faults": Scenario(
         doc="every service of the example plant killed and paused, commands under way: seconds until the line is back, accounting, journal",
