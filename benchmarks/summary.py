@@ -137,7 +137,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("devices", "devices", _COUNT),
         ("quiet_record_us", "a quiet record of 400 values", "µs"),
         ("busy_record_us", "one when a percent of the rules stand", "µs"),
-        ("memory_mb_of_process", "memory", "MB"),
+        ("memory_of_rules_mb", "memory of the rules", "MB"),
         ("wrong", "wrong", _COUNT),
     ),
     "actuations": (
