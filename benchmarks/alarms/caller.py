@@ -137,7 +137,11 @@ async def _take_turns(
 async def _carry_out(call: Call, client: AsyncClient, board: _Board, one: Excursion) -> None:
     one.put_us = now_us()
     board.of[one.target.path] = one
-    number = await asyncio.to_thread(call.faults.put, one.target)
+    try:
+        number = await asyncio.to_thread(call.faults.put, one.target)
+    except UnavailableError as error:
+        one.wrong = str(error)
+        return
     try:
         if not await board.until(lambda: bool(one.seen_us), call.patience_s):
             one.wrong = one.wrong or f"nothing was seen of it within {call.patience_s:g} s"
@@ -147,7 +151,10 @@ async def _carry_out(call: Call, client: AsyncClient, board: _Board, one: Excurs
             one.wrong = one.wrong or f"nobody was told of it within {call.patience_s:g} s"
         await _acknowledge(call, client, one)
     finally:
-        await asyncio.to_thread(call.faults.take_off, number)
+        try:
+            await asyncio.to_thread(call.faults.take_off, number)
+        except UnavailableError as error:
+            one.wrong = one.wrong or str(error)
         one.over_us = now_us()
     if not await _until_normal(call, client, board, one):
         one.wrong = one.wrong or f"it was not normal again within {call.patience_s:g} s"

@@ -186,7 +186,7 @@ def told_wrongly(
                 wrong.append(f"{target}: notification {one.notification_id} is {one.state} at the end")
             elif one.state is NotificationState.SENT and not came:
                 wrong.append(f"{target}: notification {one.notification_id} is SENT and never came")
-            elif one.state is not NotificationState.SENT and came and not one.attempts:
+            elif one.state is not NotificationState.SENT and came and one.message_id is None:
                 wrong.append(f"{target}: notification {one.notification_id} is {one.state}, never tried, and came")
         for excursion in done:
             if not excursion.told or excursion.alarm_id is None:
