@@ -81,7 +81,7 @@ def _of_target(target: routes.Target) -> Iterator[str]:
     if isinstance(channel, routes.Webhook) and channel.url.startswith("http:"):
         yield f"targets.{target.name}: http can be read and changed on its way"
     if isinstance(channel, routes.Email) and channel.security is routes.Security.NONE:
-        yield f"targets.{target.name}: without TLS mail and password can be read on their way"
+        yield f"targets.{target.name}: without TLS the mail can be read on its way"
     for reference in references(target):
         try:
             resolve(reference)
