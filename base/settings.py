@@ -2,7 +2,7 @@
 
 A service declares `@dataclass(frozen=True, kw_only=True)` classes and calls `load(Config, path)`. Nested dataclasses are
 TOML tables, tuples of dataclasses are arrays of tables. An environment variable `MILLRACE_<SERVICE>_<TABLE>_<KEY>`
-(upper case) overrides a plain value. Errors name the key and the file.
+(upper case) overrides a plain value. Errors name the key and the file, and show no value that could be a secret.
 """
 
 from __future__ import annotations
@@ -191,6 +191,8 @@ def _convert(hint: Any, value: Any, *, key: str, text: bool = False) -> Any:
         msg = f"{key} is {value!r}, not a {hint.__name__}"
         raise ConfigError(msg) from error
     if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
-        msg = f"{key} is {value!r}, not a {getattr(hint, '__name__', hint)}"
+        # What stands in the place of a text may hold a secret, such as a password that looks like a number.
+        shown = f"of the type {type(value).__name__}" if hint is str else repr(value)
+        msg = f"{key} is {shown}, not a {getattr(hint, '__name__', hint)}"
         raise ConfigError(msg)
     return value

@@ -170,7 +170,8 @@ def _unforeseen(key: str, error: ErrorDetails) -> str:
 
 _WORDS: dict[str, Callable[[str, ErrorDetails], str]] = {
     "missing": lambda key, _: f"{key} is missing",
-    "string_type": _not("a text"),
+    # What stands in the place of a text may be a password, such as one that looks like a number: it is not shown.
+    "string_type": lambda key, error: f"{key} is of the type {type(error['input']).__name__}, not a text",
     "int_type": _not("a whole number"),
     "float_type": _not("a number"),
     "finite_number": _not("a number"),

@@ -186,6 +186,9 @@ def is_loopback(address: str) -> bool:
         return False
 
 
+_SECRET_FILES = frozenset({"tls.key", "tokens", "http.session_key"})
+
+
 def load(path: Path) -> ServingConfig:
     """Config of one file; raises ConfigError naming the key, also for a file it names that does not exist."""
     config = settings.load(ServingConfig, path, service="serving")
@@ -195,6 +198,8 @@ def load(path: Path) -> ServingConfig:
     files["oidc.ca"] = config.oidc.ca
     for key, name in (files | {"tokens": config.tokens, "http.session_key": config.http.session_key}).items():
         if name and not Path(name).is_file():
-            msg = f"{path}: {key} is {name}, which is not a file"
+            # Where a secret is expected people write the secret itself.
+            shown = "is the name of no file" if key in _SECRET_FILES else f"is {name}, which is not a file"
+            msg = f"{path}: {key} {shown}"
             raise ConfigError(msg)
     return config

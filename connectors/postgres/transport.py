@@ -21,7 +21,12 @@ def check(dsn: str) -> None:
         # What libpq takes: the string's own before the environment's before its defaults.
         found = _values(pq.Conninfo.get_defaults()) | given
     except psycopg.Error:
-        return  # connecting says what is wrong with it
+        # libpq's own words quote what it could not read, which may be the password.
+        msg = (
+            "postgres.dsn is no connection string: libpq cannot read it, and it is not shown because of its password. Write "
+            "key='value' with quotes around values with spaces, or an address with % in the place of special characters"
+        )
+        raise ConfigError(msg) from None
     if "service" in given:
         msg = f"postgres.dsn has service={given['service']}, whose file may lead anywhere: write what it says into the string itself"
         raise ConfigError(msg)

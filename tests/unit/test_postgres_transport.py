@@ -32,7 +32,6 @@ def without_environment(monkeypatch: pytest.MonkeyPatch) -> None:
         f"host=db.example {PROVEN}",
         "postgresql://user@db.example/millrace?sslmode=verify-full&sslrootcert=/ca.pem",
         "host=db.example,db2.example sslmode=verify-full",
-        "this is no connection string",
     ],
 )
 def test_this_machine_and_verified_servers_are_taken(dsn: str) -> None:

@@ -152,7 +152,7 @@ ERRORS = [
     (_change([*TAG, "max_rate"], True), "device_classes.press.tags.power: max_rate is True, not a number"),
     (_change([*TAG, "period_ms"], 1 << 40), "period_ms is 1099511627776, which 32 bits do not hold"),
     (_change([*TAG, "description"], "a\0b"), "device_classes.press.tags.power: description contains a NUL character"),
-    (_change([*TAG, "unit"], 1), "device_classes.press.tags.power: unit is 1, not a text"),
+    (_change([*TAG, "unit"], 1), "device_classes.press.tags.power: unit is of the type int, not a text"),
     (_change([*TAG, "simulate"], "power"), "device_classes.press.tags.power.simulate: a mapping is expected, not str"),
     (
         _change(["tag_classes", "fast", "windows_s"], [1, "m"]),

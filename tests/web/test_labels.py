@@ -62,6 +62,28 @@ async def test_an_episode_is_called_no_fault_and_that_is_taken_back(browser: Bro
         assert [label.withdrawn_by for label in written(plant)] == ["", "local:ben"]
 
 
+async def test_on_a_phone_an_episode_is_read_and_judged_without_scrolling_sideways(
+    browser: Browser, plant: PlantServer
+) -> None:
+    async with screen(browser, plant.origin, size=PHONE, name="ben") as one:
+        await one.go("anomalies?open=1")
+        row = one.page.get_by_role("row", name="press-01")
+        for name in ("Not a fault", "Was a fault", "Show"):
+            target = row.get_by_role("button" if "fault" in name else "link", name=re.compile(name)).first
+            await expect(target).to_be_visible()
+            box = await target.bounding_box()
+            assert box is not None
+            assert box["x"] >= 0, (name, box)
+            assert box["x"] + box["width"] <= PHONE[0], (name, box)
+            assert box["height"] >= 44, (name, "is smaller than a thumb", box)
+        for what in (row.get_by_role("rowheader"), row.get_by_text("Open", exact=True)):
+            await expect(what).to_be_in_viewport()
+        assert await one.cut(".scroll") == []
+        assert await one.overflow() <= 0
+        assert not await one.serious()
+        await one.picture("anomalies-phone")
+
+
 async def test_it_is_done_by_keyboard_and_in_german_and_a_dialog_outlives_its_row(
     browser: Browser, built: Path
 ) -> None:

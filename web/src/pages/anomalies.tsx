@@ -66,7 +66,7 @@ export function Anomalies(): JSX.Element {
         <div class="panel flush">
           <Table
             label={t("anomalies.title")}
-            className="list"
+            className="list stacked"
             head={[
               t("commands.state"),
               t("anomalies.machine"),
@@ -102,27 +102,28 @@ function Row({ anomaly, chosen }: { anomaly: Anomaly; chosen: boolean }): JSX.El
     .filter(Boolean);
   const around = { from: iso(anomaly.start_us - AROUND_US), to: open ? undefined : iso(end + AROUND_US) };
   return (
-    <tr class={chosen ? "chosen" : ""}>
-      <td>
+    // The roles are said because a phone lays rows out as cards, and some browsers take what is no table row for no row.
+    <tr class={chosen ? "chosen" : ""} role="row">
+      <td role="cell" class="state">
         {open ? <Badge level="warn">{t("anomalies.open")}</Badge> : <span class="quiet">{t("anomalies.closed")}</span>}
       </td>
-      <th scope="row">
+      <th scope="row" role="rowheader">
         <DeviceLink path={anomaly.device_path} />
       </th>
-      <td>
+      <td role="cell" class="reasons">
         <EpisodeReasons anomaly={anomaly} />
         <span class="quiet small">
           {t("anomalies.detector", { detector: anomaly.detector, version: anomaly.detector_version })}
         </span>
       </td>
-      <td class="figure">
+      <td role="cell" class="figure">
         <Score anomaly={anomaly} />
       </td>
-      <td>
+      <td role="cell">
         <Time us={anomaly.start_us} />
       </td>
-      <td class="figure">{duration(end - anomaly.start_us)}</td>
-      <td>
+      <td role="cell" class="figure">{duration(end - anomaly.start_us)}</td>
+      <td role="cell" class="do">
         {tags.length > 0 && (
           <a class="button small" href={href("trends", "", { tag: tags, ...around })}>
             {t("anomalies.show")}

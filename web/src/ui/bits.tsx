@@ -240,21 +240,23 @@ export function Table({
 }): JSX.Element {
   return (
     <div class="scroll" tabIndex={0} role="region" aria-label={label}>
-      <table class={className}>
-        <thead>
-          <tr>
+      <table class={className} role="table">
+        <thead role="rowgroup">
+          <tr role="row">
             {head.map((one) =>
               Array.isArray(one) ? (
-                <th scope="col" class={one[1]}>
+                <th scope="col" role="columnheader" class={one[1]}>
                   {one[0]}
                 </th>
               ) : (
-                <th scope="col">{one}</th>
+                <th scope="col" role="columnheader">
+                  {one}
+                </th>
               ),
             )}
           </tr>
         </thead>
-        <tbody>{children}</tbody>
+        <tbody role="rowgroup">{children}</tbody>
       </table>
     </div>
   );
