@@ -29,6 +29,16 @@ class Permission(StrEnum):
     """Reading the audit log."""
 
 
+def scoped(text: str) -> tuple[str, str]:
+    """Name and scope of `read` or `read@acme/north`; the scope is empty for everywhere. Raises ValueError."""
+    name, at, scope = text.partition("@")
+    scope = scope.strip("/")
+    if at and (not scope or "*" in scope or not scope.isprintable()):
+        msg = f"{text!r} is no grant: behind the @ stands the path of a node, such as acme/north"
+        raise ValueError(msg)
+    return name, scope
+
+
 @dataclass(frozen=True, slots=True)
 class Grant:
     """A permission for a part of the plant: `scope` is the path of a node, empty for everything. Written `command@acme/north`."""
@@ -39,12 +49,14 @@ class Grant:
     @classmethod
     def parse(cls, text: str) -> Grant:
         """Grant of `read` or `read@acme/north`; raises ValueError."""
-        name, at, scope = text.partition("@")
-        scope = scope.strip("/")
-        if at and (not scope or "*" in scope or not scope.isprintable()):
-            msg = f"{text!r} is no grant: behind the @ stands the path of a node, such as acme/north"
-            raise ValueError(msg)
+        name, scope = scoped(text)
         return cls(Permission(name), scope)
+
+    def within(self, scope: str) -> Grant | None:
+        """The grant for no more than the part of the plant at `scope`; None when they have nothing in common."""
+        if covered(scope, (self.scope,)):
+            return Grant(self.permission, scope)
+        return self if covered(self.scope, (scope,)) else None
 
     def __str__(self) -> str:
         return f"{self.permission}@{self.scope}" if self.scope else str(self.permission)

@@ -20,7 +20,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from base import base64url
-from base.errors import ConfigError
+from base.errors import ConfigError, PermissionDeniedError
 from base.ids import Clock, now_us
 
 COOKIE = "millrace_session"
@@ -78,9 +78,14 @@ class Sessions:
         longest_us = now_us + int(self.length_s * 1e6)
         until_us = min(until_us, longest_us) if until_us else longest_us
         made_us = now_us if issued_us is None else min(now_us, issued_us)
+        allow = tuple(allow)
         who, what = _packed(name), _packed(json.dumps([sorted(allow), sorted(amr), signed_in_us]))
         text = ".".join((_VERSION, str(until_us), str(made_us), secrets.token_hex(16), credential, what, who))
-        return f"{text}.{self._sign('session', text)}"
+        value = f"{text}.{self._sign('session', text)}"
+        if len(value) > _MAX_VALUE:
+            msg = f"what {name} may do in {len({*allow})} places does not fit into a cookie; roles for larger parts of the plant do"
+            raise PermissionDeniedError(msg)
+        return value
 
     def read(self, value: str) -> Session | None:
         """The session of a cookie's value; None for one that is not ours, or over."""

@@ -142,7 +142,12 @@ def _sign_in() -> dict[str, dict[str, Any]]:
                     **failures([*ALWAYS, 404]),
                 },
                 security=[],
-                parameters=[_query("to", "The page to come back to, of this server.")],
+                parameters=[
+                    _query("to", "The page to come back to, of this server."),
+                    _query(
+                        "again", "1: the issuer asks for the password in any case, whoever it knows this browser by."
+                    ),
+                ],
             )
         },
         sign_in.DONE: {

@@ -26,11 +26,12 @@ _NO_STORE = ("cache-control", "no-store")
 
 
 def start(face: Face) -> Endpoint:
-    """GET /sign-in?to=/page: to the issuer."""
+    """GET /sign-in?to=/page: to the issuer; with `again=1` for somebody who is to show the password once more."""
 
     async def work(exchange: Exchange) -> None:
         flow = _flow(face)
-        place, value = flow.start(_redirect_uri(face, exchange), _parameter(exchange, "to"))
+        again = _parameter(exchange, "again") == "1"
+        place, value = flow.start(_redirect_uri(face, exchange), _parameter(exchange, "to"), again=again)
         exchange.call.messages = 1
         await exchange.reply.whole(302, [("location", place), _NO_STORE, _cookie(face, value, code_flow.LIFE_S)], b"")
 

@@ -53,8 +53,12 @@ class CodeFlow:
         self._provider, self._clock = provider, clock
         self._key = hmac.new(key, b"sign-in", hashlib.sha256).digest()
 
-    def start(self, redirect_uri: str, back_to: str) -> tuple[str, str]:
-        """Where to send the browser, and the cookie's value. Raises UnavailableError while the issuer is not known."""
+    def start(self, redirect_uri: str, back_to: str, *, again: bool = False) -> tuple[str, str]:
+        """Where to send the browser, and the cookie's value. Raises UnavailableError while the issuer is not known.
+
+        `again`: whoever is signed in at the issuer has to prove it once more. Without, an issuer lets a browser through that it knows, as
+        whom it knows, with the time of the sign-in that was: too old for a policy that wants a fresh one.
+        """
         if self._provider.endpoints is None:
             msg = "the issuer has not answered yet; try again"
             raise UnavailableError(msg)
@@ -76,6 +80,8 @@ class CodeFlow:
             "code_challenge": challenge,
             "code_challenge_method": "S256",
         }
+        if again:
+            asked["prompt"] = "login"
         place = self._provider.endpoints.authorization
         return f"{place}{'&' if '?' in place else '?'}{urlencode(asked)}", self._seal(attempt)
 
@@ -104,6 +110,8 @@ class CodeFlow:
         if not isinstance(access, str) or not isinstance(identity, str):
             msg = "the issuer gave no access token and id token for the code"
             raise UnauthenticatedError(msg)
+        for token in (identity, access):
+            await self._provider.learn_key(token)  # the code is used up: nobody could try again with it
         claims = self._provider.verifier.claims(identity, audience=settings.client)
         if not hmac.compare_digest(str(claims.get("nonce", "")), attempt.nonce):
             msg = "the id token belongs to another sign-in; sign in again"

@@ -60,6 +60,14 @@ class Provider:
             raise UnavailableError(msg)
         return self.verifier.principal(token)
 
+    async def learn_key(self, token: str) -> None:
+        """Read the issuer's keys when that of a token, which it has just given us itself, is not known: it has made a new one since.
+
+        Raises UnauthenticatedError for a token whose header is refused, UnavailableError when the issuer does not answer.
+        """
+        if not self.verifier.has_key(self.verifier.key_id(token)):
+            await self.refresh()
+
     def knows(self, credential: str) -> bool:
         """Whether the key that signed for a principal is still the issuer's."""
         return self.verifier.knows(credential)

@@ -14,7 +14,7 @@ _LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class RoleSettings:
-    """What a value of the roles' claim allows: `[[oidc.roles]]`."""
+    """What a value of the roles' claim allows: `[[oidc.roles]]`. A claim may add a scope: `operator@acme/north` is that there alone."""
 
     name: str
     allow: tuple[str, ...]

@@ -21,7 +21,7 @@ from base.ids import Clock, now_us
 from serving.access import ISSUED
 from serving.oidc.keys import Key
 from serving.oidc.settings import OidcSettings
-from serving.principals import Grant, Principal, UnauthenticatedError, grants_of
+from serving.principals import Grant, Principal, UnauthenticatedError, grants_of, scoped
 
 MAX_TOKEN = 8_192
 MAX_SUBJECT = 64
@@ -82,7 +82,7 @@ class Verifier:
         claims = self.claims(token)
         grants: set[Grant] = set()
         for role in _roles(claims, self._settings.roles_claim):
-            grants |= self._allow.get(role, frozenset())
+            grants |= self._grants_of(role)
         methods, issued_s = claims.get("amr"), claims.get("iat", 0)
         at_s = claims.get("auth_time", issued_s)
         return Principal(
@@ -96,6 +96,17 @@ class Verifier:
             issued_us=int(issued_s * 1e6),
             signed_in_us=int(at_s * 1e6) if isinstance(at_s, int | float) and at_s == at_s else 0,  # noqa: PLR0124  # NaN
         )
+
+    def _grants_of(self, role: str) -> frozenset[Grant]:
+        """What a role allows; `operator@acme/north` is what `operator` allows, there alone. An unknown one allows nothing."""
+        if role in self._allow:
+            return self._allow[role]
+        try:
+            name, scope = scoped(role)
+        except ValueError:
+            return frozenset()
+        found = (grant.within(scope) for grant in self._allow.get(name, frozenset()))
+        return frozenset(grant for grant in found if grant is not None)
 
     def claims(self, token: str, *, audience: str = "") -> Mapping[str, Any]:
         """Claims of a good token for `audience`, this server's own by default; raises UnauthenticatedError."""

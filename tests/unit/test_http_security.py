@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from base.errors import ConfigError
+from base.errors import ConfigError, PermissionDeniedError
 from base.ids import now_us
 from serving import sessions
 from serving.sessions import Sessions, key_of
@@ -112,6 +112,12 @@ async def test_a_session_ends(tmp_path: Path) -> None:
         assert "event: problem" in text
         assert "session is over" in text
         await face.get("/tags", 401, headers={"cookie": f"{sessions.COOKIE}=x.y"})
+
+
+def test_a_session_that_no_browser_would_keep_is_refused_with_the_cause() -> None:
+    grants = [f"read@acme/site-{number}/area/line" for number in range(200)]
+    with pytest.raises(PermissionDeniedError, match=r"ann may do in 200 places does not fit into a cookie"):
+        Sessions(KEY, length_s=60).make(credential="oidc:x", name="ann", allow=grants)
 
 
 @pytest.mark.security("SR 3.8", "V7.2.1", "V9.1.1")

@@ -58,6 +58,39 @@ def test_roles_add_up_and_unknown_ones_allow_nothing() -> None:
         assert check.principal(token(realm_access=nothing)).allow == set()
 
 
+SCOPED = OidcSettings(
+    issuer=ISSUER,
+    roles=(
+        RoleSettings(name="operator", allow=("read", "command@acme/north")),
+        RoleSettings(name="lead@home", allow=("approve",)),
+    ),
+)
+
+
+@pytest.mark.security("V10.3.2", "SR 2.1")
+@pytest.mark.parametrize(
+    ("role", "grants"),
+    [
+        ("operator", {"read", "command@acme/north"}),
+        ("operator@acme", {"read@acme", "command@acme/north"}),
+        ("operator@acme/north/forming", {"read@acme/north/forming", "command@acme/north/forming"}),
+        ("operator@acme/south", {"read@acme/south"}),
+        ("operator@acme/nor", {"read@acme/nor"}),
+        ("operator@/acme/north/", {"read@acme/north", "command@acme/north"}),
+        ("lead@home", {"approve"}),
+        ("lead@home/too", set()),
+        ("lead", set()),
+        ("operator@", set()),
+        ("operator@*", set()),
+        ("operator@acme/\x07", set()),
+        ("@acme", set()),
+    ],
+)
+def test_a_role_for_a_part_of_the_plant_allows_it_there_and_never_more(role: str, grants: set[str]) -> None:
+    found = verifier(SCOPED).principal(token(realm_access=None, roles=[role])).grants
+    assert set(map(str, found)) == grants
+
+
 @pytest.mark.security("V9.2.3", "V9.2.4", "V10.3.1")
 def test_an_audience_among_several_and_a_client_by_its_other_claim() -> None:
     assert verifier().principal(token(aud=["account", issued.AUDIENCE], azp=None, client_id="millrace-page"))
@@ -379,6 +412,24 @@ async def test_a_code_becomes_a_principal_with_the_proof_key() -> None:
     assert (form["code"], form["redirect_uri"], form["client_id"]) == ("c1", BACK, "millrace-page")
     assert len(form["code_verifier"]) >= 43
     assert form["code_verifier"] not in " ".join([*query.values(), cookie.partition(".")[2]])
+
+
+@pytest.mark.security("V6.8.4")
+async def test_whoever_is_to_sign_in_again_is_asked_for_the_password() -> None:
+    flow, query, _ = await begun(Documents(RSA))
+    assert "prompt" not in query
+    place, _ = flow.start(BACK, "/", again=True)
+    assert "prompt=login" in place.split("&")
+
+
+@pytest.mark.security("T-ISSUER-KEYS")
+async def test_a_key_that_the_issuer_made_for_this_sign_in_is_read_before_the_code_is_lost() -> None:
+    """Keycloak makes the key of an algorithm when it first signs with it, and every issuer changes its keys one day."""
+    documents = Documents(EC)
+    flow, query, cookie = await begun(documents)
+    documents.keys = issued.jwks(EC, RSA)
+    found = await flow.finish(cookie, state=query["state"], code="c1", issuer=ISSUER, redirect_uri=BACK)
+    assert found.principal.name == "6f1c1d3e"
 
 
 @pytest.mark.security("V7.6.2", "V10.1.2")

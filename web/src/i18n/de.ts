@@ -496,6 +496,7 @@ export const de: Record<Key, string> = {
   "settings.may": "darf: {rights}",
   "settings.signIn": "Anmelden",
   "settings.signInIssuer": "Mit dem Firmenkonto anmelden",
+  "settings.signInAgain": "Neu oder als jemand anderes anmelden",
   "settings.signOut": "Abmelden",
   "settings.everywhere": "Überall abmelden",
   "settings.everywhereHint": "Beendet Ihre Sitzungen in allen Browsern, auch in einem verlorenen oder offen gelassenen",

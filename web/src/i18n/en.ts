@@ -494,6 +494,7 @@ export const en = {
   "settings.may": "may: {rights}",
   "settings.signIn": "Sign in",
   "settings.signInIssuer": "Sign in with your company account",
+  "settings.signInAgain": "Sign in again, or as somebody else",
   "settings.signOut": "Sign out",
   "settings.everywhere": "Sign out everywhere",
   "settings.everywhereHint": "Ends your sessions at every browser, for one that was lost or left open",

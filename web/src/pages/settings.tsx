@@ -4,7 +4,7 @@ import { useEffect, useState } from "preact/hooks";
 import { choose, language, named, t, type Language } from "../i18n";
 import { go, href, route } from "../route";
 import { look, pushState, turnOff, turnOn } from "../state/push";
-import { me, signIn, signOut, ways, type Ways } from "../state/session";
+import { left, me, signIn, signOut, ways, type Ways } from "../state/session";
 import { theme, wear, type Theme } from "../state/theme";
 import { causeOf, Panel, Wrong } from "../ui/bits";
 import { useTitle } from "../ui/hooks";
@@ -120,8 +120,11 @@ function SignIn(): JSX.Element {
     <>
       {known.issuer && (
         <p>
-          <a class="button primary" href={`${known.issuer}?to=${encodeURIComponent(`/${location.hash}`)}`}>
-            {t("settings.signInIssuer")}
+          <a
+            class="button primary"
+            href={`${known.issuer}?to=${encodeURIComponent(`/${location.hash}`)}${me.value || left.value ? "&again=1" : ""}`}
+          >
+            {t(me.value ? "settings.signInAgain" : "settings.signInIssuer")}
           </a>
         </p>
       )}

@@ -47,6 +47,9 @@ export async function signIn(credential: { token: string } | { name: string }): 
   take(found);
 }
 
+/** Somebody has signed out here. The issuer may still know who that was; whoever comes next is asked for a password. */
+export const left = signal(false);
+
 /** What ends with the session, while there still is one. It does not keep anybody signed in. */
 export const endings: (() => Promise<void>)[] = [];
 
@@ -54,6 +57,7 @@ export const endings: (() => Promise<void>)[] = [];
 export async function signOut(everywhere = false): Promise<void> {
   for (const end of endings) await end();
   await remove(everywhere ? "sessions" : "session");
+  left.value = true;
   stop();
   await forget();
   me.value = undefined;
