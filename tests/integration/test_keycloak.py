@@ -28,7 +28,8 @@ from tests.integration.keycloak import Keycloak
 from tests.unit.http_served import API, Web, web
 from tests.unit.served import LINE
 
-pytestmark = pytest.mark.timeout(3_600)
+# Of the campaign: a Keycloak takes 40 s of processor time to start, and in a fresh clone 30 s more to be built.
+pytestmark = [pytest.mark.timeout(3_600), pytest.mark.campaign]
 PASSWORD = secrets.token_urlsafe(16)
 TOTP = pyotp.random_base32()
 STEP_UP = """
@@ -95,7 +96,7 @@ def action(form: httpx.Response) -> str:
 
 @asynccontextmanager
 async def browser() -> AsyncIterator[Browser]:
-    async with httpx.AsyncClient(timeout=120.0, trust_env=False) as http:
+    async with httpx.AsyncClient(timeout=600.0, trust_env=False) as http:
         yield Browser(http)
 
 
