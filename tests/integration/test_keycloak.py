@@ -11,6 +11,7 @@ import secrets
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from http.cookies import SimpleCookie
 from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs, urlsplit
@@ -53,8 +54,12 @@ class Browser:
         shown = {"cookie": "; ".join(f"{name}={value}" for name, value in mine.items())} if mine else {}
         self.http.cookies.clear()
         answer = await self.http.request(method, url, headers=shown | (headers or {}), **more)
-        for cookie in answer.cookies.jar:
-            mine[cookie.name] = cookie.value or ""
+        for line in answer.headers.get_list("set-cookie"):
+            for name, cookie in SimpleCookie(line).items():
+                if cookie["max-age"] == "0":
+                    mine.pop(name, None)
+                else:
+                    mine[name] = cookie.value
         return answer
 
     async def passes(self, place: str, name: str, one_time: str = "") -> str:
