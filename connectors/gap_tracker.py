@@ -3,8 +3,10 @@
 Used by the machine connectors. How many samples are missing cannot be known (`samples` -1): they were lost before they
 reached the gateway. A gap has the bounds of each tag: from its last sample before the loss to its first one after it.
 
-A silence of at most one and a half sampling periods of the tag is no gap, unless the loss is `proven` (a sequence number, an
-overflow bit, a notification that did not arrive): then it is a gap, however short.
+A silence of at most one and a half sampling periods of the tag is no gap where the samples on both sides of it keep one beat: nothing
+fits in between. It is a gap, however short, when the loss is `proven` (a sequence number, an overflow bit, a notification that did not
+arrive), and when there is no beat to measure it by: the source did not go on but began anew (`resumed` is false), whose first values come
+when it starts; a bad sample on one side, which comes when something breaks; a clock that was set back.
 
 Nothing here has to survive a restart. A gap is reported before the readings that close it are handed over, so it is
 durable with them at the latest; until then `Sink.last_seen` still says where it begins.
@@ -16,7 +18,8 @@ from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from connectors.readings import Readings
+from connectors.readings import Readings, Seen
+from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import Gap, GapItem
 
@@ -26,9 +29,18 @@ _PERIODS_US = 1500
 
 @dataclass(slots=True)
 class _Open:
+    """`on_beat`: the sample it begins with, and the source, keep the tag's period."""
+
     from_us: int
     cause: str
     proven: bool
+    on_beat: bool
+
+    def counts(self, time_us: int, code: int, period_ms: int) -> bool:
+        """Whether samples may be missing before this one."""
+        if self.proven or not self.on_beat or _is_bad(code):
+            return True
+        return not 0 <= time_us - self.from_us <= _PERIODS_US * period_ms
 
 
 class GapTracker:
@@ -42,17 +54,20 @@ class GapTracker:
         """Tags with an open gap."""
         return len(self._open)
 
-    def open(self, tag: TagDefinition, from_us: int, cause: str, *, proven: bool = False) -> None:
-        """Samples of the tag after `from_us` may be missing; 0 says that it had none yet, so that nothing is missing.
+    def open(self, tag: TagDefinition, last: Seen, cause: str, *, proven: bool = False, resumed: bool = True) -> None:
+        """Samples of the tag after its `last` one may be missing; without one nothing is.
 
-        A gap that is open keeps its beginning. A proven cause takes the place of one that is not.
+        `resumed`: the source goes on as before, as far as is known. A gap that is open keeps its beginning. A proven cause takes the place
+        of one that is not.
         """
         gap = self._open.get(tag.tag_id)
-        if not from_us:
+        if not last.time_us:
             return
         if gap is None:
-            self._open[tag.tag_id] = _Open(from_us, cause, proven)
-        elif proven and not gap.proven:
+            self._open[tag.tag_id] = _Open(last.time_us, cause, proven, resumed and not _is_bad(last.quality))
+            return
+        gap.on_beat = gap.on_beat and resumed
+        if proven and not gap.proven:
             gap.cause, gap.proven = cause, True
 
     def repeated(self, tag: TagDefinition) -> None:
@@ -63,17 +78,20 @@ class GapTracker:
         """The tag is no longer read."""
         self._open.pop(tag.tag_id, None)
 
-    def heard(self, readings: Readings, tags: Mapping[int, TagDefinition]) -> None:
-        """Close and report the gaps that end with these readings; call it before they are handed over. `tags` by tag id."""
+    def heard(self, readings: Readings, tags: Mapping[int, TagDefinition], *, resumed: bool = True) -> None:
+        """Close and report the gaps that end with these readings; call it before they are handed over. `tags` by tag id.
+
+        `resumed` is false for the first values of a source that began anew.
+        """
         if self._open.keys().isdisjoint(readings.tag_id):
             return
         closed: defaultdict[str, list[tuple[TagDefinition, int, int]]] = defaultdict(list)
-        for tag_id, time_us in zip(readings.tag_id, readings.time_us, strict=True):
+        for tag_id, time_us, code in zip(readings.tag_id, readings.time_us, readings.quality, strict=True):
             gap = self._open.pop(tag_id, None)
             tag = tags.get(tag_id)
             if gap is None or tag is None:
                 continue
-            if gap.proven or time_us - gap.from_us > _PERIODS_US * tag.period_ms:
+            if not resumed or gap.counts(time_us, code, tag.period_ms):
                 closed[gap.cause].append((tag, gap.from_us, time_us))
         for cause, spans in closed.items():
             self.lost(spans, cause)
@@ -96,3 +114,7 @@ class GapTracker:
                 items=items,
             )
             self._report(device_id, gap)
+
+
+def _is_bad(code: int) -> bool:
+    return code & quality.SEVERITY_MASK == quality.BAD

@@ -9,7 +9,8 @@ whose value the connector refuses by name has no value to compare: its item is *
 
 A gap in which nothing was lost is *needless*, unless nobody who reads could know: the server set nothing for longer than an item's period
 allows, as one that is starved does, and the line was away meanwhile (*quiet*). Such a gap lies where the line was away, and reaches
-beyond it by two periods at most: what was set last before, and first after it.
+beyond it by two periods at most: what was set last before, and first after it. It may begin long before where it ends while the line
+was away: who finds a new value then does not know that it is the only one.
 """
 
 from __future__ import annotations
@@ -94,11 +95,8 @@ class Line:
     def _of(self, gap: GapRow, since: int, until: int) -> bool:
         # What was set just before was not yet sent.
         touches = gap.from_us <= until and gap.to_us >= since - self.period_us
-        return (
-            touches
-            and gap.from_us >= since - _AROUND * self.period_us
-            and gap.to_us <= until + _AROUND * self.period_us
-        )
+        near = gap.from_us >= since - _AROUND * self.period_us and gap.to_us <= until + _AROUND * self.period_us
+        return touches and (near or gap.to_us <= until)
 
 
 _ALWAYS_THERE = Line()

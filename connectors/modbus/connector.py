@@ -28,7 +28,7 @@ from connectors.modbus.plan import Block, Item, blocks
 from connectors.modbus.settings import ModbusSettings
 from connectors.modbus.writes import write_all
 from connectors.pauses import Pauses
-from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
+from connectors.readings import Readings, Seen, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
@@ -334,7 +334,7 @@ class ModbusConnector:
 
     def _missing(self, items: Iterable[Item], cause: str) -> None:
         for item in items:
-            self._gaps.open(item.tag, self._last_us.get(item.tag.tag_id, 0), cause)
+            self._gaps.open(item.tag, Seen(self._last_us.get(item.tag.tag_id, 0)), cause)
 
 
 def _now_s() -> float:

@@ -93,7 +93,7 @@ class MqttConnector:
             else:
                 item = Item(tag, place, self._sink.last_seen(tag.tag_id) if before is None else before.last)
                 cause = "the tag was not read" if self._connects else "the gateway was not running"
-                self._gaps.open(tag, item.last.time_us, cause)
+                self._gaps.open(tag, item.last, cause)
             item.tag = tag
             self._items[tag.tag_id] = item
             self._by_topic.setdefault(place.topic, []).append(item)
@@ -231,7 +231,7 @@ class MqttConnector:
             log.warning("no connection", extra={"endpoint": self._settings.endpoint, "cause": problem})
         self._problem = problem
         for item in self._items.values():
-            self._gaps.open(item.tag, item.last.time_us, f"no connection to {self._settings.endpoint}: {problem}")
+            self._gaps.open(item.tag, item.last, f"no connection to {self._settings.endpoint}: {problem}")
         self._notices.died(self._by_tag.values(), problem)
 
     # --- messages ----------------------------------------------------------------------------------------------------

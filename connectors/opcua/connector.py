@@ -177,13 +177,15 @@ class OpcUaConnector:
         """The subscriptions of the session before, where the server still has them, or none yet."""
         kept: frozenset[int] = frozenset()
         subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
+        same_run = False
         if self._left is not None:
             before, left = self._left
+            same_run = session.is_of_same_run(before)
             self._hands_over = self._hands_over and not left.stays_silent
-            if self._hands_over and session.is_of_same_run(before):
+            if self._hands_over and same_run:
                 kept, subscriptions = await left.move(session.service), left
             self._left = None
-        self._items.begin(self._clock(), kept)
+        self._items.begin(self._clock(), kept, same_run=same_run)
         if not kept:
             self._structures = Structures()
         return subscriptions
@@ -331,7 +333,7 @@ class OpcUaConnector:
         self._notifications += len(readings)
         self._repeats += len(taken.repeated)
         for item in taken.repeated:
-            self._gaps.repeated(item.tag)
+            self._items.repeated(item)
         # First the gaps, which are durable with the readings that close them.
         self._gaps.heard(readings, self._items.by_tag)
         self._gaps.lost(taken.overflowed, "the queue of the item at the server overflowed")

@@ -27,7 +27,8 @@ class ItemTable:
         self.by_tag: dict[int, TagDefinition] = {}
         self._prefix, self._sink, self._gaps = prefix, sink, gaps
         self._items: dict[str, Item] = {}
-        self._last: dict[int, Seen] = {}
+        self._last: dict[int, tuple[Seen, int]] = {}
+        self._run = 0
         self._next_handle = FIRST_HANDLE
         self._connected_us = 0
 
@@ -38,10 +39,14 @@ class ItemTable:
         """Item of an address."""
         return self._items.get(address)
 
-    def begin(self, connected_us: int, kept: Collection[int] = ()) -> None:
-        """A session was made: nothing is monitored in it but what has these handles."""
-        # What was handed over and is not yet appended, the sink does not know.
-        self._last |= {item.tag.tag_id: item.last for item in self if item.last.time_us}
+    def begin(self, connected_us: int, kept: Collection[int] = (), *, same_run: bool = False) -> None:
+        """A session was made: nothing is monitored in it but what has these handles.
+
+        `same_run`: the server has not started again since the session before.
+        """
+        for item in self:
+            self._remember(item)
+        self._run += not same_run
         self._items = {
             address: item for address, item in self._items.items() if item.subscribed and item.handle in kept
         }
@@ -57,7 +62,7 @@ class ItemTable:
         ]
         for item in gone:
             del self._items[item.tag.address]
-            self._last[item.tag.tag_id] = item.last
+            self._remember(item)
             self.by_handle.pop(item.handle, None)
             self._gaps.forget(item.tag)
         for address, item in self._items.items():
@@ -93,28 +98,45 @@ class ItemTable:
     def refuse(self, item: Item, cause: str, now_s: float) -> None:
         """The server does not let the item be read: what it would have said since the connection was made is missing."""
         item.refuse(cause, now_s)
-        self._gaps.open(
-            item.tag, item.last.time_us or self._connected_us, f"the server does not let it be read: {cause}"
-        )
+        # A node that comes back is another one.
+        self._missing(item, f"the server does not let it be read: {cause}", resumed=False)
+
+    def repeated(self, item: Item) -> None:
+        """The item's value is the one that was heard last: none is missing, and this run of the server goes on from it."""
+        self._gaps.repeated(item.tag)
+        if item.last.time_us:
+            self._last[item.tag.tag_id] = item.last, self._run
 
     def lost(self, handles: Iterable[int], cause: str) -> None:
         """Samples of these items are known to be lost."""
         for item in self._of(handles):
-            self._gaps.open(item.tag, item.last.time_us or self._connected_us, cause, proven=True)
+            self._missing(item, cause, proven=True)
 
     def ended(self, handles: Iterable[int], cause: str) -> None:
         """These items are monitored no longer, and are to be asked for at once."""
         for item in self._of(handles):
-            self._gaps.open(item.tag, item.last.time_us or self._connected_us, cause)
+            self._missing(item, cause)
             item.subscribed, item.revised, item.refused, item.retry_s = False, None, cause, 0.0
+
+    def _missing(self, item: Item, cause: str, *, proven: bool = False, resumed: bool = True) -> None:
+        last = item.last if item.last.time_us else Seen(self._connected_us)
+        self._gaps.open(item.tag, last, cause, proven=proven, resumed=resumed and bool(item.last.time_us))
+
+    def _remember(self, item: Item) -> None:
+        """Its last sample, and in which run of the server that was said."""
+        # What was handed over and is not yet appended, the sink does not know.
+        known = self._last.get(item.tag.tag_id)
+        if item.last.time_us and (known is None or known[0] is not item.last):
+            self._last[item.tag.tag_id] = item.last, self._run
 
     def _of(self, handles: Iterable[int]) -> list[Item]:
         return [item for handle in handles if (item := self.by_handle.get(handle)) is not None]
 
     def _add(self, tag: TagDefinition, gap_cause: str) -> Item:
-        last = self._last.get(tag.tag_id) or self._sink.last_seen(tag.tag_id)
+        # Whether the server ran on while no gateway did is not known.
+        last, run = self._last.get(tag.tag_id) or (self._sink.last_seen(tag.tag_id), 0)
         item = self._items[tag.address] = Item(tag, 0, None, last)
-        self._gaps.open(tag, last.time_us, gap_cause)
+        self._gaps.open(tag, last, gap_cause, resumed=run == self._run)
         try:
             item.address = addresses.parse(tag.address.removeprefix(self._prefix))
         except ValueError as error:

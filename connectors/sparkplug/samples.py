@@ -40,12 +40,12 @@ class Samples:
         for tag in tags.values():
             if tag.tag_id not in self._last:
                 seen = self._last[tag.tag_id] = self._sink.last_seen(tag.tag_id)
-                self._gaps.open(tag, seen.time_us, "the gateway was not running")
+                self._gaps.open(tag, seen, "the gateway was not running")
 
     def lost(self, tags: Iterable[TagDefinition], cause: str, *, proven: bool = False) -> None:
         """Samples of the tags may be missing, or are when it is `proven`, from their last ones on."""
         for tag in tags:
-            self._gaps.open(tag, self._last[tag.tag_id].time_us, cause, proven=proven)
+            self._gaps.open(tag, self._last[tag.tag_id], cause, proven=proven)
 
     def take(self, topic: Topic, prefix: str, device: Device, message: Payload, *, birth: bool = False) -> None:
         """Hand over the values of a message; `prefix` and a metric's name are its address."""
@@ -67,7 +67,8 @@ class Samples:
                 self._last[tag.tag_id] = Seen.of(live.time_us[-1], metric.value, live.quality[-1])
                 self._on_value(tag.tag_id, metric.value)
         if len(live):
-            self._gaps.heard(live, self._by_id)
+            # Many nodes give the values of a birth its time.
+            self._gaps.heard(live, self._by_id, resumed=not birth)
             self._sink.readings(live)
         if len(historical):
             self._sink.readings(historical)

@@ -58,6 +58,7 @@ def test_who_reads_cannot_know_that_a_server_without_a_line_set_nothing() -> Non
     assert counted((2000, 5200), (2100, 3000)) == (1, 0), "it ends long after the line was back"
     assert counted((2000, 5200), (4000, 4500)) == (0, 1), "two periods before are what a beat and a late one take"
     assert counted((2000, 5200), (2100, 3000), (4500, 4900)) == (1, 0), "two absences do not add up"
+    assert counted((2000, 5200), (5100, 5500)) == (0, 1), "it ends with a value that was set while the line was away"
 
 
 def test_what_nobody_set_and_what_came_twice() -> None:

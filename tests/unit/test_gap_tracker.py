@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from connectors.gap_tracker import GapTracker
-from connectors.readings import Readings
+from connectors.readings import Readings, Seen
+from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import Gap
 from tests.unit.served import definition
@@ -23,10 +24,10 @@ def at(seconds: float) -> int:
     return LAST + round(seconds * SECOND_US)
 
 
-def readings(*samples: tuple[int, float]) -> Readings:
+def readings(*samples: tuple[int, float], code: int = quality.GOOD) -> Readings:
     found = Readings()
     for tag_id, seconds in samples:
-        found.add(tag_id, at(seconds), 0.0, 0)
+        found.add(tag_id, at(seconds), 0.0, code)
     return found
 
 
@@ -37,20 +38,27 @@ def bounds(gap: Gap) -> list[tuple[int, int, int]]:
 class Kept:
     """A tracker of tags that were last heard at LAST, and what it reported."""
 
-    def __init__(self, known: dict[int, TagDefinition], *, proven: bool = False) -> None:
+    def __init__(
+        self,
+        known: dict[int, TagDefinition],
+        *,
+        code: int = quality.GOOD,
+        proven: bool = False,
+        resumed: bool = True,
+    ) -> None:
         self.gaps: list[tuple[int, Gap]] = []
         self.known = known
         self.tracker = GapTracker(lambda device_id, gap: self.gaps.append((device_id, gap)))
         for tag in known.values():
-            self.tracker.open(tag, LAST, "cut", proven=proven)
+            self.tracker.open(tag, Seen(LAST, 0.0, code), "cut", proven=proven, resumed=resumed)
 
-    def hear(self, *samples: tuple[int, float]) -> None:
-        self.tracker.heard(readings(*samples), self.known)
+    def hear(self, *samples: tuple[int, float], code: int = quality.GOOD) -> None:
+        self.tracker.heard(readings(*samples, code=code), self.known)
 
 
 def test_each_tag_has_its_own_bounds_in_one_event() -> None:
     kept = Kept(tags(100, 1000))
-    kept.tracker.open(kept.known[1], LAST - SECOND_US, "later")  # an open gap keeps its beginning
+    kept.tracker.open(kept.known[1], Seen(LAST - SECOND_US), "later")  # an open gap keeps its beginning
     kept.hear((2, 5.6), (1, 1.9), (1, 2.0))
     ((device_id, gap),) = kept.gaps
     assert (device_id, gap.lane, gap.cause, gap.samples) == (7, 1, "cut", -1)
@@ -76,9 +84,35 @@ def test_silence_of_a_period_is_no_gap_unless_the_loss_is_proven() -> None:
     assert [bounds(gap) for _, gap in proven.gaps] == [[(1, LAST, at(0.001))]]
 
 
+def test_a_source_that_began_anew_keeps_no_beat_with_what_it_said_before() -> None:
+    """Of 0.0, (0.08), 0.12 the middle one is lost, within one and a half periods of 0.1 s."""
+    kept = Kept(tags(100, 100), resumed=False)
+    kept.hear((1, 0.12))
+    assert [bounds(gap) for _, gap in kept.gaps] == [[(1, LAST, at(0.12))]]
+    # What was a lost line at first may have been more.
+    line = Kept(tags(100))
+    line.tracker.open(line.known[1], Seen(LAST), "the server started again", resumed=False)
+    line.hear((1, 0.12))
+    ((_, gap),) = line.gaps
+    assert (bounds(gap), gap.cause) == ([(1, LAST, at(0.12))], "cut")
+    # The present values of a birth have any time.
+    born = Kept(tags(100))
+    born.tracker.heard(readings((1, 0.12)), born.known, resumed=False)
+    assert [bounds(gap) for _, gap in born.gaps] == [[(1, LAST, at(0.12))]]
+
+
+def test_a_bad_sample_is_on_no_beat() -> None:
+    before = Kept(tags(100), code=quality.BAD)
+    before.hear((1, 0.12))
+    behind = Kept(tags(100))
+    behind.hear((1, 0.12), code=quality.BAD)
+    for kept in (before, behind):
+        assert [bounds(gap) for _, gap in kept.gaps] == [[(1, LAST, at(0.12))]]
+
+
 def test_proof_comes_after_the_suspicion() -> None:
     kept = Kept(tags(100))
-    kept.tracker.open(kept.known[1], LAST + 1, "notification 7 did not arrive", proven=True)
+    kept.tracker.open(kept.known[1], Seen(LAST + 1), "notification 7 did not arrive", proven=True)
     kept.hear((1, 0.1))
     ((_, gap),) = kept.gaps
     assert (bounds(gap), gap.cause) == ([(1, LAST, at(0.1))], "notification 7 did not arrive")
@@ -94,7 +128,7 @@ def test_repeated_value_closes_without_a_gap() -> None:
 def test_a_tag_without_samples_so_far_misses_none() -> None:
     known = tags(100)
     kept = Kept({})
-    kept.tracker.open(known[1], 0, "cut")
+    kept.tracker.open(known[1], Seen(0), "cut")
     kept.tracker.heard(readings((1, 30.0)), known)
     assert kept.gaps == []
 
@@ -110,7 +144,7 @@ def test_causes_and_devices_are_events_of_their_own() -> None:
     one, other = tags(100), {2: definition(tag_id=2, device_id=8, lane=3, period_ms=100)}
     third = {3: definition(tag_id=3, device_id=7, lane=1, period_ms=100)}
     kept = Kept(one | other)
-    kept.tracker.open(third[3], LAST, "deleted")
+    kept.tracker.open(third[3], Seen(LAST), "deleted")
     kept.tracker.heard(readings((3, 9.0), (2, 9.0), (1, 9.0)), one | other | third)
     assert [(device_id, gap.cause, gap.lane) for device_id, gap in kept.gaps] == [
         (7, "deleted", 1),
@@ -119,10 +153,11 @@ def test_causes_and_devices_are_events_of_their_own() -> None:
     ]
 
 
-def test_a_clock_that_was_set_back_gives_ordered_bounds() -> None:
-    kept = Kept(tags(100), proven=True)
-    kept.hear((1, -5.0))
-    assert [bounds(gap) for _, gap in kept.gaps] == [[(1, at(-5.0), LAST)]]
+def test_a_clock_that_was_set_back_measures_no_silence_and_gives_ordered_bounds() -> None:
+    for proven in (False, True):
+        kept = Kept(tags(100), proven=proven)
+        kept.hear((1, -5.0))
+        assert [bounds(gap) for _, gap in kept.gaps] == [[(1, at(-5.0), LAST)]]
 
 
 def test_loss_with_known_bounds_is_reported_at_once() -> None:
