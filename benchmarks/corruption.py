@@ -18,7 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from base import key_ring
 from base.errors import cause_of
+from edge import at_rest, segment_header
+from edge.at_rest import PLAIN, AtRest
 from edge.buffer import EVENT_LANE, Buffer
 from edge.segment import Cursor, Entry, RecordKind, StreamKey
 from edge.segment_store import BufferSettings
@@ -40,14 +43,15 @@ class Log:
     """A buffer's folder, everything appended to it, what was confirmed for good, and the clock afterwards."""
 
     folder: Path
+    keys: AtRest = PLAIN
     appended: dict[Identity, Entry] = field(default_factory=dict)
     done: set[Identity] = field(default_factory=set)
     now_us: int = _START_US
 
 
-def write(folder: Path, *, seed: int) -> Log:
+def write(folder: Path, *, seed: int, keys: AtRest = PLAIN) -> Log:
     """Make a buffer of some 20 segments: lanes, live and backlog, sizes and confirmations drawn by the seed."""
-    log, rng = Log(folder), random.Random(seed)
+    log, rng = Log(folder, keys), random.Random(seed)
     buffer = _open(log, folder)
     for _ in range(_ENTRIES // 5):
         for _ in range(rng.randint(1, 9)):
@@ -76,7 +80,7 @@ def damage(folder: Path, rng: random.Random) -> str:
     """Damage one segment of a folder; returns what was done."""
     path = rng.choice(sorted(folder.glob("segment-*.log")))
     data, kind = bytearray(path.read_bytes()), rng.choice(KINDS)
-    at = rng.randrange(len(data) if kind != "flipped header" else 36)
+    at = rng.randrange(len(data) if kind != "flipped header" else _header_bytes(bytes(data)))
     if kind == "truncated":
         del data[at:]
     elif kind == "zeroed tail":
@@ -85,6 +89,12 @@ def damage(folder: Path, rng: random.Random) -> str:
         data[at] ^= 1 << rng.randrange(8)
     path.write_bytes(data)
     return f"{path.name} {kind} at byte {at}"
+
+
+def _header_bytes(data: bytes) -> int:
+    found = segment_header.parse(data)
+    assert found is not None
+    return len(found.data)
 
 
 def judge(log: Log, folder: Path) -> tuple[list[str], Counter[str]]:
@@ -131,16 +141,20 @@ def judge(log: Log, folder: Path) -> tuple[list[str], Counter[str]]:
     return wrong, counts
 
 
-def run(seeds: Iterable[int]) -> dict[str, Any]:
-    """A trial for each seed; the seed names the damage, every hundred trials share a log."""
+def run(seeds: Iterable[int], *, encrypted: bool = True) -> dict[str, Any]:
+    """A trial for each seed; the seed names the damage, every hundred trials share a log. Encrypted, as a gateway's are."""
     counts: Counter[str] = Counter()
     failures: list[dict[str, Any]] = []
     with tempfile.TemporaryDirectory() as scratch:
         logs: dict[int, Log] = {}
+        keys = PLAIN
+        if encrypted:
+            key_ring.add(Path(scratch) / at_rest.FILE)
+            keys = AtRest(key_ring.open_keys(f"file:{Path(scratch) / at_rest.FILE}"), encrypt=True)
         for seed in seeds:
             of = seed // 100
             if of not in logs:
-                logs = {of: write(Path(scratch) / f"log-{of}", seed=of)}
+                logs = {of: write(Path(scratch) / f"log-{of}", seed=of, keys=keys)}
             copy = Path(scratch) / "copy"
             shutil.copytree(logs[of].folder, copy)
             what = damage(copy, random.Random(seed))
@@ -157,7 +171,9 @@ def _open(log: Log, folder: Path) -> Buffer:
         event = DeviceEvent(kind=EventKind.GAP, gateway_id=_GATEWAY, device_id=0, time_us=log.now_us, gap=gap)
         return bytes(4) + event.encode()
 
-    return Buffer(folder, gateway_id=_GATEWAY, gap_event=gap_event, settings=_SETTINGS, clock=lambda: log.now_us)
+    return Buffer(
+        folder, gateway_id=_GATEWAY, gap_event=gap_event, settings=_SETTINGS, clock=lambda: log.now_us, keys=log.keys
+    )
 
 
 def _entries(buffer: Buffer) -> dict[Identity, Entry]:

@@ -1,7 +1,7 @@
 """`python -m edge --config gateway.toml`: run one gateway until SIGTERM or SIGINT; SIGHUP reads the file again.
 
-`python -m edge check|status|reload …` are the tools beside it (`edge.command`); `python -m edge certificate …` is about its certificates
-for OPC UA, `python -m edge enrol …` gets the one for the platform.
+`python -m edge check|status|reload|key …` are the tools beside it (`edge.command`); `python -m edge certificate …` is about its
+certificates for OPC UA, `python -m edge enrol …` gets the one for the platform.
 """
 
 from __future__ import annotations

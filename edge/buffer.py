@@ -38,6 +38,7 @@ from uuid import UUID
 from base.ids import Clock, now_us, uuid7
 from edge import segment as files
 from edge import segment_files
+from edge.at_rest import PLAIN, AtRest
 from edge.gaps import gaps_of
 from edge.losses import OWN_GAP, StreamCounters, contents_given_up, unreadable
 from edge.recovery import BufferFailedError, Counter, load, pack_state
@@ -68,17 +69,19 @@ class Buffer:
         on_recovered: Callable[[bytes | Entry], None] = lambda _: None,
         clock: Clock = now_us,
         allocate: Allocate = segment_files.allocate,
+        keys: AtRest = PLAIN,
     ) -> None:
         """Open or make the buffer in `directory` and recover what is there; raises BufferFailedError.
 
         `gap_event` gives the EVENT body that tells of a gap; `outstanding` says whether the uplink holds an entry in
         memory. `note` is any state of the caller worth keeping with the log: it is stored with every segment and given
-        to `on_recovered` at the next start, followed by the entries appended after it.
+        to `on_recovered` at the next start, followed by the entries appended after it. `keys` encrypt each new segment.
         """
         self._settings = settings or BufferSettings()
         self._gateway_id, self._clock = gateway_id, clock
         self._gap_event, self._outstanding, self._note = gap_event, outstanding, note
-        self._store = SegmentStore(directory, self._settings.segment_bytes, allocate)
+        self._keys = keys
+        self._store = SegmentStore(directory, self._settings.segment_bytes, allocate, keys)
         self._staged: deque[Entry] = deque()
         self._doomed: list[Segment] = []
         self._drops: list[tuple[StreamKey, Gap]] = []
@@ -134,6 +137,7 @@ class Buffer:
         """
         now = self._clock()
         self._bound_age(now)
+        self._follow_key()
         appended = self._write_staged()
         gone = self._removable()
         if self._dirty and (gone or now - self._state_written_us >= _STATE_PERIOD_US):
@@ -166,7 +170,8 @@ class Buffer:
             if segment.number < cursor.number:
                 continue
             if segment.number > cursor.number:
-                cursor.number, cursor.offset = segment.number, files.HEADER.size
+                cursor.number, cursor.offset = segment.number, segment.begin
+            cursor.offset = max(cursor.offset, segment.begin)
             if not self.counters.pending_in(segment, cursor.stream):
                 cursor.offset = segment.used
                 continue
@@ -201,6 +206,11 @@ class Buffer:
         held = (segment for segment in self._segments if not self.counters.done_with(segment))
         return next((max(segment.first_appended_us, self._done_us) for segment in held), 0)
 
+    @property
+    def plain_segments(self) -> int:
+        """Segments that are not encrypted."""
+        return sum(not segment.sealed for segment in self._segments)
+
     def close(self) -> None:
         """Make what is staged durable, write the last positions and close."""
         self._dirty, self._state_written_us = True, 0
@@ -215,7 +225,7 @@ class Buffer:
         chunk, batch = bytearray(), list[Entry]()
         while self._staged:
             entry = self._staged.popleft()
-            record = self._active.pack(entry)
+            record = self._active.pack(entry, len(chunk))
             if not self._active.fits(len(chunk) + len(record)):
                 self._flush(bytes(chunk), batch)
                 chunk, batch = bytearray(), []
@@ -268,6 +278,15 @@ class Buffer:
         self._write_state(note=True)
         self._bound_bytes()
 
+    def _follow_key(self) -> None:
+        """Go on in a segment of the newest key. What is plain, or of an older key, is read until it is done and not written to any more.
+
+        On a full disk that waits until there is room: no sample is given up for it.
+        """
+        key = self._keys.newest()
+        if self._active.key_id != (key.id if key is not None else "") and self._store.has_spare:
+            self._roll()
+
     def _sacrifice(self, oldest: Segment) -> None:
         """The disk is full and the file of this segment is needed for the next one."""
         if oldest in self._doomed:
@@ -300,7 +319,7 @@ class Buffer:
 
     def _give_up(self, segment: Segment, cause: str) -> None:
         """Finish everything in a segment: gap events for what is lost, a new copy of what the uplink still holds."""
-        offset = files.HEADER.size
+        offset = segment.begin
         for at, behind, _ in segment.records(end=segment.used):
             if at > offset:
                 self._damaged(segment, offset)
@@ -374,7 +393,13 @@ class Buffer:
 
     def _open(self, directory: Path, on_recovered: Callable[[bytes | Entry], None]) -> UUID:
         """Recover what is there; returns the epoch to go on with."""
-        found = load(directory, gateway_id=self._gateway_id, now_us=self._clock(), on_recovered=on_recovered)
+        found = load(
+            directory,
+            gateway_id=self._gateway_id,
+            now_us=self._clock(),
+            on_recovered=on_recovered,
+            key_of=self._keys.key,
+        )
         self.counters = StreamCounters(found.counters)
         self._written = {key: replace(one, done=set()) for key, one in found.counters.items()}
         self._store.segments += found.segments

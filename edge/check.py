@@ -10,6 +10,7 @@ import dataclasses
 import os
 import shutil
 import socket
+import sqlite3
 import tempfile
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -22,14 +23,15 @@ from urllib.parse import urlsplit
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
-from base import secrets, settings
+from base import key_ring, secrets, settings
 from base.errors import ConfigError, cause_of
 from connectors.catalogue import Connection
-from edge import policy_file
+from edge import at_rest, policy_file
 from edge.config import GatewayConfig
 from edge.policy_file import PolicyFile
 
 _ANSWER_S = 5.0
+_OFF = "not encrypted: at_rest.encrypt is false"
 _PORTS = {"opc.tcp": 4840, "mqtt": 1883, "mqtts": 8883, "tcp": 502, "modbus": 502}
 
 
@@ -58,7 +60,7 @@ def check(path: Path) -> list[Row]:
     except (ConfigError, OSError) as error:
         return [Row("configuration", Grade.FAILED, cause_of(error))]
     first = Row("configuration", Grade.OK, f"gateway {config.gateway_id} of site {config.site}")
-    rows = [first, *_secrets(config), _state(config.state_dir), _room(config), *_outside(config)]
+    rows = [first, *_secrets(config), _state(config.state_dir), data_at_rest(config), _room(config), *_outside(config)]
     if config.policies is not None:
         counts = f"{len(policies.interlocks)} interlocks, {len(policies.rules)} rules"
         rows.insert(1, Row("policies", Grade.OK, counts))
@@ -103,6 +105,41 @@ def _state(folder: Path) -> Row:
     except OSError as error:
         return Row("state_dir", Grade.FAILED, f"{there} cannot be written: {error.strerror}")
     return Row("state_dir", Grade.OK, f"{folder} can be written" if there == folder else f"{folder} will be made")
+
+
+def data_at_rest(config: GatewayConfig) -> Row:
+    """Whether buffer and journal are encrypted, and whether every key is there that something needs."""
+    what, state_dir = "data at rest", config.state_dir
+    reference = config.at_rest.reference(state_dir)
+    path = key_ring.path_of(reference)
+    try:
+        uses = at_rest.uses(state_dir)
+        needed = {key_id: len(names) for key_id, names in uses.items() if key_id}
+        if path is not None and not path.exists() and not needed:
+            return _without_keys(what, config, path)
+        known = {one.id: one for one in key_ring.open_keys(reference).known()}
+    except (ConfigError, OSError, sqlite3.Error) as error:
+        return Row(what, Grade.FAILED, cause_of(error))
+    if missing := [f"{key_id} of {count} files" for key_id, count in needed.items() if key_id not in known]:
+        return Row(what, Grade.FAILED, f"not in {reference}: key {', '.join(missing)}: put it back")
+    if not config.at_rest.encrypt:
+        return Row(what, Grade.WARNING, _OFF)
+    newest = list(known.values())[-1]
+    detail = f"encrypted with key {newest.id} of {newest.made}"
+    if path is not None and (said := at_rest.readable_by_others(path)):
+        return Row(what, Grade.WARNING, f"{detail}; {said}")
+    if path is not None and path.stat().st_dev == _nearest(state_dir).stat().st_dev:
+        detail += "; key and data are on one file system: who has it has both"
+    return Row(what, Grade.OK, detail)
+
+
+def _without_keys(what: str, config: GatewayConfig, path: Path) -> Row:
+    """Nothing needs one yet."""
+    if not config.at_rest.encrypt:
+        return Row(what, Grade.WARNING, _OFF)
+    if config.at_rest.keys:
+        return Row(what, Grade.FAILED, f"{path} does not exist: `gateway key rotate` makes it")
+    return Row(what, Grade.OK, f"will be encrypted; the first start makes its key in {path}")
 
 
 def _room(config: GatewayConfig) -> Row:

@@ -1,4 +1,4 @@
-"""The gateway's tools: `./millrace gateway check|status|reload`, and `python -m edge …` where a gateway is installed alone.
+"""The gateway's tools: `./millrace gateway check|status|reload|key`, and `python -m edge …` where a gateway is installed alone.
 
 Exit statuses are those of docs/command-line.md: 0, 1 failed, 2 wrong arguments, 3 nobody answers, 4 the gateway is not well.
 """
@@ -14,11 +14,11 @@ from typing import Any
 
 from base import tool
 from base.errors import ConfigError
-from edge import check, remote
+from edge import check, key_command, remote
 from edge.status_view import render
 from edge.table import render as table
 
-TOOLS = ("check", "status", "reload")
+TOOLS = ("check", "status", "reload", "key")
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -51,6 +51,8 @@ def add_tools(tools: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     reload = tools.add_parser("reload", help="make a gateway of this machine read its configuration again")
     _gateway(reload)
     reload.set_defaults(run=_reload)
+    key = tools.add_parser("key", help="keys of a gateway's data at rest: list, rotate, retire")
+    key_command.add_tools(key.add_subparsers(required=True, metavar="TOOL"))
 
 
 def _gateway(tool: argparse.ArgumentParser) -> None:

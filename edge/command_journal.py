@@ -5,7 +5,10 @@ SQLite with a WAL and `synchronous=FULL`: every method that changes something ha
 and nothing counts twice. An ended command is remembered longer than the topic is retained, to know it when it comes again.
 
 A gateway that finds an intention without a result after a restart does not know whether the machine was touched: UNKNOWN.
-The same is true of requests older than the journal itself: an earlier journal, now lost, may have carried them out.
+The same is true of requests older than the journal itself: an earlier journal, now lost, may have carried them out; and of a
+command whose row was damaged on disk. What people and machines said is sealed in its cells (`edge.journal_cells`).
+
+Over 350 lines: whatever changes a row stands here, for each change decides what may still be carried out.
 """
 
 from __future__ import annotations
@@ -20,7 +23,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from uuid import UUID
 
+from base.errors import SchemaError, cause_of
 from base.ids import Clock
+from base.sealed import DamagedError
+from edge.at_rest import PLAIN, AtRest
+from edge.journal_cells import Cell, Cells
 from schemas import codec
 from schemas.commands import (
     OUTCOMES,
@@ -75,9 +82,9 @@ Position = tuple[str, int, int]
 class CommandJournal:
     """Commands and positions in one SQLite file. Methods raise sqlite3.Error when the disk refuses."""
 
-    def __init__(self, path: Path, *, clock: Clock) -> None:
-        """Open or make the journal; raises sqlite3.Error."""
-        self._clock = clock
+    def __init__(self, path: Path, *, clock: Clock, at_rest: AtRest = PLAIN) -> None:
+        """Open or make the journal; what is not sealed as it should be is, all of it. Raises sqlite3.Error, MissingKeyError."""
+        self._clock, self._cells = clock, Cells(at_rest)
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -86,6 +93,7 @@ class CommandJournal:
             self._db.execute("ALTER TABLE commands ADD COLUMN outcomes TEXT NOT NULL DEFAULT '[]'")  # a journal of 0.1
         if self._db.execute("SELECT count(*) FROM meta").fetchone()[0] == 0:
             self._db.execute("INSERT INTO meta VALUES (?)", (clock(),))
+        self._reseal_all()
         self.created_us: int = self._db.execute("SELECT created_us FROM meta").fetchone()[0]
 
     def receive(
@@ -118,18 +126,18 @@ class CommandJournal:
 
     def finish(self, command_id: UUID, state: CommandState, detail: str, outcomes: Outcomes) -> None:
         """Record how a command ended."""
-        plain = json.dumps([dataclasses.asdict(one) for one in outcomes])
+        name = str(command_id)
+        said = {"detail": detail, "readback": json.dumps(readback_of(outcomes))}
+        said["outcomes"] = json.dumps([dataclasses.asdict(one) for one in outcomes])
         with self._transaction():
             self._db.execute(
                 "UPDATE commands SET state = ?, detail = ?, readback = ?, outcomes = ?, updated_us = ?, told = 0"
                 " WHERE command_id = ?",
                 (
                     state.value,
-                    detail,
-                    json.dumps(readback_of(outcomes)),
-                    plain,
+                    *(self._cells.write(text, column, name) for column, text in said.items()),
                     self._clock(),
-                    str(command_id),
+                    name,
                 ),
             )
 
@@ -140,7 +148,7 @@ class CommandJournal:
                 "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE command_id = ? AND state IN (?, ?)",
                 (
                     state.value,
-                    detail,
+                    self._cells.write(detail, "detail", str(command_id)),
                     self._clock(),
                     str(command_id),
                     CommandState.DELIVERED.value,
@@ -150,17 +158,22 @@ class CommandJournal:
             return done.rowcount == 1
 
     def find(self, command_id: UUID) -> Entry | None:
-        """What is known of a command."""
-        row = self._db.execute(f"{_SELECT} WHERE command_id = ?", (str(command_id),)).fetchone()
-        return None if row is None else _entry(row)
+        """What is known of a command; None when nothing is, or its row is damaged."""
+        row = self._row(command_id)
+        return None if row is None else self._entry(row)
 
     def recover(self) -> list[Entry]:
         """After a restart: intentions become UNKNOWN; returns commands that may be carried out, in order of receipt."""
         detail = "the gateway was restarted while it carried the command out; nobody knows whether it was"
         with self._transaction():
-            self._db.execute(
-                "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE state = ?",
-                (CommandState.UNKNOWN.value, detail, self._clock(), CommandState.EXECUTING.value),
+            query = "SELECT command_id FROM commands WHERE state = ?"
+            intended = [name for (name,) in self._db.execute(query, (CommandState.EXECUTING.value,))]
+            self._db.executemany(
+                "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE command_id = ?",
+                [
+                    (CommandState.UNKNOWN.value, self._cells.write(detail, "detail", name), self._clock(), name)
+                    for name in intended
+                ],
             )
         return self._entries("WHERE state = ? ORDER BY rowid", CommandState.DELIVERED.value)
 
@@ -206,6 +219,11 @@ class CommandJournal:
             self._db.execute("DELETE FROM cancelled WHERE time_us < ?", (before_us,))
             return gone.rowcount
 
+    def reseal(self, limit: int = 200) -> None:
+        """Write some of the rows anew that are sealed with an older key; nothing is done when there are none."""
+        with self._transaction():
+            self._cells.reseal(self._db, limit)
+
     def close(self) -> None:
         """Close the file."""
         self._db.close()
@@ -213,8 +231,9 @@ class CommandJournal:
     # --- inside ----------------------------------------------------------------------------------------------------------
 
     def _request(self, request: CommandRequest, intend: Collection[UUID]) -> Received:
-        known = self.find(request.command_id)
-        if known is not None:
+        row = self._row(request.command_id)
+        if row is not None:
+            known = self._entry(row) or self._lost(request)
             if known.request.parameters != request.parameters or known.request.name != request.name:
                 log.error("the same command id with other content", extra={"command_id": str(request.command_id)})
             attempt = max(known.attempt, request.attempt)
@@ -230,11 +249,11 @@ class CommandJournal:
             "INSERT INTO commands (command_id, request, attempt, state, detail, expires_us, updated_us)"
             " VALUES (?, ?, ?, ?, ?, ?, ?)",
             (
-                str(request.command_id),
-                request.encode(),
+                name := str(request.command_id),
+                self._cells.write(request.encode(), "request", name),
                 request.attempt,
                 CommandState.EXECUTING.value if intended else state.value,
-                detail,
+                self._cells.write(detail, "detail", name),
                 request.expires_us,
                 self._clock(),
             ),
@@ -242,9 +261,14 @@ class CommandJournal:
         return Received(entry=entry, ready=ready, intended=intended)
 
     def _first_state(self, request: CommandRequest) -> tuple[CommandState, str]:
-        row = self._db.execute("SELECT by FROM cancelled WHERE command_id = ?", (str(request.command_id),)).fetchone()
+        name = str(request.command_id)
+        row = self._db.execute("SELECT by FROM cancelled WHERE command_id = ?", (name,)).fetchone()
         if row is not None:
-            return CommandState.CANCELLED, f"cancelled by {row[0]} before it arrived"
+            try:
+                by = self._cells.text(row[0], "by", name)
+            except DamagedError:
+                by = "somebody whose name was damaged in the journal"
+            return CommandState.CANCELLED, f"cancelled by {by} before it arrived"
         if request.submitted_us < self.created_us:
             return CommandState.UNKNOWN, "older than the gateway's journal: an earlier one may have carried it out"
         return (CommandState.PENDING_APPROVAL if request.requires_approval else CommandState.DELIVERED), ""
@@ -266,7 +290,7 @@ class CommandJournal:
             # Its request may have been lost and may be sent again.
             self._db.execute(
                 "INSERT OR IGNORE INTO cancelled VALUES (?, ?, ?)",
-                (str(control.command_id), control.by, control.time_us),
+                (name := str(control.command_id), self._cells.write(control.by, "by", name), control.time_us),
             )
             return None
         if known.state not in {CommandState.DELIVERED, CommandState.PENDING_APPROVAL}:
@@ -276,9 +300,10 @@ class CommandJournal:
         return self._change(known, CommandState.CANCELLED, f"cancelled by {control.by}{reason}", ready=False)
 
     def _change(self, known: Entry, state: CommandState, detail: str, *, ready: bool) -> Received:
+        name = str(known.request.command_id)
         self._db.execute(
             "UPDATE commands SET state = ?, detail = ?, updated_us = ?, told = 0 WHERE command_id = ?",
-            (state.value, detail, self._clock(), str(known.request.command_id)),
+            (state.value, self._cells.write(detail, "detail", name), self._clock(), name),
         )
         entry = Entry(request=known.request, state=state, attempt=known.attempt, detail=detail)
         return Received(entry=entry, ready=ready)
@@ -292,7 +317,60 @@ class CommandJournal:
             return done.rowcount == 1
 
     def _entries(self, where: str, *parameters: object) -> list[Entry]:
-        return [_entry(row) for row in self._db.execute(f"{_SELECT} {where}", parameters)]
+        rows = self._db.execute(f"{_SELECT} {where}", parameters).fetchall()
+        return [entry for row in rows if (entry := self._entry(row)) is not None]
+
+    def _row(self, command_id: UUID) -> _Row | None:
+        row: _Row | None = self._db.execute(f"{_SELECT} WHERE command_id = ?", (str(command_id),)).fetchone()
+        return row
+
+    def _entry(self, row: _Row) -> Entry | None:
+        """What a row says. A damaged one says nothing: it is ended as UNKNOWN, and nobody can be told before its request comes again."""
+        name, request, state, attempt, *said = row
+        try:
+            detail, readback, outcomes = (
+                self._cells.text(cell, column, name) for column, cell in zip(_SAID, said, strict=True)
+            )
+            return Entry(
+                request=CommandRequest.from_record(
+                    codec.decode(self._cells.read(request, "request", name), "CommandRequest")[1]
+                ),
+                state=CommandState(state),
+                attempt=attempt,
+                detail=detail,
+                readback=json.loads(readback),
+                outcomes=tuple(map(ParameterOutcome.from_record, json.loads(outcomes))),
+            )
+        except (DamagedError, SchemaError, ValueError, KeyError, TypeError) as error:
+            log.error("a command in the journal is damaged", extra={"command_id": name, "cause": cause_of(error)})
+            with self._transaction():
+                self._db.execute(
+                    "UPDATE commands SET state = ?, updated_us = ?, told = 1 WHERE command_id = ?",
+                    (CommandState.UNKNOWN.value, self._clock(), name),
+                )
+            return None
+
+    def _lost(self, request: CommandRequest) -> Entry:
+        """A damaged row gets its request again, and an outcome."""
+        name = str(request.command_id)
+        detail = "the gateway's record of the command was damaged; nobody knows whether it was carried out"
+        self._db.execute(
+            "UPDATE commands SET request = ?, detail = ?, readback = '{}', outcomes = '[]' WHERE command_id = ?",
+            (self._cells.write(request.encode(), "request", name), self._cells.write(detail, "detail", name), name),
+        )
+        return Entry(request=request, state=CommandState.UNKNOWN, attempt=request.attempt, detail=detail)
+
+    def _reseal_all(self) -> None:
+        was_plain, more = 0, True
+        while more:
+            with self._transaction():
+                plain, more = self._cells.reseal(self._db, 1000)
+            was_plain += plain
+        if was_plain:
+            # Nothing of it is left in pages that are free, or in the log of what was written.
+            self._db.execute("VACUUM")
+            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+            log.info("the command journal was plain and is encrypted", extra={"rows": was_plain})
 
     @contextmanager
     def together(self) -> Iterator[None]:
@@ -321,16 +399,6 @@ class CommandJournal:
         self._db.execute("RELEASE one")
 
 
-_SELECT = "SELECT request, state, attempt, detail, readback, outcomes FROM commands"
-
-
-def _entry(row: tuple[bytes, str, int, str, str, str]) -> Entry:
-    request, state, attempt, detail, readback, outcomes = row
-    return Entry(
-        request=CommandRequest.from_record(codec.decode(request, "CommandRequest")[1]),
-        state=CommandState(state),
-        attempt=attempt,
-        detail=detail,
-        readback=json.loads(readback),
-        outcomes=tuple(map(ParameterOutcome.from_record, json.loads(outcomes))),
-    )
+_SAID = ("detail", "readback", "outcomes")
+_SELECT = "SELECT command_id, request, state, attempt, detail, readback, outcomes FROM commands"
+_Row = tuple[str, Cell, str, int, Cell, Cell, Cell]

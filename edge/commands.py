@@ -147,6 +147,7 @@ class Commands:
             for entry in await self._disk.run(self._journal.overdue):
                 await self._end(entry, CommandState.EXPIRED, "never approved")
             await self._write_told()
+            await self._disk.run(self._journal.reseal)
             beats += 1
             if beats % 3600 == 1:
                 before_us = self._clock() - int(self._settings.remember_days * 86_400e6)

@@ -11,7 +11,7 @@
     endpoint = "opc.tcp://line1:4840"
 
 Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`). `[admin]`, `[framing]`,
-`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]` and `[enrolment]` are the tables of the dataclasses named here.
+`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]`, `[enrolment]` and `[at_rest]` are the tables of the dataclasses named here.
 """
 
 from __future__ import annotations
@@ -23,6 +23,7 @@ from pathlib import Path
 from base.settings import KafkaSettings
 from connectors.catalogue import Connection
 from connectors.enrolment.client import check_server
+from edge.at_rest import AtRestSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
@@ -89,6 +90,7 @@ class GatewayConfig:
     commands: CommandSettings = field(default_factory=CommandSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    at_rest: AtRestSettings = field(default_factory=AtRestSettings)
     shutdown_s: float = 5.0
 
     def __post_init__(self) -> None:

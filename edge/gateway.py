@@ -23,7 +23,7 @@ from connectors.catalogue import Connection
 from connectors.kafka import client as kafka
 from connectors.protocol import Context
 from connectors.readings import Connector, Notice, Sink, Write, WriteResult
-from edge import reload, systemd
+from edge import at_rest, reload, systemd
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
@@ -62,6 +62,7 @@ class Gateway:
         self._reloads, self._reloading = Reloads(), asyncio.Lock()
         policies = LocalPolicies.read(config.policies)
         config.state_dir.mkdir(parents=True, exist_ok=True)
+        keys = at_rest.prepare(config.at_rest, config.state_dir)
         events = Events(config.gateway_id, clock)
         self._uplink = Uplink(
             config.kafka,
@@ -72,7 +73,7 @@ class Gateway:
         )
         thinning = Thinning(config.thinning.swinging_door, config.thinning.max_silence_s)
         self._pipeline = Pipeline(
-            config.state_dir / "buffer",
+            config.state_dir / at_rest.BUFFER,
             gateway_id=config.gateway_id,
             clock=clock,
             framing_settings=config.framing,
@@ -80,11 +81,12 @@ class Gateway:
             thinning=thinning,
             is_outstanding=self._uplink.is_outstanding,
             events=events,
+            keys=keys,
         )
         self._connections = Connections(sink=self._pipeline, clock=clock, settled=self._pipeline.settled)
         self._acks = Acks(config.kafka, site=config.site)
         self._commands = Commands(
-            CommandJournal(config.state_dir / "commands.sqlite", clock=clock),
+            CommandJournal(config.state_dir / at_rest.JOURNAL, clock=clock, at_rest=keys),
             gateway_id=config.gateway_id,
             machines=self,
             tell=self._acks.send,
@@ -119,6 +121,7 @@ class Gateway:
             reloads=self._reloads,
             policies=self._policies,
             renewal=self._renewal,
+            keys=keys,
         )
 
     def _make_renewal(self) -> Renewal | None:

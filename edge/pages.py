@@ -16,6 +16,7 @@ from typing import Any
 from base import endpoint
 from base.endpoint import Answer
 from base.ids import Clock
+from edge.at_rest import PLAIN, AtRest
 from edge.command_feed import CommandFeed
 from edge.commands import Commands
 from edge.config import GatewayConfig
@@ -48,6 +49,8 @@ class Pages:
     registry: RegistryCache
     reloads: Reloads
     policies: LocalPolicies
+    keys: AtRest = PLAIN
+    """Of data at rest."""
     renewal: Renewal | None = None
     """Of a gateway that enrolled."""
     started_us: int = field(init=False)
@@ -130,6 +133,8 @@ class Pages:
             found.append(f"the registry is not read: {self.registry.failure}"[:500])
         if self.feed.failure:
             found.append(f"commands are not read: {self.feed.failure}"[:500])
+        if problem := self.keys.status()["problem"]:
+            found.append(f"keys of data at rest: {problem}"[:500])
         if unserved := self.connections.unserved():
             found.append(f"{len(unserved)} addresses that no connection serves, the first: {unserved[0]}")
         return found
@@ -191,6 +196,7 @@ class Pages:
                     "problem": self.registry.failure,
                 },
                 "buffer": await self.pipeline.status(),
+                "at_rest": self.keys.status(),
                 "lanes": lanes,
                 "uplink": self.uplink.status(),
                 "connectors": self.connections.status(),

@@ -24,6 +24,7 @@ from numpy.typing import NDArray
 from base.ids import Clock
 from connectors.readings import Notice, Readings, Seen
 from edge import framing
+from edge.at_rest import PLAIN, AtRest
 from edge.buffer import EVENT_LANE, Buffer
 from edge.events import Events
 from edge.framing import Collected, Collector, Draft, FramingSettings
@@ -105,6 +106,7 @@ class Pipeline:
         thinning: Thinning,
         is_outstanding: Callable[[StreamKey, int], bool],
         events: Events,
+        keys: AtRest = PLAIN,
     ) -> None:
         """Open the buffer in `directory`; raises BufferFailedError."""
         self.seen = LastSeen()
@@ -134,6 +136,7 @@ class Pipeline:
             note=self.seen.note,
             on_recovered=self.seen.recover,
             clock=clock,
+            keys=keys,
         )
 
     # --- for connectors (Sink) -----------------------------------------------------------------------------------------
@@ -217,6 +220,7 @@ class Pipeline:
                 "disk_full": buffer.disk_full,
                 "oldest_us": buffer.oldest_us,
                 "deadbanded": self.deadbanded,
+                "plain_segments": buffer.plain_segments,
             }
 
         return await self._in_thread(read)

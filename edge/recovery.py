@@ -16,8 +16,9 @@ from uuid import UUID
 
 import numpy as np
 
-from base.errors import MillraceError
-from edge.segment import HEADER, UNIT, Entry, Hole, RecordKind, Segment, StreamKey
+from base.errors import ConfigError, MillraceError
+from edge.segment import Entry, Hole, KeyOf, RecordKind, Segment, StreamKey, no_key
+from edge.segment_header import PLAIN, UNIT
 from schemas.events import UNKNOWN_SAMPLES, Gap
 from schemas.frame import Stream
 
@@ -167,21 +168,28 @@ class Recovered:
     damaged: list[Segment] = field(default_factory=list)
 
 
-def load(directory: Path, *, gateway_id: str, now_us: int, on_recovered: Callable[[bytes | Entry], None]) -> Recovered:
-    """Read the buffer in `directory`; raises BufferFailedError when it is another gateway's."""
+def load(
+    directory: Path,
+    *,
+    gateway_id: str,
+    now_us: int,
+    on_recovered: Callable[[bytes | Entry], None],
+    key_of: KeyOf = no_key,
+) -> Recovered:
+    """Read the buffer in `directory`; raises BufferFailedError, having changed nothing, for another gateway's or without its key."""
     result = Recovered()
     known: dict[StreamKey, Known] = {}
     note: bytes | None = None
     since: list[Entry] = []
     oldest: dict[StreamKey, int] = {}
-    result.segments, problem = _open_segments(directory)
+    result.segments, problem = _open_segments(directory, key_of)
     for segment in result.segments:
         for entry in segment.recover():
             if segment is result.segments[0] and entry.kind is not RecordKind.STATE:
                 oldest[entry.key] = min(oldest.get(entry.key, entry.sequence), entry.sequence)
             if entry.kind is RecordKind.STATE:
                 found = _merge(entry, known, gateway_id)
-                if segment is result.segments[0] and segment.state_at == HEADER.size:
+                if segment is result.segments[0] and segment.state_at == segment.begin:
                     oldest = {key: one.newest[0] for key, one in known.items()}
                 if found is not None:
                     note, since = found, []
@@ -243,13 +251,23 @@ def pack_state(gateway_id: str, counters: dict[StreamKey, Counter], note: bytes 
     return json.dumps(state, separators=(",", ":")).encode()
 
 
-def _open_segments(directory: Path) -> tuple[list[Segment], str]:
+def _open_segments(directory: Path, key_of: KeyOf) -> tuple[list[Segment], str]:
     """Segments in order; and a problem when the last one cannot be read at all: of those before it the next one tells."""
-    found: dict[Path, Segment | None] = {path: Segment.open(path) for path in sorted(directory.glob("segment-*.log"))}
+    found: dict[Path, Segment | None] = {}
+    for path in sorted(directory.glob("segment-*.log")):
+        try:
+            found[path] = Segment.open(path, key_of=key_of)
+        except ConfigError as error:
+            # Before anything is renamed or deleted: with its key it will be read.
+            for one in found.values():
+                if one is not None:
+                    one.close()
+            msg = f"{path.name} is encrypted: {error}"
+            raise BufferFailedError(msg) from error
     epochs = list(dict.fromkeys(segment.epoch for segment in found.values() if segment is not None))
     problem = ""
     for path, segment in list(found.items()):
-        mended = segment or Segment.open(path, epochs)
+        mended = segment or Segment.open(path, epochs, key_of)
         if mended is not None:
             found[path], problem = mended, ""
             if segment is None:
@@ -265,7 +283,7 @@ def _open_segments(directory: Path) -> tuple[list[Segment], str]:
 def _never_used(path: Path) -> bool:
     """Whether a file without a valid header has no record: allocated, and the gateway ended before it was used."""
     data = path.read_bytes()
-    return len(data) >= UNIT and not data[HEADER.size :].strip(b"\0")
+    return len(data) >= UNIT and not data[PLAIN.size :].strip(b"\0")
 
 
 def _merge(entry: Entry, known: dict[StreamKey, Known], gateway_id: str) -> bytes | None:

@@ -1,46 +1,42 @@
-"""One file of the durable buffer: a preallocated segment of checksummed records.
+"""One file of the durable buffer: a preallocated segment of records, each of which holds or is none.
 
-Who calls: `edge.buffer` only. A segment is a header (magic, version, number, epoch, CRC) and records behind one another;
-what follows the last record is zeros. The file is allocated in full before it is used, so that a disk that runs full later
-cannot stop a write into it, and writes change no file size (fdatasync has less to do).
+Who calls: `edge.buffer` only. A segment is a header (`edge.segment_header`) and records behind one another, as
+`edge.segment_codec` writes them: encrypted, or behind a checksum; what follows the last record is zeros. The file is
+allocated in full before it is used, so that a disk that runs full later cannot stop a write into it, and writes change no
+file size (fdatasync has less to do).
 
-Record: CRC-32, body length, kind, stream, lane, sequence, samples, checksum, running totals of samples and checksum of its
-(lane, stream), first and last source time, time of append; then the body. The CRC covers everything behind itself and is
-seeded with the segment's header, so neither a flipped bit nor a record of another segment is ever taken for one.
+Record: kind, stream, lane, sequence, samples, checksum, running totals of samples and checksum of its (lane, stream), first
+and last source time, time of append; then the body. Neither a flipped bit nor a record of another segment is ever taken for
+one.
 
-A record that does not hold costs itself alone: reading goes on at the next one that does, and what lies between is a `Hole`. Behind the
-last record there are zeros; anything else there began as a record and is a hole too, as is the missing end of a file that is shorter than
-its header says. A header that does not hold is made again from the file's name and the records.
+A record that does not hold costs itself alone: reading goes on at the next one that does, and what lies between is a `Hole`.
+Behind the last record there are zeros; anything else there began as a record and is a hole too, as is the missing end of a
+file that is shorter than its header says. A header that does not hold is made again: from its copy at the end of the file,
+or from the file's name and the records.
 """
 
 from __future__ import annotations
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from enum import IntEnum
 from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
-from zlib import crc32
 
-import numpy as np
-
+from base.key_ring import Key, MissingKeyError
+from edge import segment_header
+from edge.segment_codec import HEAD_BYTES, KINDS, STREAMS, codec
+from edge.segment_header import MAX_BYTES, UNIT, Header
 from schemas.frame import Stream
 
-HEADER = struct.Struct("<4sHHQ16sI")
-MAGIC = b"MRBF"
-VERSION = 2
-"""Version 1 had no length in its header, and its checksums were seeded with a constant: the CRC of what ends in its own CRC."""
-_SEED_1 = 0x2144DF1C
-RECORD = struct.Struct("<IIBBhQIQQQqqq")
-UNIT = 1 << 14
-"""Segments are a multiple of this, so that 16 bits of the header say how long the file has to be (0: not known)."""
-MAX_BYTES = UNIT * 0xFFFF
-_CRC_BYTES = 4
-_SEARCH = 1 << 20
+HEAD = struct.Struct("<BBhQIQQQqqq")
+assert HEAD.size == HEAD_BYTES
+BEGINNING = 0
+"""Of a segment, for a cursor: in front of its first record."""
 
 
 class RecordKind(IntEnum):
@@ -58,6 +54,7 @@ class RecordKind(IntEnum):
     """Body: zeros, where records were that did not hold and are accounted for."""
 
 
+assert (max(RecordKind), max(Stream)) == (KINDS, STREAMS)
 OWN = frozenset({RecordKind.STATE, RecordKind.FILLER})
 """Kinds that are the buffer's own affair: they have no sequence."""
 
@@ -100,7 +97,7 @@ class Cursor:
 
     stream: Stream
     number: int = 0
-    offset: int = HEADER.size
+    offset: int = BEGINNING
 
 
 @dataclass(frozen=True, slots=True)
@@ -113,18 +110,30 @@ class Hole:
     before_us: int
 
 
+KeyOf = Callable[[str], Key]
+"""The key of an id; raises MissingKeyError."""
+
+
+def no_key(key_id: str) -> Key:
+    """Where nothing is encrypted."""
+    msg = f"key {key_id} is not known: no reference to keys of data at rest is given"
+    raise MissingKeyError(msg)
+
+
 class Segment:
-    """A segment. `used` is the end of the last record that holds; `spans` the sequences in it by stream key.
+    """A segment. `begin` is where its first record begins, `used` the end of the last that holds; `spans` the sequences by stream key.
 
     The file stays open while it is written to (until `seal`); it is opened for each reading after that, because there may be a thousand.
     """
 
-    def __init__(self, path: Path, fd: int, number: int, epoch: UUID, capacity: int, header: bytes) -> None:
+    def __init__(self, path: Path, fd: int, header: Header, size: int, key: Key | None) -> None:
         self.path = path
-        self.number = number
-        self.epoch = epoch
-        self.capacity = capacity
-        self.used = HEADER.size
+        self.number = header.number
+        self.epoch = header.epoch
+        self.key_id = header.key_id
+        """Of the key it is encrypted with; empty when it is plain."""
+        self.capacity = header.units * UNIT or size
+        self.begin = self.used = len(header.data)
         self.holes: list[Hole] = []
         self.state_at = 0
         """Where the last STATE record begins; 0 when there is none."""
@@ -134,43 +143,57 @@ class Segment:
         self.needs_mending = False
         self._fd: int | None = fd
         self._header = header
-        self._seed = crc32(header[:-_CRC_BYTES]) if HEADER.unpack(header)[1] == VERSION else _SEED_1
+        self._copy = header.data if header.sealed else b""
+        """What stands at the end of the file, behind all records."""
+        self._limit = self.capacity - len(self._copy)
+        self._codec = codec(header, key)
 
     @classmethod
-    def create(cls, path: Path, number: int, epoch: UUID) -> Segment:
-        """Make the zeroed, allocated file at `path` segment `number`; raises OSError."""
+    def create(cls, path: Path, number: int, epoch: UUID, key: Key | None = None) -> Segment:
+        """Make the zeroed, allocated file at `path` segment `number`, encrypted when there is a key; raises OSError."""
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        capacity = os.fstat(fd).st_size
-        header = _header(number, epoch, capacity // UNIT if capacity % UNIT == 0 and capacity <= MAX_BYTES else 0)
-        os.pwrite(fd, header, 0)
-        return cls(path, fd, number, epoch, capacity, header)
+        size = os.fstat(fd).st_size
+        units = size // UNIT if size % UNIT == 0 and size <= MAX_BYTES else 0
+        header = (
+            segment_header.plain(number, epoch, units)
+            if key is None
+            else segment_header.sealed(number, epoch, units, key)
+        )
+        made = cls(path, fd, header, size, key)
+        made._write_header(fd)
+        return made
 
     @classmethod
-    def open(cls, path: Path, epochs: Iterable[UUID] = ()) -> Segment | None:
-        """Open an existing segment; None when its header does not hold and none of `epochs` makes it hold."""
+    def open(cls, path: Path, epochs: Iterable[UUID] = (), key_of: KeyOf = no_key) -> Segment | None:
+        """Open an existing segment; None when its header does not hold and cannot be made again. Raises MissingKeyError."""
         fd = os.open(path, os.O_RDWR | os.O_CLOEXEC)
-        size, found = os.fstat(fd).st_size, os.pread(fd, HEADER.size, 0)
-        for header in _headers(path, found, size, epochs):
-            _, _, units, number, epoch, _ = HEADER.unpack(header)
-            made = cls(path, fd, number, UUID(bytes=epoch), units * UNIT or size, header)
-            if header == found or made.begins():
-                made.needs_mending = header != found
-                return made
+        try:
+            size, most = os.fstat(fd).st_size, segment_header.SEALED.size
+            first, last = os.pread(fd, most, 0), os.pread(fd, most, max(0, size - most))
+            found = segment_header.parse(first)
+            for header, certain in [(found, True)] if found else segment_header.remade(path, first, last, size, epochs):
+                made = cls(path, fd, header, size, key_of(header.key_id) if header.sealed else None)
+                if certain or made.begins():
+                    made.needs_mending = found is None
+                    return made
+        except BaseException:
+            os.close(fd)
+            raise
         os.close(fd)
         return None
 
+    @property
+    def sealed(self) -> bool:
+        """Whether it is encrypted."""
+        return self._header.sealed
+
     def fits(self, size: int) -> bool:
         """Whether `size` more bytes fit."""
-        return self.used + size <= self.capacity
+        return self.used + size <= self._limit
 
-    def pack(self, entry: Entry) -> bytes:
-        """Record of an entry, as this segment stores it."""
-        rest = RECORD.pack(
-            0, len(entry.body), entry.kind, entry.stream, entry.lane, entry.sequence, entry.samples, entry.checksum,
-            entry.total_samples, entry.total_checksum, entry.from_us, entry.to_us, entry.appended_us,
-        )[_CRC_BYTES:]  # fmt: skip
-        crc = crc32(entry.body, crc32(rest, self._seed))
-        return crc.to_bytes(_CRC_BYTES, "little") + rest + entry.body
+    def pack(self, entry: Entry, ahead: int = 0) -> bytes:
+        """Record of an entry, as this segment stores it behind `ahead` bytes that will be written at its end first."""
+        return self._pack(entry, self.used + ahead)
 
     def write(self, data: bytes, entries: list[Entry]) -> None:
         """Write packed records at the end; they count once `sync` has returned. Raises OSError, and can then be repeated."""
@@ -187,25 +210,26 @@ class Segment:
         assert self._fd is not None
         os.fdatasync(self._fd)
 
-    def records(self, start: int = HEADER.size, end: int | None = None) -> Iterator[tuple[int, int, Entry]]:
+    def records(self, start: int = BEGINNING, end: int | None = None) -> Iterator[tuple[int, int, Entry]]:
         """Records from offset `start` on that hold: where each begins, where it ends, and the entry. What does not hold is passed over."""
+        start = max(start, self.begin)
         with self._file() as fd:
-            data = os.pread(fd, (self.capacity if end is None else end) - start, start)
+            data = os.pread(fd, (self._limit if end is None else end) - start, start)
         at = 0
         while 0 <= at < len(data):
-            behind = self._behind(data, at)
-            if behind:
-                fields = RECORD.unpack_from(data, at)
-                yield start + at, start + behind, self._entry(fields, data[at + RECORD.size : behind])
+            found = self._codec.unpack(data, at, start)
+            if found:
+                behind, head, body = found
+                yield start + at, start + behind, self._entry(head, body)
                 at = behind
             else:
-                at = self._next(data, at + 1)
+                at = self._codec.next(data, at + 1, start)
 
     def begins(self) -> bool:
         """Whether the first record holds."""
         with self._file() as fd:
-            data = os.pread(fd, self.capacity, 0)
-        return bool(self._behind(data, HEADER.size))
+            data = os.pread(fd, self._limit - self.begin, self.begin)
+        return self._codec.unpack(data, 0, self.begin) is not None
 
     def recover(self) -> Iterator[Entry]:
         """Records of a segment found on disk; then `used`, `spans`, `state_at` and `holes` are right."""
@@ -220,22 +244,24 @@ class Segment:
             if entry.kind is not RecordKind.FILLER:
                 yield entry
         with self._file() as fd:
-            rest = os.pread(fd, self.capacity - self.used, self.used)
-        if rest[: RECORD.size].count(0) != min(RECORD.size, self.capacity - self.used):
-            self.holes.append(Hole(self.used, self.capacity, last_us, 0))
+            rest = os.pread(fd, self._limit - self.used, self.used)
+            copy = os.pread(fd, len(self._copy), self._limit)
+        least = self._codec.least
+        if rest[:least].count(0) != min(least, self._limit - self.used):
+            self.holes.append(Hole(self.used, self._limit, last_us, 0))
         # Bits that flipped where nothing was written yet are no loss.
-        self.needs_mending |= bool(self.holes) or rest.count(0) != self.capacity - self.used
+        self.needs_mending |= bool(self.holes) or rest.count(0) != self._limit - self.used or copy != self._copy
 
     def mend(self) -> None:
         """Make the file whole again, its holes filled; call it when what was in them is accounted for durably. Raises OSError."""
         with self._file() as fd:
             if os.fstat(fd).st_size < self.capacity:
                 os.posix_fallocate(fd, 0, self.capacity)
-            os.pwrite(fd, self._header, 0)
+            self._write_header(fd)
             for hole in self.holes:
                 if hole.end <= self.used:
                     os.pwrite(fd, self._filler(hole), hole.start)
-            tail = os.pread(fd, self.capacity - self.used, self.used)
+            tail = os.pread(fd, self._limit - self.used, self.used)
             if tail.count(0) != len(tail):
                 os.pwrite(fd, bytes(len(tail)), self.used)
             os.fsync(fd)
@@ -264,35 +290,22 @@ class Segment:
         finally:
             os.close(fd)
 
-    def _behind(self, data: bytes, at: int) -> int:
-        """End of the record at that place in `data`; 0 when there is none that holds."""
-        if at + RECORD.size > len(data):
-            return 0
-        crc, length = struct.unpack_from("<II", data, at)
-        behind: int = at + RECORD.size + length
-        if not length or behind > len(data):
-            return 0
-        return behind if crc32(memoryview(data)[at + _CRC_BYTES : behind], self._seed) == crc else 0
+    def _write_header(self, fd: int) -> None:
+        os.pwrite(fd, self._header.data, 0)
+        if self._copy:
+            os.pwrite(fd, self._copy, self._limit)
 
-    def _next(self, data: bytes, at: int) -> int:
-        """Where the next record that holds begins; -1 when there is none. What cannot be a head of a record is passed over by numpy."""
-        view, last = np.frombuffer(data, dtype=np.uint8), len(data) - RECORD.size
-        for start in range(at, last, _SEARCH):
-            stop = min(start + _SEARCH, last)
-            # Kind and stream are small, and the highest bytes of length, sequence, samples and times are zero.
-            plausible = view[start + 8 : stop + 8] - np.uint8(1) <= max(RecordKind) - 1
-            plausible &= view[start + 9 : stop + 9] <= max(Stream)
-            for zero in (7, 18, 19, 39, 55, 63, 71):
-                plausible &= view[start + zero : stop + zero] == 0
-            for offset in (np.flatnonzero(plausible) + start).tolist():
-                if self._behind(data, offset):
-                    return int(offset)
-        return -1
+    def _pack(self, entry: Entry, at: int) -> bytes:
+        head = HEAD.pack(
+            entry.kind, entry.stream, entry.lane, entry.sequence, entry.samples, entry.checksum,
+            entry.total_samples, entry.total_checksum, entry.from_us, entry.to_us, entry.appended_us,
+        )  # fmt: skip
+        return self._codec.pack(head, entry.body, at)
 
     def _filler(self, hole: Hole) -> bytes:
-        body = bytes(hole.end - hole.start - RECORD.size)
+        body = bytes(hole.end - hole.start - self._codec.least)
         entry = Entry(kind=RecordKind.FILLER, epoch=self.epoch, lane=0, stream=Stream.LIVE, sequence=0, body=body)
-        return self.pack(entry)
+        return self._pack(entry, hole.start)
 
     def _note(self, entry: Entry) -> None:
         if entry.kind in OWN:
@@ -302,30 +315,10 @@ class Segment:
         first, last = self.spans.get(entry.key, (entry.sequence, entry.sequence))
         self.spans[entry.key] = (min(first, entry.sequence), max(last, entry.sequence))
 
-    def _entry(self, fields: tuple[int, ...], body: bytes) -> Entry:
-        _, _, kind, stream, lane, sequence, samples, checksum, total_samples, total_checksum, *times = fields
+    def _entry(self, head: bytes, body: bytes) -> Entry:
+        kind, stream, lane, sequence, samples, checksum, total_samples, total_checksum, *times = HEAD.unpack(head)
         return Entry(
             kind=RecordKind(kind), epoch=self.epoch, lane=lane, stream=Stream(stream), sequence=sequence,
             samples=samples, checksum=checksum, total_samples=total_samples, total_checksum=total_checksum,
             from_us=times[0], to_us=times[1], appended_us=times[2], body=body,
         )  # fmt: skip
-
-
-def _header(number: int, epoch: UUID, units: int, version: int = VERSION) -> bytes:
-    data = HEADER.pack(MAGIC, version, units, number, epoch.bytes, 0)[:-_CRC_BYTES]
-    return data + crc32(data).to_bytes(_CRC_BYTES, "little")
-
-
-def _headers(path: Path, found: bytes, size: int, epochs: Iterable[UUID]) -> Iterator[bytes]:
-    """The header found when it holds, else those it may have been: the number is in the file's name, an epoch differs in a bit at most."""
-    if len(found) == HEADER.size:
-        magic, version, units, number, epoch, _ = HEADER.unpack(found)
-        if magic == MAGIC and version in (1, VERSION) and found == _header(number, UUID(bytes=epoch), units, version):
-            yield found
-            return
-        as_number = int.from_bytes(epoch, "big")
-        epochs = [UUID(int=as_number), *epochs, *(UUID(int=as_number ^ (1 << bit)) for bit in range(128))]
-        number = int(path.stem.partition("-")[2])
-        for one in epochs:
-            for length in dict.fromkeys((size // UNIT if size % UNIT == 0 else 0, units, 0)):
-                yield _header(number, one, length)

@@ -17,8 +17,10 @@ from uuid import UUID
 from base import locks
 from base.files import sync_folder
 from edge import segment_files as files
+from edge.at_rest import PLAIN, AtRest
 from edge.recovery import BufferFailedError
-from edge.segment import MAX_BYTES, UNIT, Segment
+from edge.segment import Segment
+from edge.segment_header import MAX_BYTES, UNIT
 
 log = logging.getLogger(__name__)
 
@@ -52,11 +54,13 @@ class BufferSettings:
 class SegmentStore:
     """Owner of a directory; one process at a time."""
 
-    def __init__(self, directory: Path, segment_bytes: int, allocate: Allocate = files.allocate) -> None:
+    def __init__(
+        self, directory: Path, segment_bytes: int, allocate: Allocate = files.allocate, keys: AtRest = PLAIN
+    ) -> None:
         """Lock and clean the directory; raises BufferFailedError when another process has it."""
         self.segments: list[Segment] = []
         self.disk_full = False
-        self._directory, self._allocate = directory, allocate
+        self._directory, self._allocate, self._keys = directory, allocate, keys
         self._segment_bytes = segment_bytes // UNIT * UNIT
         self._spare = directory / "spare.log"
         directory.mkdir(parents=True, exist_ok=True)
@@ -71,12 +75,17 @@ class SegmentStore:
         """Bytes on disk, the spare segment included."""
         return sum(segment.capacity for segment in self.segments) + self._segment_bytes * self._spare.exists()
 
+    @property
+    def has_spare(self) -> bool:
+        """Whether the next segment costs no older one, however full the disk is."""
+        return self._spare.exists()
+
     def start_next(self, epoch: UUID, give_up: Callable[[Segment], None]) -> Segment:
         """Add a new segment at the end; raises BufferFailedError.
 
         On a full disk the oldest segment's file becomes the new one's, after `give_up` was called with it.
         """
-        number = self.segments[-1].number + 1 if self.segments else 0
+        number, key = self.segments[-1].number + 1 if self.segments else 0, self._keys.newest()
         path = self._directory / f"segment-{number:012d}.log"
         try:
             self._take_spare(path)
@@ -90,7 +99,7 @@ class SegmentStore:
             self.segments.remove(oldest)
             oldest.close()
             _recycle(oldest.path, path)
-        segment = Segment.create(path, number, epoch)
+        segment = Segment.create(path, number, epoch, key)
         for before in self.segments[-1:]:
             before.seal()
         self.segments.append(segment)

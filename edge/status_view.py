@@ -19,12 +19,22 @@ def render(status: dict[str, Any], earlier: dict[str, Any], seconds: float, heal
         f"  registry version {status['registry']['version']}, {status['registry']['tags']} tags; clock {status['clock']}",
         f"  buffer {buffer['buffer_bytes'] / (1 << 20):.0f} MiB, {waiting} samples wait, {dropped} dropped;"
         f" kafka {'takes frames' if uplink['live'] else 'does not take frames'}",
+        f"  data at rest: {_at_rest(status)}",
         f"  {_produced(status) - _produced(earlier)} samples in {seconds:.1f} s;"
         f" reloads: {status['reload']['applied']} applied, {status['reload']['refused']} refused",
         "",
         _connections(status, earlier, seconds),
     ]
     return "\n".join(lines) + "\n"
+
+
+def _at_rest(status: dict[str, Any]) -> str:
+    """Of the status page; one of an older gateway says nothing of it."""
+    found, plain = status.get("at_rest") or {}, status["buffer"].get("plain_segments", 0)
+    if not found.get("encrypted"):
+        return "not encrypted"
+    older = f"; {plain} segments from before are not" if plain else ""
+    return f"encrypted with key {found['key']} of {found['made']}{older}"
 
 
 def _connections(status: dict[str, Any], earlier: dict[str, Any], seconds: float) -> str:

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
 
+from edge.at_rest import PLAIN, AtRest
 from edge.buffer import EVENT_LANE, Buffer
 from edge.command_journal import CommandJournal, Entry
 from edge.events import Events
@@ -43,13 +44,13 @@ TAGS = (1, 2)
 class OpenBuffer:
     """A buffer with what the gateway's pipeline keeps beside it; a millisecond goes by with every entry."""
 
-    def __init__(self, directory: Path, *, now_us: int) -> None:
+    def __init__(self, directory: Path, *, now_us: int, keys: AtRest = PLAIN) -> None:
         self.now_us = now_us
         self.seen = LastSeen()
         events = Events(gateway_id=GATEWAY, clock=self.clock)
         self.buffer = Buffer(
             directory, gateway_id=GATEWAY, gap_event=events.of_gap, settings=SEGMENTS, note=self.seen.note,
-            on_recovered=self.seen.recover, clock=self.clock,
+            on_recovered=self.seen.recover, clock=self.clock, keys=keys,
         )  # fmt: skip
 
     def clock(self) -> int:

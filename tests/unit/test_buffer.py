@@ -22,7 +22,8 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, ru
 
 from benchmarks import corruption
 from edge import segment as files
-from edge import segment_files
+from edge import segment_codec, segment_files, segment_header
+from edge.at_rest import AtRest, AtRestSettings, prepare
 from edge.buffer import EVENT_LANE, Buffer
 from edge.recovery import BufferFailedError
 from edge.segment import Cursor, Entry, RecordKind, StreamKey
@@ -31,6 +32,7 @@ from schemas import frame
 from schemas.checksum import MODULUS
 from schemas.events import DeviceEvent, EventKind, Gap, decode
 from schemas.frame import ClockStatus, Stream
+from tests.unit.kept import at_rest
 
 pytestmark = pytest.mark.unit
 
@@ -47,7 +49,7 @@ class Harness:
 
     def __init__(self, directory: Path, **options: object) -> None:
         self.directory = directory
-        self.options = {"settings": SMALL, **options}
+        self.options = {"settings": SMALL, "keys": at_rest(), **options}
         self.now_us = 1_000_000
         self.appended: dict[tuple[StreamKey, int], Entry] = {}
         self.buffer = self.open()
@@ -377,9 +379,10 @@ def test_a_spare_that_is_not_zeroed_is_not_used(harness: Harness) -> None:
 
 
 @pytest.mark.security("T-EDGE-BUFFER", "T-PLANT-FLOOD", "SR 3.1", "SR 7.5")
+@pytest.mark.parametrize("encrypted", [True, False], ids=["encrypted", "plain"])
 @pytest.mark.parametrize("seeds", [range(0, 50), range(300, 350)], ids=["one log", "another"])
-def test_damage_never_gives_a_wrong_frame_and_each_loss_is_told_of_exactly(seeds: range) -> None:
-    result = corruption.run(seeds)
+def test_damage_never_gives_a_wrong_frame_and_each_loss_is_told_of_exactly(seeds: range, *, encrypted: bool) -> None:
+    result = corruption.run(seeds, encrypted=encrypted)
     assert result["failures"] == []
     assert result["trials"] == len(seeds)
     assert result["lost"] > 0
@@ -426,21 +429,24 @@ def test_records_of_another_segment_do_not_hold(harness: Harness) -> None:
     harness.append(20)
     harness.reopen()
     (path,) = harness.directory.glob("segment-*.log")
-    body = path.read_bytes()[files.HEADER.size :]
-    for number, epoch in ((1, harness.buffer.epoch), (0, UUID(int=5))):
-        other = tmp_copy(harness.directory, number, epoch, body)
-        segment = files.Segment.open(other)
+    keys = harness.options["keys"]
+    assert isinstance(keys, AtRest)
+    begin = len(header_of(path))
+    for number, epoch in ((1, harness.buffer.epoch), (0, UUID(int=5)), (0, harness.buffer.epoch)):
+        other = harness.directory / "other.bin"
+        other.write_bytes(bytes(1 << 14))
+        files.Segment.create(other, number, epoch, keys.newest()).close()
+        other.write_bytes(other.read_bytes()[:begin] + path.read_bytes()[begin:])
+        segment = files.Segment.open(other, key_of=keys.key)
         assert segment is not None
         assert list(segment.records()) == []
         segment.close()
 
 
-def tmp_copy(folder: Path, number: int, epoch: UUID, body: bytes) -> Path:
-    path = folder / "other.bin"
-    path.write_bytes(bytes(1 << 14))
-    files.Segment.create(path, number, epoch).close()
-    path.write_bytes(path.read_bytes()[: files.HEADER.size] + body)
-    return path
+def header_of(path: Path) -> bytes:
+    found = segment_header.parse(path.read_bytes())
+    assert found is not None
+    return found.data
 
 
 @pytest.mark.security("V1.4.3")
@@ -458,13 +464,15 @@ def test_a_thousand_segments_need_no_thousand_open_files(tmp_path: Path) -> None
 _CHILD = """
 import sys
 from pathlib import Path
+from edge.at_rest import AtRestSettings, prepare
 from edge.buffer import Buffer
 from edge.segment import Cursor
 from edge.segment_store import BufferSettings
 from edge.segment import RecordKind
 from schemas.frame import Stream
 buffer = Buffer(Path(sys.argv[1]), gateway_id="g", gap_event=lambda gap: b"gap.",
-                settings=BufferSettings(segment_bytes=1 << 15, max_bytes=1 << 28))
+                settings=BufferSettings(segment_bytes=1 << 15, max_bytes=1 << 28),
+                keys=prepare(AtRestSettings(), Path(sys.argv[1]).parent))
 number = int(sys.argv[2])
 while True:
     for _ in range(3):
@@ -492,7 +500,8 @@ def test_kill_9_loses_nothing_appended(tmp_path: Path) -> None:
             if line.endswith("\n"):
                 epoch, sequence, number = line.split()
                 assert reported.setdefault((epoch, int(sequence)), int(number)) == int(number)
-    buffer = Buffer(tmp_path / "buffer", gateway_id="g", gap_event=gap_event, settings=SMALL)
+    keys = prepare(AtRestSettings(), tmp_path)
+    buffer = Buffer(tmp_path / "buffer", gateway_id="g", gap_event=gap_event, settings=SMALL, keys=keys)
     cursor, found = Cursor(Stream.LIVE), dict[tuple[str, int], Entry]()
     while batch := buffer.read(cursor, 1 << 20):
         found |= {(str(entry.epoch), entry.sequence): entry for entry in batch}
@@ -585,5 +594,5 @@ def test_the_default_bound_holds_72_hours_at_a_thousand_samples_a_second() -> No
         time_us=np.arange(samples, dtype=np.int64) * 1000, value=np.linspace(0, 1, samples),
         quality=np.zeros(samples, dtype=np.uint16),
     )  # fmt: skip
-    size = len(frame.encode(built)) + files.RECORD.size
+    size = len(frame.encode(built)) + segment_codec.SealedCodec.least
     assert 72 * 3600 * 1000 / samples * size < BufferSettings().max_bytes

@@ -138,6 +138,7 @@ def test_check_names_what_is_wrong(tmp_path: Path, listening: int, capsys: pytes
         "configuration": "ok",
         "line2: password": "FAILED",
         "state_dir": "ok",
+        "data at rest": "ok",
         "disk": "FAILED",
         "kafka": "FAILED",
         "line1 (opcua)": "ok",

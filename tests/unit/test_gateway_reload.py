@@ -11,14 +11,17 @@ from typing import Any
 
 import pytest
 
-from base import settings
+from base import key_ring, settings
 from base.ids import now_us, uuid7
 from base.toml import to_toml
+from edge import at_rest, command, status_view
+from edge.at_rest import AtRestSettings, prepare
 from edge.buffer import Buffer
 from edge.config import GatewayConfig
 from edge.events import unpack
 from edge.gateway import Gateway
 from edge.registry_cache import RegistryCache
+from edge.remote import Remote
 from edge.segment import Cursor, RecordKind
 from schemas import events, frame
 from schemas.commands import CommandRequest
@@ -67,7 +70,12 @@ class Installed:
 
     def appended(self) -> tuple[list[float], list[DeviceEvent]]:
         """Values of the counted tag in order, and events, that the stopped gateway left in its buffer."""
-        buffer = Buffer(self.state / "buffer", gateway_id="gw1", gap_event=lambda gap: b"")
+        buffer = Buffer(
+            self.state / "buffer",
+            gateway_id="gw1",
+            gap_event=lambda gap: b"",
+            keys=prepare(AtRestSettings(), self.state),
+        )
         entries = [
             entry
             for stream in (Stream.LIVE, Stream.BACKFILL)
@@ -222,3 +230,29 @@ def _write(**values: float) -> CommandRequest:
         command_id=uuid7(now), device_id=1, gateway_id="gw1", site="north", name="write", parameters=values,
         submitted_by="ann", submitted_us=now, expires_us=now + 60_000_000,
     )  # fmt: skip
+
+
+@pytest.mark.security("T-EDGE-DISK", "V11.2.2")
+async def test_keys_of_data_at_rest_are_rotated_while_it_runs(tmp_path: Path, machine: Machine) -> None:
+    installed, used = Installed(tmp_path, machine), list[str]()
+    async with running(installed) as gateway:
+        counting = Counting(machine, "d1.a")
+        for _ in range(3):
+            used.append(key_ring.read(installed.state / "at-rest.keys")[-1].id)
+            await until(lambda: list(at_rest.uses(installed.state))[-1] == used[-1])
+            before = len(counting.emitted)
+            await until(lambda before=before: len(counting.emitted) > before + 5)  # type: ignore[misc]
+            assert await asyncio.to_thread(command.main, ["key", "rotate", "--config", str(installed.file)]) == 0
+        await counting.stop()
+        await until(lambda: connections(gateway)[0]["samples"] >= len(counting.emitted) + 1)
+        page = await asyncio.to_thread(Remote(f"http://127.0.0.1:{gateway.admin_port}").page, "/status")
+    newest = key_ring.read(installed.state / "at-rest.keys")[-1].id
+    assert (page["at_rest"]["encrypted"], page["at_rest"]["key"], page["at_rest"]["problem"]) == (True, newest, "")
+    assert page["buffer"]["plain_segments"] == 0
+    assert f"encrypted with key {newest}" in status_view.render(
+        page, page, 1.0, {"healthy": True, "problems": [], "warnings": []}
+    )
+    assert list(at_rest.uses(installed.state)) == [*used, newest]
+    values, told = installed.appended()
+    assert [value for value in values if value] == [value for _, value in counting.emitted]
+    assert [one for one in told if one.kind is EventKind.GAP] == []
