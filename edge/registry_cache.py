@@ -40,7 +40,7 @@ class RegistryView:
 
     version: int = 0
     tags: dict[int, TagDefinition] = field(default_factory=dict)
-    """The gateway's own tags that are not retired, by tag id."""
+    """The gateway's own tags that are not retired, by tag id. Calculated ones are the telemetry job's: no machine has them."""
     foreign: frozenset[str] = frozenset()
     """Addresses of the site that are known and not this gateway's to read."""
 
@@ -143,9 +143,11 @@ class RegistryCache:
         mine = {
             tag_id: tag
             for tag_id, tag in sorted(self._site_tags.items())
-            if tag.gateway_id == self._gateway_id and not tag.retired
+            if tag.gateway_id == self._gateway_id and not tag.retired and not tag.calculated
         }
-        foreign = frozenset(tag.address for tag_id, tag in self._site_tags.items() if tag_id not in mine)
+        foreign = frozenset(
+            tag.address for tag_id, tag in self._site_tags.items() if tag_id not in mine and not tag.calculated
+        )
         return RegistryView(version=version, tags=mine, foreign=foreign)
 
     def _publish(self, view: RegistryView, site_tags: dict[int, TagDefinition]) -> None:

@@ -1,8 +1,9 @@
-"""The product's promise, measured: produced = stored + rejected + suppressed + held + in flight.
+"""The product's promise, measured: produced + calculated = stored + rejected + suppressed + held + in flight.
 
-What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event. Samples that were
-replayed are the same samples, sent again: what of a REPLAY frame is stored or suppressed is no longer rejected. `stored` is
-what was stored once; of it, `superseded` was put right since (ADR 0030). What then stands in `samples` is
+Calculated are samples that the telemetry job made of others: they come with the frame of those, and are stored or suppressed with it.
+Checksums are compared without them. What a gateway had to drop from a full buffer is counted apart, and each such loss has a gap event.
+Samples that were replayed are the same samples, sent again: what of a REPLAY frame is stored or suppressed is no longer rejected. `stored`
+is what was stored once; of it, `superseded` was put right since (ADR 0030). What then stands in `samples` is
 stored - superseded + corrected, as far as retention has left it.
 
 Enters: gateways' own counters (produced), the ledger (stored, rejected, suppressed and which frames), the telemetry
@@ -45,6 +46,7 @@ class Account:
     """Samples of some sequences. `checksum_difference` is None while something of them is on its way."""
 
     produced: int = 0
+    calculated: int = 0
     stored: int = 0
     rejected: int = 0
     suppressed: int = 0
@@ -68,8 +70,9 @@ class Account:
 
     @property
     def difference(self) -> int:
-        """What is produced and accounted for nowhere; 0 is the promise."""
-        return self.produced - self.stored - self.rejected - self.suppressed - self.held - self.in_flight - self.dropped
+        """What is produced or calculated and accounted for nowhere; 0 is the promise."""
+        accounted = self.stored + self.rejected + self.suppressed + self.held + self.in_flight + self.dropped
+        return self.produced + self.calculated - accounted
 
     def add(self, other: Account) -> None:
         """Count another in."""
@@ -80,6 +83,7 @@ class Account:
         """Plain values."""
         return {
             "produced": self.produced,
+            "calculated": self.calculated,
             "stored": self.stored,
             "rejected": self.rejected,
             "suppressed": self.suppressed,
@@ -148,6 +152,7 @@ def _sequence(
     result = Account()
     if entry is not None:
         result.stored, result.rejected, result.suppressed = entry.stored, entry.rejected, entry.suppressed
+        result.calculated = entry.calculated
     if key.stream is Stream.REPLAY:
         # Produced and rejected once already, in the refused frames: what was refused again is not rejected twice, and
         # what was accepted this time is rejected no longer. Corrected samples have another checksum than produced ones.

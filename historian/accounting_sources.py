@@ -13,6 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
+import numpy as np
 import psycopg
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from psycopg.types.range import Range
@@ -26,6 +27,7 @@ from historian.positions import GROUP
 from schemas import codec, frame, topics
 from schemas.frame import Frame, SequenceKey, Stream
 from schemas.origins import Sites
+from schemas.verdicts import VERDICT_MASK, Verdict
 
 Ranges = Sequence[tuple[int, int]]
 """Sorted, disjoint ranges of sequences, end exclusive."""
@@ -42,13 +44,14 @@ _STAGES = ((topics.FRAMES, "millrace-telemetry"), (topics.VALIDATED, GROUP))
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LedgerEntry:
-    """One row of the ledger. `checksum` covers stored, rejected and suppressed samples."""
+    """One row of the ledger. `checksum` covers stored, rejected and suppressed samples, without the calculated ones among them."""
 
     sequences: Ranges
     stored: int
     rejected: int
     suppressed: int
     checksum: int
+    calculated: int = 0
 
     @property
     def end(self) -> int:
@@ -70,7 +73,7 @@ class Counters:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Flight:
-    """A frame found in Kafka."""
+    """A frame found in Kafka: what its gateway sent, whether it has been validated or not."""
 
     samples: int
     checksum: int
@@ -138,14 +141,16 @@ def read_books(dsn: str, not_measured: list[str]) -> Books:
 def _read_ledger(connection: psycopg.Connection[Any], books: Books) -> None:
     rows = connection.execute(
         """SELECT gateway_id, epoch, lane, stream, ARRAY(SELECT unnest(sequences)), stored, rejected, suppressed,
-                  wrap64(stored_checksum::numeric + rejected_checksum + suppressed_checksum) FROM ledger"""
+                  calculated, wrap64(stored_checksum::numeric + rejected_checksum + suppressed_checksum - calculated_checksum)
+           FROM ledger"""
     ).fetchall()
-    for gateway_id, epoch, lane, stream, sequences, stored, rejected, suppressed, checksum in rows:
+    for gateway_id, epoch, lane, stream, sequences, stored, rejected, suppressed, calculated, checksum in rows:
         books.ledger[SequenceKey(gateway_id, epoch, lane, Stream(stream))] = LedgerEntry(
             sequences=[_bounds(one) for one in sequences],
             stored=stored,
             rejected=rejected,
             suppressed=suppressed,
+            calculated=calculated,
             checksum=checksum,
         )
     row = connection.execute(
@@ -285,11 +290,15 @@ def find_frames(
                 for message in kafka.read_to_end(settings, name, last=unread, timeout_s=_CONNECT_S):
                     for one in frames_of(message.value(), site, sites):
                         if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
-                            flight = Flight(samples=one.samples, checksum=one.checksum)
+                            flight = Flight(samples=one.samples - _calculated(one), checksum=one.checksum)
                             found.setdefault(one.key, {})[one.sequence] = flight
     except (MillraceError, KafkaException) as error:
         not_measured.append(f"in flight: Kafka does not answer ({error})")
     return found
+
+
+def _calculated(one: Frame) -> int:
+    return 0 if one.verdict is None else int(np.count_nonzero((one.verdict & VERDICT_MASK) == Verdict.CALCULATED))
 
 
 def _unread(settings: KafkaSettings, topic: str, group: str) -> int | None:

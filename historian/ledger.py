@@ -16,6 +16,7 @@ import psycopg
 from historian.samples import VERDICTS, Columns, Fate, key_sums, minute_sums
 from schemas.checksum import to_signed
 from schemas.frame import Frame, SequenceKey, Stream
+from schemas.verdicts import Verdict
 
 Cursor = psycopg.Cursor[Any]
 LockedRow = tuple[Any, ...]
@@ -28,7 +29,7 @@ class Ledger:
         self._known: set[SequenceKey] = set()
 
     def lock(self, cursor: Cursor, keys: Sequence[SequenceKey]) -> dict[SequenceKey, LockedRow]:
-        """Lock the rows of `keys` (made when missing); returns verdict_counts and checksums of each."""
+        """Lock the rows of `keys` (made when missing); returns verdict_counts and checksums of each, that of calculated samples last."""
         parameters = _key_arrays(keys)
         if any(key not in self._known for key in keys):
             cursor.execute(_INSERT, parameters)
@@ -64,10 +65,14 @@ def add(
     for key, sums in zip(columns.keys, key_sums(columns), strict=True):
         verdict_counts, *checksums = locked[key]
         counts = [old + new for old, new in zip(verdict_counts or [0] * VERDICTS, sums.verdicts, strict=True)]
-        totals = [to_signed(old + new) for old, new in zip(checksums, sums.checksums, strict=True)]
-        sequences = multirange(frame.sequence for frame in frames[key])
+        added = (*sums.checksums, sums.calculated_checksum)
+        totals = [to_signed(old + new) for old, new in zip(checksums, added, strict=True)]
+        sequences, calculated = multirange(frame.sequence for frame in frames[key]), sums.verdicts[Verdict.CALCULATED]
         updates.append(
-            (sequences, len(frames[key]), *sums.counts, *totals, counts, sums.late, sums.newest_us, *_key_values(key))
+            (
+                *(sequences, len(frames[key]), *sums.counts, calculated, *totals),
+                *(counts, sums.late, sums.newest_us, *_key_values(key)),
+            )
         )
     cursor.executemany(_UPDATE, updates)
     minutes = [
@@ -104,7 +109,8 @@ INSERT INTO ledger (gateway_id, epoch, lane, stream)
 SELECT DISTINCT gateway_id, epoch, lane, stream FROM {_KEYS} ORDER BY 1, 2, 3, 4
 ON CONFLICT DO NOTHING"""
 _LOCK = f"""
-SELECT l.gateway_id, l.epoch, l.lane, l.stream, l.verdict_counts, l.stored_checksum, l.rejected_checksum, l.suppressed_checksum
+SELECT l.gateway_id, l.epoch, l.lane, l.stream, l.verdict_counts, l.stored_checksum, l.rejected_checksum, l.suppressed_checksum,
+       l.calculated_checksum
 FROM ledger l JOIN {_KEYS} USING (gateway_id, epoch, lane, stream)
 ORDER BY 1, 2, 3, 4
 FOR UPDATE OF l"""
@@ -122,9 +128,11 @@ UPDATE ledger SET
     stored = stored + %s,
     rejected = rejected + %s,
     suppressed = suppressed + %s,
+    calculated = calculated + %s,
     stored_checksum = %s,
     rejected_checksum = %s,
     suppressed_checksum = %s,
+    calculated_checksum = %s,
     verdict_counts = %s,
     late = late + %s,
     newest_time = greatest(newest_time, to_time(%s::bigint)),

@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from schemas import checksum
 from schemas.definitions import Historise
 from schemas.frame import Frame, SequenceKey, Stream
-from schemas.verdicts import LATE_FLAG, REJECT_FROM, VERDICT_MASK
+from schemas.verdicts import LATE_FLAG, REJECT_FROM, VERDICT_MASK, Verdict
 
 MINUTE_US = 60_000_000
 VERDICTS = 32
@@ -126,6 +126,8 @@ class KeySums(Sums):
     verdicts: list[int]
     late: int
     newest_us: int | None
+    calculated_checksum: int
+    """Of the samples that the telemetry job calculated; how many there are, say `verdicts`."""
 
 
 def key_sums(columns: Columns) -> Iterator[KeySums]:
@@ -142,12 +144,15 @@ def key_sums(columns: Columns) -> Iterator[KeySums]:
         if sums.counts[Fate.REJECTED]:
             accepted = fate != Fate.REJECTED
             late, times = late[accepted], times[accepted]
+        verdicts, hashes = _counts(verdict, VERDICTS), columns.hash[part]
+        calculated = hashes[verdict == Verdict.CALCULATED].sum(dtype=np.uint64) if verdicts[Verdict.CALCULATED] else 0
         yield KeySums(
             counts=sums.counts,
             checksums=sums.checksums,
-            verdicts=_counts(verdict, VERDICTS),
+            verdicts=verdicts,
             late=int(np.count_nonzero(late)),
             newest_us=int(times.max()) if len(times) else None,
+            calculated_checksum=int(calculated),
         )
 
 

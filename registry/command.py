@@ -51,6 +51,7 @@ def _show(dsn: str, prefix: str, *, as_json: bool) -> str:
 def _line(tag: TagDefinition) -> str:
     limits = f"[{_bound(tag.limit_low)}, {_bound(tag.limit_high)}]"
     flags = " ".join(name for name, on in (("writable", tag.writable), ("retired", tag.retired)) if on)
+    flags = f"{flags} calculated: {tag.expression}".strip() if tag.calculated else flags
     text = f"{tag.tag_id:>6}  {tag.path:<64} {tag.unit:<8} {limits:<22} {tag.period_ms:>6} ms  {tag.gateway_id}/{tag.lane}  {flags}"
     return text.rstrip()
 

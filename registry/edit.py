@@ -17,6 +17,7 @@ from psycopg.rows import dict_row
 
 from base.errors import RegistryError
 from connectors.catalogue import PROTOCOLS
+from registry.calculated import unfit
 from registry.changes import Change, os_user, record
 from registry.plant import PERIODS_PER_WINDOW
 from registry.rows import check_addresses, lock, place_device, set_version
@@ -46,7 +47,7 @@ _TAG_KEYS: Mapping[str, Callable[[str], Any]] = {
     "description": str, "unit": str, "eu_low": _number, "eu_high": _number, "limit_low": _number, "limit_high": _number,
     "max_rate": _number, "stuck_after_s": _number, "period_ms": int, "deadband": float,
     "deadband_percent": float, "swinging_door": _maybe(_boolean), "max_silence_s": _number, "sampling_ms": _maybe(int),
-    "historise": lambda text: Historise(text).value, "writable": _boolean, "address": str,
+    "historise": lambda text: Historise(text).value, "writable": _boolean, "address": str, "expression": str,
 }  # fmt: skip
 _DEVICE_KEYS: Mapping[str, Callable[[str], Any]] = {"detector": str, "planned_run_time_s": _number}
 
@@ -188,7 +189,7 @@ def _check_tag(connection: Connection, tag_id: int) -> None:
     """The rules of the plant file hold for changes by hand too."""
     row = connection.execute(
         """SELECT eu_low, eu_high, limit_low, limit_high, max_rate, stuck_after_s, period_ms, windows_s, deadband, deadband_percent,
-                  sampling_ms FROM tags WHERE tag_id = %s""",
+                  sampling_ms, writable, address, expression FROM tags WHERE tag_id = %s""",
         (tag_id,),
     ).fetchone()
     assert row is not None
@@ -204,6 +205,9 @@ def _check_tag(connection: Connection, tag_id: int) -> None:
         deadband,
         percent,
         sampling_ms,
+        writable,
+        address,
+        expression,
     ) = row
     order = [value for value in (limit_low, eu_low, eu_high, limit_high) if value is not None]
     problem = ""
@@ -219,5 +223,28 @@ def _check_tag(connection: Connection, tag_id: int) -> None:
         problem = "deadband_percent is of the range eu, which needs both bounds"
     elif sampling_ms is not None and sampling_ms > period_ms:
         problem = f"sampling_ms {sampling_ms} is longer than the period of {period_ms} ms"
+    elif bool(expression) == bool(address):
+        problem = "a tag has an address, and is measured, or an expression, and is calculated; add another tag to the plant file"
+    elif expression and (
+        writable or deadband or percent or {limit_low, limit_high, max_rate, stuck_after_s, sampling_ms} != {None}
+    ):
+        problem = (
+            "a calculated tag is at no machine: no limits, max_rate, stuck_after_s, deadband, sampling_ms, writable"
+        )
+    elif expression:
+        problem = _unfit(connection, tag_id)
     if problem:
         raise RegistryError(problem)
+
+
+def _unfit(connection: Connection, tag_id: int) -> str:
+    """What is wrong with the expression of a calculated tag, among the tags of its device; empty when nothing is."""
+    rows = connection.execute(
+        """SELECT o.name, o.data_type, o.expression, o.tag_id = t.tag_id FROM tags t JOIN tags o USING (device_id)
+           WHERE t.tag_id = %s AND NOT o.retired""",
+        (tag_id,),
+    ).fetchall()
+    tags = {name: (DataType(data_type), expression) for name, data_type, expression, _ in rows}
+    data_type, expression = next(tags[name] for name, *_, is_it in rows if is_it)
+    problem = unfit(expression, data_type, tags)
+    return f"expression: {problem}" if problem else ""

@@ -36,11 +36,12 @@ _TAG_KEYS = (
     "sampling_ms",
     "historise",
     "writable",
+    "expression",
 )
 _MARKS = {"tag": "\ue000", "device": "\ue001", "site": "\ue002"}
 _DEFAULTS = {
     "max_rate": None, "stuck_after_s": None, "deadband": 0.0, "deadband_percent": 0.0, "swinging_door": None, "max_silence_s": None,
-    "sampling_ms": None, "historise": "ALL", "writable": False,
+    "sampling_ms": None, "historise": "ALL", "writable": False, "expression": "",
 }  # fmt: skip
 
 
@@ -101,7 +102,7 @@ class _Export:
         """The pattern that gives most addresses of each connection; none where none gives two."""
         found: dict[tuple[str, str], Counter[str]] = defaultdict(Counter)
         for device in self._devices:
-            for tag in self._tags[device["device_id"]]:
+            for tag in self._measured(device):
                 found[device["gateway_id"], device["connection"]][
                     _pattern(_address(tag, device), _places(device, tag))
                 ] += 1
@@ -166,9 +167,13 @@ class _Export:
                 missing = {key: _DEFAULTS.get(key) for key in usual if key not in own}
                 tags[tag["name"]] = missing | {key: value for key, value in own.items() if usual.get(key) != value}
             address = _address(tag, device)
-            if not general or pattern(general).fill(_places(device, tag)) != address:
+            if not tag["expression"] and (not general or pattern(general).fill(_places(device, tag)) != address):
                 addresses[tag["name"]] = address
         return entry | ({"addresses": addresses} if addresses else {}) | ({"tags": tags} if tags else {})
+
+    def _measured(self, device: Row) -> list[Row]:
+        """Tags of a device that have an address."""
+        return [tag for tag in self._tags[device["device_id"]] if not tag["expression"]]
 
     def _rows(self, query: str, parameters: tuple[Any, ...] = ()) -> list[Row]:
         with self._connection.cursor(row_factory=dict_row) as cursor:

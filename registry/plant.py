@@ -46,6 +46,7 @@ class TagSpec:
     swinging_door: bool | None = None
     max_silence_s: float | None = None
     sampling_ms: int | None = None
+    expression: str = ""
     simulate: Mapping[str, Any] = field(default_factory=dict, compare=False)
     where: str = field(default="", compare=False)
 
@@ -60,7 +61,7 @@ _LATER = {one.name: one.default for one in fields(TagSpec) if one.name in REGIST
 class DeviceSpec:
     """A device of the file. `lane` is None when the registry shall choose; `where` is its place in the file.
 
-    `protocol` and `simulated` are its connection's; `addresses` are within the protocol, by tag name.
+    `protocol` and `simulated` are its connection's; `addresses` are within the protocol, by tag name; calculated tags have none.
     """
 
     name: str
@@ -79,8 +80,8 @@ class DeviceSpec:
     where: str
 
     def address(self, tag: str) -> str:
-        """Where the gateway finds a tag: `<connection>:<address within the protocol>`."""
-        return f"{self.connection}:{self.addresses[tag]}"
+        """Where the gateway finds a tag: `<connection>:<address within the protocol>`; empty for a calculated tag, which it does not."""
+        return f"{self.connection}:{self.addresses[tag]}" if tag in self.addresses else ""
 
     def digest(self) -> str:
         """Changes with anything the file says of the device itself, its tags apart."""

@@ -12,6 +12,7 @@ from typing import NamedTuple
 from pydantic import ValidationError
 
 from connectors.catalogue import PROTOCOLS
+from registry import calculated
 from registry.plant import PERIODS_PER_WINDOW, ConnectionSpec, DeviceSpec, GatewaySpec, Plant, TagSpec
 from registry.plant_address import pattern
 from registry.plant_model import Cell, Device, DeviceClass, PlantFile, Tag
@@ -61,6 +62,7 @@ class _Build:
             where = f"device_classes.{name}.tags"
             tags = {tag: self._tag(f"{where}.{tag}", tag, spec) for tag, spec in given.tags.items()}
             self._classes[name] = {tag: spec for tag, spec in tags.items() if spec is not None}
+            calculated.check(self._classes[name].values(), self._problems)
         cells = list(_cells(file))
         made = (
             self._device(device, place, f"{place.where}.devices[{index}]")
@@ -112,6 +114,7 @@ class _Build:
             text = f"period_ms is {tag.period_ms}, but windows of {windows[0]} s (tag class {tag.tag_class}) need {longest_ms} or less"
             self._problems.refuse(where, "period_ms", text)
         self._warn_of_tag(where, tag)
+        calculated.check_keys(where, tag, self._problems)
         (eu_low, eu_high), (limit_low, limit_high) = tag.eu or _NO_BOUNDS, tag.limits or _NO_BOUNDS
         return TagSpec(
             name=name,
@@ -134,6 +137,7 @@ class _Build:
             windows_s=windows,
             historise=tag.historise,
             writable=tag.writable,
+            expression=tag.expression,
             simulate=tag.simulate or {},
             where=where,
         )
@@ -197,6 +201,8 @@ class _Build:
             spec = self._tag(f"{where}.tags.{name}", name, tag)
             if spec is not None:
                 own[name] = spec
+        if said:
+            calculated.check(own.values(), self._problems, where=where)
         return tuple(own.values())
 
     def _said(self, device: Device, where: str, given: DeviceClass) -> dict[str, Tag]:
@@ -222,11 +228,16 @@ class _Build:
         for name in device.addresses:
             if name not in tags:
                 self._strange(where, "addresses", name, device)
+            elif tags[name].expression:
+                text = f"addresses names {name!r}, which is calculated: no machine has it"
+                self._problems.refuse(where, f"addresses.{name}", text)
         _, _, area, line, cell = at.path.split("/")
         places = {"site": at.site, "area": area, "line": line, "cell": cell, "device": device.name}
         class_where = f"device_classes.{device.device_class}"
         found = {}
         for name, tag in tags.items():
+            if tag.expression:
+                continue
             own = device.addresses.get(name)
             if own is not None:
                 address, source, key = own, where, f"addresses.{name}"

@@ -60,7 +60,10 @@ class TagClass(Entry):
 
 
 class Tag(Entry):
-    """What a device class measures under one name. `eu` is what is normal, `limits` what is believable, `address` a pattern."""
+    """What a device class measures, or calculates, under one name.
+
+    `eu` is what is normal, `limits` what is believable, `address` a pattern. A tag with an `expression` is calculated by the telemetry job.
+    """
 
     tag_class: str
     """Class of the tag, which gives its windows."""
@@ -96,6 +99,8 @@ class Tag(Entry):
     """Whether commands may write it."""
     address: Text = ""
     """Pattern of its address, with {site} {area} {line} {cell} {device} {tag}."""
+    expression: Text = ""
+    """CEL over measured tags of the same device (`tag.power / tag.speed`), of a calculated tag, which has no address."""
     simulate: dict[str, Any] | None = None
     """What the simulator plays; of no meaning elsewhere."""
 

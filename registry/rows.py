@@ -80,5 +80,5 @@ def place_device(connection: Connection, device_id: int, cell_id: int, path: str
 
 
 _SHARED_ADDRESS = """
-SELECT gateway_id, address, array_agg(path ORDER BY path) FROM tag_definition WHERE NOT retired
+SELECT gateway_id, address, array_agg(path ORDER BY path) FROM tag_definition WHERE NOT retired AND expression = ''
 GROUP BY gateway_id, address HAVING count(*) > 1 LIMIT 1"""

@@ -34,7 +34,7 @@ class Historise(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagDefinition:
-    """One tag. Fields as in TagDefinition.v2.avsc, which documents them."""
+    """One tag. Fields as in TagDefinition.v3.avsc, which documents them."""
 
     tag_id: int
     device_id: int
@@ -67,6 +67,12 @@ class TagDefinition:
     swinging_door: bool | None = None
     max_silence_s: float | None = None
     sampling_ms: int | None = None
+    expression: str = ""
+
+    @property
+    def calculated(self) -> bool:
+        """Whether the telemetry job makes its samples, by `expression`, and no gateway knows of it."""
+        return bool(self.expression)
 
     @property
     def band(self) -> float:
@@ -81,11 +87,16 @@ class TagDefinition:
         return self.path.rpartition("/")[0]
 
 
+_MEASURED_VERSION = 2
+"""Schema of definitions without an expression: readers that know no calculated tags go on, and leave out those that there are."""
+
+
 def encode_tag(tag: TagDefinition) -> tuple[bytes, bytes]:
     """Kafka key and value of a definition."""
     record = {f.name: getattr(tag, f.name) for f in dataclasses.fields(tag)}
     record["windows_s"] = list(tag.windows_s)
-    return str(tag.tag_id).encode(), codec.encode("TagDefinition", record)
+    version = None if tag.calculated else _MEASURED_VERSION
+    return str(tag.tag_id).encode(), codec.encode("TagDefinition", record, version=version)
 
 
 def encode_version(version: int, *, tags: int, time_us: int) -> tuple[bytes, bytes]:

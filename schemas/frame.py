@@ -192,7 +192,8 @@ _FIELDS = tuple(field.name for field in dataclasses.fields(Frame))
 def with_verdicts(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> bytes:
     """Kafka value of a frame with its verdicts, given the value it came as: `encode` at a fifth of its cost.
 
-    The verdicts, shape (samples,), are put where the message has none; everything else stays as it came.
+    The verdicts, shape (samples,), are put where the message has none; everything else stays as it came. An empty message is of a
+    frame that is not as it came: it is encoded.
     """
     bare = all(each is None for each in (frame.verdict, frame.traceparent, frame.signature, frame.key_id))
     tail = b"".join((codec.long_bytes(frame.samples), codec.long_bytes(frame.checksum), _NO_OPTIONS))

@@ -29,6 +29,9 @@ class Verdict(IntEnum):
     """Accepted; outside the engineering-unit range, inside the limits."""
     CORRECTED = 4
     """Put right after it was stored. Validation never says it: only a correction in SQL does."""
+    CALCULATED = 5
+    """Made by the telemetry job of accepted samples, by the expression of a calculated tag; no gateway sent it. Whether it has a value says
+    its quality."""
 
     NOT_FINITE = 16
     """NaN or infinite."""

@@ -1,9 +1,9 @@
 """The simulator's view of a plant: devices, their tags, and what each tag simulates.
 
-Enters: the registry's `Plant`, so a file that the registry refuses is refused here with the same words. Leaves: `Device` and `Tag`, in the
-file's order. Devices on connections that are not `simulated` are real machines, and left alone. The registry allocates ids; here a tag is
-known by its path alone. Node ids and metric names follow a rule of the simulator's own (`opcua_space`, `sparkplug_node`), which the address
-patterns of a simulated connection have to match.
+Enters: the registry's `Plant`, so a file that the registry refuses is refused here with the same words. Leaves: `Device` and `Tag`, in
+the file's order. Devices on connections that are not `simulated` are real machines, and left alone; no machine has calculated tags.
+The registry allocates ids; here a tag is known by its path alone. Node ids and metric names follow a rule of the simulator's own
+(`opcua_space`, `sparkplug_node`), which the address patterns of a simulated connection have to match.
 """
 
 from __future__ import annotations
@@ -105,7 +105,7 @@ def _device(given: DeviceSpec, indices: count[int]) -> Device:
         line=given.cell_path.rpartition("/")[0],
         path=path,
         protocol=protocol,
-        tags=tuple(_tag(key, path, protocol, tag, index=next(indices)) for tag in given.tags),
+        tags=tuple(_tag(key, path, protocol, tag, index=next(indices)) for tag in given.tags if not tag.expression),
     )
 
 

@@ -140,6 +140,8 @@ def _describe(reason: Verdict, source: Frame, tag: TagDefinition | None, tag_id:
         Verdict.FUTURE: f"source time is {ahead_s:.3f} s after the frame's close time",
         Verdict.TOO_OLD: f"source time is {-ahead_s / 86_400:.1f} days before the frame's close time",
         Verdict.UNKNOWN_TAG: "the tag is retired",
-        Verdict.GATEWAY_NOT_AUTHORISED: f"the tag belongs to gateway {tag.gateway_id} at site {tag.site}",
+        Verdict.GATEWAY_NOT_AUTHORISED: "the tag is calculated: no gateway sends it"
+        if tag.calculated
+        else f"the tag belongs to gateway {tag.gateway_id} at site {tag.site}",
     }
     return f"{tag.path} (tag {tag_id}): {words[reason]}"

@@ -37,7 +37,7 @@ SELECT DISTINCT ON (device_id) tag_id FROM tags WHERE historise = 'ALL' ORDER BY
 """
 _LOOK = """
 SELECT (SELECT count(DISTINCT tag_id) FROM samples WHERE time > now() - make_interval(secs => %s) AND tag_id = ANY (%s)),
-       (SELECT coalesce(sum(stored + rejected + suppressed), 0)::bigint FROM ledger WHERE stream <> 2)
+       (SELECT coalesce(sum(stored + rejected + suppressed - calculated), 0)::bigint FROM ledger WHERE stream <> 2)
 """
 
 

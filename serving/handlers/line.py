@@ -33,6 +33,7 @@ class LaneAccount:
     """The account of a lane, samples.
 
     `missing` is what is accounted for nowhere, `dropped` what the gateway said it took out of a full buffer.
+    `calculated` samples are the telemetry job's, and contained in `stored` and `suppressed`.
     """
 
     gateway_id: str
@@ -45,11 +46,15 @@ class LaneAccount:
     in_flight: int
     missing: int
     dropped: int
+    calculated: int
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accounting:
-    """produced = stored + rejected + suppressed + held + in_flight + dropped. `exact` is False also for what could not be measured."""
+    """produced + calculated = stored + rejected + suppressed + held + in_flight + dropped.
+
+    `exact` is False also for what could not be measured.
+    """
 
     lanes: tuple[LaneAccount, ...]
     exact: bool

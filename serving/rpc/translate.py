@@ -75,6 +75,7 @@ def tag(state: TagState, now_us: int) -> state_pb2.Tag:
         period_ms=definition.period_ms,
         stale=state.stale,
         device_path=definition.device_path,
+        expression=definition.expression,
     )
 
 

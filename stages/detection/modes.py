@@ -20,8 +20,8 @@ MODE_TAG = "packml_state"
 
 
 def says_mode(tag: TagDefinition) -> bool:
-    """Whether a tag is part of its device's mode."""
-    return tag.writable or tag.name == MODE_TAG
+    """Whether a tag is part of its device's mode. A calculated one is not: what changes the mode has to be known before its frame is."""
+    return not tag.calculated and (tag.writable or tag.name == MODE_TAG)
 
 
 class ModeChange(NamedTuple):

@@ -1,14 +1,16 @@
 """An expression compiled by CEL's own checker, and evaluated: `cel-expr-python`, the binding of the reference implementation.
 
-Enters: text and the type of each tag. Leaves: a `Program`, shared by all places where names have the same types, or a ConfigError that says
-what is wrong and where. A variable without a value makes what depends on it unknown; `true || unknown` is true, as CEL has it.
+Enters: text and the type of each tag. Leaves: a `Program` (a condition) or a `Formula` (a value), shared by all places where names have
+the same types, or a ConfigError that says what is wrong and where. A variable without a value makes what depends on it unknown;
+`true || unknown` is true, as CEL has it.
 """
 
 from __future__ import annotations
 
 import functools
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from base.errors import ConfigError
@@ -18,6 +20,8 @@ from stages.expressions.reading import KNOWN, TAG, Reading, read
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\(([^']*)\)'")
 _WORDS = {"double": "number", "bool": "boolean"}
+_NO_VALUE = "No value with name"
+"""How the library says that a result depends on a variable that was not given."""
 
 
 class Program:
@@ -35,10 +39,41 @@ class Program:
         return result if isinstance(result, bool) else None
 
 
+class Formula:
+    """One expression whose result is a number, or a boolean as 0 and 1."""
+
+    def __init__(self, compiled: Any) -> None:
+        self._compiled = compiled
+
+    def values(self, rows: Sequence[Mapping[str, float | bool]]) -> list[float | None]:
+        """Its value for each row of values by name, in one call of the library; None when that depends on one that is not among them.
+
+        NaN where it has none: divided by zero, root of a negative number, beyond the range of numbers, a list's element that is missing.
+        """
+        return native.call(self._values, rows)
+
+    def _values(self, rows: Sequence[Mapping[str, float | bool]]) -> list[float | None]:
+        evaluate = self._compiled.eval
+        return [_number(evaluate(data=row).value()) for row in rows]
+
+
+def _number(result: Any) -> float | None:
+    if isinstance(result, float | int):  # a boolean is an int
+        value = float(result)
+        return value if math.isfinite(value) else math.nan
+    return None if _NO_VALUE in str(result) else math.nan
+
+
 def condition(text: str, booleans: frozenset[str]) -> Program:
     """A condition over tags of which `booleans` are booleans, the others numbers; raises ConfigError."""
     reading = read(text)
     return native.call(_condition, text, booleans & set(reading.tags))
+
+
+def formula(text: str, booleans: frozenset[str], *, boolean: bool) -> Formula:
+    """An expression over tags of which `booleans` are booleans, whose result is one too, or a number; raises ConfigError."""
+    reading = read(text)
+    return native.call(_formula, text, booleans & set(reading.tags), boolean)
 
 
 def require() -> None:
@@ -61,6 +96,25 @@ def _check_syntax(text: str) -> None:
 
 @functools.cache  # never let go of: what is native is not to be freed in another thread
 def _condition(text: str, booleans: frozenset[str]) -> Program:
+    compiled, kind = _compiled(text, booleans)
+    if kind != "boolean":
+        msg = f"it is a {kind}, no condition: compare it with something"
+        raise ConfigError(msg)
+    return Program(compiled)
+
+
+@functools.cache  # as above
+def _formula(text: str, booleans: frozenset[str], boolean: bool) -> Formula:
+    compiled, kind = _compiled(text, booleans)
+    wanted = "boolean" if boolean else "number"
+    if kind != wanted:
+        msg = f"it is a {kind}, no {wanted}"
+        raise ConfigError(msg)
+    return Formula(compiled)
+
+
+def _compiled(text: str, booleans: frozenset[str]) -> tuple[Any, str]:
+    """What the library made of it, and what its result is, in words."""
     (cel, ext_math), reading = _library(), read(text)
     types = {
         one.name: cel.Type.BOOL if one.word == KNOWN or (one.word == TAG and one.tag in booleans) else cel.Type.DOUBLE
@@ -71,11 +125,8 @@ def _condition(text: str, booleans: frozenset[str]) -> Program:
         compiled = environment.compile(reading.widened)
     except Exception as error:  # noqa: BLE001 - the library raises RuntimeError and some of its own
         raise ConfigError(_explained(reading, str(error))) from None
-    if compiled.return_type() != cel.Type.BOOL:
-        kind = str(compiled.return_type()).lower()
-        msg = f"it is a {_WORDS.get(kind, kind)}, no condition: compare it with something"
-        raise ConfigError(msg)
-    return Program(compiled)
+    kind = str(compiled.return_type()).lower()
+    return compiled, _WORDS.get(kind, kind)
 
 
 def _library() -> tuple[Any, Any]:

@@ -263,7 +263,8 @@ def _numbers(tag: TagDefinition) -> tuple[float, ...]:
 def _static_verdict(tag: TagDefinition | None, gateway_id: str, site: str) -> int:
     if tag is None or tag.retired:
         return Verdict.UNKNOWN_TAG
-    return Verdict.GATEWAY_NOT_AUTHORISED if tag.gateway_id != gateway_id or tag.site != site else 0
+    foreign = tag.gateway_id != gateway_id or tag.site != site
+    return Verdict.GATEWAY_NOT_AUTHORISED if foreign or tag.calculated else 0
 
 
 def _or(value: float | None, otherwise: float) -> float:

@@ -1,4 +1,4 @@
-"""The way of new frames through the stages of a lane: validation, windows, detection, last values, outputs.
+"""The way of new frames through the stages of a lane: validation, calculated tags, windows, detection, last values, outputs.
 
 Called by `stages.telemetry.lane` with a micro-batch and the view of its tags. Only LIVE data reaches windows and
 detection, so a backlog raises no alarm.
@@ -14,6 +14,7 @@ from schemas.definitions import Registry
 from schemas.frame import Stream
 from schemas.verdicts import LATE_FLAG
 from stages import rejects
+from stages.calculation.lane import LaneCalculations
 from stages.config import ValidationConfig
 from stages.detection.lane import LaneDetection
 from stages.intake.dedup import LaneDedup
@@ -47,29 +48,36 @@ class FramePath:
         latest: LaneLatest,
         windows: LaneWindows,
         detection: LaneDetection,
+        calculations: LaneCalculations,
     ) -> None:
         self._key, self._config, self._registry, self._publisher = key, config, registry, publisher
         self._dedup, self._counters, self._histories = dedup, counters, histories
         self._latest, self._windows, self._detection = latest, windows, detection
+        self._calculations = calculations
 
-    def same_as_one_by_one(self, segments: Segments, view: TagView, stream: Stream) -> bool:
+    def same_as_one_by_one(self, batch: MicroBatch, segments: Segments, view: TagView) -> bool:
         """Whether verdicts and windows of a micro-batch are those of its frames one after the other.
 
         References of a tag follow the order of frames, so that must be the order of time; no frame may make another's
         samples late; and a change of mode belongs to the moment when it is seen.
         """
-        if not segments.orderly:
+        if not segments.orderly or (self._calculations.active and not self._calculations.in_time(batch)):
             return False
-        return stream is not Stream.LIVE or (
+        return batch.first.stream is not Stream.LIVE or (
             self._windows.none_late_by_another(segments, view) and not self._detection.changes_mode(segments, view)
         )
 
     def process(self, batch: MicroBatch, segments: Segments, view: TagView, now_us: int) -> list[Output]:
         """A micro-batch through all stages; what they have to say, validated frames first."""
-        first, stream = batch.first, batch.first.stream
+        first, stream, sent = batch.first, batch.first.stream, batch
         self._counters.begin_lineage(first)
         history = self._histories.of(stream, view)
         found = checks.validate(segments, view, history, self._config, first.clock_status)
+        if self._calculations.active:
+            site = topics.site_of(sent.arrived[0].origin.topic)
+            extended = self._calculations.extend(sent, _in_frame_order(found.verdict, segments), site)
+            if extended is not None:
+                batch, segments, view, found = extended
         verdict = found.verdict
         closed: list[Closed] = []
         if stream is Stream.LIVE:
@@ -77,7 +85,9 @@ class FramePath:
             if late is not None:
                 verdict = np.where(late, verdict | np.uint8(LATE_FLAG), verdict)
             closed = self._windows.close()
-        outputs = self._validated(batch, _in_frame_order(verdict, segments), now_us, refused=found.accepted is not None)
+        outputs = self._validated(
+            sent, batch, _in_frame_order(verdict, segments), now_us, refused=found.accepted is not None
+        )
         if closed:
             outputs += self._publisher.windows(closed)
             self._detection.on_closed(closed, now_us)
@@ -86,16 +96,24 @@ class FramePath:
             outputs += self._detection.observe(self._latest, self._windows.clocks)
         return outputs + self._publisher.due_latest(now_us)
 
-    def _validated(self, batch: MicroBatch, verdict: NDArray[np.uint8], now_us: int, *, refused: bool) -> list[Output]:
-        """The frames with their verdicts, shape (n,), and a record for each reason for which samples were refused."""
+    def _validated(
+        self, sent: MicroBatch, batch: MicroBatch, verdict: NDArray[np.uint8], now_us: int, *, refused: bool
+    ) -> list[Output]:
+        """The frames with their verdicts, shape (n,), and a record for each reason for which samples were refused.
+
+        `sent` is the batch as it came, without calculated samples.
+        """
         frames: list[bytes] = []
         rejected: list[Output] = []
-        for each, own_verdict, time_us in batch.split(verdict):
+        for given, (each, own_verdict, time_us) in zip(sent.arrived, batch.split(verdict), strict=True):
             frames.append(frame.with_verdicts(each.message, each.frame, own_verdict))
             if refused:
-                rejected += rejects.samples(each.frame, own_verdict, time_us, self._registry, each.origin, now_us)
-            self._dedup.record(each.frame.key, each.frame.sequence, each.frame.checksum)
-            self._counters.count(each.frame)
+                own = slice(given.frame.samples)
+                rejected += rejects.samples(
+                    given.frame, own_verdict[own], time_us[own], self._registry, given.origin, now_us
+                )
+            self._dedup.record(given.frame.key, given.frame.sequence, given.frame.checksum)
+            self._counters.count(given.frame)
         first = batch.first
         value = frame.bundle(first.gateway_id, first.lane, frames)
         return [Output(topics.VALIDATED.name, self._key, value), *rejected]

@@ -12,6 +12,7 @@ from collections.abc import Mapping, Sequence
 from schemas import topics
 from schemas.definitions import Registry
 from schemas.frame import lane_key
+from stages.calculation.lane import LaneCalculations
 from stages.config import TelemetryConfig
 from stages.detection.labels import Labels
 from stages.detection.lane import LaneDetection
@@ -56,8 +57,16 @@ class Lane:
         self.latest = LaneLatest(self.table)
         self.windows = LaneWindows(self.table, config.windows)
         self.detection = LaneDetection(config.detection, self.table, on_score, labels)
+        self.calculations = LaneCalculations(self.table, self.latest, registry)
         self._parts = PartSet(
-            self.counters, self.dedup, self.held, self.histories, self.latest, self.windows, self.detection
+            self.counters,
+            self.dedup,
+            self.held,
+            self.histories,
+            self.latest,
+            self.windows,
+            self.detection,
+            self.calculations,
         )
         key = self.lane_key.encode()
         self._publisher = LanePublisher(gateway_id, lane, key, config, self.counters, self.held, self.latest)
@@ -72,6 +81,7 @@ class Lane:
             latest=self.latest,
             windows=self.windows,
             detection=self.detection,
+            calculations=self.calculations,
         )
         self._due_us = 0
 
@@ -117,7 +127,7 @@ class Lane:
         batch = micro_batch.concatenate(arrived)
         outputs, view = self._view(batch)
         ordered = segments.sort(batch, view)
-        if len(arrived) > 1 and not self._path.same_as_one_by_one(ordered, view, batch.first.stream):
+        if len(arrived) > 1 and not self._path.same_as_one_by_one(batch, ordered, view):
             for each in arrived:
                 outputs += self.process([each], now_us)
             return outputs

@@ -45,6 +45,8 @@ COUNTERS = (
     "gathered",
     "failures",
     "detectors_disabled",
+    "calculated",
+    "calculated_left_out",
 )
 
 
@@ -265,6 +267,10 @@ class TelemetryLogic:
         outputs += lane.process(arrived, now_us)
         self.counters["frames"] += len(arrived)
         self.counters["samples"] += sum(each.frame.samples for each in arrived)
+        if lane.calculations.active:
+            made, left_out = lane.calculations.drain_counts()
+            self.counters["calculated"] += made
+            self.counters["calculated_left_out"] += left_out
         return outputs
 
     def _process_together(self, lane: Lane, group: Sequence[Arrived], now_us: int) -> list[Output]:

@@ -178,6 +178,7 @@ def _definition() -> dict[str, Any]:
         "windows_s": [1, 60], "detector": "default", "historise": "ALL", "gateway_id": "gw-north-1", "lane": 1,
         "address": "opcua:ns=2;s=north.press01.temperature", "writable": False, "retired": False,
         "deadband_percent": 0.5, "swinging_door": True, "max_silence_s": 30.0, "sampling_ms": 50,
+        "expression": "tag.oil_inlet - tag.oil_outlet",
     }  # fmt: skip
 
 

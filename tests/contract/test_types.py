@@ -108,6 +108,7 @@ def test_proto_enums_have_the_same_names(proto: Any, prefix: str, names: list[st
 def test_verdict_numbers_are_what_they_have_always_been() -> None:
     assert {verdict.name: verdict.value for verdict in verdicts.Verdict} == {
         "GOOD": 0, "DEGRADED_QUALITY": 1, "DEGRADED_CLOCK": 2, "DEGRADED_RANGE": 3, "CORRECTED": 4,
+        "CALCULATED": 5,
         "NOT_FINITE": 16, "NOT_REPRESENTABLE": 17, "OUT_OF_RANGE": 18, "RATE_OF_CHANGE": 19, "STUCK": 20, "FUTURE": 21,
         "TOO_OLD": 22, "UNKNOWN_TAG": 23, "GATEWAY_NOT_AUTHORISED": 24,
     }  # fmt: skip

@@ -11,7 +11,7 @@ import math
 import sqlite3
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from datetime import datetime
 from functools import partial
 from pathlib import Path
@@ -39,6 +39,7 @@ from stack.config import Parallelism
 from stack.reporting import Progress
 from stack.services import all_services
 from tests.docs.blocks import Block
+from tests.golden.calculation import oracle as oracle_of_calculated
 from tests.integration import deployables, documented_line, line_doser
 from tests.integration.line import Line
 from tests.integration.polling import eventually
@@ -131,7 +132,7 @@ def assert_closed(line: Line) -> dict[str, Any]:
     """Count and checksum close, per lane and in total."""
     found = line.settle()
     for one in [*found["lanes"], found]:
-        assert one["produced"] == one["stored"] + one["rejected"] + one["suppressed"], one
+        assert one["produced"] + one["calculated"] == one["stored"] + one["rejected"] + one["suppressed"], one
         assert one["checksums_differing"] == 0, one
     assert found["checksums_compared"] == len(found["lanes"])
     return found
@@ -180,7 +181,8 @@ def test_clean_run_closes_against_the_journal(line: Line) -> None:
         emitted = line.emitted()
         lost = lost_in_gaps(line, emitted)
         expected, stored = emitted_by_tag(emitted), stored_by_tag(line)
-        whole = {tag.tag_id for tag in line.tags.values() if tag.historise == "ALL"} - {tag_id for tag_id, _ in lost}
+        measured = [tag for tag in line.tags.values() if not tag.calculated]
+        whole = {tag.tag_id for tag in measured if tag.historise == "ALL"} - {tag_id for tag_id, _ in lost}
         assert {tag: totals for tag, totals in stored.items() if tag in whole} == {
             tag: totals for tag, totals in expected.items() if tag in whole
         }
@@ -191,6 +193,58 @@ def assert_produced(line: Line, found: dict[str, Any], expected: dict[int, tuple
     """Gateways have appended what the machines said; less only where gaps say so (a machine too busy to keep connections makes some)."""
     emitted = sum(count for count, _ in expected.values())
     assert found["produced"] == emitted or (found["produced"] < emitted and gaps_of(line))
+
+
+# --- calculated tags -----------------------------------------------------------------------------------------------------
+
+FORMULAS: dict[str, tuple[tuple[str, str], Callable[[float, float], float]]] = {
+    "zone_difference": (("zone2_temperature", "zone1_temperature"), lambda one, other: one - other),
+    "power_per_bar": (("power", "outlet_pressure"), lambda one, other: one / other if other else math.nan),
+}
+
+
+def assert_calculated(line: Line) -> int:
+    """SQL has of every calculated tag what the oracle makes of the validated frames, once each; returns how many samples that are."""
+    frames: dict[tuple[str, int], dict[tuple[object, ...], frame.Frame]] = {}
+    for message in kafka.read_to_end(line.kafka, topics.VALIDATED.name):
+        for one in map(frame.decode, frame.unbundle(message.value() or b"")):
+            frames.setdefault((one.gateway_id, one.lane), {}).setdefault((one.key, one.sequence), one)
+    tags = [tag for tag in line.tags.values() if tag.calculated]
+    assert len(tags) == 8
+    total = 0
+    for tag in tags:
+        names, formula = FORMULAS[tag.name]
+        first, second = (line.tags[f"{tag.device_path}/{name}"].tag_id for name in names)
+        lane = list(frames[tag.gateway_id, tag.lane].values())
+        expected = oracle_of_calculated(lane, (first, second), partial(_of, formula, first, second))
+        stored = line.sql(
+            """SELECT (extract(epoch FROM time) * 1000000)::bigint, value, quality::integer & 65535, verdict FROM samples
+               WHERE tag_id = %s ORDER BY time, value""",
+            tag.tag_id,
+        )
+        assert {verdict for *_, verdict in stored} == {Verdict.CALCULATED}
+        assert [(us, repr(value), code) for us, value, code, _ in stored] == [
+            (us, repr(value), code) for us, value, code in sorted(expected)
+        ], tag.path
+        total += len(stored)
+    return total
+
+
+def _of(formula: Callable[[float, float], float], first: int, second: int, values: Mapping[int, float]) -> float:
+    return formula(values[first], values[second])
+
+
+def test_calculated_tags_are_what_their_inputs_say(line: Line) -> None:
+    with line.paused():
+        found = assert_closed(line)
+        assert found["calculated"] == assert_calculated(line) > 0
+    with Client(line.config.serving_address) as client:
+        (tag,) = [
+            tag for tag in client.tags() if tag.path.endswith("north/finishing/line-4/curing/oven-01/zone_difference")
+        ]
+    assert tag.expression == "tag.zone2_temperature - tag.zone1_temperature"
+    assert tag.last is not None
+    assert not tag.stale
 
 
 # --- faults --------------------------------------------------------------------------------------------------------------
@@ -481,6 +535,7 @@ def test_killed_component_loses_nothing(line: Line, victim: str) -> None:
         emitted = line.emitted()
         lost_in_gaps(line, emitted)
         assert_produced(line, found, emitted_by_tag(emitted))
+        assert_calculated(line)
     eventually(
         lambda: float(line.sql("SELECT extract(epoch FROM now() - max(time)) FROM samples")[0][0]) < FRESH_S,
         timeout_s=60,

@@ -54,7 +54,7 @@ def tags(sql: Sql) -> dict[str, tuple[Any, ...]]:
 def test_loading_an_unchanged_file_changes_nothing(sql: Sql) -> None:
     data = yaml.safe_load(EXAMPLE.read_text())
     first = load(sql, data)
-    assert (first.version, first.added_devices, first.added_tags) == (1, 38, 418)
+    assert (first.version, first.added_devices, first.added_tags) == (1, 38, 426)
     before = tags(sql)
     assert str(load(sql, data)) == "registry version 1: nothing changed"
     assert tags(sql) == before
@@ -63,7 +63,7 @@ def test_loading_an_unchanged_file_changes_nothing(sql: Sql) -> None:
 def test_one_allocator_gives_devices_and_tags_their_ids(sql: Sql) -> None:
     load(sql, yaml.safe_load(EXAMPLE.read_text()))
     ids = [row[0] for row in sql.execute("SELECT device_id FROM devices UNION ALL SELECT tag_id FROM tags")]
-    assert sorted(ids) == list(range(1, 38 + 418 + 1))
+    assert sorted(ids) == list(range(1, 38 + 426 + 1))
 
 
 def test_devices_are_spread_over_lanes_and_stay_there(sql: Sql) -> None:
@@ -357,3 +357,48 @@ def test_a_tag_is_reported_in_one_way() -> None:
     ):
         with pytest.raises(RegistryError, match=message):
             parse_plant(plant(power=tag(**wrong)))
+
+
+def calculated(**changes: Any) -> dict[str, Any]:
+    """A calculated tag of the plant file."""
+    return {key: value for key, value in tag(**changes).items() if key != "limits"}
+
+
+def test_calculated_tags_are_loaded_compared_changed_and_exported(sql: Sql) -> None:
+    data = plant(
+        power=tag(),
+        speed=tag(),
+        ratio=calculated(expression="tag.power / tag.speed"),
+        loss=calculated(expression="tag.power * 2"),
+    )
+    assert load(sql, data).added_tags == 4
+    rows = sql.execute(
+        "SELECT name, address, expression FROM tag_definition WHERE expression <> '' ORDER BY name"
+    ).fetchall()
+    assert rows == [("loss", "", "tag.power * 2"), ("ratio", "", "tag.power / tag.speed")]
+    assert str(load(sql, data)).endswith("nothing changed")
+    again = export(sql)
+    assert again["device_classes"]["press"]["tags"]["ratio"]["expression"] == "tag.power / tag.speed"
+    assert str(load(sql, again)).endswith("nothing changed")
+    path = f"{CELL}/cell-1/press-01/ratio"
+    changed = plant(
+        power=tag(),
+        speed=tag(),
+        ratio=calculated(expression="tag.speed / tag.power"),
+        loss=calculated(expression="tag.power * 2"),
+    )
+    lines, _ = difference(sql, parse_plant(changed))
+    assert lines == [f"~ tag {path}: expression 'tag.power / tag.speed' → 'tag.speed / tag.power'"]
+    edit.set_attributes(sql, path, {"expression": "tag.power + tag.speed"})
+    for values, message in (
+        ({"expression": "tag.power + tag.colour"}, "the device has no tag colour"),
+        ({"expression": "tag.loss"}, "loss is a calculated tag"),
+        ({"expression": ""}, "an address, and is measured, or an expression"),
+        ({"limit_low": "-1"}, "a calculated tag is at no machine"),
+    ):
+        with pytest.raises(RegistryError, match=message):
+            edit.set_attributes(sql, path, values)
+    with pytest.raises(RegistryError, match="an address, and is measured"):
+        edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"expression": "tag.speed"})
+    (found,) = [one for one in edit.definitions(sql)[0] if one.path == path]
+    assert (found.expression, found.registry_version) == ("tag.power + tag.speed", 2)

@@ -11,9 +11,12 @@ import psycopg
 import pytest
 
 from historian.store import HistorianStore, StoreUnavailable
-from schemas import checksum, frame
+from schemas import checksum, frame, topics
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, RecordReject, Verdict
+from stages.outputs import Output
+from tests.golden import calculation
+from tests.golden import support as golden
 from tests.integration.fix_history import history, sql, store, variant
 from tests.integration.history import (
     EPOCH,
@@ -135,6 +138,46 @@ def test_ledger_checksums_add_up_to_what_the_gateway_sent(store: HistorianStore,
         checksum.to_signed(sum(item.checksum for item in frames)),
         sum(item.samples for item in frames),
     )
+
+
+@pytest.mark.parametrize("killed_at", [None, 3])
+def test_calculated_samples_are_stored_once_as_the_oracle_has_them(
+    store: HistorianStore, sql: Sql, killed_at: int | None
+) -> None:
+    tags = [golden.tag(1), golden.tag(2, limit_low=-1.0), golden.tag(9, expression="tag.tag1 / tag.tag2")]
+    driver, rng = golden.Driver(tags), np.random.default_rng(5)
+    for number in range(12):
+        rows = [(int(rng.integers(1, 3)), number + at / 8, float(rng.integers(-2, 4))) for at in range(6)]
+        given = golden.make_frame(rows, number, stream=Stream.BACKFILL if number % 4 == 3 else Stream.LIVE)
+        if number == killed_at:
+            before = driver.checkpoint()
+            driver.frame(given)
+            driver.crash(before)
+        driver.frame(given)
+    store.write([Record("telemetry.validated", 0, n, one.key, one.value) for n, one in enumerate(validated_of(driver))])
+    frames = {(one.key, one.sequence): one for one in golden.validated_frames(driver.outputs)}
+    expected = calculation.oracle(list(frames.values()), (1, 2), lambda of: of[1] / of[2] if of[2] else np.nan)
+    stored = sql.execute(
+        """SELECT (extract(epoch FROM time) * 1000000)::bigint, value, quality::integer & 65535 FROM samples
+           WHERE tag_id = 9 AND verdict = 5 ORDER BY time, value, quality"""
+    ).fetchall()
+    assert [(us, repr(value), code) for us, value, code in stored] == sorted(
+        (us, repr(value), code) for us, value, code in expected
+    )
+    assert len(stored) > 20
+    row = sql.execute(
+        """SELECT sum(calculated), sum(stored + rejected + suppressed - calculated),
+                  wrap64(sum(stored_checksum) + sum(rejected_checksum) + sum(suppressed_checksum) - sum(calculated_checksum)),
+                  sum(verdict_counts[6]), sum(stored) FROM ledger"""
+    ).fetchone()
+    assert row is not None
+    sent = checksum.to_signed(sum(one.checksum for one in frames.values()))
+    assert row[:4] == (len(stored), 12 * 6, sent, len(stored))
+    assert sql.execute("SELECT count(*) FROM samples").fetchone() == row[4:]
+
+
+def validated_of(driver: golden.Driver) -> list[Output]:
+    return [one for one in driver.outputs if one.topic == topics.VALIDATED.name]
 
 
 def test_sample_hash_in_sql_is_bit_for_bit_the_gateways(sql: Sql) -> None:

@@ -44,6 +44,11 @@ TAGS = [
     tag(3, 2, stuck_after_s=1.0),
     tag(4, 3, data_type="INTEGER"),
 ]
+CALCULATING = [
+    *TAGS,
+    tag(5, expression="tag.tag1 + 1", windows_s=(1, 5)),
+    tag(6, 2, expression="known.tag3 && tag.tag3 > 1 ? tag.tag2 : -tag.tag2"),
+]
 samples = st.builds(
     Sample,
     tag_id=st.sampled_from([1, 2, 3, 4, 9]),
@@ -71,6 +76,11 @@ def outcome(driver: Driver) -> dict[str, object]:
     return {
         "validated": [(each.stream, each.sequence) for each in validated_frames(driver.outputs)],
         "verdicts": verdicts(driver.outputs),
+        "values": [
+            repr(column.tolist())
+            for each in validated_frames(driver.outputs)
+            for column in (each.tag_id, each.time_us, each.value, each.quality)
+        ],
         "rejected": [
             (each["reason"], each["sequence"], each["source_offset"], each["detail"], each["position"].tolist())
             for each in records(driver.outputs, topics.REJECTED)
@@ -85,7 +95,7 @@ def outcome(driver: Driver) -> dict[str, object]:
             name: part
             for parts in driver.state.values()
             for name, part in parts.items()
-            if name.partition("/")[0] in ("dedup", "held")
+            if name.partition("/")[0] in ("dedup", "held", "inputs")
         },
         "memory": [remembered(part) for parts in driver.state.values() for part in memories(parts)],
     }
@@ -113,9 +123,10 @@ def last_values(outputs: Sequence[Output]) -> list[object]:
     chance=st.randoms(use_true_random=False),
     in_order=st.booleans(),
     crashing=st.booleans(),
+    tags=st.sampled_from([TAGS, CALCULATING]),
 )
 def test_frames_together_give_what_they_give_one_by_one(
-    rows: list[Sample], chance: random.Random, in_order: bool, crashing: bool
+    rows: list[Sample], chance: random.Random, in_order: bool, crashing: bool, tags: list[TagDefinition]
 ) -> None:
     if in_order:
         rows.sort(key=lambda row: row.time_s)
@@ -129,8 +140,8 @@ def test_frames_together_give_what_they_give_one_by_one(
         frames.append(make_frame(part, len(frames), closed_s=closed_s, clock=clock, stream=stream))
     if chance.random() < 0.3:
         frames.append(frames[0])
-    together = drain(frames, TOGETHER, TAGS, crashing=crashing and len(frames) < 6)
-    alone = drain(frames, ALONE, TAGS, crashing=False)
+    together = drain(frames, TOGETHER, tags, crashing=crashing and len(frames) < 6)
+    alone = drain(frames, ALONE, tags, crashing=False)
     assert outcome(together) == outcome(alone)
     assert_windows_equal(final_windows(together.outputs), final_windows(alone.outputs))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import yaml
 from base.errors import RegistryError
 from connectors.catalogue import PROTOCOLS
 from registry import command
-from registry.plant_file import check_plant, read_plant
+from registry.plant_file import check_plant, parse_plant, read_plant
 from tests.integration.history import plant, tag
 
 ROOT = Path(__file__).parents[2]
@@ -181,3 +182,83 @@ def test_the_schema_knows_every_protocol_and_every_key(capsys: pytest.CaptureFix
     assert set(connection["discriminator"]["mapping"]) == set(PROTOCOLS)
     assert "class" in schema["$defs"]["Device"]["properties"]
     assert schema["$defs"]["Tag"]["properties"]["period_ms"]["description"]
+
+
+CALCULATED = """\
+enterprise: acme
+tag_classes:
+  process: {windows_s: [10, 60]}
+device_classes:
+  press:
+    address: ns=2;s={device}.{tag}
+    tags:
+      power: &power {tag_class: process, data_type: DOUBLE, unit: kW, description: Power, period_ms: 1000}
+      open: {<<: *power, data_type: BOOLEAN, unit: '1'}
+      ratio: {<<: *power, unit: '1', expression: tag.power / tag.speed}
+      loss: {<<: *power, expression: tag.power + tag.open}
+      twice: {<<: *power, expression: 2 * tag.loss}
+      burns: {<<: *power, data_type: BOOLEAN, unit: '1', expression: tag.power}
+      much:
+        <<: *power
+        expression: tag.power * 2
+        limits: [0, 5]
+        address: ns=2;s=much
+        writable: true
+      fine: {<<: *power, expression: 'tag.open ? 0 : tag.power'}
+sites:
+  - name: north
+    gateways:
+      - {id: gw, connections: [{name: plc, protocol: opcua, endpoint: 'opc.tcp://plc'}]}
+    areas:
+      - name: a
+        lines:
+          - name: l
+            cells:
+              - name: c
+                devices:
+                  - name: p1
+                    class: press
+                    gateway: gw
+                    connection: plc
+                    addresses: {fine: ns=2;s=p1.fine}
+                  - name: p2
+                    class: press
+                    gateway: gw
+                    connection: plc
+                    tags:
+                      open: {data_type: DOUBLE}
+"""
+
+
+def test_what_cannot_be_calculated_is_named_with_line_and_key(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "plant.yaml"
+    path.write_text(CALCULATED)
+    code, lines = check(path, capsys)
+    press, cell = "device_classes.press.tags", "sites[0].areas[0].lines[0].cells[0]"
+    assert [line for line in lines[:-1] if ": error: " in line] == [
+        f"F:10:38: error: {press}.ratio: expression: the device has no tag speed; it has open, power",
+        f"F:11:26: error: {press}.loss: expression: column 11: + cannot be applied to (number, boolean)",
+        f"F:12:27: error: {press}.twice: expression: loss is a calculated tag: an expression is over measured tags, write out what loss is",
+        f"F:13:58: error: {press}.burns: expression: it is a number, no boolean",
+        f"F:17:9: error: {press}.much: limits and expression: a calculated tag has no limits, it is never refused; give eu, or an alarm",
+        f"F:18:9: error: {press}.much: address and expression: a calculated tag has no address, no machine has it",
+        f"F:19:9: error: {press}.much: writable and expression: a calculated tag has no writable, no machine takes it",
+        f"F:36:33: error: {cell}.devices[0]: addresses names 'fine', which is calculated: no machine has it",
+        f"F:37:21: error: {cell}.devices[1]: tag fine of its class: "
+        "expression: column 10: ? : cannot be applied to (number, number, number)",
+    ]  # fmt: skip
+    assert code == 1
+
+
+def test_a_calculated_tag_is_loaded_without_an_address() -> None:
+    ratio = {key: value for key, value in tag(expression="tag.power * 2").items() if key != "limits"}
+    data = plant(power=tag(), ratio=ratio)
+    (device,) = parse_plant(data).devices
+    assert {spec.name: (device.address(spec.name), spec.expression) for spec in device.tags} == {
+        "power": (device.address("power"), ""),
+        "ratio": ("", "tag.power * 2"),
+    }
+    assert "ratio" not in device.addresses
+    assert device.tag_digest(device.tags[1]) != device.tag_digest(dataclasses.replace(device.tags[1], expression=""))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 from typing import Any
 from uuid import UUID
 
@@ -128,3 +129,18 @@ def test_what_is_not_reached_is_said() -> None:
 )
 def test_holes(ranges: tuple[tuple[int, int], ...], end: int, expected: list[tuple[int, int]]) -> None:
     assert holes(ranges, end) == expected
+
+
+def test_calculated_samples_are_stored_and_no_gateway_produced_them() -> None:
+    entry = dataclasses.replace(ledger((0, 8)), stored=80 + 16, calculated=16)
+    found = measure(Books(ledger={KEY: entry}), counters(), 8, 9)
+    assert (found["closed"], found["produced"], found["calculated"], found["stored"], found["in_flight"]) == (
+        True,
+        100,
+        16,
+        96,
+        20,
+    )
+    assert (found["difference"], found["checksums_differing"]) == (0, 0)
+    missing = measure(Books(ledger={KEY: dataclasses.replace(entry, stored=95)}), counters(), 8, 9)
+    assert (missing["closed"], missing["difference"]) == (False, 1)

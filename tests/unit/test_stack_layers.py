@@ -18,7 +18,7 @@ ALLOWED = {
     "schemas": {"base"},
     "stages": {"base", "schemas"},
     "connectors": {"base", "schemas"},
-    "registry": {"base", "schemas", "connectors"},
+    "registry": {"base", "schemas", "stages", "connectors"},
     "historian": {"base", "schemas", "stages", "connectors", "registry"},
     "work": {"base", "connectors", "registry"},
     "alarms": {"base", "schemas", "stages", "connectors", "registry", "historian"},

@@ -28,7 +28,7 @@ def test_the_example_plant_is_what_the_documentation_says() -> None:
         (s, p) for s in example.sites for p in ("opcua", "sparkplug")
     }
     assert len(example.devices) == 38
-    assert len(tags) == 418
+    assert len(tags) == 426
     assert 1_000 < sum(1000 / spec.period_ms for spec in tags) < 2_000
     assert {spec.historise for spec in tags} == set(Historise)
     for device in example.devices:

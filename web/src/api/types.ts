@@ -28,6 +28,8 @@ export interface Tag {
   period_ms: number;
   stale: boolean;
   device_path: string;
+  /** CEL, of a calculated tag; empty for a measured one. */
+  expression: string;
   last?: Maybe<Value>;
 }
 
@@ -233,6 +235,7 @@ export interface LaneAccount {
   in_flight: number;
   dropped: number;
   missing: number;
+  calculated: number;
 }
 
 export interface Accounting {

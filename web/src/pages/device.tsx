@@ -167,7 +167,7 @@ function Row({ tag }: { tag: Tag }): JSX.Element {
   return (
     <tr class={level}>
       <th scope="row">
-        <a href={href("trends", "", { tag: tag.path })} title={tag.description}>
+        <a href={href("trends", "", { tag: tag.path })} title={tag.expression ? `${tag.description} = ${tag.expression}` : tag.description}>
           {words(tag.name)}
         </a>
       </th>

@@ -230,9 +230,10 @@ function DeviceLinkOf({ path }: { path: string }): JSX.Element {
   );
 }
 
-const PARTS = ["produced", "stored", "rejected", "suppressed", "held", "in_flight", "dropped", "missing"] as const;
+const PARTS = ["produced", "calculated", "stored", "rejected", "suppressed", "held", "in_flight", "dropped", "missing"] as const;
 const HEAD = {
   produced: "dq.produced",
+  calculated: "dq.calculated",
   stored: "dq.stored",
   rejected: "dq.rejected",
   suppressed: "dq.suppressed",
@@ -245,7 +246,7 @@ const HEAD = {
 /** What is lost: a gateway said so with a gap event, or nobody knows. */
 const LOST: { [part in (typeof PARTS)[number]]?: "warn" | "alarm" } = { dropped: "warn", missing: "alarm" };
 
-/** Produced = stored + rejected + suppressed + held + in flight + dropped, lane by lane. */
+/** Produced + calculated = stored + rejected + suppressed + held + in flight + dropped, lane by lane. */
 function AccountPanel(): JSX.Element {
   const found = useLoad((cancel) => get<Accounting>("accounting", {}, cancel), [], EVERY_MS * 3);
   const lanes = found.data?.lanes ?? [];

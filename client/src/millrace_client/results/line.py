@@ -89,8 +89,9 @@ class LineHealth:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class LaneAccount:
-    """Samples of a gateway's lane: `produced` less all the others is `missing`, 0 when nothing is.
+    """Samples of a gateway's lane: `produced` and `calculated` less all the others is `missing`, 0 when nothing is.
 
+    `calculated`: made by the line for calculated tags; contained in `stored` and `suppressed`.
     `dropped`: taken out of a full buffer by the gateway, each time with a GAP event.
     """
 
@@ -104,13 +105,14 @@ class LaneAccount:
     in_flight: int = 0
     missing: int = 0
     dropped: int = 0
+    calculated: int = 0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Accounting:
-    """produced = stored + rejected + suppressed + held + in_flight + dropped, per gateway and lane. `exact`: every lane's sum closes.
+    """produced + calculated = stored + rejected + suppressed + held + in_flight + dropped, per gateway and lane.
 
-    `not_measured`: what could not be measured, in words; then `exact` is false.
+    `exact`: every lane's sum closes. `not_measured`: what could not be measured, in words; then `exact` is false.
     """
 
     lanes: tuple[LaneAccount, ...]

@@ -56,7 +56,7 @@ class Tag:
 
     `eu_low`, `eu_high`: engineering range, `limit_low`, `limit_high`: limits of operation, in that unit. `period_ms`: milliseconds between
     samples, nominally, 0 when they come on change. `last`: newest value, None when none was ever seen; `stale`: it is the last one known of
-    a device or gateway that is not heard.
+    a device or gateway that is not heard. `expression`: CEL over tags of the same device, of a calculated tag; empty for a measured one.
     """
 
     tag_id: int
@@ -75,6 +75,7 @@ class Tag:
     period_ms: int = 0
     stale: bool = False
     device_path: str = ""
+    expression: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

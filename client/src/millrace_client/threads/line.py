@@ -27,7 +27,7 @@ class LineMethods(Carrier):
         return self._unary(calls.get_line_health(), deadline_s)
 
     def accounting(self, site: str = "", *, deadline_s: float | None = None) -> Accounting:
-        """Produced = stored + rejected + suppressed + held + in_flight + dropped, per gateway and lane."""
+        """Produced + calculated = stored + rejected + suppressed + held + in_flight + dropped, per gateway and lane."""
         return self._unary(calls.get_accounting(site), deadline_s)
 
     def watch_events(

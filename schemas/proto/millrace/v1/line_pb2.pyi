@@ -133,7 +133,7 @@ class Accounting(_message.Message):
     def __init__(self, lanes: _Optional[_Iterable[_Union[LaneAccount, _Mapping]]] = ..., exact: bool = ..., not_measured: _Optional[_Iterable[str]] = ..., observed_us: _Optional[int] = ...) -> None: ...
 
 class LaneAccount(_message.Message):
-    __slots__ = ("gateway_id", "lane", "produced", "stored", "rejected", "suppressed", "held", "in_flight", "missing", "dropped")
+    __slots__ = ("gateway_id", "lane", "produced", "stored", "rejected", "suppressed", "held", "in_flight", "missing", "dropped", "calculated")
     GATEWAY_ID_FIELD_NUMBER: _ClassVar[int]
     LANE_FIELD_NUMBER: _ClassVar[int]
     PRODUCED_FIELD_NUMBER: _ClassVar[int]
@@ -144,6 +144,7 @@ class LaneAccount(_message.Message):
     IN_FLIGHT_FIELD_NUMBER: _ClassVar[int]
     MISSING_FIELD_NUMBER: _ClassVar[int]
     DROPPED_FIELD_NUMBER: _ClassVar[int]
+    CALCULATED_FIELD_NUMBER: _ClassVar[int]
     gateway_id: str
     lane: int
     produced: int
@@ -154,7 +155,8 @@ class LaneAccount(_message.Message):
     in_flight: int
     missing: int
     dropped: int
-    def __init__(self, gateway_id: _Optional[str] = ..., lane: _Optional[int] = ..., produced: _Optional[int] = ..., stored: _Optional[int] = ..., rejected: _Optional[int] = ..., suppressed: _Optional[int] = ..., held: _Optional[int] = ..., in_flight: _Optional[int] = ..., missing: _Optional[int] = ..., dropped: _Optional[int] = ...) -> None: ...
+    calculated: int
+    def __init__(self, gateway_id: _Optional[str] = ..., lane: _Optional[int] = ..., produced: _Optional[int] = ..., stored: _Optional[int] = ..., rejected: _Optional[int] = ..., suppressed: _Optional[int] = ..., held: _Optional[int] = ..., in_flight: _Optional[int] = ..., missing: _Optional[int] = ..., dropped: _Optional[int] = ..., calculated: _Optional[int] = ...) -> None: ...
 
 class WatchEventsRequest(_message.Message):
     __slots__ = ("prefix", "kinds")

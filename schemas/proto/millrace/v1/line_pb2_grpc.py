@@ -94,7 +94,7 @@ class LineServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def GetAccounting(self, request, context):
-        """produced = stored + rejected + suppressed + held + in flight + dropped, per gateway and lane.
+        """produced + calculated = stored + rejected + suppressed + held + in flight + dropped, per gateway and lane.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -63,7 +63,7 @@ class Value(_message.Message):
     def __init__(self, value: _Optional[float] = ..., time_us: _Optional[int] = ..., quality: _Optional[_Union[Quality, str]] = ..., quality_code: _Optional[int] = ..., age_us: _Optional[int] = ...) -> None: ...
 
 class Tag(_message.Message):
-    __slots__ = ("tag_id", "device_id", "path", "name", "description", "unit", "data_type", "eu_low", "eu_high", "writable", "last", "limit_low", "limit_high", "period_ms", "stale", "device_path")
+    __slots__ = ("tag_id", "device_id", "path", "name", "description", "unit", "data_type", "eu_low", "eu_high", "writable", "last", "limit_low", "limit_high", "period_ms", "stale", "device_path", "expression")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     DEVICE_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
@@ -80,6 +80,7 @@ class Tag(_message.Message):
     PERIOD_MS_FIELD_NUMBER: _ClassVar[int]
     STALE_FIELD_NUMBER: _ClassVar[int]
     DEVICE_PATH_FIELD_NUMBER: _ClassVar[int]
+    EXPRESSION_FIELD_NUMBER: _ClassVar[int]
     tag_id: int
     device_id: int
     path: str
@@ -96,7 +97,8 @@ class Tag(_message.Message):
     period_ms: int
     stale: bool
     device_path: str
-    def __init__(self, tag_id: _Optional[int] = ..., device_id: _Optional[int] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., unit: _Optional[str] = ..., data_type: _Optional[str] = ..., eu_low: _Optional[float] = ..., eu_high: _Optional[float] = ..., writable: bool = ..., last: _Optional[_Union[Value, _Mapping]] = ..., limit_low: _Optional[float] = ..., limit_high: _Optional[float] = ..., period_ms: _Optional[int] = ..., stale: bool = ..., device_path: _Optional[str] = ...) -> None: ...
+    expression: str
+    def __init__(self, tag_id: _Optional[int] = ..., device_id: _Optional[int] = ..., path: _Optional[str] = ..., name: _Optional[str] = ..., description: _Optional[str] = ..., unit: _Optional[str] = ..., data_type: _Optional[str] = ..., eu_low: _Optional[float] = ..., eu_high: _Optional[float] = ..., writable: bool = ..., last: _Optional[_Union[Value, _Mapping]] = ..., limit_low: _Optional[float] = ..., limit_high: _Optional[float] = ..., period_ms: _Optional[int] = ..., stale: bool = ..., device_path: _Optional[str] = ..., expression: _Optional[str] = ...) -> None: ...
 
 class Device(_message.Message):
     __slots__ = ("device_id", "path", "device_class", "site", "gateway_id", "tags", "commands", "state", "packml_state", "open_anomalies")

@@ -1,0 +1,321 @@
+"""Calculated tags in a lane: values against an oracle in plain Python, quality, streams, restarts, state of older versions."""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+from collections.abc import Sequence
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from base.errors import ConfigError
+from schemas import frame, quality, topics
+from schemas.definitions import DataType, TagDefinition
+from schemas.frame import Frame, Stream
+from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
+from stages.calculation.expression import bind
+from tests.golden import calculation
+from tests.golden.support import (
+    Driver,
+    Sample,
+    final_windows,
+    make_frame,
+    records,
+    seconds,
+    tag,
+    validated_frames,
+    verdicts,
+)
+
+RATIO = tag(9, expression="tag.tag1 / tag.tag2", unit="kW/kN")
+TAGS = [tag(1), tag(2), tag(3, data_type=DataType.BOOLEAN), RATIO]
+
+Row = tuple[int, float, float, int]
+
+
+def calculated(frames: Sequence[Frame]) -> list[Row]:
+    """Tag, second, value and quality of what the job made."""
+    found = list[Row]()
+    for each in frames:
+        assert each.verdict is not None
+        at = np.flatnonzero((each.verdict & VERDICT_MASK) == Verdict.CALCULATED)
+        columns = (
+            each.tag_id[at].tolist(),
+            each.time_us[at].tolist(),
+            each.value[at].tolist(),
+            each.quality[at].tolist(),
+        )
+        found += [
+            (tag_id, seconds(time_us), value, code) for tag_id, time_us, value, code in zip(*columns, strict=True)
+        ]
+    return found
+
+
+def made_of(*frames: Frame, tags: Sequence[TagDefinition] = TAGS, crashing: bool = False) -> list[Row]:
+    driver = Driver(tags, crashing=crashing)
+    for each in frames:
+        driver.frame(each)
+    return calculated(validated_frames(driver.outputs))
+
+
+# --- what an expression may be --------------------------------------------------------------------------------------------
+
+MEASURED = {"power": DataType.DOUBLE, "count": DataType.INTEGER, "open": DataType.BOOLEAN, "ram-force": DataType.DOUBLE}
+
+
+@pytest.mark.parametrize(
+    ("text", "data_type", "problem"),
+    [
+        ("", "DOUBLE", "it is empty"),
+        ("tag.power / tag.speed", "DOUBLE", "the device has no tag speed; it has count, open, power"),
+        ("tag.power + tag.ratio", "DOUBLE", "ratio is a calculated tag"),
+        ("tag.power > 1", "DOUBLE", "it is a boolean, no number"),
+        ("tag.power", "BOOLEAN", "it is a number, no boolean"),
+        ("tag.count", "INTEGER", "DOUBLE or a BOOLEAN"),
+        ("tag.power + tag.open", "DOUBLE", r"column 11: \+ cannot be applied to \(number, boolean\)"),
+        ("mean_5m.power", "DOUBLE", "a calculated tag has no mean_5m.power"),
+        ("tag.power + deadband", "DOUBLE", "a calculated tag has no deadband"),
+        ("tag.ram-force", "DOUBLE", "there is no force"),
+        ("1 + 1", "DOUBLE", "names no tag"),
+        ("[tag.power]", "DOUBLE", "no number"),
+    ],
+)
+def test_what_cannot_be_an_expression_says_why(text: str, data_type: str, problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        bind(text, DataType(data_type), MEASURED, frozenset({"ratio"}))
+
+
+# --- values ---------------------------------------------------------------------------------------------------------------
+
+
+def test_a_sample_of_any_input_makes_one_at_its_time() -> None:
+    found = made_of(
+        make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0), (1, 0.1, 8.0), (2, 0.2, 4.0)]), make_frame([(1, 0.3, 2.0)], 1)
+    )
+    assert found == [(9, 0.0, 3.0, 0), (9, 0.1, 4.0, 0), (9, 0.2, 2.0, 0), (9, 0.3, 0.5, 0)]
+
+
+def test_nothing_is_made_before_every_input_that_it_depends_on_was_heard() -> None:
+    assert made_of(make_frame([(1, 0.0, 6.0)]), make_frame([(2, 0.1, 2.0)], 1)) == [(9, 0.1, 3.0, 0)]
+    either = [*TAGS[:3], tag(9, expression="tag.tag3 ? tag.tag1 : tag.tag2")]
+    assert made_of(make_frame([(3, 0.0, 1.0), (1, 0.0, 5.0)]), tags=either) == [(9, 0.0, 5.0, 0)]
+
+
+@pytest.mark.parametrize(
+    ("expression", "values", "expected", "code"),
+    [
+        ("tag.tag1 / tag.tag2", (1.0, 0.0), math.nan, quality.BAD_OUT_OF_RANGE),
+        ("tag.tag1 / tag.tag2", (0.0, 0.0), math.nan, quality.BAD_OUT_OF_RANGE),
+        ("math.sqrt(tag.tag1 - tag.tag2)", (1.0, 2.0), math.nan, quality.BAD_OUT_OF_RANGE),
+        ("tag.tag1 * tag.tag2", (1e200, 1e200), math.nan, quality.BAD_OUT_OF_RANGE),
+        ("tag.tag2 == 0 ? 0 : tag.tag1 / tag.tag2", (1.0, 0.0), 0.0, quality.GOOD),
+    ],
+)
+def test_what_has_no_value_is_a_bad_sample_with_a_reason(
+    expression: str, values: tuple[float, float], expected: float, code: int
+) -> None:
+    tags = [tag(1), tag(2), tag(9, expression=expression)]
+    ((_, _, value, found),) = made_of(make_frame([(1, 0.0, values[0]), (2, 0.0, values[1])]), tags=tags)
+    assert found == code
+    assert value == pytest.approx(expected, nan_ok=True)
+
+
+def test_a_bad_input_makes_it_bad_and_an_uncertain_one_uncertain() -> None:
+    found = made_of(
+        make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0), (2, 0.1, 3.0, quality.UNCERTAIN_LAST_USABLE)]),
+        make_frame([(2, 0.2, math.nan, quality.BAD_SENSOR_FAILURE), (1, 0.3, 9.0)], 1),
+        make_frame([(2, 0.4, 3.0)], 2),
+    )
+    assert [code for *_, code in found] == [0, quality.UNCERTAIN_LAST_USABLE, *[quality.BAD_INVALID_INPUTS] * 2, 0]
+    assert [value for _, _, value, _ in found] == pytest.approx([3.0, 2.0, math.nan, math.nan, 3.0], nan_ok=True)
+
+
+def test_known_and_age_say_what_an_input_is_worth() -> None:
+    tags = [tag(1), tag(2), tag(9, expression="known.tag2 && age_s.tag2 < 1 ? tag.tag2 : tag.tag1")]
+    found = made_of(
+        make_frame([(1, 0.0, 1.0), (2, 0.0, 7.0), (1, 0.9, 1.5), (1, 1.0, 2.0)]),
+        make_frame([(2, 1.1, 8.0, quality.BAD)], 1),
+        tags=tags,
+    )
+    assert [value for _, _, value, _ in found] == [7.0, 7.0, 2.0, 2.0]
+
+
+def test_a_boolean_is_calculated_as_zero_and_one() -> None:
+    tags = [
+        tag(1),
+        tag(3, data_type=DataType.BOOLEAN),
+        tag(9, data_type=DataType.BOOLEAN, expression="tag.tag3 && tag.tag1 > 1"),
+    ]
+    assert [row[2] for row in made_of(make_frame([(3, 0.0, 1.0), (1, 0.0, 2.0), (1, 0.1, 1.0)]), tags=tags)] == [
+        1.0,
+        0.0,
+    ]
+
+
+def test_a_refused_sample_is_no_input_and_a_gateway_sends_no_calculated_tag() -> None:
+    tags = [tag(1, limit_high=10.0), tag(2), RATIO]
+    driver = Driver(tags)
+    driver.frame(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0), (1, 0.1, 99.0), (9, 0.1, 5.0)]))
+    (found,) = validated_frames(driver.outputs)
+    assert calculated([found]) == [(9, 0.0, 3.0, 0)]
+    assert verdicts(driver.outputs) == ["GOOD", "GOOD", "OUT_OF_RANGE", "GATEWAY_NOT_AUTHORISED", "CALCULATED"]
+    details = [each["detail"] for each in records(driver.outputs, topics.REJECTED)]
+    assert "no gateway sends it" in details[1]
+    assert [each["detail"].partition(";")[0] for each in records(driver.outputs, topics.REJECTED)] == [
+        "1 of 4 samples"
+    ] * 2
+
+
+def test_calculated_samples_are_behind_those_of_the_gateway_whose_checksum_stays() -> None:
+    given_frame = make_frame([(2, 0.0, 2.0), (1, 0.0, 6.0)], 7)
+    driver = Driver(TAGS)
+    driver.frame(given_frame)
+    driver.frame(given_frame)
+    (found,) = validated_frames(driver.outputs)
+    assert (found.key, found.sequence, found.checksum) == (given_frame.key, 7, given_frame.checksum)
+    assert (found.tag_id.tolist(), found.value.tolist()) == ([2, 1, 9], [2.0, 6.0, 3.0])
+    driver.timer(60.0)
+    assert [each["samples"] for each in records(driver.outputs, topics.LANES)][-1:] == [2]
+
+
+def test_they_go_the_way_of_all_samples_to_windows_and_last_values() -> None:
+    driver = Driver(TAGS)
+    for number in range(30):
+        driver.frame(make_frame([(1, number / 10, float(number)), (2, number / 10, 2.0)], number))
+    driver.flush()
+    # Both inputs have the same time: one result.
+    first = final_windows(driver.outputs)[9, 1, 0.0]
+    assert (first.count, first.min, first.max) == (10, 0.0, 4.5)
+    assert first.mean == pytest.approx(2.25)
+    latest = records(driver.outputs, topics.LATEST)[-1]
+    assert latest["value"][latest["tag_id"].tolist().index(9)] == 14.5
+
+
+def test_late_ones_are_flagged_as_their_inputs_are() -> None:
+    driver = Driver(TAGS)
+    driver.frame(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]))
+    driver.frame(make_frame([(3, 60.0, 1.0)], 1))
+    driver.frame(make_frame([(1, 1.0, 8.0)], 2, closed_s=60.1))
+    found = validated_frames(driver.outputs)[-1]
+    assert found.verdict is not None
+    assert found.verdict.tolist() == [Verdict.GOOD | LATE_FLAG, Verdict.CALCULATED | LATE_FLAG]
+
+
+def test_a_time_of_which_an_input_is_not_known_any_more_makes_nothing() -> None:
+    frames = [make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0), (2, 5.0, 4.0)]), make_frame([(1, 3.0, 8.0)], 1)]
+    assert made_of(*frames) == [(9, 0.0, 3.0, 0), (9, 5.0, 1.5, 0)]
+
+
+def test_a_backlog_is_calculated_with_what_was_then() -> None:
+    found = made_of(
+        make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]),
+        make_frame([(1, 9.0, 90.0), (2, 9.0, 3.0)], 1),
+        make_frame([(1, 1.0, 8.0)], 0, stream=Stream.BACKFILL, closed_s=9.5),
+        make_frame([(2, 2.0, 4.0)], 1, stream=Stream.BACKFILL, closed_s=9.6),
+        make_frame([(1, 3.0, 2.0)], 2, stream=Stream.BACKFILL, closed_s=9.7),
+        make_frame([(1, 10.0, 9.0)], 2),
+    )
+    # At 1 s and at 2 s the other input is not known: the lane's last value of it is of 9 s.
+    assert found == [(9, 0.0, 3.0, 0), (9, 9.0, 30.0, 0), (9, 2.0, 2.0, 0), (9, 3.0, 0.5, 0), (9, 10.0, 3.0, 0)]
+
+
+def test_nothing_is_made_of_a_replay() -> None:
+    assert made_of(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)], stream=Stream.REPLAY)) == []
+
+
+def test_a_frame_that_is_full_leaves_out_the_oldest_and_counts_them() -> None:
+    rows = [Sample(1, number / 1000, 1.0) for number in range(40_000)]
+    driver = Driver([tag(1), tag(9, expression="tag.tag1 * 2")])
+    driver.frame(make_frame([*rows]))
+    (found,) = validated_frames(driver.outputs)
+    assert found.samples == frame.MAX_SAMPLES
+    counters = driver.logic.counters
+    assert (counters["calculated"], counters["calculated_left_out"]) == (25_536, 14_464)
+    assert calculated([found])[-1] == (9, 39.999, 2.0, 0)
+
+
+# --- restarts, other tables -----------------------------------------------------------------------------------------------
+
+
+def test_a_state_that_knew_no_calculated_tags_goes_on_with_the_last_values_it_has() -> None:
+    driver = Driver(TAGS[:3])
+    driver.frame(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]))
+    assert not any(name.startswith("inputs") for parts in driver.state.values() for name in parts)
+    driver.publish([dataclasses.replace(RATIO, registry_version=2)], 2)
+    driver.crash()
+    driver.frame(make_frame([(1, 1.0, 8.0)], 1))
+    assert calculated(validated_frames(driver.outputs)) == [(9, 1.0, 4.0, 0)]
+
+
+def test_an_expression_that_changes_holds_from_the_version_on_and_a_retired_one_is_not_made() -> None:
+    driver = Driver(TAGS)
+    driver.frame(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]))
+    driver.publish([dataclasses.replace(RATIO, registry_version=2, expression="tag.tag1 - tag.tag2")], 2)
+    driver.frame(make_frame([(1, 1.0, 8.0)], 1))
+    driver.publish([dataclasses.replace(RATIO, registry_version=3, retired=True)], 3)
+    driver.frame(make_frame([(1, 2.0, 9.0)], 2))
+    assert calculated(validated_frames(driver.outputs)) == [(9, 0.0, 3.0, 0), (9, 1.0, 6.0, 0)]
+
+
+def test_an_expression_that_cannot_be_costs_the_other_tags_nothing() -> None:
+    tags = [*TAGS, tag(10, expression="tag.gone * 2")]
+    assert made_of(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]), tags=tags) == [(9, 0.0, 3.0, 0)]
+
+
+def test_the_backlog_s_last_values_are_restored_and_forgotten_when_not_needed() -> None:
+    driver = Driver(TAGS)
+    driver.frame(make_frame([(1, 9.0, 6.0), (2, 9.0, 2.0)]))
+    driver.frame(make_frame([(2, 1.0, 4.0)], stream=Stream.BACKFILL, closed_s=9.5))
+    assert "inputs/BACKFILL" in driver.state["gw-north/0"]
+    driver.crash()
+    driver.frame(make_frame([(1, 2.0, 8.0)], 1, stream=Stream.BACKFILL, closed_s=9.6))
+    assert calculated(validated_frames(driver.outputs))[-1] == (9, 2.0, 2.0, 0)
+    driver.publish([dataclasses.replace(RATIO, registry_version=2, retired=True)], 2)
+    driver.frame(make_frame([(1, 10.0, 8.0)], 1))
+    assert "inputs/BACKFILL" not in driver.state["gw-north/0"]
+
+
+# --- against an oracle ----------------------------------------------------------------------------------------------------
+
+FORMULAS: dict[str, calculation.Formula] = {
+    "tag.tag1 / tag.tag2": lambda of: _divided(of[1], of[2]),
+    "tag.tag1 - 2 * tag.tag2": lambda of: of[1] - 2 * of[2],
+    "math.greatest(tag.tag1, tag.tag2)": lambda of: max(of[1], of[2]),
+}
+samples = st.builds(
+    Sample,
+    tag_id=st.sampled_from([1, 2, 2, 4]),
+    time_s=st.integers(0, 60).map(lambda at: at / 8),
+    value=st.sampled_from([0.0, 0.5, 1.0, 3.0, 9.0]),
+    quality=st.sampled_from([0, 0, 0, quality.UNCERTAIN, quality.BAD]),
+)
+
+
+def _divided(one: float, other: float) -> float:
+    return one / other if other else math.nan
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    rows=st.lists(samples, min_size=1, max_size=50),
+    sizes=st.lists(st.integers(1, 9), min_size=1, max_size=9),
+    streams=st.lists(st.sampled_from([Stream.LIVE, Stream.LIVE, Stream.BACKFILL]), min_size=1, max_size=5),
+    expression=st.sampled_from(sorted(FORMULAS)),
+    crashing=st.booleans(),
+)
+def test_values_are_those_of_the_oracle(
+    rows: list[Sample], sizes: list[int], streams: list[Stream], expression: str, crashing: bool
+) -> None:
+    tags = [tag(1, limit_high=8.0), tag(2), tag(4), tag(9, expression=expression)]
+    driver = Driver(tags, crashing=crashing)
+    number = 0
+    while rows:
+        size = sizes[number % len(sizes)]
+        part, rows = rows[:size], rows[size:]
+        driver.frame(make_frame(part, number, stream=streams[number % len(streams)], closed_s=8.0))
+        number += 1
+    frames = validated_frames(driver.outputs)
+    assert repr(calculation.calculated(frames, 9)) == repr(calculation.oracle(frames, (1, 2), FORMULAS[expression]))
