@@ -8,23 +8,17 @@ from __future__ import annotations
 import ipaddress
 from collections.abc import Iterable
 from datetime import datetime, timedelta
-from enum import StrEnum
 
 from cryptography import x509
 from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
+from authority.book import Usage
+
 ROOT_LIFE = timedelta(days=3650)
 _SKEW = timedelta(minutes=5)
 """A clock that is a little behind must not refuse what was just made."""
-
-
-class Usage(StrEnum):
-    """What a certificate proves, and to whom: nobody takes a client's for a server's."""
-
-    SERVER = "server"
-    CLIENT = "client"
 
 
 _EXTENDED = {Usage.SERVER: ExtendedKeyUsageOID.SERVER_AUTH, Usage.CLIENT: ExtendedKeyUsageOID.CLIENT_AUTH}

@@ -13,12 +13,14 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
 
 from schemas import quality
 from schemas.commands import Effect
-from schemas.definitions import TagDefinition
-from schemas.events import EventKind, Gap
+
+if TYPE_CHECKING:
+    from schemas.definitions import TagDefinition
+    from schemas.events import EventKind, Gap
 
 
 @dataclass(frozen=True, slots=True)

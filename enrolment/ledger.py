@@ -15,12 +15,15 @@ from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from enum import StrEnum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
-from authority.authority import Authority
+from authority.book import Book
 from base import files
-from connectors.enrolment.code import Code
 
+if TYPE_CHECKING:
+    from connectors.enrolment.code import Code
+
+B = TypeVar("B", bound=Book)
 LIFE = timedelta(minutes=15)
 LONGEST = timedelta(days=1)
 TRIES = 5
@@ -89,10 +92,10 @@ def _now() -> datetime:
     return datetime.now(UTC)
 
 
-class Ledger:
-    """The file in an authority's folder. One object is for one thread."""
+class Ledger(Generic[B]):
+    """The file in an authority's folder. One object is for one thread. Who also signs gives the authority itself, not only its folder."""
 
-    def __init__(self, authority: Authority, *, clock: Callable[[], datetime] = _now) -> None:
+    def __init__(self, authority: B, *, clock: Callable[[], datetime] = _now) -> None:
         self.authority, self._clock = authority, clock
 
     @property
@@ -112,6 +115,8 @@ class Ledger:
 
     def make(self, gateway: str, site: str, *, root_der: bytes, by: str, life: timedelta = LIFE) -> Code:
         """A code for a gateway, which enrols from now on; those made for it before are withdrawn."""
+        from connectors.enrolment.code import Code
+
         code, now = Code.new(root_der), self._clock()
         stored = StoredCode(
             handle=code.handle.hex(),

@@ -16,7 +16,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from authority.authority import Authority
+from authority.book import Book
 from base import files
 from base.errors import SchemaError
 from schemas.audit import AuditEvent, Outcome
@@ -34,7 +34,7 @@ Send = Callable[[Sequence[AuditEvent]], None]
 class Outbox:
     """The file of one authority. Who only writes calls `put`; one process forwards."""
 
-    def __init__(self, authority: Authority) -> None:
+    def __init__(self, authority: Book) -> None:
         self._authority = authority
 
     @property

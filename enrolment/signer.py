@@ -21,8 +21,8 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
-from authority.authority import Entry
-from authority.certificates import Usage
+from authority.authority import Authority
+from authority.book import Entry, Usage
 from base import p256
 from base.errors import InvalidRequestError, MillraceError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
@@ -90,7 +90,7 @@ class Signer:
 
     def __init__(
         self,
-        ledger: Ledger,
+        ledger: Ledger[Authority],
         platform: Platform,
         refusals: Refusals,
         *,

@@ -18,21 +18,14 @@ from pathlib import Path
 from typing import Any
 from uuid import UUID
 
-import fastavro
-import fastavro.read
-from fastavro.schema import fingerprint, to_parsing_canonical_form
-
 from base.errors import SchemaError, UndecodableError, UnknownSchemaError
-from schemas import column as _column  # registers the logical type
 
 AVRO_DIR = Path(__file__).parent / "avro"
 MARKER = b"\xc3\x01"
 HEADER_BYTES = 10
 _FILE_NAME = re.compile(r"(?P<name>\w+)\.v(?P<version>\d+)\.avsc")
-assert _column.LOGICAL_TYPE == "column"
 # The same few ids come with every message of a topic, and to make one takes as long as to decode a small record.
 _uuid = lru_cache(maxsize=4096)(UUID)
-fastavro.read.LOGICAL_READERS["string-uuid"] = lambda text, *_: _uuid(text)
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -47,6 +40,19 @@ class SchemaVersion:
     int_fields: tuple[str, ...]
 
 
+@cache
+def _avro() -> Any:
+    """fastavro, which knows our columns and ids. At the first message: many need names of records alone, and it brings numpy."""
+    import fastavro.read
+    import fastavro.schema
+
+    from schemas import column
+
+    assert column.LOGICAL_TYPE == "column"  # it has registered it
+    fastavro.read.LOGICAL_READERS["string-uuid"] = lambda text, *_: _uuid(text)
+    return fastavro
+
+
 def load_schema(path: Path) -> SchemaVersion:
     """Read one `.avsc` file named `<Name>.v<N>.avsc`."""
     match = _FILE_NAME.fullmatch(path.name)
@@ -54,12 +60,13 @@ def load_schema(path: Path) -> SchemaVersion:
         msg = f"schema file {path.name} is not named <Name>.v<N>.avsc"
         raise SchemaError(msg)
     raw = json.loads(path.read_text())
-    print_hex = fingerprint(to_parsing_canonical_form(raw), "CRC-64-AVRO")
+    avro = _avro()
+    print_hex = avro.schema.fingerprint(avro.schema.to_parsing_canonical_form(raw), "CRC-64-AVRO")
     return SchemaVersion(
         name=match["name"],
         version=int(match["version"]),
         raw=raw,
-        parsed=fastavro.parse_schema(raw, named_schemas={}),
+        parsed=avro.parse_schema(raw, named_schemas={}),
         header=MARKER + bytes.fromhex(print_hex),
         int_fields=tuple(field["name"] for field in raw["fields"] if field["type"] == "int"),
     )
@@ -104,7 +111,7 @@ def encode(name: str, record: dict[str, Any], *, version: int | None = None) -> 
     out.write(schema.header)
     try:
         _check_ints(schema, record)
-        fastavro.schemaless_writer(out, schema.parsed, record, strict_allow_default=True)
+        _avro().schemaless_writer(out, schema.parsed, record, strict_allow_default=True)
     except (ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         msg = f"record does not fit {name} v{schema.version}: {error}"
         raise SchemaError(msg) from error
@@ -144,7 +151,7 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
     body = io.BytesIO(message)
     body.seek(HEADER_BYTES)
     try:
-        record = fastavro.schemaless_reader(body, schema.parsed, None if reader is schema else reader.parsed)
+        record = _avro().schemaless_reader(body, schema.parsed, None if reader is schema else reader.parsed)
     except (
         Exception
     ) as error:  # fastavro raises whatever the bytes provoke: EOFError, ValueError, IndexError, UnicodeDecodeError ...

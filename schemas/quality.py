@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 GOOD = 0x0000
 UNCERTAIN = 0x4000
@@ -32,7 +35,7 @@ def from_sparkplug(code: int) -> int:
 
 def is_good(quality: NDArray[np.uint16]) -> NDArray[np.bool_]:
     """True where the severity is good. Shape (n,) in and out."""
-    good: NDArray[np.bool_] = (quality & np.uint16(SEVERITY_MASK)) == GOOD
+    good: NDArray[np.bool_] = (quality & SEVERITY_MASK) == GOOD
     return good
 
 

@@ -1,4 +1,7 @@
-"""Commands of the stack, as the front door (`cli`) mounts them: `./millrace up`, or `python -m stack up`."""
+"""Commands of the stack, as the front door (`cli`) mounts them: `./millrace up`, or `python -m stack up`.
+
+Each command imports what it needs when it runs: `--help`, `logs` or `psql` bring no database client and no plant file's model.
+"""
 
 from __future__ import annotations
 
@@ -10,13 +13,10 @@ import subprocess
 import sys
 
 from base.errors import ConfigError
-from stack import addresses, deploy, lifecycle, line, postgres, sign_in, status
 from stack import config as configuration
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.reporting import Progress
-from stack.services import select
-from stack.supervisor import Supervisor, log_file
 
 _WAIT_S = 300.0
 
@@ -34,6 +34,8 @@ def main(arguments: list[str] | None = None) -> int:
 
 
 def _up(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import lifecycle, sign_in, status
+
     progress = Progress(sink=_say)
     lifecycle.up(config, progress, names=tuple(options.services))
     print()
@@ -53,11 +55,15 @@ def _up(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _down(config: StackConfig, _: argparse.Namespace) -> int:
+    from stack import lifecycle
+
     lifecycle.down(config, Progress(sink=_say))
     return 0
 
 
 def _status(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import line, status
+
     if options.wait is not None:
         line.wait_up(config, options.wait)
     found = status.collect(config)
@@ -66,6 +72,9 @@ def _status(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _logs(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack.services import select
+    from stack.supervisor import log_file
+
     names = (options.service,) if options.service else ()
     chosen = select(config, names)
     files = [str(path) for service in chosen if (path := log_file(config, service.name)).exists()]
@@ -78,6 +87,10 @@ def _logs(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _service(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import lifecycle
+    from stack.services import select
+    from stack.supervisor import Supervisor
+
     supervisor = Supervisor(config)
     if not supervisor.alive():
         msg = "the stack does not run; start it with `./millrace up`"
@@ -92,6 +105,8 @@ def _service(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _deploy(config: StackConfig, _: argparse.Namespace) -> int:
+    from stack import deploy, lifecycle
+
     try:
         deploy.require_running(config)
         lifecycle.prepare_upgrade(config, Progress(sink=_say))
@@ -103,6 +118,8 @@ def _deploy(config: StackConfig, _: argparse.Namespace) -> int:
 
 
 def _psql(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import postgres
+
     program = str(postgres.bin_dir() / "psql")
     # It would be taken for the password, before that of the file.
     environment = {name: value for name, value in os.environ.items() if name != "PGPASSWORD"}
@@ -110,6 +127,8 @@ def _psql(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _addresses(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import addresses
+
     found = addresses.lines(config)
     if options.json:
         print(json.dumps(found, indent=2))
@@ -132,6 +151,8 @@ def _settings(config: StackConfig, options: argparse.Namespace) -> int:
 
 
 def _reset(config: StackConfig, options: argparse.Namespace) -> int:
+    from stack import lifecycle, postgres
+
     folders = [config.data, config.logs, config.config, config.secrets, config.state / "tmp", config.run]
     if not postgres.data_dir(config).is_relative_to(config.state):
         folders.append(postgres.data_dir(config).parent)

@@ -11,8 +11,7 @@ import sys
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from authority.authority import Entry
-from authority.certificates import Usage
+from authority.book import Entry, Usage
 from base import tool
 from base.errors import ConfigError, UnavailableError
 from enrolment.signer import PREFIX

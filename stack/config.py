@@ -24,6 +24,8 @@ ROOT = Path(__file__).resolve().parent.parent
 TOOLS = ROOT / ".millrace"
 SETTINGS_FILE = ROOT / "millrace.toml"
 PREFIX = "MILLRACE_"
+MARKER = "MILLRACE_INSTANCE"
+"""Variable in which every process of an instance has its id."""
 
 # Below Linux's ephemeral range (32768), so that no outgoing connection takes one of them, and away from the components'
 # standard ports, so that a PostgreSQL of the distribution may go on living on 5432.

@@ -21,6 +21,7 @@ from base.settings import KafkaSettings
 from connectors.enrolment import messages
 from connectors.kafka import client as kafka
 from enrolment import channel
+from enrolment.ledger import Ledger
 from enrolment.outbox import Outbox, Refusals, Send
 from enrolment.signer import Platform, Signer
 from schemas import topics
@@ -77,7 +78,7 @@ async def serve(config: StackConfig, stop: asyncio.Event) -> None:
     """Answer the door and send events until `stop`."""
     # An object of the authority is for one thread: each part has its own.
     refusals = Refusals(trust.outbox(config))
-    signer = Signer(trust.ledger(config), platform(config), refusals)
+    signer = Signer(Ledger(trust.authority(config)), platform(config), refusals)
     server = await channel.serve(render.signer_socket(config), signer.answer)
     telling = asyncio.create_task(_tell(refusals, trust.outbox(config), sender(config)))
     stopping = asyncio.create_task(stop.wait())

@@ -19,5 +19,13 @@ class UnreachableError(StackError):
     """Something that had to be asked does not answer; nothing is known about what it would have said."""
 
 
+class SupervisorError(StackError):
+    """supervisord refuses an order; `code` is one of its own."""
+
+    def __init__(self, code: int, text: str) -> None:
+        super().__init__(f"supervisord: {text}")
+        self.code, self.text = code, text
+
+
 class StepError(StackError):
     """A one-shot step (topics, migrations, registry, job submission) failed."""

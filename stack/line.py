@@ -9,10 +9,6 @@ import time
 from collections.abc import Mapping
 from datetime import datetime
 
-import psycopg
-
-from connectors.postgres.database import StoreUnavailable, connect
-from schemas.alarms import PUT_ASIDE
 from stack import jobs, postgres
 from stack.backup import state as backup
 from stack.backup.state import Safety
@@ -74,6 +70,11 @@ def find(
 
 def alarm_reasons(dsn: str) -> tuple[str, ...]:
     """Sites whose alarms are not evaluated, as history has it: the job runs, and says so by an alarm."""
+    import psycopg  # late, and so is what follows: while nothing runs nobody is asked
+
+    from connectors.postgres.database import StoreUnavailable, connect
+    from schemas.alarms import PUT_ASIDE
+
     try:
         with connect(dsn, application="status", autocommit=True) as connection:
             rows = connection.execute(_PUT_ASIDE, (PUT_ASIDE,)).fetchall()

@@ -49,7 +49,7 @@ def command(config: StackConfig) -> tuple[str, ...]:
 
 def prepare(config: StackConfig) -> None:
     """Write the configuration; its certificate was issued."""
-    issued = trust.authority(config)
+    issued = trust.book(config)
     nobody = config.config / "mosquitto-nobody.acl"
     files.replace(nobody, _NOBODY, mode=files.OWNERS)
     rows = (

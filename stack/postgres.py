@@ -10,17 +10,13 @@ from __future__ import annotations
 
 import os
 import pwd
+import re
 import secrets
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any, LiteralString
 
-import psycopg
-from psycopg import sql
-from psycopg.conninfo import make_conninfo
-
-from authority.authority import Authority
+from authority.book import Book
 from stack import postgres_access
 from stack.config import StackConfig
 from stack.errors import PreflightError, StepError
@@ -133,12 +129,24 @@ def dsn(config: StackConfig, *, role: str = OWNER, with_password: bool = True) -
     """Connection string of a role over loopback; without the password, which libpq then reads in a file, it may stand on a command line."""
     host, port, secret = config.host, config.ports.postgres, password(config, role)
     shown = {"host": host, "port": str(port), "dbname": DATABASE, "user": role}
-    proven = postgres_access.client(Authority(config.authority).root_file)
+    proven = postgres_access.client(Book(config.authority).root_file)
     if with_password:
-        return make_conninfo(**shown, password=secret, **proven)
+        return _conninfo(**shown, password=secret, **proven)
     file = password_file(config, role).with_suffix(".pgpass")
     postgres_access.write_pass_file(file, host=host, port=port, role=role, password=secret)
-    return make_conninfo(**shown, passfile=str(file), **proven)
+    return _conninfo(**shown, passfile=str(file), **proven)
+
+
+def _conninfo(**parts: str) -> str:
+    """Keywords and values as libpq reads them (its section 34.1.1.1). By hand: psycopg's own takes as long as the rest of `psql`."""
+    return " ".join(f"{name}={_quoted(value)}" for name, value in parts.items())
+
+
+def _quoted(value: str) -> str:
+    if value and not re.search(r"[\s'\\]", value):
+        return value
+    escaped = re.sub(r"(['\\])", r"\\\1", value)
+    return f"'{escaped}'"
 
 
 def superuser_dsn(config: StackConfig, *, dbname: str = "postgres", standby: bool = False) -> str:
@@ -206,7 +214,7 @@ def prepare(config: StackConfig) -> None:
 
 def install_certificate(config: StackConfig) -> bool:
     """Give the server what was issued to it last, unless it has it; whether it did not. It takes it with `reload`, or when it starts."""
-    issued = Authority(config.authority).file(CERTIFICATE)
+    issued = Book(config.authority).file(CERTIFICATE)
     if not issued.exists():
         msg = f"PostgreSQL has no certificate in {issued.parent}; `./millrace up` issues it"
         raise StepError(msg)
@@ -220,6 +228,8 @@ def installed_certificate(config: StackConfig) -> Path:
 
 def reload(config: StackConfig, *, standby: bool = False) -> None:
     """Let a server that runs read its settings, `pg_hba.conf` and certificate again; raises psycopg.Error."""
+    import psycopg  # late: most of who asks here asks for paths, names or a connection string
+
     with psycopg.connect(superuser_dsn(config, standby=standby), autocommit=True) as connection:
         connection.execute("SELECT pg_reload_conf()")
 
@@ -227,55 +237,6 @@ def reload(config: StackConfig, *, standby: bool = False) -> None:
 def health(config: StackConfig, *, standby: bool = False) -> Health:
     """Whether the server answers a query."""
     return probes.postgres_health(superuser_dsn(config, standby=standby))
-
-
-def create_database(config: StackConfig) -> str:
-    """Create role and database when missing and set the password; says what it did."""
-    reload(config)  # one that ran already has not read what was written for it
-    with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
-        # CREATEROLE: migrations make the analysts' roles. pg_monitor: `status` and `top` look at backends.
-        role = _login(connection, config, OWNER, "CREATEROLE")
-        connection.execute(sql.SQL("GRANT pg_monitor TO {}").format(role))
-        if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (DATABASE,)).fetchone():
-            return "database exists"
-        # Not from template1: TimescaleDB's launcher looks into that at times, and then it cannot be copied.
-        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
-        connection.execute(create.format(sql.Identifier(DATABASE), role))
-    if uses_timescaledb(config.timescaledb):
-        with psycopg.connect(superuser_dsn(config, dbname=DATABASE), autocommit=True) as connection:
-            connection.execute("CREATE EXTENSION timescaledb")
-        return "database created, with TimescaleDB"
-    return "database created"
-
-
-def create_service_roles(config: StackConfig) -> str:
-    """Create the roles of services when missing, and set their passwords; after the migrations, which make the groups they are in.
-
-    A database of an older version, just restored, has not all of the groups.
-    """
-    done = list[str]()
-    with psycopg.connect(superuser_dsn(config), autocommit=True) as connection:
-        for name, group in GROUPS.items():
-            if not connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (group,)).fetchone():
-                done.append(f"{name} waits for {group}, which `./millrace up` makes")
-                continue
-            role = _login(connection, config, name, "NOSUPERUSER NOCREATEDB NOCREATEROLE NOREPLICATION NOBYPASSRLS")
-            connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
-            done.append(f"{name} is a {group}")
-    return ", ".join(done)
-
-
-def _login(
-    connection: psycopg.Connection[Any], config: StackConfig, name: str, rights: LiteralString
-) -> sql.Identifier:
-    """Make a role that may log in with its password, or give it its password and rights again."""
-    role = sql.Identifier(name)
-    known = connection.execute("SELECT 1 FROM pg_roles WHERE rolname = %s", (name,)).fetchone()
-    statement = sql.SQL("{} ROLE {} LOGIN {} PASSWORD {}").format(
-        sql.SQL("ALTER" if known else "CREATE"), role, sql.SQL(rights), sql.Literal(password(config, name))
-    )
-    connection.execute(statement)
-    return role
 
 
 def settings(config: StackConfig, *, standby: bool = False) -> str:

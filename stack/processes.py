@@ -7,10 +7,9 @@ from collections.abc import Iterable
 import psutil
 
 from stack import postgres
-from stack.config import StackConfig
+from stack.config import MARKER, StackConfig
 
 # Every process of the instance carries it in its environment; `down` looks for leftovers by it.
-MARKER = "MILLRACE_INSTANCE"
 _GRACE_S = 10.0
 
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from base import base64url, p256
 from stack.config import StackConfig
 from stack.errors import StackError
 
@@ -22,6 +21,8 @@ def public_half(config: StackConfig) -> str:
 
     Raises StackError for a file that holds no such key.
     """
+    from base import base64url, p256  # late: `private_file` is asked for by those who make no key
+
     path = private_file(config)
     path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     try:

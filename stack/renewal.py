@@ -22,7 +22,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
     ResourceType,
 )
 
-from authority.certificates import Usage
+from authority.book import Usage
 from base.errors import MillraceError, UnavailableError
 from connectors.kafka.connection import DeliveryError, wait_all
 from stack import doors, kafka, mosquitto, postgres, trust

@@ -15,8 +15,6 @@ import tomllib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-import psutil
-
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
 
@@ -97,6 +95,8 @@ def activate(config: StackConfig, name: str) -> None:
 
 def of_process(config: StackConfig, pid: int) -> str:
     """Root that a process was started with; empty when it has none, or is gone."""
+    import psutil
+
     try:
         found = psutil.Process(pid).environ().get("PYTHONPATH", "")
     except psutil.Error:

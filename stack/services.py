@@ -371,7 +371,7 @@ def _enrolment_health(config: StackConfig) -> Health:
     beats = _beat_health(config, trust.ENROLMENT)
     if beats.answer is not Answer.READY:
         return beats
-    root = trust.authority(config).root_file
+    root = trust.book(config).root_file
     return probes.https_health(config.host, config.ports.enrolment, "/v1/authority", root)
 
 

@@ -6,7 +6,6 @@ import os
 from pathlib import Path
 from typing import Any
 
-from issuer import people
 from stack.config import StackConfig
 
 AUDIENCE, PAGE, TERMINAL = "millrace-api", "millrace-page", "millrace-cli"
@@ -46,6 +45,8 @@ def prepare(config: StackConfig) -> None:
     config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     with os.fdopen(descriptor, "w") as made:
+        from issuer import people
+
         made.write(people.seed())
 
 

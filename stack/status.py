@@ -6,8 +6,6 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from base.settings import KafkaSettings
-from historian import accounting
 from stack import deployment, jobs, line, postgres, render, roots, storage
 from stack.backup import state as backup
 from stack.config import StackConfig
@@ -88,6 +86,9 @@ def exit_status(state: str) -> int:
 
 def measure_accounting(config: StackConfig) -> dict[str, Any]:
     """The accounting of this instance; takes up to a few seconds and never raises because a part of it is down."""
+    from base.settings import KafkaSettings
+    from historian import accounting
+
     return accounting.measure(postgres.dsn(config), KafkaSettings(bootstrap_servers=config.bootstrap_servers))
 
 

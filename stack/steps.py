@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import deploy, jobs, line, postgres, priority, render, renewal, trust
+from stack import deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, trust
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.programs import program
@@ -159,14 +159,14 @@ _ALL = _FLINK | {"simulator", "serving"}
 _TOPICS = Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin"))
 _ACCESS = Step(title="access to topics", needs=_KAFKA, action=trust.allow_step)
 _MIGRATIONS = Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate"))
-_ROLES = Step(title="roles of services", needs=_POSTGRES, action=postgres.create_service_roles)
+_ROLES = Step(title="roles of services", needs=_POSTGRES, action=postgres_roles.create_service_roles)
 
 # After broker and database are up, before anything that uses them.
 PREPARATION = (
     _TOPICS,
     _ACCESS,
     Step(title="access to MQTT", needs=frozenset({trust.MOSQUITTO}), action=_mqtt_access),
-    Step(title="database", needs=_POSTGRES, action=postgres.create_database),
+    Step(title="database", needs=_POSTGRES, action=postgres_roles.create_database),
     _MIGRATIONS,
     _ROLES,
     Step(

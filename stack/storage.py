@@ -8,13 +8,7 @@ from __future__ import annotations
 from dataclasses import asdict
 from typing import Any
 
-import psycopg
-
 from base.errors import MillraceError
-from connectors.postgres.database import connect
-from historian import storage_size
-from historian.engine import engine_of
-from historian.storage_size import Size
 from stack import postgres
 from stack.config import StackConfig
 
@@ -25,6 +19,12 @@ def collect(config: StackConfig, *, up: bool) -> dict[str, Any]:
     """Engine, advice and sizes; empty while nothing runs, and an error that names itself while the database does not answer."""
     if not up:
         return {}
+    import psycopg
+
+    from connectors.postgres.database import connect
+    from historian import storage_size
+    from historian.engine import engine_of
+
     try:
         with connect(postgres.dsn(config), application="status", autocommit=True) as connection:
             engine, sizes = engine_of(connection), storage_size.read(connection)
@@ -42,6 +42,9 @@ def text(found: dict[str, Any]) -> list[str]:
     """The same for people."""
     if not found:
         return []
+    from historian import storage_size
+    from historian.storage_size import Size
+
     if "error" in found:
         return ["", f"storage: {found['error']}"]
     advice = f" ({found['advice']})" if found["advice"] else ""

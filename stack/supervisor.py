@@ -1,4 +1,4 @@
-"""supervisord: its configuration, its life, and a typed client of its XML-RPC interface on a unix socket.
+"""supervisord: its configuration, its life, and a typed client of its interface (`supervisor_rpc`).
 
 Enters: the table of services. Every service is a process group of its own, restarted when it dies, its output in a rotated file.
 Nothing starts by itself: `lifecycle` starts services in order.
@@ -6,26 +6,19 @@ Nothing starts by itself: `lifecycle` starts services in order.
 
 from __future__ import annotations
 
-import http.client
 import os
 import re
 import resource
 import subprocess
 import sys
 import time
-import xmlrpc.client
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
-import psutil
-from supervisor.xmlrpc import SupervisorTransport, UnixStreamHTTPConnection
-
-from stack.config import StackConfig
-from stack.errors import StackError
-from stack.processes import MARKER
+from stack.config import MARKER, StackConfig
+from stack.errors import StackError, SupervisorError
 from stack.services import Service
 
 # supervisord counts nothing; it logs `exited: NAME (...)` for every end that nobody asked for.
@@ -88,15 +81,17 @@ class Supervisor:
 
     def state(self) -> str:
         """RUNNING, SHUTDOWN while it stops its services, SILENT when it does not answer, DOWN when it is not there."""
+        if not socket_path(self._config).exists():
+            return "DOWN"
         try:
             return str(self._call("getState")["statename"])
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == _SHUTDOWN:
+        except SupervisorError as fault:
+            if fault.code == _SHUTDOWN:
                 return "SHUTDOWN"
             raise
         except TimeoutError:
             return "SILENT"
-        except (OSError, http.client.HTTPException):
+        except OSError:
             return "DOWN"
 
     def alive(self) -> bool:
@@ -131,10 +126,10 @@ class Supervisor:
         """Start a service; False when it was running already."""
         try:
             self._call("startProcess", name, False)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode == _ALREADY_STARTED:
+        except SupervisorError as fault:
+            if fault.code == _ALREADY_STARTED:
                 return False
-            msg = f"supervisord could not start {name}: {fault.faultString}"
+            msg = f"supervisord could not start {name}: {fault.text}"
             raise StackError(msg) from fault
         return True
 
@@ -149,10 +144,10 @@ class Supervisor:
     def _to_running(self, method: str, *arguments: object, what: str) -> bool:
         try:
             self._call(method, *arguments)
-        except xmlrpc.client.Fault as fault:
-            if fault.faultCode in (_NOT_RUNNING, _BAD_NAME):
+        except SupervisorError as fault:
+            if fault.code in (_NOT_RUNNING, _BAD_NAME):
                 return False
-            msg = f"supervisord could not {what}: {fault.faultString}"
+            msg = f"supervisord could not {what}: {fault.text}"
             raise StackError(msg) from fault
         return True
 
@@ -167,7 +162,7 @@ class Supervisor:
             return {}
         try:
             rows = self._call("getAllProcessInfo")
-        except (OSError, http.client.HTTPException):
+        except OSError:
             return {}
         found = {}
         for info in rows:
@@ -185,14 +180,16 @@ class Supervisor:
         """End supervisord itself and wait until it is gone."""
         if not self.alive():
             return
+        import psutil
+
         pid = self.pid()
         self._call("shutdown")
         _wait(lambda: not psutil.pid_exists(pid), 120, f"supervisord (process {pid}) did not end")
 
     def _call(self, method: str, *arguments: Any) -> Any:
-        transport = _Transport(socket_path(self._config), self._timeout_s)
-        with xmlrpc.client.ServerProxy("http://localhost", transport=transport) as proxy:
-            return getattr(proxy.supervisor, method)(*arguments)
+        from stack import supervisor_rpc  # late: where no supervisord is, nobody is called
+
+        return supervisor_rpc.call(socket_path(self._config), self._timeout_s, method, *arguments)
 
     def _reload(self, only: Collection[str]) -> None:
         (differences,) = self._call("reloadConfig")
@@ -203,8 +200,8 @@ class Supervisor:
         for name in (*changed, *added):
             try:
                 self._call("addProcessGroup", name)
-            except xmlrpc.client.Fault as fault:
-                if fault.faultCode != _ALREADY_ADDED:
+            except SupervisorError as fault:
+                if fault.code != _ALREADY_ADDED:
                     raise
 
 
@@ -214,28 +211,6 @@ def _wait(condition: Callable[[], bool], timeout_s: float, failure: str) -> None
         if time.monotonic() > deadline:
             raise StackError(failure)
         time.sleep(0.05)
-
-
-class _Connection(UnixStreamHTTPConnection):  # type: ignore[misc]
-    """Supervisor's own, and gives up: a supervisord that was stopped takes connections and never answers."""
-
-    def connect(self) -> None:
-        super().connect()
-        self.sock.settimeout(self.timeout)
-
-
-def _connect(path: Path, timeout_s: float) -> _Connection:
-    connection = _Connection("localhost", timeout=timeout_s)
-    connection.socketfile = str(path)
-    return connection
-
-
-class _Transport(SupervisorTransport):  # type: ignore[misc]
-    """Supervisor's own, over connections with a time limit."""
-
-    def __init__(self, path: Path, timeout_s: float) -> None:
-        super().__init__(serverurl=f"unix://{path}")
-        self._get_connection = partial(_connect, path, timeout_s)
 
 
 def _environment(config: StackConfig) -> dict[str, str]:

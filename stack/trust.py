@@ -8,21 +8,22 @@ stack's own services have not moved yet. Gateways use the first.
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from authority.authority import Authority, AuthorityError, Entry
-from authority.certificates import Usage
+from authority.book import AuthorityError, Book, Entry, Usage
+from base.errors import UnavailableError
 from base.settings import KafkaSettings
-from connectors.kafka import acls
-from connectors.kafka.connection import DeliveryError
 from enrolment.ledger import Ledger
-from enrolment.outbox import Outbox
 from registry.plant import GatewaySpec
 from stack import mqtt_access, postgres
 from stack.config import StackConfig
 from stack.errors import StackError, StepError
 from stack.mqtt_access import gateway_name
 from stack.plant import read_gateways
+
+if TYPE_CHECKING:
+    from authority.authority import Authority
+    from enrolment.outbox import Outbox
 
 KAFKA, MOSQUITTO = "kafka", "mosquitto"
 """Names of the brokers' certificates, and of their services."""
@@ -33,19 +34,29 @@ KEYSTORE = f"{_LISTENER}ssl.keystore.location"
 """The broker's setting that says where its key and certificate are."""
 
 
+def book(config: StackConfig) -> Book:
+    """The folder of the instance's own authority, for who signs nothing."""
+    return Book(config.authority)
+
+
 def authority(config: StackConfig) -> Authority:
     """The instance's own."""
+    # Late, as all that brings a library here: this module says who trusts whom to every command, and few of them sign or ask the broker.
+    from authority.authority import Authority
+
     return Authority(config.authority, title=f"Millrace {config.instance_id}")
 
 
-def ledger(config: StackConfig) -> Ledger:
+def ledger(config: StackConfig) -> Ledger[Book]:
     """Which gateways enrol, and their codes."""
-    return Ledger(authority(config))
+    return Ledger(book(config))
 
 
 def outbox(config: StackConfig) -> Outbox:
     """Events for the audit log, which the signer sends."""
-    return Outbox(authority(config))
+    from enrolment.outbox import Outbox
+
+    return Outbox(book(config))
 
 
 def gateways_here(config: StackConfig) -> tuple[tuple[int, GatewaySpec], ...]:
@@ -90,7 +101,7 @@ def nodes(config: StackConfig) -> tuple[str, ...]:
 
 def kafka_table(config: StackConfig, gateway_id: str) -> dict[str, Any]:
     """The table `[kafka]` of a gateway."""
-    issued = authority(config)
+    issued = book(config)
     own = str(issued.file(gateway_name(gateway_id)))
     return {
         "bootstrap_servers": config.kafka_tls,
@@ -103,14 +114,14 @@ def kafka_table(config: StackConfig, gateway_id: str) -> dict[str, Any]:
 
 def mqtt_keys(config: StackConfig, name: str) -> dict[str, str]:
     """Keys of a connection to the MQTT broker, for the holder of a certificate."""
-    issued = authority(config)
+    issued = book(config)
     own = str(issued.file(name))
     return {"ca_file": str(issued.root_file), "certificate_file": own, "key_file": own}
 
 
 def broker_settings(config: StackConfig) -> dict[str, str | Path]:
     """Rows of the broker's `server.properties` about its listener with certificates and about who may do what."""
-    issued = authority(config)
+    issued = book(config)
     return {
         f"{_LISTENER}ssl.enabled.protocols": "TLSv1.3",
         f"{_LISTENER}ssl.client.auth": "required",
@@ -131,7 +142,9 @@ def principal(entry: Entry) -> str:
 
 def allow(config: StackConfig) -> int:
     """Tell the broker what each gateway may do, and who is revoked; how many ACLs changed. Raises DeliveryError."""
-    issuing = authority(config)
+    from connectors.kafka import acls
+
+    issuing = book(config)
     # Until the broker has them: what somebody else read before a revocation must not be told after it.
     with issuing.held():
         sites = {gateway_name(one): site for one, site in sites_of_gateways(config).items()}
@@ -145,5 +158,5 @@ def allow_step(config: StackConfig) -> str:
     """The same, as a step of `up`."""
     try:
         return f"{len(read_gateways(config.plant))} gateways, {allow(config)} changes"
-    except DeliveryError as error:
+    except UnavailableError as error:
         raise StepError(str(error)) from error

@@ -27,9 +27,8 @@ from benchmarks.processes import Watched
 from benchmarks.workload import Dirt
 from connectors.kafka import client as kafka
 from schemas import codec, topics
-from stack.config import ROOT
+from stack.config import MARKER, ROOT
 from stack.flink_rest import FlinkRest
-from stack.processes import MARKER
 
 SQL, BYTEWAX = "bench.windows.sql", "bench.windows.bytewax"
 _TIMEOUT_S = 900

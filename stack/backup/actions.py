@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from historian.recovery import Report
-from stack import postgres, recover, standby
+from stack import postgres, postgres_roles, recover, standby
 from stack.backup import pgbackrest, state
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -133,7 +133,7 @@ def restore(config: StackConfig, progress: Progress, *, to: datetime | None = No
         with psycopg.connect(postgres.superuser_dsn(config), autocommit=True) as connection:
             standby.forget_recovery(connection)
     with progress.step("roles of services") as details:  # a backup of an older version lacks some
-        details.append(postgres.create_service_roles(config))
+        details.append(postgres_roles.create_service_roles(config))
     return recover.recover(config, progress)
 
 

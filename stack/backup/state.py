@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-import psycopg
-
 from stack import postgres
 from stack.config import StackConfig
 
@@ -92,6 +90,8 @@ def find(config: StackConfig, *, timeout_s: int = 3) -> Safety:
     age_s = None if at_s is None else max(0.0, time.time() - at_s)
     if not archives and not has_standby:
         return Safety(archives=False)
+    import psycopg
+
     try:
         dsn = postgres.dsn(config, role=postgres.WATCH)
         with psycopg.connect(dsn, connect_timeout=timeout_s, autocommit=True) as connection:

@@ -12,11 +12,11 @@ import time
 from collections.abc import Iterable
 
 from stack.config import StackConfig
+from stack.health import probes
 from stack.health.answer import Health, silent, unknown
-from stack.health.probes import TIMEOUT_S
 from stack.services import Service
 
-DEADLINE_S = TIMEOUT_S + 1.0
+DEADLINE_S = probes.TIMEOUT_S + 1.0
 _log = logging.getLogger(__name__)
 
 
@@ -24,6 +24,7 @@ class Asker:
     """Asks the same services again and again; one question to each at a time."""
 
     def __init__(self, config: StackConfig, services: Iterable[Service]) -> None:
+        probes.load()
         self._config, self._services = config, tuple(services)
         self._questions: dict[str, _Question] = {}
 

@@ -13,12 +13,6 @@ import ssl
 import time
 from pathlib import Path
 
-import grpc
-import psycopg
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-from grpc_health.v1 import health_pb2, health_pb2_grpc
-
 from base import heartbeat
 from stack.health.answer import READY, Health, not_ready, silent
 
@@ -28,6 +22,16 @@ HEARTBEAT_MAX_AGE_S = 5.0
 _CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x0a\x00\x06health"
 _CONNACK = b"\x20\x02\x00\x00"
 _DISCONNECT = b"\xe0\x00"
+
+
+def load() -> None:
+    """Import the libraries that checks ask with, which takes a while; whoever bounds the time of a check does it before.
+
+    They are not imported with this module: it is part of the table of services, which commands read that ask nobody.
+    """
+    import confluent_kafka.admin  # noqa: F401
+    import grpc_health.v1.health_pb2_grpc  # noqa: F401
+    import psycopg  # noqa: F401
 
 
 def http_health(host: str, port: int, path: str = "/health") -> Health:
@@ -74,6 +78,9 @@ def _problems(body: bytes) -> str:
 
 def grpc_health(address: str) -> Health:
     """The standard health protocol: SERVING is ready."""
+    import grpc
+    from grpc_health.v1 import health_pb2, health_pb2_grpc
+
     with grpc.insecure_channel(address) as channel:
         try:
             answer = health_pb2_grpc.HealthStub(channel).Check(health_pb2.HealthCheckRequest(), timeout=TIMEOUT_S)
@@ -89,6 +96,9 @@ def grpc_health(address: str) -> Health:
 
 def kafka_health(bootstrap_servers: str) -> Health:
     """A metadata request: one broker or more is ready."""
+    from confluent_kafka import KafkaException
+    from confluent_kafka.admin import AdminClient
+
     timeout_ms = int(TIMEOUT_S * 1000)
     client = AdminClient({"bootstrap.servers": bootstrap_servers, "log_level": 0, "socket.timeout.ms": timeout_ms})
     try:
@@ -100,6 +110,8 @@ def kafka_health(bootstrap_servers: str) -> Health:
 
 def postgres_health(dsn: str) -> Health:
     """A query. A server that recovers, or has no connection left, answers all the same."""
+    import psycopg
+
     try:
         with psycopg.connect(dsn, connect_timeout=int(TIMEOUT_S)) as connection:
             connection.execute("SELECT 1")

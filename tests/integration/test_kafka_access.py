@@ -42,7 +42,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from authority.authority import Authority
-from authority.certificates import Usage
+from authority.book import Usage
 from base.settings import KafkaSettings
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as kafka

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from authority.authority import Authority
-from authority.certificates import Usage
+from authority.book import Usage
 from connectors.mqtt_transport.connection import Message, MqttConnection, MqttError
 from connectors.mqtt_transport.settings import MqttSettings, MqttVersion
 from connectors.sparkplug.names import MessageType

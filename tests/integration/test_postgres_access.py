@@ -11,7 +11,7 @@ from psycopg.conninfo import make_conninfo
 
 from authority.authority import Authority
 from historian.migrator import migrate
-from stack import addresses, doors, postgres, renewal, trust
+from stack import addresses, doors, postgres, postgres_roles, renewal, trust
 from stack.config import StackConfig
 from stack.instance import Instance
 from tests.integration.polling import eventually
@@ -21,9 +21,9 @@ from tests.integration.polling import eventually
 def config(stack: Instance) -> StackConfig:
     """A server with every role of the stack."""
     running = stack.require("postgres")
-    postgres.create_database(running)
+    postgres_roles.create_database(running)
     migrate(postgres.dsn(running), timescaledb=running.timescaledb)
-    postgres.create_service_roles(running)
+    postgres_roles.create_service_roles(running)
     return running
 
 

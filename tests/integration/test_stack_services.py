@@ -25,7 +25,7 @@ from historian.maintenance import Maintenance
 from historian.migrator import migrate
 from historian.store import HistorianStore
 from schemas.frame import Stream
-from stack import instance, kafka, lifecycle, line, mosquitto, postgres, processes
+from stack import instance, kafka, lifecycle, line, mosquitto, postgres, postgres_roles, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
 from stack.health.answer import Answer
@@ -68,8 +68,8 @@ def test_broker_carries_a_record_and_makes_no_topic_by_itself(running: Instance)
 def test_database_is_durable_and_its_owner_needs_the_password(running: Instance) -> None:
     config = running.config
     made = "database created, with TimescaleDB" if postgres.has_timescaledb() else "database created"
-    assert postgres.create_database(config) == made
-    assert postgres.create_database(config) == "database exists"
+    assert postgres_roles.create_database(config) == made
+    assert postgres_roles.create_database(config) == "database exists"
     with psycopg.connect(postgres.dsn(config)) as connection:
         shown = {
             name: connection.execute(f"SHOW {name}").fetchone() for name in ("fsync", "synchronous_commit", "timezone")
@@ -83,7 +83,7 @@ def test_serving_s_role_reads_what_people_may_read_and_changes_nothing(running: 
     config = running.config
     migrate(postgres.dsn(config), timescaledb="off")
     for _ in range(2):  # each `up` does it again
-        postgres.create_service_roles(config)
+        postgres_roles.create_service_roles(config)
     role = postgres.SERVING
     internal = (
         "rejects",
@@ -129,7 +129,7 @@ def test_serving_s_role_reads_what_people_may_read_and_changes_nothing(running: 
 def test_the_historian_and_maintenance_need_no_superuser_and_no_more_than_they_have(running: Instance) -> None:
     config = running.config
     migrate(postgres.dsn(config), timescaledb="off")
-    postgres.create_service_roles(config)
+    postgres_roles.create_service_roles(config)
     power = register(postgres.dsn(config))["power"]
     minute_us = 60 * SECOND_US
     now_us = int(datetime.now(UTC).timestamp()) * SECOND_US // minute_us * minute_us - 3 * 60 * minute_us

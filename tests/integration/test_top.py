@@ -16,14 +16,14 @@ from connectors.kafka import client as kafka
 from connectors.kafka.offsets import OffsetReader, lag
 from historian.migrator import migrate
 from schemas import topics
-from stack import postgres, render
+from stack import postgres, postgres_roles, render
 from stack.config import ROOT
 from stack.instance import Instance
 
 
 def test_a_snapshot_of_a_running_instance(stack: Instance) -> None:
     config = stack.require("kafka", "postgres")
-    postgres.create_database(config)
+    postgres_roles.create_database(config)
     migrate(postgres.dsn(config), timescaledb=config.timescaledb)
     settings = KafkaSettings(bootstrap_servers=config.bootstrap_servers)
     kafka_admin.apply(settings, ("toptest",))

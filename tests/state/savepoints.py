@@ -28,7 +28,7 @@ from historian.migrator import migrate
 from jobs import commands, historian, telemetry
 from schemas import topics
 from schemas.topics import Topic
-from stack import flink, instance, jobs, postgres
+from stack import flink, instance, jobs, postgres, postgres_roles
 from tests.contract.golden_files import from_json, to_json
 from tests.golden.support import SITE, us
 from tests.integration.polling import eventually
@@ -242,7 +242,7 @@ def go_on(cluster: Cluster, stored: Stored) -> Restored:
     """Restore a job from its savepoint and send it what follows. The job goes on running."""
     job, dsn = stored.job, NO_DATABASE
     if job == "historian":
-        postgres.create_database(cluster.config)
+        postgres_roles.create_database(cluster.config)
         dsn = postgres.dsn(cluster.config)
         migrate(dsn, timescaledb=cluster.config.timescaledb)
     target = flink.savepoint_dir(cluster.config) / f"savepoint-stored-{job}"

@@ -11,8 +11,8 @@ import pytest
 from cryptography import x509
 from cryptography.x509.verification import PolicyBuilder, Store, VerificationError
 
-from authority.authority import LIFE, RENEW_BEFORE, Authority, AuthorityError
-from authority.certificates import Usage
+from authority.authority import LIFE, Authority
+from authority.book import RENEW_BEFORE, AuthorityError, Usage
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 

@@ -23,7 +23,7 @@ from cryptography.hazmat.primitives.asymmetric import ec, rsa
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from authority.authority import LIFE, Authority
-from authority.certificates import Usage
+from authority.book import Usage
 from base import p256
 from base.errors import ConfigError, InvalidRequestError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from authority.authority import Authority
-from authority.certificates import Usage
+from authority.book import Usage
 from base.errors import ConfigError
 from serving import certificates
 from serving.config import HttpSettings, TlsSettings

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from authority.certificates import Usage
+from authority.book import Usage
 from base import p256
 from base.errors import UnavailableError
 from connectors.enrolment.code import Code

@@ -20,7 +20,7 @@ import psycopg
 import pytest
 from confluent_kafka.admin import AclBinding, AclPermissionType  # type: ignore[attr-defined]
 
-from authority.certificates import Usage
+from authority.book import Usage
 from base.settings import KafkaSettings, load
 from connectors.kafka import acls
 from edge.config import GatewayConfig
