@@ -28,6 +28,7 @@ from benchmarks.foreign import campaign as foreign
 from benchmarks.machines import run as machines
 from benchmarks.nab import run as nab
 from benchmarks.watch import scenario as watch
+from benchmarks.wear import run as wear
 from stack.reporting import Progress
 
 Result = dict[str, Any]
@@ -295,6 +296,12 @@ SCENARIOS: dict[str, Scenario] = {
         doc="quality of detection on a synthetic corpus of machines with known faults, both halves of it",
         run=machines.scenario,
         arguments=machines.add_arguments,
+        smoke={"seeds": 1, "half": "design"},
+    ),
+    "wear": Scenario(
+        doc="forecasts of when a limit is reached, on synthetic run-to-failure series, both halves of them",
+        run=wear.scenario,
+        arguments=wear.add_arguments,
         smoke={"seeds": 1, "half": "design"},
     ),
     "nab": Scenario(

@@ -181,6 +181,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("gaps", "gap events", _COUNT),
     ),
     "machines": (("cases", "cases", _COUNT),),
+    "wear": (("series", "series", _COUNT),),
     "nab": (
         ("series", "series", _COUNT),
         ("windows", "labelled windows", _COUNT),
@@ -233,6 +234,7 @@ def _figures(results: Sequence[Result]) -> list[str]:
         parts.append(f"{detector}: {scores}; {found['windows_detected']} windows found")
     for detector, halves in newest.get("detectors", {}).items():
         parts += [_of_half(f"{detector}, {name.replace('_', ' ')}", halves[name]) for name in HALVES if name in halves]
+    parts += [_of_wear(name.replace("_", " "), half) for name, half in newest.get("forecasts", {}).items()]
     for key, label, unit in FIGURES.get(str(newest["scenario"]), ()):
         values = [result[key] for result in results if result.get(key) is not None]
         if values:
@@ -248,6 +250,15 @@ def _of_half(what: str, half: Result) -> str:
     return (
         f"{what}: {half['found_percent']} % of {half['faults']} faults found, the first contributor right in "
         f"{half['first_contributor_right_percent']} % of them, {half['false_per_3000_windows']} false episodes in 3,000 windows"
+    )
+
+
+def _of_wear(what: str, half: Result) -> str:
+    """What forecasts made of a half of the series that wear, and of those that do not."""
+    return (
+        f"{what}: {half['in_time_percent']} % of {half['failures']} failures told in time, the interval has "
+        f"{half['interval_has_failure_percent']} % of them, the moment is off by {half['median_error_of_time_left_percent']} % of the time "
+        f"left, {half['false_per_machine_month']} false forecasts a machine-month"
     )
 
 

@@ -10,14 +10,14 @@ from html import escape
 import numpy as np
 from bokeh.embed import file_html
 from bokeh.layouts import column, gridplot
-from bokeh.models import BoxAnnotation, Div, HoverTool, Range1d
+from bokeh.models import BoxAnnotation, Div, HoverTool, Range1d, Span
 from bokeh.plotting import figure
 from bokeh.resources import INLINE
 from numpy.typing import NDArray
 
 from detect.picture import MAX_STRIPS
 from detect.replay import Contributor, EpisodeRow, Replay
-from detect.report import iso
+from detect.report import iso, sentence
 from detect.table import History
 
 POINTS = 20_000
@@ -47,6 +47,9 @@ def draw(history: History, result: Replay) -> str:
         f"Grey: learning, not scored. Wheel and drag zoom; all strips move together. Times are UTC.{thin}</p>"
     )
     foot = Div(text=f"<h3>Episodes</h3><ol>{episodes}</ol>" if episodes else "<h3>No episode</h3>")
+    if result.limits:
+        forecasts = "".join(f"<li>{escape(sentence(each))}</li>" for each in result.forecasts)
+        foot.text += f"<h3>Forecasts</h3><ol>{forecasts}</ol>" if forecasts else "<h3>No forecast</h3>"
     grid = gridplot([[each] for each in plots], sizing_mode="stretch_width", merge_tools=True, toolbar_location="right")
     return str(
         file_html(column(head, grid, foot, sizing_mode="stretch_width"), INLINE, title=f"{history.name}: anomalies")
@@ -86,6 +89,14 @@ def _strip(
     )
     ms, drawn = thinned(time_us, np.where(np.isfinite(values), values, np.nan))
     plot.line(ms, drawn, color=colour)
+    for end in result.limits.get(name, ()):
+        if end is not None:
+            plot.add_layout(Span(location=end, dimension="width", line_color="#7b1fa2"))
+    for forecast in result.forecasts:
+        if forecast.tag == name:
+            for one in forecast.steps:
+                ends_ms = [one.as_of_us / 1e3, one.likely_us / 1e3]
+                plot.line(ends_ms, [one.level, forecast.limit], color="#7b1fa2", line_dash="dashed")
     plot.add_tools(
         HoverTool(tooltips=[("time", "@x{%F %T}"), (name, "@y")], formatters={"@x": "datetime"}, mode="vline")
     )

@@ -21,6 +21,7 @@ from rich.table import Table
 from base import settings
 from base.errors import InvalidRequestError, MillraceError
 from detect import picture, report
+from detect.forecasts import Limits, parse_limits
 from detect.replay import Replay, replay
 from detect.table import History, Reading, read_csv
 from detect.text import COMMENT
@@ -37,6 +38,7 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         detection = load_detection(options.config)
         detectors = _detectors(options, detection)
+        limits = parse_limits(options.limit)
         out = Path(options.out)
         out.mkdir(parents=True, exist_ok=True)
     except (MillraceError, OSError) as error:
@@ -47,7 +49,8 @@ def main(arguments: list[str] | None = None) -> int:
         try:
             history = read_csv(path, _reading(options))
             results = {
-                name: _run(history, stem, detection, name, options, several=len(detectors) > 1) for name in detectors
+                name: _run(history, stem, detection, name, options, limits, several=len(detectors) > 1)
+                for name in detectors
             }
         except MillraceError as error:
             status = FAILED
@@ -110,13 +113,14 @@ def _run(
     detection: DetectionConfig,
     detector: str,
     options: argparse.Namespace,
+    limits: Limits,
     *,
     several: bool,
 ) -> Replay:
     """One detector over one history: its files, and what it says on standard output."""
     begin = f"{stem.name}.{detector}" if several else stem.name
     with _progress(f"{history.name}, {detector}", len(history.stamps)) as advance:
-        result = replay(history, detection, detector=detector, window_s=options.window, on_rows=advance)
+        result = replay(history, detection, detector=detector, window_s=options.window, limits=limits, on_rows=advance)
     report.write_scores(stem.with_name(f"{begin}.scores.csv"), history, result)
     document: dict[str, Any] = report.summary(history, result, detector)
     report.write_episodes(stem.with_name(f"{begin}.episodes.json"), document)
@@ -180,6 +184,13 @@ def parser() -> argparse.ArgumentParser:
     )
     made.add_argument("--config", default="", metavar="FILE", help="the jobs' TOML file; its detectors are used")
     made.add_argument("--window", type=_seconds, metavar="S", help="window length; default: the nominal period")
+    made.add_argument(
+        "--limit",
+        action="append",
+        default=[],
+        metavar="TAG=LOW:HIGH",
+        help="normal range of a tag, either end may be left out: say when a trend will reach it (repeat)",
+    )
     made.add_argument("--json", action="store_true", help="a JSON object per file, the same as its .episodes.json")
     made.add_argument("--no-picture", action="store_true", help="write no SVG and no HTML")
     file = made.add_argument_group("how the file is read (found out when not given, and printed)")

@@ -25,6 +25,7 @@ _STEPS_S = (
 )  # fmt: skip
 _STYLE = (
     "text{font:12px sans-serif;fill:#333}.a{fill:#666}.g{stroke:#e4e4e4}.v{stroke:#1f4e79;fill:none;stroke-width:1}"
+    ".p{stroke:#7b1fa2;fill:none;stroke-width:1.5;stroke-dasharray:6 3}.m{stroke:#7b1fa2;fill:none;stroke-width:1}"
     ".s{stroke:#7a3b00;fill:none}.t{stroke:#c00;fill:none;stroke-dasharray:4 3}.e{fill:#ffd6d6}.l{fill:#eee}.f{fill:#fff;stroke:#bbb}"
 )
 
@@ -55,11 +56,15 @@ def draw(history: History, result: Replay) -> str:
         low, high = (
             (0.0, 1.0) if name == "score" else (float(known.min()), float(known.max())) if len(known) else (0.0, 1.0)
         )
+        ends = [end for end in result.limits.get(name, ()) if end is not None]
+        low, high = min([low, *ends]), max([high, *ends])
         label = f'<text x="{LEFT - 8}" y="{{y}}" text-anchor="end">{{text}}</text>'
         parts.append(label.format(y=top + STRIP // 2 + 4, text=escape(name[:22])))
         parts += [label.format(y=y, text=f"{value:.4g}") for y, value in ((top + 12, high), (top + STRIP - 2, low))]
         kind = "s" if name == "score" else "v"
         parts.append(f'<path class="{kind}" d="{_path(x, column, low, high, top)}"/>')
+        if ends:
+            parts += _forecasts(name, ends, result, x, time_us, low, high, top)
     parts.append(f'<path class="t" d="{_path(x, result.threshold[order], 0.0, 1.0, foot - STRIP - GAP)}"/>')
     for us, text in ticks:
         parts.append(f'<text class="a" x="{_at(us, x, time_us):.1f}" y="{foot + 8}" text-anchor="middle">{text}</text>')
@@ -113,6 +118,35 @@ def _frame(top: int, x: NDArray[np.float64], time_us: NDArray[np.float64], resul
         parts.append(
             f'<rect class="e" x="{start:.1f}" y="{top}" width="{max(end - start, 1.5):.1f}" height="{STRIP}"/>'
         )
+    return parts
+
+
+def _forecasts(
+    name: str,
+    ends: list[float],
+    result: Replay,
+    x: NDArray[np.float64],
+    time_us: NDArray[np.float64],
+    low: float,
+    high: float,
+    top: int,
+) -> list[str]:
+    """The limits of a tag, and a line from where its trend was to where it was said to reach one."""
+
+    def height(value: float) -> float:
+        return top + STRIP - 3 - (value - low) / max(high - low, 1e-300) * (STRIP - 6)
+
+    parts = [f'<path class="m" d="M{LEFT} {height(end):.1f}H{LEFT + WIDTH}"/>' for end in ends]
+    for each in result.forecasts:
+        for one in each.steps if each.tag == name else ():
+            seen_us = min(one.likely_us, time_us[-1])
+            share = (seen_us - one.as_of_us) / max(one.likely_us - one.as_of_us, 1)
+            level = min(max(one.level, low), high)
+            reached = level + share * (each.limit - level)
+            parts.append(
+                f'<path class="p" d="M{_at(one.as_of_us, x, time_us):.1f} {height(level):.1f}'
+                f'L{_at(seen_us, x, time_us):.1f} {height(reached):.1f}"/>'
+            )
     return parts
 
 

@@ -19,6 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from base.errors import ConfigError
+from detect.forecasts import ForecastRow, Limits, check_limits, collect, config_for
 from detect.table import History
 from schemas import codec, frame, topics
 from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
@@ -28,6 +29,7 @@ from stages.detection.episodes import LEAST_PART
 from stages.detection.feature_map import MAX_TAGS
 from stages.detection.kinds import catalogue
 from stages.detection.protocol import Features, Score
+from stages.forecast.life import DETECTOR as FORECAST
 from stages.telemetry.logic import Origin, Output, TelemetryLogic
 
 SITE, GATEWAY = "history", "gw-history"
@@ -93,6 +95,8 @@ class Replay:
     """Samples that validation refused, by verdict."""
     disabled: int
     line_us_per_row: float
+    forecasts: tuple[ForecastRow, ...] = ()
+    limits: Limits = field(default_factory=dict)
     scored: list[tuple[int, Features]] = field(default_factory=list)
     """Every scored window with its device, when asked for."""
 
@@ -152,12 +156,13 @@ def replay(
     *,
     detector: str,
     window_s: int | None = None,
+    limits: Limits | None = None,
     keep: bool = False,
     on_rows: Callable[[int], None] = lambda _: None,
 ) -> Replay:
     """Send a history through the stages: a score, a threshold and an episode per row. Raises ConfigError for an unknown detector.
 
-    `on_rows` is told how many rows are done, now and then.
+    Where `limits` are given, forecasts too. `on_rows` is told how many rows are done, now and then.
     """
     if detector not in (known := catalogue(detection.detectors)):
         msg = f"no detector is called {detector!r}; known: {', '.join(sorted(known))}"
@@ -166,9 +171,14 @@ def replay(
     size_s = window_s or max(round(period_s), 1)
     groups = [history.tags[start : start + MAX_TAGS] for start in range(0, len(history.tags), MAX_TAGS)]
     tap = _Tap(groups, keep=keep)
-    config = TelemetryConfig(detection=detection, windows=WindowConfig(close_delay_s=0.0))
+    check_limits(limits or {}, history.tags, history.name)
+    config = TelemetryConfig(
+        detection=detection,
+        windows=WindowConfig(close_delay_s=0.0),
+        forecast=config_for(float(np.ptp(history.time_us)) / 1e6, size_s, asked=bool(limits)),
+    )
     logic = TelemetryLogic(config, on_score=tap)
-    for tag in definitions(history.tags, window_s=size_s, period_s=period_s, detector=detector):
+    for tag in definitions(history.tags, window_s=size_s, period_s=period_s, detector=detector, limits=limits):
         logic.apply_registry(encode_tag(tag)[1])
     logic.apply_registry(encode_version(1, tags=len(history.tags), time_us=0)[1])
     outputs: list[Output] = []
@@ -179,7 +189,8 @@ def replay(
     outputs += _kept(logic.flush_all(int(history.time_us.max())))
     took_us = (time.perf_counter() - began) * 1e6
     logic.on_timer(None, int(history.time_us.max()))  # counts the detectors that failed
-    episodes = collect_episodes([each.value for each in outputs if each.topic == topics.ANOMALIES.name], history.tags)
+    anomalies = [each.value for each in outputs if each.topic == topics.ANOMALIES.name]
+    episodes = collect_episodes(anomalies, history.tags)
     return Replay(
         window_s=size_s,
         period_s=period_s,
@@ -187,6 +198,8 @@ def replay(
         learning_until_us=tap.first_us if tap.first_us is not None else int(history.time_us.max()),
         **_by_row(history, tap, size_s, episodes),
         episodes=episodes,
+        forecasts=collect(anomalies, history.tags),
+        limits=limits or {},
         windows_scored=tap.windows_scored,
         windows_learning=tap.windows_learning,
         refused=_refused(outputs),
@@ -196,8 +209,10 @@ def replay(
     )
 
 
-def definitions(tags: Sequence[str], *, window_s: int, period_s: float, detector: str) -> list[TagDefinition]:
-    """Registry entries of the columns: no limits, no normal ranges, because a CSV file has none."""
+def definitions(
+    tags: Sequence[str], *, window_s: int, period_s: float, detector: str, limits: Limits | None = None
+) -> list[TagDefinition]:
+    """Registry entries of the columns: no limits, and no normal ranges but those asked about, because a CSV file has none."""
     return [
         TagDefinition(
             tag_id=number + 1,
@@ -211,8 +226,8 @@ def definitions(tags: Sequence[str], *, window_s: int, period_s: float, detector
             description="",
             data_type=DataType.DOUBLE,
             unit="1",
-            eu_low=None,
-            eu_high=None,
+            eu_low=(limits or {}).get(name, (None, None))[0],
+            eu_high=(limits or {}).get(name, (None, None))[1],
             limit_low=None,
             limit_high=None,
             max_rate=None,
@@ -275,10 +290,12 @@ def _kept(outputs: Iterable[Output]) -> list[Output]:
 
 
 def collect_episodes(messages: Iterable[bytes], tags: Sequence[str]) -> tuple[EpisodeRow, ...]:
-    """Episodes in order of their start, from Anomaly records: the last record of each tells all."""
+    """Episodes of detectors in order of their start, from Anomaly records: the last record of each tells all."""
     last: dict[str, dict[str, Any]] = {}
     for message in messages:
         _, record = codec.decode(message, "Anomaly")
+        if record["detector"] == FORECAST:
+            continue
         last[str(record["episode_id"])] = record
     ordered = sorted(last.items(), key=lambda item: (item[1]["start_us"], item[1]["device_id"]))
     return tuple(

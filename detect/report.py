@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from detect.forecasts import ForecastRow
 from detect.replay import EpisodeRow, Replay
 from detect.table import History
 
@@ -66,6 +67,7 @@ def summary(history: History, result: Replay, detector: str) -> dict[str, Any]:
         "line_us_per_row": round(result.line_us_per_row, 1),
         "labels": labels(history, result),
         "episodes": [_episode(each) for each in result.episodes],
+        "forecasts": [_forecast(each) for each in result.forecasts],
     }
 
 
@@ -110,6 +112,9 @@ def table(history: History, result: Replay, detector: str) -> str:
         lines.append(f"  disabled  {result.disabled} detectors failed and scored nothing after that; the log says why")
     if history.left_out:
         lines.append("  left out  " + ", ".join(f"{name} ({why})" for name, why in history.left_out.items()))
+    if result.limits:
+        lines.append(f"  forecast  {len(result.forecasts)} for {len(result.limits)} tags with a limit")
+        lines += [f"            {sentence(each)}" for each in result.forecasts]
     if not result.windows_scored:
         lines.append(
             f"  NOTHING WAS SCORED: the {result.windows_learning:,} windows were needed to learn. Give a longer history"
@@ -152,6 +157,41 @@ def _episode(each: EpisodeRow) -> dict[str, Any]:
             for one in each.contributors
         ],
     }
+
+
+def _forecast(each: ForecastRow) -> dict[str, Any]:
+    return {
+        "tag": each.tag,
+        "limit": each.limit,
+        "start": iso(each.start_us),
+        "end": None if each.end_us is None else iso(each.end_us),
+        "reached": each.reached,
+        "said": [
+            {
+                "as_of": iso(one.as_of_us),
+                "level": one.level,
+                "likely": iso(one.likely_us),
+                "earliest": iso(one.earliest_us),
+                "latest": None if one.latest_us is None else iso(one.latest_us),
+            }
+            for one in each.steps
+        ],
+    }
+
+
+def sentence(each: ForecastRow) -> str:
+    """A forecast for people: what it said at first and in the end, and what became of it."""
+    first, last = each.steps[0], each.steps[-1]
+    end = (
+        "the history ends before"
+        if each.end_us is None
+        else f"{'reached' if each.reached else 'given up'} {iso(each.end_us)}"
+    )
+    latest = "no telling" if last.latest_us is None else iso(last.latest_us)
+    return (
+        f"{each.tag} reaches {each.limit:g}: said {iso(first.as_of_us)} for {iso(first.likely_us)}; last said {iso(last.as_of_us)} "
+        f"for {iso(last.likely_us)} ({iso(last.earliest_us)} to {latest}); {end}"
+    )
 
 
 def iso(time_us: int) -> str:

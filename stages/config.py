@@ -101,6 +101,28 @@ class DetectionConfig:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class ForecastConfig:
+    """Forecasts of when a tag reaches an end of its normal range (stages.forecast)."""
+
+    enabled: bool = True
+    step_s: float = 3600.0
+    """Window means are averaged to levels of at least this length."""
+    horizon_s: float = 30 * 86400.0
+    """No limit is forecast that lies further ahead than this, or than `spans` times as long as the trend lasts."""
+    spans: float = 1.5
+    rhythm_s: float = 86400.0
+    """What repeats is no trend: the day. 0 for none."""
+    least_rhythms: float = 2.0
+    """Nothing is forecast before so many of them were seen."""
+
+    def __post_init__(self) -> None:
+        for name in ("step_s", "horizon_s", "spans"):
+            if not getattr(self, name) > 0.0:
+                msg = f"{name} is {getattr(self, name)}, not above 0"
+                raise ValueError(msg)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class TelemetryConfig:
     """All stages of the telemetry job."""
 
@@ -109,6 +131,7 @@ class TelemetryConfig:
     hold: HoldConfig = HoldConfig()
     catch_up: CatchUpConfig = CatchUpConfig()
     detection: DetectionConfig = DetectionConfig()
+    forecast: ForecastConfig = ForecastConfig()
     remembered_checksums: int = 512
     """Per (gateway, epoch, lane, stream): how far back an identity conflict is told from a duplicate."""
     latest_interval_ms: int = 100

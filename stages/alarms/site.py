@@ -16,6 +16,7 @@ Over 350 lines: what is known of one site is one state, which records, timers an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from functools import cache
 
 import numpy as np
@@ -265,7 +266,7 @@ class SiteAlarms:
             counts = not closed and score >= point.rule.min_score
             source.open_ids = [*others, episode_id][-OPEN_IDS:] if counts else others
             time_us = int(str(anomaly["end_us"] if closed and anomaly["end_us"] is not None else anomaly["start_us"]))
-            detail = f"{anomaly['detector']} sees an anomaly, score {score:.2f}"
+            detail = _anomaly_text(anomaly, score)
             self._do.observe(point, source, bool(source.open_ids), time_us, step, score, detail)
         self._do.release(step)
 
@@ -466,3 +467,13 @@ class SiteAlarms:
     def _clock(self, point: Point) -> int:
         gateway = self.state.gateways.get(point.gateway_id)
         return 0 if gateway is None else gateway.clock_us
+
+
+def _anomaly_text(anomaly: Mapping[str, object], score: float) -> str:
+    """What the alarm says of an episode: of a forecast, what will be reached when."""
+    found = anomaly.get("contributors")
+    first = found[0] if isinstance(found, list) and found else {}
+    if first.get("limit") is None or first.get("limit_us") is None:
+        return f"{anomaly['detector']} sees an anomaly, score {score:.2f}"
+    when = datetime.fromtimestamp(first["limit_us"] / 1e6, UTC)
+    return f"a limit, {first['limit']:g}, is likely to be reached about {when:%Y-%m-%d %H:%M} UTC, score {score:.2f}"

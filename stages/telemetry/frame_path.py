@@ -17,6 +17,7 @@ from stages import rejects
 from stages.calculation.lane import LaneCalculations
 from stages.config import ValidationConfig
 from stages.detection.lane import LaneDetection
+from stages.forecast.lane import LaneForecasts
 from stages.intake.dedup import LaneDedup
 from stages.intake.lane_table import TagView
 from stages.intake.micro_batch import MicroBatch
@@ -49,11 +50,13 @@ class FramePath:
         windows: LaneWindows,
         detection: LaneDetection,
         calculations: LaneCalculations,
+        forecasts: LaneForecasts,
     ) -> None:
         self._key, self._config, self._registry, self._publisher = key, config, registry, publisher
         self._dedup, self._counters, self._histories = dedup, counters, histories
         self._latest, self._windows, self._detection = latest, windows, detection
         self._calculations = calculations
+        self._forecasts = forecasts
 
     def same_as_one_by_one(self, batch: MicroBatch, segments: Segments, view: TagView) -> bool:
         """Whether verdicts and windows of a micro-batch are those of its frames one after the other.
@@ -91,6 +94,7 @@ class FramePath:
         if closed:
             outputs += self._publisher.windows(closed)
             self._detection.on_closed(closed, now_us)
+            outputs += self._forecasts.on_closed(closed)
         self._latest.fold(segments, view, found)
         if stream is Stream.LIVE:
             outputs += self._detection.observe(self._latest, self._windows.clocks)

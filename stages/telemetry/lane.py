@@ -18,6 +18,7 @@ from stages.detection.labels import Labels
 from stages.detection.lane import LaneDetection
 from stages.detection.protocol import ScoreListener
 from stages.detection.snapshots import SnapshotBudget
+from stages.forecast.lane import LaneForecasts
 from stages.intake import micro_batch, segments
 from stages.intake.dedup import LaneDedup
 from stages.intake.held import HeldFrame, HeldFrames
@@ -58,6 +59,7 @@ class Lane:
         self.windows = LaneWindows(self.table, config.windows)
         self.detection = LaneDetection(config.detection, self.table, on_score, labels)
         self.calculations = LaneCalculations(self.table, self.latest, registry)
+        self.forecasts = LaneForecasts(config.forecast, self.table)
         self._parts = PartSet(
             self.counters,
             self.dedup,
@@ -67,6 +69,7 @@ class Lane:
             self.windows,
             self.detection,
             self.calculations,
+            self.forecasts,
         )
         key = self.lane_key.encode()
         self._publisher = LanePublisher(gateway_id, lane, key, config, self.counters, self.held, self.latest)
@@ -82,6 +85,7 @@ class Lane:
             windows=self.windows,
             detection=self.detection,
             calculations=self.calculations,
+            forecasts=self.forecasts,
         )
         self._due_us = 0
 
@@ -115,7 +119,8 @@ class Lane:
         if self.latest.tags_left:
             self.latest.tags_left = False
             self.counters.branch_lineage(self.registry.version)
-        return self._publisher.windows(self.windows.drain_departed()) + self.detection.drain_departed()
+        outputs = self._publisher.windows(self.windows.drain_departed()) + self.detection.drain_departed()
+        return outputs + self.forecasts.drain_departed()
 
     # --- frames ------------------------------------------------------------------------------------------------------
 
@@ -202,7 +207,7 @@ class Lane:
             return []
         outputs = self._publisher.windows(closed)
         self.detection.on_closed(closed, now_us)
-        return outputs
+        return outputs + self.forecasts.on_closed(closed)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

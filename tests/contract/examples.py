@@ -129,14 +129,21 @@ def _event() -> dict[str, Any]:
     }  # fmt: skip
 
 
+_NO_FORECAST = dict.fromkeys(("limit", "limit_us", "earliest_us", "latest_us", "as_of_us"))
+
+
 def _anomaly() -> dict[str, Any]:
     return {
         "episode_id": EPISODE, "device_id": 11, "phase": "CLOSE", "revision": 3, "start_us": T0_US,
         "end_us": T0_US + 42_000_000, "score": 0.125, "peak_score": 0.96875, "threshold": 0.75,
         "contributors": [
             {"tag_id": 101, "score": 0.9, "value": 91.5, "expected_low": 60.0, "expected_high": 80.0,
-             "statistic": "level"},
-            {"tag_id": 102, "score": 0.1, "value": 3.0, "expected_low": None, "expected_high": None, "statistic": "relation"},
+             "statistic": "level", **_NO_FORECAST},
+            {"tag_id": 102, "score": 0.1, "value": 3.0, "expected_low": None, "expected_high": None, "statistic": "relation",
+             **_NO_FORECAST},
+            {"tag_id": 103, "score": 0.75, "value": 71.5, "expected_low": 0.0, "expected_high": 80.0, "statistic": "forecast",
+             "limit": 80.0, "limit_us": T0_US + 86_400_000_000, "earliest_us": T0_US + 43_200_000_000, "latest_us": None,
+             "as_of_us": T0_US},
         ],
         "detector": "default", "detector_version": 1,
     }  # fmt: skip

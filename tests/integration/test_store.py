@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from datetime import timedelta
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -589,6 +590,39 @@ def test_an_episode_has_its_newest_label_that_stands(history: str, store: Histor
     ).fetchall()
     path = "acme/north/forming/line-1/cell-1/press-01"
     assert rows == [(path, "NOT_A_FAULT", "ben", "level"), (path, "FAULT", "ben", "level")]
+
+
+def test_a_forecast_says_limit_moment_and_interval_in_columns(history: str, store: HistorianStore, sql: Sql) -> None:
+    register(history)
+    (device,) = sql.execute("SELECT device_id FROM devices").fetchone() or (0,)
+    forecast = {
+        "tag_id": 1, "score": 0.9, "value": 71.0, "expected_low": None, "expected_high": 80.0, "statistic": "forecast", "limit": 80.0,
+        "limit_us": T0_US + 2_000_000, "earliest_us": T0_US + 1_000_000, "latest_us": None, "as_of_us": T0_US,
+    }  # fmt: skip
+    level = {
+        "tag_id": 1,
+        "score": 0.9,
+        "value": 71.0,
+        "expected_low": None,
+        "expected_high": 80.0,
+        "statistic": "level",
+    }
+    for detector, one in (("forecast", forecast), ("default", level)):
+        store.write([
+            record(
+                "Anomaly", episode_id=uuid4(), device_id=device, phase="OPEN", revision=1, start_us=T0_US, end_us=None, score=0.9,
+                peak_score=0.9, threshold=0.5, contributors=[one], detector=detector, detector_version=1,
+            )
+        ])  # fmt: skip
+    rows = sql.execute(
+        "SELECT detector, statistic, forecast_limit, forecast_time - start_time, forecast_earliest - start_time, forecast_latest "
+        "FROM anomaly ORDER BY detector"
+    ).fetchall()
+    second = timedelta(seconds=1)
+    assert rows == [
+        ("default", "level", None, None, None, None),
+        ("forecast", "forecast", 80.0, 2 * second, second, None),
+    ]
 
 
 def test_commands_keep_every_transition(store: HistorianStore, sql: Sql) -> None:

@@ -325,6 +325,62 @@ def test_the_command_writes_a_row_per_row_episodes_and_a_picture(
     assert "src=" not in page.split("<body>")[0].split("<script")[0]
 
 
+def wearing_file(folder: Path) -> Path:
+    """Three weeks of hours: a bearing that wears and reaches 80 after 20 days, a room that does not."""
+    chance = np.random.default_rng(1)
+    with (folder / "press.csv").open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["timestamp", "bearing", "room"])
+        for hour in range(21 * 24):
+            values = np.array([50.0 + hour / 16.0, 20.0]) + chance.normal(0.0, 0.5, 2)
+            writer.writerow([1_767_225_600 + hour * 3_600, *(f"{value:.3f}" for value in values)])
+    return folder / "press.csv"
+
+
+def test_limits_are_forecast_where_they_are_asked_about(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = wearing_file(tmp_path)
+    limits = ["--limit", "bearing=:80", "--limit", "room=10:30"]
+    assert detect.main([str(path), "--out", str(tmp_path), *limits]) == 0
+    assert (
+        "forecast  1 for 2 tags with a limit\n            bearing reaches 80: said 2026-01-" in capsys.readouterr().out
+    )
+    (forecast,) = json.loads((tmp_path / "press.episodes.json").read_text())["forecasts"]
+    assert (forecast["tag"], forecast["limit"], forecast["reached"]) == ("bearing", 80.0, True)
+    assert forecast["start"] < "2026-01-16"
+    assert "2026-01-20" <= forecast["end"] < "2026-01-22"
+    for said in forecast["said"]:
+        assert said["earliest"] <= said["likely"] <= (said["latest"] or "9")
+    picture = ET.fromstring((tmp_path / "press.svg").read_text())
+    kinds = [each.get("class") for each in picture.iter() if each.tag.endswith("path")]
+    assert kinds.count("m") == 3
+    assert kinds.count("p") == len(forecast["said"])
+    assert "bearing reaches 80" in (tmp_path / "press.html").read_text()
+
+
+def test_without_a_limit_nothing_is_forecast(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert detect.main([str(wearing_file(tmp_path)), "--out", str(tmp_path), "--no-picture"]) == 0
+    assert "forecast" not in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("limit", "message"),
+    [
+        ("bearing", "write TAG=LOW:HIGH"),
+        ("bearing=:", "write TAG=LOW:HIGH"),
+        ("bearing=80", "write TAG=LOW:HIGH"),
+        ("bearing=:warm", "write TAG=LOW:HIGH"),
+        ("bearing=:inf", "write TAG=LOW:HIGH"),
+        ("bearing=80:50", "the low end is not below"),
+        ("motor=:80", "press.csv has no tag 'motor' for --limit; it has bearing, room"),
+    ],
+)
+def test_a_limit_that_is_none_is_named(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], limit: str, message: str
+) -> None:
+    assert detect.main([str(wearing_file(tmp_path)), "--out", str(tmp_path), "--limit", limit]) == 1
+    assert message in capsys.readouterr().err
+
+
 def test_samples_faster_than_a_second_share_windows(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = history_file(tmp_path, period_s=0.1, rows=1_300)
     assert detect.main([str(path), "--out", str(tmp_path / "out"), "--no-picture"]) == 0

@@ -173,6 +173,8 @@ class Placed:
             "peak_score": given["score"],
             "detector": "default",
         }
+        if "limit" in given:
+            record["contributors"] = [{"limit": given["limit"], "limit_us": us(given["limit_at"])}]
         assert logic.site_of(record) == self.site
         self.keep(logic, logic.on_record(self.site, "Anomaly", record, self.now_us))
 

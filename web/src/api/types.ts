@@ -101,6 +101,11 @@ export interface Contributor {
   expected_low?: Maybe<number>;
   expected_high?: Maybe<number>;
   statistic?: string;
+  /** Of a forecast: what will be reached, and when; `latest_us` is absent when there is no telling. */
+  limit?: Maybe<number>;
+  limit_us?: Maybe<number>;
+  earliest_us?: Maybe<number>;
+  latest_us?: Maybe<number>;
 }
 
 export type AnomalyVerdict = "NOT_A_FAULT" | "FAULT";

@@ -211,6 +211,8 @@ export const de: Record<Key, string> = {
   "anomalies.strange.spread": "{name} streut anders als sonst, jetzt {value}",
   "anomalies.strange.relation": "{name} folgt den anderen Werten nicht, jetzt {value}",
   "anomalies.strange.pattern": "{name} in einem Muster, das nie zu sehen war, jetzt {value}",
+  "anomalies.forecast": "{name} liegt bei {value}, erreicht {limit} etwa {time} (ab {earliest})",
+  "anomalies.forecastUntil": "{name} liegt bei {value}, erreicht {limit} etwa {time} ({earliest} bis {latest})",
   "anomalies.unusual": "{name} ist {value}, ungewöhnlich",
   "anomalies.detector": "{detector}, Version {version}",
   "anomalies.show": "Im Trend zeigen",

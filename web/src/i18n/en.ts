@@ -209,6 +209,8 @@ export const en = {
   "anomalies.strange.spread": "{name} scatters unlike usual, now {value}",
   "anomalies.strange.relation": "{name} does not follow the other values, now {value}",
   "anomalies.strange.pattern": "{name} in a pattern never seen, now {value}",
+  "anomalies.forecast": "{name} is {value}, reaches {limit} about {time} (from {earliest} on)",
+  "anomalies.forecastUntil": "{name} is {value}, reaches {limit} about {time} ({earliest} to {latest})",
   "anomalies.unusual": "{name} is {value}, unusual",
   "anomalies.detector": "{detector}, version {version}",
   "anomalies.show": "Show in trends",

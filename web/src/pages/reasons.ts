@@ -1,6 +1,6 @@
 // Why an episode was opened, in a sentence for each contributor.
 import type { Contributor } from "../api/types";
-import { number, withUnit, words } from "../format";
+import { number, time, withUnit, words } from "../format";
 import { t } from "../i18n";
 import { nameOf } from "../route";
 import { unitOf } from "../state/units";
@@ -11,6 +11,7 @@ export function reasonText(contributor: Contributor): string {
   const name = words(nameOf(contributor.path));
   const code = unitOf(contributor.tag_id);
   const value = withUnit(contributor.value, code);
+  if (contributor.statistic === "forecast") return forecastText(contributor, name, code);
   // What is no matter of the value has a sentence of its own: the value may well be a usual one.
   const strange = OF_THE_COURSE.find((each) => each === contributor.statistic);
   if (strange) return t(`anomalies.strange.${strange}`, { name, value });
@@ -18,4 +19,17 @@ export function reasonText(contributor: Contributor): string {
   if (low === null || low === undefined || high === null || high === undefined)
     return t("anomalies.unusual", { name, value });
   return t("anomalies.expected", { name, value, low: number(low), high: withUnit(high, code) });
+}
+
+function forecastText(contributor: Contributor, name: string, code: string): string {
+  const { limit, limit_us: likely, earliest_us: earliest, latest_us: latest } = contributor;
+  const said = {
+    name,
+    value: withUnit(contributor.value, code),
+    limit: withUnit(limit, code),
+    time: time(likely ?? 0, false),
+    earliest: time(earliest ?? 0, false),
+  };
+  if (latest === null || latest === undefined) return t("anomalies.forecast", said);
+  return t("anomalies.forecastUntil", { ...said, latest: time(latest, false) });
 }

@@ -148,6 +148,13 @@ def anomaly_lines(anomaly: Anomaly) -> Text:
         low = "..." if part.expected_low is None else number(part.expected_low)
         high = "..." if part.expected_high is None else number(part.expected_high)
         name = part.path.rpartition("/")[2] or str(part.tag_id)
+        if part.limit is not None and part.limit_us is not None and part.earliest_us is not None:
+            latest = "..." if part.latest_us is None else time_text(part.latest_us)
+            text.append(
+                f"\n          forecast: {name} is {number(part.value)}, reaches {number(part.limit)} about {time_text(part.limit_us)}"
+                f" ({time_text(part.earliest_us)} to {latest})"
+            )
+            continue
         strange = f"{part.statistic}: " if part.statistic else ""
         text.append(
             f"\n          {strange}{name} is {number(part.value)}, expected {low} to {high} (weight {part.score:.2f})"

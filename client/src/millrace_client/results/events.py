@@ -46,7 +46,9 @@ class AnomalyLabel:
 class Contributor:
     """A tag's part in an anomaly: its share `score`, its value, and the range that was expected (None: open to that side).
 
-    `statistic` is what is strange about it: level, step, shift, drift, restless, calm, spread, relation or pattern.
+    `statistic` is what is strange about it: level, step, shift, drift, restless, calm, spread, relation or pattern; or
+    forecast: `limit` will be reached, likely at `limit_us`, in four of five cases between `earliest_us` and `latest_us` (None: no telling),
+    as far as was known at `as_of_us`.
     """
 
     tag_id: int
@@ -56,6 +58,11 @@ class Contributor:
     expected_low: float | None = None
     expected_high: float | None = None
     statistic: str = ""
+    limit: float | None = None
+    limit_us: int | None = None
+    earliest_us: int | None = None
+    latest_us: int | None = None
+    as_of_us: int | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

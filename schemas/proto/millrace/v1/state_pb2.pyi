@@ -243,7 +243,7 @@ class WatchAnomaliesRequest(_message.Message):
     def __init__(self, prefix: _Optional[str] = ...) -> None: ...
 
 class Contributor(_message.Message):
-    __slots__ = ("tag_id", "path", "score", "value", "expected_low", "expected_high", "statistic")
+    __slots__ = ("tag_id", "path", "score", "value", "expected_low", "expected_high", "statistic", "limit", "limit_us", "earliest_us", "latest_us", "as_of_us")
     TAG_ID_FIELD_NUMBER: _ClassVar[int]
     PATH_FIELD_NUMBER: _ClassVar[int]
     SCORE_FIELD_NUMBER: _ClassVar[int]
@@ -251,6 +251,11 @@ class Contributor(_message.Message):
     EXPECTED_LOW_FIELD_NUMBER: _ClassVar[int]
     EXPECTED_HIGH_FIELD_NUMBER: _ClassVar[int]
     STATISTIC_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_FIELD_NUMBER: _ClassVar[int]
+    LIMIT_US_FIELD_NUMBER: _ClassVar[int]
+    EARLIEST_US_FIELD_NUMBER: _ClassVar[int]
+    LATEST_US_FIELD_NUMBER: _ClassVar[int]
+    AS_OF_US_FIELD_NUMBER: _ClassVar[int]
     tag_id: int
     path: str
     score: float
@@ -258,7 +263,12 @@ class Contributor(_message.Message):
     expected_low: float
     expected_high: float
     statistic: str
-    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., score: _Optional[float] = ..., value: _Optional[float] = ..., expected_low: _Optional[float] = ..., expected_high: _Optional[float] = ..., statistic: _Optional[str] = ...) -> None: ...
+    limit: float
+    limit_us: int
+    earliest_us: int
+    latest_us: int
+    as_of_us: int
+    def __init__(self, tag_id: _Optional[int] = ..., path: _Optional[str] = ..., score: _Optional[float] = ..., value: _Optional[float] = ..., expected_low: _Optional[float] = ..., expected_high: _Optional[float] = ..., statistic: _Optional[str] = ..., limit: _Optional[float] = ..., limit_us: _Optional[int] = ..., earliest_us: _Optional[int] = ..., latest_us: _Optional[int] = ..., as_of_us: _Optional[int] = ...) -> None: ...
 
 class Anomaly(_message.Message):
     __slots__ = ("episode_id", "device_id", "device_path", "phase", "start_us", "end_us", "score", "peak_score", "threshold", "contributors", "detector", "detector_version", "labels")

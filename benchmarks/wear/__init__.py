@@ -1,0 +1,1 @@
+"""The scenario `wear`: forecasts on synthetic run-to-failure series."""
