@@ -25,6 +25,7 @@ COUNTS = {
     "change_id",
     "buffered_bytes",
     "buffered_samples",
+    "calculated",
     "count",
     "dropped",
     "good",
