@@ -21,7 +21,7 @@ def create_database(config: StackConfig) -> str:
         if connection.execute("SELECT 1 FROM pg_database WHERE datname = %s", (postgres.DATABASE,)).fetchone():
             return "database exists"
         # Not from template1: TimescaleDB's launcher looks into that at times, and then it cannot be copied.
-        create = sql.SQL("CREATE postgres.DATABASE {} postgres.OWNER {} TEMPLATE template0")
+        create = sql.SQL("CREATE DATABASE {} OWNER {} TEMPLATE template0")
         connection.execute(create.format(sql.Identifier(postgres.DATABASE), role))
     if postgres.uses_timescaledb(config.timescaledb):
         with psycopg.connect(postgres.superuser_dsn(config, dbname=postgres.DATABASE), autocommit=True) as connection:
