@@ -106,6 +106,8 @@ class FileKeys:
         self._newest: Key | None = None
         self._seen: tuple[int, ...] = ()
         self._problem = ""
+        self._older = ""
+        """Why the file is not the one to go by, as it was when it was looked at."""
 
     @property
     def problem(self) -> str:
@@ -136,15 +138,29 @@ class FileKeys:
             self._look()
             return list(self._known.values())
 
+    def _older_copy(self, found: list[Key]) -> str:
+        """Why a file that was read is not taken; empty when it is. The newest key is never retired, so it goes only behind a newer one."""
+        newest = self._newest
+        if newest is None or newest in found or found[-1].id not in self._known:
+            return ""
+        older = (
+            f"{self.path} has no key {newest.id} any more, which was its newest: an older copy was put back. Put the newer one back"
+            " before the gateway starts again, or what that key encrypted cannot be read"
+        )
+        log.error("keys of data at rest are an older copy; those read before are used on", extra={"cause": older})
+        return older
+
     def _look(self) -> None:
         try:
             about = self.path.stat()
             seen = (about.st_ino, about.st_size, about.st_mtime_ns)
             if seen != self._seen:
                 found = read(self.path)
-                self._known |= {one.id: one for one in found}
-                self._newest, self._seen = found[-1], seen
-            self._problem = ""
+                self._older, self._seen = self._older_copy(found), seen
+                if not self._older:
+                    self._known |= {one.id: one for one in found}
+                    self._newest = found[-1]
+            self._problem = self._older
         except (ConfigError, OSError) as error:
             problem = str(error) if isinstance(error, ConfigError) else f"{self.path} cannot be read: {error.strerror}"
             if self._newest is None:

@@ -6,7 +6,8 @@ reached the gateway. A gap has the bounds of each tag: from its last sample befo
 A silence of at most one and a half sampling periods of the tag is no gap where the samples on both sides of it keep one beat: nothing
 fits in between. It is a gap, however short, when the loss is `proven` (a sequence number, an overflow bit, a notification that did not
 arrive), and when there is no beat to measure it by: the source did not go on but began anew (`resumed` is false), whose first values come
-when it starts; a bad sample on one side, which comes when something breaks; a clock that was set back.
+when it starts; a bad sample on one side, which comes when something breaks; a value that is older than the one before, or a clock that was
+set back: the gap ends with the first sample behind its beginning.
 
 Nothing here has to survive a restart. A gap is reported before the readings that close it are handed over, so it is
 durable with them at the latest; until then `Sink.last_seen` still says where it begins.
@@ -87,8 +88,12 @@ class GapTracker:
             return
         closed: defaultdict[str, list[tuple[TagDefinition, int, int]]] = defaultdict(list)
         for tag_id, time_us, code in zip(readings.tag_id, readings.time_us, readings.quality, strict=True):
-            gap = self._open.pop(tag_id, None)
-            tag = tags.get(tag_id)
+            gap, tag = self._open.get(tag_id), tags.get(tag_id)
+            if gap is not None and tag is not None and time_us < gap.from_us:
+                # An older value, or a clock that was set back: the silence ends with the first sample behind its beginning.
+                gap.on_beat = False
+                continue
+            self._open.pop(tag_id, None)
             if gap is None or tag is None:
                 continue
             if not resumed or gap.counts(time_us, code, tag.period_ms):

@@ -18,6 +18,7 @@ from typing import Any
 from urllib.parse import quote
 
 from base import key_ring, sealed
+from base.errors import ConfigError
 from base.key_ring import Key, Keys, MissingKeyError
 from edge import segment_header
 from edge.segment_header import SEALED
@@ -90,7 +91,11 @@ def prepare(settings: AtRestSettings, state_dir: Path) -> AtRest:
     keys = key_ring.open_keys(reference)
     path = key_ring.path_of(reference)
     if path is not None and not path.exists() and not settings.keys:
-        used = {key_id: names for key_id, names in uses(state_dir).items() if key_id}
+        try:
+            used = {key_id: names for key_id, names in uses(state_dir).items() if key_id}
+        except sqlite3.Error as error:
+            msg = f"the journal {state_dir / JOURNAL} cannot be read: {error}"
+            raise ConfigError(msg) from error
         if used:
             raise MissingKeyError(_missing(path, used))
         if settings.encrypt:
@@ -130,12 +135,13 @@ def _of_segment(path: Path) -> str:
 
 def _of_journal(path: Path) -> set[str]:
     with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
-        tables = {name for (name,) in db.execute("SELECT name FROM sqlite_master WHERE type = 'table'")}
+        # Of a journal that 0.1 wrote some columns are made later, when it is opened to be written.
+        there = {table: {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")} for table in CELLS}
         heads = [
             f"SELECT DISTINCT substr({column}, 1, 32) FROM {table} WHERE {column} NOT IN ('', '{{}}', '[]')"
             for table, columns in CELLS.items()
             for column in columns
-            if table in tables
+            if column in there[table]
         ]
         cells = [cell for query in heads for (cell,) in db.execute(query)]
     return {(sealed.key_id_of(cell) if isinstance(cell, bytes) else None) or "" for cell in cells}

@@ -221,8 +221,11 @@ class CommandJournal:
 
     def reseal(self, limit: int = 200) -> None:
         """Write some of the rows anew that are sealed with an older key; nothing is done when there are none."""
-        with self._transaction():
-            self._cells.reseal(self._db, limit)
+        try:
+            with self._transaction():
+                self._cells.reseal(self._db, limit)
+        except sqlite3.OperationalError as error:
+            self._not_resealed(error)
 
     def close(self) -> None:
         """Close the file."""
@@ -362,15 +365,27 @@ class CommandJournal:
 
     def _reseal_all(self) -> None:
         was_plain, more = 0, True
-        while more:
-            with self._transaction():
-                plain, more = self._cells.reseal(self._db, 1000)
-            was_plain += plain
+        try:
+            while more:
+                with self._transaction():
+                    plain, more = self._cells.reseal(self._db, 1000)
+                was_plain += plain
+            if was_plain:
+                # Nothing of it is left in pages that are free, or in the log of what was written.
+                self._db.execute("VACUUM")
+                self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+        except sqlite3.OperationalError as error:
+            self._not_resealed(error)
+            return
         if was_plain:
-            # Nothing of it is left in pages that are free, or in the log of what was written.
-            self._db.execute("VACUUM")
-            self._db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
             log.info("the command journal was plain and is encrypted", extra={"rows": was_plain})
+
+    def _not_resealed(self, error: sqlite3.OperationalError) -> None:
+        """A full disk, say: what is there can be read as it is, and it is tried again at the next turn."""
+        self._cells.again()
+        log.warning(
+            "the command journal is not encrypted anew yet; it is tried again", extra={"cause": cause_of(error)}
+        )
 
     @contextmanager
     def together(self) -> Iterator[None]:

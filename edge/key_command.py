@@ -86,6 +86,9 @@ def _rotate(_: argparse.Namespace, path: Path, uses: dict[str, list[str]]) -> li
 
 
 def _retire(options: argparse.Namespace, path: Path, uses: dict[str, list[str]]) -> list[str]:
+    if not uses:
+        msg = "there is neither a buffer nor a journal: is the gateway's state mounted? No key is taken away"
+        raise ConfigError(msg)
     if names := uses.get(options.key):
         msg = f"key {options.key} encrypts {len(names)} files, the first: {names[0]}; they go when Kafka has what is in them"
         raise ConfigError(msg)

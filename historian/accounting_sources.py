@@ -27,7 +27,6 @@ from historian.positions import GROUP
 from schemas import codec, frame, topics
 from schemas.frame import Frame, SequenceKey, Stream
 from schemas.origins import Sites
-from schemas.verdicts import VERDICT_MASK, Verdict
 
 Ranges = Sequence[tuple[int, int]]
 """Sorted, disjoint ranges of sequences, end exclusive."""
@@ -290,15 +289,11 @@ def find_frames(
                 for message in kafka.read_to_end(settings, name, last=unread, timeout_s=_CONNECT_S):
                     for one in frames_of(message.value(), site, sites):
                         if any(low <= one.sequence < high for low, high in wanted.get(one.key, ())):
-                            flight = Flight(samples=one.samples - _calculated(one), checksum=one.checksum)
+                            flight = Flight(samples=int(np.count_nonzero(one.sent)), checksum=one.checksum)
                             found.setdefault(one.key, {})[one.sequence] = flight
     except (MillraceError, KafkaException) as error:
         not_measured.append(f"in flight: Kafka does not answer ({error})")
     return found
-
-
-def _calculated(one: Frame) -> int:
-    return 0 if one.verdict is None else int(np.count_nonzero((one.verdict & VERDICT_MASK) == Verdict.CALCULATED))
 
 
 def _unread(settings: KafkaSettings, topic: str, group: str) -> int | None:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from base.errors import FrameError, UndecodableError
 from schemas import checksum, codec
+from schemas.verdicts import VERDICT_MASK, Verdict
 
 MAX_SAMPLES = 65_536
 """Largest frame. A 16-byte sample makes this 1 MiB on the wire, the broker's default message limit; the gateway closes at 10,000."""
@@ -105,9 +106,19 @@ class Frame:
         """Source time of each sample, microseconds UTC, shape (samples,)."""
         return self.time_offset_us.astype(np.int64) + self.base_time_us
 
+    @property
+    def sent(self) -> NDArray[np.bool_]:
+        """Which samples its gateway sent, shape (samples,): all but those that the telemetry job calculated."""
+        if self.verdict is None:
+            return np.ones(self.samples, dtype=np.bool_)
+        sent: NDArray[np.bool_] = (self.verdict & VERDICT_MASK) != Verdict.CALCULATED
+        return sent
+
     def computed_checksum(self) -> int:
-        """Checksum of the samples as they are now, two's complement."""
-        return checksum.to_signed(checksum.checksum(self.tag_id, self.time_us, self.value, self.quality))
+        """Checksum of the samples that were sent as they are now, two's complement."""
+        chosen = slice(None) if self.verdict is None else self.sent
+        columns = self.tag_id[chosen], self.time_us[chosen], self.value[chosen], self.quality[chosen]
+        return checksum.to_signed(checksum.checksum(*columns))
 
 
 def build(

@@ -104,7 +104,7 @@ class DetectionConfig:
 class ForecastConfig:
     """Forecasts of when a tag reaches an end of its normal range (stages.forecast)."""
 
-    enabled: bool = True
+    enabled: bool = False
     step_s: float = 3600.0
     """Window means are averaged to levels of at least this length."""
     horizon_s: float = 30 * 86400.0

@@ -119,7 +119,7 @@ def _whole(refusal: Refusal) -> Resent:
         correction=Correction().name,
         key=found.key,
         sequence=found.sequence,
-        samples=found.samples,
+        samples=int(np.count_nonzero(found.sent)),
         topic=refusal.topic,
         kafka_key=found.lane_key.encode(),
         message=refusal.original,

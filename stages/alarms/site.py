@@ -16,7 +16,6 @@ Over 350 lines: what is known of one site is one state, which records, timers an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from datetime import UTC, datetime
 from functools import cache
 
 import numpy as np
@@ -35,6 +34,7 @@ from stages.alarms.site_state import SiteState
 from stages.alarms.source import OPEN_IDS, SEEN_ACTIONS, WAITING_ACTIONS, Source, remains
 from stages.alarms.step import Step
 from stages.alarms.transitions import Transitions
+from stages.forecast.life import DETECTOR as FORECAST
 
 _SECOND_US = 1_000_000
 _NOT_AGAIN = (ConditionKind.RATE, ConditionKind.EXPRESSION)
@@ -255,7 +255,9 @@ class SiteAlarms:
             self.state.touch_site()
 
     def on_anomaly(self, anomaly: Mapping[str, object], step: Step) -> None:
-        """One step of an episode: the record `Anomaly`."""
+        """One step of an episode: the record `Anomaly`. A forecast is none: it says what may come, and stands for weeks."""
+        if anomaly["detector"] == FORECAST:
+            return
         device_id, closed = int(str(anomaly["device_id"])), anomaly["phase"] == "CLOSE"
         for point in self.state.table.of_device.get(device_id, ()):
             if point.rule.kind is not ConditionKind.ANOMALY:
@@ -266,7 +268,7 @@ class SiteAlarms:
             counts = not closed and score >= point.rule.min_score
             source.open_ids = [*others, episode_id][-OPEN_IDS:] if counts else others
             time_us = int(str(anomaly["end_us"] if closed and anomaly["end_us"] is not None else anomaly["start_us"]))
-            detail = _anomaly_text(anomaly, score)
+            detail = f"{anomaly['detector']} sees an anomaly, score {score:.2f}"
             self._do.observe(point, source, bool(source.open_ids), time_us, step, score, detail)
         self._do.release(step)
 
@@ -467,13 +469,3 @@ class SiteAlarms:
     def _clock(self, point: Point) -> int:
         gateway = self.state.gateways.get(point.gateway_id)
         return 0 if gateway is None else gateway.clock_us
-
-
-def _anomaly_text(anomaly: Mapping[str, object], score: float) -> str:
-    """What the alarm says of an episode: of a forecast, what will be reached when."""
-    found = anomaly.get("contributors")
-    first = found[0] if isinstance(found, list) and found else {}
-    if first.get("limit") is None or first.get("limit_us") is None:
-        return f"{anomaly['detector']} sees an anomaly, score {score:.2f}"
-    when = datetime.fromtimestamp(first["limit_us"] / 1e6, UTC)
-    return f"a limit, {first['limit']:g}, is likely to be reached about {when:%Y-%m-%d %H:%M} UTC, score {score:.2f}"

@@ -38,6 +38,10 @@ from stages.telemetry.latest import NEVER_US, QUALITY, TIME, VALUE, LaneLatest
 from stages.validation.checks import Verdicts
 
 LAYOUT = 1
+_ANOTHER_BACKLOG_US = 600_000_000
+"""A backlog of a device that begins so much later than its last one ended is another one."""
+_MOST_TAGS = 1 << 16
+"""Of a frame, whose samples name theirs by 16 bits."""
 _ENTRY = "inputs/BACKFILL"
 _log = logging.getLogger(__name__)
 LastValues = list[Sample | None]
@@ -109,6 +113,7 @@ class LaneCalculations:
             return None
         last = [_last_values(self._latest.rows[:, self._slots])]
         if stream is Stream.BACKFILL:
+            self._forget_an_earlier_backlog(batch.time_us[inputs >= 0], self._device[inputs[inputs >= 0]])
             last.append(_last_values(self._rows))
         frames, verdicts = list[Arrived](), list[NDArray[np.uint8]]()
         for each, (start, stop) in zip(batch.arrived, pairwise(batch.bounds), strict=True):
@@ -125,6 +130,18 @@ class LaneCalculations:
         if all(one is other for one, other in zip(frames, batch.arrived, strict=True)):
             return None
         return self._extended(frames, np.concatenate(verdicts), site)
+
+    def _forget_an_earlier_backlog(self, time_us: NDArray[np.int64], device: NDArray[np.intp]) -> None:
+        """Of devices whose backlog, samples of inputs of shape (n,), does not follow the one before: what was then is not what was now."""
+        newest_us = np.full(int(self._device.max()) + 1, NEVER_US)
+        np.maximum.at(newest_us, self._device, self._rows[TIME])
+        first_us = np.full(len(newest_us), np.iinfo(np.int64).max)
+        np.minimum.at(first_us, device, time_us)
+        there = (newest_us != NEVER_US) & (first_us != np.iinfo(np.int64).max)
+        another = np.zeros(len(newest_us), dtype=bool)
+        another[there] = first_us[there] - newest_us[there] > _ANOTHER_BACKLOG_US
+        forgotten = another[self._device]
+        self._rows[:, forgotten] = _empty(int(forgotten.sum()))
 
     def drain_counts(self) -> tuple[int, int]:
         """Samples made, and samples that frames had no room for, since last asked."""
@@ -161,6 +178,8 @@ class LaneCalculations:
     def _room(self, given: Frame, made: list[Made]) -> list[Made]:
         """What a frame has room for, the newest of each tag. Fifty thousand calculated samples of a frame are a mistake."""
         room = frame.MAX_SAMPLES - given.samples
+        if len(given.tag_ids) + len(made) > _MOST_TAGS:
+            room = 0
         if sum(len(samples) for _, samples in made) <= room:
             return made
         kept = list[Made]()

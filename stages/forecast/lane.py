@@ -171,6 +171,7 @@ class LaneForecasts:
         for at, life in enumerate(lives):
             if at not in kept:
                 self._departed += _outputs(life, life.close(levels.now_us(at)))
+        self._changed = self._changed or len(kept) < len(lives) or not self._lives
 
 
 def _life(tag_id: int, fields: dict[str, object] | None) -> Life:

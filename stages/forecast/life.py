@@ -65,7 +65,9 @@ class Life:
             return [self._begin(now_us, found, config)]
         standing = self.open
         limit = standing.contributor["limit"]
-        if level >= limit if limit == self.high else level <= limit:
+        beyond = level >= limit if limit == self.high else level <= limit
+        # A peak of the day's rhythm reaches the limit before the trend does: while that goes on, so does the forecast.
+        if beyond and (found is None or found.limit != limit):
             return [self._end(now_us, level, reached=True)]
         if found is None or found.limit != limit:
             self.row += 1

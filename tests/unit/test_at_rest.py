@@ -97,6 +97,26 @@ def test_keys_that_were_read_are_used_on_while_their_file_is_away(tmp_path: Path
     assert (keys.newest(), keys.key(first.id), keys.problem) == (second, first, "")
 
 
+def test_an_older_copy_of_the_file_of_keys_is_not_gone_by(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    first = key_ring.add(path)
+    older = path.read_bytes()
+    keys = key_ring.open_keys(f"file:{path}")
+    second = key_ring.add(path)
+    newer = path.read_bytes()
+    assert keys.newest() == second
+    path.unlink()
+    path.write_bytes(older)
+    assert keys.newest() == second
+    assert second.id in keys.problem
+    path.unlink()
+    path.write_bytes(newer)
+    assert (keys.newest(), keys.problem) == (second, "")
+    third = key_ring.add(path)
+    key_ring.retire(path, second.id)  # behind a newer one
+    assert (keys.newest(), keys.key(first.id), keys.problem) == (third, first, "")
+
+
 # --- sealed values ----------------------------------------------------------------------------------------------------
 
 
@@ -367,6 +387,8 @@ def test_a_journal_that_was_plain_goes_on_and_nothing_plain_is_left(
     monkeypatch.setattr(
         stored_gateway, "CommandJournal", lambda path, *, clock: CommandJournal(path, clock=clock, at_rest=keys)
     )
+    # As a start of the gateway does it: it looks at what is there before the journal is opened.
+    assert prepare(AtRestSettings(), tmp_path).sealing
     opened = CommandJournal(tmp_path / "commands.sqlite", clock=lambda: stored_gateway.START_US, at_rest=keys)
     assert all(word in everything(tmp_path) for word in words) is not encrypted
     opened.close()
@@ -410,6 +432,30 @@ def test_a_damaged_row_is_never_carried_out_and_stops_nothing(tmp_path: Path) ->
     assert (received.entry.state, received.ready) == (CommandState.UNKNOWN, False)
     assert "record of the command was damaged" in received.entry.detail
     assert UUID(damaged) in {one.request.command_id for one in again.untold()}
+    again.close()
+
+
+@pytest.mark.parametrize("column", ["request", "detail"])
+@pytest.mark.parametrize("at", [0, 3, 4, 11, 12, 40, -1])
+def test_a_turned_bit_of_any_cell_stops_no_start(tmp_path: Path, column: str, at: int) -> None:
+    """Of its mark, of the id of its key, of its salt, of what is sealed."""
+    keys = at_rest()
+    opened = journal(tmp_path, keys)
+    opened.receive([request(n) for n in (1, 2)], [])
+    assert opened.intend(request(2).command_id)
+    opened.finish(request(2).command_id, CommandState.FAILED, "the machine said no", ())
+    opened.close()
+    damaged = str(request(2).command_id)
+    with sqlite3.connect(tmp_path / "commands.sqlite") as db:
+        (cell,) = db.execute(f"SELECT {column} FROM commands WHERE command_id = ?", (damaged,)).fetchone()
+        turned = bytearray(cell)
+        turned[at] ^= 1
+        db.execute(f"UPDATE commands SET {column} = ? WHERE command_id = ?", (bytes(turned), damaged))
+    db.close()
+    again = journal(tmp_path, keys)
+    assert [one.request.command_id for one in again.recover()] == [request(1).command_id]
+    (received,) = again.receive([request(2)], [])
+    assert (received.entry.state, received.ready) == (CommandState.UNKNOWN, False)
     again.close()
 
 

@@ -21,7 +21,7 @@ from stages.outputs import Output
 from tests.golden.support import Driver, make_frame, tag, us
 
 HOUR_S, DAY_S = 3600.0, 86_400.0
-CONFIG = ForecastConfig()
+CONFIG = ForecastConfig(enabled=True)
 Values = NDArray[np.float64]
 
 

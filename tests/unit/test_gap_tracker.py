@@ -153,11 +153,14 @@ def test_causes_and_devices_are_events_of_their_own() -> None:
     ]
 
 
-def test_a_clock_that_was_set_back_measures_no_silence_and_gives_ordered_bounds() -> None:
+def test_an_older_value_or_a_clock_set_back_measures_no_silence_and_ends_none() -> None:
+    """A server that starts again may say what it kept for days, with the time of then."""
     for proven in (False, True):
         kept = Kept(tags(100), proven=proven)
-        kept.hear((1, -5.0))
-        assert [bounds(gap) for _, gap in kept.gaps] == [[(1, at(-5.0), LAST)]]
+        kept.hear((1, -5.0), (1, -4.9))
+        assert kept.gaps == []
+        kept.hear((1, 0.12))
+        assert [bounds(gap) for _, gap in kept.gaps] == [[(1, LAST, at(0.12))]]
 
 
 def test_loss_with_known_bounds_is_reported_at_once() -> None:

@@ -171,10 +171,8 @@ class Placed:
             "start_us": us(given["start"]),
             "end_us": us(given["end"]) if "end" in given else None,
             "peak_score": given["score"],
-            "detector": "default",
+            "detector": given.get("detector", "default"),
         }
-        if "limit" in given:
-            record["contributors"] = [{"limit": given["limit"], "limit_us": us(given["limit_at"])}]
         assert logic.site_of(record) == self.site
         self.keep(logic, logic.on_record(self.site, "Anomaly", record, self.now_us))
 
