@@ -265,6 +265,27 @@ def test_an_expression_that_cannot_be_costs_the_other_tags_nothing() -> None:
     assert made_of(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)]), tags=tags) == [(9, 0.0, 3.0, 0)]
 
 
+def test_a_later_backlog_is_not_calculated_with_what_an_earlier_one_left() -> None:
+    late = 10_000.0
+    made = made_of(
+        make_frame([(1, 1.0, 8.0), (2, 1.0, 2.0)], 0, stream=Stream.BACKFILL, closed_s=late),
+        make_frame([(1, 5.0, 6.0)], 1, stream=Stream.BACKFILL, closed_s=late),
+        make_frame([(1, 9_000.0, 6.0), (2, 9_000.0, 60.0)], 0, closed_s=late),
+        make_frame([(1, 3_601.0, 6.0)], 2, stream=Stream.BACKFILL, closed_s=late),
+        make_frame([(2, 3_602.0, 60.0)], 3, stream=Stream.BACKFILL, closed_s=late),
+    )
+    # At 3,601 nobody knows what the other input was: nothing is better than a value of an hour ago.
+    assert [row[1:3] for row in made] == [(1.0, 4.0), (5.0, 3.0), (9_000.0, 0.1), (3_602.0, 0.1)]
+
+
+def test_the_checksum_of_a_validated_frame_is_of_what_its_gateway_sent() -> None:
+    driver = Driver(TAGS)
+    driver.frame(make_frame([(1, 1.0, 8.0), (2, 1.0, 2.0)], 0))
+    (found,) = validated_frames(driver.outputs)
+    assert (found.samples, int(found.sent.sum())) == (3, 2)
+    assert found.computed_checksum() == found.checksum
+
+
 def test_the_backlog_s_last_values_are_restored_and_forgotten_when_not_needed() -> None:
     driver = Driver(TAGS)
     driver.frame(make_frame([(1, 9.0, 6.0), (2, 9.0, 2.0)]))
