@@ -290,7 +290,9 @@ async def test_the_accounting_is_measured_once_for_all_that_ask() -> None:
 
     def measure() -> dict[str, Any]:
         measured.append(1)
-        lane = dict.fromkeys(("stored", "rejected", "suppressed", "held", "in_flight"), 0) | {"dropped": 2}
+        lane = dict.fromkeys(("calculated", "stored", "rejected", "suppressed", "held", "in_flight"), 0) | {
+            "dropped": 2
+        }
         lanes = [{"gateway_id": "gw-north-1", "lane": 0, "produced": 9, "difference": 7, **lane}]
         return {"lanes": lanes, "closed": False, "not_measured": []}
 
