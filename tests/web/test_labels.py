@@ -102,6 +102,7 @@ async def test_it_is_done_by_keyboard_and_in_german_and_a_dialog_outlives_its_ro
         await expect(dialog).to_have_count(0)
         await expect(fault).to_be_focused()
         await one.page.keyboard.press("Enter")
+        await expect(dialog.get_by_label("Warum")).to_be_focused()
         await one.page.keyboard.type("Lager 3 war trocken")
         step = plant.server.episodes.open_now()[0]
         closed = dict(step) | {"phase": "CLOSE", "revision": step["revision"] + 1, "end_us": now_us()}
