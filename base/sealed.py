@@ -58,7 +58,7 @@ class Opener:
         self._ciphers: dict[tuple[str, bytes], AESGCM] = {}
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
-        """The value; raises DamagedError, MissingKeyError. A key's id that was changed is told from a missing key by nobody."""
+        """The value; raises DamagedError, MissingKeyError. A key's id that was changed is a key that `key_of` has not."""
         key_id = key_id_of(sealed)
         if key_id is None:
             msg = "not a sealed value"

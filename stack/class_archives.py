@@ -13,6 +13,7 @@ import json
 import logging
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
 from base.files import sync_file
 from stack import java
@@ -27,11 +28,15 @@ _DIGITS = 16
 _log = logging.getLogger(__name__)
 
 
-def options(kind: str, jars: Iterable[Path], writer: str) -> tuple[str, ...]:
-    """Options of `java` for a process of that kind: use the archive, or write it as `writer`, a name that only this process has.
+class Options(NamedTuple):
+    """Options of `java` for processes of one kind that run at once: for the one that may write the archive, and for the others."""
 
-    Empty `writer`: this one writes none.
-    """
+    first: tuple[str, ...]
+    others: tuple[str, ...]
+
+
+def options(kind: str, jars: Iterable[Path], writer: str) -> Options:
+    """Use the archive of that kind, or write it as `writer`, a name that only this process has. An archive is read as a whole for it."""
     name = _name(kind, jars)
     _take_over(name)
     found = _usable(name)
@@ -39,11 +44,10 @@ def options(kind: str, jars: Iterable[Path], writer: str) -> tuple[str, ...]:
         for other in FOLDER.glob(f"{kind}-*"):  # of other jars, or what a killed process left
             if other != found:
                 other.unlink(missing_ok=True)
-        return (f"-XX:SharedArchiveFile={found}",)
-    if not writer:
-        return ()
+        used = (f"-XX:SharedArchiveFile={found}",)
+        return Options(used, used)
     FOLDER.mkdir(parents=True, exist_ok=True)
-    return (f"-XX:ArchiveClassesAtExit={FOLDER / f'{name}.{writer}{_NEW}'}",)
+    return Options((f"-XX:ArchiveClassesAtExit={FOLDER / f'{name}.{writer}{_NEW}'}",), ())
 
 
 def _name(kind: str, jars: Iterable[Path]) -> str:

@@ -73,7 +73,7 @@ def command(conf_dir: Path, role: Role, *arguments: str, first: bool = False) ->
 
 def client_command(conf_dir: Path, lib_dir: Path, instance: str, *arguments: str) -> tuple[str, ...]:
     """A client. Clients follow each other: each looks for the archive of classes that the one before may have written."""
-    archive = class_archives.options(Role.CLIENT, class_path(lib_dir), instance)
+    archive = class_archives.options(Role.CLIENT, class_path(lib_dir), instance).first
     return (str(java.executable()), *archive, f"@{_file(conf_dir, Role.CLIENT)}", *arguments)
 
 
@@ -86,9 +86,10 @@ def prepare(conf_dir: Path, settings: Mapping[str, Any], *, home: Path, lib_dir:
     for role in Role:
         division = _divide(role, settings, utility=home / "bin" / "bash-java-utils.jar", dist=jars[-1])
         _write(_file(conf_dir, role), _arguments(conf_dir, role, settings, division, jars))
-        for first in (True, False) if role is not Role.CLIENT else ():
-            options = class_archives.options(role, jars, instance if first else "")
-            _write(_classes(conf_dir, role, first=first), options)
+        if role is not Role.CLIENT:
+            options = class_archives.options(role, jars, instance)
+            _write(_classes(conf_dir, role, first=True), options.first)
+            _write(_classes(conf_dir, role, first=False), options.others)
 
 
 def _write(file: Path, arguments: Iterable[str]) -> None:

@@ -54,7 +54,7 @@ def command(config: StackConfig) -> tuple[str, ...]:
 def prepare(config: StackConfig) -> None:
     """Write the configuration and format the log folder when it is new."""
     properties_file(config).write_text(_properties(config))
-    options = class_archives.options("kafka", sorted(_JARS.glob("*.jar")), config.instance_id)
+    options = class_archives.options("kafka", sorted(_JARS.glob("*.jar")), config.instance_id).first
     _classes(config).write_text("".join(f'"{option}"\n' for option in options))
     if (log_dir(config) / "meta.properties").exists():
         return
