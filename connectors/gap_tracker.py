@@ -20,9 +20,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from connectors.readings import Readings, Seen
-from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import Gap, GapItem
+from schemas.quality import is_bad
 
 _PERIODS_US = 1500
 """One and a half periods, in microseconds for each millisecond of the period."""
@@ -39,7 +39,7 @@ class _Open:
 
     def counts(self, time_us: int, code: int, period_ms: int) -> bool:
         """Whether samples may be missing before this one."""
-        if self.proven or not self.on_beat or _is_bad(code):
+        if self.proven or not self.on_beat or is_bad(code):
             return True
         return not 0 <= time_us - self.from_us <= _PERIODS_US * period_ms
 
@@ -65,7 +65,7 @@ class GapTracker:
         if not last.time_us:
             return
         if gap is None:
-            self._open[tag.tag_id] = _Open(last.time_us, cause, proven, resumed and not _is_bad(last.quality))
+            self._open[tag.tag_id] = _Open(last.time_us, cause, proven, resumed and not is_bad(last.quality))
             return
         gap.on_beat = gap.on_beat and resumed
         if proven and not gap.proven:
@@ -119,7 +119,3 @@ class GapTracker:
                 items=items,
             )
             self._report(device_id, gap)
-
-
-def _is_bad(code: int) -> bool:
-    return code & quality.SEVERITY_MASK == quality.BAD

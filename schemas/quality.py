@@ -39,6 +39,11 @@ def is_good(quality: NDArray[np.uint16]) -> NDArray[np.bool_]:
     return good
 
 
+def is_bad(quality: int) -> bool:
+    """Whether the severity of one sample is bad."""
+    return quality & SEVERITY_MASK == BAD
+
+
 def name(quality: int) -> str:
     """`good`, `uncertain` or `bad`."""
     return {0x0000: "good", 0x4000: "uncertain"}.get(quality & SEVERITY_MASK, "bad")

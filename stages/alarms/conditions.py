@@ -12,8 +12,6 @@ from stages.alarms.lanes import Sample
 from stages.alarms.points import Point
 from stages.alarms.source import Source
 
-_BAD = 0x8000
-
 
 def judge(point: Point, source: Source, sample: Sample, setpoint: Sample | None) -> tuple[bool, str] | None:
     """Whether the condition holds and in what words, by a sample of the point's own tag; None when that cannot be said.
@@ -21,7 +19,7 @@ def judge(point: Point, source: Source, sample: Sample, setpoint: Sample | None)
     `setpoint` is what is known of the other tag of a deviation. Moves the anchor of a rate.
     """
     rule = point.rule
-    bad = sample.quality & qualities.SEVERITY_MASK == _BAD
+    bad = qualities.is_bad(sample.quality)
     if rule.kind is ConditionKind.BAD_QUALITY:
         return bad, f"{rule.tag} is of bad quality, 0x{sample.quality:04X}"
     if bad or sample.value != sample.value:
@@ -36,7 +34,7 @@ def judge(point: Point, source: Source, sample: Sample, setpoint: Sample | None)
     if rule.kind is ConditionKind.STATE:
         return sample.value in rule.values, f"{rule.tag} is {sample.value:g}"
     if rule.kind is ConditionKind.DEVIATION:
-        if setpoint is None or setpoint.quality & qualities.SEVERITY_MASK == _BAD:
+        if setpoint is None or qualities.is_bad(setpoint.quality):
             return None
         difference = abs(sample.value - setpoint.value)
         words = (

@@ -18,7 +18,6 @@ from stages import packing
 from stages.alarms.points import LaneTable
 
 LAYOUT = 1
-_BAD = 0x8000
 NEVER_US = 0
 NOBODY_ASKS_US = -1
 """Since when silence counts of a tag whose silence is nobody's alarm."""
@@ -37,7 +36,7 @@ class Sample(NamedTuple):
     @property
     def known(self) -> float:
         """The value; NaN when its quality is bad."""
-        return math.nan if self.quality & qualities.SEVERITY_MASK == _BAD else self.value
+        return math.nan if qualities.is_bad(self.quality) else self.value
 
 
 class LaneValues:
