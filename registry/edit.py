@@ -20,7 +20,7 @@ from connectors.catalogue import PROTOCOLS
 from registry.calculated import unfit
 from registry.changes import Change, os_user, record
 from registry.plant import PERIODS_PER_WINDOW
-from registry.rows import check_addresses, lock, place_device, set_version
+from registry.rows import check_addresses, check_kind, lock, place_device, set_version
 from schemas.definitions import DataType, Historise, TagDefinition
 
 Connection = psycopg.Connection[Any]
@@ -56,8 +56,9 @@ def set_attributes(connection: Connection, path: str, values: Mapping[str, str],
     """Change attributes of the tag or device at `path`; an empty value means none. Returns the version; raises RegistryError."""
     with connection.transaction():
         version = lock(connection) + 1
-        tag = connection.execute("SELECT tag_id FROM tag_definition WHERE path = %s", (path,)).fetchone()
+        tag = connection.execute("SELECT tag_id, expression FROM tag_definition WHERE path = %s", (path,)).fetchone()
         if tag is not None:
+            check_kind(path, was=tag[1], becomes=values.get("expression", tag[1]))
             assignments = _with_address(connection, tag[0], _parse(values, _TAG_KEYS, "tag"))
             _update(connection, "tags", "tag_id", tag[0], {**assignments, "registry_version": version})
             _check_tag(connection, tag[0])
@@ -224,7 +225,7 @@ def _check_tag(connection: Connection, tag_id: int) -> None:
     elif sampling_ms is not None and sampling_ms > period_ms:
         problem = f"sampling_ms {sampling_ms} is longer than the period of {period_ms} ms"
     elif bool(expression) == bool(address):
-        problem = "a tag has an address, and is measured, or an expression, and is calculated; add another tag to the plant file"
+        problem = "a tag has an address, and is measured, or an expression, and is calculated"
     elif expression and (
         writable or deadband or percent or {limit_low, limit_high, max_rate, stuck_after_s, sampling_ms} != {None}
     ):

@@ -23,7 +23,7 @@ from psycopg.types.json import Jsonb
 from base.errors import RegistryError
 from registry.changes import Change, os_user, record
 from registry.plant import REGISTERED, ConnectionSpec, DeviceSpec, GatewaySpec, Plant, TagSpec
-from registry.rows import check_addresses, ensure_cell, lock, place_device, set_version
+from registry.rows import check_addresses, check_kind, ensure_cell, lock, place_device, set_version
 
 _TAG_COLUMNS = tuple(name for name in REGISTERED if name != "name")
 
@@ -227,6 +227,10 @@ class _Load:
             digest, row = device.tag_digest(tag), known.get(tag.name)
             if row is not None and row["source_digest"] == digest and not row["retired"]:
                 continue
+            if row is not None and not row["retired"]:
+                check_kind(
+                    f"{device.cell_path}/{device.name}/{tag.name}", was=row["expression"], becomes=tag.expression
+                )
             values = _values(device, tag)
             if row is not None and not row["retired"] and [row[name] for name in (*_TAG_COLUMNS, "address")] == values:
                 self._connection.execute(

@@ -35,6 +35,21 @@ def check_addresses(connection: Connection) -> None:
         raise RegistryError(msg)
 
 
+def check_kind(path: str, *, was: str, becomes: str) -> None:
+    """Raise RegistryError when a tag that is there would be calculated and was measured, or the other way, by its expressions.
+
+    What is on its way under the tag's id would be refused, or mixed with what it is no more.
+    """
+    if bool(was) == bool(becomes):
+        return
+    kinds = ("measured", "calculated")
+    msg = (
+        f"{path} is {kinds[bool(was)]}, and would be {kinds[bool(becomes)]} under the same name: samples that are on their way would be "
+        "refused. Give the new tag another name; or load the file without it first, which retires the tag, and then with it"
+    )
+    raise RegistryError(msg)
+
+
 def ensure_cell(connection: Connection, path: str) -> int:
     """Id of the cell `enterprise/site/area/line/cell`, made with its line and area when missing."""
     _, site, area, line, cell = path.split("/")

@@ -172,6 +172,20 @@ class FlinkRest:
             if counter == "numRecordsOut" and metric in sums
         }
 
+    def sums(self, job_id: str, names: tuple[str, ...]) -> dict[str, int]:
+        """Metrics of ours (group `millrace`) by name, summed over operators and subtasks; those that none has are not among them."""
+        found: dict[str, int] = {}
+        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            wanted = [str(row["id"]) for row in self._call(path) if str(row["id"]).endswith(_endings(names))]
+            if not wanted:
+                continue
+            query = urllib.parse.urlencode({"get": ",".join(wanted), "agg": "sum"})
+            for row in self._call(f"{path}?{query}"):
+                name = str(row["id"]).rpartition(".")[2]
+                found[name] = found.get(name, 0) + int(row["sum"])
+        return found
+
     def running_s(self, job_id: str) -> float:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
         vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
@@ -250,6 +264,11 @@ class FlinkRest:
         except (OSError, ValueError) as error:
             msg = f"Flink's JobManager does not answer on {self._url}: {error}"
             raise FlinkUnavailableError(msg) from error
+
+
+def _endings(names: tuple[str, ...]) -> tuple[str, ...]:
+    """How the ids of metrics of ours end."""
+    return tuple(f".millrace.{name}" for name in names)
 
 
 def _newest_ms(checkpoints: dict[str, Any]) -> int:

@@ -18,6 +18,12 @@ from stack.services import all_services
 from stack.supervisor import Supervisor, restarts
 
 _SHOWN_STEPS = 8
+_NOT_CALCULATED = {
+    "tags_not_calculated": "{} tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
+    "calculated_left_out": "{} samples had no room in their frame",
+    "calculated_not_heard": "{} times an input had not been heard",
+}
+"""What is said of calculated tags, by the metric of the telemetry job."""
 
 
 def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, Any]:
@@ -51,6 +57,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "told": _told(config),
         "services": rows,
         "jobs": _jobs(config) if states else [],
+        "not_calculated": _not_calculated(config) if states else {},
         "code": _code(config),
         "safety": _safety(config) if states else {},
         "storage": storage.collect(config, up=bool(states)),
@@ -107,6 +114,9 @@ def text(status: dict[str, Any]) -> str:
         for row in status["jobs"]:
             on = ",".join(row["on"])
             lines.append(f"{row['name']:<24}{row['state']:<12}{row['progress']:<12}{on:<18}{row['id']}")
+    if any(status["not_calculated"].values()):
+        lines += ["", "not calculated, since the telemetry job began"]
+        lines += [f"  {_NOT_CALCULATED[name].format(n)}" for name, n in status["not_calculated"].items() if n]
     if status["safety"]:
         lines += ["", status["safety"]["text"]]
     code = status["code"]
@@ -177,6 +187,17 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
         rows.append({"name": job.name, "state": job.state, "progress": condition, "id": job.id, "on": on})
     order = list(names)
     return sorted(rows, key=lambda row: (order.index(row["name"]) if row["name"] in order else len(order), row["name"]))
+
+
+def _not_calculated(config: StackConfig) -> dict[str, int]:
+    """What the telemetry job could not calculate, by metric; empty when it cannot be asked."""
+    rest = FlinkRest(config.flink_url)
+    try:
+        job = rest.live_job(jobs.flink_name("telemetry"))
+        found = rest.sums(job.id, tuple(_NOT_CALCULATED)) if job is not None else {}
+    except StackError:  # a job that is just being started again; `jobs` says so
+        return {}
+    return {name: found[name] for name in _NOT_CALCULATED if name in found}
 
 
 def _code(config: StackConfig) -> dict[str, Any]:

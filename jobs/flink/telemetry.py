@@ -86,6 +86,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._lanes: dict[str, set[str]] = {}
         self._failed_ticks: dict[str, int] = {}
         self._metrics.level("lanes", lambda: sum(map(len, self._lanes.values())))
+        self._metrics.level("tags_not_calculated", lambda: self._logic.tags_not_calculated)
         for name in self._logic.counters:
             self._metrics.level(name, partial(self._logic.counters.__getitem__, name))
 

@@ -13,7 +13,7 @@ from typing import NamedTuple
 from schemas.definitions import DataType, TagDefinition
 from schemas.quality import BAD, BAD_INVALID_INPUTS, BAD_OUT_OF_RANGE
 from stages.calculation.expression import Expression
-from stages.expressions.reading import AGE, KNOWN
+from stages.expressions.reading import AGE, KNOWN, TAG
 
 Row = dict[str, float | bool]
 
@@ -43,10 +43,10 @@ class CalculatedTag:
     def at(self, times_us: Iterable[int], known: Mapping[str, Sequence[Sample]]) -> list[Sample]:
         """Samples at ascending times; `known` are those of each input, ascending, of equal times the last one counts.
 
-        An input is what its newest sample not later than the time says. Not heard by then: no sample, where the result depends on it.
-        Bad: a bad sample. Uncertain: its value counts, and the result is as uncertain.
+        An input is what its newest sample not later than the time says. Bad: a bad sample, where the result depends on it. Not heard by
+        then: no sample, likewise. Uncertain: its value counts, and the result is as uncertain.
         """
-        rows, worst, heard = list[Row](), list[int](), list[bool]()
+        rows, worst, inputs = list[Row](), list[int](), list[dict[str, Sample]]()
         times_us, reached = list(times_us), dict.fromkeys(known, 0)
         for time_us in times_us:
             held = dict[str, Sample]()
@@ -59,16 +59,33 @@ class CalculatedTag:
                     held[name] = samples[at - 1]
             rows.append(self._row(time_us, held))
             worst.append(max((one.quality for one in held.values() if one.usable), default=0))
-            heard.append(len(held) == len(known))
+            inputs.append(held)
         found = list[Sample]()
         for place, value in enumerate(self._expression.formula.values(rows)):
             # None: depends on an input without a value. NaN: there is none for these inputs.
             if value is not None:
                 code = BAD_OUT_OF_RANGE if math.isnan(value) else worst[place]
                 found.append(Sample(times_us[place], value, code))
-            elif heard[place]:
+            elif self._spoiled(rows[place], inputs[place]):
                 found.append(Sample(times_us[place], math.nan, BAD_INVALID_INPUTS))
         return found
+
+    def _spoiled(self, row: Row, held: Mapping[str, Sample]) -> bool:
+        """Whether a result without a value is so by a bad input, and not only by inputs that were not heard.
+
+        CEL names one variable that is missing. One that was not heard gets a value of no meaning, to see whether another one is.
+        """
+        if len(held) == len(self.inputs):
+            return True
+        if all(one.usable for one in held.values()):
+            return False
+        row = dict(row)
+        while (name := self._expression.formula.missing(row)) is not None:
+            tag = name.partition(".")[2]
+            if tag in held:
+                return True
+            row[name] = False if name == f"{TAG}.{tag}" and tag in self._booleans else 0.0
+        return False
 
     def _row(self, time_us: int, held: Mapping[str, Sample]) -> Row:
         """Values of the expression's variables that are known, by name."""

@@ -30,6 +30,7 @@ from schemas.verdicts import REJECT_FROM, Verdict
 from stages import packing
 from stages.calculation.calculated_tag import CalculatedTag, Sample
 from stages.calculation.expression import bind
+from stages.calculation.room import Wanted, asked, fitting
 from stages.intake import micro_batch, segments
 from stages.intake.lane_table import LaneTable, TagView
 from stages.intake.micro_batch import Arrived, MicroBatch
@@ -48,6 +49,14 @@ LastValues = list[Sample | None]
 """Of each input, by its row."""
 Made = tuple[int, list[Sample]]
 """A calculated tag and its samples."""
+
+
+class Counts(NamedTuple):
+    """Samples made; times without one because the frame had no room, and because an input was not heard by then."""
+
+    made: int = 0
+    left_out: int = 0
+    not_heard: int = 0
 
 
 class Extended(NamedTuple):
@@ -72,7 +81,10 @@ class LaneCalculations:
         self._latest, self._registry = latest, registry
         self._table = table
         self.active = False
-        self._made = self._left_out = 0
+        self.unfit = 0
+        """Calculated tags of the lane whose expression cannot be evaluated here."""
+        self._counts = Counts()
+        self._said_full = False
         self._tags: list[tuple[CalculatedTag, dict[str, int]]] = []
         """Each with the rows of its inputs, by name."""
         self._tag_id = np.empty(0, dtype=np.int32)
@@ -119,10 +131,9 @@ class LaneCalculations:
         for each, (start, stop) in zip(batch.arrived, pairwise(batch.bounds), strict=True):
             part = slice(start, stop)
             new = _by_input(inputs[part], batch.time_us[part], batch.value[part], batch.quality[part])
-            made = self._room(each.frame, list(self._calculate(new, last)))
+            made = list(self._calculate(self._room(each.frame, list(self._wanted(new))), new, last))
             frames.append(_with_samples(each, made) if made else each)
             count = sum(len(samples) for _, samples in made)
-            self._made += count
             verdicts += [verdict[part], np.full(count, Verdict.CALCULATED, np.uint8)]
             _note(last[-1], new)
         if stream is Stream.BACKFILL:
@@ -143,10 +154,9 @@ class LaneCalculations:
         forgotten = another[self._device]
         self._rows[:, forgotten] = _empty(int(forgotten.sum()))
 
-    def drain_counts(self) -> tuple[int, int]:
-        """Samples made, and samples that frames had no room for, since last asked."""
-        counts = self._made, self._left_out
-        self._made = self._left_out = 0
+    def drain_counts(self) -> Counts:
+        """What was made and what was not since last asked."""
+        counts, self._counts = self._counts, Counts()
         return counts
 
     def _extended(self, frames: list[Arrived], verdict: NDArray[np.uint8], site: str) -> Extended:
@@ -167,29 +177,37 @@ class LaneCalculations:
         at = np.searchsorted(self._tag_id, tag_ids)
         return np.where(self._tag_id.take(at, mode="clip") == tag_ids, at, -1)
 
-    def _calculate(self, new: Mapping[int, list[Sample]], last: Sequence[LastValues]) -> Iterator[Made]:
+    def _wanted(self, new: Mapping[int, list[Sample]]) -> Iterator[Wanted]:
         for tag, rows in self._tags:
             times_us = {sample.time_us for row in rows.values() for sample in new.get(row, ())}
             if times_us:
-                known = {name: _known(new.get(row, []), [one[row] for one in last]) for name, row in rows.items()}
-                if made := tag.at(sorted(times_us), known):
-                    yield tag.tag_id, made
+                yield Wanted(tag, rows, sorted(times_us))
 
-    def _room(self, given: Frame, made: list[Made]) -> list[Made]:
-        """What a frame has room for, the newest of each tag. Fifty thousand calculated samples of a frame are a mistake."""
-        room = frame.MAX_SAMPLES - given.samples
-        if len(given.tag_ids) + len(made) > _MOST_TAGS:
-            room = 0
-        if sum(len(samples) for _, samples in made) <= room:
-            return made
-        kept = list[Made]()
-        for tag_id, samples in made:
-            newest = samples[max(0, len(samples) - room) :]
-            room -= len(newest)
-            self._left_out += len(samples) - len(newest)
-            if newest:
-                kept.append((tag_id, newest))
-        _log.warning("calculated samples left out: the frame is full", extra={"lane": given.lane_key})
+    def _calculate(
+        self, wanted: Sequence[Wanted], new: Mapping[int, list[Sample]], last: Sequence[LastValues]
+    ) -> Iterator[Made]:
+        for tag, rows, times_us in wanted:
+            known = {name: _known(new.get(row, []), [one[row] for one in last]) for name, row in rows.items()}
+            made = tag.at(times_us, known)
+            counts = self._counts
+            self._counts = counts._replace(
+                made=counts.made + len(made), not_heard=counts.not_heard + len(times_us) - len(made)
+            )
+            if made:
+                yield tag.tag_id, made
+
+    def _room(self, given: Frame, wanted: list[Wanted]) -> list[Wanted]:
+        """What a frame has room for, the newest times of all tags alike. Fifty thousand calculated samples of a frame are a mistake."""
+        kept = fitting(wanted, frame.MAX_SAMPLES - given.samples, _MOST_TAGS - len(given.tag_ids), turn=given.sequence)
+        left_out = asked(wanted) - asked(kept)
+        if left_out:
+            self._counts = self._counts._replace(left_out=self._counts.left_out + left_out)
+            if not self._said_full:  # once: from then on it is counted
+                self._said_full = True
+                _log.warning(
+                    "calculated samples are left out: frames are full; said once, and counted in calculated_left_out",
+                    extra={"lane": given.lane_key, "left_out": left_out},
+                )
         return kept
 
     # --- state -------------------------------------------------------------------------------------------------------
@@ -211,7 +229,7 @@ class LaneCalculations:
         """See StatePart. Expressions are bound anew: inputs may have come, gone, or be of another type."""
         tag_id, rows, was_active = self._tag_id, self._rows, self.active
         self._table = table
-        found = list(_bound(table))
+        found, self.unfit = _bound(table)
         self.active = bool(found)
         self._tag_id = np.array(sorted({one for tag in found for one in tag.inputs.values()}), dtype=np.int32)
         row_of = {tag_id: row for row, tag_id in enumerate(self._tag_id.tolist())}
@@ -227,15 +245,17 @@ class LaneCalculations:
         self._rows[:, new] = rows[:, old]
 
 
-def _bound(table: LaneTable) -> Iterator[CalculatedTag]:
-    """Calculated tags of the lane itself. What cannot be calculated is said, and costs the others nothing; the registry refuses it."""
+def _bound(table: LaneTable) -> tuple[list[CalculatedTag], int]:
+    """Calculated tags of the lane itself, and how many cannot be calculated.
+
+    Those are said, and cost the others nothing; the registry refuses them.
+    """
     wanted = [tag for tag, foreign in zip(table.tags, table.foreign, strict=True) if tag.calculated and not foreign]
-    if not wanted:
-        return
     devices: dict[int, dict[str, TagDefinition]] = {}
     for tag, foreign in zip(table.tags, table.foreign, strict=True):
-        if not foreign:
+        if wanted and not foreign:
             devices.setdefault(tag.device_id, {})[tag.name] = tag
+    found = list[CalculatedTag]()
     for tag in wanted:
         there = devices[tag.device_id]
         measured = {name: one.data_type for name, one in there.items() if not one.calculated}
@@ -244,7 +264,8 @@ def _bound(table: LaneTable) -> Iterator[CalculatedTag]:
         except ConfigError as error:
             _log.error("a tag is not calculated", extra={"tag": tag.path, "cause": str(error)})
             continue
-        yield CalculatedTag(tag, expression, {name: there[name] for name in expression.tags})
+        found.append(CalculatedTag(tag, expression, {name: there[name] for name in expression.tags}))
+    return found, len(wanted) - len(found)
 
 
 def _empty(count: int) -> NDArray[np.int64]:

@@ -20,7 +20,7 @@ from stages.expressions.reading import KNOWN, TAG, Reading, read
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\(([^']*)\)'")
 _WORDS = {"double": "number", "bool": "boolean"}
-_NO_VALUE = "No value with name"
+_NO_VALUE = re.compile(r'No value with name "([^"]*)"')
 """How the library says that a result depends on a variable that was not given."""
 
 
@@ -52,6 +52,14 @@ class Formula:
         """
         return native.call(self._values, rows)
 
+    def missing(self, row: Mapping[str, float | bool]) -> str | None:
+        """Name of a variable that is not among the values and on which the result depends; None when there is none."""
+        found = _NO_VALUE.search(str(native.call(self._value, row)))
+        return found[1] if found else None
+
+    def _value(self, row: Mapping[str, float | bool]) -> Any:
+        return self._compiled.eval(data=row).value()
+
     def _values(self, rows: Sequence[Mapping[str, float | bool]]) -> list[float | None]:
         evaluate = self._compiled.eval
         return [_number(evaluate(data=row).value()) for row in rows]
@@ -61,7 +69,7 @@ def _number(result: Any) -> float | None:
     if isinstance(result, float | int):  # a boolean is an int
         value = float(result)
         return value if math.isfinite(value) else math.nan
-    return None if _NO_VALUE in str(result) else math.nan
+    return None if _NO_VALUE.search(str(result)) else math.nan
 
 
 def condition(text: str, booleans: frozenset[str]) -> Program:

@@ -47,6 +47,7 @@ COUNTERS = (
     "detectors_disabled",
     "calculated",
     "calculated_left_out",
+    "calculated_not_heard",
 )
 
 
@@ -75,6 +76,11 @@ class TelemetryLogic:
         self._generation = 0
         self._one_by_one: set[str] = set()
         """Lanes of which a micro-batch failed."""
+
+    @property
+    def tags_not_calculated(self) -> int:
+        """Calculated tags whose expression cannot be evaluated here; the log has their names and why."""
+        return sum(lane.calculations.unfit for lane in self._lanes.values())
 
     # --- inputs ------------------------------------------------------------------------------------------------------
 
@@ -268,9 +274,10 @@ class TelemetryLogic:
         self.counters["frames"] += len(arrived)
         self.counters["samples"] += sum(each.frame.samples for each in arrived)
         if lane.calculations.active:
-            made, left_out = lane.calculations.drain_counts()
-            self.counters["calculated"] += made
-            self.counters["calculated_left_out"] += left_out
+            counts = lane.calculations.drain_counts()
+            self.counters["calculated"] += counts.made
+            self.counters["calculated_left_out"] += counts.left_out
+            self.counters["calculated_not_heard"] += counts.not_heard
         return outputs
 
     def _process_together(self, lane: Lane, group: Sequence[Arrived], now_us: int) -> list[Output]:

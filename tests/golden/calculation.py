@@ -53,7 +53,8 @@ def oracle(frames: Sequence[Frame], inputs: Sequence[int], formula: Formula) -> 
                 ]
                 if past := [row for row in known if row.time_us <= time_us]:
                     held[tag_id] = max(reversed(past), key=lambda row: row.time_us)
-            if len(held) == len(inputs):
+            # What depends on a bad input is bad, whatever else was not heard.
+            if len(held) == len(inputs) or any(row.quality & quality.BAD for row in held.values()):
                 found.append(_made(time_us, held, formula))
         for row in rows:
             for one in remembered:

@@ -393,12 +393,38 @@ def test_calculated_tags_are_loaded_compared_changed_and_exported(sql: Sql) -> N
     for values, message in (
         ({"expression": "tag.power + tag.colour"}, "the device has no tag colour"),
         ({"expression": "tag.loss"}, "loss is a calculated tag"),
-        ({"expression": ""}, "an address, and is measured, or an expression"),
+        ({"expression": ""}, "is calculated, and would be measured"),
+        ({"expression": "", "address": "x"}, "is calculated, and would be measured"),
+        ({"address": "ns=2;s=press-01/ratio"}, "an address, and is measured, or an expression"),
         ({"limit_low": "-1"}, "a calculated tag is at no machine"),
     ):
         with pytest.raises(RegistryError, match=message):
             edit.set_attributes(sql, path, values)
-    with pytest.raises(RegistryError, match="an address, and is measured"):
+    with pytest.raises(RegistryError, match="is measured, and would be calculated"):
         edit.set_attributes(sql, f"{CELL}/cell-1/press-01/power", {"expression": "tag.speed"})
     (found,) = [one for one in edit.definitions(sql)[0] if one.path == path]
     assert (found.expression, found.registry_version) == ("tag.power + tag.speed", 2)
+
+
+def test_a_tag_that_is_measured_is_not_made_a_calculated_one_under_its_name_nor_back(sql: Sql) -> None:
+    measured = plant(power=tag(), speed=tag())
+    calculates = plant(power=tag(), speed=calculated(expression="tag.power * 2"))
+    path = f"{CELL}/cell-1/press-01/speed"
+    for first, other, words in (
+        (measured, calculates, "is measured, and would be calculated"),
+        (calculates, measured, "is calculated, and would be measured"),
+    ):
+        load(sql, first)
+        before = tags(sql)
+        for attempt in (load_plant, difference):
+            with pytest.raises(RegistryError, match=words) as refused:
+                attempt(sql, parse_plant(other))
+            assert path in str(refused.value)
+            assert "another name" in str(refused.value)
+            assert "load the file without it first" in str(refused.value)
+        assert tags(sql) == before
+        # The step that says it: the tag goes, and what is on its way with it.
+        load(sql, plant(power=tag()))
+        load(sql, other)
+        assert not tags(sql)[path][3]
+        load(sql, plant(power=tag()))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -17,6 +17,7 @@ from schemas.definitions import DataType, TagDefinition
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
 from stages.calculation.expression import bind
+from stages.expressions.program import Formula
 from tests.golden import calculation
 from tests.golden.support import (
     Driver,
@@ -133,6 +134,24 @@ def test_a_bad_input_makes_it_bad_and_an_uncertain_one_uncertain() -> None:
     assert [value for _, _, value, _ in found] == pytest.approx([3.0, 2.0, math.nan, math.nan, 3.0], nan_ok=True)
 
 
+def test_a_bad_input_is_seen_though_an_optional_one_was_never_heard() -> None:
+    tags = [tag(1), tag(2), tag(9, expression="known.tag2 ? tag.tag1 + tag.tag2 : tag.tag1")]
+    found = made_of(make_frame([(1, 0.0, 6.0), (1, 0.1, math.nan, quality.BAD_SENSOR_FAILURE)]), tags=tags)
+    assert [code for *_, code in found] == [0, quality.BAD_INVALID_INPUTS]
+
+
+@pytest.mark.parametrize("expression", ["tag.tag1 / tag.tag2", "tag.tag2 / tag.tag1", "tag.tag4 - tag.tag2 * tag.tag1"])
+def test_what_depends_on_a_bad_input_is_bad_whatever_else_was_not_heard(expression: str) -> None:
+    tags = [tag(1), tag(2), tag(4), tag(9, expression=expression)]
+    ((_, _, _, code),) = made_of(make_frame([(1, 0.0, math.nan, quality.BAD_SENSOR_FAILURE)]), tags=tags)
+    assert code == quality.BAD_INVALID_INPUTS
+
+
+def test_a_bad_input_that_does_not_count_hides_nothing() -> None:
+    tags = [tag(1), tag(2), tag(3, data_type=DataType.BOOLEAN), tag(9, expression="tag.tag3 ? tag.tag1 : tag.tag2")]
+    assert made_of(make_frame([(3, 0.0, 1.0), (2, 0.0, math.nan, quality.BAD_SENSOR_FAILURE)]), tags=tags) == []
+
+
 def test_known_and_age_say_what_an_input_is_worth() -> None:
     tags = [tag(1), tag(2), tag(9, expression="known.tag2 && age_s.tag2 < 1 ? tag.tag2 : tag.tag1")]
     found = made_of(
@@ -226,15 +245,59 @@ def test_nothing_is_made_of_a_replay() -> None:
     assert made_of(make_frame([(1, 0.0, 6.0), (2, 0.0, 2.0)], stream=Stream.REPLAY)) == []
 
 
-def test_a_frame_that_is_full_leaves_out_the_oldest_and_counts_them() -> None:
+def test_a_frame_that_is_full_leaves_out_the_oldest_of_all_tags_alike_says_so_once_and_counts_them(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
     rows = [Sample(1, number / 1000, 1.0) for number in range(40_000)]
-    driver = Driver([tag(1), tag(9, expression="tag.tag1 * 2")])
+    doubled, tripled = tag(9, expression="tag.tag1 * 2"), tag(10, expression="tag.tag1 * 3")
+    driver = Driver([tag(1), doubled, tripled])
     driver.frame(make_frame([*rows]))
-    (found,) = validated_frames(driver.outputs)
-    assert found.samples == frame.MAX_SAMPLES
+    driver.frame(make_frame([row._replace(time_s=row.time_s + 100) for row in rows], 1))
+    first, second = validated_frames(driver.outputs)
+    assert first.samples == second.samples == frame.MAX_SAMPLES
     counters = driver.logic.counters
-    assert (counters["calculated"], counters["calculated_left_out"]) == (25_536, 14_464)
-    assert calculated([found])[-1] == (9, 39.999, 2.0, 0)
+    assert (counters["calculated"], counters["calculated_left_out"]) == (2 * 25_536, 2 * (80_000 - 25_536))
+    made = calculated([first])
+    for one in (9, 10):
+        times = [time_s for tag_id, time_s, *_ in made if tag_id == one]
+        assert (len(times), times[0], times[-1]) == (12_768, 27.232, 39.999)
+    assert [one.message for one in caplog.records if "left out" in one.message] == [
+        "calculated samples are left out: frames are full; said once, and counted in calculated_left_out"
+    ]
+
+
+def test_what_is_left_out_is_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked = list[int]()
+    values = Formula.values
+
+    def counted(self: Formula, rows: Sequence[Mapping[str, float | bool]]) -> list[float | None]:
+        asked.append(len(rows))
+        return values(self, rows)
+
+    monkeypatch.setattr(Formula, "values", counted)
+    driver = Driver([tag(1), tag(9, expression="tag.tag1 * 2")])
+    driver.frame(make_frame([Sample(1, number / 1000, 1.0) for number in range(60_000)]))
+    assert asked == [5_536]
+
+
+def test_of_one_time_that_has_room_for_some_tags_only_they_take_turns() -> None:
+    tags = [tag(1), *(tag(number, expression="tag.tag1 * 2") for number in (7, 8, 9))]
+    driver = Driver(tags)
+    for number in range(3):
+        times = [number * 100 + place / 1000 for place in range(frame.MAX_SAMPLES - 1)]
+        driver.frame(make_frame([Sample(1, time_s, 1.0) for time_s in times], number))
+    assert [row[0] for row in calculated(validated_frames(driver.outputs))] == [7, 8, 9]
+
+
+def test_it_is_counted_what_is_not_calculated_and_why() -> None:
+    driver = Driver([*TAGS, tag(10, expression="tag.gone * 2")])
+    driver.frame(make_frame([(1, 0.0, 6.0), (1, 0.1, 7.0), (1, 0.2, 7.0), (2, 0.2, 1.0)]))
+    counters = driver.logic.counters
+    assert (counters["calculated"], counters["calculated_not_heard"]) == (1, 2)
+    assert driver.logic.tags_not_calculated == 1
+    driver.publish([tag(10, expression="tag.tag1 * 2", registry_version=2)], 2)
+    driver.timer(1.0)
+    assert driver.logic.tags_not_calculated == 0
 
 
 # --- restarts, other tables -----------------------------------------------------------------------------------------------

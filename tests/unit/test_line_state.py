@@ -175,6 +175,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "told": "",
         "services": [],
         "jobs": [],
+        "not_calculated": {"tags_not_calculated": 2, "calculated_left_out": 0, "calculated_not_heard": 5},
         "storage": {},
         "accounting": {},
         "safety": {"text": "backup: none"},
@@ -192,4 +193,10 @@ def test_status_names_what_was_done_by_itself() -> None:
         "2026-01-01T12:00:01 service serving: restarted: no answer",
         "2026-01-01T12:00:05 job telemetry: restart: taskmanager-2",
         "next for job telemetry: resubmission, not before 2026-01-01T12:01:00",
+    ]
+    at = lines.index("not calculated, since the telemetry job began")
+    assert lines[at : at + 3] == [
+        "not calculated, since the telemetry job began",
+        "2 tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
+        "5 times an input had not been heard",
     ]

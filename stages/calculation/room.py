@@ -1,0 +1,50 @@
+"""What of the calculated samples that a frame asks for it has room for: decided before anything is evaluated."""
+
+from __future__ import annotations
+
+from bisect import bisect_left, bisect_right
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from stages.calculation.calculated_tag import CalculatedTag
+
+
+class Wanted(NamedTuple):
+    """A calculated tag, the rows of its inputs by name, and the ascending times at which a frame asks for it."""
+
+    tag: CalculatedTag
+    rows: dict[str, int]
+    times_us: list[int]
+
+
+def fitting(wanted: list[Wanted], room: int, most_tags: int, *, turn: int) -> list[Wanted]:
+    """What of it has room: the newest times, whichever tags they are of.
+
+    Of the oldest time that has room for some tags only, the tags take turns by `turn`, the frame's number.
+    """
+    if len(wanted) > most_tags:
+        start = turn % len(wanted)
+        wanted = (wanted[start:] + wanted[:start])[: max(0, most_tags)]
+    if asked(wanted) <= room:
+        return wanted
+    if room <= 0:
+        return []
+    times_us = np.concatenate([np.array(one.times_us, dtype=np.int64) for one in wanted])
+    oldest_us = int(np.partition(times_us, len(times_us) - room - 1)[len(times_us) - room - 1])
+    spare = room - int(np.count_nonzero(times_us > oldest_us))
+    asking = [place for place, one in enumerate(wanted) if oldest_us in one.times_us]
+    start = turn % len(asking)
+    chosen = set((asking[start:] + asking[:start])[:spare])
+    kept = list[Wanted]()
+    for place, one in enumerate(wanted):
+        first = bisect_left(one.times_us, oldest_us) if place in chosen else bisect_right(one.times_us, oldest_us)
+        if first < len(one.times_us):
+            kept.append(one._replace(times_us=one.times_us[first:]))
+    return kept
+
+
+def asked(wanted: Sequence[Wanted]) -> int:
+    """How many samples that is."""
+    return sum(len(one.times_us) for one in wanted)
