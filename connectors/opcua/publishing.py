@@ -1,7 +1,8 @@
 """Publish requests of a session: several under way at once, no more than the server takes, with the acknowledgements that are due.
 
-Several are under way so that the server can send while earlier notifications wait for their acknowledgement. Leaves, in `results`, every
-ua.PublishResult in the order in which it came; a reader that is slow lets the server wait.
+Several are under way so that the server can send while earlier notifications wait for their acknowledgement. Leaves, through `result`,
+every ua.PublishResult in the order in which it came. A reader that is slow lets the server wait: nothing more is asked for while so many
+results wait. What was asked for always has room, since waiting for it would let a later result overtake.
 """
 
 from __future__ import annotations
@@ -25,7 +26,9 @@ class Publishing:
     """
 
     def __init__(self, service: Any, acknowledgements: list[Any] | None = None) -> None:
-        self.results: asyncio.Queue[Any] = asyncio.Queue(_RESULTS_WAITING)
+        self._results: asyncio.Queue[Any] = asyncio.Queue()
+        self._room = asyncio.Event()
+        self._room.set()
         self._service = service
         self.acknowledgements: list[Any] = [] if acknowledgements is None else acknowledgements
         self._allowed = 0xFFFF
@@ -37,6 +40,13 @@ class Publishing:
     def requests(self) -> int:
         """Requests under way."""
         return len(self._requests)
+
+    async def result(self) -> Any:
+        """The next ua.PublishResult."""
+        result = await self._results.get()
+        if self._results.qsize() < _RESULTS_WAITING:
+            self._room.set()
+        return result
 
     def serve(self, subscriptions: int) -> None:
         """There are so many subscriptions now; without one the server takes no publish request."""
@@ -75,6 +85,7 @@ class Publishing:
         """One request after the other, until there are too many."""
         refused = 0
         while True:
+            await self._room.wait()
             acknowledged = self.acknowledgements.copy()
             self.acknowledgements.clear()
             try:
@@ -97,7 +108,9 @@ class Publishing:
                 raise
             else:
                 refused = 0
-                await self.results.put(response.Parameters)
+                self._results.put_nowait(response.Parameters)
+                if self._results.qsize() >= _RESULTS_WAITING:
+                    self._room.clear()
                 continue
             if refused > _PATIENCE:
                 msg = "the server refuses every publish request"

@@ -289,7 +289,7 @@ class Subscriptions:
 
     async def _taking(self) -> None:
         while True:
-            result = await self._publishing.results.get()
+            result = await self._publishing.result()
             subscription = self._by_id.get(result.SubscriptionId)
             if subscription is not None:
                 await self._take(subscription, result.NotificationMessage)
