@@ -137,9 +137,14 @@ def _item(
         return
     used = _losses(key, sorted({at for at in entries if at >= min(times)} | times), times, gaps, verdict)
     empty = [gap for gap in gaps if gap not in used]
-    quiet = sum(map(line.excuses, empty))
-    verdict.quiet += quiet
-    verdict.needless += len(empty) - quiet
+    for gap in empty:
+        if line.excuses(gap):
+            verdict.quiet += 1
+        else:
+            verdict.needless += 1
+            verdict.note(
+                f"item {key}: nothing was lost in the gap from {gap.from_us} to {gap.to_us} ({gap.cause[:100]})"
+            )
 
 
 def _losses(key: int, moments: list[int], times: set[int], gaps: list[GapRow], verdict: Verdict) -> set[GapRow]:

@@ -17,6 +17,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 from asyncua import ua
@@ -35,6 +36,7 @@ from connectors.opcua.items import Item, Revised
 from connectors.opcua.limits import Limits
 from connectors.opcua.metadata import read_metadata
 from connectors.opcua.monitored import Monitored
+from connectors.opcua.run_note import Run, RunNote
 from connectors.opcua.security import Security
 from connectors.opcua.session import OpcUaSession, raise_if_cancelled, until_first_ends
 from connectors.opcua.settings import OpcUaSettings
@@ -62,7 +64,14 @@ class OpcUaConnector:
     """One server's connection: reconnects by itself, until it is stopped. Implements `connectors.readings.Connector`."""
 
     def __init__(
-        self, settings: OpcUaSettings, *, name: str, sink: Sink, clock: Clock, certificates: CertificateStore
+        self,
+        settings: OpcUaSettings,
+        *,
+        name: str,
+        sink: Sink,
+        clock: Clock,
+        certificates: CertificateStore,
+        state_dir: Path | None = None,
     ) -> None:
         self.name = name
         self._security = Security(settings, certificates)
@@ -71,14 +80,16 @@ class OpcUaConnector:
         self._wanted: dict[str, TagDefinition] = {}
         self._calls: dict[str, CallAddress] = {}
         self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
-        self._gaps = GapTracker(self._gap)
+        self._note = RunNote(state_dir)
+        self._gaps = GapTracker(self._gap, self._note.drop)
         self._alarms = alarms.Alarms(self._notices)
         self._expiry = ExpiryWatch(self._security.warnings, self._notices, clock)
         self._items = ItemTable(self._prefix, sink, self._gaps)
         self._limits = Limits()
         self._session: OpcUaSession | None = None
         self._subscriptions: Subscriptions | None = None
-        self._left: tuple[OpcUaSession, Subscriptions] | None = None
+        self._left: Subscriptions | None = None
+        self._run: Run | None = None
         self._hands_over = True
         self._history: History | None = None
         self._closed: list[GapItem] = []
@@ -150,7 +161,7 @@ class OpcUaConnector:
                 self._down(error)
             finally:
                 if self._session is not None and self._subscriptions is not None:
-                    self._left = self._session, self._subscriptions
+                    self._left = self._subscriptions
                 self._session = self._subscriptions = self._history = None
                 await session.close()
             raise_if_cancelled()
@@ -177,14 +188,16 @@ class OpcUaConnector:
         """The subscriptions of the session before, where the server still has them, or none yet."""
         kept: frozenset[int] = frozenset()
         subscriptions = Subscriptions(session.service, self._settings, self._limits, self)
-        same_run = False
+        # The first session goes on from what an earlier process heard.
+        before = self._note.run if not self._connects else self._run
+        same_run = session.run is not None and session.run == before
         if self._left is not None:
-            before, left = self._left
-            same_run = session.is_of_same_run(before)
+            left = self._left
             self._hands_over = self._hands_over and not left.stays_silent
             if self._hands_over and same_run:
                 kept, subscriptions = await left.move(session.service), left
             self._left = None
+        self._run = session.run
         self._items.begin(self._clock(), kept, same_run=same_run)
         if not kept:
             self._structures = Structures()
@@ -340,13 +353,17 @@ class OpcUaConnector:
         closed, self._closed = self._closed, []
         for item in taken.semantics:
             self._semantics[item.handle] = item
+        run = self._run
+        heard_all = run is not None and run != self._note.run and not self._gaps.doubtful
 
         def appended() -> None:
             acknowledge()
             self._fill(closed)
+            if run is not None and heard_all and not self._gaps.doubtful:
+                self._note.write(run)
 
         if len(readings):
-            self._sink.readings(readings, appended if closed else acknowledge)
+            self._sink.readings(readings, appended if closed or heard_all else acknowledge)
         else:
             acknowledge()
         for item in taken.gone:

@@ -13,7 +13,14 @@ def _make(name: str, settings: OpcUaSettings, context: Context) -> Connector:
     from connectors.opcua.connector import OpcUaConnector
 
     certificates = CertificateStore(context.shared_dir / "pki", context.gateway_id)
-    return OpcUaConnector(settings, name=name, sink=context.sink, clock=context.clock, certificates=certificates)
+    return OpcUaConnector(
+        settings,
+        name=name,
+        sink=context.sink,
+        clock=context.clock,
+        certificates=certificates,
+        state_dir=context.state_dir,
+    )
 
 
 OPCUA = MachineProtocol(

@@ -9,12 +9,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Coroutine, Sequence
+from datetime import datetime
 from typing import Any
 
 from asyncua import Client, ua
 
 from connectors.opcua.limits import Limits, Operation, read_limits
 from connectors.opcua.namespaces import NAMESPACE_ARRAY, START_TIME, Namespaces
+from connectors.opcua.run_note import Run
 from connectors.opcua.security import Security
 from connectors.opcua.settings import OpcUaSettings
 
@@ -25,6 +27,8 @@ _WATCHDOG_S = 3.0
 # A server keeps what it has of a session that broke for so long; an hour, as the library asks for, fills it up.
 _SESSION_TIMEOUT_MS = 60_000
 _CLOSE_S = 2.0
+_UNIX_YEAR = 1970
+"""A null DateTime is of 1601."""
 
 # asyncua formats every notification for its INFO log, and warns of what is said here in other words.
 logging.getLogger("asyncua").setLevel(logging.CRITICAL)
@@ -90,12 +94,12 @@ class OpcUaSession:
         self.namespaces = Namespaces([str(uri) for uri in uris] if isinstance(uris, list) else [])
         return self.namespaces.uris != before
 
-    def is_of_same_run(self, other: OpcUaSession) -> bool:
-        """Whether the server has not started again since the other session: then its ids, and its namespaces, mean the same."""
-        return self.started is not None and (self.started, self.namespaces.uris) == (
-            other.started,
-            other.namespaces.uris,
-        )
+    @property
+    def run(self) -> Run | None:
+        """What stays the same until the server starts again: its ids, and its namespaces, mean the same then. None: it does not say."""
+        if not isinstance(self.started, datetime) or self.started.year < _UNIX_YEAR:
+            return None
+        return self._settings.endpoint, self.started.isoformat(), *self.namespaces.uris
 
     async def read(self, node_ids: Sequence[Any], attribute: int = ua.AttributeIds.Value) -> list[Any]:
         """Data values of nodes, from the device."""

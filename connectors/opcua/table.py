@@ -119,8 +119,9 @@ class ItemTable:
             item.subscribed, item.revised, item.refused, item.retry_s = False, None, cause, 0.0
 
     def _missing(self, item: Item, cause: str, *, proven: bool = False, resumed: bool = True) -> None:
-        last = item.last if item.last.time_us else Seen(self._connected_us)
-        self._gaps.open(item.tag, last, cause, proven=proven, resumed=resumed and bool(item.last.time_us))
+        sampled = bool(item.last.time_us)
+        last = item.last if sampled else Seen(self._connected_us)
+        self._gaps.open(item.tag, last, cause, proven=proven, resumed=resumed and sampled, sampled=sampled)
 
     def _remember(self, item: Item) -> None:
         """Its last sample, and in which run of the server that was said."""
@@ -133,8 +134,9 @@ class ItemTable:
         return [item for handle in handles if (item := self.by_handle.get(handle)) is not None]
 
     def _add(self, tag: TagDefinition, gap_cause: str) -> Item:
-        # Whether the server ran on while no gateway did is not known.
         last, run = self._last.get(tag.tag_id) or (self._sink.last_seen(tag.tag_id), 0)
+        if last.time_us:
+            self._last[tag.tag_id] = last, run
         item = self._items[tag.address] = Item(tag, 0, None, last)
         self._gaps.open(tag, last, gap_cause, resumed=run == self._run)
         try:

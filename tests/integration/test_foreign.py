@@ -74,6 +74,38 @@ async def test_servers_that_restart_and_lose_the_line_cost_no_value_without_a_na
     assert found.verdict["stored"] > len(ITEMS)
 
 
+@pytest.mark.parametrize("kind", KINDS)
+async def test_values_beyond_a_servers_queue_are_a_gap(kind: str, tmp_path: Path) -> None:
+    setting = Setting(kind=kind, items=ITEMS[:10], limits=Limits(queue_size=20))
+    async with Meeting(setting, tmp_path) as meeting:
+        await meeting.heard(time.monotonic(), 60)
+        await meeting.order("burst", item=ITEMS[0].key, count=100)
+        await meeting.heard(time.monotonic(), 60)
+        found = await meeting.judge()
+    assert found.lost > 0, "the server keeps no more than its queue holds"
+    assert (found.good, found.exact, found.needless) == (True, 1, 0), found
+
+
+@pytest.mark.parametrize("kind", KINDS)
+async def test_what_a_server_revised_is_told(kind: str, tmp_path: Path) -> None:
+    """A queue of one loses values without an overflow bit, and slow sampling without any sign: each is said once."""
+    # As many changes a second as publications.
+    setting = Setting(kind=kind, items=ITEMS[:10], limits=Limits(queue_size=1, sampling_ms=2000), period_ms=100)
+    short = dataclasses.replace(setting, limits=Limits(queue_size=1))
+    for number, (one, told) in enumerate(((setting, {"slow_sampling": "10"}), (short, {"short_queue": "10"}))):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        async with Meeting(one, folder) as meeting:
+            await meeting.heard(time.monotonic(), 60)
+            states = [notice.attributes for notice in meeting.recorder.notices if notice.kind is EventKind.STATE]
+            assert meeting.connector is not None
+            assert meeting.connector.status()["limited"].startswith(
+                "the server grants less than the tags need: 10 of 10"
+            )
+        (state,) = [attributes for attributes in states if "short_queue" in attributes]
+        assert told.items() <= state.items(), state
+
+
 async def test_a_lost_line_costs_nothing_where_the_server_hands_its_subscriptions_over(tmp_path: Path) -> None:
     # To anonymous users without security it hands nothing over: they could be anybody.
     setting = Setting(kind=NODE_OPCUA, items=ITEMS, secured=True, request_timeout_s=5.0)

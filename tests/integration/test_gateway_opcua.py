@@ -17,7 +17,7 @@ from base.ids import now_us
 from connectors.opcua.certificates import CertificateStore
 from connectors.opcua.connector import OpcUaConnector
 from connectors.opcua.settings import OpcUaSettings
-from connectors.readings import Notice, Write, WriteStatus
+from connectors.readings import Notice, Seen, Write, WriteStatus
 from schemas.commands import Effect
 from schemas.definitions import DataType, TagDefinition
 from schemas.events import EventKind, GapItem
@@ -85,18 +85,27 @@ async def machine() -> AsyncIterator[Machine]:
     await made.stop()
 
 
-def connector_of(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> OpcUaConnector:
+def connector_of(
+    machine: Machine, tags: list[TagDefinition], sink: MemorySink, state: Path | None = None
+) -> OpcUaConnector:
     settings = OpcUaSettings(endpoint=machine.url, publishing_interval_ms=20, reconnect_min_s=0.1, reconnect_max_s=0.2)
     connector = OpcUaConnector(
-        settings, name="opcua", sink=sink, clock=now_us, certificates=CertificateStore(Path("pki"), "gw1")
+        settings,
+        name="opcua",
+        sink=sink,
+        clock=now_us,
+        certificates=CertificateStore(Path("pki"), "gw1"),
+        state_dir=state,
     )
     connector.update({one.address: one for one in tags}, frozenset())
     return connector
 
 
 @contextlib.asynccontextmanager
-async def connected(machine: Machine, tags: list[TagDefinition], sink: MemorySink) -> AsyncIterator[OpcUaConnector]:
-    connector = connector_of(machine, tags, sink)
+async def connected(
+    machine: Machine, tags: list[TagDefinition], sink: MemorySink, state: Path | None = None
+) -> AsyncIterator[OpcUaConnector]:
+    connector = connector_of(machine, tags, sink, state)
     task = asyncio.create_task(connector.run())
     try:
         yield connector
@@ -199,6 +208,75 @@ async def test_a_restarted_gateway_knows_what_it_has_seen(machine: Machine) -> N
     assert gap is not None
     assert gap.items == (GapItem(tag_id=2, from_us=T0_US + 10_000, to_us=T0_US + 90_000_000),)
     assert gap.cause == "the gateway was not running"
+
+
+class Gateway:
+    """One gateway after another with the same state: what it appended, and the gaps that it reported."""
+
+    def __init__(self, machine: Machine, tags: list[TagDefinition], state: Path) -> None:
+        self._machine, self._tags, self._state = machine, tags, state
+        self.last: dict[int, int | Seen] = {}
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[MemorySink]:
+        sink = MemorySink(seen=dict(self.last))
+        async with connected(self._machine, self._tags, sink, self._state):
+            yield sink
+        for tag_id, time_us, value, code in sink.rows:
+            self.last[tag_id] = Seen(time_us, value, code)
+
+
+def gaps_of(sink: MemorySink) -> list[GapItem]:
+    return [item for notice in sink.of(EventKind.GAP) if notice.gap for item in notice.gap.items]
+
+
+async def test_a_gateway_that_starts_again_at_the_same_run_of_the_server_goes_on_as_after_a_lost_line(
+    machine: Machine, tmp_path: Path
+) -> None:
+    names = ["d1.a", "d1.b"]
+    slow = [dataclasses.replace(one, period_ms=60_000) for one in two_tags()]
+    gateway = Gateway(machine, slow, tmp_path / "opcua")
+    await machine.start(names)
+    for name in names:
+        await machine.set(name, 1.0)
+    async with gateway.running() as sink:
+        await until(lambda: len(sink.rows) == 2)
+        before = await machine.set("d1.a", 2.0)
+        await until(lambda: len(sink.rows) == 3)
+    # With its period nothing fits in between.
+    await machine.set("d1.a", 3.0)
+    async with gateway.running() as sink:
+        await until(lambda: sink.rows)
+    assert gaps_of(sink) == []
+    # A loss that is known when the gateway is killed is a gap of the next one.
+    async with gateway.running() as sink:
+        before = await machine.set("d1.a", 4.0)
+        await until(lambda: sink.rows)
+        sink.hold = True
+        await machine.set("d1.a", 5.0)
+        lost = await machine.set("d1.a", 6.0, status=ua.StatusCodes.BadNodeIdUnknown)
+        await until(lambda: len(sink.rows) == 3)
+        # What is not appended when it is killed nobody has.
+        del sink.rows[1:]
+        assert gaps_of(sink) == []
+    after = await machine.set("d1.a", 7.0)
+    async with gateway.running() as sink:
+        await until(lambda: sink.rows)
+    assert lost < after
+    assert gaps_of(sink) == [GapItem(tag_id=1, from_us=before, to_us=after)]
+    # So is what a server said around a restart of its own.
+    await machine.stop()
+    await machine.build(names)
+    restarted = [await machine.set(name, 8.0) for name in names]
+    await machine.serve()
+    b_us = gateway.last[2]
+    assert isinstance(b_us, Seen)
+    async with gateway.running() as sink:
+        await until(lambda: len(sink.rows) == 2)
+    assert gaps_of(sink) == [
+        GapItem(tag_id=1, from_us=after, to_us=restarted[0]),
+        GapItem(tag_id=2, from_us=b_us.time_us, to_us=restarted[1]),
+    ]
 
 
 async def test_overflow_of_the_servers_queue_is_a_gap(machine: Machine) -> None:

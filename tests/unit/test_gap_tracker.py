@@ -110,6 +110,39 @@ def test_a_bad_sample_is_on_no_beat() -> None:
         assert [bounds(gap) for _, gap in kept.gaps] == [[(1, LAST, at(0.12))]]
 
 
+def test_a_source_that_stays_bad_keeps_its_beat() -> None:
+    def after(before: int, now: int, seconds: float) -> list[list[tuple[int, int, int]]]:
+        kept = Kept(tags(100), code=before)
+        kept.hear((1, seconds), code=now)
+        return [bounds(gap) for _, gap in kept.gaps]
+
+    assert after(quality.BAD, quality.BAD, 0.1) == []
+    assert after(quality.BAD, quality.BAD, 0.2) == [[(1, LAST, at(0.2))]]
+    # Something else broke meanwhile.
+    assert after(quality.BAD, quality.BAD_DEVICE_FAILURE, 0.1) == [[(1, LAST, at(0.1))]]
+    # An unchanged value with another time is a sample like others: nobody knows what was between.
+    assert after(quality.GOOD, quality.GOOD, 0.2) == [[(1, LAST, at(0.2))]]
+
+
+def test_what_no_beat_excuses_is_told_when_it_opens_and_until_it_is_closed() -> None:
+    known = tags(100, 100, 100)
+    told: list[str] = []
+    tracker = GapTracker(lambda *_: None, lambda: told.append("doubt"))
+    tracker.open(known[1], Seen(LAST, 0.0), "cut")
+    # Its beginning is no sample that a restart would go on from.
+    tracker.open(known[2], Seen(LAST), "refused", resumed=False, sampled=False)
+    assert (told, tracker.doubtful) == ([], False)
+    tracker.open(known[1], Seen(LAST, 0.0), "notification 7 did not arrive", proven=True)
+    assert (told, tracker.doubtful) == (["doubt"], True)
+    tracker.heard(readings((1, 0.1)), known)
+    assert not tracker.doubtful
+    tracker.open(known[3], Seen(LAST, 0.0), "cut")
+    tracker.heard(readings((3, -1.0)), known)
+    assert (told, tracker.doubtful) == (["doubt", "doubt"], True)
+    tracker.repeated(known[3])
+    assert not tracker.doubtful
+
+
 def test_proof_comes_after_the_suspicion() -> None:
     kept = Kept(tags(100))
     kept.tracker.open(kept.known[1], Seen(LAST + 1), "notification 7 did not arrive", proven=True)

@@ -8,7 +8,7 @@ import { dirname, join } from "node:path";
 import { createInterface } from "node:readline";
 import {
     DataType, MessageSecurityMode, OPCUACertificateManager, OPCUAServer, SecurityPolicy, ServerSession, StatusCodes,
-    Variant, VariantArrayType, coerceNodeId, makeAccessLevelFlag, nodesets,
+    Subscription, Variant, VariantArrayType, coerceNodeId, makeAccessLevelFlag, nodesets,
 } from "node-opcua";
 
 const TYPES_URI = "urn:foreign:types";
@@ -18,6 +18,15 @@ const limits = plan.limits;
 const say = (answer) => process.stdout.write(`${JSON.stringify(answer)}\n`);
 
 if (limits.publish_requests) ServerSession.maxPublishRequestInQueue = limits.publish_requests;
+if (limits.queue_size) {
+    // The library states maxMonitoredItemsQueueSize and does not keep to it.
+    const make = Subscription.prototype.preCreateMonitoredItem;
+    Subscription.prototype.preCreateMonitoredItem = function (space, timestamps, request) {
+        const asked = request.requestedParameters;
+        asked.queueSize = Math.min(asked.queueSize, limits.queue_size);
+        return make.call(this, space, timestamps, request);
+    };
+}
 
 const security = plan.security;
 const pki = new OPCUACertificateManager({
