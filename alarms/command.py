@@ -20,8 +20,8 @@ from base.errors import InvalidRequestError, NotFoundError
 from base.moments import moment
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
 from connectors.kafka import client as kafka
+from connectors.postgres import tool
 from connectors.postgres.database import connect
-from historian import tool
 from registry import edit
 from registry.changes import Change, os_user
 from schemas import codec, topics

@@ -23,8 +23,8 @@ from audit.errors import AuditError
 from audit.search import Wanted
 from audit.settings import AuditSettings
 from audit.tiles import Readable
-from base import ids
-from base.errors import InvalidRequestError, MillraceError
+from base import ids, tool
+from base.errors import InvalidRequestError
 from base.moments import moment
 from base.settings import load, local_config
 
@@ -102,16 +102,17 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "export": _export,
         "keys": _keys,
     }
-    try:
+
+    def work() -> int:
         settings = load(AuditSettings, options.config or local_config("audit.toml"), service="audit")
-        for line in verbs[options.verb](options, settings):
-            sys.stdout.write(f"{line}\n")
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-    except (MillraceError, OSError, ValueError) as error:
-        sys.stderr.write(f"audit: {error}\n")
-        return 1
-    return 0
+        try:
+            for line in verbs[options.verb](options, settings):
+                sys.stdout.write(f"{line}\n")
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return tool.DONE
+
+    return tool.run("audit", work, ValueError)
 
 
 def line_of(fields: dict[str, Any]) -> str:

@@ -8,7 +8,8 @@ from collections.abc import Callable
 from base.errors import ConfigError, InvalidRequestError, MillraceError, NotFoundError, UnavailableError
 
 DONE, FAILED, WRONG, UNANSWERED, UNWELL = range(5)
-"""Exit statuses; UNWELL is of tools that say how something does."""
+INTERRUPTED = 130
+"""Exit statuses; UNWELL is of tools that say how something does, INTERRUPTED what a shell gives a program that SIGINT ended."""
 
 
 def run(name: str, work: Callable[[], int], *also: type[Exception], config: int = WRONG) -> int:
@@ -20,6 +21,8 @@ def run(name: str, work: Callable[[], int], *also: type[Exception], config: int 
     known: tuple[type[Exception], ...] = (MillraceError, OSError, *also)
     try:
         return work()
+    except KeyboardInterrupt:
+        return INTERRUPTED
     except known as error:
         sys.stderr.write(f"{name}: {error}\n")
         return config if isinstance(error, ConfigError) else _status_of(error)

@@ -18,10 +18,10 @@ from typing import Any
 import psycopg
 import yaml
 
-from base import logs
-from base.errors import MillraceError, RegistryError
+from base.errors import InvalidRequestError, MillraceError, NotFoundError, RegistryError
 from base.settings import PlatformSettings, load, local_config
-from connectors.postgres.database import connect, unavailable
+from connectors.postgres import tool
+from connectors.postgres.database import connect
 from registry import check, edit, proposals_command
 from registry.changes import Change, os_user
 from registry.difference import difference
@@ -40,7 +40,7 @@ def _show(dsn: str, prefix: str, *, as_json: bool) -> str:
     tags = sorted((tag for tag in found if tag.path.startswith(prefix)), key=lambda tag: tag.path)
     if not tags:
         msg = f"nothing at {prefix!r}"
-        raise RegistryError(msg)
+        raise NotFoundError(msg)
     if as_json:
         sys.stdout.writelines(json.dumps(dataclasses.asdict(tag)) + "\n" for tag in tags)
         return ""
@@ -63,7 +63,7 @@ def _bound(value: float | None) -> str:
 def _assignments(pairs: Sequence[str]) -> dict[str, str]:
     if wrong := [pair for pair in pairs if "=" not in pair]:
         msg = f"{wrong[0]!r} is not key=value"
-        raise RegistryError(msg)
+        raise InvalidRequestError(msg)
     return dict(pair.split("=", 1) for pair in pairs)
 
 
@@ -187,21 +187,15 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     args = parser().parse_args(arguments)
-    logs.configure("registry")
-    try:
-        if args.command == "check":
-            return check.check(args.plant, strict=args.strict)
-        if args.command == "schema":
-            sys.stdout.write(check.schema())
-            return 0
-        result = Registry(args).run()
-    except psycopg.Error as error:
-        sys.stderr.write(f"{unavailable(error)}\n")
-        return 1
-    except MillraceError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
-    if result:
+    return tool.run("plant", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
+    if args.command == "check":
+        return check.check(args.plant, strict=args.strict)
+    if args.command == "schema":
+        sys.stdout.write(check.schema())
+    elif result := Registry(args).run():
         sys.stdout.write(result + "\n")
     return 0
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import psycopg
 
-from base.errors import RegistryError
+from base.errors import InvalidRequestError, NotFoundError, RegistryError
 from registry import proposal_plan, proposals, standing
 from registry.changes import Change
 from registry.plant import DeviceSpec
@@ -71,14 +71,14 @@ def run(args: argparse.Namespace, connection: Connection, change: Callable[[str]
         msg = (
             f"say what to {args.verb}: addresses, patterns, or --connection; `plant proposals list` shows what is open"
         )
-        raise RegistryError(msg)
+        raise InvalidRequestError(msg)
     if args.verb == "accept":
         return _accept(args, connection, change("proposals accept"))
     if args.withdraw:
         count = proposals.withdraw(connection, args.patterns, gateway=args.gateway)
         if not count:
             msg = f"no refusal was made with {args.patterns[0][:200]!r}; `plant proposals list --refused` shows what is refused"
-            raise RegistryError(msg)
+            raise NotFoundError(msg)
         return f"{count} refusals withdrawn", False
     proposals.refuse(connection, args.patterns, change("proposals refuse"), gateway=args.gateway)
     _, hidden = proposals.found(connection, args.patterns, gateway=args.gateway, refused=True, limit=0)
@@ -88,7 +88,7 @@ def run(args: argparse.Namespace, connection: Connection, change: Callable[[str]
 def _list(args: argparse.Namespace, connection: Connection) -> str:
     if args.limit < 1:
         msg = f"--limit is {args.limit}, not above 0"
-        raise RegistryError(msg)
+        raise InvalidRequestError(msg)
     rows, more = proposals.found(
         connection, args.patterns, gateway=args.gateway, refused=args.refused, limit=args.limit
     )
@@ -136,7 +136,7 @@ def _accept(args: argparse.Namespace, connection: Connection, change: Change) ->
         count = standing.withdraw(connection, args.patterns, gateway=args.gateway)
         if not count:
             msg = f"no rule accepts {args.patterns[0][:200]!r}; `plant proposals rules` shows them"
-            raise RegistryError(msg)
+            raise NotFoundError(msg)
         return f"{count} rules withdrawn", False
     names = (field.name for field in dataclasses.fields(Into))
     into = Into(**{name: getattr(args, name) for name in names})
@@ -170,7 +170,7 @@ def _chosen(args: argparse.Namespace, connection: Connection) -> list[Proposal]:
     rows = [row for row in rows if row.address in exact or not row.cannot_be_a_tag()]
     if not rows:
         msg = f"nothing that is proposed matches {args.patterns[0][:200]!r}; `plant proposals list` shows what is open"
-        raise RegistryError(msg)
+        raise NotFoundError(msg)
     return rows
 
 

@@ -15,8 +15,8 @@ from pathlib import Path
 from base import files, ids
 from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
+from connectors.postgres import tool
 from connectors.postgres.database import connect
-from historian import tool
 from historian.scopes import scope_of
 from reports import figures, page, pdf, periods
 from reports.model import Report, Span

@@ -14,8 +14,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from base import files, settings
-from base.errors import ConfigError, MillraceError, UnavailableError
+from base import files, settings, tool
+from base.errors import ConfigError, UnavailableError
 from base.fetch import Fetcher, RefusedError
 
 GRANT = "urn:ietf:params:oauth:grant-type:device_code"
@@ -103,15 +103,12 @@ def main(arguments: list[str] | None = None) -> int:
         file().unlink(missing_ok=True)
         print("signed out")
         return 0
-    try:
-        issuer = options.issuer or _local_issuer()
-        tokens = login(issuer, options.client, fetcher=Fetcher(options.ca), say=print)
-        path = keep(tokens)
-    except KeyboardInterrupt:
-        return 130
-    except (MillraceError, OSError, KeyError, ValueError) as error:
-        print(f"millrace: {error}", file=sys.stderr)
-        return 1
+    return tool.run("login", lambda: _login(options), KeyError, ValueError)
+
+
+def _login(options: argparse.Namespace) -> int:
+    issuer = options.issuer or _local_issuer()
+    path = keep(login(issuer, options.client, fetcher=Fetcher(options.ca), say=print))
     print(f"signed in; the token is in {path}")
     return 0
 

@@ -10,12 +10,9 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import psycopg
-
-from base import logs
-from base.errors import MillraceError
 from base.settings import PlatformSettings, load, local_config
-from connectors.postgres.database import connect, unavailable
+from connectors.postgres import tool
+from connectors.postgres.database import connect
 from registry.changes import Change, os_user
 from work.exporting import export
 from work.importing import import_files
@@ -83,18 +80,14 @@ def _columns(connection: Connection, args: argparse.Namespace) -> str:
 def main(arguments: Sequence[str] | None = None) -> int:
     """Entry point; returns the exit code."""
     args = parser().parse_args(arguments)
-    logs.configure("work")
+    return tool.run("work", lambda: _run(args))
+
+
+def _run(args: argparse.Namespace) -> int:
     action = {"import": _import, "export": _export, "columns": _columns}[args.command]
-    try:
-        platform = load(PlatformSettings, args.config)
-        with connect(platform.postgres.dsn, application="work", autocommit=True) as connection:
-            result = action(connection, args)
-    except psycopg.Error as error:
-        sys.stderr.write(f"{unavailable(error)}\n")
-        return 1
-    except MillraceError as error:
-        sys.stderr.write(f"{error}\n")
-        return 1
+    platform = load(PlatformSettings, args.config)
+    with connect(platform.postgres.dsn, application="work", autocommit=True) as connection:
+        result = action(connection, args)
     if result:
         sys.stdout.write(result + "\n")
     return 0

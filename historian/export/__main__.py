@@ -15,8 +15,8 @@ from pathlib import Path
 
 from base import ids
 from base.settings import PlatformSettings, load, local_config
+from connectors.postgres import tool
 from connectors.postgres.database import connect
-from historian import tool
 from historian.export.forms import Form
 from historian.export.kinds import KINDS
 from historian.export.run import FORMS, Progress, Report, Request, export

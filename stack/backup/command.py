@@ -6,7 +6,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from base.errors import ConfigError, MillraceError
+from base import tool
 from stack import config as configuration
 from stack import recover, standby
 from stack.backup import actions, state
@@ -20,13 +20,7 @@ _LOST = 4
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status says whether it worked."""
     options = parser().parse_args(arguments)
-    try:
-        return int(options.run(configuration.load(), options))
-    except (StackError, ConfigError, MillraceError) as error:
-        print(f"millrace: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        return 130
+    return tool.run("backup", lambda: int(options.run(configuration.load(), options)), StackError, config=tool.FAILED)
 
 
 def _take(config: StackConfig, options: argparse.Namespace) -> int:

@@ -197,15 +197,15 @@ def test_the_tool(sql: Sql, run: Callable[..., tuple[int, str, str]]) -> None:
         "registry version 2: added tags 1",
     ]
     code, _, err = run("accept", "spb:north/n1/press-01/program", "--no-publish")
-    assert (code, err) == (1, "spb:north/n1/press-01/program cannot be a tag: STRING is no number\n")
+    assert (code, err) == (1, "plant: spb:north/n1/press-01/program cannot be a tag: STRING is no number\n")
     assert run("refuse", "spb:*", "--why", "too many")[:2] == (0, "refused: 2 proposals, and what comes\n")
     assert run("list")[1] == "0 open\n"
     assert "refused by" in run("list", "--refused")[1]
     code, _, err = run("accept", "spb:*/heat", "--no-publish")
-    assert (code, "nothing that is proposed matches" in err) == (1, True)
+    assert (code, "nothing that is proposed matches" in err) == (2, True)
     assert run("accept", "spb:north/n1/press-02/heat", "--no-publish")[0] == 0, "its own name is asked for"
     assert run("refuse", "spb:*", "--withdraw")[1] == "1 refusals withdrawn\n"
-    assert run("refuse", "spb:*", "--withdraw")[0] == 1
+    assert run("refuse", "spb:*", "--withdraw")[0] == 2
     assert len(run("list", "--json")[1].splitlines()) == 1
 
 
@@ -340,9 +340,9 @@ def test_the_tool_makes_lists_and_withdraws_rules(sql: Sql, run: Callable[..., t
     assert len(run("rules", "--json")[1].splitlines()) == 2
     assert run("accept", "spb:*", "--withdraw")[:2] == (0, "1 rules withdrawn\n")
     code, _, err = run("accept", "spb:*", "--withdraw")
-    assert (code, "no rule accepts 'spb:*'" in err) == (1, True)
+    assert (code, "no rule accepts 'spb:*'" in err) == (2, True)
     code, _, err = run("accept")
-    assert (code, "say what to accept" in err) == (1, True)
+    assert (code, "say what to accept" in err) == (2, True)
 
 
 @pytest.fixture

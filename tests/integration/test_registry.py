@@ -241,9 +241,9 @@ def test_the_tool(history: str, tmp_path: Path, capsys: pytest.CaptureFixture[st
     code, out, _ = run("show", f"{CELL}/cell-2")
     assert (code, out.splitlines()[-1]) == (0, "registry version 5: 1 tags")
     assert f"{CELL}/cell-2/press-01/power" in out
-    assert run("show", "nowhere")[0] == 1
+    assert run("show", "nowhere")[0] == 2
     code, _, err = run("set", f"{CELL}/cell-2/press-01/power", "eu_high")
-    assert (code, err) == (1, "'eu_high' is not key=value\n")
+    assert (code, err) == (2, "plant: 'eu_high' is not key=value\n")
     file.write_text("enterprise: acme")
     code, _, err = run("load", str(file), quiet)
     assert (code, "tag_classes is missing" in err) == (1, True)

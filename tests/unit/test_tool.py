@@ -15,7 +15,7 @@ from base.errors import (
     PermissionDeniedError,
     UnavailableError,
 )
-from historian import tool as over_database
+from connectors.postgres import tool as over_database
 
 
 class _ForeignError(Exception):

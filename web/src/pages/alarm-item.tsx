@@ -10,10 +10,11 @@ import { here, href, nameOf, parentOf, placeOf } from "../route";
 import { alarmChanges, changed } from "../state/alarms";
 import { now } from "../state/clock";
 import { mayAlarm, online } from "../state/session";
-import { causeOf, Rest, Time, Unbroken, Wrong } from "../ui/bits";
+import { Rest, Time, Unbroken, Wrong } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
 import { PACKML } from "../ui/level";
 import { PrioritySign } from "../ui/priority";
+import { useSending } from "../ui/sending";
 import { ShelveDialog } from "./shelve";
 
 const NEW = new Set(["UNACKNOWLEDGED", "RETURNED_UNACKNOWLEDGED"]);
@@ -50,22 +51,14 @@ export function AlarmItem({
   opened: boolean;
   link: string;
 }): JSX.Element {
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState("");
+  const { busy, wrong, send } = useSending();
   const fresh = ids ?? (NEW.has(alarm.state) ? [alarm.alarm_id] : []);
   const seen = ids ? (activations ?? []) : fresh.length > 0 ? [alarm.activations] : [];
   const isNew = fresh.length > 0;
   const off = !online.value ? t("commands.off.link") : mayAlarm.value ? "" : t("alarms.may");
   const since = alarm.activated_us ?? alarm.updated_us;
   const act = async (run: () => Promise<string>): Promise<void> => {
-    setBusy(true);
-    setWrong("");
-    try {
-      setWrong(await run());
-    } catch (error) {
-      setWrong(causeOf(error));
-    }
-    setBusy(false);
+    await send(run);
     changed();
   };
   const acknowledge = async (): Promise<string> => {

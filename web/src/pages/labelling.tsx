@@ -1,7 +1,7 @@
 // What people say of an episode: not a fault, was a fault, with a reason; and taking it back. Detection minds it for what comes.
 import { signal } from "@preact/signals";
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useEffect, useState } from "preact/hooks";
 import { post } from "../api/http";
 import { uuid7 } from "../api/ids";
 import type { Anomaly, AnomalyVerdict } from "../api/types";
@@ -9,7 +9,9 @@ import { t } from "../i18n";
 import { nameOf } from "../route";
 import { heard } from "../state/anomalies";
 import { mayAlarm, online } from "../state/session";
-import { causeOf, Time, WhyField, Wrong } from "../ui/bits";
+import { Time, WhyField, Wrong } from "../ui/bits";
+import { Dialog } from "../ui/dialog";
+import { useSending } from "../ui/sending";
 
 /** What is being said: of the page, not of a row, since an episode may close, and leave the list, while somebody writes why. */
 const asked = signal<{ anomaly: Anomaly; verdict: AnomalyVerdict } | null>(null);
@@ -25,20 +27,12 @@ function idOf(anomaly: Anomaly): string {
 }
 
 export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState("");
+  const { busy, wrong, send } = useSending();
   const standing = [...(anomaly.labels ?? [])].reverse().find((one) => !one.withdrawn_us);
   const off = !online.value ? t("anomalies.noLink") : mayAlarm.value ? "" : t("anomalies.mayNot");
-  const withdraw = async (): Promise<void> => {
+  const withdraw = (): void => {
     if (!standing || busy) return;
-    setBusy(true);
-    setWrong("");
-    try {
-      answered(await post<Anomaly>(`anomaly-labels/${standing.label_id}/withdraw`, {}));
-    } catch (error) {
-      setWrong(causeOf(error));
-    }
-    setBusy(false);
+    void send(async () => answered(await post<Anomaly>(`anomaly-labels/${standing.label_id}/withdraw`, {})));
   };
   const said = `said-${anomaly.episode_id}`;
   const of = <span class="only-heard">: {nameOf(anomaly.device_path)}</span>;
@@ -60,7 +54,7 @@ export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
             aria-disabled={busy ? "true" : undefined}
             title={off}
             aria-describedby={said}
-            onClick={() => void withdraw()}
+            onClick={withdraw}
           >
             {t("anomalies.undo")}
             {of}
@@ -103,67 +97,46 @@ export function Asked(): JSX.Element | null {
 }
 
 function LabelDialog({ anomaly, verdict }: { anomaly: Anomaly; verdict: AnomalyVerdict }): JSX.Element {
-  const dialog = useRef<HTMLDialogElement>(null);
   // Made once: sending it again after a broken connection is the same label.
   const [label_id] = useState(uuid7);
   const [reason, setReason] = useState("");
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState("");
-  useEffect(() => dialog.current?.showModal(), []);
+  const { busy, wrong, setWrong, send } = useSending();
   const fault = verdict === "FAULT";
-  const send = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    if (busy) return;
+  const close = (): void => {
+    asked.value = null;
+  };
+  const submit = (): void => {
     if (!reason.trim()) {
       setWrong(t("anomalies.sayWhy"));
       return;
     }
-    setBusy(true);
-    setWrong("");
-    try {
+    void send(async () => {
       const body = { verdict, reason: reason.trim(), label_id };
       const answer = await post<Anomaly>(`anomalies/${anomaly.episode_id}/label`, body);
-      dialog.current?.close();
+      close();
       answered(answer);
-      return;
-    } catch (error) {
-      setWrong(causeOf(error));
-    }
-    setBusy(false);
+    });
   };
   return (
-    <dialog
-      ref={dialog}
-      onClose={() => {
-        asked.value = null;
-      }}
-      aria-labelledby="label-title"
+    <Dialog
+      title={t(fault ? "anomalies.wasFault" : "anomalies.noFault")}
+      place={anomaly.device_path}
+      action={t("anomalies.say")}
+      wrong={wrong}
+      busy={busy}
+      submit={submit}
+      close={close}
     >
-      <form onSubmit={(event) => void send(event)}>
-        <header>
-          <h2 id="label-title">{t(fault ? "anomalies.wasFault" : "anomalies.noFault")}</h2>
-          <p class="quiet">{anomaly.device_path}</p>
-        </header>
-        <div class="fields">
-          <p>{t(fault ? "anomalies.wasFaultMeans" : "anomalies.noFaultMeans")}</p>
-          <WhyField
-            reason={reason}
-            set={(text) => {
-              setReason(text);
-              setWrong("");
-            }}
-          />
-        </div>
-        <Wrong wrong={wrong} />
-        <footer>
-          <button type="button" onClick={() => dialog.current?.close()}>
-            {t("app.close")}
-          </button>
-          <button type="submit" class="primary" disabled={busy}>
-            {t("anomalies.say")}
-          </button>
-        </footer>
-      </form>
-    </dialog>
+      <div class="fields">
+        <p>{t(fault ? "anomalies.wasFaultMeans" : "anomalies.noFaultMeans")}</p>
+        <WhyField
+          reason={reason}
+          set={(text) => {
+            setReason(text);
+            setWrong("");
+          }}
+        />
+      </div>
+    </Dialog>
   );
 }

@@ -1,6 +1,6 @@
 // Sending a command: a form from what the machine describes, then a question with what will happen, then the command's own page.
 import type { JSX } from "preact";
-import { useEffect, useRef, useState } from "preact/hooks";
+import { useState } from "preact/hooks";
 import { post } from "../api/http";
 import { uuid7 } from "../api/ids";
 import type { Command, CommandDescription, Device, Parameter, Tag } from "../api/types";
@@ -10,7 +10,8 @@ import { go, href, nameOf } from "../route";
 import { follow } from "../state/commands";
 import { me, online } from "../state/session";
 import { valueOf } from "../state/values";
-import { causeOf, Wrong } from "../ui/bits";
+import { causeOf } from "../ui/bits";
+import { Dialog } from "../ui/dialog";
 import { Mark } from "../ui/icons";
 import { shown } from "./device";
 
@@ -39,7 +40,6 @@ export interface Draft {
 }
 
 export function CommandDialog({ device, close }: { device: Device; close: () => void }): JSX.Element {
-  const dialog = useRef<HTMLDialogElement>(null);
   const first = device.commands.find((one) => one.name === "write") ?? device.commands[0];
   const [draft, set] = useState<Draft>({
     command_id: uuid7(),
@@ -53,17 +53,14 @@ export function CommandDialog({ device, close }: { device: Device; close: () => 
   const [wrong, setWrong] = useState("");
   const description = device.commands.find((one) => one.name === draft.name);
   const off = commandsOff();
-  useEffect(() => dialog.current?.showModal(), []);
 
-  const check = (event: Event): void => {
-    event.preventDefault();
+  const check = (): void => {
     const problem = description ? problemOf(description, draft) : t("commands.none");
     setWrong(problem);
     if (!problem) setStep("confirm");
   };
-  const send = async (event: Event): Promise<void> => {
-    event.preventDefault();
-    if (!description || off || step === "sending") return;
+  const send = async (): Promise<void> => {
+    if (!description) return;
     setStep("sending");
     try {
       const made = await post<Command>("commands", {
@@ -86,35 +83,28 @@ export function CommandDialog({ device, close }: { device: Device; close: () => 
   };
 
   return (
-    <dialog ref={dialog} onClose={close} aria-labelledby="order-title">
-      <form onSubmit={step === "form" ? check : send} noValidate>
-        <header>
-          <h2 id="order-title">
-            {step === "form" ? t("commands.to", { device: nameOf(device.path) }) : t("commands.confirm")}
-          </h2>
-          <p class="quiet">{device.path}</p>
-        </header>
-        {step === "form" && description ? (
-          <Form device={device} description={description} draft={draft} set={(part) => set({ ...draft, ...part })} />
-        ) : null}
-        {step !== "form" && description ? <Confirm device={device} description={description} draft={draft} /> : null}
-        {device.state === "OFFLINE" && (
-          <p class="note failure">
-            <Mark level="warn" />
-            {t("commands.off.machine")}
-          </p>
-        )}
-        <Wrong wrong={wrong} off={off} />
-        <footer>
-          <button type="button" onClick={() => (step === "form" ? dialog.current?.close() : setStep("form"))}>
-            {step === "form" ? t("app.close") : t("commands.change")}
-          </button>
-          <button type="submit" class="primary" disabled={!!off || step === "sending"}>
-            {t(step === "form" ? "commands.check" : step === "confirm" ? "commands.send" : "commands.sending")}
-          </button>
-        </footer>
-      </form>
-    </dialog>
+    <Dialog
+      title={step === "form" ? t("commands.to", { device: nameOf(device.path) }) : t("commands.confirm")}
+      place={device.path}
+      action={t(step === "form" ? "commands.check" : step === "confirm" ? "commands.send" : "commands.sending")}
+      wrong={wrong}
+      off={off}
+      busy={step === "sending"}
+      back={step === "form" ? undefined : { text: t("commands.change"), go: () => setStep("form") }}
+      submit={step === "form" ? check : () => void send()}
+      close={close}
+    >
+      {step === "form" && description ? (
+        <Form device={device} description={description} draft={draft} set={(part) => set({ ...draft, ...part })} />
+      ) : null}
+      {step !== "form" && description ? <Confirm device={device} description={description} draft={draft} /> : null}
+      {device.state === "OFFLINE" && (
+        <p class="note failure">
+          <Mark level="warn" />
+          {t("commands.off.machine")}
+        </p>
+      )}
+    </Dialog>
   );
 }
 

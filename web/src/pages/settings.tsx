@@ -8,6 +8,7 @@ import { left, me, signIn, signOut, ways, type Ways } from "../state/session";
 import { theme, wear, type Theme } from "../state/theme";
 import { causeOf, Panel, Wrong } from "../ui/bits";
 import { useTitle } from "../ui/hooks";
+import { useSending } from "../ui/sending";
 
 export function Settings(): JSX.Element {
   useTitle(t("nav.settings"));
@@ -61,26 +62,14 @@ export function Settings(): JSX.Element {
 
 /** Notifications of this browser. */
 function Push(): JSX.Element {
-  const [busy, setBusy] = useState(false);
-  const [wrong, setWrong] = useState("");
+  const { busy, wrong, send } = useSending();
   const state = pushState.value;
-  const run = async (work: () => Promise<void>): Promise<void> => {
-    setBusy(true);
-    setWrong("");
-    try {
-      await work();
-    } catch (error) {
-      setWrong(causeOf(error));
-    } finally {
-      setBusy(false);
-    }
-  };
-  useEffect(() => void run(look), [me.value?.name]);
+  useEffect(() => void send(look), [me.value?.name]);
   return (
     <Panel title={t("push.title")}>
       <p class="quiet">{t(`push.${state}`)}</p>
       {(state === "off" || state === "on") && (
-        <button type="button" disabled={busy} onClick={() => void run(state === "on" ? turnOff : turnOn)}>
+        <button type="button" disabled={busy} onClick={() => void send(state === "on" ? turnOff : turnOn)}>
           {t(state === "on" ? "push.turnOff" : "push.turnOn")}
         </button>
       )}
@@ -136,22 +125,20 @@ function SignIn(): JSX.Element {
 function SignInHere({ names }: { names: boolean }): JSX.Element {
   const [by, setBy] = useState<"token" | "name">(names ? "name" : "token");
   const [text, setText] = useState("");
-  const [wrong, setWrong] = useState("");
-  const [busy, setBusy] = useState(false);
-  const submit = async (event: Event): Promise<void> => {
+  const { busy, wrong, send } = useSending();
+  const submit = (event: Event): void => {
     event.preventDefault();
     if (!text.trim() || busy) return;
-    setBusy(true);
-    setWrong("");
-    try {
-      await signIn(by === "token" ? { token: text.trim() } : { name: text.trim() });
+    void send(async () => {
+      try {
+        await signIn(by === "token" ? { token: text.trim() } : { name: text.trim() });
+      } catch (error) {
+        return t("settings.refused", { cause: causeOf(error) });
+      }
       setText("");
       if (route.peek().page === "settings") go(href("overview"));
-    } catch (error) {
-      setWrong(t("settings.refused", { cause: causeOf(error) }));
-    } finally {
-      setBusy(false);
-    }
+      return "";
+    });
   };
   const field = {
     maxLength: 200,
