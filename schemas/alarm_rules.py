@@ -1,6 +1,6 @@
 """Domain type of an alarm rule: what to watch, when it is an alarm, how bad it is, and what to do about it.
 
-A rule is a dated, versioned definition. It holds for every device of a class, or for one device, or for every gateway; a `site`
+A rule is a dated, versioned definition. It holds for every device of a class, for one device, for a line, or for every gateway; a `site`
 narrows it. Of rules of one name the one that is meant most narrowly holds. Words are those of ISA-18.2 (IEC 62682). What cannot be
 a rule is refused here, with the cause.
 """
@@ -145,7 +145,7 @@ class GroupLevel(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmRule:
-    """One version of a rule. Fields as in AlarmRule.v3.avsc. Raises ConfigError for what cannot be one."""
+    """One version of a rule. Fields as in AlarmRule.v4.avsc. Raises ConfigError for what cannot be one."""
 
     name: str
     version: int = 1
@@ -187,6 +187,7 @@ class AlarmRule:
     reason: str = ""
     expression: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
+    line_path: str = ""
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -195,8 +196,8 @@ class AlarmRule:
 
     @property
     def place(self) -> str:
-        """What it holds for: the path of a device, a class, or gateways."""
-        return self.device_path or ("gateways" if self.of_gateway else self.device_class)
+        """What it holds for: the path of a device or a line, a class, or gateways."""
+        return self.device_path or self.line_path or ("gateways" if self.of_gateway else self.device_class)
 
     @property
     def rule_id(self) -> str:
@@ -221,7 +222,7 @@ class AlarmRule:
         record["inputs"] = dict(self.inputs)
         if self.kind is ConditionKind.EXPRESSION:
             record["kind"] = ConditionKind.STATE
-            return codec.encode("AlarmRule", record)
+            return codec.encode("AlarmRule", record, version=None if self.line_path else 3)
         signed = self.author or self.written_us or self.reason
         return codec.encode("AlarmRule", record, version=2 if signed else 1)
 
@@ -254,12 +255,13 @@ class AlarmRule:
         return [text for wrong, text in (*self._place(), *self._condition(), *self._handling()) if wrong]
 
     def _place(self) -> list[tuple[bool, str]]:
-        places = bool(self.device_class) + bool(self.device_path) + self.of_gateway
+        places = bool(self.device_class) + bool(self.device_path) + bool(self.line_path) + self.of_gateway
+        at_line = bool(self.line_path)
         silent_gateway = self.kind is ConditionKind.NO_DATA
         needs_tag = self.kind in OF_TAGS or (self.kind is ConditionKind.NO_DATA and not self.of_gateway)
         return [
             (not _NAME.fullmatch(self.name), "the name is not of a-z, 0-9, _ and -, at most 64 of them"),
-            (places != 1, "exactly one of device_class, device_path and of_gateway says where it holds"),
+            (places != 1, "exactly one of device_class, device_path, line_path and of_gateway says where it holds"),
             (self.device_class == "gateways", "a class named gateways cannot have rules"),
             (self.of_gateway and not silent_gateway, f"{self.kind} is not of a gateway; NO_DATA is"),
             (
@@ -267,6 +269,16 @@ class AlarmRule:
                 "device_path is not a device's path of six names",
             ),
             (bool(self.device_path and self.site), "device_path says the site already"),
+            (
+                at_line and (self.line_path.count("/") != 3 or "" in self.line_path.split("/")),
+                "line_path is not a line's path of four names",
+            ),
+            (at_line and bool(self.site), "line_path says the site already"),
+            (at_line and self.kind is not ConditionKind.EXPRESSION, f"{self.kind} is not of a line; EXPRESSION is"),
+            (
+                at_line and bool(self.suppress_tag),
+                "suppress_tag is of a device: a line has no tags; give it a parent, or say it in the expression",
+            ),
             (needs_tag and not self.tag, f"{self.kind} needs a tag"),
             (bool(self.tag) and not needs_tag, f"{self.kind} is not of a tag"),
         ]
@@ -301,6 +313,9 @@ class AlarmRule:
             (at for _, at in self.inputs if at.count("/") + 1 not in _PLACES or "" in at.split("/")), None
         )
         where = "TAG, DEVICE/TAG of the same cell, CELL/DEVICE/TAG of the same line, or a whole path"
+        if self.line_path:
+            where = "DEVICE/TAG or CELL/DEVICE/TAG of the line, or a whole path"
+            wrong_place = next((at for _, at in self.inputs if "/" not in at), wrong_place)
         return [
             (mine and not self.expression, "EXPRESSION needs an expression"),
             (mine and self.after_s < 0, "after_s is below 0"),

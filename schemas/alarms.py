@@ -1,7 +1,7 @@
 """Domain types of alarms: the alarm as it stands, what happened to it, and what people do to it.
 
-Words and states are those of ISA-18.2 (IEC 62682). An alarm's *source* is a rule at a device (or gateway); an *alarm* is one episode of
-it, from its first activation until it is normal again. The alarms job is the record; serving and the historian follow it.
+Words and states are those of ISA-18.2 (IEC 62682). An alarm's *source* is a rule at a device (or line, or gateway); an *alarm* is one
+episode of it, from its first activation until it is normal again. The alarms job is the record; serving and the historian follow it.
 """
 
 from __future__ import annotations
@@ -127,6 +127,11 @@ class Alarm:
     def key(self) -> bytes:
         """Kafka key."""
         return str(self.alarm_id).encode()
+
+    @property
+    def line_path(self) -> str:
+        """Path of its line, of a line's alarm; empty for all others."""
+        return "" if self.device_id or self.gateway_id or self.rule == PUT_ASIDE else self.path
 
     def encode(self) -> bytes:
         """Kafka value."""
@@ -259,11 +264,12 @@ class AlarmAction:
     reason: str = ""
     until_us: int | None = None
     activations: int = 0
+    line_path: str = ""
 
     @property
     def source(self) -> str:
         """The source that it is for."""
-        return source_key(self.rule, self.device_id, self.gateway_id)
+        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path)
 
     @property
     def key(self) -> bytes:
@@ -271,8 +277,9 @@ class AlarmAction:
         return self.site.encode()
 
     def encode(self) -> bytes:
-        """Kafka value; version 1 where it says no more, so that a job that knows no other goes on."""
-        return codec.encode("AlarmAction", _plain(self), version=None if self.activations else 1)
+        """Kafka value, in the oldest version that says all of it, so that a job that knows no other goes on."""
+        version = None if self.line_path else 2 if self.activations else 1
+        return codec.encode("AlarmAction", _plain(self), version=version)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -285,9 +292,9 @@ class AlarmAction:
         return cls(**(record | changed))
 
 
-def source_key(rule: str, device_id: int, gateway_id: str) -> str:
-    """Name of a source within its site: the rule at a device, or at a gateway when `device_id` is 0."""
-    return f"{rule}@{device_id or gateway_id}"
+def source_key(rule: str, device_id: int, gateway_id: str, line_path: str = "") -> str:
+    """Name of a source within its site: the rule at a device; when `device_id` is 0 at a gateway, or at a line."""
+    return f"{rule}@{device_id or gateway_id or line_path}"
 
 
 def _plain(item: Any) -> dict[str, Any]:

@@ -46,7 +46,7 @@ class ByNumber:
     def add(self, alarm: Alarm) -> None:
         """One more; of too many the oldest is forgotten."""
         self.drop(alarm.alarm_id)
-        of = self._of[alarm.alarm_id] = (alarm.device_id, alarm.gateway_id)
+        of = self._of[alarm.alarm_id] = (alarm.device_id, alarm.gateway_id or alarm.line_path)
         self._counts[of] += 1
         if len(self._of) > _ENDED:
             self.drop(next(iter(self._of)))

@@ -58,7 +58,12 @@ class Counts:
 def path_of(plant: Lookups, alarm: Alarm) -> str:
     """Present path of what the alarm is of; empty for what the caller may not see."""
     if not alarm.device_id:
-        sees = plant.site_of_gateway(alarm.gateway_id) if alarm.gateway_id else _meets(alarm.path, plant.scopes)
+        if alarm.line_path:
+            sees = covered(alarm.line_path, plant.scopes)  # who sees a part of a line does not see what the rest does
+        else:
+            sees = bool(
+                plant.site_of_gateway(alarm.gateway_id) if alarm.gateway_id else _meets(alarm.path, plant.scopes)
+            )
         return alarm.path if plant.whole or sees else ""
     found = plant.device_path(alarm.device_id) if alarm.tag_id is None else plant.tag_path(alarm.tag_id)
     # Of a machine that the registry has forgotten the alarm itself knows where it was.
@@ -86,7 +91,7 @@ class Within:
             return bool(path)
         rest = self._prefix.endswith("*")
         below = path.startswith(self._base) if rest else path == self._base or path.startswith(f"{self._base}/")
-        if not alarm.device_id and not alarm.gateway_id:  # of a whole site
+        if alarm.rule == PUT_ASIDE:  # of a whole site
             return below or self._base.startswith(f"{path}/")
         return below or (not alarm.device_id and alarm.gateway_id in self._gateways)
 
@@ -102,9 +107,11 @@ def _gateways(plant: Lookups, prefix: str) -> set[str]:
 
 
 def _sees(plant: Lookups, of: Of) -> bool:
-    """Whether a caller sees the machine, or the gateway."""
-    device_id, gateway_id = of
-    return bool(plant.device_path(device_id) if device_id else plant.site_of_gateway(gateway_id))
+    """Whether a caller sees the machine, the line, or the gateway."""
+    device_id, other = of
+    if device_id:
+        return bool(plant.device_path(device_id))
+    return covered(other, plant.scopes) if "/" in other else bool(plant.site_of_gateway(other))
 
 
 def place(alarm: Alarm) -> Place:

@@ -205,6 +205,7 @@ class AlarmHandlers:
             rule=alarm.rule,
             device_id=alarm.device_id,
             gateway_id=alarm.gateway_id,
+            line_path=alarm.line_path,
             alarm_id=alarm.alarm_id if kind in OF_EPISODES else None,
             by=by,
             time_us=self.clock(),

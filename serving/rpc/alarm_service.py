@@ -247,11 +247,10 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         return (alarm, action), self._decisions.allowed(verb, place, ask, **about)
 
     def _place(self, alarm: Alarm) -> Place:
-        """Where it is, for policies: the device, or a gateway as if it were one."""
+        """Where it is, for policies: the device, or a line or gateway as if it were one."""
         if not alarm.device_id or not (path := self._plant.device_path(alarm.device_id)):
-            return Place(
-                path=path_of(self._plant, alarm), device_class="gateway" if not alarm.device_id else "", site=alarm.site
-            )
+            kind = "" if alarm.device_id else "line" if alarm.line_path else "gateway"
+            return Place(path=path_of(self._plant, alarm), device_class=kind, site=alarm.site)
         return place_of(self._plant.device_at(path), self._state)
 
     def _require_until(self, until_us: int, otherwise: str) -> None:

@@ -1,4 +1,4 @@
-"""Expressions of rules brought to devices: which tags their names are, and what those are worth at a moment.
+"""Expressions of rules brought to devices and lines: which tags their names are, and what those are worth at a moment.
 
 A tag of bad quality, one that has never been heard, and, where the rule says `after_s`, one that was heard longer ago, has no value; a
 window of which less than half is known has none. What depends on one that has none is not known, and then the condition stays what it was.
@@ -46,7 +46,7 @@ class Named(NamedTuple):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Bound:
-    """An expression at a device."""
+    """An expression at a device or line."""
 
     program: Program
     named: tuple[Named, ...]
@@ -131,16 +131,17 @@ class Bound:
             yield "…"
 
 
-def bind(rule: AlarmRule, device_path: str, at_path: Mapping[str, Mapping[str, TagDefinition]]) -> Bound:
-    """A rule's expression at a device; `at_path` are the tags of all devices of the site by name. Raises UnboundError."""
+def bind(rule: AlarmRule, path: str, at_path: Mapping[str, Mapping[str, TagDefinition]]) -> Bound:
+    """A rule's expression at a device or line; `at_path` are the tags of all devices of the site by name. Raises UnboundError."""
     try:
         reading = read(rule.expression)
     except ConfigError as error:
         _refuse("expression", str(error))
-    inputs, own = dict(rule.inputs), at_path[device_path]
+    inputs = dict(rule.inputs)
     if unused := sorted(inputs.keys() - set(reading.tags)):
         _refuse("inputs", f"{unused[0]} is not in the expression")
-    tags = {name: _found(name, inputs.get(name), device_path, own, at_path) for name in reading.tags}
+    found = _at_line if rule.line_path else _at_device
+    tags = {name: found(name, inputs.get(name), path, at_path) for name in reading.tags}
     booleans = frozenset(name for name, tag in tags.items() if tag.data_type is DataType.BOOLEAN)
     try:
         program = condition(rule.expression, booleans)
@@ -157,13 +158,10 @@ def _window(variable: Variable, tag: TagDefinition, hold_us: int) -> WindowKey |
     return WindowKey(tag.tag_id, variable.length_us, hold_us) if variable.length_us else None
 
 
-def _found(
-    name: str,
-    place: str | None,
-    device_path: str,
-    own: Mapping[str, TagDefinition],
-    at_path: Mapping[str, Mapping[str, TagDefinition]],
+def _at_device(
+    name: str, place: str | None, device_path: str, at_path: Mapping[str, Mapping[str, TagDefinition]]
 ) -> TagDefinition:
+    own = at_path[device_path]
     if place is None:
         if name not in own:
             known = ", ".join(sorted(own)[:12])
@@ -171,7 +169,30 @@ def _found(
         return own[name]
     *device, tag_name = place.split("/")
     there = device if len(device) == 6 else device_path.split("/")[: 6 - len(device)] + device
-    found = at_path.get("/".join(there), {}).get(tag_name)
+    return _there(name, "/".join(there), tag_name, at_path)
+
+
+def _at_line(
+    name: str, place: str | None, line_path: str, at_path: Mapping[str, Mapping[str, TagDefinition]]
+) -> TagDefinition:
+    """A line has no tags of its own; a device's name says which one it is, whichever cell it stands in."""
+    if place is None:
+        _refuse("expression", f"a line has no tags of its own: say in inputs where {name} is, as {name}: DEVICE/{name}")
+    *device, tag_name = place.split("/")
+    if len(device) > 1:
+        path = "/".join(device if len(device) == 6 else [line_path, *device])
+        return _there(name, path, tag_name, at_path)
+    devices = {path.rpartition("/")[2]: path for path in at_path if path.startswith(f"{line_path}/")}
+    if device[0] not in devices:
+        known = ", ".join(sorted(devices)[:12])
+        _refuse("inputs", f"{name}: {line_path} has no device {device[0]}; it has {known}")
+    return _there(name, devices[device[0]], tag_name, at_path)
+
+
+def _there(
+    name: str, device_path: str, tag_name: str, at_path: Mapping[str, Mapping[str, TagDefinition]]
+) -> TagDefinition:
+    found = at_path.get(device_path, {}).get(tag_name)
     if found is None:
-        _refuse("inputs", f"{name}: there is no tag {'/'.join(there)}/{tag_name} at this site")
+        _refuse("inputs", f"{name}: there is no tag {device_path}/{tag_name} at this site")
     return found

@@ -49,7 +49,7 @@ class Problem(str):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Point:
-    """A rule at a device or gateway: what ISA-18.2 calls an alarm, whether or not anything is wrong."""
+    """A rule at a device, line or gateway: what ISA-18.2 calls an alarm, whether or not anything is wrong."""
 
     key: str
     source_id: UUID
@@ -69,6 +69,8 @@ class Point:
     suppress_id: int | None = None
     bound: Bound | None = None
     """Its expression."""
+    clock: str = ""
+    """Gateway by whose clock its delays end."""
 
     @property
     def tag_id(self) -> int | None:
@@ -147,6 +149,8 @@ def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> Site
     points = [
         point for device_id in sorted(devices) for point in _of_device(table, site, devices[device_id], at_path, rules)
     ]
+    for line_path in sorted({"/".join(path.split("/")[:4]) for path in at_path}):
+        points += _of_line(table, site, line_path, at_path, rules)
     for gateway_id, enterprise in sorted(gateways.items()):
         path = f"{enterprise}/{site}/{gateway_id}"
         points += [_of_gateway(site, path, gateway_id, rule) for rule in rules.for_gateways()]
@@ -199,6 +203,34 @@ def _of_device(
             setpoint_id=tags[rule.setpoint_tag].tag_id if rule.setpoint_tag else None,
             suppress_id=tags[rule.suppress_tag].tag_id if rule.suppress_tag else None,
             bound=bound,
+            clock=first.gateway_id,
+        )
+
+
+def _of_line(
+    table: SiteTable, site: str, line_path: str, at_path: Mapping[str, Mapping[str, TagDefinition]], rules: RulesAt
+) -> Iterator[Point]:
+    """Rules of a line are expressions over tags of its devices; the first tag that is named says by which gateway's clock."""
+    for rule in rules.for_line(line_path):
+        try:
+            bound = bind(rule, line_path, at_path)
+        except UnboundError as error:
+            table.problems.append(Problem(rule.rule_id, error.key, f"{error.key}: {error}"))
+            continue
+        key = source_key(rule.name, 0, "", line_path)
+        yield Point(
+            key=key,
+            source_id=source_id(site, key),
+            rule=rule,
+            site=site,
+            device_id=0,
+            gateway_id="",
+            path=line_path,
+            scope=GroupLevel.AREA.of(line_path),
+            group=f"{rule.group}@{rule.group_level.of(line_path)}" if rule.group else "",
+            parent=rule.parent,
+            bound=bound,
+            clock=bound.tags[0].gateway_id,
         )
 
 
@@ -215,7 +247,13 @@ def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> b
 
 def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point:
     key = source_key(rule.name, 0, gateway_id)
-    about: dict[str, Any] = {"path": path, "scope": path.rpartition("/")[0], "group": "", "parent": ""}
+    about: dict[str, Any] = {
+        "path": path,
+        "scope": path.rpartition("/")[0],
+        "group": "",
+        "parent": "",
+        "clock": gateway_id,
+    }
     return Point(
         key=key, source_id=source_id(site, key), rule=rule, site=site, device_id=0, gateway_id=gateway_id, **about
     )
@@ -237,7 +275,7 @@ def _add(table: SiteTable, point: Point) -> None:
         for window in point.bound.windows:
             table.windows.setdefault(window.tag_id, set()).add(window)
         if point.bound.timed:
-            table.timed.setdefault(point.gateway_id, []).append(point)
+            table.timed.setdefault(point.clock, []).append(point)
     elif kind in OF_TAGS:
         for tag_id in {point.tag_id, point.setpoint_id} - {None}:
             table.of_tag.setdefault(tag_id, []).append(point)  # type: ignore[arg-type]
@@ -250,12 +288,14 @@ def _add(table: SiteTable, point: Point) -> None:
 
 
 def _parent(table: SiteTable, point: Point, known: set[str], by_path: dict[str, int]) -> str:
-    """Key of the parent: at the device that the rule names, at the same device, or at its gateway; empty when it is nowhere."""
+    """Key of the parent: at the device or line that the rule names, at the same one, or at its gateway; empty when it is nowhere."""
     rule = point.rule
-    at = by_path.get(rule.parent_path) if rule.parent_path else point.device_id
-    keys = [] if at is None else [source_key(rule.parent, at, "")]
-    if not rule.parent_path:
-        keys.append(source_key(rule.parent, 0, point.gateway_id))
+    keys = []
+    if rule.parent_path:
+        keys.append(source_key(rule.parent, by_path.get(rule.parent_path, 0), "", rule.parent_path))
+    else:
+        keys.append(source_key(rule.parent, point.device_id, "", point.path))
+        keys.append(source_key(rule.parent, 0, point.clock))
     found = next((key for key in keys if key in known), "")
     if not found:
         where = rule.parent_path or point.path

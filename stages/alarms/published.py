@@ -116,7 +116,7 @@ class Published:
             alarm = known if isinstance(known, Alarm) else None
             point = points.get(alarm.source_id) if alarm is not None else None
             # Silence of a gateway takes its time again: nobody knows of what was before.
-            takes_us = point.on_delay_us if point is not None and not point.device_id else 0
+            takes_us = point.on_delay_us if point is not None and not point.of_values and not point.device_id else 0
             if left_us + takes_us > 0 and (alarm is None or alarm.rule != PUT_ASIDE):
                 continue
             mine = own.get(key)
@@ -231,10 +231,10 @@ def _close(alarm: Alarm, point: Point | None, state: SiteState, step: Step) -> N
 def _source_of(alarm: Alarm, point: Point | None, state: SiteState) -> Source | None:
     if point is not None:
         return state.source(point.key)
-    key = source_key(alarm.rule, alarm.device_id, alarm.gateway_id)
+    key = source_key(alarm.rule, alarm.device_id, alarm.gateway_id, alarm.line_path)
     return state.source(key) if key in state.sources else None
 
 
 def _clock_us(point: Point, state: SiteState) -> int:
-    gateway = state.gateways.get(point.gateway_id)
+    gateway = state.gateways.get(point.clock)
     return 0 if gateway is None else gateway.clock_us

@@ -23,7 +23,7 @@ class RuleBook:
     def __init__(self, rules: Iterable[AlarmRule] = ()) -> None:
         self._versions: dict[str, dict[int, AlarmRule]] = {}
         self._places: dict[str, set[str]] = {}
-        """Ids of the rules of a device, a class, or gateways."""
+        """Ids of the rules of a device, a line, a class, or gateways."""
         self._starts: list[int] | None = None
         self._of_all, self._of_site = 0, Counter[str]()
         """Changes so far: of what may hold anywhere, and of what holds at one site."""
@@ -84,14 +84,14 @@ class RuleBook:
 
     def _changed(self, rule: AlarmRule) -> None:
         self._starts = None
-        if site := rule.site or site_of_path(rule.device_path):
+        if site := rule.site or site_of_path(rule.device_path or rule.line_path):
             self._of_site[site] += 1
         else:
             self._of_all += 1
 
 
 def site_of_path(path: str) -> str:
-    """Site of a device's path, enterprise/site/...; empty for none."""
+    """Site of a path of a device or line, enterprise/site/...; empty for none."""
     return path.split("/")[1] if "/" in path else ""
 
 
@@ -105,6 +105,10 @@ class RulesAt(NamedTuple):
     def for_device(self, device_class: str, device_path: str) -> list[AlarmRule]:
         """Rules of a device: its own stand in the place of its class's of the same name, a site's in that of the plant's."""
         return self._nearest(device_class, device_path)
+
+    def for_line(self, line_path: str) -> list[AlarmRule]:
+        """Rules of a line."""
+        return self._nearest(line_path)
 
     def for_gateways(self) -> list[AlarmRule]:
         """Rules of every gateway of the site."""

@@ -467,5 +467,5 @@ class SiteAlarms:
         return of
 
     def _clock(self, point: Point) -> int:
-        gateway = self.state.gateways.get(point.gateway_id)
+        gateway = self.state.gateways.get(point.clock)
         return 0 if gateway is None else gateway.clock_us

@@ -85,6 +85,7 @@ class Step:
                 rule=action.rule,
                 device_id=action.device_id,
                 gateway_id=action.gateway_id,
+                path=action.line_path,
                 time_us=action.time_us,
                 recorded_us=self.now_us,
                 by=action.by,

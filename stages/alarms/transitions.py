@@ -34,7 +34,7 @@ class Transitions:
     def resume(self, point: Point, source: Source) -> None:
         """After a restore: a delay or a time that runs goes on."""
         if source.raw != source.active:
-            self._pending.setdefault(point.gateway_id, set()).add(point.key)
+            self._pending.setdefault(point.clock, set()).add(point.key)
         self.watch_time(point.key, source)
 
     def regroup(self) -> None:
@@ -42,7 +42,7 @@ class Transitions:
         points, keys = self._state.table.points, {key for each in self._pending.values() for key in each}
         self._pending.clear()
         for key in keys & points.keys():
-            self._pending.setdefault(points[key].gateway_id, set()).add(key)
+            self._pending.setdefault(points[key].clock, set()).add(key)
 
     def forget(self, key: str) -> None:
         """A source whose rule holds no more."""
@@ -75,7 +75,7 @@ class Transitions:
             source.value, source.detail = value, detail
         self.settle(point, source, time_us, step)
         if source.raw != source.active:
-            self._pending.setdefault(point.gateway_id, set()).add(point.key)
+            self._pending.setdefault(point.clock, set()).add(point.key)
         self.mark(point)
 
     def settle(self, point: Point, source: Source, time_us: int, step: Step) -> None:
@@ -92,7 +92,7 @@ class Transitions:
             self.mark(point)
         if source.quiet:
             source.raw_us, source.value, source.detail = 0, None, ""
-        self._pending.get(point.gateway_id, set()).discard(point.key)
+        self._pending.get(point.clock, set()).discard(point.key)
 
     def has_pending(self, gateway_id: str) -> bool:
         """Whether a delay runs."""

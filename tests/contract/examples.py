@@ -306,7 +306,8 @@ def records() -> dict[str, dict[str, Any]]:
                 kind=alarms.AlarmActionKind.SHELVE,
                 site="north",
                 rule="oil-hot",
-                device_id=11,
+                device_id=0,
+                line_path="acme/north/forming/line-1",
                 by="operator",
                 time_us=T0_US,
                 reason="sensor is being changed",
@@ -342,10 +343,10 @@ def records() -> dict[str, dict[str, Any]]:
                 name="oil-hot",
                 version=3,
                 valid_from_us=T0_US,
-                device_class="press",
+                line_path="acme/north/forming/line-1",
                 kind=ConditionKind.EXPRESSION,
-                expression="tag.pump && tag.oil_temperature > 65 - deadband",
-                inputs=(("pump", "pump-01/running"),),
+                expression="tag.pump && tag.oil > 65 - deadband",
+                inputs=(("oil", "press-01/oil_temperature"), ("pump", "pump-01/running")),
                 deadband=2.0,
                 on_delay_s=10.0,
                 severity=Severity.MAJOR,
@@ -360,7 +361,7 @@ def records() -> dict[str, dict[str, Any]]:
             )
         )
         # An expression is a STATE in records, whose enum has no more symbols.
-        | {"kind": "STATE", "inputs": {"pump": "pump-01/running"}},
+        | {"kind": "STATE", "inputs": {"oil": "press-01/oil_temperature", "pump": "pump-01/running"}},
         "Anomaly": _anomaly(),
         "AnomalyLabel": _record(label()),
         "AuditEvent": _audited(),

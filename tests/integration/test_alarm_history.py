@@ -232,6 +232,19 @@ def test_figures_of_a_part_are_those_of_its_alarms_alone(history: str) -> None:
             assert cursor.execute(f"SELECT * FROM {query}", nowhere).fetchall() == []
 
 
+def test_an_alarm_of_a_line_counts_in_its_area_and_under_its_path(history: str) -> None:
+    line = f"{AREAS[0]}/line"
+    write(
+        history,
+        [event(UUID(int=1), 1, Kind.RAISED, State.UNACKNOWLEDGED, 60, device_id=0, path=line, gateway_id="")],
+    )
+    with psycopg.connect(history) as sql:
+        assert sql.execute("SELECT scope, path FROM annunciation").fetchall() == [(AREAS[0], line)]
+        for parts, count in ([line], 1), ([AREAS[0]], 1), ([f"{line}/cell"], 0):
+            rows = sql.execute("SELECT alarms FROM alarm_kpis(%s, %s, %s, %s)", (FROM, TO, parts, ["gw"])).fetchall()
+            assert sum(row[0] for row in rows) == count
+
+
 def test_an_alarm_that_never_was_counts_for_nothing(history: str) -> None:
     never, was = UUID(int=1), UUID(int=2)
     write(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -361,6 +362,77 @@ def test_checking_a_file_says_line_and_key(expression: str, inputs: str, line: i
     assert file.lines[problems[0].rule_id, problems[0].key] == line
     with pytest.raises(AssertionError, match=problem):
         raise AssertionError(problems[0])
+
+
+LINE_FILE = """\
+rules:
+  - name: one
+    line_path: acme/south/coating/{line}
+    kind: EXPRESSION
+    expression: {expression}
+    inputs: {inputs}
+    severity: MINOR
+    response: SOON
+"""
+
+
+@pytest.mark.parametrize(
+    ("expression", "inputs", "line", "problem"),
+    [
+        (
+            "tag.power > 1",
+            "{}",
+            5,
+            "a line has no tags of its own: say in inputs where power is, as power: DEVICE/power",
+        ),
+        (
+            "tag.a > 1",
+            "{a: mill-01/power}",
+            6,
+            "has no device mill-01; it has oven-01, oven-02, oven-03, robot-03, robot-04",
+        ),
+        ("tag.a > 1", "{a: oven-01/colour}", 6, "there is no tag acme/south/coating/line-2/curing/oven-01/colour"),
+        (
+            "tag.a > 1",
+            "{a: loading/oven-01/power}",
+            6,
+            "there is no tag acme/south/coating/line-2/loading/oven-01/power",
+        ),
+        ("tag.a && true", "{a: curing/oven-01/power}", 5, r"&& cannot be applied to \(number, boolean\)"),
+    ],
+)
+def test_checking_a_rule_of_a_line_says_line_and_key(expression: str, inputs: str, line: int, problem: str) -> None:
+    file = rules_file.parse(LINE_FILE.format(expression=expression, inputs=inputs, line="line-2"))
+    points, problems = trial.reach(example_tags(), file.rules)
+    assert not points
+    assert file.lines[problems[0].rule_id, problems[0].key] == line
+    assert re.search(problem, problems[0])
+
+
+def test_a_rule_of_a_line_comes_to_that_line_and_to_no_other() -> None:
+    for line, count in (("line-2", 1), ("line-20", 0)):
+        file = rules_file.parse(LINE_FILE.format(expression="tag.a > 1", inputs="{a: oven-01/power}", line=line))
+        points, problems = trial.reach(example_tags(), file.rules)
+        assert (points["one"], problems) == (count, [])
+
+
+@pytest.mark.parametrize(
+    ("fields", "problem"),
+    [
+        ({"inputs": {"a": "power"}}, "'power' is not DEVICE/TAG or CELL/DEVICE/TAG of the line, or a whole path"),
+        ({"suppress_tag": "state", "suppress_values": [2]}, "suppress_tag is of a device"),
+    ],
+)
+def test_what_cannot_be_a_rule_of_a_line_says_why(fields: dict[str, Any], problem: str) -> None:
+    with pytest.raises(ConfigError, match=problem):
+        rule("tag.a > 1", **{"device_class": "", "line_path": "acme/north/area/line", **fields})
+
+
+def test_a_rule_of_a_line_travels_in_a_version_of_its_own() -> None:
+    one = rule("tag.a > 1", device_class="", line_path="acme/north/area/line", inputs={"a": "press-01/a"})
+    assert codec.schema_of(one.encode()).version == 4
+    assert AlarmRule.from_record(codec.decode(one.encode(), "AlarmRule")[1]) == one
+    assert one.rule_id == "odd@acme/north/area/line"
 
 
 @pytest.mark.parametrize(

@@ -29,7 +29,7 @@ def rule(**fields: Any) -> AlarmRule:
         "severity": "MODERATE",
         "response": "PROMPT",
     }
-    if not {"device_path", "of_gateway", "device_class"} & fields.keys():
+    if not {"device_path", "of_gateway", "device_class", "line_path"} & fields.keys():
         given["device_class"] = "press"
     return AlarmRule.from_record(given | fields)
 
@@ -42,6 +42,10 @@ def rule(**fields: Any) -> AlarmRule:
         ({"device_class": ""}, "exactly one of"),
         ({"device_path": "acme/north"}, "six names"),
         ({"of_gateway": True, "tag": ""}, "LIMIT is not of a gateway"),
+        ({"line_path": "acme/north/forming/line-1"}, "LIMIT is not of a line; EXPRESSION is"),
+        ({"line_path": "acme/north/forming"}, "line_path is not a line's path of four names"),
+        ({"line_path": "acme/north/forming/line-1", "site": "north"}, "line_path says the site already"),
+        ({"line_path": "acme/north/forming/line-1", "device_class": "press"}, "exactly one of"),
         ({"tag": ""}, "LIMIT needs a tag"),
         ({"kind": "ANOMALY", "level": None}, "ANOMALY is not of a tag"),
         ({"level": None}, "needs a level"),

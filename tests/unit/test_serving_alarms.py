@@ -31,7 +31,7 @@ from millrace_client._proto.millrace.v1 import alarms_pb2
 from millrace_client.calls.alarms import ACKNOWLEDGE_ALL
 from millrace_client.calls.method import Call
 from schemas import codec
-from schemas.alarm_rules import Priority, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind, Priority, Response, Severity
 from schemas.alarms import Alarm
 from schemas.alarms import AlarmState as State
 from schemas.audit import AuditEvent, Outcome
@@ -531,6 +531,47 @@ async def test_who_sees_a_part_of_the_plant_sees_its_alarms_alone_and_answers_wh
             with pytest.raises(PermissionDeniedError, match="carl may not alarm"):
                 await carl.acknowledge_alarm(other.alarm_id)
             assert (await running.client.acknowledge_alarm(other.alarm_id)).outcome is AlarmOutcome.DONE
+
+
+@pytest.mark.security("SR 2.1")
+async def test_an_alarm_of_a_line_is_seen_and_answered_by_who_sees_the_whole_line(tmp_path: Path) -> None:
+    tokens = tmp_path / "tokens.toml"
+    line = LINE.rpartition("/")[0]
+    who = {
+        "anna": ["read", "alarm"],
+        "lena": [f"read@{line}", f"alarm@{line}"],
+        "ben": [f"read@{PRESS[0]}", f"alarm@{PRESS[0]}"],
+    }
+    tokens.write_text(
+        "".join(f'[principals.{name}]\nsha256 = "{hash_token(name)}"\nallow = {allow}\n' for name, allow in who.items())
+    )
+    both = AlarmRule(
+        name="both-hot", line_path=line, kind=ConditionKind.EXPRESSION, expression="tag.one > 80 && tag.other > 80",
+        inputs=(("one", "press00/temperature"), ("other", "press01/temperature")), severity=Severity.MODERATE, response=Response.PROMPT,
+    )  # fmt: skip
+    async with served(tokens=str(tokens), token="anna") as running:
+        job = AlarmsInPlace(running.server, presses(), [both])
+        running.requests.told = job.acted
+        await job.begin()
+        running.server.alarms.alarms.by_number.add(standing(9, device_id=0, gateway_id="", path=line))
+        (alarm,) = job.see({HOT: 90.0, HOTTER: 90.0})
+        assert (alarm.path, alarm.device_id, alarm.gateway_id) == (line, 0, "")
+        async with (
+            AsyncClient(Connection(running.address, token="lena")) as lena,
+            AsyncClient(Connection(running.address, token="ben")) as ben,
+        ):
+            assert [one.path async for one in lena.alarms()] == [line]
+            assert [one async for one in ben.alarms()] == []
+            assert [one.path async for one in lena.alarms(line)] == [line]
+            assert [one async for one in lena.alarms(PRESS[0])] == []
+            assert (await lena.alarms_page()).counts.not_kept == 1
+            assert (await ben.alarms_page()).counts.not_kept == 0
+            with pytest.raises(NotFoundError):
+                await ben.acknowledge_alarm(alarm.alarm_id)
+            answer = await lena.acknowledge_alarm(alarm.alarm_id)
+            assert answer.outcome is AlarmOutcome.DONE
+            shelved = await lena.shelve_alarm(alarm.alarm_id, now_us() + 60_000_000, "known")
+            assert shelved.outcome is AlarmOutcome.DONE
 
 
 # --- the cache -------------------------------------------------------------------------------------------------------

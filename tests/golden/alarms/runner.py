@@ -74,17 +74,23 @@ class Placed:
     def _gateway(self, name: str) -> str:
         return f"{self.site}-{name}"
 
+    def _line(self, name: str) -> str:
+        return f"acme/{self.site}/area/{name}"
+
     def _rule(self, fields: dict[str, Any]) -> AlarmRule:
         changed = {"severity": "MODERATE", "response": "PROMPT", "title": fields["name"], **fields}
-        if not any(place in fields for place in ("device_class", "device_path", "of_gateway")):
+        if not any(place in fields for place in ("device_class", "device_path", "line_path", "of_gateway")):
             changed["device_class"] = "press"
         for name in ("device_path", "parent_path"):
             if name in fields:
-                changed[name] = f"acme/{self.site}/area/line/cell/{fields[name]}"
+                cell = self._line("line/cell")
+                changed[name] = self._line("line") if fields[name] == "line" else f"{cell}/{fields[name]}"
+        if "line_path" in fields:
+            changed["line_path"] = self._line(fields["line_path"])
         if "valid_from" in changed:
             changed["valid_from_us"] = us(changed.pop("valid_from"))
         # Classes are shared by all cases of a job: a case's rules are of its own site.
-        if self.base and "device_path" not in changed:
+        if self.base and not {"device_path", "line_path"} & changed.keys():
             changed["site"] = self.site
         return AlarmRule.from_record(changed)
 
@@ -126,8 +132,13 @@ class Placed:
                 self.parts[name] = data
 
     def _name(self, alarm: Alarm) -> str:
-        where = alarm.device_id - self.base if alarm.device_id else alarm.gateway_id.removeprefix(f"{self.site}-")
-        source = alarms.source_id(self.site, alarms.source_key(alarm.rule, alarm.device_id, alarm.gateway_id))
+        where: str | int = alarm.gateway_id.removeprefix(f"{self.site}-")
+        if alarm.device_id:
+            where = alarm.device_id - self.base
+        elif alarm.line_path:
+            where = alarm.line_path.removeprefix(self._line(""))
+        key = alarms.source_key(alarm.rule, alarm.device_id, alarm.gateway_id, alarm.line_path)
+        source = alarms.source_id(self.site, key)
         assert alarm.source_id == source
         if alarm.start_us is None:
             assert alarm.alarm_id == source
@@ -200,8 +211,9 @@ class Placed:
         rule, _, rest = given["on"].partition("@")
         where, _, start = rest.partition("#")
         device_id = int(where) + self.base if where.isdigit() else 0
-        gateway_id = "" if device_id else self._gateway(where)
-        source = alarms.source_id(self.site, alarms.source_key(rule, device_id, gateway_id))
+        line_path = self._line(where) if where == "line" else ""
+        gateway_id = "" if device_id or line_path else self._gateway(where)
+        source = alarms.source_id(self.site, alarms.source_key(rule, device_id, gateway_id, line_path))
         record = {
             "action_id": uuid5(_IDS, str(given["id"])),
             "kind": given["kind"],
@@ -209,6 +221,7 @@ class Placed:
             "rule": rule,
             "device_id": device_id,
             "gateway_id": gateway_id,
+            "line_path": line_path,
             "alarm_id": alarms.alarm_id(source, us(float(start))) if start else None,
             "by": given.get("by", "alice"),
             "time_us": us(given["time"]) if "time" in given else self.now_us,
