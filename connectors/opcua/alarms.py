@@ -1,8 +1,9 @@
 """Conditions of OPC 10000-9 (alarms) as STATE events: asked for at the Server object, those retained anew at each session.
 
-An event names the condition, its source, its severity, and whether it is active and acknowledged. It belongs to the device of
-the tag whose node is the source, or whose node id begins with the source's; else to the gateway. A flood is cut: what is more
-than so many in a second is told as a number.
+An event names the condition, its source, its severity, whether it is active, acknowledged and confirmed, and who said what of it last. It
+belongs to the device of the tag whose node is the source, or whose node id begins with the source's; else to the gateway. Two conditions of
+one name are two by their node ids, and an earlier state that somebody still has to acknowledge is a branch of its own. A flood is cut: what
+is more than so many in a second is told as a number.
 """
 
 from __future__ import annotations
@@ -32,7 +33,14 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("retain", _CONDITION, "Retain"),
     ("active", ua.NodeId(ua.ObjectIds.AlarmConditionType), "ActiveState/Id"),
     ("acked", ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType), "AckedState/Id"),
+    ("confirmed", ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType), "ConfirmedState/Id"),
+    ("branch", _CONDITION, "BranchId"),
+    ("comment", _CONDITION, "Comment"),
+    ("by", _CONDITION, "ClientUserId"),
+    ("condition_id", _CONDITION, ""),
 )
+"""Name of the attribute, type that has the field, and its path; the empty path is the node id of the condition itself."""
+_NO_BRANCH = ua.NodeId().to_string()
 _MOST_PER_SECOND = 50
 _SECOND_US = 1_000_000
 
@@ -42,8 +50,9 @@ def event_filter() -> Any:
     found = ua.EventFilter()
     for _, event_type, path in _FIELDS:
         operand = ua.SimpleAttributeOperand()
-        operand.TypeDefinitionId, operand.AttributeId = event_type, ua.AttributeIds.Value
-        operand.BrowsePath = [ua.QualifiedName(name, 0) for name in path.split("/")]
+        operand.TypeDefinitionId = event_type
+        operand.AttributeId = ua.AttributeIds.Value if path else ua.AttributeIds.NodeId
+        operand.BrowsePath = [ua.QualifiedName(name, 0) for name in path.split("/") if name]
         found.SelectClauses.append(operand)
     return found
 
@@ -68,15 +77,12 @@ class Alarms:
     def take(self, events: Iterable[Any], items: Sequence[Item], now_us: int) -> None:
         """ua.EventFieldLists of one notification. A condition that says what it said before (at a refresh) is not told again."""
         for event in events:
-            found = {
-                name: _text(field.Value)
-                for (name, _, _), field in zip(_FIELDS, event.EventFields, strict=False)
-                if field.Value is not None
-            }
+            found = _fields(event)
             if not found.get("condition"):
                 continue
             self.events += 1
-            name = f"{found.get('source_node', '')}/{found['condition']}"
+            condition = found.get("condition_id") or f"{found.get('source_node', '')}/{found['condition']}"
+            name = f"{condition}/{found.get('branch', '')}"
             if self._told.get(name) == found:
                 continue
             if found.get("retain") == "true":
@@ -99,8 +105,21 @@ class Alarms:
 
     def _tell(self, found: Mapping[str, str], items: Sequence[Item]) -> None:
         state = {"true": "active", "false": "inactive"}.get(found.get("active", ""), "changed")
-        text = f"condition {found['condition']} of {found.get('source', '?')} is {state}: {found.get('message', '')}"
+        earlier = " (an earlier state of it)" if "branch" in found else ""
+        text = f"condition {found['condition']} of {found.get('source', '?')} is {state}{earlier}: {found.get('message', '')}"
         self._notices.tell(EventKind.STATE, _device_of(found.get("source_node", ""), items), text[:500], found)
+
+
+def _fields(event: Any) -> dict[str, str]:
+    """Fields of a ua.EventFieldList that say something, as texts."""
+    found = {
+        name: _text(field.Value)
+        for (name, _, _), field in zip(_FIELDS, event.EventFields, strict=False)
+        if field.Value is not None
+    }
+    if found.get("branch") == _NO_BRANCH:
+        del found["branch"]
+    return {name: text for name, text in found.items() if text or name == "message"}
 
 
 def _device_of(source: str, items: Sequence[Item]) -> int:
@@ -115,4 +134,6 @@ def _device_of(source: str, items: Sequence[Item]) -> int:
 
 def _text(value: Any) -> str:
     found = plain(value, ())
+    if found is None:
+        return ""
     return str(found).lower() if isinstance(found, bool) else str(found)[:300]

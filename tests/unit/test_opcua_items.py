@@ -252,7 +252,7 @@ async def test_conditions_are_events_of_the_device_and_a_refresh_repeats_none(ma
     event.ConditionName, event.Severity, event.Retain = "LevelHigh", 700, True
     event.add_property("ActiveState/Id", True, ua.VariantType.Boolean)
     event.add_property("AckedState/Id", False, ua.VariantType.Boolean)
-    event.NodeId = ua.NodeId("alarm.level.high", 2)
+    event.add_property("NodeId", ua.NodeId("alarm.level.high", 2), ua.VariantType.NodeId)
     sink = MemorySink()
     async with connected(machine, tags, sink, alarms=True) as connector:
         await wait(lambda: sink.rows)
@@ -265,3 +265,39 @@ async def test_conditions_are_events_of_the_device_and_a_refresh_repeats_none(ma
     assert {key: told.attributes[key] for key in ("condition", "severity", "active", "acked", "message")} == {
         "condition": "LevelHigh", "severity": "700", "active": "true", "acked": "false", "message": "above 90 %",
     }  # fmt: skip
+    assert not {"branch", "comment", "by"} & told.attributes.keys()
+
+
+async def test_a_condition_is_its_node_and_its_branch_whatever_its_name(machine: Machine) -> None:
+    tags = tags_of(await machine.add(["tank.level"]), device_id=9)
+    generator = await machine.server.get_event_generator(AlarmCondition())
+    event = generator.event
+    event.SourceNode, event.SourceName = machine.nodes["tank.level"].nodeid, "tank"
+    event.ConditionName, event.Severity, event.Retain = "Level", 700, True
+    event.ClientUserId = "ann"
+    event.add_property("ActiveState/Id", True, ua.VariantType.Boolean)
+    event.add_property("AckedState/Id", False, ua.VariantType.Boolean)
+    event.add_property("ConfirmedState/Id", False, ua.VariantType.Boolean)
+    high, low, earlier = ua.NodeId("level.high", 2), ua.NodeId("level.low", 2), ua.NodeId("level.high.1", 2)
+    sink = MemorySink()
+    async with connected(machine, tags, sink, alarms=True):
+        await wait(lambda: sink.rows)
+        for number, (condition, branch) in enumerate(
+            ((high, ua.NodeId()), (low, ua.NodeId()), (high, earlier), (high, ua.NodeId())), 1
+        ):
+            event.add_property("NodeId", condition, ua.VariantType.NodeId)
+            event.BranchId, event.Comment = branch, ua.LocalizedText("seen")
+            await generator.trigger(message="beyond")
+            # The fourth says what the first said.
+            await wait(lambda number=number: len(sink.of(EventKind.STATE)) == min(number, 3))
+        event.add_property("ConfirmedState/Id", True, ua.VariantType.Boolean)
+        await generator.trigger(message="beyond")
+        await wait(lambda: len(sink.of(EventKind.STATE)) == 4)
+    told = [one.attributes for one in sink.of(EventKind.STATE)]
+    assert [(one["condition_id"], one.get("branch", ""), one["confirmed"]) for one in told] == [
+        (high.to_string(), "", "false"),
+        (low.to_string(), "", "false"),
+        (high.to_string(), earlier.to_string(), "false"),
+        (high.to_string(), "", "true"),
+    ]
+    assert {(one["by"], one["comment"]) for one in told} == {("ann", "seen")}
