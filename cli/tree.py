@@ -99,6 +99,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
         ("certificates", Command("Certificates of the local stack: list, issue, revoke, renew", "stack.certificates")),
         _files("certificate", "Show, renew and trust the OPC UA certificates of a gateway", "edge.certificate"),
         _files("access", "Check the policies of commands, and explain what they decide", "serving.policies.command"),
+        _files("privacy", "People in records: list, show, export what there is of one, forget one", "serving.people.command"),
         _files("audit", "Who did what: list, show, prove and export entries of the audit log", "audit.command"),
         ("topics", Command("Make the Kafka topics of an installation", "connectors.kafka.admin")),
         ("migrate", Command("Bring the database of an installation to the newest schema", "historian.migrate")),

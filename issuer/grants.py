@@ -221,6 +221,7 @@ class Grants(RequestValidator):  # type: ignore[misc]
             "jti": str(uuid7()),
             "roles": list(sign_in.person.roles),
             "scope": " ".join(request.scopes),
+            **sign_in.person.profile,
         }
         return self._signed(claims, "at+jwt")
 
@@ -230,7 +231,7 @@ class Grants(RequestValidator):  # type: ignore[misc]
         claims = self._claims(sign_in) | {
             "aud": request.client_id,
             "azp": request.client_id,
-            "preferred_username": sign_in.person.name,
+            **sign_in.person.profile,
         }
         nonce = getattr(request, "nonce", None)
         return self._signed(claims | ({"nonce": nonce} if nonce else {}), "JWT")

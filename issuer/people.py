@@ -1,5 +1,7 @@
 """The people of the issuer: a JSON file with, for each, roles, the password and the secret of one-time passwords.
 
+Who wants to adds `full_name` and `email`.
+
 `seed` makes one person of each role, with random secrets. The file holds them in clear, because whoever runs the local stack has to find
 them; only its user can read it. In memory there are hashes.
 """
@@ -34,6 +36,14 @@ class Person:
     salt: str
     digest: str
     totp: str = field(repr=False)
+    full_name: str = ""
+    email: str = ""
+
+    @property
+    def profile(self) -> dict[str, str]:
+        """Claims of the scope `profile`; those that somebody has."""
+        found = {"preferred_username": self.name, "name": self.full_name, "email": self.email}
+        return {claim: value for claim, value in found.items() if value}
 
 
 @dataclass(kw_only=True, slots=True)
@@ -99,6 +109,8 @@ def read(path: Path) -> People:
                 salt=str(entry["salt"]),
                 digest=digest_of(str(entry["password"]), str(entry["salt"])),
                 totp=str(entry["totp"]),
+                full_name=str(entry.get("full_name", "")),
+                email=str(entry.get("email", "")),
             )
             for name, entry in table.items()
         )

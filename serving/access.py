@@ -11,25 +11,31 @@ Nothing is kept of a caller that is not let in.
 
 from __future__ import annotations
 
+import asyncio
+import logging
 import sys
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
 from typing import Protocol
 
-from base.errors import UnavailableError, shown
+from base.errors import MillraceError, UnavailableError, shown
 from base.ids import Clock, now_us
 from base.moments import written
+from privacy.store import Store
 from serving.principals import EVERYTHING, Permission, Principal, UnauthenticatedError, grants_of
 from serving.sessions import Sessions
 from serving.sign_outs import SignOuts
 from serving.tokens import TokensFile
+
+log = logging.getLogger(__name__)
 
 NAME_METADATA = "millrace-principal"
 AUTHORIZATION = "authorization"
 ISSUED = "oidc:"
 """Begins the credential of principals that an issuer's token made."""
 _MAX_NAME = 64
+_PEOPLE_S = 1.0
 _WITHDRAWN = "this token is not known; it may have been withdrawn"
 
 
@@ -61,12 +67,14 @@ class Access:
         told: Callable[[str, str, str], object] = lambda _before, _after, _cause: None,
         *,
         sign_outs: SignOuts | None = None,
+        people: Store | None = None,
         clock: Clock = now_us,
     ) -> None:
         """`told` hears of a tokens file that changed: what it allowed before and after, and why it was not taken."""
-        self._sessions, self._issuer, self._sign_outs, self._clock = sessions, issuer, sign_outs, clock
+        self._sessions, self.issuer, self._sign_outs, self._clock = sessions, issuer, sign_outs, clock
+        self.people = people
         self._tokens = None if tokens is None else TokensFile(tokens, told, clock)
-        self._generations: tuple[int, ...] = (0, 0)
+        self._generations: tuple[int, ...] = (0, 0, 0)
         self._generation = 0
         self._followers: list[Callable[[], object]] = []
 
@@ -82,18 +90,23 @@ class Access:
             msg = "no token: send the metadata `authorization: Bearer TOKEN`"
             raise UnauthenticatedError(msg)
         token = token.strip()
-        if self._issuer is not None and "." in token:  # ours have no dot
-            return self._not_over(self._issuer.principal(token))
+        if self.issuer is not None and "." in token:  # ours have no dot
+            return self._not_over(self.issuer.principal(token))
         self.refresh()
         found = None if self._tokens is None else self._tokens.owner(token)
         if found is None:
             raise UnauthenticatedError(_WITHDRAWN)
         return self._in_time(found)
 
+    def shown(self, principal: Principal) -> str:
+        """What people call a caller."""
+        person = self.people.of_subject(principal.name) if self.people is not None and principal.alias else None
+        return person.shown if person else principal.name
+
     @property
     def has_tokens(self) -> bool:
         """Whether callers need a token; without, the server listens on the loopback interface only."""
-        return self._tokens is not None or self._issuer is not None
+        return self._tokens is not None or self.issuer is not None
 
     def _of_session(self, made: Sessions, cookie: str) -> Principal:
         session = made.read(cookie)
@@ -107,7 +120,7 @@ class Access:
             grants = grants_of(session.allow)
             amr, signed_in_us = frozenset(session.amr), session.signed_in_us
             issued = Principal(session.name, grants, session.credential, amr=amr, signed_in_us=signed_in_us)
-            found = issued if self._issued(session.credential) else None
+            found = self._person(issued) if self._issued(session.credential) else None
         else:
             self.refresh()
             found = self._of_file(session.credential)
@@ -123,7 +136,7 @@ class Access:
         if not self._sign_outs.current:
             msg = "this server does not know yet who has signed out everywhere; try again"
             raise UnavailableError(msg)
-        if known.issued_us < (over_us := self._sign_outs.before_us(known.name)):
+        if known.issued_us < (over_us := max(map(self._sign_outs.before_us, (known.name, known.alias)))):
             msg = f"{known.name} signed out everywhere at {written(over_us)}; sign in again"
             raise UnauthenticatedError(msg)
         return known
@@ -137,8 +150,18 @@ class Access:
     def _of_file(self, credential: str) -> Principal | None:
         return None if self._tokens is None else self._tokens.of_hash(credential)
 
+    def _person(self, known: Principal) -> Principal:
+        """Somebody who signed in at the issuer, as the directory of people has it now."""
+        if self.people is None:
+            return known
+        person = self.people.of_subject(known.name)
+        if person is None:
+            msg = "the session is over: it is of somebody who was forgotten, or of before people had subject ids; sign in again"
+            raise UnauthenticatedError(msg)
+        return replace(known, alias=person.issuer_subject)
+
     def _issued(self, credential: str) -> bool:
-        return self._issuer is not None and self._issuer.knows(credential)
+        return self.issuer is not None and self.issuer.knows(credential)
 
     def recheck(self, principal: Principal, needed: Permission | None) -> None:
         """Raise what `authenticate` or `require` would raise now: a token may have been withdrawn since.
@@ -150,7 +173,7 @@ class Access:
             return
         known: Principal | None
         if principal.credential.startswith(ISSUED):
-            known = principal if self._issued(principal.credential) else None
+            known = self._person(principal) if self._issued(principal.credential) else None
         else:
             known = self._of_file(principal.credential)
         if known is None or known.name != principal.name:
@@ -167,7 +190,7 @@ class Access:
 
         Every call looks, and only one of them finds a change: who has to act on it compares numbers.
         """
-        generations = tuple(0 if one is None else one.generation for one in (self._issuer, self._sign_outs))
+        generations = tuple(0 if one is None else one.generation for one in (self.issuer, self._sign_outs, self.people))
         turned, self._generations = generations != self._generations, generations
         for follow in self._followers:
             follow()
@@ -180,9 +203,27 @@ class Access:
         self._followers.append(refresh)
 
     async def run(self) -> None:
-        """Keep what the issuer publishes current, until cancelled."""
-        if self._issuer is not None:
-            await self._issuer.run()
+        """Keep what the issuer publishes and the directory of people current, until cancelled."""
+        async with asyncio.TaskGroup() as tasks:
+            if self.issuer is not None:
+                tasks.create_task(self.issuer.run())
+            if self.people is not None:
+                tasks.create_task(_followed(self.people))
+
+
+async def _followed(people: Store) -> None:
+    problem = ""
+    while True:
+        try:
+            await asyncio.to_thread(people.refresh)
+            problem = ""
+        except MillraceError as error:
+            if str(error) != problem:  # it is looked at again and again
+                log.error(
+                    "the directory of people was not read; what was read before counts", extra={"cause": str(error)}
+                )
+            problem = str(error)
+        await asyncio.sleep(_PEOPLE_S)
 
 
 def _only(headers: Iterable[tuple[str, str]], wanted: str) -> str:

@@ -16,6 +16,7 @@ from base.errors import ConfigError
 from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
 from connectors.postgres import transport
 from connectors.postgres.pool import PoolSettings
+from privacy.settings import PrivacySettings
 from serving.oidc.settings import OidcSettings
 from serving.sign_outs import LONGEST_S
 
@@ -144,6 +145,8 @@ class ServingConfig:
     policies: str = ""
     # Where people sign in; the tokens file is for programs then.
     oidc: OidcSettings = field(default_factory=OidcSettings)
+    # The directory of people: they are in records by a subject id; empty: by the issuer's subject.
+    privacy: PrivacySettings = field(default_factory=PrivacySettings)
     audit: TrailSettings = field(default_factory=TrailSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     # Commands that ended longer ago are forgotten by the cache; their history is in SQL.

@@ -84,8 +84,14 @@ class Principal:
     """How it signed in, as the issuer told (RFC 8176): pwd, otp, mfa."""
     signed_in_us: int = 0
     """When it signed in, microseconds UTC; 0 for a token of the tokens file."""
+    alias: str = field(default="", repr=False)
+    """Of a person with a subject id: the issuer's subject, by which records of before subject ids name it. It goes into no record."""
     issued_us: int | None = None
     """When its session or its issuer's token was made, microseconds UTC; None for what signing out everywhere does not end."""
+
+    def is_called(self, name: str) -> bool:
+        """Whether a record with this name is about this caller."""
+        return bool(name) and name in (self.name, self.alias)
 
     @property
     def allow(self) -> frozenset[Permission]:

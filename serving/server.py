@@ -25,6 +25,7 @@ from base import endpoint
 from base.errors import ConfigError, UnavailableError
 from connectors.postgres.pool import ReadPool, WritePool
 from historian import accounting
+from privacy.store import open_store
 from schemas.proto.millrace.v1 import (
     alarms_pb2,
     alarms_pb2_grpc,
@@ -318,10 +319,10 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
     sessions = Sessions(session_key, length_s=config.http.session_s, tls=config.browsers_over_tls)
     longest_s = max(config.http.session_s, config.oidc.longest_s)
     sign_outs = SignOuts(requests, longest_s=longest_s)
-    issuer = Provider(config.oidc) if config.oidc.issuer else None
-    trail = Trail(events, reads=config.audit.reads)
+    people, trail = open_store(config.privacy), Trail(events, reads=config.audit.reads)
+    issuer = Provider(config.oidc, people) if config.oidc.issuer else None
     tokens = Path(config.tokens) if config.tokens else None
-    access = Access(tokens, sessions, issuer, _told(trail, "access:reload"), sign_outs=sign_outs)
+    access = Access(tokens, sessions, issuer, _told(trail, "access:reload"), sign_outs=sign_outs, people=people)
     policies = Policies(Path(config.policies) if config.policies else None, _told(trail, "policy:reload"))
     access.follow(policies.refresh)
     budget = Budget(stream_per_s=config.limits.stream_updates_per_s, total_per_s=config.limits.total_updates_per_s)

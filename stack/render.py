@@ -153,7 +153,7 @@ def _serving(config: StackConfig) -> dict[str, Any]:
         "audit": {"folder": str(audit(config)["folder"])},
         "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
         "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
-        **({"oidc": sign_in.serving(config)} if config.sign_in else {}),
+        **({"oidc": sign_in.serving(config), "privacy": sign_in.privacy(config)} if config.sign_in else {}),
     }
 
 

@@ -65,6 +65,11 @@ def issuer(config: StackConfig) -> dict[str, Any]:
     }
 
 
+def privacy(config: StackConfig) -> dict[str, Any]:
+    """The table `[privacy]`: names of people are beside the data, and the key that opens them among the secrets."""
+    return {"folder": str(config.data / "people"), "keys": f"file:{config.secrets / 'people.keys'}"}
+
+
 def serving(config: StackConfig) -> dict[str, Any]:
     """The table `[oidc]` of `serving.toml`."""
     return {

@@ -1,22 +1,26 @@
-"""What the OpenAPI document says of addresses that are of HTTP alone: the caller, sessions, signing in, notifications, health.
+"""What the OpenAPI document says of addresses that are of HTTP alone: the caller, names, sessions, signing in, notifications, health.
 
-Leaves: operations by address and verb. Their endpoints are those of `own`, `sign_in` and `push`; a test compares the document with
-the routes of a running server, so that none is missing.
+Leaves: operations by address and verb. Their endpoints are those of `own`, `people`, `sign_in` and `push`; a test compares the document
+with the routes of a running server, so that none is missing.
 """
 
 from __future__ import annotations
 
 from typing import Any
 
-from serving.http import own, push, security, sign_in
+from serving.http import own, people, push, security, sign_in
 from serving.http.openapi_failures import ALWAYS, failures
 
 _CALLER = {
     "type": "object",
     "description": "Who is calling.",
-    "required": ["name", "allow", "grants", "csrf"],
+    "required": ["name", "shown", "allow", "grants", "csrf"],
     "properties": {
-        "name": {"type": "string", "description": "Principal."},
+        "name": {
+            "type": "string",
+            "description": "Principal; of a person its subject id, where there is a directory of people.",
+        },
+        "shown": {"type": "string", "description": "What people call it."},
         "allow": {
             "type": "array",
             "items": {"type": "string", "enum": ["read", "command", "approve", "plan", "alarm", "audit"]},
@@ -72,7 +76,7 @@ _SUBSCRIPTION = {
 def operations(schemas: dict[str, Any]) -> dict[str, dict[str, Any]]:
     """Operations by address and verb; their schemas are put into `schemas`."""
     schemas["Caller"] = _CALLER
-    return _session() | _sign_in() | _push() | _health()
+    return _session() | _people() | _sign_in() | _push() | _health()
 
 
 def _session() -> dict[str, dict[str, Any]]:
@@ -122,6 +126,30 @@ def _session() -> dict[str, dict[str, Any]]:
                 {"204": {"description": "It is."}, **failures(list(ALWAYS))},
             )
         },
+    }
+
+
+def _people() -> dict[str, dict[str, Any]]:
+    person = {
+        "id": {"type": "string", "description": "Subject id, as records have it."},
+        "name": {"type": ["string", "null"], "description": "Null for somebody who was forgotten."},
+    }
+    listed = {"type": "array", "items": {"type": "object", "required": list(person), "properties": person}}
+    schema = {"type": "array", "minItems": 1, "maxItems": people.MOST, "items": {"type": "string"}}
+    return {
+        people.PEOPLE: {
+            "get": _operation(
+                "GetNames",
+                "Names of people whose subject ids records have",
+                {
+                    "200": {"description": "The names.", "content": _object({"people": listed})},
+                    **failures(list(ALWAYS)),
+                },
+                parameters=[
+                    {"name": "id", "in": "query", "required": True, "description": "Subject ids.", "schema": schema}
+                ],
+            )
+        }
     }
 
 

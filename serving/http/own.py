@@ -33,7 +33,7 @@ def me(face: Face) -> Endpoint:
 
     async def work(exchange: Exchange) -> None:
         cookie = face.sessions.shown_by(exchange.pairs)
-        await json_answer(exchange, 200, _who(current.get(), face.sessions.csrf(cookie) if cookie else ""))
+        await json_answer(exchange, 200, _who(face, current.get(), face.sessions.csrf(cookie) if cookie else ""))
 
     return Endpoint(face, Method(name=f"GET {ME}", kind=Kind.READ, needs=None), work)
 
@@ -47,7 +47,7 @@ def open_session(face: Face) -> Endpoint:
         exchange.call.principal = principal
         face.gate.limits.call(principal.name, command=False)
         value = session_of(face, principal)
-        await json_answer(exchange, 201, _who(principal, face.sessions.csrf(value)), session_cookie(face, value))
+        await json_answer(exchange, 201, _who(face, principal, face.sessions.csrf(value)), session_cookie(face, value))
 
     # Whoever comes shows who it is in the body, so it passes as a probe does, and is counted once it is known.
     return Endpoint(face, Method(name=f"POST {SESSION}", kind=Kind.PROBE, needs=None, action=SIGN_IN), work)
@@ -140,9 +140,9 @@ def openapi(face: Face, document: bytes) -> Endpoint:
     return Endpoint(face, Method(name=f"GET {OPENAPI}", kind=Kind.PROBE, needs=None), work)
 
 
-def _who(principal: Principal, csrf: str) -> dict[str, Any]:
-    grants = sorted(map(str, principal.grants))
-    return {"name": principal.name, "allow": sorted(principal.allow), "grants": grants, "csrf": csrf}
+def _who(face: Face, principal: Principal, csrf: str) -> dict[str, Any]:
+    grants, shown = sorted(map(str, principal.grants)), face.gate.access.shown(principal)
+    return {"name": principal.name, "shown": shown, "allow": sorted(principal.allow), "grants": grants, "csrf": csrf}
 
 
 def _shown_token(given: dict[str, Any], *, tokens: bool) -> list[tuple[str, str]]:

@@ -10,7 +10,7 @@ from serving.caches.plant import Plant
 from serving.caches.values import LastValues
 from serving.config import ServingConfig
 from serving.gate import Gate
-from serving.http import push
+from serving.http import people, push
 from serving.http.app import App
 from serving.http.caching import Caching
 from serving.http.calls import Services
@@ -89,5 +89,9 @@ def http_server(
         ready=ready,
         code_flow=code_flow,
     )
-    more = {**i3x.endpoints(face, plant, last), **push.endpoints(face, config.http.push_key, records)}
+    more = {
+        **i3x.endpoints(face, plant, last),
+        **push.endpoints(face, config.http.push_key, records),
+        **people.endpoints(face, gate.access.people),
+    }
     return HttpServer(config, face, more)

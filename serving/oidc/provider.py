@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from base.errors import ConfigError, MillraceError, UnavailableError
 from base.fetch import Fetcher
+from privacy.store import Store
 from serving.oidc.keys import Key, read_jwks
 from serving.oidc.settings import OidcSettings
 from serving.oidc.verifier import Verifier
@@ -41,10 +42,15 @@ class Provider:
     """Keeps endpoints and keys current, and tells whom tokens stand for."""
 
     def __init__(
-        self, settings: OidcSettings, *, fetcher: Fetcher | None = None, verifier: Verifier | None = None
+        self,
+        settings: OidcSettings,
+        people: Store | None = None,
+        *,
+        fetcher: Fetcher | None = None,
+        verifier: Verifier | None = None,
     ) -> None:
         self.settings = settings
-        self.verifier = verifier or Verifier(settings)
+        self.verifier = verifier or Verifier(settings, people)
         self.endpoints: Endpoints | None = None
         self.generation = 0
         self._fetcher = fetcher or Fetcher(settings.ca)

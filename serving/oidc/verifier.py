@@ -1,4 +1,4 @@
-"""Whether a bearer token of the issuer is good, and whom it stands for. Pure: keys and the clock are given.
+"""Whether a bearer token of the issuer is good, and whom it stands for. Pure: keys, the clock and the directory of people are given.
 
 Enters: a JSON Web Token (RFC 7519) as access token (RFC 9068). Leaves: a `Principal`, or an UnauthenticatedError whose text tells the
 caller what to do and never holds a part of the token. The order is that of cost: size, header, key, signature, claims. A header may name a
@@ -18,6 +18,9 @@ from joserfc.errors import JoseError
 
 from base import base64url
 from base.ids import Clock, now_us
+from privacy.errors import ForgottenError
+from privacy.person import Person
+from privacy.store import Store
 from serving.access import ISSUED
 from serving.oidc.keys import Key
 from serving.oidc.settings import OidcSettings
@@ -35,8 +38,9 @@ _TYPES = frozenset({"jwt", "at+jwt", "application/at+jwt"})
 class Verifier:
     """Checks tokens against the keys that it was last given."""
 
-    def __init__(self, settings: OidcSettings, *, clock: Clock = now_us) -> None:
-        self._settings, self._clock = settings, clock
+    def __init__(self, settings: OidcSettings, people: Store | None = None, *, clock: Clock = now_us) -> None:
+        """`people`: where an issuer's subject becomes a subject id; without, the former is the principal's name."""
+        self._settings, self._people, self._clock = settings, people, clock
         self._keys: Mapping[str, Key] = {}
         self._credentials: frozenset[str] = frozenset()
         self._allow = {role.name: grants_of(role.allow) for role in settings.roles}
@@ -83,19 +87,30 @@ class Verifier:
         grants: set[Grant] = set()
         for role in _roles(claims, self._settings.roles_claim):
             grants |= self._grants_of(role)
+        person = self.met(claims)
         methods, issued_s = claims.get("amr"), claims.get("iat", 0)
         at_s = claims.get("auth_time", issued_s)
         return Principal(
-            str(claims["sub"]),
+            person.subject if person else str(claims["sub"]),
             frozenset(grants),
             credential_of(kid),
             int(claims["exp"] * 1e6),
             amr=frozenset(one for one in methods[:_MAX_METHODS] if isinstance(one, str))
             if isinstance(methods, list)
             else frozenset(),
+            alias=person.issuer_subject if person else "",
             issued_us=int(issued_s * 1e6),
             signed_in_us=int(at_s * 1e6) if isinstance(at_s, int | float) and at_s == at_s else 0,  # noqa: PLR0124  # NaN
         )
+
+    def met(self, claims: Mapping[str, Any]) -> Person | None:
+        """The person of a token's claims; None without a directory. Raises UnauthenticatedError, UnavailableError."""
+        if self._people is None:
+            return None
+        try:
+            return self._people.person_of(claims)
+        except ForgottenError as error:
+            raise UnauthenticatedError(str(error)) from None
 
     def _grants_of(self, role: str) -> frozenset[Grant]:
         """What a role allows; `operator@acme/north` is what `operator` allows, there alone. An unknown one allows nothing."""

@@ -16,9 +16,11 @@ from pathlib import Path
 
 from audit.tiles import Readable
 from base import settings
-from base.errors import ConfigError, MillraceError
+from base.errors import ConfigError, MillraceError, NotFoundError
 from base.ids import now_us
 from connectors.kafka.client import producer, send
+from privacy.forgetting import find
+from privacy.store import open_store
 from schemas import topics
 from schemas.audit import AuditEvent, Outcome
 from schemas.command_rules import PACKML_TAG, PACKML_VERBS
@@ -96,7 +98,9 @@ def parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--json", action="store_true", help="as a JSON object")
     out = verbs.add_parser("sign-out", help="end all sessions of somebody, and what an issuer gave out before")
-    out.add_argument("principal", help="name: the issuer's subject, or the one in the tokens file")
+    out.add_argument(
+        "principal", help="name: a person of the directory of people, the issuer's subject, or one in the tokens file"
+    )
     out.add_argument("--anyway", action="store_true", help="a name that neither the tokens file nor the audit log has")
     out.add_argument("--reason", default="", help="for the audit log")
     out.add_argument(
@@ -150,6 +154,7 @@ def _explain(options: argparse.Namespace) -> int:
 
 def _sign_out(options: argparse.Namespace) -> int:
     config = configuration.load(options.config or settings.local_config("serving.toml"))
+    options.principal = _subject(options.principal, config)
     if not options.anyway and not _known(options.principal, config):
         msg = (
             f"nobody called {options.principal!r} is in the tokens file, or signed in lately; a person's name is the issuer's subject "
@@ -172,6 +177,18 @@ def _sign_out(options: argparse.Namespace) -> int:
     send(source, topics.SIGN_OUTS.name, [(made.key, made.encode())], timeout_s=_TIMEOUT_S)
     _say(f"{made.subject} is signed out everywhere; a token of the tokens file stays good until its entry is removed")
     return 0
+
+
+def _subject(name: str, config: ServingConfig) -> str:
+    """Subject id of a person of the directory; the name itself of anybody else."""
+    people = open_store(config.privacy)
+    if people is None:
+        return name
+    people.refresh()
+    try:
+        return find(people, name).subject
+    except NotFoundError:
+        return name
 
 
 def _known(name: str, config: ServingConfig) -> bool:

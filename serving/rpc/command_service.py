@@ -149,9 +149,11 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         trail.about(command_id=str(command_id), reason=reason)
         known = await self._handlers.get(command_id)
         device = self._state.plant.device(known.device_id)
-        ask = self._ask(device, known.name, known.parameters, reason=reason, submitter=known.submitted_by)
+        # A command of before people had subject ids is the caller's own, too.
+        submitter = principal.name if principal.is_called(known.submitted_by) else known.submitted_by
+        ask = self._ask(device, known.name, known.parameters, reason=reason, submitter=submitter)
         place = place_of(device, self._state)
-        trail.about(name=known.name, second="" if known.submitted_by == principal.name else known.submitted_by)
+        trail.about(name=known.name, second="" if submitter == principal.name else submitter)
         found = self._decisions.permitted(action, place, ask)
         if action != policies.CANCEL:
             self._trail.require()

@@ -90,7 +90,13 @@ async def test_on_loopback_a_name_is_enough() -> None:
         gone = await face.client.delete(f"{API}/session", headers=right)
         assert gone.status_code == 204
         everything = ["alarm", "approve", "audit", "command", "plan", "read"]
-        assert (await face.get("/me")) == {"name": "local", "allow": everything, "grants": everything, "csrf": ""}
+        assert (await face.get("/me")) == {
+            "name": "local",
+            "shown": "local",
+            "allow": everything,
+            "grants": everything,
+            "csrf": "",
+        }
         for body in (
             {"token": "x"},
             {},

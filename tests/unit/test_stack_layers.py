@@ -26,7 +26,7 @@ ALLOWED = {
     "edge": {"base", "schemas", "stages", "connectors"},
     "simulator": {"base", "schemas", "connectors", "registry"},
     "jobs": {"base", "schemas", "stages", "connectors", "historian"},
-    "serving": {"base", "schemas", "stages", "connectors", "historian", "audit"},
+    "serving": {"base", "schemas", "stages", "connectors", "historian", "audit", "privacy"},
     "reports": {"base", "connectors", "historian"},
     # Texts for another program.
     "dashboards": set(),
@@ -37,6 +37,8 @@ ALLOWED = {
     "audit": {"base", "schemas", "connectors"},
     # It knows alarms by their topic alone: no database, nothing of the plant.
     "notifier": {"base", "schemas", "connectors"},
+    # Names of people, which no record has.
+    "privacy": {"base"},
     # The issuer of the local stack: what an installation has from somebody else.
     "issuer": {"base"},
     # The certificate authority of the local stack.

@@ -267,6 +267,8 @@ export interface ChartSeries {
 
 export interface Me {
   name: string;
+  /** What people call who is signed in. */
+  shown: string;
   allow: string[];
   csrf: string;
 }

@@ -386,6 +386,7 @@ export const de: Record<Key, string> = {
   "commands.by": "Von",
   "commands.at": "Gesendet",
   "commands.approvedBy": "Freigegeben von",
+  "people.forgotten": "vergessene Person {id}",
   "commands.detail": "Einzelheiten",
   "commands.provisional": "vorläufig",
   "commands.provisionalHint": "Das Wort des Gateways; noch nicht aufgezeichnet.",

@@ -384,6 +384,7 @@ export const en = {
   "commands.by": "By",
   "commands.at": "Submitted",
   "commands.approvedBy": "Approved by",
+  "people.forgotten": "forgotten person {id}",
   "commands.detail": "Detail",
   "commands.provisional": "provisional",
   "commands.provisionalHint": "The gateway's word; not yet in the record.",

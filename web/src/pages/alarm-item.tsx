@@ -9,6 +9,7 @@ import { iso } from "../range";
 import { here, href, nameOf, parentOf, placeOf } from "../route";
 import { alarmChanges, changed } from "../state/alarms";
 import { now } from "../state/clock";
+import { whoIs } from "../state/people";
 import { mayAlarm, online } from "../state/session";
 import { Rest, Time, Unbroken, Wrong } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
@@ -118,7 +119,7 @@ export function AlarmItem({
               </span>
             </button>
           ) : (
-            alarm.acknowledged_by && <span class="quiet by">✓ {alarm.acknowledged_by}</span>
+            alarm.acknowledged_by && <span class="quiet by">✓ {whoIs(alarm.acknowledged_by)}</span>
           )}
         </span>
       </div>
@@ -170,7 +171,7 @@ function Details({
         <Fact name={t("alarms.acknowledgedBy")}>
           {alarm.acknowledged_us ? (
             <>
-              {alarm.acknowledged_by}, <Time us={alarm.acknowledged_us} />
+              {whoIs(alarm.acknowledged_by)}, <Time us={alarm.acknowledged_us} />
             </>
           ) : (
             ""
@@ -178,7 +179,7 @@ function Details({
         </Fact>
         {alarm.overrides.map((one) => (
           <Fact name={named("alarmState", one.kind)}>
-            {[one.by, one.reason].filter(Boolean).join(": ")}
+            {[whoIs(one.by), one.reason].filter(Boolean).join(": ")}
             {one.until_us ? ` (${t("alarms.until", { time: time(one.until_us, false) })})` : ""}
           </Fact>
         ))}
@@ -288,7 +289,7 @@ function Course({ alarm }: { alarm: Alarm }): JSX.Element | null {
     <ol class="steps">
       {found.data.events.slice(0, EVENTS).map((one) => (
         <li>
-          <b>{named("alarmEvent", one.kind)}</b> {one.by}
+          <b>{named("alarmEvent", one.kind)}</b> {whoIs(one.by)}
           <span class="quiet">
             <Time us={one.time_us} />
           </span>

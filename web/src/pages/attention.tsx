@@ -8,6 +8,7 @@ import { href, nameOf, parentOf, placeOf } from "../route";
 import { openAnomalies } from "../state/anomalies";
 import { now } from "../state/clock";
 import { pending } from "../state/commands";
+import { whoIs } from "../state/people";
 import { Failure, Panel, stageName, Unbroken } from "../ui/bits";
 import { useLoad } from "../ui/hooks";
 import { Mark } from "../ui/icons";
@@ -141,7 +142,7 @@ function commandItems(): Item[] {
   return pending.value.map((command) => ({
     level: "warn",
     kind: t("overview.waiting"),
-    text: `${named("verb", command.name)} · ${command.submitted_by}`,
+    text: `${named("verb", command.name)} · ${whoIs(command.submitted_by)}`,
     where: nameOf(command.device_path),
     since_us: command.submitted_us,
     href: href("command", command.command_id),

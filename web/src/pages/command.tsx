@@ -7,6 +7,7 @@ import { duration, number, withUnit, words } from "../format";
 import { named, t } from "../i18n";
 import { href, nameOf, route } from "../route";
 import { followed, follow, type Step } from "../state/commands";
+import { whoIs } from "../state/people";
 import { pages } from "../api/http";
 import { Badge, CommandBadge, DeviceLink, Panel, Rest, Table, Time } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
@@ -157,12 +158,12 @@ function Facts({ command }: { command: Command }): JSX.Element {
     <dl class="facts-list">
       <dt>{t("commands.submittedBy")}</dt>
       <dd>
-        {command.submitted_by} · <Time us={command.submitted_us} />
+        {whoIs(command.submitted_by)} · <Time us={command.submitted_us} />
       </dd>
       {command.approved_by && (
         <>
           <dt>{t("commands.approvedBy")}</dt>
-          <dd>{command.approved_by}</dd>
+          <dd>{whoIs(command.approved_by)}</dd>
         </>
       )}
       {command.reason && (

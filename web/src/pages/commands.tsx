@@ -7,6 +7,7 @@ import { named } from "../i18n";
 import { range } from "../range";
 import { href, route } from "../route";
 import { followed, pending } from "../state/commands";
+import { whoIs } from "../state/people";
 import { CommandBadge, DeviceLink, Failure, Panel, Rest, Table, Time } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
 import { Decide } from "./decide";
@@ -75,7 +76,7 @@ export function Commands(): JSX.Element {
                     <b>{orderText(one.name, one.parameters)}</b>
                   </a>
                   <span class="quiet">
-                    {one.submitted_by} · <Time us={one.submitted_us} />
+                    {whoIs(one.submitted_by)} · <Time us={one.submitted_us} />
                     {one.reason && ` · ${one.reason}`}
                   </span>
                 </div>
@@ -119,11 +120,11 @@ export function Commands(): JSX.Element {
                   <CommandBadge state={one.state} provisional={one.provisional} />
                 </td>
                 <td>
-                  {one.submitted_by}
+                  {whoIs(one.submitted_by)}
                   {one.approved_by && (
                     <span class="quiet small">
                       {" "}
-                      {t("commands.approvedBy")} {one.approved_by}
+                      {t("commands.approvedBy")} {whoIs(one.approved_by)}
                     </span>
                   )}
                 </td>

@@ -7,6 +7,7 @@ import { count, duration, fullTime, time } from "../format";
 import { named, t } from "../i18n";
 import { range, spanOf } from "../range";
 import { href, nameOf, parentOf, route } from "../route";
+import { whoIs } from "../state/people";
 import { Badge, DeviceLink, Panel, Rest, Table, Time } from "../ui/bits";
 import { useLoad, useTitle } from "../ui/hooks";
 import { packmlLevel } from "../ui/level";
@@ -177,7 +178,7 @@ function Stop({
           <>
             {stop.reason.replaceAll("/", " / ")}
             {stop.planned && <span class="quiet"> {t("down.planned")}</span>}
-            <span class="quiet small">{stop.entered_by || t("down.automatic")}</span>
+            <span class="quiet small">{whoIs(stop.entered_by) || t("down.automatic")}</span>
           </>
         ) : (
           <span class="quiet">{t("down.noReason")}</span>

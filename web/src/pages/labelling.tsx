@@ -8,6 +8,7 @@ import type { Anomaly, AnomalyVerdict } from "../api/types";
 import { t } from "../i18n";
 import { nameOf } from "../route";
 import { heard } from "../state/anomalies";
+import { whoIs } from "../state/people";
 import { mayAlarm, online } from "../state/session";
 import { Time, WhyField, Wrong } from "../ui/bits";
 import { Dialog } from "../ui/dialog";
@@ -43,7 +44,7 @@ export function Labelling({ anomaly }: { anomaly: Anomaly }): JSX.Element {
           <span id={said}>
             <b>{t(standing.verdict === "FAULT" ? "anomalies.wasFault" : "anomalies.noFault")}</b>{" "}
             <span class="quiet small">
-              {standing.by}, <Time us={standing.time_us} />
+              {whoIs(standing.by)}, <Time us={standing.time_us} />
               {standing.reason && `: ${standing.reason}`}
             </span>
           </span>

@@ -79,7 +79,7 @@ function Push(): JSX.Element {
 }
 
 function SignedIn(): JSX.Element {
-  const { name = "", allow = [] } = me.value ?? {};
+  const { shown: name = "", allow = [] } = me.value ?? {};
   return (
     <div class="signed-in">
       <p>

@@ -6,6 +6,7 @@ import { count, duration } from "../format";
 import { named, t } from "../i18n";
 import { href, nameOf } from "../route";
 import { now } from "../state/clock";
+import { whoIs } from "../state/people";
 import { Failure, Table, Time } from "../ui/bits";
 import { PrioritySign } from "../ui/priority";
 
@@ -87,7 +88,7 @@ export function AlarmList({
             <td class="quiet">
               {one.acknowledged_us ? (
                 <>
-                  ✓ {one.acknowledged_by} <Time us={one.acknowledged_us} />
+                  ✓ {whoIs(one.acknowledged_by)} <Time us={one.acknowledged_us} />
                 </>
               ) : (
                 t("alarms.fresh")

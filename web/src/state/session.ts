@@ -4,6 +4,7 @@ import { csrf, get, post, Problem, remove } from "../api/http";
 import { link, start, stop } from "../api/live";
 import type { Me } from "../api/types";
 import { forget } from "./memory";
+import { forgetNames } from "./people";
 
 /** undefined while it is not known; null when a sign-in is needed. */
 export const me = signal<Me | null | undefined>(undefined);
@@ -65,6 +66,7 @@ export async function signOut(everywhere = false): Promise<void> {
 }
 
 function take(found: Me): void {
+  if (found.name !== me.peek()?.name) forgetNames();
   csrf.value = found.csrf;
   me.value = found;
   start();

@@ -1,0 +1,97 @@
+"""Forgetting a person: the key goes, and with it everything that leads from the subject id to somebody.
+
+Order, so that one that was interrupted is finished by doing it again: the person's file becomes a tombstone; a newer version of the
+wrapping key is made; everybody else's key is wrapped with it; older versions are destroyed. From the last step on, no copy of the folder
+that was made before opens, be it in a backup or in free blocks of a disk.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from base.errors import NotFoundError, PreconditionError
+from base.ids import Clock, now_us
+from privacy.person import Person
+from privacy.store import FORGOTTEN, Store
+
+DESTROYED = "keys_destroyed"
+"""In a tombstone: whether the versions of the wrapping key are destroyed that opened what was there."""
+KEPT_US = 30 * 86_400_000_000
+"""A tombstone refuses tokens of before; none lives longer (`serving.sign_outs`)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Forgotten:
+    """What was done: how many others' keys were wrapped anew."""
+
+    subject: str
+    rewrapped: int
+
+
+def find(store: Store, text: str) -> Person:
+    """The one person that somebody means; raises NotFoundError, PreconditionError for several."""
+    found = [one for one in store.everybody() if one.answers_to(text)]
+    if not found:
+        msg = "nobody of the directory answers to this name; `millrace privacy list` shows who is there"
+        raise NotFoundError(msg)
+    if len(found) > 1:
+        msg = f"{len(found)} people answer to this name; say the subject id: {', '.join(one.subject for one in found)}"
+        raise PreconditionError(msg)
+    return found[0]
+
+
+def forget(store: Store, subject: str, *, clock: Clock = now_us) -> Forgotten:
+    """Forget a person. Raises NotFoundError, and PreconditionError, ConfigError, UnavailableError: then `destroy_older` ends it."""
+    store.refresh()
+    with store.held():
+        store.refresh()
+        lookup = next((each for each, entry in store.entries().items() if entry.person.subject == subject), None)
+        if lookup is None:
+            msg = f"{subject} is not in the directory of people (any more)"
+            raise NotFoundError(msg)
+        if store.unreadable:
+            raise PreconditionError(_unreadable(store))
+        store.write(lookup, {FORGOTTEN: clock(), DESTROYED: False})
+        for old, content in store.tombstones().items():
+            if int(content[FORGOTTEN]) < clock() - KEPT_US:
+                store.remove(old)
+        return Forgotten(subject, _destroy_older(store))
+
+
+def destroy_older(store: Store) -> int:
+    """Wrap everybody's key with a new version and destroy the older ones; how many people there are.
+
+    Raises PreconditionError, ConfigError, UnavailableError; then it is done again.
+    """
+    store.refresh()
+    with store.held():
+        return _destroy_older(store)
+
+
+def _destroy_older(store: Store) -> int:
+    store.refresh()
+    if store.unreadable:
+        raise PreconditionError(_unreadable(store))
+    store.turn_epoch()
+    store.wrapping.renew()
+    people = store.entries()
+    wrapped = store.wrapping.wrap([entry.secret for entry in people.values()]) if people else []
+    for (lookup, entry), key in zip(people.items(), wrapped, strict=True):
+        store.write(lookup, {**entry.file, "key": key})
+    store.wrapping.drop_older()
+    for lookup, content in store.tombstones().items():
+        if not content.get(DESTROYED):
+            store.write(lookup, {**content, DESTROYED: True})
+    store.refresh()
+    return len(people)
+
+
+def unfinished(store: Store) -> int:
+    """How many were forgotten of whom older versions of the wrapping key may still open a copy."""
+    return sum(not content.get(DESTROYED) for content in store.tombstones().values())
+
+
+def _unreadable(store: Store) -> str:
+    # Destroying the versions that they need would make a fault that can be mended a loss.
+    names = ", ".join(sorted(store.unreadable))
+    return f"keys or files of {len(store.unreadable)} people cannot be read ({names}); put them back first"

@@ -1,0 +1,105 @@
+"""The key that wraps people's keys: where it is, and what can be done with it.
+
+A wrapped key is a text that says which version of the wrapping key opens it. Destroying old versions is what makes forgetting final: a
+wrapped key that somebody still has, in a copy of the folder or in blocks of a disk, opens no more.
+"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import os
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Protocol
+
+from base import key_ring
+from base.errors import ConfigError
+from base.key_ring import KEY_BYTES, MissingKeyError
+from base.sealed import DamagedError, Opener, Sealer
+
+_FILE = "file:"
+_PURPOSE, _ABOUT = b"millrace key of a person", b"person"
+
+
+class Wrapping(Protocol):
+    """Where the wrapping key is. Safe to use from several threads."""
+
+    local: bool
+    """Whether it answers at once: where not, it is asked away from the event loop."""
+
+    def prepare(self, *, first: bool) -> None:
+        """Look whether the key is there. `first`: nothing is wrapped yet, so that it may be made. Raises ConfigError, UnavailableError."""
+
+    def wrap(self, secrets: Sequence[bytes]) -> list[str]:
+        """Wrap keys with the newest version. Raises ConfigError, UnavailableError."""
+
+    def unwrap(self, wrapped: Sequence[str]) -> list[bytes | None]:
+        """The keys; None for one whose version is destroyed, or that is none. Raises ConfigError, UnavailableError."""
+
+    def renew(self) -> None:
+        """Make a newer version: what is wrapped from now on is wrapped with it. Raises ConfigError, UnavailableError."""
+
+    def drop_older(self) -> None:
+        """Destroy all versions but the newest. Raises ConfigError, UnavailableError."""
+
+
+def open_wrapping(reference: str) -> Wrapping:
+    """The wrapping key at a reference; raises ConfigError for one of no known kind. Nothing is read yet."""
+    for kind, make in _KINDS.items():
+        if reference.startswith(kind) and len(reference) > len(kind):
+            return make(reference)
+    msg = f"privacy.keys: the reference is none of {', '.join(f'{kind}…' for kind in _KINDS)}"
+    raise ConfigError(msg)
+
+
+class FileWrapping:
+    """Versions in a file of keys (`base.key_ring`); implements `Wrapping`."""
+
+    local = True
+
+    def __init__(self, reference: str) -> None:
+        self._keys = key_ring.open_keys(reference)
+        self._path = Path(reference.removeprefix(_FILE))
+
+    def prepare(self, *, first: bool) -> None:
+        """See `Wrapping`."""
+        if first and not self._path.exists():
+            self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            key_ring.add(self._path)
+        self._keys.newest()
+
+    def wrap(self, secrets: Sequence[bytes]) -> list[str]:
+        """See `Wrapping`."""
+        sealer = Sealer(self._keys.newest(), _PURPOSE)
+        return [base64.b64encode(sealer.seal(one, _ABOUT)).decode() for one in secrets]
+
+    def unwrap(self, wrapped: Sequence[str]) -> list[bytes | None]:
+        """See `Wrapping`."""
+        self._keys.newest()  # a file that cannot be read is said once, and not of every key
+        opener = Opener(self._keys.key, _PURPOSE)
+        return [_opened(opener, one) for one in wrapped]
+
+    def renew(self) -> None:
+        """See `Wrapping`."""
+        key_ring.add(self._path)
+
+    def drop_older(self) -> None:
+        """See `Wrapping`."""
+        for one in key_ring.read(self._path)[:-1]:
+            key_ring.retire(self._path, one.id)
+
+
+def _opened(opener: Opener, wrapped: str) -> bytes | None:
+    try:
+        return opener.open(base64.b64decode(wrapped, validate=True), _ABOUT)
+    except (MissingKeyError, DamagedError, binascii.Error):
+        return None
+
+
+def new_secret() -> bytes:
+    """A key for one person."""
+    return os.urandom(KEY_BYTES)
+
+
+_KINDS: dict[str, Callable[[str], Wrapping]] = {_FILE: FileWrapping}

@@ -1,0 +1,1 @@
+"""What an installation has of a person: collected, exported, forgotten."""

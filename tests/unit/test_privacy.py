@@ -1,0 +1,257 @@
+"""The directory of people: ids that stay, files that say nothing, keys that are destroyed, and what goes on when something is missing."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+
+from base import key_ring
+from base.errors import ConfigError, NotFoundError, PreconditionError, UnavailableError
+from privacy import forgetting, person
+from privacy.errors import ForgottenError
+from privacy.settings import PrivacySettings
+from privacy.store import Store
+from privacy.wrapping import FileWrapping
+
+ISSUER = "https://id.example"
+NAME, ADDRESS = "Adelheid Wanzenried", "a.wanzenried@example.org"
+S = 1_000_000
+
+
+def claims(sub: str, *, iat: int = 100, **more: str) -> dict[str, object]:
+    return {"iss": ISSUER, "sub": sub, "iat": iat, **more}
+
+
+ANN = claims("ann-1", name=NAME, email=ADDRESS, preferred_username="ann")
+
+
+class Place:
+    """A folder and a file of keys, and processes that share them."""
+
+    def __init__(self, root: Path) -> None:
+        self.folder, self.keys, self.now_us = root / "people", root / "secrets" / "people.keys", 200 * S
+
+    def process(self, *, far: bool = False) -> Store:
+        wrapping = Far(f"file:{self.keys}") if far else FileWrapping(f"file:{self.keys}")
+        store = Store(self.folder, wrapping, clock=lambda: self.now_us)
+        store.refresh()
+        return store
+
+    def text(self) -> bytes:
+        return b"".join(path.read_bytes() for path in self.folder.iterdir() if path.is_file())
+
+
+class Far(FileWrapping):
+    """A wrapping key that is asked over a network: never in the event loop."""
+
+    local = False
+    may_be_asked = True
+
+    def wrap(self, secrets: Sequence[bytes]) -> list[str]:
+        assert self.may_be_asked
+        return super().wrap(secrets)
+
+    def unwrap(self, wrapped: Sequence[str]) -> list[bytes | None]:
+        assert self.may_be_asked
+        return super().unwrap(wrapped)
+
+
+@pytest.fixture
+def place(tmp_path: Path) -> Place:
+    return Place(tmp_path)
+
+
+def test_a_person_has_one_id_in_every_process_and_after_a_restart(place: Place) -> None:
+    one, other = place.process(), place.process()
+    ann = one.person_of(ANN)
+    assert person.is_subject(ann.subject)
+    assert ann.shown == NAME
+    assert other.person_of(claims("ann-1")).subject == ann.subject  # before it has looked at the folder again
+    other.refresh()
+    assert other.of_subject(ann.subject) == ann
+    assert place.process().person_of(claims("ann-1")) == ann
+    assert one.person_of(claims("ann-2")).subject != ann.subject
+    assert one.person_of(ANN | {"iss": "https://other.example"}).subject != ann.subject
+
+
+def test_nothing_on_disk_says_who_somebody_is_or_which_id_they_have(place: Place) -> None:
+    ann = place.process().person_of(ANN)
+    for said in (NAME, ADDRESS, "ann-1", ISSUER, ann.subject):
+        assert said.encode() not in place.text()
+        assert not any(said in path.name for path in place.folder.iterdir())
+    assert {path.stat().st_mode & 0o777 for path in place.folder.iterdir()} == {0o600}
+    assert place.folder.stat().st_mode & 0o777 == 0o700
+
+
+def test_a_folder_that_others_can_read_is_refused(place: Place) -> None:
+    place.folder.mkdir(mode=0o755)
+    place.folder.chmod(0o755)
+    with pytest.raises(ConfigError, match="chmod 700"):
+        place.process()
+
+
+def test_newer_details_are_kept_and_missing_ones_take_nothing_away(place: Place) -> None:
+    one, other = place.process(), place.process()
+    ann = one.person_of(ANN)
+    assert one.person_of(claims("ann-1", name="Adelheid Other")).name == "Adelheid Other"
+    other.refresh()
+    known = other.of_subject(ann.subject)
+    assert known is not None
+    assert (known.name, known.email) == ("Adelheid Other", ADDRESS)
+
+
+def test_a_forgotten_person_is_gone_everywhere_and_copies_do_not_open(place: Place, tmp_path: Path) -> None:
+    one, other = place.process(), place.process()
+    ann, bob = one.person_of(ANN), one.person_of(claims("bob-1", name="Bob"))
+    other.refresh()
+    before, generation = tmp_path / "copy", other.generation
+    shutil.copytree(place.folder, before)
+    assert forgetting.forget(other, ann.subject, clock=lambda: place.now_us).rewrapped == 1
+    for store in (one, other, place.process()):
+        store.refresh()
+        assert store.of_subject(ann.subject) is None
+        assert store.of_subject(bob.subject) == bob
+        assert store.unreadable == frozenset()
+    assert other.generation > generation
+    assert len(key_ring.read(place.keys)) == 1
+    # A copy of before, put back: nobody in it can be read.
+    shutil.rmtree(place.folder)
+    shutil.copytree(before, place.folder)
+    restored = place.process()
+    assert restored.everybody() == []
+    assert len(restored.unreadable) == 2
+    with pytest.raises(UnavailableError, match="cannot be read"):
+        restored.person_of(ANN)
+    with pytest.raises(NotFoundError):
+        forgetting.forget(place.process(), ann.subject)
+
+
+def test_tokens_of_before_are_refused_and_a_new_sign_in_is_somebody_new(place: Place) -> None:
+    store = place.process()
+    ann = store.person_of(ANN)
+    forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
+    with pytest.raises(ForgottenError):
+        store.person_of(ANN)
+    again = store.person_of(ANN | {"iat": 201})
+    assert again.subject != ann.subject
+    assert store.of_subject(ann.subject) is None
+    assert forgetting.unfinished(store) == 0
+
+
+def test_tombstones_go_when_no_token_of_before_can_be_left(place: Place) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
+    assert len(store.tombstones()) == 1
+    later_us = place.now_us + forgetting.KEPT_US + 1
+    forgetting.forget(store, bob.subject, clock=lambda: later_us)
+    assert [each["forgotten_us"] for each in store.tombstones().values()] == [later_us]
+
+
+def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    with monkeypatch.context() as patch:
+        patch.setattr(FileWrapping, "drop_older", _fails)
+        with pytest.raises(UnavailableError):
+            forgetting.forget(store, ann.subject)
+    later = place.process()
+    assert later.of_subject(ann.subject) is None
+    assert later.of_subject(bob.subject) == bob
+    assert forgetting.unfinished(later) == 1
+    assert forgetting.destroy_older(later) == 1
+    assert forgetting.unfinished(later) == 0
+    assert len(key_ring.read(place.keys)) == 1
+    assert place.process().of_subject(bob.subject) == bob
+
+
+def _fails(_: FileWrapping) -> None:
+    raise UnavailableError
+
+
+def test_while_files_cannot_be_read_nobody_is_forgotten(place: Place) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    file = next(one for one, entry in store.entries().items() if entry.person == bob)
+    (place.folder / f"{file}.json").write_text("{half")
+    store.refresh()
+    assert store.unreadable == {file}
+    with pytest.raises(PreconditionError, match=file):
+        forgetting.forget(store, ann.subject)
+    assert store.of_subject(ann.subject) == ann
+
+
+def test_a_wrapping_key_that_is_far_is_never_asked_when_somebody_comes(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    far = place.process(far=True)
+    with monkeypatch.context() as patch:
+        patch.setattr(Far, "may_be_asked", False)
+        met = [far.person_of(claims(f"p-{number}")) for number in range(4)]
+        with pytest.raises(UnavailableError, match="being entered"):
+            far.person_of(claims("p-4"))
+        assert far.person_of(claims("p-0")) == met[0]
+    far.refresh()
+    assert far.person_of(claims("p-4")).subject
+    # Keys made ahead are wrapped with a version that another process destroys: they serve nobody any more.
+    forgetting.forget(place.process(), met[0].subject)
+    with pytest.raises(UnavailableError):
+        far.person_of(claims("p-5"))
+    far.refresh()
+    late = far.person_of(claims("p-5"))
+    assert place.process().of_subject(late.subject) == late
+
+
+def test_without_its_key_file_a_directory_says_so_and_makes_no_other(place: Place) -> None:
+    place.process().person_of(ANN)
+    place.keys.rename(place.keys.with_name("away"))
+    with pytest.raises(ConfigError, match="keys of data at rest"):
+        place.process()
+    assert not place.keys.exists()
+
+
+def test_before_it_was_read_nobody_is_known_nor_unknown(place: Place) -> None:
+    store = Store(place.folder, FileWrapping(f"file:{place.keys}"))
+    with pytest.raises(UnavailableError, match="cannot be read yet"):
+        store.person_of(ANN)
+    with pytest.raises(UnavailableError, match="cannot be read yet"):
+        store.of_subject("person-aaaaaaaaaaaaaaaa")
+
+
+def test_a_person_is_found_by_what_it_is_called_and_only_one(place: Place) -> None:
+    store = place.process()
+    ann = store.person_of(ANN)
+    for text in (ann.subject, "ann-1", "ANN", NAME.upper(), ADDRESS):
+        assert forgetting.find(store, text) == ann
+    store.person_of(claims("ann-2", name=NAME))
+    with pytest.raises(PreconditionError, match="2 people"):
+        forgetting.find(store, NAME)
+    with pytest.raises(NotFoundError):
+        forgetting.find(store, "nobody")
+
+
+def test_a_damaged_lookup_key_is_told(place: Place) -> None:
+    place.process()
+    (place.folder / "lookup.key").write_text("\xffhalf")
+    with pytest.raises(ConfigError, match="damaged"):
+        place.process()
+
+
+def test_settings_that_would_put_the_key_with_what_it_opens_are_refused() -> None:
+    with pytest.raises(ValueError, match=r"inside privacy\.folder"):
+        PrivacySettings(folder="/data/people", keys="file:/data/people/keys")
+    with pytest.raises(ValueError, match="belong together"):
+        PrivacySettings(folder="/data/people")
+
+
+def test_a_file_in_anothers_place_opens_for_nobody(place: Place) -> None:
+    store = place.process()
+    store.person_of(ANN)
+    store.person_of(claims("bob-1"))
+    one, other = sorted(place.folder.glob("*.json"))
+    one.write_text(json.dumps(json.loads(other.read_text())))
+    assert len(place.process().unreadable) == 1
