@@ -129,6 +129,7 @@ class Store:
             msg = "the directory of people is being changed; try again"
             raise UnavailableError(msg) from None
         with held:
+            self._give_to_owner(self.folder / _LOCK)
             yield
 
     def entries(self) -> dict[str, Entry]:
@@ -156,6 +157,9 @@ class Store:
 
     def _put(self, path: Path, data: bytes) -> None:
         files.replace_durably(path, data, mode=files.OWNERS)
+        self._give_to_owner(path)
+
+    def _give_to_owner(self, path: Path) -> None:
         if os.geteuid() == 0:  # whoever runs the services has to read it, not who changed it for them
             owner = self.folder.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
@@ -170,6 +174,9 @@ class Store:
         path = self.folder / _LOOKUP_KEY
         with self.held():
             first = not path.exists()
+            if first and any(self.folder.glob("*.json")):
+                msg = f"{path} is missing; put it back from its copy, or everybody who signs in is entered as somebody new"
+                raise ConfigError(msg)
             self.wrapping.prepare(first=first)
             if first:
                 self.turn_epoch()
@@ -282,7 +289,7 @@ class Store:
 
 def open_store(settings: PrivacySettings) -> Store | None:
     """The directory of an installation; None where it has none. Raises ConfigError."""
-    return Store(Path(settings.folder), open_wrapping(settings.keys)) if settings.folder else None
+    return Store(Path(settings.folder), open_wrapping(settings)) if settings.folder else None
 
 
 def sealed_file(lookup: str, person: Person, secret: bytes, wrapped: str) -> dict[str, str]:

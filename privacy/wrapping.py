@@ -9,7 +9,7 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Protocol
 
@@ -17,8 +17,9 @@ from base import key_ring
 from base.errors import ConfigError
 from base.key_ring import KEY_BYTES, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer
+from privacy.settings import PrivacySettings
 
-_FILE = "file:"
+_FILE, _VAULT = "file:", "vault:"
 _PURPOSE, _ABOUT = b"millrace key of a person", b"person"
 
 
@@ -44,12 +45,15 @@ class Wrapping(Protocol):
         """Destroy all versions but the newest. Raises ConfigError, UnavailableError."""
 
 
-def open_wrapping(reference: str) -> Wrapping:
-    """The wrapping key at a reference; raises ConfigError for one of no known kind. Nothing is read yet."""
-    for kind, make in _KINDS.items():
-        if reference.startswith(kind) and len(reference) > len(kind):
-            return make(reference)
-    msg = f"privacy.keys: the reference is none of {', '.join(f'{kind}…' for kind in _KINDS)}"
+def open_wrapping(settings: PrivacySettings) -> Wrapping:
+    """The wrapping key of an installation; raises ConfigError for a reference of no known kind. Nothing is read yet."""
+    if settings.keys.startswith(_FILE):
+        return FileWrapping(settings.keys)
+    if settings.keys.startswith(_VAULT):
+        from privacy.vault import VaultWrapping  # late: who has a file needs no client of Vault
+
+        return VaultWrapping(settings.keys.removeprefix(_VAULT), settings.token, settings.ca)
+    msg = f"privacy.keys: the reference is none of {_FILE}…, {_VAULT}…"
     raise ConfigError(msg)
 
 
@@ -100,6 +104,3 @@ def _opened(opener: Opener, wrapped: str) -> bytes | None:
 def new_secret() -> bytes:
     """A key for one person."""
     return os.urandom(KEY_BYTES)
-
-
-_KINDS: dict[str, Callable[[str], Wrapping]] = {_FILE: FileWrapping}

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 from urllib.parse import urljoin
@@ -17,6 +18,7 @@ import psycopg
 import pytest
 
 from audit.tiles import Readable
+from base.ids import now_us
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from issuer import people as issued
@@ -46,12 +48,18 @@ def config() -> Iterator[StackConfig]:
         yield made
 
 
+@pytest.fixture
+def browsers() -> Iterator[ExitStack]:
+    with ExitStack() as open_ones:
+        yield open_ones
+
+
 class Browser:
     """Somebody at the page."""
 
-    def __init__(self, config: StackConfig, login: str) -> None:
+    def __init__(self, stack: ExitStack, config: StackConfig, login: str) -> None:
         self.api = f"{config.page_url}/api/v1"
-        self.http = httpx.Client(timeout=30, trust_env=False)
+        self.http = stack.enter_context(httpx.Client(timeout=30, trust_env=False))
         begun = self.http.get(f"{self.api}/sign-in?to=/")
         page = self.http.get(begun.headers["location"])
         form = {
@@ -78,10 +86,10 @@ class Browser:
 
 @pytest.mark.security("T-PEOPLE-PRIVACY", "T-AUDIT-LEAK")
 def test_a_forgotten_person_is_in_no_file_record_log_or_export_and_the_audit_verifies(
-    config: StackConfig, tmp_path: Path
+    config: StackConfig, browsers: ExitStack, tmp_path: Path
 ) -> None:
     planted = Planted({"name": NAME, "address": ADDRESS, "login": LOGIN})
-    ann, bob = Browser(config, LOGIN), Browser(config, "bob")
+    ann, bob = Browser(browsers, config, LOGIN), Browser(browsers, config, "bob")
     subject = ann.me["name"]
     planted.secrets["issuer's subject"] = json.loads(sign_in.people_file(config).read_text())[LOGIN]["subject"]
     assert is_subject(subject)
@@ -98,7 +106,8 @@ def test_a_forgotten_person_is_in_no_file_record_log_or_export_and_the_audit_ver
     assert ann.post("commands", command).json()["submitted_by"] == subject
     material = bob.get("work/materials")["materials"][0]["material"]
     scope = writable["device_path"].split("/")[0]
-    order = {"material": material, "quantity": 1, "scope": scope, "why": "a try"}
+    planned = {"planned_start_us": now_us(), "planned_end_us": now_us() + 3_600_000_000}
+    order = {"material": material, "quantity": 1, "scope": scope, "why": "a try"} | planned
     entered = ann.http.put(f"{ann.api}/work/job-orders/JO-1", json=order, headers=ann.headers)
     assert entered.status_code == 200, entered.text
     out = ann.http.delete(f"{ann.api}/sessions", headers=ann.headers)
@@ -111,7 +120,7 @@ def test_a_forgotten_person_is_in_no_file_record_log_or_export_and_the_audit_ver
     assert exported["person"]["email"] == ADDRESS
     assert {one["where"] for one in exported["records"]} >= {"audit log", "work_changes"}
 
-    again = Browser(config, LOGIN)
+    again = Browser(browsers, config, LOGIN)
     forgotten = json.loads(tool(config, "privacy", "forget", LOGIN, "--yes", "--json", "--reason", "left, ticket 2"))
     assert forgotten == {"subject": subject, "rewrapped": 1}
 

@@ -234,10 +234,13 @@ def test_a_person_is_found_by_what_it_is_called_and_only_one(place: Place) -> No
         forgetting.find(store, "nobody")
 
 
-def test_a_damaged_lookup_key_is_told(place: Place) -> None:
-    place.process()
+def test_a_lookup_key_that_is_damaged_or_missing_is_told(place: Place) -> None:
+    place.process().person_of(ANN)
     (place.folder / "lookup.key").write_text("\xffhalf")
     with pytest.raises(ConfigError, match="damaged"):
+        place.process()
+    (place.folder / "lookup.key").unlink()
+    with pytest.raises(ConfigError, match="missing"):
         place.process()
 
 

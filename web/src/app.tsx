@@ -155,7 +155,7 @@ function LinkState(): JSX.Element {
 }
 
 function Account(): JSX.Element {
-  const name = me.value?.shown;
+  const name = me.value?.shown || me.value?.name;
   return (
     <a class="account" href={href("settings")} aria-label={name ?? t("settings.signIn")}>
       <Icon name="user" />
