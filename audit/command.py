@@ -24,7 +24,7 @@ from audit.search import Wanted
 from audit.settings import AuditSettings
 from audit.tiles import Readable
 from base import ids, tool
-from base.errors import InvalidRequestError
+from base.errors import InvalidRequestError, NotFoundError
 from base.moments import moment
 from base.settings import load, local_config
 
@@ -150,7 +150,7 @@ def _show(options: argparse.Namespace, settings: AuditSettings) -> Iterator[str]
     if text.isdigit():
         if int(text) >= log.size:
             msg = f"there is no entry {text}; the log has {log.size}"
-            raise AuditError(msg)
+            raise NotFoundError(msg)
         shown = next(search.oldest(log, Wanted(), int(text)))
         text = shown.get("operation", "")
         yield json.dumps(shown, ensure_ascii=False, indent=2)
@@ -164,7 +164,7 @@ def _show(options: argparse.Namespace, settings: AuditSettings) -> Iterator[str]
     ]
     if not shown and not others:
         msg = f"no entry has the id {text}"
-        raise AuditError(msg)
+        raise NotFoundError(msg)
     for fields in reversed(others):
         yield json.dumps(fields, ensure_ascii=False, indent=2) if not shown else line_of(fields)
 
@@ -187,7 +187,7 @@ def _prove(options: argparse.Namespace, settings: AuditSettings) -> Iterator[str
     index = options.index
     if not 0 <= index < log.size:
         msg = f"there is no entry {index}; the log has {log.size}"
-        raise AuditError(msg)
+        raise NotFoundError(msg)
     entry, proof = options.out / f"{index}.json", options.out / f"{index}.proof"
     entry.write_bytes(log.entry(index))
     steps = _base64(merkle.inclusion(log.lookup, index, log.size))
@@ -220,7 +220,7 @@ def _keys(options: argparse.Namespace, settings: AuditSettings) -> Iterator[str]
     if options.change == "remove":
         if options.key_id not in {one.key_id.hex() for one in known}:
             msg = f"no key {options.key_id}; there are {', '.join(one.key_id.hex() for one in known)}"
-            raise AuditError(msg)
+            raise NotFoundError(msg)
         if len(known) == 1:
             msg = "this is the only key: add another one first, and tell whoever verifies"
             raise AuditError(msg)

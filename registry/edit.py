@@ -15,7 +15,7 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
-from base.errors import RegistryError
+from base.errors import NotFoundError, RegistryError
 from connectors.catalogue import PROTOCOLS
 from registry.calculated import unfit
 from registry.changes import Change, os_user, record
@@ -73,7 +73,7 @@ def set_attributes(connection: Connection, path: str, values: Mapping[str, str],
 
 
 def move(connection: Connection, device_path: str, cell_path: str, change: Change | None = None) -> int:
-    """Let the device stand in another cell from now on; its ids stay. Returns the version; raises RegistryError."""
+    """Let the device stand in another cell from now on; its ids stay. Returns the version; raises RegistryError, NotFoundError."""
     with connection.transaction():
         version = lock(connection) + 1
         device_id = _device(connection, device_path)
@@ -81,7 +81,7 @@ def move(connection: Connection, device_path: str, cell_path: str, change: Chang
         if cell is None:
             known = [row[0] for row in connection.execute("SELECT path FROM cells ORDER BY path").fetchall()]
             msg = f"no cell {cell_path}; known: {', '.join(known[:20])}{', ...' if len(known) > 20 else ''}"
-            raise RegistryError(msg)
+            raise NotFoundError(msg)
         row = connection.execute(
             "SELECT site, gateway_id, name FROM devices WHERE device_id = %s", (device_id,)
         ).fetchone()
@@ -139,7 +139,7 @@ def _device(connection: Connection, path: str, *, what: str = "device") -> int:
     ).fetchone()
     if row is None:
         msg = f"no {what} at {path}; `plant show` lists them"
-        raise RegistryError(msg)
+        raise NotFoundError(msg)
     return int(row[0])
 
 

@@ -10,8 +10,8 @@ from base import logs, tool
 from connectors.postgres.database import unavailable
 
 
-def run(name: str, work: Callable[[], int]) -> int:
-    """Status of `work`, or that of its error."""
+def run(name: str, work: Callable[[], int], *also: type[Exception]) -> int:
+    """Status of `work`, or that of its error; `also` as in `base.tool`."""
     logs.configure(name)
 
     def with_database() -> int:
@@ -20,4 +20,4 @@ def run(name: str, work: Callable[[], int]) -> int:
         except psycopg.Error as error:
             raise unavailable(error) from error
 
-    return tool.run(name, with_database, config=tool.FAILED)
+    return tool.run(name, with_database, *also, config=tool.FAILED)

@@ -6,7 +6,7 @@ import argparse
 import sys
 from datetime import UTC, datetime
 
-from base import tool
+from connectors.postgres import tool
 from stack import config as configuration
 from stack import recover, standby
 from stack.backup import actions, state
@@ -20,7 +20,7 @@ _LOST = 4
 def main(arguments: list[str] | None = None) -> int:
     """Run one command; the exit status says whether it worked."""
     options = parser().parse_args(arguments)
-    return tool.run("backup", lambda: int(options.run(configuration.load(), options)), StackError, config=tool.FAILED)
+    return tool.run("backup", lambda: int(options.run(configuration.load(), options)), StackError)
 
 
 def _take(config: StackConfig, options: argparse.Namespace) -> int:

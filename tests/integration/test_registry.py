@@ -11,7 +11,7 @@ import psycopg
 import pytest
 import yaml
 
-from base.errors import RegistryError
+from base.errors import NotFoundError, RegistryError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from registry import command, edit
@@ -157,11 +157,11 @@ def test_moves_to_nowhere_or_another_site_are_refused(sql: Sql) -> None:
     data["sites"].append(other)
     load(sql, data)
     device = f"{CELL}/cell-1/press-01"
-    with pytest.raises(RegistryError, match=r"no cell acme/moon; known: acme/north/forming/line-1/cell-1, "):
+    with pytest.raises(NotFoundError, match=r"no cell acme/moon; known: acme/north/forming/line-1/cell-1, "):
         edit.move(sql, device, "acme/moon")
     with pytest.raises(RegistryError, match="belongs to gateway gw at site north"):
         edit.move(sql, device, "acme/south/forming/line-1/cell-2")
-    with pytest.raises(RegistryError, match="no device at acme/north/x"):
+    with pytest.raises(NotFoundError, match="no device at acme/north/x"):
         edit.move(sql, "acme/north/x", f"{CELL}/cell-2")
     assert edit.move(sql, device, f"{CELL}/cell-1") == 1, "it stands there already"
 

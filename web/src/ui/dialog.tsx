@@ -32,7 +32,12 @@ export function Dialog({
 }): JSX.Element {
   const dialog = useRef<HTMLDialogElement>(null);
   const id = useId();
-  useEffect(() => dialog.current?.showModal(), []);
+  useEffect(() => {
+    const shown = dialog.current;
+    shown?.showModal();
+    // An element that goes away while it is open leaves the keyboard nowhere: closed, it gives it back to where it was.
+    return () => shown?.close();
+  }, []);
   return (
     <dialog ref={dialog} onClose={close} aria-labelledby={id}>
       <form
