@@ -18,20 +18,21 @@ import logging
 import os
 import re
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import IO, Protocol
 
 from base import files, locks
-from base.errors import ConfigError
+from base.errors import ConfigError, MillraceError
 
 log = logging.getLogger(__name__)
 
 KEY_BYTES, ID_BYTES = 32, 8
 _FILE = "file:"
 _LONGEST = 1 << 20
+_DAMAGED_BITS = 8
 _LINE = re.compile(r"([0-9a-f]{16}) (\S{1,40}) ([A-Za-z0-9+/=]{44})")
 _HEAD = (
     "# Keys of data at rest: id, when it was made, key; the newest last. Who has this file reads what is encrypted with them;\n"
@@ -41,6 +42,10 @@ _HEAD = (
 
 class MissingKeyError(ConfigError):
     """A key is not where the reference leads; the message names both."""
+
+
+class DamagedIdError(MillraceError):
+    """The id of a key was damaged where it was read: it is that of no key, and nearly that of one that is there."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,10 +80,16 @@ class Keys(Protocol):
         """What is encrypted now is encrypted with it; raises ConfigError when there is none."""
 
     def key(self, key_id: str) -> Key:
-        """The key of that id; raises MissingKeyError."""
+        """The key of that id; raises MissingKeyError, DamagedIdError."""
 
     def known(self) -> list[Key]:
         """All, oldest first; raises ConfigError when they cannot be read and never could."""
+
+    def claim(self) -> None:
+        """Nobody else that claims them has them until `release`: what one takes away, the other may need. Raises ConfigError."""
+
+    def release(self) -> None:
+        """Give them up."""
 
 
 def open_keys(reference: str) -> Keys:
@@ -88,6 +99,13 @@ def open_keys(reference: str) -> Keys:
             return make(reference)
     msg = f"keys of data at rest: the reference is none of {', '.join(f'{kind}…' for kind in _KINDS)}"
     raise ConfigError(msg)
+
+
+def refuse_damaged(key_id: str, known: Iterable[str]) -> None:
+    """Raise DamagedIdError for an id that was one of the known. Ids are random, of 64 bits: so near to each other no two of them are."""
+    if any((int(one, 16) ^ int(key_id, 16)).bit_count() <= _DAMAGED_BITS for one in known if one != key_id):
+        msg = f"the id of a key was damaged: {key_id}"
+        raise DamagedIdError(msg)
 
 
 def path_of(reference: str) -> Path | None:
@@ -106,6 +124,8 @@ class FileKeys:
         self._newest: Key | None = None
         self._seen: tuple[int, ...] = ()
         self._problem = ""
+        self._claimed = False
+        self._held: IO[bytes] | None = None
         self._older = ""
         """Why the file is not the one to go by, as it was when it was looked at."""
 
@@ -127,6 +147,7 @@ class FileKeys:
             if key_id not in self._known:
                 self._look()
             if key_id not in self._known:
+                refuse_damaged(key_id, self._known)
                 has = ", ".join(self._known)
                 msg = f"key {key_id} is not in {self.path}, which has {has}: put it back, or what it encrypted cannot be read"
                 raise MissingKeyError(msg)
@@ -137,6 +158,42 @@ class FileKeys:
         with self._lock:
             self._look()
             return list(self._known.values())
+
+    def claim(self) -> None:
+        """The lock is the file's own, because its folder may be one to read only."""
+        with self._lock:
+            self._claimed = True
+            self._look()
+            if self._held is None and not self._hold():
+                self._claimed = False
+                msg = (
+                    f"{self.path} is in use by another gateway, or by this one, which runs already: a gateway has keys of its own,"
+                    " or a key that one of them retires is missing at the other"
+                )
+                raise ConfigError(msg)
+
+    def release(self) -> None:
+        """Close it."""
+        with self._lock:
+            self._claimed = False
+            if self._held is not None:
+                self._held.close()
+                self._held = None
+
+    def _hold(self) -> bool:
+        """Hold the file that is there now; False when somebody else does."""
+        try:
+            held = locks.hold(self.path)
+        except BlockingIOError:
+            return False
+        except OSError as error:
+            # Some file systems have no locks.
+            log.warning("keys of data at rest cannot be locked", extra={"path": str(self.path), "cause": str(error)})
+            return True
+        if self._held is not None:
+            self._held.close()
+        self._held = held
+        return True
 
     def _older_copy(self, found: list[Key]) -> str:
         """Why a file that was read is not taken; empty when it is. The newest key is never retired, so it goes only behind a newer one."""
@@ -157,6 +214,9 @@ class FileKeys:
             if seen != self._seen:
                 found = read(self.path)
                 self._older, self._seen = self._older_copy(found), seen
+                # Another file has taken its place: a key was added or retired.
+                if self._claimed and self._newest is not None and not self._hold():
+                    log.error("keys of data at rest are in use by another gateway", extra={"path": str(self.path)})
                 if not self._older:
                     self._known |= {one.id: one for one in found}
                     self._newest = found[-1]

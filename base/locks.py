@@ -24,3 +24,14 @@ def take(path: Path, *, wait: bool = True, mode: int = PLAIN, inheritable: bool 
         file.close()
         raise
     return file
+
+
+def hold(path: Path) -> IO[bytes]:
+    """Hold the lock of a file that is there, perhaps to be read only, as `take` does without waiting. Raises BlockingIOError, OSError."""
+    file = path.open("rb", buffering=0)
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BaseException:
+        file.close()
+        raise
+    return file

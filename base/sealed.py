@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from cryptography.hazmat.primitives.kdf.hkdf import HKDF
 
 from base.errors import MillraceError
-from base.key_ring import ID_BYTES, KEY_BYTES, Key
+from base.key_ring import ID_BYTES, KEY_BYTES, DamagedIdError, Key
 
 MARK = b"MRS1"
 _HEAD = struct.Struct(f"<4s{ID_BYTES}s16sI")
@@ -51,14 +51,14 @@ class Sealer:
 
 
 class Opener:
-    """Opens what any sealer of the same purpose sealed. `key_of` gives the key of an id, or raises MissingKeyError. Not thread-safe."""
+    """Opens what any sealer of the same purpose sealed. `key_of` is `Keys.key`, or raises what that does. Not thread-safe."""
 
     def __init__(self, key_of: Callable[[str], Key], purpose: bytes) -> None:
         self._key_of, self._purpose = key_of, purpose
         self._ciphers: dict[tuple[str, bytes], AESGCM] = {}
 
     def open(self, sealed: bytes, about: bytes) -> bytes:
-        """The value; raises DamagedError, MissingKeyError. A key's id that was changed is a key that `key_of` has not."""
+        """The value; raises DamagedError, MissingKeyError."""
         key_id = key_id_of(sealed)
         if key_id is None:
             msg = "not a sealed value"
@@ -69,7 +69,11 @@ class Opener:
         if cipher is None:
             if len(self._ciphers) >= _CACHED:
                 self._ciphers.clear()
-            cipher = self._ciphers[key_id, salt] = _cipher(self._key_of(key_id), salt, self._purpose)
+            try:
+                key = self._key_of(key_id)
+            except DamagedIdError as error:
+                raise DamagedError(str(error)) from None
+            cipher = self._ciphers[key_id, salt] = _cipher(key, salt, self._purpose)
         try:
             return cipher.decrypt(_nonce(head), sealed[_HEAD.size :], head + about)
         except InvalidTag:

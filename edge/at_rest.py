@@ -60,11 +60,21 @@ class AtRest:
         return self.keys.newest() if self.keys is not None and self.sealing else None
 
     def key(self, key_id: str) -> Key:
-        """The key of that id; raises MissingKeyError."""
+        """The key of that id; raises MissingKeyError, DamagedIdError."""
         if self.keys is None:
             msg = f"key {key_id} is not known: no reference to keys of data at rest is given"
             raise MissingKeyError(msg)
         return self.keys.key(key_id)
+
+    def claim(self) -> None:
+        """No other gateway has these keys while this one runs. Raises ConfigError."""
+        if self.keys is not None and self.sealing:
+            self.keys.claim()
+
+    def release(self) -> None:
+        """Others may have them."""
+        if self.keys is not None:
+            self.keys.release()
 
     def status(self) -> dict[str, Any]:
         """For people."""

@@ -284,7 +284,7 @@ class Buffer:
         On a full disk that waits until there is room: no sample is given up for it.
         """
         key = self._keys.newest()
-        if self._active.key_id != (key.id if key is not None else "") and self._store.has_spare:
+        if self._active.key_id != (key.id if key is not None else "") and self._store.ensure_spare():
             self._roll()
 
     def _sacrifice(self, oldest: Segment) -> None:

@@ -62,7 +62,8 @@ class Gateway:
         self._reloads, self._reloading = Reloads(), asyncio.Lock()
         policies = LocalPolicies.read(config.policies)
         config.state_dir.mkdir(parents=True, exist_ok=True)
-        keys = at_rest.prepare(config.at_rest, config.state_dir)
+        keys = self._keys = at_rest.prepare(config.at_rest, config.state_dir)
+        keys.claim()
         events = Events(config.gateway_id, clock)
         self._uplink = Uplink(
             config.kafka,
@@ -334,6 +335,7 @@ class Gateway:
         await self._acks.close(1.0)
         await self._commands.close()
         await self._uplink.close()
+        self._keys.release()
         if self._admin is not None:
             await asyncio.to_thread(self._admin.close)
 

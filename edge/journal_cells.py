@@ -10,15 +10,12 @@ from __future__ import annotations
 import sqlite3
 
 from base import sealed
-from base.key_ring import Key, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer
 from edge.at_rest import CELLS, AtRest
 
 _PURPOSE = b"millrace command journal"
 _NOTHING = frozenset({"", "{}", "[]"})
 """Texts that say nothing, as rows begin with them."""
-
-_DAMAGED_BITS = 8
 
 Cell = bytes | str
 
@@ -28,7 +25,7 @@ class Cells:
 
     def __init__(self, at_rest: AtRest) -> None:
         self._at_rest = at_rest
-        self._opener = Opener(self._key_of, _PURPOSE)
+        self._opener = Opener(at_rest.key, _PURPOSE)
         self._sealer: Sealer | None = None
         # Nothing is known of rows that an earlier process wrote.
         self._all_with: str | None = "unknown"
@@ -58,17 +55,6 @@ class Cells:
             msg = f"{column} of command {command_id} is neither text nor sealed: it was damaged"
             raise DamagedError(msg)
         return cell
-
-    def _key_of(self, key_id: str) -> Key:
-        try:
-            return self._at_rest.key(key_id)
-        except MissingKeyError:
-            # Ids are random, of 64 bits: one that is so near to one that is there was that one.
-            known = self._at_rest.keys.known() if self._at_rest.keys is not None else []
-            if any((int(one.id, 16) ^ int(key_id, 16)).bit_count() <= _DAMAGED_BITS for one in known):
-                msg = f"the id of the key of a cell was damaged: {key_id}"
-                raise DamagedError(msg) from None
-            raise
 
     def again(self) -> None:
         """What `reseal` wrote was undone: it begins anew."""

@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 from uuid import UUID
 
-from base.key_ring import Key, MissingKeyError
+from base.key_ring import DamagedIdError, Key, MissingKeyError
 from edge import segment_header
 from edge.segment_codec import HEAD_BYTES, KINDS, STREAMS, codec
 from edge.segment_header import MAX_BYTES, UNIT, Header
@@ -111,7 +111,7 @@ class Hole:
 
 
 KeyOf = Callable[[str], Key]
-"""The key of an id; raises MissingKeyError."""
+"""The key of an id; raises MissingKeyError, DamagedIdError."""
 
 
 def no_key(key_id: str) -> Key:
@@ -170,11 +170,14 @@ class Segment:
         try:
             size, most = os.fstat(fd).st_size, segment_header.SEALED.size
             first, last = os.pread(fd, most, 0), os.pread(fd, most, max(0, size - most))
-            found = segment_header.parse(first)
-            for header, certain in [(found, True)] if found else segment_header.remade(path, first, last, size, epochs):
-                made = cls(path, fd, header, size, key_of(header.key_id) if header.sealed else None)
+            for header, certain in segment_header.found(path, first, last, size, epochs):
+                try:
+                    key = key_of(header.key_id) if header.sealed else None
+                except DamagedIdError:
+                    continue
+                made = cls(path, fd, header, size, key)
                 if certain or made.begins():
-                    made.needs_mending = found is None
+                    made.needs_mending = not first.startswith(header.data)
                     return made
         except BaseException:
             os.close(fd)

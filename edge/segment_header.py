@@ -77,6 +77,13 @@ def parse(data: bytes) -> Header | None:
     return None
 
 
+def found(path: Path, first: bytes, last: bytes, size: int, epochs: Iterable[UUID]) -> Iterator[tuple[Header, bool]]:
+    """The header of a file as it stands at its beginning, then what else it may have been, as `remade` has it."""
+    if header := parse(first):
+        yield header, True
+    yield from remade(path, first, last, size, epochs)
+
+
 def remade(path: Path, first: bytes, last: bytes, size: int, epochs: Iterable[UUID]) -> Iterator[tuple[Header, bool]]:
     """What the header may have been that does not hold at the beginning of a file, and whether that is certain.
 

@@ -80,6 +80,16 @@ class SegmentStore:
         """Whether the next segment costs no older one, however full the disk is."""
         return self._spare.exists()
 
+    def ensure_spare(self) -> bool:
+        """The same, after the spare was allocated where it was missing and there is room for it."""
+        if not self._spare.exists():
+            try:
+                self._allocate(self._spare, self._segment_bytes)
+                self.disk_full = False
+            except OSError as error:
+                self.disk_full = error.errno in _FULL
+        return self._spare.exists()
+
     def start_next(self, epoch: UUID, give_up: Callable[[Segment], None]) -> Segment:
         """Add a new segment at the end; raises BufferFailedError.
 

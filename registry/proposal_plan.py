@@ -18,12 +18,11 @@ from connectors.catalogue import PROTOCOLS
 from registry.plant import DeviceSpec
 from registry.plant_file import parse_plant
 from registry.plant_names import plain_name, unique_name
+from registry.proposals_arguments import PERIOD_MS, TAG_CLASS
 from schemas import units
 
 Connection = psycopg.Connection[Any]
 
-TAG_CLASS, PERIOD_MS = "process", 1000
-"""Class and nominal period of tags of which nothing else is said."""
 _LONGEST = 200
 DATA_TYPES = {
     "FLOAT": "DOUBLE", "DOUBLE": "DOUBLE", "BOOLEAN": "BOOLEAN",

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from base.key_ring import Key, MissingKeyError
+from base.key_ring import Key, MissingKeyError, refuse_damaged
 from edge.at_rest import AtRest
 
 
@@ -22,11 +22,18 @@ class KeptKeys:
         for one in self.kept:
             if one.id == key_id:
                 return one
+        refuse_damaged(key_id, [one.id for one in self.kept])
         msg = f"key {key_id} is missing"
         raise MissingKeyError(msg)
 
     def known(self) -> list[Key]:
         return list(self.kept)
+
+    def claim(self) -> None:
+        """Nobody else has them."""
+
+    def release(self) -> None:
+        """Nobody waits for them."""
 
     def rotate(self) -> Key:
         self.kept.append(Key.new())

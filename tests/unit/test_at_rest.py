@@ -14,7 +14,7 @@ import pytest
 
 from base import key_ring, settings
 from base.errors import ConfigError
-from base.key_ring import MissingKeyError
+from base.key_ring import DamagedIdError, Key, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer
 from edge import check, segment_header
 from edge.at_rest import PLAIN, AtRest, AtRestSettings, prepare, uses
@@ -269,6 +269,65 @@ def test_a_key_changes_while_the_buffer_is_written(tmp_path: Path) -> None:
         keys.kept = [third]
         harness.reopen()
         assert harness.gaps() == []
+
+
+def test_a_key_changes_at_once_also_where_no_segment_is_spare(tmp_path: Path) -> None:
+    keys = KeptKeys()
+    with Harness(tmp_path, keys=at_rest(keys)) as harness:
+        appended = harness.append(10)
+        (tmp_path / "spare.log").unlink()
+        second = keys.rotate()
+        appended += frames(harness.append(1))
+        assert key_ids(tmp_path)[-1] == second.id
+        assert (frames(harness.pending()), harness.gaps()) == (appended, [])
+
+
+def test_a_header_with_a_damaged_key_id_is_made_again_from_its_copy(tmp_path: Path) -> None:
+    """Of a missing key the start would end; this one is there."""
+    keys = KeptKeys()
+    with Harness(tmp_path, keys=at_rest(keys)) as harness:
+        appended = harness.append(10)
+        harness.buffer._store.close()
+        (path,) = tmp_path.glob("segment-*.log")
+        data = bytearray(path.read_bytes())
+        header = segment_header.parse(bytes(data))
+        assert header is not None
+        turned = Key(f"{int(keys.newest().id, 16) ^ 0b1010:016x}", "", keys.newest().secret)
+        other = segment_header.sealed(header.number, header.epoch, header.units, turned)
+        data[: len(other.data)] = other.data
+        path.write_bytes(data)
+        harness.buffer = harness.open()
+        assert (frames(harness.pending()), harness.gaps()) == (appended, [])
+        assert path.read_bytes().startswith(header.data)
+
+
+def test_two_gateways_do_not_share_a_file_of_keys(tmp_path: Path) -> None:
+    """What one of them retires, the other may need."""
+    path = tmp_path / "keys"
+    key_ring.add(path)
+    one, other = (AtRest(key_ring.open_keys(f"file:{path}"), encrypt=True) for _ in range(2))
+    one.claim()
+    with pytest.raises(ConfigError, match="in use by another gateway"):
+        other.claim()
+    # The file is another one after each change of its keys.
+    made = key_ring.add(path)
+    key = one.newest()
+    assert key is not None
+    assert key.id == made.id
+    with pytest.raises(ConfigError, match="in use by another gateway"):
+        other.claim()
+    one.release()
+    other.claim()
+    other.release()
+
+
+def test_an_id_is_damaged_where_it_is_nearly_one_that_is_there(tmp_path: Path) -> None:
+    made = key_ring.add(tmp_path / "keys")
+    keys = key_ring.open_keys(f"file:{tmp_path / 'keys'}")
+    with pytest.raises(DamagedIdError, match="was damaged"):
+        keys.key(f"{int(made.id, 16) ^ 1:016x}")
+    with pytest.raises(MissingKeyError):
+        keys.key(f"{int(made.id, 16) ^ 0xFFFF_FFFF:016x}")
 
 
 @pytest.mark.parametrize("version", ["0.1.0", "0.2.0"])

@@ -63,6 +63,12 @@ def test_a_command_that_asks_nobody_brings_no_library(arguments: tuple[str, ...]
     assert not _loaded(tmp_path, *arguments) & HEAVY
 
 
+def test_a_plant_file_is_checked_without_a_database_or_a_broker(tmp_path: Path) -> None:
+    # What describes a plant file is pydantic's.
+    assert _loaded(tmp_path, "plant", "check", str(configuration.load().plant)) & HEAVY == {"pydantic"}
+    assert not _loaded(tmp_path, "plant", "--help") & HEAVY
+
+
 def test_gateways_that_are_kept_are_those_of_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(plant, "KEPT", tmp_path / "plants")
     path = configuration.load().plant

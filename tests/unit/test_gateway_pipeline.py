@@ -70,9 +70,8 @@ class MemoryUplink:
         return [events.decode(unpack(entry.body)[1]) for entry in self.sent if entry.kind is RecordKind.EVENT]
 
 
-@contextlib.asynccontextmanager
-async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]:
-    pipeline = Pipeline(
+def open_pipeline(folder: Path, uplink: MemoryUplink) -> Pipeline:
+    return Pipeline(
         folder,
         gateway_id="gw1",
         clock=now_us,
@@ -82,6 +81,11 @@ async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]
         is_outstanding=uplink.is_outstanding,
         events=Events("gw1", now_us),
     )
+
+
+@contextlib.asynccontextmanager
+async def running(folder: Path, uplink: MemoryUplink) -> AsyncIterator[Pipeline]:
+    pipeline = open_pipeline(folder, uplink)
     pipeline.use(TagTable(1, TAGS))
     task = asyncio.create_task(pipeline.run(uplink))
     try:
