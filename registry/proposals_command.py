@@ -18,7 +18,6 @@ from registry.plant import DeviceSpec
 from registry.proposal_plan import Into, Proposal
 
 Connection = psycopg.Connection[Any]
-Add = Callable[..., argparse.ArgumentParser]
 
 
 def run(args: argparse.Namespace, connection: Connection, change: Callable[[str], Change]) -> tuple[str, bool]:
