@@ -13,15 +13,15 @@ import sys
 import time
 from collections.abc import Sequence
 from pathlib import Path
-
-from rich.console import Console
-from rich.live import Live
+from typing import TYPE_CHECKING
 
 from base.errors import ConfigError
 from stack import config as configuration
-from stack import top_svg
-from stack.top_sources import Sources, rates
-from stack.top_view import view
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from stack.top_sources import Snapshot, Sources
 
 
 def parser() -> argparse.ArgumentParser:
@@ -37,6 +37,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Entry point; 1 when nothing of the stack answers."""
     args = parser().parse_args(argv)
+    from stack.top_sources import Sources
+
     try:
         sources = Sources(configuration.load())
     except ConfigError as error:
@@ -55,20 +57,37 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _once(sources: Sources, interval_s: float, *, as_json: bool, picture: Path | None) -> int:
+    from stack.top_sources import rates
+
     before = sources.snapshot()
     time.sleep(interval_s)
     now = sources.snapshot()
     if as_json:
         print(json.dumps(dataclasses.asdict(now) | {"rates": rates(before, now)}, default=str))
-    elif picture is not None:
-        picture.write_text(top_svg.svg(view(now, rates(before, now)), "./millrace top"))
     else:
-        console = Console()
-        (console if console.is_terminal else Console(width=160)).print(view(now, rates(before, now)))
+        _draw(now, rates(before, now), picture)
     return 0 if now.records or now.sql else 1
 
 
+def _draw(now: Snapshot, rated: Mapping[str, float], picture: Path | None) -> None:
+    from rich.console import Console
+
+    from stack import top_svg
+    from stack.top_view import view
+
+    if picture is not None:
+        picture.write_text(top_svg.svg(view(now, rated), "./millrace top"))
+    else:
+        console = Console()
+        (console if console.is_terminal else Console(width=160)).print(view(now, rated))
+
+
 def _live(sources: Sources, interval_s: float) -> int:
+    from rich.live import Live
+
+    from stack.top_sources import rates
+    from stack.top_view import view
+
     before = sources.snapshot()
     with Live(view(before, {}), screen=True, auto_refresh=False) as live:
         while True:

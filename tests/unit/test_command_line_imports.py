@@ -56,7 +56,9 @@ def _loaded(tmp_path: Path, *arguments: str) -> set[str]:
     return {name.split(".")[0] for name in line.split()[1:]}
 
 
-@pytest.mark.parametrize("arguments", [("status",), ("status", "--help"), ("logs",), ("up", "--help"), ("settings",)])
+@pytest.mark.parametrize(
+    "arguments", [("status",), ("status", "--help"), ("logs",), ("up", "--help"), ("settings",), ("top", "--help")]
+)
 def test_a_command_that_asks_nobody_brings_no_library(arguments: tuple[str, ...], tmp_path: Path) -> None:
     # As on any day but the first: gateways of the plant file are known.
     plant.read_gateways(configuration.load().plant)
