@@ -114,9 +114,11 @@ class ForecastConfig:
     """What repeats is no trend: the day. 0 for none."""
     least_rhythms: float = 2.0
     """Nothing is forecast before so many of them were seen."""
+    silent_s: float = 3 * 86400.0
+    """The forecast of a tag that has said nothing for so long ends: longer than a weekend."""
 
     def __post_init__(self) -> None:
-        for name in ("step_s", "horizon_s", "spans"):
+        for name in ("step_s", "horizon_s", "spans", "silent_s"):
             if not getattr(self, name) > 0.0:
                 msg = f"{name} is {getattr(self, name)}, not above 0"
                 raise ValueError(msg)

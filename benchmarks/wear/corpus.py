@@ -101,6 +101,30 @@ def _sawtooth(chance: Chance) -> tuple[Values, int, float]:
     return np.concatenate([*parts, level + slope * np.arange(life + 48)]), begins, float(begins + life)
 
 
+def _rounds(chance: Chance, hours: int) -> Values:
+    """The level of something that fills and is emptied before it is full, again and again: each round as the last, but not quite."""
+    empty, full = chance.uniform(8.0, 25.0), chance.uniform(60.0, 85.0)
+    round_h = 24 * np.exp(chance.uniform(np.log(1.5), np.log(15.0)))
+    parts, length = list[Values](), 0
+    while length < hours:
+        bottom, top = empty + chance.uniform(-4.0, 4.0), full - chance.exponential(8.0)
+        fills = max(int(round_h * chance.uniform(0.7, 1.3) * (top - bottom) / (full - empty)), 6)
+        parts += [np.linspace(bottom, top, fills), np.linspace(top, empty, int(chance.integers(1, 7)))]
+        length += sum(map(len, parts[-2:]))
+    return np.concatenate(parts)
+
+
+def _not_emptied(chance: Chance) -> tuple[Values, int, float]:
+    """Emptied some times before it is full, then not."""
+    rounds = _rounds(chance, int(24 * chance.uniform(20.0, 40.0)))
+    life, level = _life(chance), float(rounds[-1])
+    return (
+        np.concatenate([rounds, level + (LIMIT_HIGH - level) / life * np.arange(life + 48)]),
+        len(rounds),
+        float(len(rounds) + life),
+    )
+
+
 WEARS: dict[str, Callable[[Chance], tuple[Values, int, float]]] = {
     "linear": _linear,
     "exponential": _exponential,
@@ -108,6 +132,7 @@ WEARS: dict[str, Callable[[Chance], tuple[Values, int, float]]] = {
     "onset": _onset,
     "gamma": _wandering,
     "saw-tooth": _sawtooth,
+    "not emptied": _not_emptied,
 }
 NOISES = ("quiet", "noisy", "rhythm", "sluggish", "shifts")
 
@@ -180,12 +205,33 @@ def _seasons(chance: Chance) -> Values:
     return np.asarray(level + size * np.sin(phase))
 
 
+def _refilled(chance: Chance) -> Values:
+    """A tank that is used and filled again, when somebody gets round to it."""
+    return np.asarray(LIMIT_HIGH - _rounds(chance, _QUIET_HOURS)[:_QUIET_HOURS])
+
+
+def _batches(chance: Chance) -> Values:
+    """A vessel that fills slowly, waits, and is emptied slowly."""
+    low, high = chance.uniform(10.0, 30.0), chance.uniform(60.0, 90.0)
+    leg_h = 24 * np.exp(chance.uniform(np.log(0.4), np.log(6.0)))
+    parts, length = list[Values](), 0
+    while length < _QUIET_HOURS:
+        top = high - chance.uniform(0.0, 0.3) * (high - low)
+        times = [int(leg_h * chance.uniform(0.5, 1.5)) + 2 for _ in range(4)]
+        parts += [np.linspace(low, top, times[0]), np.full(times[1] // 2, top)]
+        parts += [np.linspace(top, low, times[2]), np.full(times[3] // 2, low)]
+        length += sum(map(len, parts[-4:]))
+    return np.concatenate(parts)[:_QUIET_HOURS]
+
+
 UNWORN: dict[str, Callable[[Chance], Values]] = {
     "flat": _flat,
     "steps": _steps,
     "modes": _modes,
     "stopped": _stopped,
     "seasons": _seasons,
+    "refilled": _refilled,
+    "batches": _batches,
 }
 
 

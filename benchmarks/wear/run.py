@@ -20,9 +20,8 @@ from benchmarks.wear.corpus import Case, Made
 from schemas import codec
 from stack.reporting import Progress
 from stages.config import ForecastConfig
-from stages.forecast.levels import TagLevels
 from stages.forecast.life import Life
-from stages.forecast.trend import forecast
+from stages.forecast.tags import TagForecasts
 
 IN_TIME = 0.1
 _MONTH_H = 30 * 24
@@ -59,17 +58,12 @@ def scenario(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
 def watch(made: Made, config: ForecastConfig | None = None) -> list[dict[str, Any]]:
     """Records of a series, hour by hour."""
-    config = config or ForecastConfig()
-    step_us = corpus.HOUR_US
-    levels = TagLevels(1, step_us, np.zeros(1, dtype=np.int64), round(config.rhythm_s * 1e6))
     life = Life(device_id=1, tag_id=1, low=corpus.LIMIT_LOW, high=corpus.LIMIT_HIGH)
+    tags = TagForecasts(config or ForecastConfig(), [life], corpus.HOUR_US)
     at, said = np.zeros(1, dtype=np.intp), list[bytes]()
     for hour in np.flatnonzero(~np.isnan(made.mean)).tolist():
-        for tag in levels.put(at, corpus.START_US + hour * step_us, made.mean[hour : hour + 1]).tolist():
-            known = levels.of(tag)
-            if len(known) and not np.isnan(known[-1]):
-                found = forecast(known, levels.slot_s(tag), life.low, life.high, config)
-                said += life.follow(levels.now_us(tag), float(known[-1]), found, config)
+        for _, records in tags.put(at, corpus.START_US + hour * corpus.HOUR_US, made.mean[hour : hour + 1]):
+            said += records
     return [codec.decode(each, "Anomaly")[1] for each in said]
 
 

@@ -2,8 +2,9 @@
 
 Called by `stages.telemetry` with the windows that closed. A tag takes part when it is a number that nobody writes, of a device that has
 a detector, with a normal range of its own and windows; its longest windows are what is looked at. A lane without such a tag does
-nothing. A tag is fitted when one of its slots closes, and slots of different devices close at different moments. State is an
-entry, written when a slot of some tag begins: a failure may cost the windows of the slots that are not full.
+nothing. A tag is fitted when one of its slots closes, and slots of different devices close at different moments. The forecast of a
+tag that says nothing more ends by a timer. State is an entry, written when a slot of some tag begins: a failure may cost the windows
+of the slots that are not full.
 """
 
 from __future__ import annotations
@@ -19,10 +20,9 @@ from schemas.definitions import DataType, TagDefinition
 from stages import packing
 from stages.config import ForecastConfig
 from stages.detection.modes import says_mode
-from stages.forecast.levels import TagLevels
 from stages.forecast.life import Life, Open
-from stages.forecast.trend import forecast
-from stages.intake.lane_table import LaneTable
+from stages.forecast.tags import TagForecasts
+from stages.intake.lane_table import NEVER_US, LaneTable
 from stages.outputs import Output
 from stages.windows import algebra
 from stages.windows.block import Closed
@@ -30,6 +30,7 @@ from stages.windows.block import Closed
 LAYOUT = 1
 _ENTRY = "forecast"
 _STAGGERED = 64
+_LOOK_US = 60_000_000
 
 
 class LaneForecasts:
@@ -42,7 +43,8 @@ class LaneForecasts:
         self.config = config
         self._departed: list[Output] = []
         self._changed = False
-        self._lives: list[Life] = []
+        self._clock_us = self._heard_us = self._look_us = 0
+        """Event time that the lane has reached, the processing time then, and that before which no forecast can end by silence."""
         self._index(table)
 
     def _index(self, table: LaneTable) -> None:
@@ -53,11 +55,10 @@ class LaneForecasts:
             if self.config.enabled and not table.foreign[slot] and _is_watched(tag)
         ]
         tags = [table.tags[slot] for slot in slots]
-        self._lives = [
+        lives = [
             Life(device_id=tag.device_id, tag_id=tag.tag_id, low=_or_nan(tag.eu_low), high=_or_nan(tag.eu_high))
             for tag in tags
         ]
-        self._tag_id = np.array([tag.tag_id for tag in tags], dtype=np.int32)
         self._at = np.full(len(table.tags), -1, dtype=np.intp)
         self._at[slots] = np.arange(len(slots))
         self._window_s = np.array([max(tag.windows_s) for tag in tags], dtype=np.int64)
@@ -66,36 +67,44 @@ class LaneForecasts:
         offset_us = np.array([tag.device_id * 37 % _STAGGERED for tag in tags], dtype=np.int64) * (
             step_us // _STAGGERED
         )
-        self._levels = TagLevels(len(tags), step_us, offset_us, round(self.config.rhythm_s * 1e6))
+        self._tags = TagForecasts(self.config, lives, step_us, offset_us)
 
     def relayout(self, table: LaneTable) -> None:
         """See StatePart. Forecasts of tags that left, or whose range changed, end."""
-        before, levels, tag_id = self._lives, self._levels, self._tag_id
+        before = self._tags
         self._index(table)
-        if not before:
-            return
-        kept = self._place(before, levels, tag_id)
-        for at, life in enumerate(before):
-            if at not in kept:
-                self._departed += _outputs(life, life.close(levels.now_us(at)))
-        self._changed = True
+        if before.lives:
+            self._go_on(before)
+            self._changed = True
 
-    def _place(
-        self, lives: list[Life], levels: TagLevels, tag_id: np.ndarray[tuple[int], np.dtype[np.int32]]
-    ) -> set[int]:
-        """Go on with what is known of tags; the positions among `lives` whose forecasts go on."""
-        at_of = {tag: at for at, tag in enumerate(self._tag_id.tolist())}
-        pairs = [(at_of[tag], there) for there, tag in enumerate(tag_id.tolist()) if tag in at_of]
-        if levels.step_us != self._levels.step_us or not pairs:
+    def _go_on(self, known: TagForecasts) -> bool:
+        """Go on with what is known of tags, and end the forecasts that do not; whether all of them do."""
+        kept = self._place(known)
+        for at in range(len(known.lives)):
+            if at not in kept:
+                self._departed += _outputs(*known.end(at))
+        self._look_us = 0
+        return len(kept) == len(known.lives)
+
+    def _place(self, known: TagForecasts) -> set[int]:
+        """Take over what is known of tags; the positions of those whose forecasts go on."""
+        tags = self._tags
+        at_of = {tag: at for at, tag in enumerate(tags.tag_id.tolist())}
+        pairs = [(at_of[tag], there) for there, tag in enumerate(known.tag_id.tolist()) if tag in at_of]
+        if known.levels.step_us != tags.levels.step_us or not pairs:
             return set()
         here, there = (np.array(each, dtype=np.intp) for each in zip(*pairs, strict=True))
-        self._levels.take(levels.arrays, here, there)
+        tags.take(known.arrays, here, there)
         kept = set()
         for own, old in pairs:
-            life, known = self._lives[own], lives[old]
-            if life.device_id == known.device_id and _same(life.low, known.low) and _same(life.high, known.high):
-                life.row, life.open = known.row, known.open
+            life, earlier = tags.lives[own], known.lives[old]
+            if life.device_id != earlier.device_id:
+                continue
+            if _same(life.low, earlier.low) and _same(life.high, earlier.high):
+                life.row, life.open = earlier.row, earlier.open
                 kept.add(old)
+            else:
+                tags.resets.forget(own)
         return kept
 
     def drain_departed(self) -> list[Output]:
@@ -103,15 +112,20 @@ class LaneForecasts:
         departed, self._departed = self._departed, []
         return departed
 
-    def on_closed(self, closed: Iterable[Closed]) -> list[Output]:
-        """Windows closed: those emitted for the first time are taken in."""
-        if not self._lives:
+    def on_closed(self, closed: Iterable[Closed], now_us: int) -> list[Output]:
+        """Windows closed at the processing time `now_us`: those emitted for the first time are taken in."""
+        if not self._tags.lives:
             return []
         outputs: list[Output] = []
         for each in closed:
+            self._heard(each.start_us + each.size_s * 1_000_000, now_us)
             if each.size_s in self._sizes:
                 outputs += self._take(each)
         return outputs
+
+    def _heard(self, clock_us: int, now_us: int) -> None:
+        if clock_us > self._clock_us:
+            self._clock_us, self._heard_us = clock_us, now_us
 
     def _take(self, closed: Closed) -> list[Output]:
         at = self._at[closed.slots]
@@ -120,42 +134,60 @@ class LaneForecasts:
         if not chosen.any():
             return []
         mean = closed.rows.view(np.float64)[algebra.MEAN, chosen]
-        return self.take(at[chosen], closed.start_us, mean)
-
-    def take(
-        self,
-        at: np.ndarray[tuple[int], np.dtype[np.intp]],
-        start_us: int,
-        mean: np.ndarray[tuple[int], np.dtype[np.float64]],
-    ) -> list[Output]:
-        """Means (j,) of windows of the watched tags `at` (j,)."""
         outputs: list[Output] = []
-        for tag in self._levels.put(at, start_us, mean).tolist():
-            life, levels = self._lives[tag], self._levels.of(tag)
-            if not len(levels) or np.isnan(levels[-1]):
+        for life, records in self._tags.put(at[chosen], closed.start_us, mean):
+            if records:
+                self._look_us = 0
+                outputs += _outputs(life, records)
+        return outputs
+
+    # --- silence -----------------------------------------------------------------------------------------------------
+
+    @property
+    def look_due_us(self) -> int:
+        """Processing time before which `on_timer` finds nothing."""
+        return self._look_us if self._tags.lives else NEVER_US
+
+    def on_timer(self, now_us: int) -> list[Output]:
+        """End the forecasts of tags that fell silent, by the lane's event time; where all of it is silent, that goes on with the clock."""
+        if now_us < self.look_due_us:
+            return []
+        # After a restart nobody knows for how long the lane was silent: as if it had just been heard.
+        self._heard_us = self._heard_us or now_us
+        clock_us = self._clock_us + max(now_us - self._heard_us, 0)
+        outputs: list[Output] = []
+        left_us = NEVER_US - now_us
+        for at, life in enumerate(self._tags.lives):
+            if life.open is None:
                 continue
-            found = forecast(levels, self._levels.slot_s(tag), life.low, life.high, self.config)
-            outputs += _outputs(life, life.follow(self._levels.now_us(tag), float(levels[-1]), found, self.config))
+            own_us = self._tags.silent_from_us(at) - clock_us
+            if own_us > 0:
+                left_us = min(left_us, own_us)
+            else:
+                outputs += _outputs(*self._tags.end(at))
+                self._changed = True
+        # The lane's clock may run ahead of this one: while it catches up, days pass in minutes.
+        self._look_us = now_us + min(left_us, _LOOK_US)
         return outputs
 
     # --- state -------------------------------------------------------------------------------------------------------
 
     def drain_changes(self) -> dict[str, bytes | None]:
         """See StatePart."""
-        if not (self._changed or self._levels.moved):
+        if not (self._changed or self._tags.levels.moved):
             return {}
-        self._changed = self._levels.moved = False
-        if not self._lives:
+        self._changed = self._tags.levels.moved = False
+        if not self._tags.lives:
             return {_ENTRY: None}
         lives = {
             str(life.tag_id): {
                 "device_id": life.device_id, "low": _or_none(life.low), "high": _or_none(life.high), "row": life.row,
                 "open": None if life.open is None else asdict(life.open),
             }
-            for life in self._lives if not life.plain
+            for life in self._tags.lives if not life.plain
         }  # fmt: skip
-        fields = {"step_us": self._levels.step_us, "lives": lives}
-        return {_ENTRY: packing.pack(LAYOUT, fields, self._tag_id, *self._levels.arrays)}
+        fields = {"step_us": self._tags.levels.step_us, "lives": lives}
+        return {_ENTRY: packing.pack(LAYOUT, fields, self._tags.tag_id, *self._tags.arrays)}
 
     def restore(self, entries: Mapping[str, bytes]) -> None:
         """See StatePart."""
@@ -163,15 +195,14 @@ class LaneForecasts:
         if data is None:
             return
         fields, (tag_id, *arrays) = packing.unpack(data, LAYOUT, _ENTRY)
-        levels = TagLevels(len(tag_id), fields["step_us"], np.zeros(len(tag_id), dtype=np.int64), 0)
-        everything = np.arange(len(tag_id))
-        levels.take(arrays, everything, everything)
         lives = [_life(tag, fields["lives"].get(str(tag))) for tag in tag_id.tolist()]
-        kept = self._place(lives, levels, tag_id)
-        for at, life in enumerate(lives):
-            if at not in kept:
-                self._departed += _outputs(life, life.close(levels.now_us(at)))
-        self._changed = self._changed or len(kept) < len(lives) or not self._lives
+        known = TagForecasts(self.config, lives, fields["step_us"])
+        everything = np.arange(len(tag_id))
+        known.take(arrays, everything, everything)
+        self._clock_us = max(map(known.levels.now_us, range(len(lives))), default=0)
+        self._heard_us = 0
+        all_go_on = self._go_on(known)
+        self._changed = self._changed or not all_go_on or not self._tags.lives
 
 
 def _life(tag_id: int, fields: dict[str, object] | None) -> Life:

@@ -94,7 +94,7 @@ class FramePath:
         if closed:
             outputs += self._publisher.windows(closed)
             self._detection.on_closed(closed, now_us)
-            outputs += self._forecasts.on_closed(closed)
+            outputs += self._forecasts.on_closed(closed, now_us)
         self._latest.fold(segments, view, found)
         if stream is Stream.LIVE:
             outputs += self._detection.observe(self._latest, self._windows.clocks)

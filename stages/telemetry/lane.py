@@ -184,7 +184,7 @@ class Lane:
         return self._due_us
 
     def on_timer(self, now_us: int, snapshots: SnapshotBudget) -> list[Output]:
-        """Idle windows, anomaly hold-off, latest values, progress: what is due.
+        """Idle windows, anomaly hold-off, forecasts of silent tags, latest values, progress: what is due.
 
         A thousand lanes are asked four times a second: one that was not touched since says no until something can be due.
         """
@@ -192,8 +192,14 @@ class Lane:
             return []
         outputs = self._closed(self.windows.close_idle(now_us), now_us)
         outputs += self.detection.on_timer(now_us, snapshots)
+        outputs += self.forecasts.on_timer(now_us)
         outputs += self._publisher.due(now_us)
-        self._due_us = min(self._publisher.due_us(now_us), self.windows.idle_due_us, self.detection.look_due_us)
+        self._due_us = min(
+            self._publisher.due_us(now_us),
+            self.windows.idle_due_us,
+            self.detection.look_due_us,
+            self.forecasts.look_due_us,
+        )
         return outputs
 
     def flush(self, now_us: int) -> list[Output]:
@@ -207,7 +213,7 @@ class Lane:
             return []
         outputs = self._publisher.windows(closed)
         self.detection.on_closed(closed, now_us)
-        return outputs + self.forecasts.on_closed(closed)
+        return outputs + self.forecasts.on_closed(closed, now_us)
 
     # --- state -------------------------------------------------------------------------------------------------------
 

@@ -16,6 +16,8 @@ from stages.config import DetectionConfig, ForecastConfig, TelemetryConfig
 from stages.forecast.lane import LaneForecasts
 from stages.forecast.levels import MOST_DOUBLINGS, SLOTS, TagLevels
 from stages.forecast.life import Life
+from stages.forecast.resets import Resets
+from stages.forecast.tags import TagForecasts
 from stages.forecast.trend import Forecast, forecast
 from stages.outputs import Output
 from tests.golden.support import Driver, make_frame, tag, us
@@ -202,6 +204,56 @@ def test_a_trend_that_is_gone_ends_the_event_and_one_level_without_it_does_not()
     assert gone["peak_score"] > 0.7
 
 
+# --- what is emptied and filled again ---------------------------------------------------------------------------------
+
+
+def episodes_of(hourly: Values, low: float = 0.0, high: float = 100.0) -> list[dict[str, Any]]:
+    """Forecasts that begin in a series of hourly means, in order."""
+    tags = TagForecasts(CONFIG, [Life(device_id=7, tag_id=3, low=low, high=high)], round(HOUR_S * 1e6))
+    at = np.zeros(1, dtype=np.intp)
+    said = [
+        codec.decode(each, "Anomaly")[1]
+        for hour, mean in enumerate(hourly.tolist())
+        for _, records in tags.put(at, us(hour * HOUR_S), np.array([mean]))
+        for each in records
+    ]
+    return [each for each in said if each["phase"] == "OPEN"]
+
+
+def rounds(tops: list[float], days: float = 7.0) -> Values:
+    """A filter whose pressure rises from 20 to each of these tops, and is cleaned within an hour."""
+    hours = int(days * 24)
+    return np.concatenate([20.0 + (top - 20.0) * np.arange(hours) / hours for top in tops])
+
+
+@pytest.mark.parametrize("sign", [1.0, -1.0])
+def test_a_tank_that_is_emptied_every_week_is_forecast_once_and_again_when_nobody_comes(sign: float) -> None:
+    usual = rounds([70.0, 62.0, 75.0, 66.0, 71.0, 58.0])
+    usual += noise(20, len(usual), 0.5)
+    low, high = (0.0, 100.0) if sign > 0 else (-100.0, 0.0)
+    assert [each["start_us"] < us(7.0 * DAY_S) for each in episodes_of(sign * usual, low, high)] == [True]
+    forgotten = 20.0 + 80.0 * np.arange(11 * 24) / (11 * 24)
+    _, again = episodes_of(sign * np.concatenate([usual, forgotten + noise(21, len(forgotten), 0.5)]), low, high)
+    level = abs(again["contributors"][0]["value"])
+    assert 78.0 < level < 92.0
+
+
+def test_a_limit_that_was_reached_is_no_usual_turn_and_the_next_wear_is_forecast_as_early() -> None:
+    twice = rounds([101.0, 101.0], days=12.0)
+    first, second = episodes_of(twice + noise(22, len(twice), 0.5))
+    assert abs(second["start_us"] - first["start_us"] - 12.0 * DAY_S * 1e6) < 3.0 * DAY_S * 1e6
+
+
+def test_nights_and_weekends_are_no_resets() -> None:
+    hours = np.arange(40 * 24)
+    idle = (hours // 24 % 7 >= 5) | (hours % 24 < 6)
+    worn = 40.0 + 55.0 * hours / len(hours) - np.where(idle, 12.0, 0.0) + noise(23, len(hours), 0.5)
+    resets = Resets(1)
+    for hour in range(48, len(worn)):
+        resets.see(0, worn[hour - 48 : hour], 24, 0.0, 100.0)
+    assert not resets.came_back(0, found(5.0, level=45.0), 0.0)
+
+
 # --- on the lane ------------------------------------------------------------------------------------------------------
 
 LINE = TelemetryConfig(
@@ -238,6 +290,36 @@ def test_a_worn_machine_is_forecast_on_the_line_also_through_restarts(crashing: 
     assert first["earliest_us"] <= us(5_000.0) <= (first["latest_us"] or us(9e9))
 
 
+def silence(driver: Driver, from_s: int, to_s: int, *, others_speak: bool) -> list[dict[str, Any]]:
+    """What is said while tag 1 says nothing."""
+    driver.outputs.clear()
+    for second in range(from_s, to_s, 10):
+        if others_speak:
+            driver.frame(make_frame([(2, second, 1.0)], second // 10), now_s=second)
+        driver.timer(second)
+    return anomalies(driver.outputs)
+
+
+@pytest.mark.parametrize("others_speak", [True, False])
+def test_the_forecast_of_a_tag_that_falls_silent_ends_also_after_a_restart(*, others_speak: bool) -> None:
+    config = replace(LINE, forecast=replace(LINE.forecast, silent_s=900.0))
+    driver = Driver([wearing(), tag(2, windows_s=(10,))], config)
+    wear(driver, 0, 4_000)
+    assert anomalies(driver.outputs)[-1]["phase"] != "CLOSE"
+    before = driver.checkpoint()
+    assert silence(driver, 4_000, 4_860, others_speak=others_speak) == []  # a weekend is shorter than that
+    (ended,) = silence(driver, 4_860, 5_400, others_speak=others_speak)
+    assert (ended["phase"], ended["score"]) == ("CLOSE", 0.0)
+    assert us(3_900.0) <= ended["end_us"] <= us(4_000.0)
+    driver.crash()
+    assert silence(driver, 5_400, 6_000, others_speak=others_speak) == []
+    # After a restart nobody knows how long a silent lane has been silent.
+    again = Driver([wearing(), tag(2, windows_s=(10,))], config, now_s=4_430)
+    again.crash(before)
+    (ended_again,) = silence(again, 4_430, 6_000, others_speak=others_speak)
+    assert (ended_again["phase"], ended_again["end_us"]) == ("CLOSE", ended["end_us"])
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -262,7 +344,7 @@ def test_a_changed_range_ends_the_forecast_and_what_was_learned_stays() -> None:
     driver = Driver([wearing()], LINE)
     wear(driver, 0, 4_000)
     (open_id,) = {each["episode_id"] for each in anomalies(driver.outputs)}
-    before = driver.logic._lanes[next(iter(driver.state))].forecasts._levels.of(0)
+    before = driver.logic._lanes[next(iter(driver.state))].forecasts._tags.levels.of(0)
     driver.outputs.clear()
     driver.publish([replace(wearing(), eu_high=95.0, registry_version=2)], 2)
     wear(driver, 4_000, 4_500)
@@ -270,7 +352,7 @@ def test_a_changed_range_ends_the_forecast_and_what_was_learned_stays() -> None:
     assert (records[0]["phase"], records[0]["episode_id"]) == ("CLOSE", open_id)
     assert records[1]["phase"] == "OPEN"
     assert records[1]["contributors"][0]["limit"] == 95.0
-    after = driver.logic._lanes[next(iter(driver.state))].forecasts._levels.of(0)
+    after = driver.logic._lanes[next(iter(driver.state))].forecasts._tags.levels.of(0)
     np.testing.assert_array_equal(after[: len(before)], before)
 
 
