@@ -10,9 +10,23 @@ import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
+from base.merkle import HASH_BYTES, half, leaf_hash, node_hash
+
+__all__ = [
+    "EMPTY_ROOT",
+    "HASH_BYTES",
+    "WIDTH",
+    "Lookup",
+    "Tile",
+    "Tree",
+    "consistency",
+    "inclusion",
+    "leaf_hash",
+    "node_hash",
+]
+
 WIDTH = 256
 """Hashes in a full tile."""
-HASH_BYTES = 32
 EMPTY_ROOT = hashlib.sha256(b"").digest()
 
 Lookup = Callable[[int, int], bytes]
@@ -36,16 +50,6 @@ class Tile:
     def data(self) -> bytes:
         """Its content."""
         return b"".join(self.hashes)
-
-
-def leaf_hash(entry: bytes) -> bytes:
-    """Hash of an entry."""
-    return hashlib.sha256(b"\x00" + entry).digest()
-
-
-def node_hash(left: bytes, right: bytes) -> bytes:
-    """Hash of an inner node."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
 
 
 def numbered(index: int, width: int = WIDTH) -> str:
@@ -121,8 +125,8 @@ def range_root(lookup: Lookup, begin: int, end: int) -> bytes:
     if count & (count - 1) == 0:
         height = count.bit_length() - 1
         return lookup(height, begin >> height)
-    half = _half(count)
-    return node_hash(range_root(lookup, begin, begin + half), range_root(lookup, begin + half, end))
+    middle = begin + half(count)
+    return node_hash(range_root(lookup, begin, middle), range_root(lookup, middle, end))
 
 
 def inclusion(lookup: Lookup, index: int, size: int) -> list[bytes]:
@@ -132,7 +136,7 @@ def inclusion(lookup: Lookup, index: int, size: int) -> list[bytes]:
         raise ValueError(msg)
     begin, end, found = 0, size, []
     while end - begin > 1:
-        middle = begin + _half(end - begin)
+        middle = begin + half(end - begin)
         if index < middle:
             found.append(range_root(lookup, middle, end))
             end = middle
@@ -154,13 +158,8 @@ def _subproof(lookup: Lookup, old: int, begin: int, end: int, *, whole: bool) ->
     count = end - begin
     if old == count:
         return [] if whole else [range_root(lookup, begin, end)]
-    half = _half(count)
-    middle = begin + half
-    if old <= half:
+    on_the_left = half(count)
+    middle = begin + on_the_left
+    if old <= on_the_left:
         return [*_subproof(lookup, old, begin, middle, whole=whole), range_root(lookup, middle, end)]
-    return [*_subproof(lookup, old - half, middle, end, whole=False), range_root(lookup, begin, middle)]
-
-
-def _half(count: int) -> int:
-    """Largest power of two below a count above 1."""
-    return 1 << ((count - 1).bit_length() - 1)
+    return [*_subproof(lookup, old - on_the_left, middle, end, whole=False), range_root(lookup, begin, middle)]

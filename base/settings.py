@@ -89,6 +89,8 @@ class PlatformSettings:
     storage: StorageSettings = StorageSettings()
     metrics: EndpointSettings = EndpointSettings()
     """Of maintenance."""
+    signing_key: str = ""
+    """File with the key and certificate of `replay`, with which `replay-rejected` signs; empty: frames need no signature."""
 
 
 def local_config(name: str, environ: Mapping[str, str] | None = None) -> Path:

@@ -5,7 +5,8 @@ nothing waits for a rebalance, and a request counts as read only with the transa
 requests and controls, batch by batch; the next batch is read when the last one is durable. A gateway with a new journal
 starts at the end: what was requested before it existed is for the commands job to time out.
 
-Acknowledgements go to `command.acks.<site>` with the command's id as key, without linger.
+Acknowledgements go to `command.acks.<site>` with the command's id as key, without linger. Where signatures are enabled, commands are
+read once the keys are known, and an acknowledgement is signed when it is sent.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from connectors.kafka.consume import Marks
 from connectors.kafka.follow import Follower
 from edge.command_journal import Position
 from edge.commands import Commands
+from edge.signing import Signing
 from schemas import codec, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
 
@@ -40,8 +42,10 @@ _GIVEN_UP = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # 
 class CommandFeed:
     """Reads requests and hands them to `Commands`; a follower that cannot go on is replaced, for the machines must be read on."""
 
-    def __init__(self, settings: KafkaSettings, *, site: str, commands: Commands) -> None:
-        self._settings, self._commands = settings, commands
+    def __init__(
+        self, settings: KafkaSettings, *, site: str, commands: Commands, signing: Signing | None = None
+    ) -> None:
+        self._settings, self._commands, self._signing = settings, commands, signing
         self._topic = topics.REQUESTS.for_site(site)
         self._follower: Follower | None = None
         self._failure = ""
@@ -65,6 +69,8 @@ class CommandFeed:
         def start(topic: str, marks: Marks) -> dict[int, int]:
             return asyncio.run_coroutine_threadsafe(self._start(topic, marks), loop).result()
 
+        if self._signing is not None:
+            await self._signing.caught_up.wait()
         while True:
             self._follower = Follower(
                 self._settings,
@@ -101,30 +107,37 @@ class CommandFeed:
             positions[partition] = (self._topic, partition, offset + 1)
             if decoded := _decode(message):
                 found.append(decoded)
+        if self._signing is not None:
+            await self._signing.known(one.key_id for one in found)
         await self._commands.receive(found, list(positions.values()))
 
 
 class Acks:
     """Sends acknowledgements."""
 
-    def __init__(self, settings: KafkaSettings, *, site: str) -> None:
-        self._topic = topics.ACKS.for_site(site)
+    def __init__(self, settings: KafkaSettings, *, site: str, signing: Signing | None = None) -> None:
+        self._topic, self._signing = topics.ACKS.for_site(site), signing
         # Retried for ever; after a restart the journal sends what was not confirmed.
         self._producer = kafka.AsyncProducer(settings, linger_ms=0, delivery_timeout_ms=0, compression_type="none")
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
-        self._under_way: dict[int, tuple[str, bytes, Callable[[], None]]] = {}
+        self._under_way: dict[int, tuple[CommandAck, Callable[[], None]]] = {}
 
     def send(self, ack: CommandAck, on_delivered: Callable[[], None]) -> None:
         """Send one; `on_delivered` is called in the event loop once Kafka has it."""
         number = next(self._numbers)
-        self._under_way[number] = (str(ack.command_id), ack.encode(), on_delivered)
+        self._under_way[number] = (ack, on_delivered)
         self._produce(number)
 
     def _produce(self, number: int) -> None:
         if (waiting := self._under_way.get(number)) is None:
             return  # a report of its delivery came meanwhile
-        command_id, value, on_delivered = waiting
+        ack, on_delivered = waiting
+        signed = ack if self._signing is None else self._signing.signed(ack)
+        if signed is None:  # no key is told yet; the journal has what it says
+            self._loop.call_later(_RETRY_S, self._produce, number)
+            return
+        command_id, value = str(ack.command_id), signed.encode()
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             if error is None:

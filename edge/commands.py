@@ -22,17 +22,15 @@ from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
+from edge.command_outcomes import MAX_DETAIL, cut, outcomes_of, same_for_all
 from edge.group_commit import GroupCommit
-from schemas import command_rules
 from schemas.commands import (
     OUTCOMES,
     CommandAck,
     CommandControl,
     CommandRequest,
     CommandState,
-    Effect,
     Outcomes,
-    ParameterOutcome,
     readback_of,
 )
 from schemas.definitions import TagDefinition
@@ -52,9 +50,6 @@ _WITHOUT_WRITE = frozenset({CommandState.REJECTED, CommandState.EXPIRED, Command
 _HOUSEKEEPING_S = 1.0
 _PATIENCE_S, _AGAIN_S = 10.0, 0.1
 """So long after a start what could not be sent is tried again, and how soon: nothing had left the gateway."""
-_MAX_DETAIL = 4_000
-_MAX_OUTCOME_DETAIL = 300
-"""Longest texts of an acknowledgement, characters: what machines and libraries say has no bound of its own."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -105,7 +100,11 @@ class Commands:
         tell: Callable[[CommandAck, Callable[[], None]], None],
         settings: CommandSettings,
         clock: Clock,
+        verify: Callable[[CommandRequest | CommandControl], str] = lambda _: "",
     ) -> None:
+        """`verify` says why a command is not what serving signed; empty when it is, or need not be."""
+        self._verify = verify
+        self._unsigned = 0
         self._journal, self._gateway_id, self._machines, self._tell = journal, gateway_id, machines, tell
         self._settings, self._clock = settings, clock
         self._disk = GroupCommit(journal.together)
@@ -129,7 +128,7 @@ class Commands:
 
     async def receive(self, messages: Iterable[CommandRequest | CommandControl], positions: list[Position]) -> None:
         """Take messages over; durable, and their positions with them, when this returns."""
-        mine = [message for message in messages if self._is_mine(message)]
+        mine = [message for message in messages if self._is_mine(message) and self._is_signed(message)]
         intend = self._at_once(mine)
         for received in await self._disk.run(lambda: self._journal.receive(mine, positions, intend=intend)):
             self._received(received)
@@ -178,6 +177,7 @@ class Commands:
             "waiting": sum(map(len, self._queues.values())),
             "outcomes": dict(self._outcomes),
             "interlocked": self._interlocked,
+            "unsigned": self._unsigned,
         }
 
     # --- inside ----------------------------------------------------------------------------------------------------------
@@ -186,6 +186,28 @@ class Commands:
         if isinstance(message, CommandRequest):
             return message.gateway_id == self._gateway_id
         return bool(self._machines.tags_of(message.device_id))
+
+    def _is_signed(self, message: CommandRequest | CommandControl) -> bool:
+        """Whether it is let in. What is not stays out of the journal: it must not take the place of a command with its id that is signed.
+
+        So what the journal has was signed when it came, and is carried out after a restart whether the platform answers or not.
+        """
+        if not (problem := self._verify(message)):
+            return True
+        self._unsigned += 1
+        details = {"command_id": str(message.command_id), "device_id": message.device_id, "cause": problem}
+        log.error("a command without a good signature is refused", extra=details)
+        if isinstance(message, CommandRequest):
+            self._acknowledge(
+                Entry(
+                    request=message,
+                    state=CommandState.REJECTED,
+                    attempt=message.attempt,
+                    detail=cut(f"the signature is not taken: {problem}", MAX_DETAIL),
+                ),
+                is_recorded=False,
+            )
+        return False
 
     def _received(self, received: Received) -> None:
         self._acknowledge(received.entry)
@@ -240,7 +262,7 @@ class Commands:
             if isinstance(writes, _Refused):
                 # The intention took long to record, or the machine was waited for; nothing was done.
                 self._interlocked += writes.interlocked
-                outcomes = _same_for_all(request, writes.state, writes.detail)
+                outcomes = same_for_all(request, writes.state, writes.detail)
                 await self._finish(entry, writes.state, writes.detail, outcomes)
                 return
             try:
@@ -252,7 +274,7 @@ class Commands:
             if result.status is not WriteStatus.NOT_SENT or self._stopping or time.monotonic() >= self._patient_until_s:
                 break
             await asyncio.sleep(_AGAIN_S)
-        await self._finish(entry, _OUTCOME[result.status], result.detail, _outcomes(writes, result))
+        await self._finish(entry, _OUTCOME[result.status], result.detail, outcomes_of(writes, result))
 
     def _planned(self, request: CommandRequest) -> list[Write] | _Refused:
         """What to write now, or why nothing."""
@@ -280,21 +302,21 @@ class Commands:
 
     async def _end(self, entry: Entry, state: CommandState, detail: str) -> None:
         """An outcome without the machine having been touched."""
-        command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
+        command_id, detail = entry.request.command_id, cut(detail, MAX_DETAIL)
         if await self._disk.run(lambda: self._journal.end(command_id, state, detail)):
             self._acknowledge(replace(entry, state=state, detail=detail))
 
     async def _finish(self, entry: Entry, state: CommandState, detail: str, outcomes: Outcomes) -> None:
-        command_id, detail = entry.request.command_id, _cut(detail, _MAX_DETAIL)
+        command_id, detail = entry.request.command_id, cut(detail, MAX_DETAIL)
         await self._disk.run(lambda: self._journal.finish(command_id, state, detail, outcomes))
         self._acknowledge(replace(entry, state=state, detail=detail, readback=readback_of(outcomes), outcomes=outcomes))
 
-    def _acknowledge(self, entry: Entry) -> None:
+    def _acknowledge(self, entry: Entry, *, is_recorded: bool = True) -> None:
         request, state, outcomes = entry.request, entry.state, entry.outcomes
         if state is CommandState.PENDING_APPROVAL:
             state = CommandState.DELIVERED
         if state in _WITHOUT_WRITE and not outcomes:
-            outcomes = _same_for_all(request, state, entry.detail)
+            outcomes = same_for_all(request, state, entry.detail)
         ack = CommandAck(
             command_id=request.command_id,
             attempt=entry.attempt,
@@ -312,31 +334,9 @@ class Commands:
                 "command ended",
                 extra={"command_id": str(request.command_id), "state": state.value, "detail": ack.detail},
             )
-        self._tell(ack, lambda: self._told.append((request.command_id, ack.state)))
+        self._tell(ack, lambda: self._told.append((request.command_id, ack.state)) if is_recorded else None)
 
     async def _write_told(self) -> None:
         told, self._told = self._told, []
         if told:
             await self._disk.run(lambda: self._journal.told(told))
-
-
-def _outcomes(writes: Sequence[Write], result: WriteResult) -> Outcomes:
-    """Outcome of each write."""
-    found = [(write.tag.name, result.outcome(write.tag.name)) for write in writes]
-    return tuple(
-        ParameterOutcome(
-            name=name, effect=one.effect, readback=one.readback, detail=_cut(one.detail, _MAX_OUTCOME_DETAIL)
-        )
-        for name, one in found
-    )
-
-
-def _same_for_all(request: CommandRequest, state: CommandState, detail: str) -> Outcomes:
-    effect = Effect.UNKNOWN if state is CommandState.UNKNOWN else Effect.NOT_SENT
-    detail = _cut(detail, _MAX_OUTCOME_DETAIL)
-    names = command_rules.written(request.name, request.parameters)
-    return tuple(ParameterOutcome(name=name, effect=effect, detail=detail) for name in names)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else f"{text[: length - 1]}…"

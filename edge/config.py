@@ -11,7 +11,8 @@
     endpoint = "opc.tcp://line1:4840"
 
 Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`). `[admin]`, `[framing]`,
-`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]`, `[enrolment]` and `[at_rest]` are the tables of the dataclasses named here.
+`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]`, `[enrolment]`, `[signatures]` and `[at_rest]` are the tables of the
+dataclasses named here.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from edge.at_rest import AtRestSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
+from edge.signing import SignatureSettings
 from edge.uplink import UplinkSettings
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
@@ -90,6 +92,7 @@ class GatewayConfig:
     commands: CommandSettings = field(default_factory=CommandSettings)
     clock: ClockSettings = field(default_factory=ClockSettings)
     enrolment: EnrolmentSettings = field(default_factory=EnrolmentSettings)
+    signatures: SignatureSettings = field(default_factory=SignatureSettings)
     at_rest: AtRestSettings = field(default_factory=AtRestSettings)
     shutdown_s: float = 5.0
 
@@ -100,6 +103,9 @@ class GatewayConfig:
                 raise ValueError(msg)
         if self.enrolment.server and not (self.kafka.ssl_certificate_location and self.kafka.ssl_ca_location):
             msg = "enrolment.server is set, and kafka.ssl_certificate_location or kafka.ssl_ca_location is not: what would be renewed?"
+            raise ValueError(msg)
+        if self.signatures.enabled and not (self.kafka.ssl_certificate_location and self.kafka.ssl_ca_location):
+            msg = "signatures.enabled is set, and kafka.ssl_certificate_location or kafka.ssl_ca_location is not: the key comes from there"
             raise ValueError(msg)
         names = [one.name for one in self.connections]
         if len(set(names)) != len(names):

@@ -155,6 +155,7 @@ def configuration(
             "ssl_key_location": str(identity.file),
         },
         "enrolment": {"server": server},
+        "signatures": {"enabled": grant.signatures},
         "connections": [
             {key: own.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
             for table in grant.connections

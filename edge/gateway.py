@@ -4,6 +4,8 @@ Start: the buffer is recovered, the registry's copy on disk is used, connectors 
 (SIGTERM): connectors first, so that nothing new comes in; running commands are finished; what was collected is appended
 and sent, for at most `shutdown_s`; the last health event has the final counters. What Kafka did not confirm by then is in
 the buffer and is sent after the next start. A part that fails ends the gateway with an error: its supervisor starts it anew.
+
+Over 350 lines: the parts and the order in which they start and stop are read together.
 """
 
 from __future__ import annotations
@@ -23,7 +25,7 @@ from connectors.catalogue import Connection
 from connectors.kafka import client as kafka
 from connectors.protocol import Context
 from connectors.readings import Connector, Notice, Sink, Write, WriteResult
-from edge import at_rest, reload, systemd
+from edge import at_rest, reload, signing, systemd
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
@@ -65,12 +67,14 @@ class Gateway:
         keys = self._keys = at_rest.prepare(config.at_rest, config.state_dir)
         keys.claim()
         events = Events(config.gateway_id, clock)
+        self._signing = signing.of(config.signatures, config.kafka, gateway_id=config.gateway_id, clock=clock)
         self._uplink = Uplink(
             config.kafka,
             gateway_id=config.gateway_id,
             site=config.site,
             settings=config.uplink,
             on_reports=self._on_reports,
+            sign=self._signing.tails if self._signing else None,
         )
         thinning = Thinning(config.thinning.swinging_door, config.thinning.max_silence_s)
         self._pipeline = Pipeline(
@@ -85,7 +89,7 @@ class Gateway:
             keys=keys,
         )
         self._connections = Connections(sink=self._pipeline, clock=clock, settled=self._pipeline.settled)
-        self._acks = Acks(config.kafka, site=config.site)
+        self._acks = Acks(config.kafka, site=config.site, signing=self._signing)
         self._commands = Commands(
             CommandJournal(config.state_dir / at_rest.JOURNAL, clock=clock, at_rest=keys),
             gateway_id=config.gateway_id,
@@ -93,17 +97,18 @@ class Gateway:
             tell=self._acks.send,
             settings=config.commands,
             clock=clock,
+            verify=self._signing.problem if self._signing else lambda _: "",
         )
         self._policies = LocalPolicies(
             gateway_id=config.gateway_id,
             site=config.site,
             clock=clock,
             notice=self._pipeline.notice,
-            submit=lambda request: self._commands.receive([request], []),
+            submit=self._submit,
         )
         self._policies.use(policies)
         self._pipeline.on_samples = self._policies.on_samples
-        self._feed = CommandFeed(config.kafka, site=config.site, commands=self._commands)
+        self._feed = CommandFeed(config.kafka, site=config.site, commands=self._commands, signing=self._signing)
         self._registry = RegistryCache(
             config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
         )
@@ -122,6 +127,7 @@ class Gateway:
             reloads=self._reloads,
             policies=self._policies,
             renewal=self._renewal,
+            signing=self._signing,
             keys=keys,
         )
 
@@ -136,6 +142,7 @@ class Gateway:
             self._config.enrolment.server,
             changed=self._reconnect,
             say=lambda text: self._say(text, {}),
+            wanted=lambda: self._signing is not None and self._signing.untold,
             clock=self._clock_utc,
         )
 
@@ -144,6 +151,8 @@ class Gateway:
 
     def _reconnect(self) -> None:
         """Go on with another certificate: clients of Kafka read it when they are made. What is under way is sent again."""
+        if self._signing is not None:
+            self._signing.renewed()
         self._uplink.renew()
         self._pipeline.wake()
         self._acks.renew()
@@ -185,6 +194,8 @@ class Gateway:
             self._task(self._commands.run(), "journal"),
             self._task(self._report(), "health"),
         ]
+        if self._signing is not None:
+            others.append(self._task(self._with_newest_certificate(self._signing.run), "signing keys"))
         if self._renewal is not None:
             others.append(self._task(self._renewal.run(), "certificate"))
         pipeline = self._task(self._pipeline.run(self._uplink), "pipeline")
@@ -308,6 +319,10 @@ class Gateway:
 
     def _task(self, work: Coroutine[Any, Any, Any], name: str) -> asyncio.Task[Any]:
         return asyncio.create_task(work, name=name)
+
+    async def _submit(self, request: CommandRequest) -> None:
+        """A command of a local rule."""
+        await self._commands.receive([self._signing.own_request(request) if self._signing else request], [])
 
     def _check_clock(self) -> None:
         self._pipeline.clock_status = clock_status(time_service_expected=self._config.clock.time_service_expected)

@@ -111,7 +111,11 @@ def due(certificate: x509.Certificate) -> datetime:
 
 
 class Renewal:
-    """Renews while the gateway runs. `changed` is called in the event loop when the file has another certificate, whoever wrote it."""
+    """Renews while the gateway runs. `changed` is called in the event loop when the file has another certificate, whoever wrote it.
+
+    `wanted`: whether another certificate is needed before that is due, because the platform was not told of the key to sign with when this
+    one was issued (by a version before, or to one). That is tried once, a while after the start.
+    """
 
     def __init__(
         self,
@@ -120,11 +124,12 @@ class Renewal:
         *,
         changed: Callable[[], None],
         say: Callable[[str], None],
+        wanted: Callable[[], bool] = lambda: False,
         clock: Callable[[], datetime] = lambda: datetime.now(UTC),
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
         self._identity, self._server, self._clock, self._clock_s = identity, server, clock, clock_s
-        self._changed, self._say = changed, say
+        self._changed, self._say, self._wanted = changed, say, wanted
         self._serial: int | None = None
         # Not by the clock of the machine: one that was years ahead would stop renewing for years.
         self._not_before_s = float("-inf")
@@ -166,8 +171,11 @@ class Renewal:
     def _renew_when_due(self) -> None:
         if self._clock_s() < self._not_before_s:
             return
-        if self._clock() >= due(self._identity.certificate()):
+        early = self._wanted()
+        if early or self._clock() >= due(self._identity.certificate()):
             self._identity.renew(self._server)
+        if early:
+            self._wanted = lambda: False
         self._identity.settle()
         self._not_before_s, self.problem = float("-inf"), ""
 

@@ -27,6 +27,7 @@ from edge.metrics import GatewayCollector, GatewayNumbers
 from edge.pipeline import Pipeline
 from edge.registry_cache import RegistryCache
 from edge.reload import Reloads
+from edge.signing import WAITS, Signing
 from edge.uplink import Uplink
 from schemas.events import CONNECTED, DEAD_DEVICES, PROBLEM, DeviceEvent, EventKind, device_ranges
 
@@ -52,6 +53,7 @@ class Pages:
     keys: AtRest = PLAIN
     """Of data at rest."""
     renewal: Renewal | None = None
+    signing: Signing | None = None
     """Of a gateway that enrolled."""
     started_us: int = field(init=False)
 
@@ -129,6 +131,8 @@ class Pages:
             found.append(f"the last reload was refused: {self.reloads.error}")
         if self.renewal is not None and self.renewal.problem:
             found.append(f"the certificate was not renewed: {self.renewal.problem}")
+        if self.signing is not None and self.signing.untold:
+            found.append(f"frames wait in the buffer: {WAITS}")
         if self.registry.failure:
             found.append(f"the registry is not read: {self.registry.failure}"[:500])
         if self.feed.failure:
@@ -202,6 +206,7 @@ class Pages:
                 "connectors": self.connections.status(),
                 "policies": self.policies.status(),
                 "certificate": self.renewal and self.renewal.status(),
+                "signatures": self.signing and self.signing.status(),
                 "commands": {"problem": self.feed.problem, **self.commands.status()},
             }
         )

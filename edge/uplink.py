@@ -5,6 +5,9 @@ far as `backlog_room` allows. Leaves: records on `telemetry.frames.<site>` (key:
 device id), and reports of which entries Kafka has on all in-sync replicas. At least once: an entry is produced again when
 its delivery failed; its identity makes the copy harmless. Order: per stream key as submitted, except after such a failure.
 
+Frames that are submitted together are one batch and have one signature (`sign`); one that is sent again keeps the one it has. While
+there is no key to sign with, they wait like those that Kafka did not take.
+
 While Kafka is away librdkafka keeps the few LIVE entries it was given and retries for ever; everything after them is
 BACKFILL and stays on disk, so memory is bounded by `live_window_s` and `live_bytes`.
 """
@@ -15,7 +18,7 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,12 +29,14 @@ from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from edge.events import unpack
 from edge.segment import Entry, RecordKind, StreamKey
-from schemas import topics
+from schemas import frame_signatures, topics
 from schemas.frame import Stream, lane_key
 
 log = logging.getLogger(__name__)
 
 Identity = tuple[StreamKey, int]
+Sign = Callable[[Sequence[bytes]], list[bytes] | None]
+"""What makes frames signed, by `frame_signatures.signed`; None while they cannot be."""
 _RETRY_S = 0.5
 # Errors that come back however often the record is sent.
 _HOPELESS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
@@ -58,9 +63,11 @@ class Uplink:
         site: str,
         settings: UplinkSettings,
         on_reports: Callable[[], None],
+        sign: Sign | None = None,
     ) -> None:
         self._gateway_id, self._settings = gateway_id, settings
-        self._on_reports = on_reports
+        self._on_reports, self._sign = on_reports, sign
+        self._tails: dict[Identity, bytes] = {}
         self._frames, self._events = topics.FRAMES.for_site(site), topics.EVENTS.for_site(site)
         self._outstanding: dict[Identity, Entry] = {}
         self._live_since: dict[Identity, float] = {}
@@ -98,18 +105,19 @@ class Uplink:
 
     def submit(self, entries: Iterable[Entry]) -> None:
         """Send entries; those already under way are left out."""
-        now = time.monotonic()
+        now, fresh = time.monotonic(), list[Identity]()
         for entry in entries:
             identity = (entry.key, entry.sequence)
             if identity in self._outstanding:
                 continue
+            fresh.append(identity)
             self._outstanding[identity] = entry
             if entry.stream is Stream.LIVE:
                 self._live_since[identity] = now
                 self._live_bytes += len(entry.body)
             else:
                 self._backlog_bytes += len(entry.body)
-            self._produce(identity, entry)
+        self._produce_all(fresh)
 
     def send_health(self, value: bytes) -> None:
         """Send a health event; left out while earlier ones wait, because the next one says more."""
@@ -170,12 +178,29 @@ class Uplink:
 
     # --- inside --------------------------------------------------------------------------------------------------------
 
+    def _produce_all(self, identities: Iterable[Identity]) -> None:
+        """Send what is still outstanding of these; the frames among them that have no signature yet get one together."""
+        found = [(identity, self._outstanding[identity]) for identity in identities if identity in self._outstanding]
+        if self._sign is not None:
+            bare = [one for one in found if one[1].kind is not RecordKind.EVENT and one[0] not in self._tails]
+            tails = self._sign([entry.body for _, entry in bare]) if bare else []
+            if tails is None:
+                waiting = {identity for identity, _ in bare}
+                self._retry |= dict.fromkeys(waiting, time.monotonic() + _RETRY_S)
+                found = [one for one in found if one[0] not in waiting]
+            else:
+                self._tails |= {identity: tail for (identity, _), tail in zip(bare, tails, strict=True)}
+        for identity, entry in found:
+            self._produce(identity, entry)
+
     def _produce(self, identity: Identity, entry: Entry) -> None:
         if entry.kind is RecordKind.EVENT:
             topic = self._events
             key, value = unpack(entry.body)
         else:
             topic, key, value = self._frames, lane_key(self._gateway_id, entry.lane).encode(), entry.body
+            if tail := self._tails.get(identity):
+                value = frame_signatures.signed(value, tail)
 
         def delivered(error: KafkaError | None, _message: Message) -> None:
             # In the producer's thread; one wake-up of the loop for many reports.
@@ -201,8 +226,9 @@ class Uplink:
             self.renew()
 
     def renew(self) -> None:
-        """Another producer, after a fatal error or for another certificate: everything outstanding is sent again by it."""
+        """Another producer, after a fatal error or for another certificate: everything outstanding is sent again by it, signed anew."""
         self._producer.renew()
+        self._tails.clear()
         # Health events that were under way are forgotten without a report.
         self._unconfirmed_health = 0
         now = time.monotonic()
@@ -213,13 +239,12 @@ class Uplink:
         due = [identity for identity, at in self._retry.items() if at <= now]
         for identity in due:
             del self._retry[identity]
-        for identity in due:
-            if entry := self._outstanding.get(identity):
-                self._produce(identity, entry)
+        self._produce_all(due)
 
     def _forget(self, identity: Identity, entry: Entry) -> None:
         del self._outstanding[identity]
         self._retry.pop(identity, None)
+        self._tails.pop(identity, None)
         if self._live_since.pop(identity, None) is not None:
             self._live_bytes -= len(entry.body)
         else:

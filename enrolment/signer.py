@@ -21,9 +21,10 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
+from authority import signing_keys
 from authority.authority import Authority
 from authority.book import Entry, Usage
-from base import p256
+from base import p256, signing_key
 from base.errors import InvalidRequestError, MillraceError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
 from connectors.enrolment.messages import Enrolment, Grant, Renewal
@@ -76,13 +77,14 @@ class Platform:
 
     `admit`: give the gateway's principal its rights, and the one before none, which may have connections open (`replaced`); raises
     UnavailableError. `kafka`: the brokers' address for gateways. `connections`: tables of a gateway's configuration, as a grant has them.
-    `place`: the path of a site.
+    `place`: the path of a site. `signatures`: see `Grant`.
     """
 
     admit: Admit
     kafka: str
     connections: Callable[[str], tuple[Mapping[str, Any], ...]]
     place: Callable[[str], str] = str
+    signatures: bool = False
 
 
 class Signer:
@@ -126,12 +128,12 @@ class Signer:
         asked, text, proof = messages.opened(Enrolment, request)
         with self._authority.held():
             code = self._proved(asked, text, proof)
-            key = keys.requested_key(asked.request)
+            key, signing = keys.requested_key(asked.request), _signing_key(asked.signing)
             key_text = keys.key_bytes(key).hex()
             self._judge(code, asked, key_text)
             replaced = False
             if code.used is None:
-                code, replaced = self._issue(code, key, key_text, peer)
+                code, replaced = self._issue(code, key, key_text, signing, peer)
         # Not under the lock: who tells the brokers takes it, and tells them what counts then.
         try:
             self._platform.admit(replaced=replaced)
@@ -144,6 +146,7 @@ class Signer:
             authority=self._authority.root_file.read_text(),
             kafka=self._platform.kafka,
             connections=self._platform.connections(code.gateway),
+            signatures=self._platform.signatures,
         )
 
     def _proved(self, asked: Enrolment, text: bytes, proof: bytes) -> StoredCode:
@@ -188,7 +191,7 @@ class Signer:
             raise _RefusedError(msg, kind=state.value, gateway=code.gateway)
 
     def _issue(
-        self, code: StoredCode, key: ec.EllipticCurvePublicKey, key_text: str, peer: str
+        self, code: StoredCode, key: ec.EllipticCurvePublicKey, key_text: str, signing: bytes, peer: str
     ) -> tuple[StoredCode, bool]:
         """The next generation: whoever held a certificate of this name before is somebody else, and is out."""
         name = f"{PREFIX}{code.gateway}"
@@ -196,6 +199,7 @@ class Signer:
         if before is not None and before.revoked is None:
             before = self._authority.revoke(name)
         entry, certificate = self._authority.sign(name, Usage.CLIENT, key)
+        self._signs_with(entry, signing)
         made = dataclasses.replace(code, used=self._clock(), key=key_text, certificate=certificate)
         self._note("gateway:enrol", entry, code.site, peer, before=before.subject if before else "")
         self._ledger.change(made)
@@ -214,8 +218,9 @@ class Signer:
             if known is None:
                 cause = "this gateway does not enrol; the stack renews its certificate"
                 raise _RefusedError(_CERTIFICATE_REFUSED, kind="does not enrol", gateway=gateway, cause=cause)
-            key = keys.requested_key(asked.request)
+            key, signing = keys.requested_key(asked.request), _signing_key(asked.signing)
             renewed, certificate = self._authority.sign(entry.name, Usage.CLIENT, key)
+            self._signs_with(renewed, signing)
             self._note("gateway:renew", renewed, known.site, peer, before=entry.subject)
             self._ledger.seen(gateway)
         log.info("a gateway has renewed its certificate", extra={"gateway": gateway, "site": known.site})
@@ -234,6 +239,11 @@ class Signer:
         except (ValueError, InvalidSignature, UnsupportedAlgorithm):
             raise _RefusedError(_CERTIFICATE_REFUSED, kind="no proof of a key", cause="no proof of the key") from None
         return entry
+
+    def _signs_with(self, entry: Entry, signing: bytes) -> None:
+        """Who reads `signing.keys` is told by the process around this one, which has the broker."""
+        if signing:
+            signing_keys.note(self._authority, entry, signing, self._clock())
 
     # --- events ----------------------------------------------------------------------------------------------------------
 
@@ -266,3 +276,15 @@ class Signer:
             detail=error.cause,
         )
         self._refusals.note(f"{what} {error.kind}", event)
+
+
+def _signing_key(text: str) -> bytes:
+    """Of a request; empty for that of a gateway that signs nothing. Raises InvalidRequestError."""
+    try:
+        found = bytes.fromhex(text)
+        if len(found) in (0, signing_key.PUBLIC_BYTES):
+            return found
+    except ValueError:
+        pass
+    msg = "the signing key is none: 32 bytes of a public Ed25519 key, hexadecimal"
+    raise InvalidRequestError(msg)

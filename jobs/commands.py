@@ -1,9 +1,9 @@
 """The commands job: requests, controls and acknowledgements in; the record of every command out.
 
 `flink run -pym jobs.commands --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `command.requests.*` and
-`command.acks.*`, writes `command.states`, and `command.requests.<site>` where an undelivered request is sent again.
-Keyed by command id; any order of requests and acks; at-least-once. A person waits for it: nothing on its way is
-batched.
+`command.acks.*` and, where acknowledgements have to be signed, `signing.keys`; writes `command.states`, and `command.requests.<site>`
+where an undelivered request is sent again. Keyed by command id; any order of requests and acks; at-least-once. A person waits for it:
+nothing on its way is batched.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from jobs.flink import kafka
 from jobs.flink.commands import CommandsOperator, command_of
 from jobs.flink.environment import JobEnvironment, environment, execute
 from jobs.flink.types import key_type, output_type
+from jobs.signing_keys import Keys, keys_of, no_keys
 from schemas import topics
 
 NAME = "millrace-commands"
@@ -33,16 +34,17 @@ class Sources:
     records: DataStream
 
 
-def build(env: JobEnvironment, sources: Sources, config: JobConfig) -> DataStream:
-    """The job between its ends: rows of `jobs.flink.types.output_type`."""
-    states = sources.records.key_by(command_of, key_type()).process(CommandsOperator(config.commands), output_type())
+def build(env: JobEnvironment, sources: Sources, config: JobConfig, *, keys: Keys = no_keys) -> DataStream:
+    """The job between its ends: rows of `jobs.flink.types.output_type`. `keys`: see CommandsOperator."""
+    operator = CommandsOperator(config.commands, keys=keys, unsigned_until_us=config.signatures.unsigned_until_us)
+    states = sources.records.key_by(command_of, key_type()).process(operator, output_type())
     return states.uid("commands").name("commands")
 
 
 def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
     records = kafka.source(env, config.kafka, name="commands-records", rows=INPUTS, group_id=NAME)
-    outputs = build(env, Sources(records=records), config)
+    outputs = build(env, Sources(records=records), config, keys=keys_of(config.kafka, config.signatures))
     kafka.sink(env, config.kafka, outputs, name="commands-outputs", rows=OUTPUTS, linger_ms=0)
 
 

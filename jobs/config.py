@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from base import settings
 from base.settings import KafkaSettings, PostgresSettings
 from jobs.batching import BatchConfig
+from schemas.signing_keys import SignatureSettings
 from stages.alarms.config import AlarmConfig
 from stages.commands.config import CommandConfig
 from stages.config import TelemetryConfig
@@ -25,6 +26,7 @@ class JobConfig:
     kafka: KafkaSettings
     postgres: PostgresSettings = field(default_factory=lambda: PostgresSettings(dsn=""))
     parallelism: int = 1
+    signatures: SignatureSettings = field(default_factory=SignatureSettings)
     telemetry: TelemetryConfig = field(default_factory=TelemetryConfig)
     historian: BatchConfig = field(default_factory=BatchConfig)
     commands: CommandConfig = field(default_factory=CommandConfig)

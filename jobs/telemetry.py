@@ -1,8 +1,8 @@
 """The telemetry job: frames in; validated frames, rejects, latest values, windows, anomalies and lane progress out.
 
 `flink run -pym jobs.telemetry --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `telemetry.frames.*`,
-`registry.tags` and `anomaly.labels`, writes the `telemetry.*` topics. Keyed by shards of lanes; order per lane is that of its topic
-partition; at-least-once, and a frame that comes twice is validated once.
+`registry.tags`, `anomaly.labels` and, where frames have to be signed, `signing.keys`; writes the `telemetry.*` topics. Keyed by shards
+of lanes; order per lane is that of its topic partition; at-least-once, and a frame that comes twice is validated once.
 """
 
 from __future__ import annotations
@@ -22,6 +22,7 @@ from jobs.flink.environment import JobEnvironment, environment, execute
 from jobs.flink.shards import shard_of_lane
 from jobs.flink.telemetry import Snapshot, TelemetryOperator, no_snapshot, registry_descriptor
 from jobs.flink.types import key_type, output_type
+from jobs.signing_keys import Keys, keys_of, no_keys
 from schemas import topics
 
 NAME = "millrace-telemetry"
@@ -46,14 +47,18 @@ def build(
     *,
     clock: ids.Clock = ids.now_us,
     snapshot: Snapshot = no_snapshot,
+    keys: Keys = no_keys,
 ) -> DataStream:
-    """The job between its ends: rows of `jobs.flink.types.output_type`. `snapshot`: see TelemetryOperator."""
+    """The job between its ends: rows of `jobs.flink.types.output_type`. `snapshot` and `keys`: see TelemetryOperator."""
     definitions = sources.registry.broadcast(registry_descriptor())
-    validated = (
-        sources.frames.key_by(shard_of_lane, key_type())
-        .connect(definitions)
-        .process(TelemetryOperator(config.telemetry, clock=clock, snapshot=snapshot), output_type())
+    operator = TelemetryOperator(
+        config.telemetry,
+        clock=clock,
+        snapshot=snapshot,
+        keys=keys,
+        unsigned_until_us=config.signatures.unsigned_until_us,
     )
+    validated = sources.frames.key_by(shard_of_lane, key_type()).connect(definitions).process(operator, output_type())
     return validated.uid("telemetry").name("telemetry")
 
 
@@ -76,7 +81,8 @@ def wire(env: JobEnvironment, config: JobConfig) -> None:
         since_ms=ids.now_us() // 1000 - _CLOCKS_DIFFER_MS,
     )
     sources = Sources(frames=frames, registry=definitions)
-    outputs = build(env, sources, config, snapshot=partial(all_definitions, config.kafka))
+    keys = keys_of(config.kafka, config.signatures)
+    outputs = build(env, sources, config, snapshot=partial(all_definitions, config.kafka), keys=keys)
     kafka.sink(env, config.kafka, outputs, name="telemetry-outputs", rows=OUTPUTS, linger_ms=10)
 
 

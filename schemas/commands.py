@@ -151,10 +151,12 @@ class CommandRequest(_Record):
     requires_approval: bool = False
     traceparent: str | None = None
     reason: str = ""
+    signature: str = ""
+    key_id: str = ""
 
     def _version(self) -> int | None:
-        # A gateway older than serving reads what has no reason to tell.
-        return None if self.reason else 1
+        # A gateway older than serving reads what has no reason to tell, and no signature.
+        return None if self.signature else 2 if self.reason else 1
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -167,6 +169,11 @@ class CommandControl(_Record):
     by: str
     time_us: int
     reason: str = ""
+    signature: str = ""
+    key_id: str = ""
+
+    def _version(self) -> int | None:
+        return None if self.signature else 1
 
     @property
     def detail(self) -> str:
@@ -188,6 +195,11 @@ class CommandAck(_Record):
     detail: str = ""
     readback: dict[str, float] = field(default_factory=dict)
     outcomes: Outcomes = ()
+    signature: str = ""
+    key_id: str = ""
+
+    def _version(self) -> int | None:
+        return None if self.signature else 2
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

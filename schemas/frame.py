@@ -206,10 +206,10 @@ def with_verdicts(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> b
     The verdicts, shape (samples,), are put where the message has none; everything else stays as it came. An empty message is of a
     frame that is not as it came: it is encoded.
     """
-    bare = all(each is None for each in (frame.verdict, frame.traceparent, frame.signature, frame.key_id))
-    tail = b"".join((codec.long_bytes(frame.samples), codec.long_bytes(frame.checksum), _NO_OPTIONS))
+    options = map(_option, (frame.traceparent, frame.signature, frame.key_id))
+    tail = b"".join((codec.long_bytes(frame.samples), codec.long_bytes(frame.checksum), *options))
     # The tail of a foreign writer may be longer than it has to be.
-    if not (bare and message.endswith(tail) and message.startswith(_newest_header())):
+    if not (frame.verdict is None and message.endswith(tail) and message.startswith(_newest_header())):
         return encode(frame, verdict=verdict)
     at = len(message) - len(tail) - len(_ABSENT)
     column = verdict.tobytes()
@@ -218,8 +218,13 @@ def with_verdicts(message: bytes, frame: Frame, verdict: NDArray[np.uint8]) -> b
 
 _ABSENT, _PRESENT = b"\x00", b"\x02"
 """Branches of an optional field, as Avro writes them."""
-_NO_OPTIONS = bytes(3)
-"""traceparent, signature and key_id of a frame that has none: the fields behind `checksum`."""
+
+
+def _option(value: bytes | str | None) -> bytes:
+    if value is None:
+        return _ABSENT
+    data = value.encode() if isinstance(value, str) else value
+    return b"".join((_PRESENT, codec.long_bytes(len(data)), data))
 
 
 @cache

@@ -1,7 +1,7 @@
 """The topic table: every Kafka topic with its key, record types, partitions and clean-up policy.
 
 Topics that a gateway touches end in its site, so ACLs give its principal exactly its own plant (`connectors.kafka.acls` makes them of
-the column `gateways`). The registry is the exception: one topic of all sites, which every gateway reads.
+the column `gateways`). The registry and the signing keys are the exceptions: one topic each of all sites, which every gateway reads.
 Numbers of partitions are the defaults of a small installation; `connectors.kafka.admin` can raise them.
 """
 
@@ -163,6 +163,16 @@ STATES = Topic(
     compact_after_ms=7 * DAY_MS,
     doc="Where commands stand.",
 )
+SIGNING_KEYS = Topic(
+    name="signing.keys",
+    key="key id",
+    records=("SigningKey",),
+    # One: who has read to its end knows every key.
+    partitions=1,
+    cleanup=Cleanup.COMPACT,
+    gateways=Access.READ,
+    doc="Who signs with which key.",
+)
 AUDIT = Topic(
     name="audit.log",
     key="event id",
@@ -263,6 +273,7 @@ TOPICS = (
     ALARM_NOTIFICATIONS,
     ALARM_SUBSCRIPTIONS,
     WORK_SHIFTS,
+    SIGNING_KEYS,
     AUDIT,
     SIGN_OUTS,
 )

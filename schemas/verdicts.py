@@ -64,6 +64,8 @@ class RecordReject(StrEnum):
     """A frame whose identity was seen before with another checksum."""
     FOREIGN_SITE = "FOREIGN_SITE"
     """A frame or an event about a gateway or a device of another site than that of its topic."""
+    BAD_SIGNATURE = "BAD_SIGNATURE"
+    """A frame or an acknowledgement without the signature of its gateway, where signatures are required, or with a wrong one."""
     PROCESSING_FAILED = "PROCESSING_FAILED"
     """The job itself failed on the record: a defect of Millrace. The record is kept whole, to be sent again when it is mended."""
 

@@ -122,6 +122,18 @@ class TrailSettings:
     folder: str = ""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SigningSettings:
+    """Signatures of commands (`schemas.command_signatures`)."""
+
+    # File with the key and certificate of `serving`, PEM: commands are signed with it. Read again when it changes. Empty: they are not
+    # signed.
+    key: str = ""
+    # File with the certificate of the authority whose word about keys counts: an acknowledgement is shown ahead of the record only when its
+    # gateway has signed it. Empty: it is shown unsigned.
+    authority: str = ""
+
+
 _PUSH_KEY = re.compile(r"B[A-Za-z0-9_-]{86}")
 _ORIGIN = re.compile(r"https?://[^/?#\s@]+")
 
@@ -148,6 +160,7 @@ class ServingConfig:
     # The directory of people: they are in records by a subject id; empty: by the issuer's subject.
     privacy: PrivacySettings = field(default_factory=PrivacySettings)
     audit: TrailSettings = field(default_factory=TrailSettings)
+    signing: SigningSettings = field(default_factory=SigningSettings)
     limits: LimitSettings = field(default_factory=LimitSettings)
     # Commands that ended longer ago are forgotten by the cache; their history is in SQL.
     remember_s: float = 7 * 86_400.0
@@ -189,7 +202,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-_SECRET_FILES = frozenset({"tls.key", "tokens", "http.session_key"})
+_SECRET_FILES = frozenset({"tls.key", "tokens", "http.session_key", "signing.key"})
 
 
 def load(path: Path) -> ServingConfig:
@@ -198,8 +211,9 @@ def load(path: Path) -> ServingConfig:
     for one in (config.postgres, config.planner):
         transport.check(one.dsn)
     files = {"tls.cert": config.tls.cert, "tls.key": config.tls.key, "tls.client_ca": config.tls.client_ca}
-    files["oidc.ca"] = config.oidc.ca
-    for key, name in (files | {"tokens": config.tokens, "http.session_key": config.http.session_key}).items():
+    files |= {"oidc.ca": config.oidc.ca, "signing.authority": config.signing.authority}
+    secret = {"tokens": config.tokens, "http.session_key": config.http.session_key, "signing.key": config.signing.key}
+    for key, name in (files | secret).items():
         if name and not Path(name).is_file():
             # Where a secret is expected people write the secret itself.
             shown = "is the name of no file" if key in _SECRET_FILES else f"is {name}, which is not a file"

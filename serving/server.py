@@ -101,6 +101,7 @@ from serving.rpc.state_service import StateService
 from serving.rpc.work_service import WorkService
 from serving.sessions import Sessions, key_of
 from serving.sign_outs import SignOuts
+from serving.signing import Signing
 from serving.trail import Trail
 
 log = logging.getLogger(__name__)
@@ -231,6 +232,7 @@ class Server:
             book=self.book,
             news=self.news,
             sign_outs=self.sign_outs,
+            signing=self.commands.signing,
             alarms=self.alarms.alarms,
             answers=self.alarms.answers,
             state=STATE_SERVICE,
@@ -299,6 +301,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
         plant=plant,
         requests=requests,
         streams=streams,
+        signing=Signing(config.signing),
         max_expires_ms=config.limits.max_expires_ms,
         admit=limits.device,
     )

@@ -174,6 +174,8 @@ class StackConfig:
     timescaledb: str = "auto"
     # People sign in at an issuer of the stack's own, and no caller is let in without a token.
     sign_in: bool = False
+    # "required": gateways sign frames and acknowledgements, serving signs commands, and what is not signed is refused. "off": nothing is.
+    signatures: str = "off"
     # 0 means: as many as the jobs need.
     taskmanagers: int = 0
     min_free_disk_gb: int = 5
@@ -191,6 +193,9 @@ class StackConfig:
         object.__setattr__(self, "plant", Path(os.path.abspath(self.plant)))
         if self.timescaledb not in ("auto", "off"):
             msg = f"timescaledb is {self.timescaledb!r}, not 'auto' or 'off'"
+            raise ValueError(msg)
+        if self.signatures not in ("required", "off"):
+            msg = f"signatures is {self.signatures!r}, not 'required' or 'off'"
             raise ValueError(msg)
         if not self.taskmanagers:
             object.__setattr__(self, "taskmanagers", self.parallelism.total)

@@ -1,7 +1,7 @@
 """`python -m stack.enrolment`: the signer of the local stack.
 
 It has the authority's folder and the broker's plain door; the enrolment's door alone reaches it. It also brings the events of enrolments,
-refusals and revocations to the audit log, those of the command line too.
+refusals and revocations to the audit log, those of the command line too, and tells who signs with which key.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import logging
 import signal
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from typing import Any
 
@@ -26,7 +26,7 @@ from enrolment.outbox import Outbox, Refusals, Send
 from enrolment.signer import Platform, Signer
 from schemas import topics
 from schemas.audit import AuditEvent
-from stack import render, renewal, trust
+from stack import render, renewal, signing_keys, trust
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.plant import read_enterprise, read_gateways
@@ -56,7 +56,13 @@ def platform(config: StackConfig) -> Platform:
     def place(site: str) -> str:
         return f"{read_enterprise(config.plant)}/{site}"
 
-    return Platform(admit=admit, kafka=config.kafka_tls, connections=connections, place=place)
+    return Platform(
+        admit=admit,
+        kafka=config.kafka_tls,
+        connections=connections,
+        place=place,
+        signatures=config.signatures != "off",
+    )
 
 
 def sender(config: StackConfig) -> Send:
@@ -80,7 +86,7 @@ async def serve(config: StackConfig, stop: asyncio.Event) -> None:
     refusals = Refusals(trust.outbox(config))
     signer = Signer(Ledger(trust.authority(config)), platform(config), refusals)
     server = await channel.serve(render.signer_socket(config), signer.answer)
-    telling = asyncio.create_task(_tell(refusals, trust.outbox(config), sender(config)))
+    telling = asyncio.create_task(_tell(refusals, trust.outbox(config), sender(config), signing_keys.Publisher(config)))
     stopping = asyncio.create_task(stop.wait())
     try:
         done, _ = await asyncio.wait({telling, stopping}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,18 +100,26 @@ async def serve(config: StackConfig, stop: asyncio.Event) -> None:
                 await task
 
 
-async def _tell(refusals: Refusals, outbox: Outbox, send: Send) -> None:
-    """Bring events to the topic, a second after they came about; while the broker is away they wait."""
-    beats, not_before_s = heartbeat.from_environment(patience_s=_PATIENCE_S), float("-inf")
+async def _tell(refusals: Refusals, outbox: Outbox, send: Send, keys: signing_keys.Publisher) -> None:
+    """Bring events and signing keys to their topics, a second after they came about; while the broker is away they wait."""
+    beats = heartbeat.from_environment(patience_s=_PATIENCE_S)
+    # Each for itself: what keeps one waiting is nothing to the others.
+    works: dict[str, Callable[[], object]] = {
+        "refusals": refusals.flush,
+        "audit events": lambda: outbox.forward(send),
+        "signing keys": keys.look,
+    }
+    not_before_s = dict.fromkeys(works, float("-inf"))
     while True:
         beats.tick()
-        try:
-            await asyncio.to_thread(refusals.flush)
-            if time.monotonic() >= not_before_s:
-                await asyncio.to_thread(outbox.forward, send)
-        except (MillraceError, OSError, ValueError) as error:
-            log.warning("audit events wait", extra={"cause": str(error)})
-            not_before_s = time.monotonic() + _AGAIN_S
+        for what, work in works.items():
+            if time.monotonic() < not_before_s[what]:
+                continue
+            try:
+                await asyncio.to_thread(work)
+            except (MillraceError, OSError, ValueError) as error:
+                log.warning("what is to be told waits", extra={"what": what, "cause": str(error)})
+                not_before_s[what] = time.monotonic() + _AGAIN_S
         await asyncio.sleep(1.0)
 
 

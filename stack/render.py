@@ -14,7 +14,7 @@ from typing import Any
 
 from base.toml import to_toml
 from registry.plant import ConnectionSpec, GatewaySpec
-from stack import mqtt_access, page, postgres, push_key, sign_in, trust
+from stack import mqtt_access, page, postgres, push_key, sign_in, signing, trust
 from stack.config import StackConfig
 from stack.plant import read_gateways, sites
 
@@ -96,6 +96,8 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         write(sign_in.file(config), sign_in.issuer(config))
     for job in jobs:
         settings: dict[str, Any] = {"parallelism": config.parallelism.of(job), "kafka": kafka}
+        if job in ("telemetry", "commands") and (signatures := signing.jobs_table(config)):
+            settings["signatures"] = signatures
         if job == "historian":  # the others need no database
             settings["postgres"] = {"dsn": postgres.dsn(config, role=postgres.HISTORIAN)}
         write(jobs_file(config, job), settings)
@@ -105,6 +107,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         "postgres": {"dsn": postgres.dsn(config)},
         "storage": {"timescaledb": config.timescaledb},
         "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
+        "signing_key": str(signing.key_file(config, signing.REPLAY)) if config.signatures != "off" else "",
     }
     write(platform_file(config), platform)
     maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
@@ -120,6 +123,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_PLANT": str(config.plant),
         "MILLRACE_SEED": str(config.seed),
         "MILLRACE_TIMESCALEDB": config.timescaledb,
+        "MILLRACE_SIGNATURES": config.signatures,
         "MILLRACE_SIGN_IN": str(config.sign_in).lower(),
         "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
         "MILLRACE_INSTALLED": config.installed,
@@ -151,6 +155,7 @@ def _serving(config: StackConfig) -> dict[str, Any]:
         },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
         "audit": {"folder": str(audit(config)["folder"])},
+        **({"signing": signing.serving_table(config)} if config.signatures != "off" else {}),
         "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
         "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
         **({"oidc": sign_in.serving(config), "privacy": sign_in.privacy(config)} if config.sign_in else {}),
@@ -223,6 +228,7 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "connections": [_connection(config, gateway, connection) for connection in gateway.connections],
         # Of several on one machine; the default is for a gateway with a disk of its own.
         "buffer": {"max_bytes": 2 << 30},
+        "signatures": {"enabled": config.signatures != "off"},
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
 

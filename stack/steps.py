@@ -14,7 +14,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from stack import deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, trust
+from stack import deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, signing_keys, trust
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.programs import program
@@ -158,6 +158,7 @@ _ALL = _FLINK | {"simulator", "serving"}
 
 _TOPICS = Step(title="topics", needs=_KAFKA, action=_tool("connectors.kafka.admin"))
 _ACCESS = Step(title="access to topics", needs=_KAFKA, action=trust.allow_step)
+_SIGNING_KEYS = Step(title="signing keys", needs=_KAFKA, action=signing_keys.publish_step)
 _MIGRATIONS = Step(title="migrations", needs=_POSTGRES, action=_tool("historian.migrate"))
 _ROLES = Step(title="roles of services", needs=_POSTGRES, action=postgres_roles.create_service_roles)
 
@@ -165,6 +166,7 @@ _ROLES = Step(title="roles of services", needs=_POSTGRES, action=postgres_roles.
 PREPARATION = (
     _TOPICS,
     _ACCESS,
+    _SIGNING_KEYS,
     Step(title="access to MQTT", needs=frozenset({trust.MOSQUITTO}), action=_mqtt_access),
     Step(title="database", needs=_POSTGRES, action=postgres_roles.create_database),
     _MIGRATIONS,
@@ -180,7 +182,7 @@ PREPARATION = (
 )
 
 # What newer jobs need of broker and database of an instance that runs.
-UPGRADE = (_TOPICS, _ACCESS, _MIGRATIONS, _ROLES)
+UPGRADE = (_TOPICS, _ACCESS, _SIGNING_KEYS, _MIGRATIONS, _ROLES)
 
 JOBS = (
     Step(title="interrupted deployment", needs=_FLINK, action=_interrupted_deployment),

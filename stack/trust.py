@@ -15,7 +15,7 @@ from base.errors import UnavailableError
 from base.settings import KafkaSettings
 from enrolment.ledger import Ledger
 from registry.plant import GatewaySpec
-from stack import mqtt_access, postgres
+from stack import mqtt_access, postgres, signing
 from stack.config import StackConfig
 from stack.errors import StackError, StepError
 from stack.mqtt_access import gateway_name
@@ -78,8 +78,9 @@ def prepare(config: StackConfig) -> list[str]:
     config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
     config.secrets.chmod(0o700)
     issuing = authority(config)
+    wanted = holders(config) | dict.fromkeys((signing.SERVING, signing.REPLAY), (Usage.CLIENT, ()))
     try:
-        return [one for one, (usage, addresses) in holders(config).items() if issuing.ensure(one, usage, addresses)]
+        return [one for one, (usage, addresses) in wanted.items() if issuing.ensure(one, usage, addresses)]
     except AuthorityError as error:
         raise StackError(str(error)) from error
 

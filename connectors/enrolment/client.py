@@ -16,7 +16,7 @@ from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from base import p256
+from base import p256, signing_key
 from base.errors import ConfigError, InvalidRequestError, PermissionDeniedError, UnavailableError
 from connectors.enrolment import keys, messages
 from connectors.enrolment.code import Code
@@ -62,14 +62,16 @@ class Client:
     def enrol(self, code: Code, authority: str, key: ec.EllipticCurvePrivateKey, *, gateway: str, site: str) -> Grant:
         """A certificate for a key; raises UnavailableError, PermissionDeniedError, InvalidRequestError."""
         request = keys.request_pem(key, f"gateway-{gateway}")
-        body = Enrolment(handle=code.handle.hex(), gateway=gateway, site=site, request=request)
+        signing = signing_key.public_of(signing_key.derived(key)).hex()
+        body = Enrolment(handle=code.handle.hex(), gateway=gateway, site=site, request=request, signing=signing)
         return self._ask("enrol", messages.envelope(body, code.key.sign(messages.signed(body))), authority, key)
 
     def renew(
         self, held: ec.EllipticCurvePrivateKey, certificate: str, authority: str, key: ec.EllipticCurvePrivateKey
     ) -> Grant:
         """A certificate for the next key, for the holder of `certificate`; raises as `enrol`."""
-        body = Renewal(certificate=certificate, request=keys.request_pem(key, "renewal"))
+        signing = signing_key.public_of(signing_key.derived(key)).hex()
+        body = Renewal(certificate=certificate, request=keys.request_pem(key, "renewal"), signing=signing)
         proof = p256.sign(held, messages.signed(body))
         return self._ask("renew", messages.envelope(body, proof), authority, key)
 

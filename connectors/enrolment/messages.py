@@ -41,7 +41,10 @@ class _Body:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Enrolment(_Body):
-    """`handle`: the code's, hexadecimal. `request`: a certificate request (PKCS 10), PEM; its subject counts nothing."""
+    """`handle`: the code's, hexadecimal. `request`: a certificate request (PKCS 10), PEM; its subject counts nothing.
+
+    `signing`: public half of the key that the gateway will sign with, raw Ed25519, hexadecimal; a gateway of a version before has none.
+    """
 
     PURPOSE: ClassVar[bytes] = b"millrace enrol 1\0"
 
@@ -49,21 +52,26 @@ class Enrolment(_Body):
     gateway: str
     site: str
     request: str
+    signing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Renewal(_Body):
-    """`certificate`: the one that the gateway holds, PEM. `request`: for its next key."""
+    """`certificate`: the one that the gateway holds, PEM. `request`, `signing`: for its next key."""
 
     PURPOSE: ClassVar[bytes] = b"millrace renew 1\0"
 
     certificate: str
     request: str
+    signing: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """What a gateway gets. `kafka`: bootstrap servers. `connections`: tables of its configuration; empty when it renews."""
+    """What a gateway gets. `kafka`: bootstrap servers. `connections`: tables of its configuration; empty when it renews.
+
+    `signatures`: whether the platform signs commands, and wants frames and acknowledgements signed.
+    """
 
     PURPOSE: ClassVar[bytes] = b"millrace grant 1\0"
 
@@ -71,6 +79,7 @@ class Grant:
     authority: str
     kafka: str = ""
     connections: tuple[Mapping[str, Any], ...] = field(default=())
+    signatures: bool = False
 
     def as_json(self, prove: Callable[[bytes], bytes]) -> dict[str, str]:
         """For the answer; `prove` makes the signature."""
@@ -97,7 +106,7 @@ class Grant:
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             msg = f"the answer is no grant: {error}"
             raise InvalidRequestError(msg) from error
-        return cls(connections=tables, **texts)
+        return cls(connections=tables, signatures=answer.get("signatures") is True, **texts)
 
 
 def signed(body: _Body) -> bytes:
@@ -117,7 +126,8 @@ def opened(kind: type[T], request: bytes) -> tuple[T, bytes, bytes]:
         outer = json.loads(request)
         text, proof = _text(outer, "body"), base64.b64decode(_text(outer, "proof"), validate=True)
         inner = json.loads(text)
-        if set(inner) != {one.name for one in dataclasses.fields(kind)}:
+        names = {one.name for one in dataclasses.fields(kind)}
+        if not names - {"signing"} <= set(inner) <= names:
             raise InvalidRequestError(msg)
         return kind(**{name: _text(inner, name) for name in inner}), kind.PURPOSE + text.encode(), proof
     except (ValueError, TypeError, AttributeError, KeyError, RecursionError):

@@ -17,15 +17,20 @@ from typing import Any
 import psycopg
 
 from base import ids, logs
-from base.errors import InvalidRequestError, MillraceError
+from base.errors import ConfigError, InvalidRequestError, MillraceError, SchemaError, cause_of
 from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
+from base.signing_key import Signer
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect, unavailable
 from historian.replay import report as text
 from historian.replay.correction import correction
 from historian.replay.run import replay, wait
 from historian.replay.selection import REASONS, Selection, check_reasons, resolve_tags
+from schemas import frame
+from schemas.frame import Stream
+from schemas.frame_signatures import MAX_BATCH, tails
+from schemas.frame_signatures import signed as with_tail
 
 _ABOUT = """\
 Samples that were refused are kept. Once what was wrong is put right, this sends them again on the REPLAY stream of their
@@ -144,13 +149,13 @@ def _run(args: argparse.Namespace) -> int:
         chosen = Selection(
             reasons=reasons, tag_ids=resolve_tags(writing, args.device, args.tag), since=since, until=until
         )
-        producer = kafka.producer(platform.kafka)
+        producer, signer = kafka.producer(platform.kafka), _signer(platform.signing_key)
         report = replay(
             reading,
             writing,
             chosen,
             corrected,
-            lambda topic, records: _send(producer, topic, records),
+            lambda topic, records: _send(producer, topic, signed(records, signer)),
             dry_run=args.dry_run,
             pace=pacer(args.rate),
         )
@@ -165,6 +170,35 @@ def _run(args: argparse.Namespace) -> int:
 
 def _send(producer: Any, topic: str, records: Sequence[tuple[bytes, bytes]]) -> None:
     kafka.send(producer, topic, records)
+
+
+def _signer(file: str) -> Signer | None:
+    try:
+        return Signer.of(Path(file).read_bytes()) if file else None
+    except (OSError, ValueError) as error:
+        msg = f"signing_key: {file} has no key to sign with: {cause_of(error)}"
+        raise ConfigError(msg) from error
+
+
+def signed(records: Sequence[tuple[bytes, bytes]], signer: Signer | None) -> list[tuple[bytes, bytes]]:
+    """Frames of the stream REPLAY with a signature. Records that were refused whole stay as they came, with the signature they have."""
+    found = list(records)
+    if signer is None:
+        return found
+    ours = [at for at, (_, value) in enumerate(found) if _is_replay(value)]
+    for start in range(0, len(ours), MAX_BATCH):
+        places = ours[start : start + MAX_BATCH]
+        for at, tail in zip(places, tails([found[at][1] for at in places], signer), strict=True):
+            found[at] = (found[at][0], with_tail(found[at][1], tail))
+    return found
+
+
+def _is_replay(value: bytes) -> bool:
+    try:
+        made = frame.decode(value)
+    except SchemaError:
+        return False
+    return made.stream is Stream.REPLAY and made.signature is None and made.key_id is None
 
 
 def _paths(connection: psycopg.Connection[Any]) -> dict[int, tuple[str, str]]:

@@ -26,6 +26,7 @@ SAMPLE_REASONS = tuple(verdict.name for verdict in Verdict if verdict >= REJECT_
 RECORD_REASONS = (
     RecordReject.UNDECODABLE.value,
     RecordReject.UNKNOWN_SCHEMA.value,
+    RecordReject.BAD_SIGNATURE.value,
     RecordReject.PROCESSING_FAILED.value,
 )
 REASONS = SAMPLE_REASONS + RECORD_REASONS

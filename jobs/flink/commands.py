@@ -20,8 +20,10 @@ from base import ids, logs
 from base.errors import SchemaError, UnknownSchemaError
 from jobs.flink.metrics import Metrics
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
-from schemas import codec, topics
+from jobs.signing_keys import Keys, no_keys
+from schemas import codec, command_signatures, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
+from schemas.signing_keys import gateway_holder
 from schemas.verdicts import RecordReject
 from stages import rejects
 from stages.commands.config import CommandConfig
@@ -54,16 +56,33 @@ def command_of(row: Any) -> str:
 class CommandsOperator(KeyedProcessFunction):
     """The correlation of commands behind Flink's interface; `clock` gives microseconds UTC."""
 
-    def __init__(self, config: CommandConfig, *, clock: ids.Clock = ids.now_us) -> None:
+    def __init__(
+        self,
+        config: CommandConfig,
+        *,
+        clock: ids.Clock = ids.now_us,
+        keys: Keys = no_keys,
+        unsigned_until_us: int = 0,
+    ) -> None:
+        """`keys` makes the table of signing keys; acknowledgements without a signature are taken until `unsigned_until_us`."""
         self._config, self._clock = config, clock
+        self._make_keys, self._unsigned_until_us = keys, unsigned_until_us
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Nothing of a command is kept outside keyed state."""
         logs.configure("commands")
+        self._keys = self._make_keys()
+        if self._keys is not None:
+            self._keys.open()
         self._opened_us = self._clock()
         self._logic = CommandLogic(self._config)
         self._state = runtime_context.get_state(ValueStateDescriptor("command", state_bytes_type()))
         self._metrics = Metrics(runtime_context)
+
+    def close(self) -> None:
+        """Stop following the keys."""
+        if self._keys is not None:
+            self._keys.close()
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One request, control or ack."""
@@ -74,6 +93,9 @@ class CommandsOperator(KeyedProcessFunction):
             return [self._refused(value, RecordReject.UNKNOWN_SCHEMA, str(error))]
         except SchemaError as error:
             return [self._refused(value, RecordReject.UNDECODABLE, str(error))]
+        if problem := self._signature_problem(record):
+            self._metrics.count("bad_signatures")
+            return [self._refused(value, RecordReject.BAD_SIGNATURE, problem)]
         try:
             return list(self._apply(self._step(record, topics.site_of(value[TOPIC])), ctx))
         except Exception as error:
@@ -92,6 +114,16 @@ class CommandsOperator(KeyedProcessFunction):
             log.exception("command timer failed", extra={"command_id": ctx.get_current_key()})
             self._metrics.count("failed_timers")
             return []
+
+    def _signature_problem(self, record: CommandRequest | CommandControl | CommandAck) -> str:
+        """Why an acknowledgement is not its gateway's; empty when it is. Requests are for the gateway to judge, which acts on them."""
+        if self._keys is None or not isinstance(record, CommandAck):
+            return ""
+        now_us = self._clock()
+        if not record.signature and not record.key_id and now_us < self._unsigned_until_us:
+            return ""
+        holders = (gateway_holder(record.gateway_id),)
+        return command_signatures.problem(record, self._keys.find, holders, now_us)
 
     def _step(self, record: CommandRequest | CommandControl | CommandAck, site: str) -> Step:
         command, now_us = self._load(), self._clock()

@@ -24,9 +24,11 @@ from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
 from jobs.heap_trim import HeapTrimmer
+from jobs.signing_keys import Keys, no_keys
 from schemas import topics
 from stages import rejects
 from stages.config import TelemetryConfig
+from stages.intake.signatures import FrameGuard
 from stages.telemetry.logic import MicroBatchError, Origin, Output, TelemetryLogic
 
 log = logging.getLogger(__name__)
@@ -54,7 +56,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
 
     `snapshot` gives the messages of `registry.tags` there are when the operator opens; what is broadcast are the changes
     since. Without it a job that starts on a backlog would meet thousands of frames before the first definition, more
-    than may wait.
+    than may wait. `keys` and `unsigned_until_us`: see `FrameGuard`.
     """
 
     def __init__(
@@ -64,8 +66,11 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         clock: ids.Clock = ids.now_us,
         logic: Callable[[TelemetryConfig], TelemetryLogic] = TelemetryLogic,
         snapshot: Snapshot = no_snapshot,
+        keys: Keys = no_keys,
+        unsigned_until_us: int = 0,
     ) -> None:
         self._config, self._clock, self._make_logic, self._snapshot = config, clock, logic, snapshot
+        self._make_keys, self._unsigned_until_us = keys, unsigned_until_us
 
     def open(self, runtime_context: RuntimeContext) -> None:
         """Nothing is restored yet: keyed state can be read only under a key."""
@@ -73,6 +78,10 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._metrics = Metrics(runtime_context)
         self._trimmer = HeapTrimmer()
         self._logic = self._make_logic(self._config)
+        if (keys := self._make_keys()) is not None:
+            keys.open()
+            self._logic.guard = FrameGuard(keys.find, unsigned_until_us=self._unsigned_until_us)
+        self._keys = keys
         for message in self._snapshot():
             self._apply_registry("snapshot", message)
         # A large plant's definitions and detectors stay: to look through them for garbage would stop the line for half a second, often.
@@ -89,6 +98,11 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._metrics.level("tags_not_calculated", lambda: self._logic.tags_not_calculated)
         for name in self._logic.counters:
             self._metrics.level(name, partial(self._logic.counters.__getitem__, name))
+
+    def close(self) -> None:
+        """Stop following the keys."""
+        if self._keys is not None:
+            self._keys.close()
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One frame."""

@@ -37,6 +37,7 @@ from serving.caches.plant import Plant
 from serving.caches.progress import Progress
 from serving.caches.values import LastValues
 from serving.sign_outs import SignOuts
+from serving.signing import Signing
 
 log = logging.getLogger(__name__)
 
@@ -83,6 +84,7 @@ def feeds(
     answers: AlarmAnswers,
     news: News,
     sign_outs: SignOuts,
+    signing: Signing,
     state: str,
     commands: str,
     alarm: str,
@@ -125,6 +127,7 @@ def feeds(
     def ack(message: bytes, site: str) -> None:
         decoded = CommandAck.from_record(codec.decode(message, "CommandAck")[1])
         news.origins.check_ack(site, decoded)
+        signing.check_ack(decoded)
         book.apply_ack(decoded)
 
     def record(message: bytes) -> None:
@@ -138,7 +141,9 @@ def feeds(
     def alarm_event(message: bytes) -> None:
         answers.apply(AlarmEvent.from_record(codec.decode(message, "AlarmEvent")[1]))
 
+    keys = (Feed(topic=topics.SIGNING_KEYS, apply=signing.apply_key, needed_by=()),) if signing.follows_keys else ()
     return (
+        *keys,
         # Before anybody is let in.
         Feed(topic=topics.SIGN_OUTS, apply=sign_outs.apply, needed_by=(state, commands, alarm)),
         Feed(topic=topics.TAGS, apply=plant.apply, needed_by=(state, commands, alarm)),

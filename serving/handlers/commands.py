@@ -36,6 +36,7 @@ from serving.handlers.command_filter import CommandFilter
 from serving.handlers.state import DEFAULT_PAGE, MAX_PAGE, Page
 from serving.record_log import RecordLog
 from serving.seen import seen
+from serving.signing import Signing
 
 log = logging.getLogger(__name__)
 
@@ -71,6 +72,8 @@ class CommandHandlers:
     plant: Plant
     requests: RecordLog
     streams: Streams
+    signing: Signing = field(default_factory=Signing)
+    """Signs what goes to gateways, where there is a key."""
     clock: Clock = now_us
     max_expires_ms: int = 24 * 3_600_000
     admit: Callable[[int], None] = lambda _: None
@@ -272,6 +275,7 @@ class CommandHandlers:
         )
 
     async def _send_request(self, request: CommandRequest) -> None:
+        request = self.signing.sign(request)
         topic = topics.REQUESTS.for_site(request.site)
         await self.requests.send(topic, str(request.device_id).encode(), request.encode())
         self.book.apply_request(request)
@@ -292,6 +296,7 @@ class CommandHandlers:
             time_us=self.clock(),
             reason=reason,
         )
+        control = self.signing.sign(control)
         # Same topic and key as the request, so the gateway reads it behind the request.
         topic = topics.REQUESTS.for_site(known.site)
         await self.requests.send(topic, str(known.device_id).encode(), control.encode())

@@ -26,6 +26,7 @@ from stages.intake import micro_batch
 from stages.intake.dedup import Seen
 from stages.intake.held import HeldFrame
 from stages.intake.micro_batch import Arrived
+from stages.intake.signatures import FrameGuard
 from stages.outputs import Origin, Output
 from stages.telemetry.catch_up import CatchUpRules
 from stages.telemetry.lane import Lane
@@ -40,6 +41,8 @@ COUNTERS = (
     "duplicates",
     "conflicts",
     "undecodable",
+    "bad_signatures",
+    "unsigned",
     "foreign",
     "held",
     "gathered",
@@ -67,6 +70,8 @@ class TelemetryLogic:
 
     def __init__(self, config: TelemetryConfig | None = None, *, on_score: ScoreListener | None = None) -> None:
         self.config = config or TelemetryConfig()
+        self.guard: FrameGuard | None = None
+        """Asked of each frame; without it no frame needs a signature, and none is looked at."""
         self._on_score = on_score
         self._catch_up = CatchUpRules(self.config)
         self.registry, self.labels = Registry(), Labels()
@@ -92,6 +97,12 @@ class TelemetryLogic:
         except SchemaError as error:
             self.counters["undecodable"] += 1
             return [rejects.undecodable(message, origin, now_us, error)]
+        if self.guard is not None:  # before its identity, which a forged frame must not take
+            if problem := self.guard.problem(message, decoded, now_us):
+                self.counters["bad_signatures"] += 1
+                reason = RecordReject.BAD_SIGNATURE
+                return [rejects.whole(message, origin, now_us, reason, problem, decoded)]
+            self.counters["unsigned"] = self.guard.unsigned
         return self._on_decoded(Arrived(decoded, origin, message), now_us)
 
     def on_timer(self, lanes: Iterable[str] | None, now_us: int) -> list[Output]:

@@ -405,6 +405,11 @@ def records() -> dict[str, dict[str, Any]]:
         },
         "LaneProgress": _progress(),
         "LatestBatch": _latest(),
+        "SigningKey": {
+            "key_id": "gateway-gw-north-1.1.0123456789abcdef",
+            "statement": '{"from_us": 0, "holder": "gateway-gw-north-1"}',
+            "proof": bytes(range(70)),
+        },
         "SignOut": {"subject": "ann", "before_us": T0_US, "by": "root"},
         "RegistryVersion": {"version": 7, "tags": 400, "time_us": T0_US},
         "Rejected": _rejected(),

@@ -23,6 +23,7 @@ RECORD_KEYS = {
     "scope",
     "subscription id",
     "label id",
+    "key id",
 }
 
 
@@ -81,6 +82,7 @@ def test_a_record_carries_what_its_key_is_made_of(topic: Topic) -> None:
         "scope": ("scope",),
         "subscription id": ("subscription_id",),
         "label id": ("label_id",),
+        "key id": ("key_id",),
     }
     for name in topic.records:
         if name != "RegistryVersion":  # its key is the word `version`
@@ -101,6 +103,7 @@ def test_compacted_topics_hold_state_by_key(topic: Topic) -> None:
         "alarm.subscriptions",
         "work.shifts",
         "anomaly.labels",
+        "signing.keys",
     }
     assert not topic.per_site
 

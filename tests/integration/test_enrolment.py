@@ -16,6 +16,7 @@ from cryptography import x509
 
 from base import settings
 from base.settings import KafkaSettings
+from base.signing_key import Signer
 from connectors.enrolment.code import Code
 from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as kafka
@@ -47,7 +48,7 @@ def config(stack: Instance, tmp_path_factory: pytest.TempPathFactory) -> Iterato
     plant = tmp_path_factory.mktemp("plant") / "plant.yaml"
     sites = "".join(f"  - {{name: {site}, gateways: [{{id: gw-{site}}}], areas: []}}\n" for site in SITES)
     plant.write_text(f"enterprise: acme\ntag_classes: {{}}\ndevice_classes: {{}}\nsites:\n{sites}")
-    mine = dataclasses.replace(running, plant=plant)
+    mine = dataclasses.replace(running, plant=plant, signatures="required")
     trust.prepare(mine)
     everybody = KafkaSettings(bootstrap_servers=mine.bootstrap_servers)
     kafka_admin.apply(everybody, SITES)
@@ -138,9 +139,7 @@ async def test_from_an_empty_folder_to_its_topics_to_a_renewal_to_the_end_by_a_r
 
     # What it has opens its own site, and nothing of the other.
     loaded = settings.load(GatewayConfig, file, environ={})
-    foreign = [
-        topic.for_site(SITES[1]) for topic in topics.TOPICS if topic.gateways is not None and topic is not topics.TAGS
-    ]
+    foreign = [topic.for_site(SITES[1]) for topic in topics.TOPICS if topic.gateways is not None and topic.per_site]
     tried = [(operation, name) for name in foreign for operation in ON_TOPICS]
     allowed = [
         (operation.__name__, name)
@@ -155,11 +154,18 @@ async def test_from_an_empty_folder_to_its_topics_to_a_renewal_to_the_end_by_a_r
     real = identity.due
     monkeypatch.setattr(identity, "due", lambda one: one.not_valid_before_utc if one == first else real(one))
     gateway, stop = Gateway(loaded, source=file), asyncio.Event()
+    signing = gateway._signing
+    assert signing is not None
     run = asyncio.create_task(gateway.run(stop))
     try:
         await asyncio.to_thread(eventually, lambda: own.certificate() != first, what="a renewal")
         renewed = x509.load_pem_x509_certificate(own.file.read_bytes())
         assert renewed.public_key() != first.public_key()
+        # It signs with the key of the new certificate as soon as that is told.
+        signs_with = Signer.of(own.file.read_bytes()).id
+        await asyncio.to_thread(
+            eventually, lambda: (signer := signing.signer) and signer.id == signs_with, what="the new key signs"
+        )
         before = await asyncio.to_thread(heard, config)
         await asyncio.to_thread(eventually, lambda: heard(config) > before + 1, period_s=0.5, what="events after it")
         renewal = gateway._renewal

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
+import pytest
+
 from jobs.flink.commands import UNREADABLE, CommandsOperator, command_of
+from jobs.signing_keys import KeyTable
 from schemas import codec, topics
+from schemas.command_signatures import signed
 from schemas.commands import CommandAck, CommandControl, CommandRequest, CommandState, CommandStateRecord, ControlAction
 from stages.commands.config import CommandConfig
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, row
+from tests.unit.signing import Trust
 
 ID = UUID("01900000-0000-7000-8000-000000000001")
 
@@ -133,3 +140,40 @@ def test_state_that_cannot_be_read_does_not_stop_the_job() -> None:
     ((topic, _, value),) = bench.element(request_row(request()))
     assert topic == topics.REJECTED.name
     assert codec.decode(value, "Rejected")[1]["reason"] == "PROCESSING_FAILED"
+
+
+@pytest.mark.security("T-KAFKA-FORGE", "T-EDGE-DENY")
+def test_an_acknowledgement_that_its_gateway_has_not_signed_changes_nothing(tmp_path: Path) -> None:
+    trust = Trust(tmp_path, at_us=START_US)
+    own, other = trust.signer("gateway-gw-1"), trust.signer("gateway-gw-2")
+
+    def signed_harness(unsigned_until_us: int = 0) -> Harness:
+        return Harness(
+            lambda bench: CommandsOperator(
+                CommandConfig(),
+                clock=bench.clock,
+                keys=lambda: KeyTable(trust.book(), trust.messages, lambda _: ()),
+                unsigned_until_us=unsigned_until_us,
+            ),
+            command_of,
+            now_us=START_US,
+        )
+
+    bench = signed_harness()
+    bench.element(request_row(request()))
+    done = ack(CommandState.SUCCEEDED)
+    true = signed(done, own)
+    wrong = (done, signed(done, other), replace(true, detail="x"), replace(true, state=CommandState.FAILED))
+    for one in wrong:
+        ((topic, _, value),) = bench.element(ack_row(one))
+        record = codec.decode(value, "Rejected")[1]
+        assert (topic, record["reason"], record["original"]) == (topics.REJECTED.name, "BAD_SIGNATURE", one.encode())
+    assert bench.count("bad_signatures") == len(wrong)
+    assert [one.state for one in states(bench.element(ack_row(true)))] == [CommandState.SUCCEEDED]
+    bench.operator.close()
+
+    # For a time that is said, what has no signature is taken.
+    bench = signed_harness(START_US + 1)
+    bench.element(request_row(request()))
+    assert [one.state for one in states(bench.element(ack_row(done)))] == [CommandState.SUCCEEDED]
+    bench.operator.close()

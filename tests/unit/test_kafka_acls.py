@@ -11,7 +11,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]
 )
 
 from connectors.kafka import acls
-from schemas.topics import TOPICS
+from schemas.topics import TOPICS, Access
 
 NORTH = "User:CN=gateway-gw-1,OU=1"
 
@@ -29,6 +29,7 @@ def test_a_gateway_has_exactly_this() -> None:
         "ALLOW DESCRIBE GROUP millrace-ungrouped",
         "ALLOW READ TOPIC command.requests.north",
         "ALLOW READ TOPIC registry.tags",
+        "ALLOW READ TOPIC signing.keys",
         "ALLOW WRITE TOPIC command.acks.north",
         "ALLOW WRITE TOPIC device.events.north",
         "ALLOW WRITE TOPIC telemetry.frames.north",
@@ -36,8 +37,10 @@ def test_a_gateway_has_exactly_this() -> None:
 
 
 @pytest.mark.security("T-KAFKA-READ")
-def test_what_a_gateway_touches_is_per_site_but_for_the_registry() -> None:
-    assert [topic.name for topic in TOPICS if topic.gateways is not None and not topic.per_site] == ["registry.tags"]
+def test_what_a_gateway_touches_is_per_site_but_for_the_registry_and_the_keys() -> None:
+    shared = [topic for topic in TOPICS if topic.gateways is not None and not topic.per_site]
+    assert [topic.name for topic in shared] == ["registry.tags", "signing.keys"]
+    assert {topic.gateways for topic in shared} == {Access.READ}
     assert all(topic.gateways is not None for topic in TOPICS if topic.per_site)
 
 

@@ -56,7 +56,17 @@ sites:
       - {id: gw-2}
     areas: []
 """
-NAMES = ["kafka", "postgres", "mosquitto", "enrolment", "gateway-gw-1", "gateway-gw-2", "node-sim-north"]
+NAMES = [
+    "kafka",
+    "postgres",
+    "mosquitto",
+    "enrolment",
+    "gateway-gw-1",
+    "gateway-gw-2",
+    "node-sim-north",
+    "serving",
+    "replay",
+]
 
 
 @pytest.fixture

@@ -1,0 +1,194 @@
+"""The keys of a gateway that signs: its own, and the platform's, which topic `signing.keys` tells.
+
+Who calls: the uplink, for the frames of a batch; acknowledgements and commands (`edge.commands`). All in the event loop. The gateway
+signs with a key only once the topic says so: then everybody who reads a signature can know whose it is. Until then nothing that needs
+one is sent; it waits in the buffer as if Kafka were away. A renewed certificate has another key; the one before goes on signing until
+that is told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from confluent_kafka import Message
+
+from base.errors import ConfigError, SchemaError, cause_of
+from base.ids import Clock
+from base.settings import KafkaSettings
+from base.signing_key import Signer
+from connectors.kafka.follow import Follower
+from schemas import command_signatures, frame_signatures, topics
+from schemas.command_signatures import R
+from schemas.commands import CommandControl, CommandRequest
+from schemas.signing_keys import SERVING, KeyBook, SigningKey, gateway_holder, until_us
+
+log = logging.getLogger(__name__)
+
+_PATIENCE_S = 2.0
+"""Until a key that a command names is told: serving signs with it the moment the topic has it."""
+_FOR_EVER_US, _TOLD_WITHIN_US = 1 << 62, 30_000_000
+WAITS = "the platform has not told this gateway's signing key yet"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class SignatureSettings:
+    """`enabled`: frames and acknowledgements are signed with the key of the certificate of `[kafka]`, and commands have to be signed.
+
+    `unsigned_until`: commands without any signature are taken until this moment (ISO 8601, with its offset), by the gateway's clock: while
+    serving has no key yet.
+    """
+
+    enabled: bool = False
+    unsigned_until: str = ""
+
+    def __post_init__(self) -> None:
+        until_us(self.unsigned_until)
+
+
+class Signing:
+    """Of one gateway; made when signatures are enabled. Raises ConfigError for files that cannot be read."""
+
+    def __init__(self, settings: KafkaSettings, *, gateway_id: str, clock: Clock, unsigned_until_us: int = 0) -> None:
+        self._settings, self._clock, self._unsigned_until_us = settings, clock, unsigned_until_us
+        self.holder = gateway_holder(gateway_id)
+        self.book = KeyBook.of(settings.ssl_ca_location)
+        self._next = self._read()
+        self._current: Signer | None = None
+        self.caught_up = asyncio.Event()
+        """All that the topic had when it was read first is known."""
+        self._changed = asyncio.Event()
+        self._read_us: int | None = None
+
+    def _read(self) -> Signer:
+        names = (self._settings.ssl_key_location, self._settings.ssl_certificate_location)
+        try:
+            found = Signer.of(b"".join(Path(name).read_bytes() for name in dict.fromkeys(names) if name))
+        except (OSError, ValueError) as error:
+            msg = f"{names[1]} has no key to sign with: {cause_of(error)}"
+            raise ConfigError(msg) from error
+        if not found.id.startswith(f"{self.holder}."):
+            msg = f"{names[1]} is a certificate of {found.id.split('.')[0]}, and {self.holder} would sign with it"
+            raise ConfigError(msg)
+        return found
+
+    # --- keys ------------------------------------------------------------------------------------------------------------
+
+    async def run(self) -> None:
+        """Follow the topic until cancelled; may be run again."""
+        follower = Follower(self._settings, [re.escape(topics.SIGNING_KEYS.name)], self.on_messages)
+        following, caught_up = asyncio.create_task(follower.run()), asyncio.create_task(follower.caught_up.wait())
+        try:
+            await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
+            if caught_up.done():
+                self._read_us = self._clock() if self._read_us is None else self._read_us
+                self.caught_up.set()
+            await following
+        finally:
+            following.cancel()
+            caught_up.cancel()
+            await asyncio.gather(following, caught_up, return_exceptions=True)
+
+    def on_messages(self, messages: Iterable[Message]) -> None:
+        """Take records of the topic in."""
+        for message in messages:
+            value = message.value()
+            try:
+                self.book.apply(bytes(value or b""))
+            except SchemaError as error:
+                log.error("a signing key is not taken", extra={"offset": message.offset(), "cause": str(error)})
+        self._changed.set()
+        self._changed = asyncio.Event()
+
+    def renewed(self) -> None:
+        """The certificate has changed. That of another generation is somebody else's: what was signed before counts nothing."""
+        try:
+            self._next = self._read()
+        except ConfigError as error:
+            log.error("the new key is not used for signing", extra={"cause": str(error)})
+            return
+        if self._current is not None and _generation(self._current) != _generation(self._next):
+            self._current = None
+
+    @property
+    def signer(self) -> Signer | None:
+        """What to sign with now; None while the platform has told no key of this gateway that counts."""
+        if self._next is not self._current and self._counts(self._next):
+            self._current = self._next
+            log.info("the gateway signs", extra={"key": self._next.id})
+        return self._current if self._current is not None and self._counts(self._current) else None
+
+    def _counts(self, signer: Signer) -> bool:
+        known = self.book.find(signer.id)
+        return known is not None and known.public == signer.public and not known.problem(self._clock())
+
+    # --- signing ---------------------------------------------------------------------------------------------------------
+
+    def tails(self, messages: Sequence[bytes]) -> list[bytes] | None:
+        """What makes Kafka values of frames signed (`frame_signatures.signed`), one batch; None while there is no key."""
+        signer, most = self.signer, frame_signatures.MAX_BATCH
+        if signer is None:
+            return None
+        parts = [messages[at : at + most] for at in range(0, len(messages), most)]
+        return [tail for part in parts for tail in frame_signatures.tails(part, signer)]
+
+    def own_request(self, request: CommandRequest) -> CommandRequest:
+        """A request of a local rule, signed with the gateway's own key, which needs nobody's word here: rules work without the platform."""
+        return command_signatures.signed(request, self._current or self._next)
+
+    def signed(self, record: R) -> R | None:
+        """A record with the gateway's signature; None while there is no key."""
+        signer = self.signer
+        return None if signer is None else command_signatures.signed(record, signer)
+
+    # --- what others have signed -----------------------------------------------------------------------------------------
+
+    def problem(self, record: CommandRequest | CommandControl) -> str:
+        """Why a command is not serving's, nor of a rule of this gateway; empty when it is."""
+        if not record.signature and not record.key_id and self._clock() < self._unsigned_until_us:
+            return ""
+        return command_signatures.problem(record, self._find, (SERVING, self.holder), self._clock())
+
+    def _find(self, key_id: str) -> SigningKey | None:
+        for own in (self._current, self._next):
+            if own is not None and own.id == key_id:
+                return SigningKey(
+                    key_id=key_id, holder=self.holder, public=own.public, from_us=0, until_us=_FOR_EVER_US
+                )
+        return self.book.find(key_id)
+
+    async def known(self, key_ids: Iterable[str]) -> None:
+        """Wait a moment for keys that the topic has not told yet."""
+        wanted = {key_id for key_id in key_ids if key_id}
+        try:
+            async with asyncio.timeout(_PATIENCE_S):
+                while any(self._find(key_id) is None for key_id in wanted):
+                    await self._changed.wait()
+        except TimeoutError:
+            return
+
+    @property
+    def untold(self) -> bool:
+        """Whether the platform, half a minute after its topic was read to the end, has still told no key of this gateway."""
+        return self._read_us is not None and self._clock() > self._read_us + _TOLD_WITHIN_US and self.signer is None
+
+    def status(self) -> dict[str, Any]:
+        """For people."""
+        signer = self.signer
+        return {"key": signer.id if signer else "", "problem": "" if signer else WAITS}
+
+
+def of(settings: SignatureSettings, kafka: KafkaSettings, *, gateway_id: str, clock: Clock) -> Signing | None:
+    """Of a gateway's configuration; None where nothing is signed. Raises ConfigError."""
+    if not settings.enabled:
+        return None
+    return Signing(kafka, gateway_id=gateway_id, clock=clock, unsigned_until_us=until_us(settings.unsigned_until))
+
+
+def _generation(signer: Signer) -> str:
+    return signer.id.rpartition(".")[0]

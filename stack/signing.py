@@ -1,0 +1,48 @@
+"""Who signs what in the local stack, as configuration: what jobs and serving are told, and which certificates sign and do nothing else.
+
+`stack.signing_keys` tells the topic of the keys.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import Any
+
+from authority.book import Book
+from base import files
+from stack.config import StackConfig
+
+SERVING, REPLAY = "serving", "replay"
+"""Names of certificates that are there for their signing keys alone (`schemas.signing_keys`)."""
+UNSIGNED_FOR = timedelta(days=7)
+"""An instance older than signatures takes unsigned records for so long after its first start with them: Kafka keeps them as long."""
+
+
+def key_file(config: StackConfig, name: str) -> Path:
+    """Key and certificate of a signer."""
+    return Book(config.authority).file(name)
+
+
+def serving_table(config: StackConfig) -> dict[str, Any]:
+    """The table `[signing]` of serving."""
+    return {"key": str(key_file(config, SERVING)), "authority": str(Book(config.authority).root_file)}
+
+
+def jobs_table(config: StackConfig) -> dict[str, Any]:
+    """The table `[signatures]` of the jobs."""
+    if config.signatures == "off":
+        return {}
+    found: dict[str, Any] = {"required": True, "authority": str(Book(config.authority).root_file)}
+    return found | ({"unsigned_until": until} if (until := _unsigned_until(config)) else {})
+
+
+def _unsigned_until(config: StackConfig) -> str:
+    """Written down the first time, so that it stays what it was; empty for an instance that had signatures from its beginning."""
+    file = config.data / "unsigned-until"
+    if not file.exists():
+        is_older = (config.data / "kafka").exists()
+        until = (datetime.now(UTC) + UNSIGNED_FOR).isoformat(timespec="seconds") if is_older else ""
+        config.data.mkdir(parents=True, exist_ok=True)
+        files.replace_durably(file, until + "\n", mode=files.OWNERS)
+    return file.read_text().strip()

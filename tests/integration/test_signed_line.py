@@ -1,0 +1,145 @@
+"""The platform as it comes, with signatures: what gateways and serving sign goes the whole way, what others write does not."""
+
+from __future__ import annotations
+
+import dataclasses
+import logging
+from collections.abc import Iterator
+from functools import partial
+
+import numpy as np
+import pytest
+
+from base import ids
+from base.signing_key import Signer
+from connectors.kafka import client as kafka
+from millrace_client import Client
+from schemas import codec, frame, topics
+from schemas.commands import CommandAck, CommandRequest, CommandState
+from schemas.frame import ClockStatus, Frame, Stream
+from schemas.frame_signatures import signed, tails
+from stack import gateways, instance, lifecycle, trust
+from stack.mqtt_access import gateway_name
+from stack.reporting import Progress
+from tests.integration.line import Line
+from tests.integration.polling import eventually
+
+pytestmark = pytest.mark.timeout(900)
+log = logging.getLogger(__name__)
+
+
+@pytest.fixture(scope="module")
+def line() -> Iterator[Line]:
+    with instance.temporary(signatures="required") as running:
+        lifecycle.up(running.config, Progress(sink=log.info))
+        yield Line(running.config)
+
+
+def _forged(line: Line, sequence: int, epoch: object) -> Frame:
+    tag = line.tag("forming/line-1/blanking/press-01/ram_force")
+    now_us = ids.now_us()
+    return frame.build(
+        gateway_id=tag.gateway_id, epoch=epoch, lane=tag.lane, stream=Stream.LIVE, sequence=sequence,  # type: ignore[arg-type]
+        closed_time_us=now_us, clock_status=ClockStatus.SYNCHRONISED, registry_version=1,
+        tag_id=np.array([tag.tag_id], np.int32), time_us=np.array([now_us]), value=np.array([100.0 + sequence]),
+        quality=np.zeros(1, np.uint16),
+    )  # fmt: skip
+
+
+def _bad(line: Line, epoch: object) -> list[tuple[int, bytes]]:
+    found = line.sql("SELECT sequence, original FROM rejects WHERE reason = 'BAD_SIGNATURE' AND epoch = %s", epoch)
+    return sorted((sequence, bytes(original)) for sequence, original in found)
+
+
+def test_frames_of_gateways_are_signed_and_stored_and_forged_ones_are_refused(line: Line) -> None:
+    # `up` has proved that data arrives; here, that it came signed.
+    tag, topic = line.tag("forming/line-1/blanking/press-01/ram_force"), topics.FRAMES.for_site("north")
+    newest = [frame.decode(one.value() or b"") for one in kafka.read_to_end(line.kafka, topic, last=5)]
+    assert newest
+    assert all(one.signature and one.key_id and one.key_id.startswith(f"gateway-{one.gateway_id}.") for one in newest)
+    assert line.sql("SELECT count(*) FROM rejects WHERE reason = 'BAD_SIGNATURE'") == [(0,)]
+
+    epoch = ids.uuid7()
+    own = Signer.of(trust.book(line.config).file(gateway_name(tag.gateway_id)).read_bytes())
+    other = Signer.of(trust.book(line.config).file(gateway_name("gw-south-1")).read_bytes())
+    messages = [frame.encode(_forged(line, sequence, epoch)) for sequence in range(3)]
+    good = signed(messages[0], tails([messages[0]], own)[0])
+    value = frame.decode(good)
+    altered = dataclasses.replace(value, value=value.value + 1, sequence=3)
+    altered = dataclasses.replace(altered, checksum=altered.computed_checksum())
+    wrong = [messages[1], signed(messages[2], tails([messages[2]], other)[0]), frame.encode(altered)]
+    kafka.send(kafka.producer(line.kafka), topic, ((value.lane_key.encode(), one) for one in [*wrong, good]))
+    eventually(
+        lambda: line.sql("SELECT frames, stored FROM ledger WHERE epoch = %s", epoch) == [(1, 1)],
+        timeout_s=60, what="the one that its gateway's key has signed is stored",
+    )  # fmt: skip
+    eventually(
+        lambda: _bad(line, epoch) == list(zip((1, 2, 3), wrong, strict=True)),
+        timeout_s=60,
+        what="the others are refused, and kept",
+    )
+
+
+def test_a_command_of_serving_is_carried_out_and_one_that_somebody_writes_is_refused(line: Line) -> None:
+    device = "acme/north/forming/line-1/blanking/press-01"
+    with Client(line.config.serving_address) as client:
+        command_id = client.submit(device, "write", {"speed_setpoint": 21.0}).command_id
+        assert client.outcome(command_id, deadline_s=60).succeeded
+    topic, acks = topics.REQUESTS.for_site("north"), topics.ACKS.for_site("north")
+    asked = [codec.decode(one.value() or b"") for one in kafka.read_to_end(line.kafka, topic)]
+    (true,) = [
+        record for name, record in asked if name == "CommandRequest" and str(record["command_id"]) == str(command_id)
+    ]
+    assert true["signature"]
+    assert true["key_id"].startswith("serving.")
+
+    # The same, in serving's name: with another value, and with no signature at all.
+    altered = CommandRequest.from_record(true | {"parameters": {"speed_setpoint": 29.0}, "command_id": ids.uuid7()})
+    altered = dataclasses.replace(altered, expires_us=ids.now_us() + 60_000_000, submitted_us=ids.now_us())
+    bare = dataclasses.replace(altered, command_id=ids.uuid7(), signature="", key_id="")
+    producer, key = kafka.producer(line.kafka), str(altered.device_id).encode()
+    kafka.send(producer, topic, [(key, one.encode()) for one in (altered, bare)])
+    query = "SELECT state, detail FROM command WHERE command_id = %s"
+
+    def refused(one: CommandRequest, cause: str) -> bool:
+        return any(state == "REJECTED" and cause in detail for state, detail in line.sql(query, one.command_id))
+
+    for one, cause in ((altered, "it is not what key serving"), (bare, "it has no signature")):
+        eventually(partial(refused, one, cause), timeout_s=60, what=f"refused: {cause}")
+
+    # An acknowledgement that its gateway has not signed changes nothing, and is kept.
+    forged = CommandAck(
+        command_id=bare.command_id, attempt=1, device_id=bare.device_id, gateway_id=bare.gateway_id,
+        state=CommandState.SUCCEEDED, time_us=ids.now_us(), detail="forged",
+    )  # fmt: skip
+    kafka.send(producer, acks, [(str(bare.command_id).encode(), forged.encode())])
+    kept = "SELECT original FROM rejects WHERE reason = 'BAD_SIGNATURE' AND original IS NOT NULL"
+    eventually(
+        lambda: forged.encode() in [bytes(row[0]) for row in line.sql(kept)],
+        timeout_s=60,
+        what="the forged acknowledgement is refused, and kept",
+    )
+    assert line.sql(query, bare.command_id)[0][0] == "REJECTED"
+
+
+def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:
+    gateway, topic, epoch = "gw-south-1", topics.FRAMES.for_site("south"), ids.uuid7()
+    signer = Signer.of(trust.book(line.config).file(gateway_name(gateway)).read_bytes())
+    gateways.revoke(line.config, gateway)
+    tag = next(one for one in line.tags.values() if one.gateway_id == gateway)
+    producer, sequence = kafka.producer(line.kafka), iter(range(10_000))
+
+    def refused() -> bool:
+        made = dataclasses.replace(
+            _forged(line, next(sequence), epoch),
+            gateway_id=gateway,
+            lane=tag.lane,
+            tag_ids=np.array([tag.tag_id], np.int32),
+        )
+        message = frame.encode(dataclasses.replace(made, checksum=made.computed_checksum()))
+        kafka.send(producer, topic, [(made.lane_key.encode(), signed(message, tails([message], signer)[0]))])
+        return bool(_bad(line, epoch))
+
+    eventually(refused, timeout_s=30, period_s=0.5, what="its key is refused")
+    details = line.sql("SELECT detail FROM rejects WHERE reason = 'BAD_SIGNATURE' AND epoch = %s", epoch)
+    assert all(f"key {signer.id} was revoked at" in detail for (detail,) in details)

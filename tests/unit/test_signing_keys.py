@@ -1,0 +1,241 @@
+"""Keys on their way: written down with certificates, told to the topic, found by the jobs, used by the uplink."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterable, Sequence
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+from confluent_kafka import KafkaError
+
+from authority import signing_keys
+from authority.authority import LIFE, Authority
+from authority.book import Usage
+from base import p256, signing_key
+from base.settings import KafkaSettings
+from base.signing_key import Signer
+from connectors.kafka.connection import DeliveryError
+from edge.segment import Entry, RecordKind
+from edge.uplink import Uplink, UplinkSettings
+from jobs.signing_keys import KeyTable
+from schemas import frame, frame_signatures
+from schemas import signing_keys as schema
+from schemas.frame import Stream
+from stack import signing
+from stack.config import StackConfig
+from stages.intake.signatures import FrameGuard
+from tests.golden.support import make_frame
+from tests.unit.signing import Trust
+
+NOW = datetime(2026, 11, 1, tzinfo=UTC)
+
+
+def test_a_key_is_made_of_the_certificates_key_and_named_after_its_certificate(tmp_path: Path) -> None:
+    authority = Authority(tmp_path)
+    authority.issue("gateway-a", Usage.CLIENT)
+    pem = authority.file("gateway-a").read_bytes()
+    made = Signer.of(pem)
+    assert made.public == Signer.of(pem).public == signing_key.public_of(signing_key.derived(p256.read_key(pem)))
+    assert made.id == f"gateway-a.1.{made.id[-16:]}"
+    assert signing_key.holds(made.public, made.sign(b"x"), b"x")
+    assert not signing_key.holds(made.public, made.sign(b"x"), b"y")
+    assert not signing_key.holds(b"no key", made.sign(b"x"), b"x")
+    with pytest.raises(ValueError, match="not CN=name,OU=generation"):
+        Signer.of(p256.key_pem(p256.new_key()).encode() + authority.root_file.read_bytes())
+
+
+def test_a_key_counts_a_while_longer_than_its_certificate_and_is_forgotten_later(tmp_path: Path) -> None:
+    now = [NOW]
+    authority = Authority(tmp_path, clock=lambda: now[0])
+    first = authority.issue("gateway-a", Usage.CLIENT)
+    public = bytes(range(32))
+    assert signing_keys.note(authority, first, public, NOW)
+    assert not signing_keys.note(authority, first, public, NOW)
+    (row,) = signing_keys.rows(authority)
+    assert (row.until, row.revoked) == (first.expires + signing_keys.AFTER, None)
+    authority.revoke("gateway-a")
+    assert signing_keys.rows(authority)[0].revoked == NOW
+    now[0] += LIFE + timedelta(days=100)
+    second = authority.issue("gateway-a", Usage.CLIENT)
+    signing_keys.note(authority, second, bytes(32), now[0])
+    assert [one.generation for one in signing_keys.rows(authority)] == [2]
+
+
+def test_names_of_signers_are_the_same_everywhere() -> None:
+    assert (signing.SERVING, signing.REPLAY) == (schema.SERVING, schema.REPLAY)
+
+
+def test_an_instance_takes_unsigned_records_only_when_it_is_older_than_signatures(tmp_path: Path) -> None:
+    fresh = StackConfig(state=tmp_path / "fresh", signatures="required")
+    older = StackConfig(state=tmp_path / "older", signatures="required")
+    (older.data / "kafka").mkdir(parents=True)
+    (fresh.data / "kafka").parent.mkdir(parents=True)
+    assert signing.jobs_table(fresh) == {"required": True, "authority": str(fresh.authority / "ca.pem")}
+    (fresh.data / "kafka").mkdir()
+    assert "unsigned_until" not in signing.jobs_table(fresh)
+    until = signing.jobs_table(older)["unsigned_until"]
+    assert schema.SignatureSettings(required=True, authority="x", unsigned_until=until).unsigned_until_us
+    assert signing.jobs_table(older)["unsigned_until"] == until
+    assert signing.jobs_table(StackConfig(state=tmp_path / "older")) == {}
+    with pytest.raises(ValueError, match="not 'required' or 'off'"):
+        StackConfig(signatures="on")
+
+
+# --- at the jobs ----------------------------------------------------------------------------------------------------------
+
+
+class Topic:
+    """What the topic has, how often it was read, and whether it answers."""
+
+    def __init__(self, trust: Trust) -> None:
+        self.trust, self.reads, self.away = trust, 0, 0
+        trust.signer("gateway-of-before")
+        self.now_s = 0.0
+
+    def snapshot(self) -> Iterable[bytes]:
+        self.reads += 1
+        if self.away:
+            self.away -= 1
+            raise DeliveryError(KafkaError(KafkaError._TRANSPORT), "signing.keys cannot be read")
+        return self.trust.messages()
+
+    def table(self) -> KeyTable:
+        return KeyTable(self.trust.book(), self.snapshot, lambda _: (), clock_s=lambda: self.now_s)
+
+
+def test_a_key_that_is_not_known_is_looked_for_at_once(tmp_path: Path) -> None:
+    topic = Topic(Trust(tmp_path))
+    table = topic.table()
+    late = topic.trust.signer("gateway-a")
+    found = table.find(late.id)
+    assert found is not None
+    assert found.public == late.public
+    assert table.find(late.id) is found
+    assert topic.reads == 1
+
+
+def test_who_makes_ids_up_costs_the_job_little(tmp_path: Path) -> None:
+    topic = Topic(Trust(tmp_path))
+    topic.trust.signer("gateway-a")
+    table = topic.table()
+    assert [table.find(f"gateway-a.1.{number:016x}") for number in range(1000)] == [None] * 1000
+    assert topic.reads == 20
+    topic.now_s = 5.0
+    assert [table.find(f"gateway-a.1.{number:016x}") for number in range(20)] == [None] * 20  # looked for a moment ago
+    assert topic.reads == 20
+    late = topic.trust.signer("gateway-b")
+    assert table.find(late.id) is not None
+
+
+def test_a_broker_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.signing_keys._AGAIN_S", 0.0)
+    topic = Topic(Trust(tmp_path))
+    table = topic.table()
+    late, topic.away = topic.trust.signer("gateway-a"), 3
+    assert table.find(late.id) is not None
+    assert topic.reads == 4
+
+
+def test_what_comes_is_followed(tmp_path: Path) -> None:
+    topic = Topic(Trust(tmp_path))
+    signer = topic.trust.signer("gateway-a")
+    topic.trust.authority.revoke("gateway-a")
+    seen = threading.Event()
+
+    def follow(stop: threading.Event) -> Iterable[bytes]:
+        yield from (b"garbage", *topic.trust.messages())
+        seen.set()
+        stop.wait()
+
+    table = KeyTable(topic.trust.book(), lambda: (), follow)
+    table.open()
+    assert seen.wait(10)
+    table.close()
+    found = table.find(signer.id)
+    assert found is not None
+    assert found.revoked_us is not None
+
+
+# --- at the uplink --------------------------------------------------------------------------------------------------------
+
+
+class Producer:
+    """What would go to Kafka."""
+
+    def __init__(self, *_: object, **__: object) -> None:
+        self.sent: list[tuple[str, bytes]] = []
+        self.reports: list[Callable[[KafkaError | None, object], None]] = []
+
+    def produce(self, topic: str, _key: bytes, value: bytes, delivered: Callable[..., None]) -> None:
+        self.sent.append((topic, value))
+        self.reports.append(delivered)
+
+    def renew(self) -> None:
+        self.sent.clear()
+        self.reports.clear()
+
+
+def _entries(numbers: Iterable[int]) -> list[Entry]:
+    made = [make_frame([(1, number / 10, 1.0)], number) for number in numbers]
+    return [
+        Entry(
+            kind=RecordKind.FRAME, lane=one.lane, stream=Stream.LIVE, epoch=one.epoch, sequence=one.sequence,
+            samples=one.samples, checksum=one.checksum, from_us=0, to_us=0, body=frame.encode(one),
+        )
+        for one in made
+    ]  # fmt: skip
+
+
+async def test_frames_wait_for_a_key_are_signed_together_and_sent_again_as_they_were(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trust = Trust(tmp_path)
+    gateway_id = make_frame([(1, 0.0, 1.0)]).gateway_id
+    signer, known = trust.signer(f"gateway-{gateway_id}"), list[Signer]()
+    monkeypatch.setattr("edge.uplink.kafka.AsyncProducer", Producer)
+    monkeypatch.setattr("edge.uplink._RETRY_S", 0.0)
+
+    def sign(messages: Sequence[bytes]) -> list[bytes] | None:
+        return frame_signatures.tails(messages, known[0]) if known else None
+
+    uplink = Uplink(
+        KafkaSettings(bootstrap_servers="nowhere:1"),
+        gateway_id=gateway_id,
+        site="north",
+        settings=UplinkSettings(),
+        on_reports=lambda: None,
+        sign=sign,
+    )
+    producer: Producer = uplink._producer  # type: ignore[assignment]
+    uplink.submit(_entries(range(3)))
+    assert (producer.sent, uplink.backlog_room(), uplink.status()["outstanding"]) == ([], 0, 3)
+    assert uplink.drain_reports() == ([], [])
+    assert not producer.sent
+    known.append(signer)
+    uplink.drain_reports()
+    guard = FrameGuard(trust.book().find)
+    found = [frame.decode(value) for _, value in producer.sent]
+    assert [one.sequence for one in found] == [0, 1, 2]
+    assert not any(guard.problem(value, one, 1) for (_, value), one in zip(producer.sent, found, strict=True))
+    assert guard.roots.verified == 1
+    first = [value for _, value in producer.sent]
+
+    # One that Kafka did not take is sent again with the signature it has.
+    producer.reports[1](KafkaError(KafkaError._TRANSPORT), None)
+    for at in (0, 2):
+        producer.reports[at](None, None)
+    confirmed, _ = uplink.drain_reports()
+    assert [sequence for _, sequence, _ in confirmed] == [0, 2]
+    uplink.drain_reports()
+    assert [value for _, value in producer.sent] == [*first, first[1]]
+    # For another certificate it is signed anew, alone.
+    uplink.renew()
+    uplink.drain_reports()
+    ((_, again),) = producer.sent
+    assert again != first[1]
+    assert not guard.problem(again, frame.decode(again), 1)
+    producer.reports[0](None, None)
+    uplink.drain_reports()
+    assert (uplink.status()["outstanding"], uplink._tails) == (0, {})
