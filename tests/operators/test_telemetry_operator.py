@@ -25,6 +25,8 @@ class CountingLogic:
     The first frame of 15 samples fails together with others.
     """
 
+    tags_not_calculated = 0
+
     def __init__(self, config: TelemetryConfig) -> None:
         self.counts: dict[str, int] = {}
         self.changed: set[str] = set()
