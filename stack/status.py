@@ -20,7 +20,7 @@ from stack.supervisor import Supervisor, restarts
 _SHOWN_STEPS = 8
 _NOT_CALCULATED = {
     "tags_not_calculated": "{} tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
-    "calculated_left_out": "{} samples had no room in their frame",
+    "calculated_left_out": "{} times of calculated tags had no room in their frame",
     "calculated_not_heard": "{} times an input had not been heard",
 }
 """What is said of calculated tags, by the metric of the telemetry job."""

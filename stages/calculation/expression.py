@@ -17,15 +17,20 @@ from stages.expressions.reading import AGE, KNOWN, TAG, Variable, read
 MAX_PER_DEVICE = 16
 """Calculated tags of one device: what bounds the samples that one sample can lead to."""
 _MOST_SHOWN = 12
+_CHOICES = ("?", "&&", "||")
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Expression:
-    """An expression at a device. `tags` are its inputs' names, each once."""
+    """An expression at a device. `tags` are its inputs' names, each once.
+
+    `chooses`: its result need not depend on every variable in it. Without a choice, CEL evaluates all.
+    """
 
     formula: Formula
     variables: tuple[Variable, ...]
     tags: tuple[str, ...]
+    chooses: bool
 
 
 def bind(text: str, data_type: DataType, measured: Mapping[str, DataType], calculated: frozenset[str]) -> Expression:
@@ -48,4 +53,5 @@ def bind(text: str, data_type: DataType, measured: Mapping[str, DataType], calcu
             raise ConfigError(msg)
     booleans = frozenset(name for name in reading.tags if measured[name] is DataType.BOOLEAN)
     compiled = formula(text, booleans, boolean=data_type is DataType.BOOLEAN)
-    return Expression(formula=compiled, variables=reading.variables, tags=reading.tags)
+    chooses = any(sign in text for sign in _CHOICES)
+    return Expression(formula=compiled, variables=reading.variables, tags=reading.tags, chooses=chooses)

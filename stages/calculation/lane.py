@@ -30,7 +30,7 @@ from schemas.verdicts import REJECT_FROM, Verdict
 from stages import packing
 from stages.calculation.calculated_tag import CalculatedTag, Sample
 from stages.calculation.expression import bind
-from stages.calculation.room import Wanted, asked, fitting
+from stages.calculation.room import Wanted, asked, fits, fitting, possible
 from stages.intake import micro_batch, segments
 from stages.intake.lane_table import LaneTable, TagView
 from stages.intake.micro_batch import Arrived, MicroBatch
@@ -52,7 +52,7 @@ Made = tuple[int, list[Sample]]
 
 
 class Counts(NamedTuple):
-    """Samples made; times without one because the frame had no room, and because an input was not heard by then."""
+    """Samples made; times of tags without one because the frame had no room, and because an input was not heard by then."""
 
     made: int = 0
     left_out: int = 0
@@ -131,7 +131,7 @@ class LaneCalculations:
         for each, (start, stop) in zip(batch.arrived, pairwise(batch.bounds), strict=True):
             part = slice(start, stop)
             new = _by_input(inputs[part], batch.time_us[part], batch.value[part], batch.quality[part])
-            made = list(self._calculate(self._room(each.frame, list(self._wanted(new))), new, last))
+            made = list(self._calculate(self._room(each.frame, list(self._wanted(new, last)))))
             frames.append(_with_samples(each, made) if made else each)
             count = sum(len(samples) for _, samples in made)
             verdicts += [verdict[part], np.full(count, Verdict.CALCULATED, np.uint8)]
@@ -177,17 +177,15 @@ class LaneCalculations:
         at = np.searchsorted(self._tag_id, tag_ids)
         return np.where(self._tag_id.take(at, mode="clip") == tag_ids, at, -1)
 
-    def _wanted(self, new: Mapping[int, list[Sample]]) -> Iterator[Wanted]:
+    def _wanted(self, new: Mapping[int, list[Sample]], last: Sequence[LastValues]) -> Iterator[Wanted]:
         for tag, rows in self._tags:
             times_us = {sample.time_us for row in rows.values() for sample in new.get(row, ())}
             if times_us:
-                yield Wanted(tag, rows, sorted(times_us))
+                known = {name: _known(new.get(row, []), [one[row] for one in last]) for name, row in rows.items()}
+                yield Wanted(tag, known, sorted(times_us))
 
-    def _calculate(
-        self, wanted: Sequence[Wanted], new: Mapping[int, list[Sample]], last: Sequence[LastValues]
-    ) -> Iterator[Made]:
-        for tag, rows, times_us in wanted:
-            known = {name: _known(new.get(row, []), [one[row] for one in last]) for name, row in rows.items()}
+    def _calculate(self, wanted: Sequence[Wanted]) -> Iterator[Made]:
+        for tag, known, times_us in wanted:
             made = tag.at(times_us, known)
             counts = self._counts
             self._counts = counts._replace(
@@ -198,10 +196,15 @@ class LaneCalculations:
 
     def _room(self, given: Frame, wanted: list[Wanted]) -> list[Wanted]:
         """What a frame has room for, the newest times of all tags alike. Fifty thousand calculated samples of a frame are a mistake."""
-        kept = fitting(wanted, frame.MAX_SAMPLES - given.samples, _MOST_TAGS - len(given.tag_ids), turn=given.sequence)
-        left_out = asked(wanted) - asked(kept)
+        room, most_tags = frame.MAX_SAMPLES - given.samples, _MOST_TAGS - len(given.tag_ids)
+        if fits(wanted, room, most_tags):
+            return wanted
+        able = possible(wanted)
+        kept = fitting(able, room, most_tags, turn=given.sequence)
+        counts, left_out = self._counts, asked(able) - asked(kept)
+        self._counts = counts._replace(not_heard=counts.not_heard + asked(wanted) - asked(able))
         if left_out:
-            self._counts = self._counts._replace(left_out=self._counts.left_out + left_out)
+            self._counts = self._counts._replace(left_out=counts.left_out + left_out)
             if not self._said_full:  # once: from then on it is counted
                 self._said_full = True
                 _log.warning(

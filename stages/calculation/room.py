@@ -8,15 +8,26 @@ from typing import NamedTuple
 
 import numpy as np
 
-from stages.calculation.calculated_tag import CalculatedTag
+from stages.calculation.calculated_tag import CalculatedTag, Sample
 
 
 class Wanted(NamedTuple):
-    """A calculated tag, the rows of its inputs by name, and the ascending times at which a frame asks for it."""
+    """A calculated tag, what is known of its inputs by name, and the ascending times at which a frame asks for it."""
 
     tag: CalculatedTag
-    rows: dict[str, int]
+    known: dict[str, list[Sample]]
     times_us: list[int]
+
+
+def fits(wanted: Sequence[Wanted], room: int, most_tags: int) -> bool:
+    """Whether all of it has room."""
+    return len(wanted) <= most_tags and asked(wanted) <= room
+
+
+def possible(wanted: Sequence[Wanted]) -> list[Wanted]:
+    """Without the times that can make no sample: what waits for an input takes no room from what can be made."""
+    narrowed = [one._replace(times_us=one.tag.possible(one.times_us, one.known)) for one in wanted]
+    return [one for one in narrowed if one.times_us]
 
 
 def fitting(wanted: list[Wanted], room: int, most_tags: int, *, turn: int) -> list[Wanted]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import functools
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from base.errors import ConfigError
@@ -20,7 +20,7 @@ from stages.expressions.reading import KNOWN, TAG, Reading, read
 _ERROR = re.compile(r"ERROR: <input>:(-?\d+):(-?\d+): ([^\n]*)")
 _OVERLOAD = re.compile(r"found no matching overload for '([^']*)' applied to '\(([^']*)\)'")
 _WORDS = {"double": "number", "bool": "boolean"}
-_NO_VALUE = re.compile(r'No value with name "([^"]*)"')
+_NO_VALUE = re.compile(r'No value with name "')
 """How the library says that a result depends on a variable that was not given."""
 
 
@@ -52,17 +52,18 @@ class Formula:
         """
         return native.call(self._values, rows)
 
-    def missing(self, row: Mapping[str, float | bool]) -> str | None:
-        """Name of a variable that is not among the values and on which the result depends; None when there is none."""
-        found = _NO_VALUE.search(str(native.call(self._value, row)))
-        return found[1] if found else None
+    def all_depend(self, groups: Iterable[Iterable[Mapping[str, float | bool]]]) -> list[bool]:
+        """For each group of rows whether the value of every row depends on a variable that is not in the row; one call as well."""
+        return native.call(self._all_depend, groups)
 
-    def _value(self, row: Mapping[str, float | bool]) -> Any:
-        return self._compiled.eval(data=row).value()
+    def _all_depend(self, groups: Iterable[Iterable[Mapping[str, float | bool]]]) -> list[bool]:
+        return [all(value is None for value in map(self._value, rows)) for rows in groups]
+
+    def _value(self, row: Mapping[str, float | bool]) -> float | None:
+        return _number(self._compiled.eval(data=row).value())
 
     def _values(self, rows: Sequence[Mapping[str, float | bool]]) -> list[float | None]:
-        evaluate = self._compiled.eval
-        return [_number(evaluate(data=row).value()) for row in rows]
+        return [self._value(row) for row in rows]
 
 
 def _number(result: Any) -> float | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 
 import numpy as np
 import pytest
@@ -16,7 +16,10 @@ from schemas import frame, quality, topics
 from schemas.definitions import DataType, TagDefinition
 from schemas.frame import Frame, Stream
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, Verdict
+from stages.calculation.calculated_tag import MOST_TRIED, CalculatedTag
+from stages.calculation.calculated_tag import Sample as Known
 from stages.calculation.expression import bind
+from stages.expressions import native
 from stages.expressions.program import Formula
 from tests.golden import calculation
 from tests.golden.support import (
@@ -33,6 +36,7 @@ from tests.golden.support import (
 
 RATIO = tag(9, expression="tag.tag1 / tag.tag2", unit="kW/kN")
 TAGS = [tag(1), tag(2), tag(3, data_type=DataType.BOOLEAN), RATIO]
+CHOICE = "tag.tag2 + tag.tag3 + tag.tag4 + tag.tag5 + tag.tag6 > 0 ? tag.tag1 + tag.tag7 : tag.tag1 + tag.tag8"
 
 Row = tuple[int, float, float, int]
 
@@ -150,6 +154,62 @@ def test_what_depends_on_a_bad_input_is_bad_whatever_else_was_not_heard(expressi
 def test_a_bad_input_that_does_not_count_hides_nothing() -> None:
     tags = [tag(1), tag(2), tag(3, data_type=DataType.BOOLEAN), tag(9, expression="tag.tag3 ? tag.tag1 : tag.tag2")]
     assert made_of(make_frame([(3, 0.0, 1.0), (2, 0.0, math.nan, quality.BAD_SENSOR_FAILURE)]), tags=tags) == []
+
+
+@pytest.mark.parametrize(
+    ("expression", "bad", "made"),
+    [
+        ("tag.tag3 ? tag.tag1 : tag.tag2", (1,), 0),
+        ("tag.tag3 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag3 ? tag.tag1 : tag.tag2", (1, 2), 1),
+        ("tag.tag3 && !tag.tag5 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag1 > 1 || tag.tag3 ? 1 : 2", (1,), 0),
+        ("tag.tag4 > 5 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag4 < -5 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag4 > tag.tag6 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag6 > tag.tag4 ? tag.tag1 : tag.tag2", (2,), 0),
+        ("tag.tag4 > 5 ? tag.tag1 : tag.tag2", (1, 2), 1),
+        ("known.tag3 ? tag.tag1 : tag.tag2", (2,), 1),
+    ],
+)
+def test_a_bad_input_counts_only_where_it_does_so_whatever_an_input_not_heard_is(
+    expression: str, bad: tuple[int, ...], made: int
+) -> None:
+    booleans = [tag(number, data_type=DataType.BOOLEAN) for number in (3, 5)]
+    tags = [tag(1), tag(2), *booleans, tag(4), tag(6), tag(9, expression=expression)]
+    found = made_of(make_frame([(one, 0.0, math.nan, quality.BAD_SENSOR_FAILURE) for one in bad]), tags=tags)
+    assert [code for *_, code in found] == [quality.BAD_INVALID_INPUTS] * made
+
+
+def test_where_more_booleans_were_not_heard_than_are_tried_nothing_is_made() -> None:
+    for count in (MOST_TRIED, MOST_TRIED + 1):
+        booleans = [tag(10 + place, data_type=DataType.BOOLEAN) for place in range(count)]
+        anyone = " || ".join(f"tag.tag{one.tag_id}" for one in booleans)
+        tags = [tag(1), *booleans, tag(9, expression=f"{anyone} ? tag.tag1 : -tag.tag1")]
+        found = made_of(make_frame([(1, 0.0, math.nan, quality.BAD_SENSOR_FAILURE)]), tags=tags)
+        assert len(found) == (count == MOST_TRIED)
+
+
+@pytest.mark.parametrize(
+    ("expression", "most"), [(" + ".join(f"tag.tag{one}" for one in range(2, 9)) + " + tag.tag1", 1), (CHOICE, 2)]
+)
+def test_bad_and_unheard_inputs_cost_no_call_of_the_library_for_each_time(
+    expression: str, most: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked = list[Callable[..., object]]()
+    call = native.call
+
+    def counted(function: Callable[..., object], *arguments: object) -> object:
+        asked.append(function)
+        return call(function, *arguments)
+
+    driver = Driver([*(tag(number) for number in range(1, 9)), tag(9, expression=expression)])
+    driver.frame(make_frame([(1, 0.0, 1.0)]))
+    monkeypatch.setattr(native, "call", counted)
+    rows = [Sample(1, 1 + number / 1000, math.nan, quality.BAD_SENSOR_FAILURE) for number in range(40)]
+    driver.frame(make_frame(rows, 1))
+    assert len(calculated(validated_frames(driver.outputs))) == 40
+    assert len(asked) <= most
 
 
 def test_known_and_age_say_what_an_input_is_worth() -> None:
@@ -280,6 +340,28 @@ def test_what_is_left_out_is_not_evaluated(monkeypatch: pytest.MonkeyPatch) -> N
     assert asked == [5_536]
 
 
+@pytest.mark.parametrize("heard", [False, True])
+def test_what_waits_for_an_input_takes_no_room_from_what_can_be_made(heard: bool) -> None:
+    driver = Driver(
+        [tag(1), tag(2), tag(4), tag(8, expression="tag.tag1 / tag.tag4"), tag(9, expression="tag.tag2 * 2")]
+    )
+    rows = [Sample(2, number / 1000, 1.0) for number in range(30_000)]
+    rows += [Sample(1, 30 + number / 1000, 1.0) for number in range(30_000)]
+    # It is heard with the last time of all; the bad sample needs nothing else.
+    rows += [Sample(4, 59.999, 1.0)] if heard else []
+    rows[30_000] = rows[30_000]._replace(value=math.nan, quality=quality.BAD_SENSOR_FAILURE)
+    driver.frame(make_frame(rows))
+    (found,) = validated_frames(driver.outputs)
+    assert found.samples == frame.MAX_SAMPLES
+    room = frame.MAX_SAMPLES - len(rows)
+    can, made = 30_001 + heard, calculated([found])
+    assert [row[0] for row in made].count(8) == 1 + heard
+    counters = driver.logic.counters
+    assert counters["calculated"] == len(made) == room
+    assert counters["calculated_left_out"] == can - room
+    assert counters["calculated_not_heard"] == 60_000 - can
+
+
 def test_of_one_time_that_has_room_for_some_tags_only_they_take_turns() -> None:
     tags = [tag(1), *(tag(number, expression="tag.tag1 * 2") for number in (7, 8, 9))]
     driver = Driver(tags)
@@ -403,3 +485,23 @@ def test_values_are_those_of_the_oracle(
         number += 1
     frames = validated_frames(driver.outputs)
     assert repr(calculation.calculated(frames, 9)) == repr(calculation.oracle(frames, (1, 2), FORMULAS[expression]))
+
+
+histories = st.lists(
+    st.builds(Known, st.integers(0, 9), st.sampled_from([0.0, 1.0, 2.0]), st.sampled_from([0, 0, quality.BAD])),
+    max_size=3,
+).map(sorted)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    text=st.sampled_from(["tag.tag1 / tag.tag2", "tag.tag1 + age_s.tag2", "math.greatest(tag.tag1, age_s.tag2)"]),
+    known=st.fixed_dictionaries({"tag1": histories, "tag2": histories}),
+)
+def test_the_times_that_are_possible_are_those_at_which_a_sample_is_made(
+    text: str, known: dict[str, list[Known]]
+) -> None:
+    inputs = {"tag1": tag(1), "tag2": tag(2)}
+    expression = bind(text, DataType.DOUBLE, dict.fromkeys(inputs, DataType.DOUBLE), frozenset())
+    one = CalculatedTag(tag(9, expression=text), expression, inputs)
+    assert one.possible(range(10), known) == [sample.time_us for sample in one.at(range(10), known)]
