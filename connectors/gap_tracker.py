@@ -108,9 +108,10 @@ class GapTracker:
         """The tag's value is the one that was seen before: none of its samples is missing."""
         self._open.pop(tag.tag_id, None)
 
-    def forget(self, tag: TagDefinition) -> None:
-        """The tag is no longer read."""
-        self._open.pop(tag.tag_id, None)
+    def forget(self, tag: TagDefinition) -> bool:
+        """The tag is no longer read. Whether its gap was open and doubtful."""
+        gap = self._open.pop(tag.tag_id, None)
+        return gap is not None and gap.doubtful
 
     def heard(self, readings: Readings, tags: Mapping[int, TagDefinition], *, resumed: bool = True) -> None:
         """Close and report the gaps that end with these readings; call it before they are handed over. `tags` by tag id.

@@ -36,7 +36,7 @@ from connectors.opcua.items import Item, Revised
 from connectors.opcua.limits import Limits
 from connectors.opcua.metadata import read_metadata
 from connectors.opcua.monitored import Monitored
-from connectors.opcua.run_note import Run, RunNote
+from connectors.opcua.run_note import Heard, Run, RunNote
 from connectors.opcua.security import Security
 from connectors.opcua.session import OpcUaSession, raise_if_cancelled, until_first_ends
 from connectors.opcua.settings import OpcUaSettings
@@ -80,11 +80,11 @@ class OpcUaConnector:
         self._wanted: dict[str, TagDefinition] = {}
         self._calls: dict[str, CallAddress] = {}
         self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
-        self._note = RunNote(state_dir)
+        self._note = RunNote(state_dir, lambda text: remarks.note(self._notices, f"{name}: {text}"))
         self._gaps = GapTracker(self._gap, self._note.drop)
         self._alarms = alarms.Alarms(self._notices)
         self._expiry = ExpiryWatch(self._security.warnings, self._notices, clock)
-        self._items = ItemTable(self._prefix, sink, self._gaps)
+        self._items = ItemTable(self._prefix, sink, self._gaps, self._note.heard.tags if self._note.heard else ())
         self._limits = Limits()
         self._session: OpcUaSession | None = None
         self._subscriptions: Subscriptions | None = None
@@ -133,7 +133,7 @@ class OpcUaConnector:
             "open_gaps": len(self._gaps),
             "limits": self._limits.status(),
             "certificate": None if self._security.own is None else describe(self._security.own.certificate),
-            "warnings": self._expiry.warnings(),
+            "warnings": [*self._expiry.warnings(), *filter(None, [self._note.problem])],
             **({} if subscriptions is None else subscriptions.status()),
             "connects": self._connects,
             "notifications": self._notifications,
@@ -331,6 +331,7 @@ class OpcUaConnector:
         self._problem, self._limitation = problem, ""
         self._notices.died(self._wanted.values(), problem)
         self._expiry.look()
+        self._note.retry()
 
     # --- what subscriptions say (Receiver) -----------------------------------------------------------------------------
 
@@ -347,23 +348,26 @@ class OpcUaConnector:
         self._repeats += len(taken.repeated)
         for item in taken.repeated:
             self._items.repeated(item)
+        self._note.retry()
+        if taken.overflowed:
+            # This gap is never open: it is known, and not yet durable, until its readings are.
+            self._note.drop()
         # First the gaps, which are durable with the readings that close them.
         self._gaps.heard(readings, self._items.by_tag)
         self._gaps.lost(taken.overflowed, "the queue of the item at the server overflowed")
         closed, self._closed = self._closed, []
         for item in taken.semantics:
             self._semantics[item.handle] = item
-        run = self._run
-        heard_all = run is not None and run != self._note.run and not self._gaps.doubtful
+        heard, doubts = self._to_note(), self._note.doubts
 
         def appended() -> None:
             acknowledge()
             self._fill(closed)
-            if run is not None and heard_all and not self._gaps.doubtful:
-                self._note.write(run)
+            if heard is not None:
+                self._note.write(heard, doubts)
 
         if len(readings):
-            self._sink.readings(readings, appended if closed or heard_all else acknowledge)
+            self._sink.readings(readings, appended if closed or heard is not None else acknowledge)
         else:
             acknowledge()
         for item in taken.gone:
@@ -373,6 +377,13 @@ class OpcUaConnector:
         self._namespaces_changed = self._namespaces_changed or NAMESPACES_HANDLE in taken.other
         if taken.gone or taken.other or taken.semantics:
             self._changed.set()
+
+    def _to_note(self) -> Heard | None:
+        """What may be noted once all that was handed over is durable; None: nothing, or nothing new."""
+        if self._run is None:
+            return None
+        heard = Heard(self._run, self._items.tag_ids)
+        return None if self._note.says(heard) or self._gaps.doubtful else heard
 
     def lost(self, handles: Iterable[int], cause: str) -> None:
         """A notification is lost for good."""

@@ -14,6 +14,11 @@ def limits(notices: DeviceNotices, text: str, counts: Mapping[str, str]) -> None
     notices.tell(EventKind.STATE, 0, text, counts)
 
 
+def note(notices: DeviceNotices, text: str) -> None:
+    """Whether a restart of the gateway can be told from a loss."""
+    notices.tell(EventKind.STATE, 0, text)
+
+
 def time_source(notices: DeviceNotices, item: Item) -> None:
     """The item's values have no source time."""
     text = f"{item.tag.path} has no source time: its times are the {item.time_source}'s"

@@ -18,16 +18,23 @@ from schemas.definitions import TagDefinition
 NAMESPACES_HANDLE, EVENTS_HANDLE, FIRST_HANDLE = 0, 1, 2
 """Handles of the NamespaceArray and of the Server object's events; those of tags begin behind them."""
 
+_NO_RUN = -1
+"""No session is of it: nothing goes on from there."""
+
 
 class ItemTable:
     """Items by address, for the time of a connector; `begin` starts a new session."""
 
-    def __init__(self, prefix: str, sink: Sink, gaps: GapTracker) -> None:
+    def __init__(self, prefix: str, sink: Sink, gaps: GapTracker, noted: Collection[int] = ()) -> None:
+        """`noted`: tags whose last samples come, as far as the process before knew, from one run of the server."""
         self.by_handle: dict[int, Item] = {}
         self.by_tag: dict[int, TagDefinition] = {}
+        self.tag_ids: frozenset[int] = frozenset()
+        """Those of `by_tag`; the same object as long as they are the same."""
         self._prefix, self._sink, self._gaps = prefix, sink, gaps
         self._items: dict[str, Item] = {}
         self._last: dict[int, tuple[Seen, int]] = {}
+        self._noted = frozenset(noted)
         self._run = 0
         self._next_handle = FIRST_HANDLE
         self._connected_us = 0
@@ -64,10 +71,13 @@ class ItemTable:
             del self._items[item.tag.address]
             self._remember(item)
             self.by_handle.pop(item.handle, None)
-            self._gaps.forget(item.tag)
         for address, item in self._items.items():
             item.tag = wanted[address]
-        self.by_tag = {tag.tag_id: tag for tag in wanted.values()}
+        by_tag = {tag.tag_id: tag for tag in wanted.values()}
+        self._leave([tag for tag_id, tag in self.by_tag.items() if tag_id not in by_tag])
+        if self.tag_ids != by_tag.keys():
+            self.tag_ids = frozenset(by_tag)
+        self.by_tag = by_tag
         return [self._add(tag, gap_cause) for address, tag in wanted.items() if address not in self._items], gone
 
     def due(self, now_s: float) -> list[Item]:
@@ -130,11 +140,18 @@ class ItemTable:
         if item.last.time_us and (known is None or known[0] is not item.last):
             self._last[item.tag.tag_id] = item.last, self._run
 
+    def _leave(self, tags: Iterable[TagDefinition]) -> None:
+        """These are wanted no longer. One with a loss that no period excuses has it when it is back: no run goes on from there."""
+        for tag in tags:
+            if self._gaps.forget(tag) and (known := self._last.get(tag.tag_id)) is not None:
+                self._last[tag.tag_id] = known[0], _NO_RUN
+
     def _of(self, handles: Iterable[int]) -> list[Item]:
         return [item for handle in handles if (item := self.by_handle.get(handle)) is not None]
 
     def _add(self, tag: TagDefinition, gap_cause: str) -> Item:
-        last, run = self._last.get(tag.tag_id) or (self._sink.last_seen(tag.tag_id), 0)
+        before = 0 if tag.tag_id in self._noted else _NO_RUN
+        last, run = self._last.get(tag.tag_id) or (self._sink.last_seen(tag.tag_id), before)
         if last.time_us:
             self._last[tag.tag_id] = last, run
         item = self._items[tag.address] = Item(tag, 0, None, last)

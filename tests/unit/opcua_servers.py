@@ -224,7 +224,13 @@ def tags_of(addresses: Iterable[str], *, first: int = 1, **changes: Any) -> list
 
 @contextlib.asynccontextmanager
 async def connected(
-    machine: Machine, tags: list[TagDefinition], sink: MemorySink, *, pki: Path = Path("pki"), **settings: Any
+    machine: Machine,
+    tags: list[TagDefinition],
+    sink: MemorySink,
+    *,
+    pki: Path = Path("pki"),
+    state: Path | None = None,
+    **settings: Any,
 ) -> AsyncIterator[OpcUaConnector]:
     """A connector that runs, and has its session."""
     values: dict[str, Any] = {
@@ -232,7 +238,12 @@ async def connected(
     }  # fmt: skip
     certificates = CertificateStore(pki, "gw1")
     connector = OpcUaConnector(
-        OpcUaSettings(**(values | settings)), name="ua", sink=sink, clock=now_us, certificates=certificates
+        OpcUaSettings(**(values | settings)),
+        name="ua",
+        sink=sink,
+        clock=now_us,
+        certificates=certificates,
+        state_dir=state,
     )
     connector.update({one.address: one for one in tags}, frozenset())
     task = asyncio.create_task(connector.run())
