@@ -67,6 +67,8 @@ def portable(value: Any) -> Any:
         return int(value)
     if isinstance(value, str) and value.startswith("/"):
         return Path(value).name
+    if isinstance(value, list):
+        return [portable(one) for one in value]
     return value
 
 

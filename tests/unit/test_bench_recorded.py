@@ -118,4 +118,5 @@ def test_the_command_of_a_result_is_what_was_asked(words: list[str]) -> None:
 
 def test_conditions_name_no_path_of_one_machine() -> None:
     assert conditions.portable("/somewhere/data/nab") == "nab"
+    assert conditions.portable(["/somewhere/a.json", 2.0]) == ["a.json", 2]
     assert conditions.portable(60.0) == 60
