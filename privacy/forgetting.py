@@ -1,18 +1,20 @@
 """Forgetting a person: the key goes, and with it everything that leads from the subject id to somebody.
 
 Order, so that one that was interrupted is finished by doing it again: the person's file becomes a tombstone; a newer version of the
-wrapping key is made; everybody else's key is wrapped with it; older versions are destroyed. From the last step on, no copy of the folder
-that was made before opens, be it in a backup or in free blocks of a disk.
+wrapping key is made; the epoch turns, so that keys that were made ahead with an older one are used no more; everybody else's key is
+wrapped with the newer version, and opened again to be sure; versions before it are destroyed. From the last step on, no copy of the
+folder that was made before opens, be it in a backup or in free blocks of a disk.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 
-from base.errors import NotFoundError, PreconditionError
+from base.errors import NotFoundError, PreconditionError, UnavailableError
 from base.ids import Clock, now_us
 from privacy.person import Person
 from privacy.store import FORGOTTEN, Store
+from privacy.wrapping import new_secret
 
 DESTROYED = "keys_destroyed"
 """In a tombstone: whether the versions of the wrapping key are destroyed that opened what was there."""
@@ -72,13 +74,21 @@ def _destroy_older(store: Store) -> int:
     store.refresh()
     if store.unreadable:
         raise PreconditionError(_unreadable(store))
-    store.turn_epoch()
+    # The epoch turns when the newer version is there: before, another process could make keys ahead with the old one once more.
     store.wrapping.renew()
+    store.turn_epoch()
     people = store.entries()
-    wrapped = store.wrapping.wrap([entry.secret for entry in people.values()]) if people else []
-    for (lookup, entry), key in zip(people.items(), wrapped, strict=True):
+    # One more that is nobody's, so that there is a text that names the version even where nobody is left.
+    secrets = [*(entry.secret for entry in people.values()), new_secret()]
+    wrapped = store.wrapping.wrap(secrets)
+    if store.wrapping.unwrap(wrapped) != secrets:
+        msg = (
+            "keys of people that were wrapped just now do not open again; no version of the wrapping key was destroyed"
+        )
+        raise UnavailableError(msg)
+    for (lookup, entry), key in zip(people.items(), wrapped, strict=False):
         store.write(lookup, {**entry.file, "key": key})
-    store.wrapping.drop_older()
+    store.wrapping.drop_before(wrapped)
     for lookup, content in store.tombstones().items():
         if not content.get(DESTROYED):
             store.write(lookup, {**content, DESTROYED: True})

@@ -11,6 +11,7 @@ Old versions are trimmed, not only forbidden: a minimum version for decryption c
 from __future__ import annotations
 
 import base64
+import re
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 from urllib.parse import urlsplit
@@ -26,6 +27,7 @@ T = TypeVar("T")
 _TIMEOUT_S = 5.0
 _LOOPBACK = ("127.0.0.1", "localhost", "::1")
 _BATCH = 500
+_VERSION = re.compile(r"vault:v(\d+):")
 
 
 class VaultWrapping:
@@ -63,15 +65,22 @@ class VaultWrapping:
         """See `Wrapping`."""
         self._asked(lambda client: client.secrets.transit.rotate_key(self._name, mount_point=self._mount))
 
-    def drop_older(self) -> None:
-        """See `Wrapping`. Each step may be done twice."""
-        newest = self._latest()
+    def drop_before(self, wrapped: Sequence[str]) -> None:
+        """See `Wrapping`. Each step may be done twice. The newest version may be another by now: Vault can rotate by itself."""
+        oldest = min(map(self._version, wrapped))
         # One after the other: hvac refuses both at once when they are equal, which Vault takes.
         for least in ("min_encryption_version", "min_decryption_version"):
-            self._configure(**{least: newest})
+            self._configure(**{least: oldest})
         self._asked(
-            lambda client: client.secrets.transit.trim_key(self._name, min_version=newest, mount_point=self._mount)
+            lambda client: client.secrets.transit.trim_key(self._name, min_version=oldest, mount_point=self._mount)
         )
+
+    def _version(self, wrapped: str) -> int:
+        found = _VERSION.match(wrapped)
+        if found is None:
+            msg = f"{self._what}: a wrapped key names no version; nothing was destroyed"
+            raise UnavailableError(msg)
+        return int(found[1])
 
     def _configure(self, **values: int) -> None:
         self._asked(

@@ -16,7 +16,7 @@ from typing import Protocol
 from base import key_ring
 from base.errors import ConfigError
 from base.key_ring import KEY_BYTES, MissingKeyError
-from base.sealed import DamagedError, Opener, Sealer
+from base.sealed import DamagedError, Opener, Sealer, key_id_of
 from privacy.settings import PrivacySettings
 
 _FILE, _VAULT = "file:", "vault:"
@@ -41,8 +41,11 @@ class Wrapping(Protocol):
     def renew(self) -> None:
         """Make a newer version: what is wrapped from now on is wrapped with it. Raises ConfigError, UnavailableError."""
 
-    def drop_older(self) -> None:
-        """Destroy all versions but the newest. Raises ConfigError, UnavailableError."""
+    def drop_before(self, wrapped: Sequence[str]) -> None:
+        """Destroy the versions before the oldest that these texts name; whoever else makes versions meanwhile changes nothing.
+
+        There is at least one text. Raises ConfigError, UnavailableError.
+        """
 
 
 def open_wrapping(settings: PrivacySettings) -> Wrapping:
@@ -88,10 +91,15 @@ class FileWrapping:
         """See `Wrapping`."""
         key_ring.add(self._path)
 
-    def drop_older(self) -> None:
+    def drop_before(self, wrapped: Sequence[str]) -> None:
         """See `Wrapping`."""
-        for one in key_ring.read(self._path)[:-1]:
-            key_ring.retire(self._path, one.id)
+        known = [one.id for one in key_ring.read(self._path)]
+        named = {key_id_of(base64.b64decode(one)) for one in wrapped}
+        if not named or not named <= set(known):
+            msg = f"{self._path} does not have the keys that people's keys were wrapped with just now; nothing was destroyed"
+            raise ConfigError(msg)
+        for key_id in known[: min(map(known.index, map(str, named)))]:
+            key_ring.retire(self._path, key_id)
 
 
 def _opened(opener: Opener, wrapped: str) -> bytes | None:

@@ -156,7 +156,7 @@ def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monk
     store = place.process()
     ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
     with monkeypatch.context() as patch:
-        patch.setattr(FileWrapping, "drop_older", _fails)
+        patch.setattr(FileWrapping, "drop_before", _fails)
         with pytest.raises(UnavailableError):
             forgetting.forget(store, ann.subject)
     later = place.process()
@@ -169,7 +169,7 @@ def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monk
     assert place.process().of_subject(bob.subject) == bob
 
 
-def _fails(_: FileWrapping) -> None:
+def _fails(_: FileWrapping, __: Sequence[str]) -> None:
     raise UnavailableError
 
 
@@ -204,6 +204,61 @@ def test_a_wrapping_key_that_is_far_is_never_asked_when_somebody_comes(
     far.refresh()
     late = far.person_of(claims("p-5"))
     assert place.process().of_subject(late.subject) == late
+
+
+@pytest.mark.parametrize("step", ["renew", "turn_epoch"])
+def test_keys_that_another_process_makes_ahead_meanwhile_are_of_the_newer_version(
+    place: Place, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    one, other = place.process(far=True), place.process(far=True)
+    ann = one.person_of(ANN)
+    owner = one.wrapping if step == "renew" else one
+    done = getattr(owner, step)
+
+    def meanwhile() -> None:
+        other.refresh()
+        done()
+
+    monkeypatch.setattr(owner, step, meanwhile)
+    forgetting.forget(one, ann.subject)
+    try:
+        bob = other.person_of(claims("bob-1"))
+    except UnavailableError:  # it knows that what it made ahead serves nobody
+        other.refresh()
+        bob = other.person_of(claims("bob-1"))
+    later = place.process()
+    assert later.everybody() == [bob]
+    assert later.unreadable == frozenset()
+    assert forgetting.destroy_older(later) == 1
+
+
+def test_a_version_that_somebody_else_makes_meanwhile_costs_nobody(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    wrap = store.wrapping.wrap
+
+    def rotated(secrets: Sequence[bytes]) -> list[str]:
+        wrapped = wrap(secrets)
+        key_ring.add(place.keys)
+        return wrapped
+
+    monkeypatch.setattr(store.wrapping, "wrap", rotated)
+    forgetting.forget(store, ann.subject)
+    assert place.process().everybody() == [bob]
+    assert len(key_ring.read(place.keys)) == 2
+
+
+def test_what_does_not_open_again_keeps_the_older_versions(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    store = place.process()
+    bob = store.person_of(claims("bob-1"))
+    unwrap = store.wrapping.unwrap
+    monkeypatch.setattr(store.wrapping, "unwrap", lambda wrapped: [None, *unwrap(wrapped)[1:]])
+    with pytest.raises(UnavailableError, match="do not open again"):
+        forgetting.destroy_older(store)
+    assert place.process().everybody() == [bob]
+    assert len(key_ring.read(place.keys)) == 2
 
 
 def test_without_its_key_file_a_directory_says_so_and_makes_no_other(place: Place) -> None:
