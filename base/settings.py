@@ -14,6 +14,7 @@ import types
 import typing
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Any, Self, TypeVar
 
@@ -190,7 +191,8 @@ def _convert(hint: Any, value: Any, *, key: str, text: bool = False) -> Any:
         if text and hint in (int, float):
             return hint(value)
     except (ValueError, KeyError) as error:
-        msg = f"{key} is {value!r}, not a {hint.__name__}"
+        expected = f"one of {', '.join(hint)}" if issubclass(hint, StrEnum) else f"a {hint.__name__}"
+        msg = f"{key} is {value!r}, not {expected}"
         raise ConfigError(msg) from error
     if not isinstance(hint, type) or not isinstance(value, hint) or (hint is int and isinstance(value, bool)):
         # What stands in the place of a text may hold a secret, such as a password that looks like a number.

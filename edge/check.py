@@ -20,13 +20,10 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
-
 from base import key_ring, secrets, settings
-from base.errors import ConfigError, cause_of
+from base.errors import ConfigError, UnavailableError, cause_of
 from connectors.catalogue import Connection
-from edge import at_rest, policy_file
+from edge import at_rest, platforms, policy_file
 from edge.config import GatewayConfig
 from edge.policy_file import PolicyFile
 
@@ -165,22 +162,20 @@ def _gib(size: int) -> str:
 
 
 def _outside(config: GatewayConfig) -> list[Row]:
-    def kafka() -> Row:
-        client = AdminClient(
-            {**config.kafka.client_config(), "log_level": 0, "socket.timeout.ms": int(_ANSWER_S * 1000)}
-        )
+    platform = platforms.of(config)
+
+    def uplink() -> Row:
         try:
-            brokers = len(client.list_topics(timeout=_ANSWER_S).brokers)
-        except KafkaException as error:
-            return Row("kafka", Grade.FAILED, f"{config.kafka.bootstrap_servers[:200]}: {error.args[0].str()}")
-        return Row("kafka", Grade.OK, f"{brokers} brokers at {config.kafka.bootstrap_servers[:200]}")
+            return Row(platform.name, Grade.OK, platform.look(_ANSWER_S))
+        except UnavailableError as error:
+            return Row(platform.name, Grade.FAILED, str(error))
 
     def connection(one: Connection) -> Callable[[], Row]:
         return lambda: _reachable(one)
 
-    asked = [kafka, *map(connection, config.connections)]
+    asked = [uplink, *map(connection, config.connections)]
     if not config.connections:
-        return [kafka(), Row("connections", Grade.WARNING, "none: the gateway would read nothing")]
+        return [uplink(), Row("connections", Grade.WARNING, "none: the gateway would read nothing")]
     with ThreadPoolExecutor(max_workers=min(32, len(asked))) as threads:
         return list(threads.map(lambda ask: ask(), asked))
 

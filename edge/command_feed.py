@@ -1,4 +1,4 @@
-"""Commands from Kafka, and acknowledgements to it, for one gateway.
+"""Commands from Kafka, and acknowledgements to it, for one gateway, by whichever way.
 
 Enters: all partitions of `command.requests.<site>`, from the positions in the gateway's own journal (no consumer group:
 nothing waits for a rebalance, and a request counts as read only with the transaction that records it). Leaves: decoded
@@ -14,16 +14,10 @@ from __future__ import annotations
 import asyncio
 import itertools
 import logging
-import re
 from collections.abc import Callable
 
-from confluent_kafka import KafkaError, Message
-
-from base.errors import OverloadedError, SchemaError
-from base.settings import KafkaSettings
-from connectors.kafka import client as kafka
-from connectors.kafka.consume import Marks
-from connectors.kafka.follow import Follower
+from base.errors import OverloadedError, SchemaError, UnavailableError
+from connectors.platform import Failure, Following, Marks, Platform, Record
 from edge.command_journal import Position
 from edge.commands import Commands
 from edge.signing import Signing
@@ -33,21 +27,17 @@ from schemas.commands import CommandAck, CommandControl, CommandRequest
 log = logging.getLogger(__name__)
 
 _BATCH = 200
-_REFRESH_S = 30.0
+_WAIT_MS = 100
 _RETRY_S = 1.0
-# What a producer says of records that it forgets when it is replaced.
-_GIVEN_UP = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})  # noqa: SLF001
 
 
 class CommandFeed:
     """Reads requests and hands them to `Commands`; a follower that cannot go on is replaced, for the machines must be read on."""
 
-    def __init__(
-        self, settings: KafkaSettings, *, site: str, commands: Commands, signing: Signing | None = None
-    ) -> None:
-        self._settings, self._commands, self._signing = settings, commands, signing
+    def __init__(self, platform: Platform, *, site: str, commands: Commands, signing: Signing | None = None) -> None:
+        self._platform, self._commands, self._signing = platform, commands, signing
         self._topic = topics.REQUESTS.for_site(site)
-        self._follower: Follower | None = None
+        self._follower: Following | None = None
         self._failure = ""
 
     @property
@@ -64,40 +54,27 @@ class CommandFeed:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        loop = asyncio.get_running_loop()
-
-        def start(topic: str, marks: Marks) -> dict[int, int]:
-            return asyncio.run_coroutine_threadsafe(self._start(topic, marks), loop).result()
-
         if self._signing is not None:
             await self._signing.caught_up.wait()
         while True:
-            self._follower = Follower(
-                self._settings,
-                [re.escape(self._topic)],
-                self._hand_over,
-                start=start,
-                later=start,
-                in_flight=1,
-                batch=_BATCH,
-                refresh_s=_REFRESH_S,
-                fetch_wait_max_ms=100,
+            self._follower = self._platform.follow(
+                self._topic, self._hand_over, start=self._start, in_flight=1, batch=_BATCH, wait_ms=_WAIT_MS
             )
             try:
                 await self._follower.run()
-            except kafka.DeliveryError as error:
+            except UnavailableError as error:
                 log.error("reading commands", extra={"error": str(error)})
                 self._follower, self._failure = None, str(error)
             await asyncio.sleep(_RETRY_S)
 
-    async def _start(self, topic: str, marks: Marks) -> dict[int, int]:
+    async def _start(self, marks: Marks) -> dict[int, int]:
         """Where the journal is; the end of partitions that it does not know."""
         known = await self._commands.positions()
-        starts = {partition: known.get((topic, partition), high) for partition, (_, high) in marks.items()}
-        await self._commands.set_positions([(topic, partition, offset) for partition, offset in starts.items()])
+        starts = {partition: known.get((self._topic, partition), high) for partition, (_, high) in marks.items()}
+        await self._commands.set_positions([(self._topic, partition, offset) for partition, offset in starts.items()])
         return starts
 
-    async def _hand_over(self, batch: list[Message]) -> None:
+    async def _hand_over(self, batch: list[Record]) -> None:
         found: list[CommandRequest | CommandControl] = []
         positions: dict[int, Position] = {}
         for message in batch:
@@ -115,10 +92,10 @@ class CommandFeed:
 class Acks:
     """Sends acknowledgements."""
 
-    def __init__(self, settings: KafkaSettings, *, site: str, signing: Signing | None = None) -> None:
+    def __init__(self, platform: Platform, *, site: str, signing: Signing | None = None) -> None:
         self._topic, self._signing = topics.ACKS.for_site(site), signing
-        # Retried for ever; after a restart the journal sends what was not confirmed.
-        self._producer = kafka.AsyncProducer(settings, linger_ms=0, delivery_timeout_ms=0, compression_type="none")
+        # After a restart the journal sends what was not confirmed.
+        self._sender = platform.sender(linger_ms=0, compressed=False)
         self._loop = asyncio.get_running_loop()
         self._numbers = itertools.count()
         self._under_way: dict[int, tuple[CommandAck, Callable[[], None]]] = {}
@@ -139,35 +116,34 @@ class Acks:
             return
         command_id, value = str(ack.command_id), signed.encode()
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            if error is None:
+        def delivered(failure: Failure | None) -> None:
+            if failure is None:
                 if self._under_way.pop(number, None) is not None:
                     self._loop.call_soon_threadsafe(on_delivered)
-            elif error.code() not in _GIVEN_UP:
+            elif not failure.forgotten:
                 self._under_way.pop(number, None)
-                log.error("acknowledgement not delivered", extra={"command_id": command_id, "error": error.str()})
+                log.error("acknowledgement not delivered", extra={"command_id": command_id, "error": failure.text})
 
         try:
-            self._producer.produce(self._topic, command_id.encode(), value, delivered)
-        except (OverloadedError, kafka.DeliveryError) as error:
+            self._sender.produce(self._topic, command_id.encode(), value, delivered)
+        except OverloadedError as error:
             self._under_way.pop(number, None)
             log.error("acknowledgement not sent", extra={"command_id": command_id, "error": str(error)})
 
     def renew(self) -> None:
-        """Another producer, for another certificate; what was under way is sent again, in its order."""
-        self._producer.renew()
+        """Connect anew, with another certificate; what was under way is sent again, in its order."""
+        self._sender.renew()
         for number in list(self._under_way):
             self._produce(number)
 
     async def close(self, timeout_s: float) -> None:
         """Wait for what is under way, at most so long."""
-        await self._producer.close(timeout_s=timeout_s)
+        await self._sender.close(timeout_s)
 
 
-def _decode(message: Message) -> CommandRequest | CommandControl | None:
-    value = message.value()
+def _decode(message: Record) -> CommandRequest | CommandControl | None:
     try:
-        name, record = codec.decode(bytes(value or b""), "CommandRequest", "CommandControl")
+        name, record = codec.decode(message.value() or b"", "CommandRequest", "CommandControl")
     except SchemaError as error:
         log.error("command cannot be read", extra={"offset": message.offset(), "cause": str(error)})
         return None

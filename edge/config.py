@@ -10,9 +10,10 @@
     protocol = "opcua"
     endpoint = "opc.tcp://line1:4840"
 
-Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`). `[admin]`, `[framing]`,
-`[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]`, `[enrolment]`, `[signatures]` and `[at_rest]` are the tables of the
-dataclasses named here.
+A plant that may not open Kafka goes by the ingestion service instead: `uplink.kind` is `ingestion`, and `[ingestion]` has its `address` and
+the gateway's certificate. Everything else has a default. A connection's other keys are its protocol's settings (`connectors.catalogue`).
+`[admin]`, `[framing]`, `[buffer]`, `[uplink]`, `[thinning]`, `[commands]`, `[clock]`, `[enrolment]`, `[signatures]` and `[at_rest]` are
+the tables of the dataclasses named here.
 """
 
 from __future__ import annotations
@@ -24,12 +25,13 @@ from pathlib import Path
 from base.settings import KafkaSettings
 from connectors.catalogue import Connection
 from connectors.enrolment.client import check_server
+from connectors.ingestion.settings import IngestionSettings
 from edge.at_rest import AtRestSettings
 from edge.commands import CommandSettings
 from edge.framing import FramingSettings
 from edge.segment_store import BufferSettings
 from edge.signing import SignatureSettings
-from edge.uplink import UplinkSettings
+from edge.uplink import UplinkSettings, Way
 
 _NAME = re.compile(r"[A-Za-z0-9_-]+")
 
@@ -80,7 +82,8 @@ class GatewayConfig:
     gateway_id: str
     site: str
     state_dir: Path
-    kafka: KafkaSettings
+    kafka: KafkaSettings = field(default_factory=lambda: KafkaSettings(bootstrap_servers=""))
+    ingestion: IngestionSettings = field(default_factory=IngestionSettings)
     connections: tuple[Connection, ...] = ()
     policies: Path | None = None
     """Policies file (`edge.policy_file`); no interlocks and no rules without one."""
@@ -96,16 +99,32 @@ class GatewayConfig:
     at_rest: AtRestSettings = field(default_factory=AtRestSettings)
     shutdown_s: float = 5.0
 
+    @property
+    def way(self) -> KafkaSettings | IngestionSettings:
+        """The table of the way that is gone; both have the gateway's files under the same names."""
+        return self.ingestion if self.uplink.kind is Way.INGESTION else self.kafka
+
+    @property
+    def identity(self) -> tuple[str, str]:
+        """Files of the gateway's own key and certificate, and of whom it believes; empty without."""
+        return self.way.ssl_certificate_location, self.way.ssl_ca_location
+
     def __post_init__(self) -> None:
         for key in ("gateway_id", "site"):
             if not is_name(getattr(self, key)):
                 msg = f"{key} is {getattr(self, key)!r}, not made of letters, digits, '_' and '-'"
                 raise ValueError(msg)
-        if self.enrolment.server and not (self.kafka.ssl_certificate_location and self.kafka.ssl_ca_location):
-            msg = "enrolment.server is set, and kafka.ssl_certificate_location or kafka.ssl_ca_location is not: what would be renewed?"
+        kind = self.uplink.kind
+        if kind is Way.KAFKA and not self.kafka.bootstrap_servers:
+            msg = "kafka.bootstrap_servers is missing, and uplink.kind does not name another way"
             raise ValueError(msg)
-        if self.signatures.enabled and not (self.kafka.ssl_certificate_location and self.kafka.ssl_ca_location):
-            msg = "signatures.enabled is set, and kafka.ssl_certificate_location or kafka.ssl_ca_location is not: the key comes from there"
+        if kind is Way.INGESTION:
+            self.ingestion.check()
+        if self.enrolment.server and not all(self.identity):
+            msg = f"enrolment.server is set, and {kind}.ssl_certificate_location or {kind}.ssl_ca_location is not: what would be renewed?"
+            raise ValueError(msg)
+        if self.signatures.enabled and not all(self.identity):
+            msg = f"signatures.enabled is set, {kind}.ssl_certificate_location or {kind}.ssl_ca_location is not: the key comes from there"
             raise ValueError(msg)
         names = [one.name for one in self.connections]
         if len(set(names)) != len(names):

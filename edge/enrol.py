@@ -25,9 +25,11 @@ from connectors.enrolment import messages
 from connectors.enrolment.client import Client, check_server
 from connectors.enrolment.code import Code
 from connectors.enrolment.messages import Grant
+from edge import platforms
 from edge.config import GatewayConfig, is_name
 from edge.identity import Identity
 from edge.registry_cache import RegistryCache, RegistryView
+from edge.uplink import Way
 
 _REGISTRY_S = 20.0
 _AGAIN_S = 0.5
@@ -43,6 +45,12 @@ def parser() -> argparse.ArgumentParser:
     made.add_argument("--gateway", required=True, metavar="ID", help="what the gateway is called")
     made.add_argument("--site", required=True, help="its site")
     made.add_argument("--folder", type=Path, required=True, metavar="DIR", help="where everything of the gateway lies")
+    made.add_argument(
+        "--uplink",
+        choices=[one.value for one in Way],
+        default=None,
+        help="the way to the platform: kafka, or the ingestion service where Kafka may not be opened (default: what the platform says)",
+    )
     made.add_argument(
         "--code", default="", metavar="REFERENCE", help="file:PATH or env:NAME with the code; otherwise it is asked for"
     )
@@ -72,16 +80,23 @@ def _enrol(options: argparse.Namespace) -> int:
         print(f"{file}: kept as it is")
     else:
         values = configuration(
-            grant, identity, gateway=options.gateway, site=options.site, server=server, folder=folder
+            grant,
+            identity,
+            way(grant, options.uplink),
+            gateway=options.gateway,
+            site=options.site,
+            server=server,
+            folder=folder,
         )
         text = "# Written by `python -m edge enrol`; it is yours to edit.\n" + to_toml(values)
         files.replace_durably(file, text, mode=files.OWNERS)
     config = settings.load(GatewayConfig, file, service="gateway")
     until = f"{identity.certificate().not_valid_after_utc:%Y-%m-%d %H:%M} UTC"
     print(f"gateway {config.gateway_id} of site {config.site} has its certificate until {until}")
-    if kept and Path(config.kafka.ssl_certificate_location) != identity.file:
+    if kept and Path(config.identity[0]) != identity.file:
+        table = config.uplink.kind
         print(
-            f"note: {file} does not use it: kafka.ssl_certificate_location and ssl_key_location are to be {identity.file}"
+            f"note: {file} does not use it: {table}.ssl_certificate_location and ssl_key_location are to be {identity.file}"
         )
     try:
         view = asyncio.run(registry(config))
@@ -114,7 +129,7 @@ def _check_folder(folder: Path, gateway: str, site: str) -> None:
         if (folder / name).exists():
             msg = (
                 f"{folder} is the state of a gateway that exists ({name} lies there), which another configuration would leave"
-                " behind: name a folder of its own, for example one in it, and take over kafka.* and [enrolment] from the"
+                " behind: name a folder of its own, for example one in it, and take over kafka.* or ingestion.*, and [enrolment], from the"
                 " gateway.toml that is written there"
             )
             raise ConfigError(msg)
@@ -138,22 +153,38 @@ def _code(reference: str) -> Code:
     return Code.parse(sys.stdin.readline())
 
 
+def way(grant: Grant, wanted: str | None) -> Way:
+    """How the gateway reaches the platform; raises ConfigError for a way that the platform does not have."""
+    found = Way(wanted) if wanted else Way.KAFKA if grant.kafka else Way.INGESTION
+    if not (grant.ingestion if found is Way.INGESTION else grant.kafka):
+        cause = (
+            "no ingestion service runs there" if found is Way.INGESTION else "it wants this gateway to go by ingestion"
+        )
+        msg = f"the platform does not say where the gateway would reach it by {found}: {cause}; with --uplink you name the other way"
+        raise ConfigError(msg)
+    return found
+
+
 def configuration(
-    grant: Grant, identity: Identity, *, gateway: str, site: str, server: str, folder: Path
+    grant: Grant, identity: Identity, uplink: Way, *, gateway: str, site: str, server: str, folder: Path
 ) -> dict[str, Any]:
     """Tables of `gateway.toml`."""
     own = {messages.CERTIFICATE: str(identity.file), messages.AUTHORITY: str(identity.authority_file)}
+    files_of = {
+        "ssl_ca_location": str(identity.authority_file),
+        "ssl_certificate_location": str(identity.file),
+        "ssl_key_location": str(identity.file),
+    }
+    reached: dict[str, Any] = {
+        "kafka": {"bootstrap_servers": grant.kafka, "security_protocol": "SSL", **files_of},
+    }
+    if uplink is Way.INGESTION:
+        reached = {"uplink": {"kind": uplink.value}, "ingestion": {"address": grant.ingestion, **files_of}}
     return {
         "gateway_id": gateway,
         "site": site,
         "state_dir": str(folder / "state"),
-        "kafka": {
-            "bootstrap_servers": grant.kafka,
-            "security_protocol": "SSL",
-            "ssl_ca_location": str(identity.authority_file),
-            "ssl_certificate_location": str(identity.file),
-            "ssl_key_location": str(identity.file),
-        },
+        **reached,
         "enrolment": {"server": server},
         "signatures": {"enabled": grant.signatures},
         "connections": [
@@ -177,16 +208,15 @@ async def registry(config: GatewayConfig, timeout_s: float = _REGISTRY_S) -> Reg
                 if not cache.current.is_set():
                     await asyncio.sleep(_AGAIN_S)  # rights that were given a moment ago
     except TimeoutError:
-        msg = f"{config.kafka.bootstrap_servers} did not give it within {timeout_s:g} s" + (
-            f": {cause}" if cause else ""
-        )
+        where = config.ingestion.address if config.uplink.kind is Way.INGESTION else config.kafka.bootstrap_servers
+        msg = f"{where} did not give it within {timeout_s:g} s" + (f": {cause}" if cause else "")
         raise UnavailableError(msg) from cause
     return cache.view
 
 
 async def _follow(cache: RegistryCache, config: GatewayConfig) -> BaseException | None:
     """Until it is current, or the following ends; why it ended."""
-    following = asyncio.create_task(cache.run(config.kafka))
+    following = asyncio.create_task(cache.run(platforms.of(config)))
     current = asyncio.create_task(cache.current.wait())
     try:
         await asyncio.wait({following, current}, return_when=asyncio.FIRST_COMPLETED)

@@ -19,13 +19,12 @@ from pathlib import Path
 from typing import Any
 
 from base import endpoint
-from base.errors import ConfigError, MillraceError, cause_of
+from base.errors import ConfigError, MillraceError, UnavailableError, cause_of
 from base.ids import Clock, now_us
 from connectors.catalogue import Connection
-from connectors.kafka import client as kafka
 from connectors.protocol import Context
 from connectors.readings import Connector, Notice, Sink, Write, WriteResult
-from edge import at_rest, reload, signing, systemd
+from edge import at_rest, platforms, reload, signing, systemd
 from edge.clock import clock_status
 from edge.command_feed import Acks, CommandFeed
 from edge.command_journal import CommandJournal
@@ -52,7 +51,7 @@ log = logging.getLogger(__name__)
 _HEALTH_S = 1.0
 _CLOCK_S = 10.0
 _AGAIN_S = 5.0
-"""Until Kafka is read again after an error that does not pass by itself: a revoked certificate, for example."""
+"""Until the platform is read again after an error that does not pass by itself: a revoked certificate, for example."""
 
 
 class Gateway:
@@ -67,9 +66,12 @@ class Gateway:
         keys = self._keys = at_rest.prepare(config.at_rest, config.state_dir)
         keys.claim()
         events = Events(config.gateway_id, clock)
-        self._signing = signing.of(config.signatures, config.kafka, gateway_id=config.gateway_id, clock=clock)
+        self._platform = platforms.of(config)
+        self._signing = signing.of(
+            config.signatures, config.way, self._platform, gateway_id=config.gateway_id, clock=clock
+        )
         self._uplink = Uplink(
-            config.kafka,
+            self._platform,
             gateway_id=config.gateway_id,
             site=config.site,
             settings=config.uplink,
@@ -89,7 +91,7 @@ class Gateway:
             keys=keys,
         )
         self._connections = Connections(sink=self._pipeline, clock=clock, settled=self._pipeline.settled)
-        self._acks = Acks(config.kafka, site=config.site, signing=self._signing)
+        self._acks = Acks(self._platform, site=config.site, signing=self._signing)
         self._commands = Commands(
             CommandJournal(config.state_dir / at_rest.JOURNAL, clock=clock, at_rest=keys),
             gateway_id=config.gateway_id,
@@ -108,7 +110,7 @@ class Gateway:
         )
         self._policies.use(policies)
         self._pipeline.on_samples = self._policies.on_samples
-        self._feed = CommandFeed(config.kafka, site=config.site, commands=self._commands, signing=self._signing)
+        self._feed = CommandFeed(self._platform, site=config.site, commands=self._commands, signing=self._signing)
         self._registry = RegistryCache(
             config.state_dir / "registry.cache", gateway_id=config.gateway_id, site=config.site, on_view=self._use
         )
@@ -133,10 +135,10 @@ class Gateway:
 
     def _make_renewal(self) -> Renewal | None:
         """For a gateway that enrolled."""
-        settings = self._config.kafka
+        certificate, authority = self._config.identity
         if not self._config.enrolment.server:
             return None
-        identity = Identity(Path(settings.ssl_certificate_location), Path(settings.ssl_ca_location))
+        identity = Identity(Path(certificate), Path(authority))
         return Renewal(
             identity,
             self._config.enrolment.server,
@@ -150,7 +152,7 @@ class Gateway:
         return datetime.fromtimestamp(self._clock() / 1e6, UTC)
 
     def _reconnect(self) -> None:
-        """Go on with another certificate: clients of Kafka read it when they are made. What is under way is sent again."""
+        """Go on with another certificate, which is read when one connects. What is under way is sent again."""
         if self._signing is not None:
             self._signing.renewed()
         self._uplink.renew()
@@ -160,7 +162,7 @@ class Gateway:
         self._renewed = asyncio.Event()
 
     async def _with_newest_certificate(self, work: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Do a work that reads from Kafka, anew after each change of the certificate. A right that is missing costs nothing else."""
+        """Do a work that reads from the platform, anew after each change of the certificate. A right that is missing costs nothing else."""
         while True:
             renewed = asyncio.create_task(self._renewed.wait())
             working = asyncio.create_task(work())
@@ -168,8 +170,8 @@ class Gateway:
                 await asyncio.wait({renewed, working}, return_when=asyncio.FIRST_COMPLETED)
                 if working.done():
                     return working.result()
-            except kafka.DeliveryError as error:
-                log.error("kafka is not read", extra={"cause": str(error)})
+            except UnavailableError as error:
+                log.error("the platform is not read", extra={"cause": str(error)})
                 await asyncio.wait({renewed}, timeout=_AGAIN_S)
             finally:
                 await _cancel([renewed, working])
@@ -190,7 +192,7 @@ class Gateway:
             else []
         )
         others = [
-            self._task(self._with_newest_certificate(lambda: self._registry.run(self._config.kafka)), "registry"),
+            self._task(self._with_newest_certificate(lambda: self._registry.run(self._platform)), "registry"),
             self._task(self._commands.run(), "journal"),
             self._task(self._report(), "health"),
         ]

@@ -104,7 +104,7 @@ class Pages:
         status = await self.pipeline.status()
         problems = [f"{one['name']}: {one['problem']}" for one in self.connections.status() if one["problem"]]
         if not self.uplink.is_live():
-            problems.append("kafka does not take frames")
+            problems.append(f"{self.config.uplink.kind} does not take frames")
         if status["disk_full"]:
             problems.append("the disk is full")
         if not self.registry.view.version:
@@ -202,7 +202,7 @@ class Pages:
                 "buffer": await self.pipeline.status(),
                 "at_rest": self.keys.status(),
                 "lanes": lanes,
-                "uplink": self.uplink.status(),
+                "uplink": {"kind": self.config.uplink.kind, **self.uplink.status()},
                 "connectors": self.connections.status(),
                 "policies": self.policies.status(),
                 "certificate": self.renewal and self.renewal.status(),

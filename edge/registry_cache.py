@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 import struct
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -17,10 +16,8 @@ from pathlib import Path
 from typing import Protocol
 
 from base import files
-from base.errors import SchemaError
-from base.settings import KafkaSettings
-from connectors.kafka.client import DeliveryError
-from connectors.kafka.follow import Follower
+from base.errors import SchemaError, UnavailableError
+from connectors.platform import Following, Platform
 from schemas import codec, topics
 from schemas.definitions import TagDefinition, encode_tag, encode_version, tag_from_record
 
@@ -30,8 +27,8 @@ _LENGTH = struct.Struct("<I")
 
 
 class _Message(Protocol):
-    def key(self) -> bytes | str | None: ...
-    def value(self) -> bytes | str | None: ...
+    def key(self) -> bytes | None: ...
+    def value(self) -> bytes | None: ...
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -61,7 +58,7 @@ class RegistryCache:
         # The newest complete version: as this gateway sees it, and all definitions of its site.
         self._newest: tuple[RegistryView, dict[int, TagDefinition]] | None = None
         self._live = False
-        self._follower: Follower | None = None
+        self._follower: Following | None = None
         self._failure = ""
 
     @property
@@ -85,10 +82,10 @@ class RegistryCache:
             self._publish(*self._newest)
         self._newest, self._site_tags = None, {}
 
-    async def run(self, kafka: KafkaSettings) -> None:
+    async def run(self, platform: Platform) -> None:
         """Follow the topic until cancelled; may be run again. What is read from the beginning again counts when it is read to the end."""
         self._live, self._newest, self._site_tags = False, None, {}
-        follower = self._follower = Follower(kafka, [re.escape(topics.TAGS.name)], self.on_messages)
+        follower = self._follower = platform.follow(topics.TAGS.name, self.on_messages)
         following = asyncio.create_task(follower.run())
         caught_up = asyncio.create_task(follower.caught_up.wait())
         try:
@@ -96,7 +93,7 @@ class RegistryCache:
             if caught_up.done():
                 self.caught_up()
             await following
-        except DeliveryError as error:
+        except UnavailableError as error:
             self._follower, self._failure = None, str(error)
             raise
         finally:
@@ -106,7 +103,7 @@ class RegistryCache:
 
     def on_messages(self, messages: Iterable[_Message]) -> None:
         """Fold messages of the topic in, in order."""
-        self._fold_all((_bytes(message.key()), _bytes(message.value())) for message in messages)
+        self._fold_all((message.key() or b"", message.value() or b"") for message in messages)
 
     def caught_up(self) -> None:
         """All that was in the topic at the start has been folded in: from now on every version counts at once."""
@@ -163,10 +160,6 @@ class RegistryCache:
         pairs = [encode_tag(tag) for tag in site_tags.values()]
         pairs.append(encode_version(view.version, tags=len(pairs), time_us=0))
         files.replace_durably(self._path, _pack(pairs))
-
-
-def _bytes(part: bytes | str | None) -> bytes:
-    return part.encode() if isinstance(part, str) else part or b""
 
 
 def _pack(pairs: Iterable[tuple[bytes, bytes]]) -> bytes:

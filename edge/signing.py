@@ -10,19 +10,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-from confluent_kafka import Message
+from typing import Any, Protocol
 
 from base.errors import ConfigError, SchemaError, cause_of
 from base.ids import Clock
 from base.settings import KafkaSettings
 from base.signing_key import Signer
-from connectors.kafka.follow import Follower
+from connectors.ingestion.settings import IngestionSettings
+from connectors.platform import Platform
 from schemas import command_signatures, frame_signatures, topics
 from schemas.command_signatures import R
 from schemas.commands import CommandControl, CommandRequest
@@ -36,9 +34,18 @@ _FOR_EVER_US, _TOLD_WITHIN_US = 1 << 62, 30_000_000
 WAITS = "the platform has not told this gateway's signing key yet"
 
 
+Files = KafkaSettings | IngestionSettings
+"""The table of the way to the platform: it names the files with the gateway's key, its certificate and the authority."""
+
+
+class _Message(Protocol):
+    def value(self) -> bytes | None: ...
+    def offset(self) -> int | None: ...
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class SignatureSettings:
-    """`enabled`: frames and acknowledgements are signed with the key of the certificate of `[kafka]`, and commands have to be signed.
+    """`enabled`: frames and acknowledgements are signed with the key of the gateway's certificate, and commands have to be signed.
 
     `unsigned_until`: commands without any signature are taken until this moment (ISO 8601, with its offset), by the gateway's clock: while
     serving has no key yet.
@@ -54,10 +61,13 @@ class SignatureSettings:
 class Signing:
     """Of one gateway; made when signatures are enabled. Raises ConfigError for files that cannot be read."""
 
-    def __init__(self, settings: KafkaSettings, *, gateway_id: str, clock: Clock, unsigned_until_us: int = 0) -> None:
-        self._settings, self._clock, self._unsigned_until_us = settings, clock, unsigned_until_us
+    def __init__(
+        self, files: Files, platform: Platform, *, gateway_id: str, clock: Clock, unsigned_until_us: int = 0
+    ) -> None:
+        self._platform = platform
+        self._settings, self._clock, self._unsigned_until_us = files, clock, unsigned_until_us
         self.holder = gateway_holder(gateway_id)
-        self.book = KeyBook.of(settings.ssl_ca_location)
+        self.book = KeyBook.of(files.ssl_ca_location)
         self._next = self._read()
         self._current: Signer | None = None
         self.caught_up = asyncio.Event()
@@ -81,7 +91,7 @@ class Signing:
 
     async def run(self) -> None:
         """Follow the topic until cancelled; may be run again."""
-        follower = Follower(self._settings, [re.escape(topics.SIGNING_KEYS.name)], self.on_messages)
+        follower = self._platform.follow(topics.SIGNING_KEYS.name, self.on_messages)
         following, caught_up = asyncio.create_task(follower.run()), asyncio.create_task(follower.caught_up.wait())
         try:
             await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
@@ -94,12 +104,11 @@ class Signing:
             caught_up.cancel()
             await asyncio.gather(following, caught_up, return_exceptions=True)
 
-    def on_messages(self, messages: Iterable[Message]) -> None:
+    def on_messages(self, messages: Iterable[_Message]) -> None:
         """Take records of the topic in."""
         for message in messages:
-            value = message.value()
             try:
-                self.book.apply(bytes(value or b""))
+                self.book.apply(message.value() or b"")
             except SchemaError as error:
                 log.error("a signing key is not taken", extra={"offset": message.offset(), "cause": str(error)})
         self._changed.set()
@@ -183,11 +192,14 @@ class Signing:
         return {"key": signer.id if signer else "", "problem": "" if signer else WAITS}
 
 
-def of(settings: SignatureSettings, kafka: KafkaSettings, *, gateway_id: str, clock: Clock) -> Signing | None:
+def of(
+    settings: SignatureSettings, files: Files, platform: Platform, *, gateway_id: str, clock: Clock
+) -> Signing | None:
     """Of a gateway's configuration; None where nothing is signed. Raises ConfigError."""
     if not settings.enabled:
         return None
-    return Signing(kafka, gateway_id=gateway_id, clock=clock, unsigned_until_us=until_us(settings.unsigned_until))
+    unsigned_until_us = until_us(settings.unsigned_until)
+    return Signing(files, platform, gateway_id=gateway_id, clock=clock, unsigned_until_us=unsigned_until_us)
 
 
 def _generation(signer: Signer) -> str:

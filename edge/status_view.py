@@ -18,7 +18,7 @@ def render(status: dict[str, Any], earlier: dict[str, Any], seconds: float, heal
         *(f"  warning: {text}" for text in health["warnings"]),
         f"  registry version {status['registry']['version']}, {status['registry']['tags']} tags; clock {status['clock']}",
         f"  buffer {buffer['buffer_bytes'] / (1 << 20):.0f} MiB, {waiting} samples wait, {dropped} dropped;"
-        f" kafka {'takes frames' if uplink['live'] else 'does not take frames'}",
+        f" {uplink.get('kind', 'kafka')} {'takes frames' if uplink['live'] else 'does not take frames'}",
         f"  data at rest: {_at_rest(status)}",
         f"  {_produced(status) - _produced(earlier)} samples in {seconds:.1f} s;"
         f" reloads: {status['reload']['applied']} applied, {status['reload']['refused']} refused",

@@ -1,4 +1,4 @@
-"""The uplink to Kafka: entries of the durable buffer out, confirmations back.
+"""The uplink: entries of the durable buffer out to Kafka, by whichever way, confirmations back.
 
 Who calls: `edge.pipeline`, in the event loop. Enters: entries in order, LIVE ones as they are appended, BACKFILL ones as
 far as `backlog_room` allows. Leaves: records on `telemetry.frames.<site>` (key: lane key) and `device.events.<site>` (key:
@@ -8,7 +8,7 @@ its delivery failed; its identity makes the copy harmless. Order: per stream key
 Frames that are submitted together are one batch and have one signature (`sign`); one that is sent again keeps the one it has. While
 there is no key to sign with, they wait like those that Kafka did not take.
 
-While Kafka is away librdkafka keeps the few LIVE entries it was given and retries for ever; everything after them is
+While Kafka is away the sender keeps the few LIVE entries it was given and retries for ever; everything after them is
 BACKFILL and stays on disk, so memory is bounded by `live_window_s` and `live_bytes`.
 """
 
@@ -20,13 +20,11 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
-from confluent_kafka import KafkaError, Message
-
 from base.errors import OverloadedError
-from base.settings import KafkaSettings
-from connectors.kafka import client as kafka
+from connectors.platform import Failure, Platform
 from edge.events import unpack
 from edge.segment import Entry, RecordKind, StreamKey
 from schemas import frame_signatures, topics
@@ -38,14 +36,21 @@ Identity = tuple[StreamKey, int]
 Sign = Callable[[Sequence[bytes]], list[bytes] | None]
 """What makes frames signed, by `frame_signatures.signed`; None while they cannot be."""
 _RETRY_S = 0.5
-# Errors that come back however often the record is sent.
-_HOPELESS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
+
+
+class Way(StrEnum):
+    """How a gateway reaches the platform."""
+
+    KAFKA = "kafka"
+    INGESTION = "ingestion"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class UplinkSettings:
-    """Bounds of what is under way to Kafka, and what counts as live."""
+    """Which way is gone, bounds of what is under way, and what counts as live."""
 
+    kind: Way = Way.KAFKA
+    """`ingestion`: by the ingestion service that `[ingestion]` names, where Kafka may not be opened."""
     live_window_s: float = 5.0
     live_bytes: int = 16 << 20
     backlog_bytes: int = 2 << 20
@@ -57,7 +62,7 @@ class Uplink:
 
     def __init__(
         self,
-        kafka_settings: KafkaSettings,
+        platform: Platform,
         *,
         gateway_id: str,
         site: str,
@@ -73,14 +78,13 @@ class Uplink:
         self._live_since: dict[Identity, float] = {}
         self._live_bytes = self._backlog_bytes = 0
         self._retry: dict[Identity, float] = {}
-        self._reports: deque[tuple[Identity, KafkaError | None]] = deque()
+        self._reports: deque[tuple[Identity, Failure | None]] = deque()
         self._announced = False
         self._unconfirmed_health = 0
         self._last_error = ""
         self._loop = asyncio.get_running_loop()
         self._stopped = False
-        # Retried for ever: what must not wait for ever is on disk.
-        self._producer = kafka.AsyncProducer(kafka_settings, linger_ms=settings.linger_ms, delivery_timeout_ms=0)
+        self._sender = platform.sender(linger_ms=settings.linger_ms)
 
     # --- what the pipeline asks ----------------------------------------------------------------------------------------
 
@@ -125,14 +129,14 @@ class Uplink:
             return
         self._unconfirmed_health += 1
 
-        def confirmed(_error: KafkaError | None, _message: Message) -> None:
+        def confirmed(_failure: Failure | None) -> None:
             self._unconfirmed_health -= 1
 
         try:
-            self._producer.produce(self._events, b"0", value, confirmed)
-        except (OverloadedError, kafka.DeliveryError):
+            self._sender.produce(self._events, b"0", value, confirmed)
+        except OverloadedError:
             self._unconfirmed_health -= 1
-            log.warning("health event not sent: the producer's queue is full")
+            log.warning("health event not sent: the sender's queue is full")
 
     def drain_reports(self) -> tuple[list[tuple[StreamKey, int, int]], list[Entry]]:
         """(stream key, sequence, samples) of confirmed entries, and entries that Kafka will never take."""
@@ -140,31 +144,31 @@ class Uplink:
         confirmed: list[tuple[StreamKey, int, int]] = []
         hopeless: list[Entry] = []
         while self._reports:
-            identity, error = self._reports.popleft()
+            identity, failure = self._reports.popleft()
             entry = self._outstanding.get(identity)
             if entry is None:
                 continue
-            if error is None:
+            if failure is None:
                 self._last_error = ""
                 confirmed.append((*identity, entry.samples))
                 self._forget(identity, entry)
-            elif error.code() in _HOPELESS:
-                log.error("kafka refuses an entry", extra={"entry": str(identity), "error": error.str()})
+            elif failure.hopeless:
+                log.error("an entry is refused for good", extra={"entry": str(identity), "error": failure.text})
                 hopeless.append(entry)
                 self._forget(identity, entry)
             else:
-                self._failed(identity, error)
+                self._failed(identity, failure)
         self._send_again()
         return confirmed, hopeless
 
     async def flush(self, timeout_s: float) -> int:
         """Wait until everything is confirmed, at most so long; returns how many records still wait."""
-        return await self._producer.flush(timeout_s)
+        return await self._sender.flush(timeout_s)
 
     async def close(self) -> None:
         """Stop; what is not confirmed is in the buffer."""
         self._stopped = True
-        await self._producer.abandon()
+        await self._sender.abandon()
 
     def status(self) -> dict[str, Any]:
         """Numbers for people."""
@@ -173,7 +177,7 @@ class Uplink:
             "outstanding": len(self._outstanding),
             "outstanding_bytes": self._live_bytes + self._backlog_bytes,
             "waiting_to_retry": len(self._retry),
-            "last_error": self._last_error,
+            "last_error": self._last_error or self._sender.problem,
         }
 
     # --- inside --------------------------------------------------------------------------------------------------------
@@ -202,32 +206,30 @@ class Uplink:
             if tail := self._tails.get(identity):
                 value = frame_signatures.signed(value, tail)
 
-        def delivered(error: KafkaError | None, _message: Message) -> None:
-            # In the producer's thread; one wake-up of the loop for many reports.
-            self._reports.append((identity, error))
+        def delivered(failure: Failure | None) -> None:
+            # Perhaps in another thread; one wake-up of the loop for many reports.
+            self._reports.append((identity, failure))
             if not self._announced and not self._stopped:
                 self._announced = True
                 self._loop.call_soon_threadsafe(self._on_reports)
 
         try:
-            self._producer.produce(topic, key, value, delivered)
+            self._sender.produce(topic, key, value, delivered)
         except OverloadedError:
             self._retry[identity] = time.monotonic() + _RETRY_S
-        except kafka.DeliveryError as error:
-            self._failed(identity, error.error)
 
-    def _failed(self, identity: Identity, error: KafkaError) -> None:
-        if error.str() != self._last_error:
-            log.warning("kafka did not take an entry; it is sent again", extra={"error": error.str()})
-        self._last_error = error.str()
+    def _failed(self, identity: Identity, failure: Failure) -> None:
+        if failure.text != self._last_error:
+            log.warning("an entry was not taken; it is sent again", extra={"error": failure.text})
+        self._last_error = failure.text
         self._retry[identity] = time.monotonic() + _RETRY_S
-        if error.fatal():
-            log.error("the kafka producer has failed and is replaced", extra={"error": self._last_error})
+        if failure.fatal:
+            log.error("the sender has failed and is replaced", extra={"error": self._last_error})
             self.renew()
 
     def renew(self) -> None:
-        """Another producer, after a fatal error or for another certificate: everything outstanding is sent again by it, signed anew."""
-        self._producer.renew()
+        """Connect anew, after a fatal failure or for another certificate: everything outstanding is sent again, signed anew."""
+        self._sender.renew()
         self._tails.clear()
         # Health events that were under way are forgotten without a report.
         self._unconfirmed_health = 0

@@ -76,12 +76,15 @@ class Platform:
     """What the signer asks the rest for.
 
     `admit`: give the gateway's principal its rights, and the one before none, which may have connections open (`replaced`); raises
-    UnavailableError. `kafka`: the brokers' address for gateways. `connections`: tables of a gateway's configuration, as a grant has them.
+    UnavailableError. `kafka`: the brokers' address for gateways. `ingestion`: that of the ingestion service, empty without one;
+    `by_ingestion`: whether a gateway is to go by it. `connections`: tables of a gateway's configuration, as a grant has them.
     `place`: the path of a site. `signatures`: see `Grant`.
     """
 
     admit: Admit
     kafka: str
+    ingestion: str = ""
+    by_ingestion: Callable[[str], bool] = lambda _: False
     connections: Callable[[str], tuple[Mapping[str, Any], ...]]
     place: Callable[[str], str] = str
     signatures: bool = False
@@ -144,7 +147,8 @@ class Signer:
         return Grant(
             certificate=code.certificate,
             authority=self._authority.root_file.read_text(),
-            kafka=self._platform.kafka,
+            kafka="" if self._platform.by_ingestion(code.gateway) else self._platform.kafka,
+            ingestion=self._platform.ingestion,
             connections=self._platform.connections(code.gateway),
             signatures=self._platform.signatures,
         )

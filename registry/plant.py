@@ -126,6 +126,8 @@ class GatewaySpec:
     site: str
     lanes: int
     connections: tuple[ConnectionSpec, ...] = ()
+    uplink: str = "kafka"
+    """How it reaches the platform: `kafka`, or `ingestion`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -101,7 +101,11 @@ class _Build:
                     specs.append(connection.spec())
                     self._connections[gateway.id, connection.name] = _Connection(specs[-1], place, connection.address)
                 self._gateways[gateway.id] = GatewaySpec(
-                    id=gateway.id, site=site.name, lanes=gateway.lanes, connections=tuple(specs)
+                    id=gateway.id,
+                    site=site.name,
+                    lanes=gateway.lanes,
+                    connections=tuple(specs),
+                    uplink=gateway.uplink,
                 )
 
     def _tag(self, where: str, name: str, tag: Tag) -> TagSpec | None:

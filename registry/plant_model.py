@@ -6,7 +6,7 @@ Enters: parsed YAML. Leaves: a `PlantFile`, or pydantic's ValidationError, which
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Self
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationInfo, model_validator
 
@@ -196,6 +196,7 @@ class Gateway(Entry):
 
     id: Name
     lanes: Annotated[Whole, Field(gt=0)] = 1
+    uplink: Literal["kafka", "ingestion"] = "kafka"
     connections: list[Connection] = Field(default_factory=list)
 
 

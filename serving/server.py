@@ -21,7 +21,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_health.v1.health import aio as health  # type: ignore[attr-defined]
 from prometheus_client import CollectorRegistry
 
-from base import endpoint
+from base import endpoint, server_tls
 from base.errors import ConfigError, UnavailableError
 from connectors.postgres.pool import ReadPool, WritePool
 from historian import accounting
@@ -42,7 +42,7 @@ from schemas.proto.millrace.v1 import (
     work_pb2,
     work_pb2_grpc,
 )
-from serving import certificates, metrics
+from serving import metrics
 from serving.access import Access
 from serving.caches import feeds
 from serving.caches.alarm_answers import AlarmAnswers
@@ -184,7 +184,7 @@ class Server:
             self.http.bind()
         try:
             if tls.enabled:
-                self.port = self.grpc.add_secure_port(listen, certificates.grpc_credentials(tls))
+                self.port = self.grpc.add_secure_port(listen, server_tls.grpc_credentials(tls))
             else:
                 self.port = self.grpc.add_insecure_port(listen)
         except RuntimeError as error:

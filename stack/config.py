@@ -37,6 +37,7 @@ _OFFSETS = {
     "watch_metrics": 55,
     "audit_metrics": 56,
     "notifier_metrics": 57,
+    "ingestion_metrics": 58,
     "serving_http": 80,
     "flink_rest": 81,
     "issuer": 82,
@@ -44,6 +45,7 @@ _OFFSETS = {
     "kafka_controller": 93,
     "kafka_tls": 94,
     "enrolment": 95,
+    "ingestion": 96,
     "simulator_admin": 110,
     "flink_rpc": 123,
     "flink_blob": 124,
@@ -77,6 +79,7 @@ class Ports:
     watch_metrics: int = 0
     audit_metrics: int = 0
     notifier_metrics: int = 0
+    ingestion_metrics: int = 0
     serving_http: int = 0
     flink_rest: int = 0
     issuer: int = 0
@@ -84,6 +87,7 @@ class Ports:
     kafka_controller: int = 0
     kafka_tls: int = 0
     enrolment: int = 0
+    ingestion: int = 0
     simulator_admin: int = 0
     flink_rpc: int = 0
     flink_blob: int = 0
@@ -176,6 +180,8 @@ class StackConfig:
     sign_in: bool = False
     # "required": gateways sign frames and acknowledgements, serving signs commands, and what is not signed is refused. "off": nothing is.
     signatures: str = "off"
+    # The ingestion service runs for gateways that enrol too; for those of the plant file that go by it, it runs without this.
+    ingestion: bool = False
     # 0 means: as many as the jobs need.
     taskmanagers: int = 0
     min_free_disk_gb: int = 5
@@ -258,6 +264,11 @@ class StackConfig:
     def enrolment_url(self) -> str:
         """Where gateways enrol."""
         return f"https://{self.host}:{self.ports.enrolment}"
+
+    @property
+    def ingestion_address(self) -> str:
+        """The ingestion service, for gateways that may not open Kafka."""
+        return f"{self.host}:{self.ports.ingestion}"
 
     @property
     def flink_url(self) -> str:

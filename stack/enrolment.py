@@ -24,6 +24,7 @@ from enrolment import channel
 from enrolment.ledger import Ledger
 from enrolment.outbox import Outbox, Refusals, Send
 from enrolment.signer import Platform, Signer
+from registry.plant import GatewaySpec
 from schemas import topics
 from schemas.audit import AuditEvent
 from stack import render, renewal, signing_keys, trust
@@ -49,8 +50,15 @@ def platform(config: StackConfig) -> Platform:
         except StackError as error:
             raise UnavailableError(str(error)) from error
 
+    def planned(gateway: str) -> GatewaySpec | None:
+        return next((one for one in read_gateways(config.plant) if one.id == gateway), None)
+
+    def by_ingestion(gateway: str) -> bool:
+        found = planned(gateway)
+        return found is not None and found.uplink == trust.INGESTION
+
     def connections(gateway: str) -> tuple[Mapping[str, Any], ...]:
-        found = next((one for one in read_gateways(config.plant) if one.id == gateway), None)
+        found = planned(gateway)
         return tuple(render.connection_table(config, one, _KEYS) for one in (found.connections if found else ()))
 
     def place(site: str) -> str:
@@ -59,6 +67,8 @@ def platform(config: StackConfig) -> Platform:
     return Platform(
         admit=admit,
         kafka=config.kafka_tls,
+        ingestion=config.ingestion_address if trust.takes_gateways(config) else "",
+        by_ingestion=by_ingestion,
         connections=connections,
         place=place,
         signatures=config.signatures != "off",

@@ -69,6 +69,11 @@ def signer_socket(config: StackConfig) -> Path:
     return config.run / "signer.sock"
 
 
+def ingestion_file(config: StackConfig) -> Path:
+    """Configuration of the ingestion service."""
+    return config.config / "ingestion.toml"
+
+
 def notifier_file(config: StackConfig) -> Path:
     """Configuration of the notifier."""
     return config.config / "notifier.toml"
@@ -90,6 +95,8 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     for index, gateway in trust.gateways_here(config):
         write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
     write(enrolment_file(config), _enrolment(config))
+    if trust.takes_gateways(config):
+        write(ingestion_file(config), ingestion(config) | {"kafka": kafka})
     write(serving_file(config), _serving(config) | {"kafka": kafka})
     if config.sign_in:
         sign_in.prepare(config)
@@ -125,6 +132,7 @@ def instance_environment(config: StackConfig) -> dict[str, str]:
         "MILLRACE_TIMESCALEDB": config.timescaledb,
         "MILLRACE_SIGNATURES": config.signatures,
         "MILLRACE_SIGN_IN": str(config.sign_in).lower(),
+        "MILLRACE_INGESTION": str(config.ingestion).lower(),
         "MILLRACE_TASKMANAGERS": str(config.taskmanagers),
         "MILLRACE_INSTALLED": config.installed,
         "MILLRACE_PROGRESS_TIMEOUT_S": str(config.progress_timeout_s),
@@ -183,6 +191,17 @@ def _enrolment(config: StackConfig) -> dict[str, Any]:
     }
 
 
+def ingestion(config: StackConfig) -> dict[str, Any]:
+    """The ingestion service, `[kafka]` apart."""
+    issued = trust.book(config)
+    own = str(issued.file(trust.INGESTION))
+    return {
+        "listen": config.ingestion_address,
+        "tls": {"cert": own, "key": own, "client_ca": str(issued.root_file)},
+        "metrics": {"host": config.host, "port": config.ports.ingestion_metrics},
+    }
+
+
 def _notifier(config: StackConfig) -> dict[str, Any]:
     return {
         "routes": str(alarm_routes(config)),
@@ -224,13 +243,23 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "gateway_id": gateway.id,
         "site": gateway.site,
         "state_dir": str(config.data / "gateways" / gateway.id),
-        "kafka": trust.kafka_table(config, gateway.id),
+        **_uplink(config, gateway),
         "connections": [_connection(config, gateway, connection) for connection in gateway.connections],
         # Of several on one machine; the default is for a gateway with a disk of its own.
         "buffer": {"max_bytes": 2 << 30},
         "signatures": {"enabled": config.signatures != "off"},
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
+
+
+def _uplink(config: StackConfig, gateway: GatewaySpec) -> dict[str, Any]:
+    """How it reaches the platform."""
+    if gateway.uplink == trust.INGESTION:
+        return {
+            "uplink": {"kind": gateway.uplink},
+            "ingestion": trust.ingestion_table(config, gateway.id),
+        }
+    return {"kafka": trust.kafka_table(config, gateway.id)}
 
 
 def _connection(config: StackConfig, gateway: GatewaySpec, connection: ConnectionSpec) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import partial
 from http.client import HTTPException
 
 import psycopg
@@ -71,7 +72,7 @@ class Renewal:
 
     def _look_at_doors(self, states: Mapping[str, ProcessState]) -> None:
         """Servers that show another certificate than the newest, a round after that was issued, or none: said, and told again below."""
-        for name in (trust.KAFKA, postgres.CERTIFICATE, trust.MOSQUITTO, trust.ENROLMENT):
+        for name in trust.servers(self._config):
             entry = trust.authority(self._config).newest(name)
             if entry is None or name not in states or states[name].state != "RUNNING":
                 continue
@@ -139,18 +140,19 @@ def reload_database(config: StackConfig) -> bool:
 
 def reload(config: StackConfig, name: str) -> bool:
     """Let a server read its key and certificate again; False when it does not run. Raises DeliveryError or StackError."""
-    tell = {
+    tell: dict[str, Callable[[StackConfig], bool]] = {
         trust.KAFKA: reload_broker,
         postgres.CERTIFICATE: reload_database,
         trust.MOSQUITTO: tell_mosquitto,
-        trust.ENROLMENT: _reads_by_itself,
+        trust.ENROLMENT: partial(_reads_by_itself, name=trust.ENROLMENT),
+        trust.INGESTION: partial(_reads_by_itself, name=trust.INGESTION),
     }
     return tell[name](config)
 
 
-def _reads_by_itself(config: StackConfig) -> bool:
-    """The door has its newest certificate for the next that connects."""
-    state = Supervisor(config).states().get(trust.ENROLMENT)
+def _reads_by_itself(config: StackConfig, *, name: str) -> bool:
+    """It has its newest certificate for the next that connects."""
+    state = Supervisor(config).states().get(name)
     return state is not None and bool(state.pid)
 
 

@@ -238,6 +238,7 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
         maintenance,
         audit,
         *_enrolment(config),
+        *_ingestion(config),
         *_notifier(config),
         *_issuer(config),
     )
@@ -260,6 +261,24 @@ def _enrolment(config: StackConfig) -> tuple[Service, ...]:
         address=config.enrolment_url,
     )
     return signer, door
+
+
+def _ingestion(config: StackConfig) -> tuple[Service, ...]:
+    """Where a gateway goes by it."""
+    if not trust.takes_gateways(config):
+        return ()
+    made = Service(
+        name=trust.INGESTION,
+        stage=2,
+        # Behind the gateways, whose last frames it takes.
+        stop_stage=_WRITERS + 2,
+        **_deployed(config, "ingestion", "ingestion", render.ingestion_file(config)),
+        health=partial(_admin_health, port=config.ports.ingestion_metrics),
+        stop_wait_s=30,
+        doc="takes frames of gateways that may not open Kafka",
+        address=config.ingestion_address,
+    )
+    return (made,)
 
 
 def _notifier(config: StackConfig) -> tuple[Service, ...]:

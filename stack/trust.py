@@ -29,6 +29,8 @@ KAFKA, MOSQUITTO = "kafka", "mosquitto"
 """Names of the brokers' certificates, and of their services."""
 ENROLMENT = "enrolment"
 """The same of the door where gateways enrol."""
+INGESTION = "ingestion"
+"""The same of the ingestion service, where it runs."""
 _LISTENER = "listener.name.ssl."
 KEYSTORE = f"{_LISTENER}ssl.keystore.location"
 """The broker's setting that says where its key and certificate are."""
@@ -90,9 +92,20 @@ def holders(config: StackConfig) -> dict[str, tuple[Usage, tuple[str, ...]]]:
     clients = (*(gateway_name(one.id) for _, one in gateways_here(config)), *nodes(config))
     server = (Usage.SERVER, (config.host, "localhost"))
     return {
-        **dict.fromkeys((KAFKA, postgres.CERTIFICATE, MOSQUITTO, ENROLMENT), server),
+        **dict.fromkeys(servers(config), server),
         **dict.fromkeys(clients, (Usage.CLIENT, ())),
     }
+
+
+def servers(config: StackConfig) -> tuple[str, ...]:
+    """Names of those who show a certificate to callers."""
+    always = (KAFKA, postgres.CERTIFICATE, MOSQUITTO, ENROLMENT)
+    return (*always, INGESTION) if takes_gateways(config) else always
+
+
+def takes_gateways(config: StackConfig) -> bool:
+    """Whether the ingestion service runs: where the settings say so, or a gateway of the plant file goes by it."""
+    return config.ingestion or any(one.uplink == INGESTION for one in read_gateways(config.plant))
 
 
 def nodes(config: StackConfig) -> tuple[str, ...]:
@@ -111,6 +124,12 @@ def kafka_table(config: StackConfig, gateway_id: str) -> dict[str, Any]:
         "ssl_certificate_location": own,
         "ssl_key_location": own,
     }
+
+
+def ingestion_table(config: StackConfig, gateway_id: str) -> dict[str, Any]:
+    """The table `[ingestion]` of a gateway."""
+    files = {key: value for key, value in kafka_table(config, gateway_id).items() if key.startswith("ssl_")}
+    return {"address": config.ingestion_address, **files}
 
 
 def mqtt_keys(config: StackConfig, name: str) -> dict[str, str]:

@@ -68,9 +68,10 @@ class Renewal(_Body):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Grant:
-    """What a gateway gets. `kafka`: bootstrap servers. `connections`: tables of its configuration; empty when it renews.
+    """What a gateway gets. `connections`: tables of its configuration. All but certificate and authority are empty when it renews.
 
-    `signatures`: whether the platform signs commands, and wants frames and acknowledgements signed.
+    `kafka`: bootstrap servers; empty for a gateway that the platform wants to go by `ingestion`, the address of the ingestion service; that
+    is empty where none runs. `signatures`: whether the platform signs commands, and wants frames and acknowledgements signed.
     """
 
     PURPOSE: ClassVar[bytes] = b"millrace grant 1\0"
@@ -78,6 +79,7 @@ class Grant:
     certificate: str
     authority: str
     kafka: str = ""
+    ingestion: str = ""
     connections: tuple[Mapping[str, Any], ...] = field(default=())
     signatures: bool = False
 
@@ -103,6 +105,7 @@ class Grant:
         try:
             tables = tuple(_named(one) for one in answer.get("connections", ()))
             texts = {name: _text(answer, name) for name in ("certificate", "authority", "kafka")}
+            texts["ingestion"] = _text(answer, "ingestion") if "ingestion" in answer else ""  # an older platform
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             msg = f"the answer is no grant: {error}"
             raise InvalidRequestError(msg) from error

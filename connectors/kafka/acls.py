@@ -9,6 +9,7 @@ counts at the next request, on connections that are open too. ACLs of other prin
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable
+from dataclasses import dataclass, field
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import (  # type: ignore[attr-defined]
@@ -56,6 +57,38 @@ def wanted(sites: Iterable[tuple[str, str]], revoked: Iterable[str]) -> set[AclB
     return found.union(*(allowed(*one) for one in sites), *(denied(one) for one in revoked))
 
 
+@dataclass(slots=True)
+class Granted:
+    """What one principal may do, by name of the topic; one that is denied anything may do nothing."""
+
+    topics: dict[str, set[Access]] = field(default_factory=dict)
+    denied: bool = False
+
+    def may(self, access: Access, topic: str) -> bool:
+        """Whether it may."""
+        return not self.denied and access in self.topics.get(topic, ())
+
+    @property
+    def nothing(self) -> bool:
+        """Whether it may do nothing at all."""
+        return self.denied or not self.topics
+
+
+def granted(bindings: Iterable[AclBinding]) -> dict[str, Granted]:
+    """What gateways may do by ACLs as `wanted` makes them: who speaks for a gateway goes by these, and has no second table."""
+    found: dict[str, Granted] = {}
+    accesses = {operation: access for access, operation in _OPERATIONS.items()}
+    for one in bindings:
+        holder = found.setdefault(one.principal, Granted())
+        if one.permission_type == AclPermissionType.DENY:
+            holder.denied = True
+            continue
+        of_topic = one.restype == ResourceType.TOPIC and one.resource_pattern_type == ResourcePatternType.LITERAL
+        if of_topic and one.operation in accesses:
+            holder.topics.setdefault(one.name, set()).add(accesses[one.operation])
+    return found
+
+
 def apply(kafka: KafkaSettings, bindings: Collection[AclBinding]) -> int:
     """Make the broker's ACLs of gateways these and no others; how many changed. Raises DeliveryError.
 
@@ -64,7 +97,7 @@ def apply(kafka: KafkaSettings, bindings: Collection[AclBinding]) -> int:
     admin = AdminClient({**kafka.client_config(), "log_level": 3})
     target = set(bindings)
     try:
-        found = _existing(admin)
+        found = read(admin)
         if new := sorted(target - found):
             wait_all(admin.create_acls(new, request_timeout=_TIMEOUT_S), timeout_s=2 * _TIMEOUT_S)
         if gone := [_exactly(one) for one in sorted(found - target)]:
@@ -74,7 +107,8 @@ def apply(kafka: KafkaSettings, bindings: Collection[AclBinding]) -> int:
     return len(target ^ found)
 
 
-def _existing(admin: AdminClient) -> set[AclBinding]:
+def read(admin: AdminClient) -> set[AclBinding]:
+    """The broker's ACLs of gateways as they are; raises KafkaException."""
     anything = AclBindingFilter(
         ResourceType.ANY,
         None,  # type: ignore[arg-type] # any name

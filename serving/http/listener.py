@@ -16,8 +16,8 @@ from typing import Any
 
 import uvicorn
 
+from base import server_tls
 from base.errors import ConfigError
-from serving import certificates
 from serving.config import HttpSettings, TlsSettings
 from serving.http.protocols import MAX_HEADERS, protocols
 from serving.http.socket import MAX_MESSAGE
@@ -74,7 +74,7 @@ class Listener:
                 ssl_keyfile=tls.key or None,
                 ssl_ca_certs=tls.client_ca or None,
                 ssl_cert_reqs=ssl.CERT_REQUIRED if tls.client_ca else ssl.CERT_NONE,
-                ssl_context_factory=certificates.refreshed(tls) if tls.enabled else None,
+                ssl_context_factory=server_tls.refreshed(tls) if tls.enabled else None,
             )
         )
 

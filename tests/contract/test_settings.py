@@ -94,7 +94,7 @@ def test_every_kind_of_value_is_read(tmp_path: Path) -> None:
         ("age_ms=1.5" + GOOD, "age_ms is 1.5, not a int"),
         ("age_ms=0" + GOOD, "age_ms is 0, must be positive"),
         ("strict=1" + GOOD, "strict is 1, not a bool"),
-        ("mode='warp'" + GOOD, "mode is 'warp', not a Mode"),
+        ("mode='warp'" + GOOD, "mode is 'warp', not one of fast, safe"),
         ("limit='x'" + GOOD, "limit is 'x', not a float"),
         ("sites='north'" + GOOD, "sites is 'north'"),
         ("sites=['north', 2]" + GOOD, r"sites\[1\] is of the type int, not a str"),

@@ -36,6 +36,7 @@ NEEDED = {
     "serving": ("grpcio-reflection", "grpc_reflection"),
     "historian": ("pydantic", "pydantic"),
     "jobs": ("confluent-kafka", "confluent_kafka"),
+    "ingestion": ("grpcio", "grpc"),
     "notifier": ("aiosmtplib", "aiosmtplib"),
 }
 

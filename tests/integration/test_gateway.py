@@ -298,10 +298,11 @@ class Office:
             topic = topics.REQUESTS.for_site(self.gateway.site)
             await self._producer.send(topic, str(message.device_id).encode(), message.encode())
 
-    async def outcome(self, command_id: UUID) -> CommandAck:
+    async def outcome(self, command_id: UUID, *, timeout_s: float = 20) -> CommandAck:
         final = {state.value for state in CommandState} - {"DELIVERED", "EXECUTING", "ACCEPTED", "PENDING_APPROVAL"}
         found = lambda: [ack for ack in self.acks.get(command_id, []) if ack.state.value in final]  # noqa: E731
-        return (await until(found, what=f"outcome of {command_id}: {self.acks.get(command_id)}"))[0]
+        what = f"outcome of {command_id}: {self.acks.get(command_id)}"
+        return (await until(found, timeout_s=timeout_s, what=what))[0]
 
     def states(self, command_id: UUID) -> list[str]:
         return [ack.state.value for ack in self.acks.get(command_id, [])]

@@ -15,6 +15,7 @@ import yaml
 from jsonschema import Draft202012Validator
 
 from base import settings
+from ingestion.settings import ServiceSettings
 from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
 from serving.config import ServingConfig
@@ -171,6 +172,30 @@ def test_the_certificate_that_serving_reads_is_the_one_that_is_issued() -> None:
     assert config["tls"] == {"cert": f"{folder}/tls.crt", "key": f"{folder}/tls.key"}
     origin = urlsplit(config["http"]["origins"][0])
     assert origin.hostname in issued["millrace-serving"]["dnsNames"]
+
+
+def test_the_ingestion_service_has_the_certificate_that_is_issued_and_is_probed_where_it_answers() -> None:
+    issued = {
+        document["metadata"]["name"]: document["spec"]
+        for document in yaml.safe_load_all((ROOT / "k8s" / "certificates.yaml").read_text())
+        if document["kind"] == "Certificate"
+    }
+    documents = {one["kind"]: one for one in yaml.safe_load_all((ROOT / "k8s" / "ingestion.yaml").read_text())}
+    config = settings.parse(
+        ServiceSettings, tomllib.loads(documents["ConfigMap"]["data"]["ingestion.toml"]), where="ingestion.toml"
+    )
+    pod = documents["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    mounts = {one["name"]: one["mountPath"] for one in container["volumeMounts"]}
+    secrets = {one["secret"]["secretName"]: mounts[one["name"]] for one in pod["volumes"] if one.get("secret")}
+    folder = secrets[issued["millrace-ingestion"]["secretName"]]
+    assert (config.tls.cert, config.tls.key) == (f"{folder}/tls.crt", f"{folder}/tls.key")
+    kafka = config.kafka
+    for file in (config.tls.client_ca, kafka.ssl_ca_location, kafka.ssl_certificate_location, kafka.ssl_key_location):
+        assert str(Path(file).parent) in secrets.values()
+    ports = {one["name"]: one["containerPort"] for one in container["ports"]}
+    assert ports == {"grpc": int(config.listen.rpartition(":")[2]), "metrics": config.metrics.port}
+    assert pod["terminationGracePeriodSeconds"] > 2 * config.drain_s
 
 
 def test_the_historian_has_the_authority_of_its_database() -> None:

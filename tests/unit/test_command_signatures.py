@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from base.errors import ConfigError
 from base.settings import KafkaSettings
 from base.signing_key import Signer
+from connectors.kafka.platform import KafkaPlatform
 from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
 from edge.signing import Signing
@@ -211,7 +212,7 @@ class Bench:
         )
         self.machines, self.acks = Machines(0), list[CommandAck]()
         self._succeeded = asyncio.Event()
-        self.signing = Signing(kafka, gateway_id="gw1", clock=lambda: NOW_US)
+        self.signing = Signing(kafka, KafkaPlatform(kafka), gateway_id="gw1", clock=lambda: NOW_US)
         self.journal = CommandJournal(folder / "commands.sqlite", clock=lambda: NOW_US)
         self.journal.created_us = 0
         self.commands = Commands(
@@ -337,7 +338,7 @@ def test_a_gateway_does_not_sign_with_anothers_certificate(trust: Trust, gateway
         bootstrap_servers="nowhere:1", ssl_ca_location=str(trust.authority.root_file), ssl_certificate_location=own
     )
     with pytest.raises(ConfigError, match="is a certificate of gateway-gw1, and gateway-gw2 would sign with it"):
-        Signing(kafka, gateway_id="gw2", clock=lambda: NOW_US)
+        Signing(kafka, KafkaPlatform(kafka), gateway_id="gw2", clock=lambda: NOW_US)
 
 
 # --- at serving -----------------------------------------------------------------------------------------------------------

@@ -12,8 +12,8 @@ import pytest
 
 from authority.authority import Authority
 from authority.book import Usage
+from base import server_tls
 from base.errors import ConfigError
-from serving import certificates
 from serving.config import HttpSettings, TlsSettings
 from tests.unit.served import served
 
@@ -86,14 +86,14 @@ def test_files_that_do_not_fit_are_named_at_the_start(authority: Authority, tmp_
     authority.renew("serving")
     shutil.copyfile(authority.file("serving"), tls.key)
     with pytest.raises(ConfigError, match=r"tls\.crt .* cannot be used: .*the key is the certificate's"):
-        certificates.check(tls)
+        server_tls.check(tls)
 
 
 def test_a_pair_that_could_not_be_loaded_is_tried_again(
     authority: Authority, tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     tls = files(authority, tmp_path / "tls")
-    pair = certificates._Pair(tls)
+    pair = server_tls._Pair(tls)
     authority.renew("serving")
     files(authority, tmp_path / "tls")
 

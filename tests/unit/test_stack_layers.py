@@ -39,6 +39,8 @@ ALLOWED = {
     "notifier": {"base", "schemas", "connectors"},
     # Names of people, which no record has.
     "privacy": {"base"},
+    # It knows gateways by what the broker allows them: no database, nothing of the plant.
+    "ingestion": {"base", "schemas", "connectors"},
     # The issuer of the local stack: what an installation has from somebody else.
     "issuer": {"base"},
     # The certificate authority of the local stack.
@@ -80,7 +82,8 @@ INSIDE = {
     # Protocols know nothing of each other, nor of the stores; the broker's and the database's clients nothing of the machines.
     **{f"connectors/{name}": {f"connectors.{name}", *OF_EVERY_PROTOCOL} for name in PROTOCOLS},
     "connectors/mqtt_transport": {"connectors.mqtt_transport"},
-    "connectors/kafka": {"connectors.kafka"},
+    "connectors/kafka": {"connectors.kafka", "connectors.platform"},
+    "connectors/ingestion": {"connectors.ingestion", "connectors.platform", "connectors.pauses"},
     "connectors/enrolment": {"connectors.enrolment"},
     "connectors/postgres": {"connectors.postgres"},
     # Of the protocols the simulator uses what is on the wire.

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
 import re
 from pathlib import Path
 
 import pytest
 
-from stack import lifecycle, status, supervisor
+from base.settings import load
+from edge.config import GatewayConfig
+from edge.uplink import Way
+from ingestion.settings import ServiceSettings
+from stack import lifecycle, render, status, supervisor, trust
 from stack.config import ROOT, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.services import all_services, select
@@ -87,6 +92,24 @@ def test_status_of_a_stopped_stack_is_readable(config: StackConfig) -> None:
     found = status.collect(config)
     assert not found["running"]
     assert "kafka" in status.text(found)
+
+
+def test_the_ingestion_service_runs_where_a_gateway_goes_by_it_or_the_settings_say_so(tmp_path: Path) -> None:
+    plant = tmp_path / "plant.yaml"
+    text = "enterprise: acme\ntag_classes: {}\ndevice_classes: {}\nsites:\n  - {name: a, gateways: [{id: g1}], areas: []}\n"
+    plant.write_text(text)
+    config = StackConfig(state=tmp_path / "state", plant=plant)
+    assert trust.INGESTION not in {*names(all_services(config)), *trust.holders(config)}
+    for other in (dataclasses.replace(config, ingestion=True), config):
+        if other is config:
+            plant.write_text(text.replace("{id: g1}", "{id: g1, uplink: ingestion}"))
+        assert trust.INGESTION in names(all_services(other))
+        assert trust.INGESTION in trust.holders(other)
+        render.render_all(other, ())
+        load(ServiceSettings, render.ingestion_file(other), service="ingestion")
+    gateway = load(GatewayConfig, render.gateway_file(config, "g1"), service="gateway")
+    assert (gateway.uplink.kind, gateway.ingestion.address) == (Way.INGESTION, config.ingestion_address)
+    assert not gateway.kafka.bootstrap_servers
 
 
 def test_the_notifier_runs_where_a_file_says_who_is_told(tmp_path: Path) -> None:

@@ -1,4 +1,4 @@
-"""The server's key and certificate, which change on disk while it runs: connections that are made afterwards get the new ones.
+"""A server's key and certificate, which change on disk while it runs: connections that are made afterwards get the new ones.
 
 Enters: the files of `[tls]`. Leaves: credentials for gRPC, a TLS context for HTTP. Both look at the files when somebody connects; a pair
 that does not fit together (its writer is not done, or was wrong) is said once and left alone.
@@ -10,12 +10,12 @@ import logging
 import ssl
 from collections.abc import Callable
 from pathlib import Path
-from typing import TypeVar
-
-import grpc
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 from base.errors import ConfigError
-from serving.config import TlsSettings
+
+if TYPE_CHECKING:
+    import grpc
 
 log = logging.getLogger(__name__)
 
@@ -23,10 +23,26 @@ T = TypeVar("T")
 Stamp = tuple[tuple[int, int, int], ...]
 
 
+class TlsFiles(Protocol):
+    """The table `[tls]` of a server: PEM files. `client_ca`: whose certificates callers must have; empty: they need none."""
+
+    @property
+    def cert(self) -> str:
+        """Its certificate."""
+
+    @property
+    def key(self) -> str:
+        """The key of it."""
+
+    @property
+    def client_ca(self) -> str:
+        """The authority of the callers' certificates."""
+
+
 class _Pair:
     """The files as one reader has taken them last. It is made before they are read the first time."""
 
-    def __init__(self, tls: TlsSettings) -> None:
+    def __init__(self, tls: TlsFiles) -> None:
         self._tls = tls
         self._taken = self._refused = self._stamp()
 
@@ -56,7 +72,7 @@ class _Pair:
         return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
 
 
-def check(tls: TlsSettings) -> None:
+def check(tls: TlsFiles) -> None:
     """Raise ConfigError for a key and certificate that cannot be read or do not belong together."""
     try:
         ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).load_cert_chain(tls.cert, tls.key)
@@ -65,8 +81,10 @@ def check(tls: TlsSettings) -> None:
         raise ConfigError(msg) from error
 
 
-def grpc_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
+def grpc_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
     """For a port of the gRPC server; raises ConfigError."""
+    import grpc  # not every server that has a certificate has gRPC
+
     pair = _Pair(tls)
     check(tls)
     authority = Path(tls.client_ca).read_bytes() if tls.client_ca else None
@@ -81,7 +99,7 @@ def grpc_credentials(tls: TlsSettings) -> grpc.ServerCredentials:
     return grpc.dynamic_ssl_server_credentials(read(), look, require_client_authentication=authority is not None)
 
 
-def refreshed(tls: TlsSettings) -> Callable[[object, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
+def refreshed(tls: TlsFiles) -> Callable[[object, Callable[[], ssl.SSLContext]], ssl.SSLContext]:
     """Uvicorn's `ssl_context_factory`: its own context, TLS 1.2 or newer, which takes over files that changed."""
 
     def factory(_config: object, default: Callable[[], ssl.SSLContext]) -> ssl.SSLContext:
