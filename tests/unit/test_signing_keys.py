@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -14,9 +14,9 @@ from authority import signing_keys
 from authority.authority import LIFE, Authority
 from authority.book import Usage
 from base import p256, signing_key
-from base.settings import KafkaSettings
 from base.signing_key import Signer
 from connectors.kafka.connection import DeliveryError
+from connectors.platform import Failure, OnDelivery
 from edge.segment import Entry, RecordKind
 from edge.uplink import Uplink, UplinkSettings
 from jobs.signing_keys import KeyTable
@@ -161,16 +161,21 @@ def test_what_comes_is_followed(tmp_path: Path) -> None:
 # --- at the uplink --------------------------------------------------------------------------------------------------------
 
 
-class Producer:
-    """What would go to Kafka."""
+class Elsewhere:
+    """What would go to the platform, by whichever way."""
 
-    def __init__(self, *_: object, **__: object) -> None:
+    problem = ""
+
+    def __init__(self) -> None:
         self.sent: list[tuple[str, bytes]] = []
-        self.reports: list[Callable[[KafkaError | None, object], None]] = []
+        self.reports: list[OnDelivery] = []
 
-    def produce(self, topic: str, _key: bytes, value: bytes, delivered: Callable[..., None]) -> None:
+    def sender(self, **_: object) -> Elsewhere:
+        return self
+
+    def produce(self, topic: str, _key: bytes, value: bytes, on_delivery: OnDelivery) -> None:
         self.sent.append((topic, value))
-        self.reports.append(delivered)
+        self.reports.append(on_delivery)
 
     def renew(self) -> None:
         self.sent.clear()
@@ -194,21 +199,20 @@ async def test_frames_wait_for_a_key_are_signed_together_and_sent_again_as_they_
     trust = Trust(tmp_path)
     gateway_id = make_frame([(1, 0.0, 1.0)]).gateway_id
     signer, known = trust.signer(f"gateway-{gateway_id}"), list[Signer]()
-    monkeypatch.setattr("edge.uplink.kafka.AsyncProducer", Producer)
     monkeypatch.setattr("edge.uplink._RETRY_S", 0.0)
 
     def sign(messages: Sequence[bytes]) -> list[bytes] | None:
         return frame_signatures.tails(messages, known[0]) if known else None
 
+    producer = Elsewhere()
     uplink = Uplink(
-        KafkaSettings(bootstrap_servers="nowhere:1"),
+        producer,  # type: ignore[arg-type]  # as far as the uplink needs it
         gateway_id=gateway_id,
         site="north",
         settings=UplinkSettings(),
         on_reports=lambda: None,
         sign=sign,
     )
-    producer: Producer = uplink._producer  # type: ignore[assignment]
     uplink.submit(_entries(range(3)))
     assert (producer.sent, uplink.backlog_room(), uplink.status()["outstanding"]) == ([], 0, 3)
     assert uplink.drain_reports() == ([], [])
@@ -223,9 +227,9 @@ async def test_frames_wait_for_a_key_are_signed_together_and_sent_again_as_they_
     first = [value for _, value in producer.sent]
 
     # One that Kafka did not take is sent again with the signature it has.
-    producer.reports[1](KafkaError(KafkaError._TRANSPORT), None)
+    producer.reports[1](Failure(text="the broker is away"))
     for at in (0, 2):
-        producer.reports[at](None, None)
+        producer.reports[at](None)
     confirmed, _ = uplink.drain_reports()
     assert [sequence for _, sequence, _ in confirmed] == [0, 2]
     uplink.drain_reports()
@@ -236,6 +240,6 @@ async def test_frames_wait_for_a_key_are_signed_together_and_sent_again_as_they_
     ((_, again),) = producer.sent
     assert again != first[1]
     assert not guard.problem(again, frame.decode(again), 1)
-    producer.reports[0](None, None)
+    producer.reports[0](None)
     uplink.drain_reports()
     assert (uplink.status()["outstanding"], uplink._tails) == (0, {})
