@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import dataclasses
 import http.client
 import json
 import ssl
 import urllib.error
 import urllib.request
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 from urllib.parse import urlsplit
@@ -24,6 +26,10 @@ from connectors.enrolment.messages import Enrolment, Grant, Renewal
 
 _ANSWER_S = 70.0
 _MAX_ANSWER = 1 << 20
+
+
+class _MalformedError(ConfigError):
+    """The signer cannot read the request, or refuses what it says."""
 
 
 def check_server(server: str) -> None:
@@ -64,7 +70,7 @@ class Client:
         request = keys.request_pem(key, f"gateway-{gateway}")
         signing = signing_key.public_of(signing_key.derived(key)).hex()
         body = Enrolment(handle=code.handle.hex(), gateway=gateway, site=site, request=request, signing=signing)
-        return self._ask("enrol", messages.envelope(body, code.key.sign(messages.signed(body))), authority, key)
+        return self._ask("enrol", body, code.key.sign, authority, key)
 
     def renew(
         self, held: ec.EllipticCurvePrivateKey, certificate: str, authority: str, key: ec.EllipticCurvePrivateKey
@@ -72,14 +78,29 @@ class Client:
         """A certificate for the next key, for the holder of `certificate`; raises as `enrol`."""
         signing = signing_key.public_of(signing_key.derived(key)).hex()
         body = Renewal(certificate=certificate, request=keys.request_pem(key, "renewal"), signing=signing)
-        proof = p256.sign(held, messages.signed(body))
-        return self._ask("renew", messages.envelope(body, proof), authority, key)
+        return self._ask("renew", body, lambda text: p256.sign(held, text), authority, key)
 
-    def _ask(self, what: str, request: bytes, authority: str, key: ec.EllipticCurvePrivateKey) -> Grant:
+    def _ask(
+        self,
+        what: str,
+        body: Enrolment | Renewal,
+        prove: Callable[[bytes], bytes],
+        authority: str,
+        key: ec.EllipticCurvePrivateKey,
+    ) -> Grant:
         context = ssl.create_default_context(cadata=authority)
         context.minimum_version = ssl.TLSVersion.TLSv1_3
-        headers = {"content-type": "application/json"}
-        answer = self._open(urllib.request.Request(f"{self.server}/v1/{what}", request, headers), context)
+
+        def send(asked: Enrolment | Renewal) -> bytes:
+            request = messages.envelope(asked, prove(messages.signed(asked)))
+            headers = {"content-type": "application/json"}
+            return self._open(urllib.request.Request(f"{self.server}/v1/{what}", request, headers), context)
+
+        try:
+            answer = send(body)
+        except _MalformedError:
+            # A signer of 0.2 takes exactly the fields that it knows. The certificate matters more than the signing key.
+            answer = send(dataclasses.replace(body, signing=""))
         try:
             root = x509.load_pem_x509_certificate(authority.encode())
             grant = Grant.proved(json.loads(answer), lambda proof, text: p256.verify(root.public_key(), proof, text))
@@ -104,6 +125,8 @@ class Client:
                 cause = _cause(error)
             if error.code == http.client.FORBIDDEN:
                 raise PermissionDeniedError(cause) from None
+            if error.code == http.client.BAD_REQUEST:
+                raise _MalformedError(cause) from None
             if 400 <= error.code < 500:
                 raise ConfigError(cause) from None
             raise UnavailableError(cause) from None

@@ -35,8 +35,10 @@ class _Body:
     PURPOSE: ClassVar[bytes] = b""
 
     def text(self) -> str:
-        """JSON."""
-        return json.dumps(dataclasses.asdict(self))
+        """JSON, without `signing` where there is none: a signer of 0.2 takes no field that it does not know."""
+        return json.dumps(
+            {name: value for name, value in dataclasses.asdict(self).items() if value or name != "signing"}
+        )
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

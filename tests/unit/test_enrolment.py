@@ -474,6 +474,28 @@ def test_a_gateway_enrols_and_renews_through_the_door(live: Here, served: str, t
     assert identity.certificate().serial_number == second.serial_number
 
 
+def test_a_gateway_enrols_and_renews_at_a_signer_of_a_version_before(
+    live: Here, served: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opened = messages.opened
+
+    def as_in_0_2(kind: Any, request: bytes) -> Any:
+        if "signing" in json.loads(json.loads(request)["body"]):
+            msg = f"not a request of kind {kind.__name__}"
+            raise InvalidRequestError(msg)
+        return opened(kind, request)
+
+    monkeypatch.setattr(messages, "opened", as_in_0_2)
+    code, client = live.code(), Client(served)
+    identity = Identity.of(tmp_path / "gateway")
+    identity.file.parent.mkdir()
+    key = identity.next_key()
+    identity.take(key, client.enrol(code, client.authority(code), key, gateway="gw-1", site="north"))
+    first = identity.certificate()
+    identity.renew(served)
+    assert identity.certificate().serial_number != first.serial_number
+
+
 def test_a_gateway_believes_the_code_and_nobody_else(live: Here, served: str, tmp_path: Path) -> None:
     elsewhere = Here(tmp_path / "elsewhere")
     code = elsewhere.code()
