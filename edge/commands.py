@@ -15,6 +15,7 @@ import time
 from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Any, Protocol
 from uuid import UUID
 
@@ -128,10 +129,19 @@ class Commands:
 
     async def receive(self, messages: Iterable[CommandRequest | CommandControl], positions: list[Position]) -> None:
         """Take messages over; durable, and their positions with them, when this returns."""
-        mine = [message for message in messages if self._is_mine(message) and self._is_signed(message)]
+        mine, refused = list[CommandRequest | CommandControl](), set[UUID]()
+        for message in filter(self._is_mine, messages):
+            if self._is_signed(message):
+                mine.append(message)
+            elif isinstance(message, CommandRequest):
+                refused.add(message.command_id)
         intend = self._at_once(mine)
         for received in await self._disk.run(lambda: self._journal.receive(mine, positions, intend=intend)):
             self._received(received)
+        # Whoever forges a request names a true one's id, so nothing is said of it but what became of the true one.
+        for command_id in refused:
+            if (known := await self._disk.run(partial(self._journal.find, command_id))) is not None:
+                self._acknowledge(known)
 
     async def run(self) -> None:
         """Housekeeping until cancelled: expire what waits in vain, remember what was told, forget what is old.
@@ -190,6 +200,9 @@ class Commands:
     def _is_signed(self, message: CommandRequest | CommandControl) -> bool:
         """Whether it is let in. What is not stays out of the journal: it must not take the place of a command with its id that is signed.
 
+        Nor is it acknowledged: an outcome with the gateway's signature would end that command for everybody. Who waits for it hears that
+        nothing was heard (EXPIRED, inferred), which the true one corrects.
+
         So what the journal has was signed when it came, and is carried out after a restart whether the platform answers or not.
         """
         if not (problem := self._verify(message)):
@@ -197,16 +210,6 @@ class Commands:
         self._unsigned += 1
         details = {"command_id": str(message.command_id), "device_id": message.device_id, "cause": problem}
         log.error("a command without a good signature is refused", extra=details)
-        if isinstance(message, CommandRequest):
-            self._acknowledge(
-                Entry(
-                    request=message,
-                    state=CommandState.REJECTED,
-                    attempt=message.attempt,
-                    detail=cut(f"the signature is not taken: {problem}", MAX_DETAIL),
-                ),
-                is_recorded=False,
-            )
         return False
 
     def _received(self, received: Received) -> None:
@@ -311,7 +314,7 @@ class Commands:
         await self._disk.run(lambda: self._journal.finish(command_id, state, detail, outcomes))
         self._acknowledge(replace(entry, state=state, detail=detail, readback=readback_of(outcomes), outcomes=outcomes))
 
-    def _acknowledge(self, entry: Entry, *, is_recorded: bool = True) -> None:
+    def _acknowledge(self, entry: Entry) -> None:
         request, state, outcomes = entry.request, entry.state, entry.outcomes
         if state is CommandState.PENDING_APPROVAL:
             state = CommandState.DELIVERED
@@ -334,7 +337,7 @@ class Commands:
                 "command ended",
                 extra={"command_id": str(request.command_id), "state": state.value, "detail": ack.detail},
             )
-        self._tell(ack, lambda: self._told.append((request.command_id, ack.state)) if is_recorded else None)
+        self._tell(ack, lambda: self._told.append((request.command_id, ack.state)))
 
     async def _write_told(self) -> None:
         told, self._told = self._told, []

@@ -32,6 +32,8 @@ from schemas.signing_keys import SERVING
 from serving.config import SigningSettings
 from serving.signing import Signing as ServingSigning
 from serving.signing import UnsignedAckError
+from stages.commands.config import CommandConfig
+from stages.commands.correlation import CommandLogic
 from tests.contract.examples import T0_US
 from tests.unit.signing import Trust
 from tests.unit.test_gateway_commands import Machines
@@ -252,8 +254,8 @@ async def test_nothing_moves_for_a_command_without_a_good_signature(
     ]
     for one in wrong:
         await bench.commands.receive([one], [])
-    assert bench.told(ID) == [CommandState.REJECTED] * len(wrong)
-    assert all(one.detail.startswith("the signature is not taken: ") for one in bench.acks)
+    assert bench.commands.status()["unsigned"] == len(wrong)
+    assert not bench.acks
     assert not bench.machines.written
     # The true one is not taken for a repetition of them.
     await bench.commands.receive([signed], [])
@@ -262,6 +264,54 @@ async def test_nothing_moves_for_a_command_without_a_good_signature(
     await bench.commands.receive([dataclasses.replace(signed, attempt=2)], [])
     await asyncio.sleep(0)
     assert len(bench.machines.written) == 1
+
+
+@pytest.mark.security("T-PLANT-MOVE")
+@pytest.mark.parametrize("forged_first", [True, False])
+async def test_a_forged_copy_does_not_end_the_true_command(
+    trust: Trust, serving: Signer, gateway: Signer, tmp_path: Path, forged_first: bool
+) -> None:
+    """What the gateway says of both goes to the record of the command, as it went."""
+    bench, logic = Bench(trust, tmp_path), CommandLogic(CommandConfig())
+    true = command_signatures.signed(request(), serving)
+    forged = dataclasses.replace(true, parameters={"speed": 9.0})
+    known = logic.on_request(None, true, NOW_US).command
+    for one in (forged, true) if forged_first else (true, forged):
+        await bench.commands.receive([one], [])
+        if one is true:
+            await bench.succeeded()
+    for told in bench.acks:
+        known = logic.on_ack(known, told, NOW_US).command
+    assert known is not None
+    assert (known.state, known.inferred) == (CommandState.SUCCEEDED, False)
+    assert {one.state for one in bench.acks} == {
+        CommandState.DELIVERED, CommandState.EXECUTING, CommandState.SUCCEEDED,
+    }  # fmt: skip
+    # Asked for again with what it cannot verify, the gateway says what became of the true one.
+    bench.acks.clear()
+    await bench.commands.receive([forged], [])
+    assert bench.told(ID) == [CommandState.SUCCEEDED]
+    assert len(bench.machines.written) == 1
+
+
+async def test_what_silence_said_of_a_command_is_corrected_after_a_forged_copy(
+    trust: Trust, serving: Signer, gateway: Signer, tmp_path: Path
+) -> None:
+    bench, config = Bench(trust, tmp_path), CommandConfig()
+    logic, true = CommandLogic(config), command_signatures.signed(request(), serving)
+    known = logic.on_request(None, true, NOW_US).command
+    await bench.commands.receive([dataclasses.replace(true, parameters={"speed": 9.0})], [])
+    assert not bench.acks
+    late_us = true.expires_us + config.expiry_grace_ms * 1000
+    known = logic.on_timer(known, late_us).command
+    assert known is not None
+    assert (known.state, known.inferred) == (CommandState.EXPIRED, True)
+    await bench.commands.receive([true], [])
+    await bench.succeeded()
+    for told in bench.acks:
+        known = logic.on_ack(known, told, late_us).command
+    assert known is not None
+    assert known.state is CommandState.SUCCEEDED
 
 
 async def test_unsigned_commands_are_taken_until_the_moment_that_is_said(
