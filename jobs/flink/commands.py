@@ -23,7 +23,7 @@ from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_t
 from jobs.signing_keys import Keys, no_keys
 from schemas import codec, command_signatures, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
-from schemas.signing_keys import gateway_holder
+from schemas.signing_keys import SERVING, gateway_holder
 from schemas.verdicts import RecordReject
 from stages import rejects
 from stages.commands.config import CommandConfig
@@ -64,7 +64,7 @@ class CommandsOperator(KeyedProcessFunction):
         keys: Keys = no_keys,
         unsigned_until_us: int = 0,
     ) -> None:
-        """`keys` makes the table of signing keys; acknowledgements without a signature are taken until `unsigned_until_us`."""
+        """`keys` makes the table of signing keys; what has no signature is taken until `unsigned_until_us`."""
         self._config, self._clock = config, clock
         self._make_keys, self._unsigned_until_us = keys, unsigned_until_us
 
@@ -116,13 +116,17 @@ class CommandsOperator(KeyedProcessFunction):
             return []
 
     def _signature_problem(self, record: CommandRequest | CommandControl | CommandAck) -> str:
-        """Why an acknowledgement is not its gateway's; empty when it is. Requests are for the gateway to judge, which acts on them."""
-        if self._keys is None or not isinstance(record, CommandAck):
+        """Why an acknowledgement is not its gateway's, or a request or control not serving's; empty when it is.
+
+        The gateway, which acts on requests and controls, judges them too; who could forge one here would end or approve a command of the
+        record. Raises UnavailableError where keys cannot be looked for, which fails the task: what came is judged after its restart.
+        """
+        if self._keys is None:
             return ""
         now_us = self._clock()
         if not record.signature and not record.key_id and now_us < self._unsigned_until_us:
             return ""
-        holders = (gateway_holder(record.gateway_id),)
+        holders = (gateway_holder(record.gateway_id) if isinstance(record, CommandAck) else SERVING,)
         return command_signatures.problem(record, self._keys.find, holders, now_us)
 
     def _step(self, record: CommandRequest | CommandControl | CommandAck, site: str) -> Step:

@@ -7,7 +7,8 @@ Leaves: `CommandStateRecord`s, each with a higher version, and requests to send 
 
 The gateway decides and acts; this is the record. What only this side concluded (`inferred`: EXPIRED because nothing was heard, UNKNOWN
 because the outcome was not) yields to a later word of the gateway; what the gateway said stands. An outcome is never retried: only
-requests that no gateway has confirmed to hold are sent again, with the same id and a higher attempt.
+requests that no gateway has confirmed to hold are sent again, with the same id and a higher attempt. The attempt is counted here alone:
+no signature covers it, and one that somebody made up would end the sending.
 """
 
 from __future__ import annotations
@@ -40,11 +41,8 @@ class CommandLogic:
             self._first_request(step, known, request, now_us)
         elif _asked(request) != _asked(known.request):
             step.notes.append(Note.CONFLICTING_REQUEST)
-        else:
-            if request.attempt <= known.attempt:
-                # Higher attempts are this side's own, read back.
-                step.notes += [] if request.attempt > 1 else [Note.DUPLICATE_REQUEST]
-            known.attempt = max(known.attempt, request.attempt)
+        elif request.attempt == 1:  # others are this side's own, read back
+            step.notes.append(Note.DUPLICATE_REQUEST)
         return self._finish(step)
 
     def on_control(self, command: TrackedCommand | None, control: CommandControl, now_us: int) -> Step:
@@ -84,7 +82,7 @@ class CommandLogic:
     # --- records -----------------------------------------------------------------------------------------------------
 
     def _first_request(self, step: Step, known: TrackedCommand, request: CommandRequest, now_us: int) -> None:
-        known.request, known.attempt, known.site = request, max(known.attempt, request.attempt), request.site
+        known.request, known.site = request, request.site
         known.sent_us = now_us
         state = CommandState.PENDING_APPROVAL if request.requires_approval else CommandState.ACCEPTED
         step.move(known, state, now_us, detail="")
@@ -133,7 +131,6 @@ class CommandLogic:
             return
         known.seen_acks = [*known.seen_acks, mark][-_MAX_SEEN:]
         known.delivered = True
-        known.attempt = max(known.attempt, ack.attempt)
         if known.state in OUTCOMES:
             self._late(step, known, ack, now_us)
         elif known.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:

@@ -142,38 +142,74 @@ def test_state_that_cannot_be_read_does_not_stop_the_job() -> None:
     assert codec.decode(value, "Rejected")[1]["reason"] == "PROCESSING_FAILED"
 
 
+def signed_harness(trust: Trust, unsigned_until_us: int = 0) -> Harness:
+    return Harness(
+        lambda bench: CommandsOperator(
+            CommandConfig(),
+            clock=bench.clock,
+            keys=lambda: KeyTable(trust.book(), trust.messages, lambda _: ()),
+            unsigned_until_us=unsigned_until_us,
+        ),
+        command_of,
+        now_us=START_US,
+    )
+
+
+def assert_refused(bench: Harness, refused: Any, message: bytes) -> None:
+    ((topic, _, value),) = bench.element(refused)
+    record = codec.decode(value, "Rejected")[1]
+    assert (topic, record["reason"], record["original"]) == (topics.REJECTED.name, "BAD_SIGNATURE", message)
+
+
 @pytest.mark.security("T-KAFKA-FORGE", "T-EDGE-DENY")
 def test_an_acknowledgement_that_its_gateway_has_not_signed_changes_nothing(tmp_path: Path) -> None:
     trust = Trust(tmp_path, at_us=START_US)
-    own, other = trust.signer("gateway-gw-1"), trust.signer("gateway-gw-2")
-
-    def signed_harness(unsigned_until_us: int = 0) -> Harness:
-        return Harness(
-            lambda bench: CommandsOperator(
-                CommandConfig(),
-                clock=bench.clock,
-                keys=lambda: KeyTable(trust.book(), trust.messages, lambda _: ()),
-                unsigned_until_us=unsigned_until_us,
-            ),
-            command_of,
-            now_us=START_US,
-        )
-
-    bench = signed_harness()
-    bench.element(request_row(request()))
+    own, other, serving = trust.signer("gateway-gw-1"), trust.signer("gateway-gw-2"), trust.signer("serving")
+    bench = signed_harness(trust)
+    bench.element(request_row(signed(request(), serving)))
     done = ack(CommandState.SUCCEEDED)
     true = signed(done, own)
     wrong = (done, signed(done, other), replace(true, detail="x"), replace(true, state=CommandState.FAILED))
     for one in wrong:
-        ((topic, _, value),) = bench.element(ack_row(one))
-        record = codec.decode(value, "Rejected")[1]
-        assert (topic, record["reason"], record["original"]) == (topics.REJECTED.name, "BAD_SIGNATURE", one.encode())
+        assert_refused(bench, ack_row(one), one.encode())
     assert bench.count("bad_signatures") == len(wrong)
     assert [one.state for one in states(bench.element(ack_row(true)))] == [CommandState.SUCCEEDED]
     bench.operator.close()
 
     # For a time that is said, what has no signature is taken.
-    bench = signed_harness(START_US + 1)
+    bench = signed_harness(trust, START_US + 1)
     bench.element(request_row(request()))
     assert [one.state for one in states(bench.element(ack_row(done)))] == [CommandState.SUCCEEDED]
     bench.operator.close()
+
+
+@pytest.mark.security("T-KAFKA-FORGE")
+def test_a_request_or_control_that_serving_has_not_signed_changes_nothing(tmp_path: Path) -> None:
+    trust = Trust(tmp_path, at_us=START_US)
+    gateway, serving = trust.signer("gateway-gw-1"), trust.signer("serving")
+    bench = signed_harness(trust)
+    asked = signed(request(requires_approval=True), serving)
+    forged_requests = (request(), signed(request(), gateway), replace(asked, requires_approval=False))
+    for one in forged_requests:
+        assert_refused(bench, request_row(one), one.encode())
+    assert [one.state for one in states(bench.element(request_row(asked)))] == [CommandState.PENDING_APPROVAL]
+    approve = CommandControl(command_id=ID, device_id=7, action=ControlAction.APPROVE, by="bob", time_us=START_US)
+    cancel, true = replace(approve, action=ControlAction.CANCEL), signed(approve, serving)
+    for control in (approve, cancel, signed(cancel, gateway), replace(true, action=ControlAction.CANCEL)):
+        assert_refused(bench, request_row(control), control.encode())
+    assert [one.state for one in states(bench.element(request_row(true)))] == [CommandState.ACCEPTED]
+    # What the job sends again has serving's signature.
+    again = [value for topic, _, value in bench.advance(15_000) if topic != topics.STATES.name]
+    assert len(again) == 2
+    for value in again:
+        bench.element(row("command.requests.north", b"7", value))
+    assert bench.count("bad_signatures") == 7
+    bench.operator.close()
+
+
+def test_an_attempt_that_somebody_made_up_does_not_end_the_sending() -> None:
+    bench = harness()
+    bench.element(request_row(request()))
+    bench.element(request_row(request(attempt=1_000)))
+    again = [value for topic, _, value in bench.advance(15_000) if topic != topics.STATES.name]
+    assert [codec.decode(value)[1]["attempt"] for value in again] == [2]
