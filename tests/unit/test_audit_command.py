@@ -137,8 +137,8 @@ def test_an_entry_is_shown_with_its_operation(plant: Plant, capsys: pytest.Captu
     assert "command:submit" in shown.splitlines()[-1]
     assert plant.run("show", "c1") == 0
     assert capsys.readouterr().out.count('"command_id": "c1"') == 2
-    assert plant.run("show", 7) == 1
-    assert plant.run("show", "c2") == 1
+    assert plant.run("show", 7) == 2
+    assert plant.run("show", "c2") == 2
 
 
 def test_what_it_proves_the_verifier_holds(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
@@ -159,8 +159,8 @@ def test_what_it_proves_the_verifier_holds(plant: Plant, capsys: pytest.CaptureF
     assert verify.main([*words[1:5], *keys]) == 0
     copies = ["--copies", str(plant.folder / "copies")]
     assert verify.main(["log", str(plant.folder / "log"), *copies, *keys]) == 0
-    assert plant.run("prove") == 1
-    assert plant.run("prove", 99) == 1
+    assert plant.run("prove") == 2
+    assert plant.run("prove", 99) == 2
 
 
 def test_keys_are_added_and_removed_but_not_the_last_one(plant: Plant, capsys: pytest.CaptureFixture[str]) -> None:
@@ -170,7 +170,7 @@ def test_keys_are_added_and_removed_but_not_the_last_one(plant: Plant, capsys: p
     assert "only key" in capsys.readouterr().err
     assert plant.run("keys", "add") == 0
     assert len(capsys.readouterr().out.splitlines()) == 2
-    assert plant.run("keys", "remove", "00000000") == 1
+    assert plant.run("keys", "remove", "00000000") == 2
     capsys.readouterr()
     plant.write(EVENTS[:1])  # the writer signs with both
     assert plant.run("keys", "remove", old) == 0
@@ -269,9 +269,9 @@ def test_a_syslog_server_that_nobody_vouches_for_gets_nothing(
 ) -> None:
     other = plant.folder / "other.pem"
     trustme.CA().cert_pem.write_to_path(other)
-    assert plant.run("export", "cef", "--syslog", syslog.address, "--ca", other) == 1
+    assert plant.run("export", "cef", "--syslog", syslog.address, "--ca", other) == 3
     assert "does not take events" in capsys.readouterr().err
-    assert plant.run("export", "cef", "--syslog", "nowhere", "--ca", other) == 1
+    assert plant.run("export", "cef", "--syslog", "nowhere", "--ca", other) == 2
     assert not syslog.got
 
 
