@@ -146,6 +146,7 @@ class Renewal:
 
     async def run(self) -> None:
         """Look every minute, until cancelled. Whatever fails is said and tried again: the gateway goes on with what it has."""
+        self._look()  # with what it begins: a certificate that is due at once is another one soon, and its key is another one too
         while True:
             try:
                 await asyncio.to_thread(self._renew_when_due)

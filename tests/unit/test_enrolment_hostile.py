@@ -350,6 +350,31 @@ async def test_a_client_that_does_not_take_the_new_certificate_is_asked_again(
         await asyncio.gather(running, return_exceptions=True)
 
 
+async def test_a_certificate_that_is_due_at_the_start_is_another_one_for_its_users(
+    here: Here, held: Identity, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a gateway goes on with the old key, and signs with it, until it is started once more."""
+    first, changes = held.certificate(), []
+
+    def renew(own: Identity, _server: str) -> None:
+        key = p256.new_key()
+        status, answer = here.renew(p256.read_key(own.file.read_bytes()), own.certificate_pem(), key)
+        assert status == 200
+        own.take(key, Grant(certificate=answer["certificate"], authority=answer["authority"]))
+
+    monkeypatch.setattr(Identity, "renew", renew)
+    real = identity_module.due
+    monkeypatch.setattr(identity_module, "due", lambda one: one.not_valid_before_utc if one == first else real(one))
+    one = Renewing(held, "https://x:1", changed=lambda: changes.append(held.certificate()), say=lambda _: None)
+    running = asyncio.create_task(one.run())
+    try:
+        await until(lambda: changes, "word of the new certificate")
+        assert changes[0] != first
+    finally:
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+
+
 def test_what_was_interrupted_may_be_asked_for_again_with_the_same_key(here: Here, tmp_path: Path) -> None:
     found = Identity.of(tmp_path / "gateway")
     found.file.parent.mkdir()
