@@ -70,7 +70,9 @@ class Point:
     bound: Bound | None = None
     """Its expression."""
     clock: str = ""
-    """Gateway by whose clock its delays end."""
+    """Its own gateway; of a line's, that of the tag that is named first."""
+    clocks: frozenset[str] = frozenset()
+    """Gateways that move it: its delays and ages go on while any of them speaks, also when another one is silent."""
 
     @property
     def tag_id(self) -> int | None:
@@ -204,13 +206,14 @@ def _of_device(
             suppress_id=tags[rule.suppress_tag].tag_id if rule.suppress_tag else None,
             bound=bound,
             clock=first.gateway_id,
+            clocks=_clocks(first.gateway_id, bound),
         )
 
 
 def _of_line(
     table: SiteTable, site: str, line_path: str, at_path: Mapping[str, Mapping[str, TagDefinition]], rules: RulesAt
 ) -> Iterator[Point]:
-    """Rules of a line are expressions over tags of its devices; the first tag that is named says by which gateway's clock."""
+    """Rules of a line are expressions over tags of its devices."""
     for rule in rules.for_line(line_path):
         try:
             bound = bind(rule, line_path, at_path)
@@ -231,7 +234,12 @@ def _of_line(
             parent=rule.parent,
             bound=bound,
             clock=bound.tags[0].gateway_id,
+            clocks=_clocks(bound.tags[0].gateway_id, bound),
         )
+
+
+def _clocks(gateway_id: str, bound: Bound | None) -> frozenset[str]:
+    return frozenset({gateway_id, *(there for there, _ in (bound.lanes if bound else ()))})
 
 
 def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> bool:
@@ -253,6 +261,7 @@ def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point
         "group": "",
         "parent": "",
         "clock": gateway_id,
+        "clocks": frozenset({gateway_id}),
     }
     return Point(
         key=key, source_id=source_id(site, key), rule=rule, site=site, device_id=0, gateway_id=gateway_id, **about
@@ -275,7 +284,8 @@ def _add(table: SiteTable, point: Point) -> None:
         for window in point.bound.windows:
             table.windows.setdefault(window.tag_id, set()).add(window)
         if point.bound.timed:
-            table.timed.setdefault(point.clock, []).append(point)
+            for gateway_id in point.clocks:
+                table.timed.setdefault(gateway_id, []).append(point)
     elif kind in OF_TAGS:
         for tag_id in {point.tag_id, point.setpoint_id} - {None}:
             table.of_tag.setdefault(tag_id, []).append(point)  # type: ignore[arg-type]

@@ -34,7 +34,7 @@ class Transitions:
     def resume(self, point: Point, source: Source) -> None:
         """After a restore: a delay or a time that runs goes on."""
         if source.raw != source.active:
-            self._pending.setdefault(point.clock, set()).add(point.key)
+            self._await(point)
         self.watch_time(point.key, source)
 
     def regroup(self) -> None:
@@ -42,7 +42,12 @@ class Transitions:
         points, keys = self._state.table.points, {key for each in self._pending.values() for key in each}
         self._pending.clear()
         for key in keys & points.keys():
-            self._pending.setdefault(points[key].clock, set()).add(key)
+            self._await(points[key])
+
+    def _await(self, point: Point) -> None:
+        """Its delay runs: whichever of its gateways speaks may end it."""
+        for gateway_id in point.clocks:
+            self._pending.setdefault(gateway_id, set()).add(point.key)
 
     def forget(self, key: str) -> None:
         """A source whose rule holds no more."""
@@ -75,7 +80,7 @@ class Transitions:
             source.value, source.detail = value, detail
         self.settle(point, source, time_us, step)
         if source.raw != source.active:
-            self._pending.setdefault(point.clock, set()).add(point.key)
+            self._await(point)
         self.mark(point)
 
     def settle(self, point: Point, source: Source, time_us: int, step: Step) -> None:
@@ -92,7 +97,8 @@ class Transitions:
             self.mark(point)
         if source.quiet:
             source.raw_us, source.value, source.detail = 0, None, ""
-        self._pending.get(point.clock, set()).discard(point.key)
+        for gateway_id in point.clocks:
+            self._pending.get(gateway_id, set()).discard(point.key)
 
     def has_pending(self, gateway_id: str) -> bool:
         """Whether a delay runs."""
