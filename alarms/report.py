@@ -112,7 +112,7 @@ def busiest(report: Report, tags: Sequence[TagDefinition], rules: Sequence[Alarm
             and rule.name not in untried
             and (
                 rule.device_class == classes.get(path)
-                or path == rule.device_path
+                or path in (rule.device_path, rule.line_path)
                 or path.startswith(f"{rule.device_path}/")
             )
         ]

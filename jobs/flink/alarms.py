@@ -32,7 +32,7 @@ from stages import rejects
 from stages.alarms.config import AlarmConfig
 from stages.alarms.listening import Reachable, always
 from stages.alarms.logic import RECORDS, AlarmLogic
-from stages.alarms.points import Problem
+from stages.alarms.problems import Problem
 from stages.alarms.published import Published
 from stages.alarms.step import Step
 from stages.expressions import program

@@ -21,7 +21,8 @@ from schemas.definitions import Registry, TagDefinition
 from schemas.events import DEAD_DEVICES, device_ids
 from stages.alarms.config import AlarmConfig
 from stages.alarms.listening import Reachable, always
-from stages.alarms.points import Problem, SiteTable, site_table
+from stages.alarms.points import SiteTable, site_table
+from stages.alarms.problems import Problem
 from stages.alarms.published import Published
 from stages.alarms.rule_book import RuleBook
 from stages.alarms.site import SiteAlarms

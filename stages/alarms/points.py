@@ -8,7 +8,7 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
+from typing import Any
 from uuid import UUID
 
 import numpy as np
@@ -18,33 +18,13 @@ from schemas.alarm_rules import OF_TAGS, AlarmRule, ConditionKind, GroupLevel
 from schemas.alarms import source_id, source_key
 from schemas.definitions import TagDefinition
 from stages.alarms.expressions import Bound, UnboundError, bind
+from stages.alarms.problems import LINE_PATH, PARENT, Problem
 from stages.alarms.rule_book import RulesAt
 from stages.expressions.windows import WindowKey
 
 _S = 1_000_000
 _TAGS = ("tag", "setpoint_tag", "suppress_tag")
 """Fields of a rule that name a tag of its device."""
-_PARENT = "parent"
-
-
-class Problem(str):
-    """A rule that could not be brought to a device whole, in words; `key` is the field of the rule that says what is not there."""
-
-    __slots__ = ("key", "rule_id")
-
-    def __new__(cls, rule_id: str, key: str, text: str) -> Self:
-        """Of the words a whole sentence is made."""
-        made = super().__new__(cls, f"alarm rule {rule_id}: {text}")
-        made.rule_id, made.key = rule_id, key
-        return made
-
-    rule_id: str
-    key: str
-
-    @property
-    def applied(self) -> bool:
-        """Whether the rule holds there all the same, without its parent."""
-        return self.key == _PARENT
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -151,12 +131,14 @@ def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> Site
     points = [
         point for device_id in sorted(devices) for point in _of_device(table, site, devices[device_id], at_path, rules)
     ]
-    for line_path in sorted({"/".join(path.split("/")[:4]) for path in at_path}):
-        points += _of_line(table, site, line_path, at_path, rules)
+    lines = {"/".join(path.split("/")[:4]) for path in at_path}
+    for line_path in sorted({*lines, *rules.lines()}):
+        points += _of_line(table, site, line_path, at_path if line_path in lines else {}, rules)
     for gateway_id, enterprise in sorted(gateways.items()):
         path = f"{enterprise}/{site}/{gateway_id}"
         points += [_of_gateway(site, path, gateway_id, rule) for rule in rules.for_gateways()]
     table.retired = {point.key: point for point in points if _is_retired(point, devices)}
+    table.problems += [found for point in table.retired.values() for found in _stopped(point)]
     points = [point for point in points if point.key not in table.retired]
     known = {point.key for point in points}
     by_path = {path: next(iter(each.values())).device_id for path, each in at_path.items()}
@@ -215,6 +197,10 @@ def _of_line(
 ) -> Iterator[Point]:
     """Rules of a line are expressions over tags of its devices."""
     for rule in rules.for_line(line_path):
+        if not at_path:
+            if not rule.retired:
+                table.problems.append(Problem(rule.rule_id, LINE_PATH, f"there is no machine at {line_path}"))
+            continue
         try:
             bound = bind(rule, line_path, at_path)
         except UnboundError as error:
@@ -251,6 +237,15 @@ def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> b
         or any(tag.retired for tag in named)
         or (bool(tags) and all(tag.retired for tag in tags.values()))
     )
+
+
+def _stopped(point: Point) -> Iterator[Problem]:
+    """A rule of a line that nobody retired holds no more when one of its machines is gone: that is said."""
+    if point.device_id or point.rule.retired or point.bound is None:
+        return
+    for tag in point.bound.tags:
+        if tag.retired:
+            yield Problem(point.rule.rule_id, "inputs", f"{tag.path} is retired")
 
 
 def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point:
@@ -309,7 +304,7 @@ def _parent(table: SiteTable, point: Point, known: set[str], by_path: dict[str, 
     found = next((key for key in keys if key in known), "")
     if not found:
         where = rule.parent_path or point.path
-        table.problems.append(Problem(rule.rule_id, _PARENT, f"there is no parent {rule.parent} at {where}"))
+        table.problems.append(Problem(rule.rule_id, PARENT, f"there is no parent {rule.parent} at {where}"))
     return found
 
 

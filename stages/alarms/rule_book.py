@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import bisect
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Set
 from typing import NamedTuple
 
 from schemas.alarm_rules import AlarmRule
@@ -24,6 +24,8 @@ class RuleBook:
         self._versions: dict[str, dict[int, AlarmRule]] = {}
         self._places: dict[str, set[str]] = {}
         """Ids of the rules of a device, a line, a class, or gateways."""
+        self._lines: dict[str, set[str]] = {}
+        """Lines that rules name, by site."""
         self._starts: list[int] | None = None
         self._of_all, self._of_site = 0, Counter[str]()
         """Changes so far: of what may hold anywhere, and of what holds at one site."""
@@ -42,6 +44,8 @@ class RuleBook:
         if len(versions) > MAX_VERSIONS:
             del versions[min(versions)]
         self._places.setdefault(rule.place, set()).add(rule.rule_id)
+        if rule.line_path:
+            self._lines.setdefault(site_of_path(rule.line_path), set()).add(rule.line_path)
         self._changed(rule)
 
     def forget(self, rule_id: str, version: int) -> None:
@@ -72,6 +76,10 @@ class RuleBook:
             ]
             if valid:
                 yield max(valid, key=lambda one: one.version)
+
+    def lines(self, site: str) -> Set[str]:
+        """Lines of a site that rules name."""
+        return self._lines.get(site, frozenset())
 
     def next_start_us(self, time_us: int) -> int | None:
         """When some version begins to hold, after a moment."""
@@ -109,6 +117,10 @@ class RulesAt(NamedTuple):
     def for_line(self, line_path: str) -> list[AlarmRule]:
         """Rules of a line."""
         return self._nearest(line_path)
+
+    def lines(self) -> Set[str]:
+        """Lines that rules of the site name, whether or not there are such lines."""
+        return self.book.lines(self.site)
 
     def for_gateways(self) -> list[AlarmRule]:
         """Rules of every gateway of the site."""

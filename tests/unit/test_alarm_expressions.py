@@ -5,6 +5,8 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +16,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from alarms import rules_file, trial
-from alarms.report import variants
+from alarms.report import Report, busiest, variants
 from base.errors import ConfigError
 from schemas import codec
 from schemas.alarm_rules import AlarmRule, ConditionKind
@@ -22,6 +24,8 @@ from schemas.alarms import AlarmEventKind
 from schemas.definitions import DataType, TagDefinition, encode_tag, encode_version
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
+from stages.alarms.points import site_table
+from stages.alarms.rule_book import RuleBook
 from tests.golden.support import GATEWAY, SITE, seconds, tag, us
 from tests.unit.test_alarm_files import example_tags
 from tests.unit.test_expressions import by_hand
@@ -416,6 +420,28 @@ def test_a_rule_of_a_line_comes_to_that_line_and_to_no_other() -> None:
         assert (points["one"], problems) == (count, [])
 
 
+def test_a_rule_of_a_line_that_holds_nowhere_or_no_more_says_so_unless_it_is_retired() -> None:
+    (one,) = rules_file.parse(
+        LINE_FILE.format(expression="tag.a > 1", inputs="{a: oven-01/power}", line="line-2")
+    ).rules
+    there = [tag for tag in example_tags() if tag.site == "south"]
+    gone = [replace(tag, retired=tag.device_path.endswith("/oven-01")) for tag in there]
+    elsewhere = replace(one, line_path="acme/south/coating/line-20")
+    retired = [replace(rule, retired=True) for rule in (one, elsewhere)]
+
+    def problems(tags: list[TagDefinition], *rules: AlarmRule) -> list[tuple[str, str]]:
+        return [(found.key, str(found)) for found in site_table("south", tags, RuleBook(rules).at(0, "south")).problems]
+
+    assert problems(there, one) == []
+    assert problems(gone, one) == [
+        ("inputs", f"alarm rule {one.rule_id}: acme/south/coating/line-2/curing/oven-01/power is retired")
+    ]
+    assert problems(there, one, elsewhere) == [
+        ("line_path", f"alarm rule {elsewhere.rule_id}: there is no machine at acme/south/coating/line-20")
+    ]
+    assert problems(gone, *retired) == []
+
+
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
@@ -455,6 +481,14 @@ def test_a_trial_reads_the_tags_that_expressions_name() -> None:
     assert ("cnc_mill", "coolant_pressure") in names
     assert ("oven", "zone1_temperature") in names
     assert {one.path.split("/")[-2] for one in watched.values() if one.device_class == "robot"} == {"robot-01"}
+
+
+def test_the_busiest_rules_of_a_report_are_those_of_lines_too() -> None:
+    line = "acme/south/coating/line-2"
+    one = rule("tag.a > 1", device_class="", line_path=line, inputs={"a": "oven-01/power"})
+    day = datetime(2026, 1, 1, tzinfo=UTC)
+    report = Report(day, day, [], [{"path": line, "rule": one.name}], [], [])
+    assert busiest(report, example_tags(), [replace(one, line_path=f"{line}0"), one]) == [one]
 
 
 def test_wider_deadbands_are_proposed_for_expressions_that_have_one() -> None:
