@@ -2,18 +2,23 @@
 
 An event names the condition, its source, its severity, whether it is active, acknowledged and confirmed, and who said what of it last. It
 belongs to the device of the tag whose node is the source, or whose node id begins with the source's; else to the gateway. Two conditions of
-one name are two by their node ids, and an earlier state that somebody still has to acknowledge is a branch of its own. A flood is cut: what
-is more than so many in a second is told as a number.
+one name are two by their node ids, and an earlier state that somebody still has to acknowledge is a branch of its own. A flood is spread:
+what is more than so many in a second is told in the next seconds, each condition as it is by then, and what that leaves out as a number.
+
+A server repeats what it retains between RefreshStart and RefreshEnd: what was told before and is not repeated ended while nobody listened.
 """
 
 from __future__ import annotations
 
+import asyncio
 import logging
+from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from asyncua import ua
 
+from base.ids import Clock
 from connectors.device_notices import DeviceNotices
 from connectors.opcua.items import Item
 from connectors.opcua.plain import plain
@@ -38,10 +43,20 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("comment", _CONDITION, "Comment"),
     ("by", _CONDITION, "ClientUserId"),
     ("condition_id", _CONDITION, ""),
+    ("event_type", _BASE, "EventType"),
 )
 """Name of the attribute, type that has the field, and its path; the empty path is the node id of the condition itself."""
 _NO_BRANCH = ua.NodeId().to_string()
+_REFRESH_START, _REFRESH_END, _OVERFLOW = (
+    ua.NodeId(number).to_string()
+    for number in (
+        ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType, ua.ObjectIds.EventQueueOverflowEventType
+    )
+)  # fmt: skip
 _MOST_PER_SECOND = 50
+MOST_KNOWN = 10_000
+"""Conditions and branches that are remembered, and as many that wait. Of more, the oldest are forgotten."""
+_MISSED = "the server retains it no more; when it ended was not heard"
 _SECOND_US = 1_000_000
 
 
@@ -66,48 +81,103 @@ def refresh_call(subscription_id: int) -> Any:
 
 
 class Alarms:
-    """Tells of conditions, as many as people can bear."""
+    """Tells of conditions, no more in a second than people can bear."""
 
-    def __init__(self, notices: DeviceNotices) -> None:
-        self._notices = notices
-        self._told: dict[str, Mapping[str, str]] = {}
+    def __init__(self, notices: DeviceNotices, clock: Clock) -> None:
+        self._notices, self._clock = notices, clock
+        self._told: OrderedDict[str, dict[str, str]] = OrderedDict()
+        """What was said last of each that is retained, by condition and branch."""
+        self._waiting: OrderedDict[str, tuple[dict[str, str], int]] = OrderedDict()
+        """What is to be said, and the device."""
+        self._repeated: set[str] | None = None
+        """What came since a refresh began; None: no refresh, or something of it was lost."""
         self._second = self._count = self._left_out = 0
         self.events = 0
 
-    def take(self, events: Iterable[Any], items: Sequence[Item], now_us: int) -> None:
+    async def run(self) -> None:
+        """Tell what waits, until cancelled."""
+        while True:
+            await asyncio.sleep(1.0)
+            self.tell_waiting()
+
+    def take(self, events: Iterable[Any], items: Sequence[Item]) -> None:
         """ua.EventFieldLists of one notification. A condition that says what it said before (at a refresh) is not told again."""
         for event in events:
             found = _fields(event)
-            if not found.get("condition"):
-                continue
-            self.events += 1
-            condition = found.get("condition_id") or f"{found.get('source_node', '')}/{found['condition']}"
-            name = f"{condition}/{found.get('branch', '')}"
-            if self._told.get(name) == found:
-                continue
-            if found.get("retain") == "true":
-                self._told[name] = found
-            else:
-                self._told.pop(name, None)
-            if self._may_tell(now_us):
-                self._tell(found, items)
+            event_type = found.pop("event_type", "")
+            if event_type == _REFRESH_START:
+                self._repeated = set()
+            elif event_type == _REFRESH_END:
+                self._refreshed(items)
+            elif event_type == _OVERFLOW:
+                self.lost()
+            if found.get("condition"):
+                self.events += 1
+                condition = found.get("condition_id") or f"{found.get('source_node', '')}/{found['condition']}"
+                name = f"{condition}/{found.get('branch', '')}"
+                if self._repeated is not None:
+                    self._repeated.add(name)
+                self._add(name, found, items)
+            self.tell_waiting()
 
-    def _may_tell(self, now_us: int) -> bool:
-        second = now_us // _SECOND_US
+    def lost(self) -> None:
+        """Events were lost: a refresh that is under way does not say what ended."""
+        self._repeated = None
+
+    def _add(self, name: str, found: dict[str, str], items: Sequence[Item]) -> None:
+        if name in self._waiting:
+            if self._waiting[name][0] == found:
+                return
+            self._left_out += 1  # what waited was not said, and is not so any more
+            if self._told.get(name) == found:
+                del self._waiting[name]
+                return
+        elif self._told.get(name) == found:
+            self._told.move_to_end(name)
+            return
+        self._waiting[name] = found, _device_of(found.get("source_node", ""), items)
+        if len(self._waiting) > MOST_KNOWN:
+            self._waiting.popitem(last=False)
+            self._left_out += 1
+
+    def _refreshed(self, items: Sequence[Item]) -> None:
+        repeated, self._repeated = self._repeated, None
+        if repeated is None:
+            return
+        for name in [name for name in self._waiting if name not in repeated and name not in self._told]:
+            if self._waiting[name][0].get("retain") == "true":
+                del self._waiting[name]
+                self._left_out += 1
+        for name, told in self._told.items():
+            last = self._waiting[name][0] if name in self._waiting else told
+            if name in repeated or last.get("retain") != "true":
+                continue
+            inactive = {"active": "false"} if "active" in last else {}
+            self._add(name, {**last, **inactive, "retain": "false", "message": _MISSED}, items)
+
+    def tell_waiting(self) -> None:
+        """Tell what waits, as far as this second has room."""
+        second = self._clock() // _SECOND_US
         if second != self._second:
             if self._left_out:
-                text = f"{self._left_out} conditions more than {_MOST_PER_SECOND} a second are not told one by one"
+                text = f"{self._left_out} changes of conditions, more than {_MOST_PER_SECOND} a second, are not told one by one"
                 self._notices.tell(EventKind.STATE, 0, text, {"conditions_left_out": str(self._left_out)})
             self._second, self._count, self._left_out = second, 0, 0
-        self._count += 1
-        self._left_out += self._count > _MOST_PER_SECOND
-        return self._count <= _MOST_PER_SECOND
+        while self._waiting and self._count < _MOST_PER_SECOND:
+            name, (found, device_id) = self._waiting.popitem(last=False)
+            self._count += 1
+            self._told.pop(name, None)
+            if found.get("retain") == "true":
+                self._told[name] = found
+            if len(self._told) > MOST_KNOWN:
+                self._told.popitem(last=False)
+            self._tell(found, device_id)
 
-    def _tell(self, found: Mapping[str, str], items: Sequence[Item]) -> None:
+    def _tell(self, found: Mapping[str, str], device_id: int) -> None:
         state = {"true": "active", "false": "inactive"}.get(found.get("active", ""), "changed")
         earlier = " (an earlier state of it)" if "branch" in found else ""
         text = f"condition {found['condition']} of {found.get('source', '?')} is {state}{earlier}: {found.get('message', '')}"
-        self._notices.tell(EventKind.STATE, _device_of(found.get("source_node", ""), items), text[:500], found)
+        self._notices.tell(EventKind.STATE, device_id, text[:500], found)
 
 
 def _fields(event: Any) -> dict[str, str]:

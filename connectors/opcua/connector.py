@@ -82,7 +82,7 @@ class OpcUaConnector:
         self._notices = DeviceNotices(sink, clock, connector=name, endpoint=settings.endpoint, born={})
         self._note = RunNote(state_dir, lambda text: remarks.note(self._notices, f"{name}: {text}"))
         self._gaps = GapTracker(self._gap, self._note.drop)
-        self._alarms = alarms.Alarms(self._notices)
+        self._alarms = alarms.Alarms(self._notices, clock)
         self._expiry = ExpiryWatch(self._security.warnings, self._notices, clock)
         self._items = ItemTable(self._prefix, sink, self._gaps, self._note.heard.tags if self._note.heard else ())
         self._limits = Limits()
@@ -181,6 +181,7 @@ class OpcUaConnector:
             self._follow(session, self._subscriptions),
             self._look_at_silence(session),
             self._expiry.run(),
+            self._alarms.run(),
             *([self._history.run()] if self._history is not None else []),
         )
 
@@ -342,7 +343,7 @@ class OpcUaConnector:
         changes = data[0].MonitoredItems if len(data) == 1 else [item for one in data for item in one.MonitoredItems]
         for one in message.NotificationData:
             if isinstance(one, ua.EventNotificationList):
-                self._alarms.take(one.Events, list(self._items), self._clock())
+                self._alarms.take(one.Events, list(self._items))
         taken = take(changes, self._items.by_handle, readings, self._clock)
         self._notifications += len(readings)
         self._repeats += len(taken.repeated)
@@ -387,6 +388,9 @@ class OpcUaConnector:
 
     def lost(self, handles: Iterable[int], cause: str) -> None:
         """A notification is lost for good."""
+        handles = list(handles)
+        if EVENTS_HANDLE in handles:
+            self._alarms.lost()
         self._items.lost(handles, cause)
 
     def ended(self, handles: Iterable[int], cause: str) -> None:
