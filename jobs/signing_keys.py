@@ -1,21 +1,23 @@
-"""The signing keys as a job knows them: read when its operator opens, followed from then on, and asked again for a key that is not known.
+"""The signing keys as a job knows them: read when its operator opens, looked at every second from then on, and for a key that is not known.
 
 Who calls: the operators of telemetry and commands, on a TaskManager. A gateway signs with a key only after the topic has it, so a topic
-that is read to its end after the record came has the record's key, or nobody vouches for it. That look costs a fraction of a second,
-and whoever makes ids up must not make a job spend its time on it: one a second, and none for an id that was looked for within the last
-minute.
+that is read to its end after the record came has the record's key, or nobody vouches for it. A look asks the broker where the topic
+ends, a matter of milliseconds, and reads it only if that has moved: whoever makes ids up makes a job ask, and no more.
+
+A look that fails is no answer: nothing is refused for it. It is repeated for half a minute and then fails the task, which Flink starts
+again from its checkpoint, so what came is judged later. The same goes for keys that were not looked at for minutes: one of them may have
+been revoked since.
 """
 
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
 from collections.abc import Callable, Iterable
 from functools import partial
 
-from base.errors import SchemaError, UnavailableError
+from base.errors import SchemaError, UnavailableError, cause_of
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from schemas import topics
@@ -23,99 +25,98 @@ from schemas.signing_keys import KeyBook, SignatureSettings, SigningKey
 
 log = logging.getLogger(__name__)
 
-_LOOKS, _LOOK_S, _SAME_S = 20, 1.0, 60.0
-_MOST_UNKNOWN = 1024
+_EVERY_S, _STALE_S = 1.0, 300.0
+_ANSWER_S = 10.0
 _AGAIN_S, _TRIES = 1.0, 30
-"""A broker that is away is waited for: what came cannot be judged without it, and nothing more comes."""
-Snapshot = Callable[[], Iterable[bytes]]
 
 
 class KeyTable:
-    """`find` is for one thread. `snapshot` gives what the topic has now; `follow` hands on what comes, until it is told to stop."""
+    """`find` is for one thread. `snapshot` gives what the topic has now; `ends` where it ends, which is equal while nothing has come."""
 
     def __init__(
         self,
         book: KeyBook,
-        snapshot: Snapshot,
-        follow: Callable[[threading.Event], Iterable[bytes]],
+        snapshot: Callable[[], Iterable[bytes]],
+        ends: Callable[[], object] = object,
         *,
+        close: Callable[[], None] = lambda: None,
         clock_s: Callable[[], float] = time.monotonic,
     ) -> None:
-        self._book, self._snapshot, self._follow, self._clock_s = book, snapshot, follow, clock_s
-        self._looks, self._counted_s = float(_LOOKS), clock_s()
-        self._unknown: dict[str, float] = {}
+        self._book, self._snapshot, self._ends, self._close, self._clock_s = book, snapshot, ends, close, clock_s
+        self._looking = threading.Lock()
+        self._read_to: object = None
+        self._looked_s = float("-inf")
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
     @classmethod
     def of(cls, kafka_settings: KafkaSettings, settings: SignatureSettings) -> KeyTable:
         """Of the topic; raises ConfigError for an authority that cannot be read."""
-        name = topics.SIGNING_KEYS.name
+        name, book = topics.SIGNING_KEYS.name, KeyBook.of(settings.authority)
+        source = kafka.consumer(kafka_settings)
 
         def snapshot() -> Iterable[bytes]:
-            return [message.value() or b"" for message in kafka.read_to_end(kafka_settings, name)]
+            found = kafka.read_to_end(kafka_settings, name, timeout_s=_ANSWER_S)
+            return [message.value() or b"" for message in found]
 
-        def follow(stop: threading.Event) -> Iterable[bytes]:
-            for batch in kafka.Reader(kafka_settings, [re.escape(name)]).batches(stop):
-                yield from (message.value() or b"" for message in batch)
-
-        return cls(KeyBook.of(settings.authority), snapshot, follow)
+        return cls(book, snapshot, lambda: kafka.watermarks(source, name, timeout_s=_ANSWER_S), close=source.close)
 
     def open(self) -> None:
-        """Read the topic, and follow it. Raises DeliveryError: without keys nothing could be judged, and Flink starts the job again."""
-        self._read()
+        """Read the topic, and go on looking. Raises DeliveryError: without keys nothing could be judged, and Flink starts the job again."""
+        self._look()
         self._thread = threading.Thread(target=self._run, name="signing-keys", daemon=True)
         self._thread.start()
 
     def close(self) -> None:
-        """Stop following."""
+        """Look no more."""
         self._stop.set()
         if self._thread is not None:
             self._thread.join()
+        self._close()
+
+    @property
+    def age_s(self) -> int:
+        """Seconds since the keys were as the topic has them."""
+        return int(min(self._clock_s() - self._looked_s, 1e9))
 
     def find(self, key_id: str) -> SigningKey | None:
-        """The key of an id; the topic is asked for one that is not known."""
+        """The key of an id; None when nobody vouches for it. Raises UnavailableError when that cannot be known."""
         found = self._book.find(key_id)
-        if found is not None or not self._may_look(key_id):
-            return found
-        self._look()
-        if (found := self._book.find(key_id)) is None:
-            if len(self._unknown) >= _MOST_UNKNOWN:
-                del self._unknown[next(iter(self._unknown))]
-            self._unknown[key_id] = self._clock_s() + _SAME_S
+        if found is None or self.age_s > _STALE_S:
+            self._look_patiently()
+            found = self._book.find(key_id)
         return found
 
-    def _may_look(self, key_id: str) -> bool:
-        now_s = self._clock_s()
-        self._looks = min(_LOOKS, self._looks + (now_s - self._counted_s) / _LOOK_S)
-        self._counted_s = now_s
-        if self._looks < 1 or now_s < self._unknown.get(key_id, float("-inf")):
-            return False
-        self._looks -= 1
-        return True
-
-    def _look(self) -> None:
-        for _ in range(_TRIES):
+    def _look_patiently(self) -> None:
+        for tries in range(1, _TRIES + 1):
             try:
-                return self._read()
+                return self._look()
             except UnavailableError as error:
                 log.warning("a signing key cannot be looked for", extra={"cause": str(error)})
-                if self._stop.wait(_AGAIN_S):
-                    return None
+                if tries == _TRIES or self._stop.wait(_AGAIN_S):
+                    raise
         return None
 
-    def _read(self) -> None:
-        for message in self._snapshot():
-            self._apply(message)
+    def _look(self) -> None:
+        with self._looking:
+            now_s, ends = self._clock_s(), self._ends()
+            if ends != self._read_to:
+                for message in self._snapshot():
+                    self._apply(message)
+                self._read_to = ends
+            self._looked_s = now_s
 
     def _run(self) -> None:
-        while not self._stop.is_set():
+        said = ""
+        while not self._stop.wait(_EVERY_S):
             try:
-                for message in self._follow(self._stop):
-                    self._apply(message)
-            except UnavailableError as error:
-                log.warning("signing keys are not followed", extra={"cause": str(error)})
-            self._stop.wait(_AGAIN_S)
+                self._look()
+                said = ""
+            except Exception as error:  # whatever it is, a key that is revoked has to be heard of
+                if (cause := cause_of(error)) != said:
+                    foreseen = isinstance(error, UnavailableError)
+                    log.error("signing keys are not read", extra={"cause": cause}, exc_info=None if foreseen else error)
+                    said = cause
 
     def _apply(self, message: bytes) -> None:
         try:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+import threading
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -37,6 +38,11 @@ Find = Callable[[str], "SigningKey | None"]
 def gateway_holder(gateway_id: str) -> str:
     """Holder of a gateway's keys: the name of its certificate."""
     return f"{_GATEWAY}{gateway_id}"
+
+
+def holder_of(key_id: str) -> str:
+    """Whose key an id names: it is holder, generation and fingerprint, with dots between."""
+    return key_id.rsplit(".", 2)[0]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -92,11 +98,12 @@ class SigningKey:
 
 
 class KeyBook:
-    """What the topic says, of one authority. Reading it from another thread than the one that applies is fine."""
+    """What the topic says, of one authority. Any thread may call."""
 
     def __init__(self, root: ec.EllipticCurvePublicKey) -> None:
         self._root = root
         self._keys: dict[str, SigningKey] = {}
+        self._lock = threading.Lock()
 
     @classmethod
     def of(cls, certificate: Path | str) -> Self:
@@ -117,10 +124,11 @@ class KeyBook:
     def apply(self, message: bytes) -> SigningKey:
         """Take a record in; raises UndecodableError or UnknownSchemaError for what is none, or is not signed by the authority."""
         found = SigningKey.decode(message, self._root)
-        before = self._keys.get(found.key_id)
-        if before is None or before.revoked_us is None or found.revoked_us is not None:
-            self._keys[found.key_id] = found
-        return self._keys[found.key_id]
+        with self._lock:  # between the question and the change nobody else may revoke it
+            before = self._keys.get(found.key_id)
+            if before is None or before.revoked_us is None or found.revoked_us is not None:
+                self._keys[found.key_id] = found
+            return self._keys[found.key_id]
 
     def find(self, key_id: str) -> SigningKey | None:
         """The key of an id."""
@@ -129,11 +137,16 @@ class KeyBook:
 
 def refusal(find: Find, key_id: str | None, holders: tuple[str, ...], now_us: int) -> SigningKey | str:
     """The key of that id, when it is one of these holders' and counts now; else why not, for people."""
-    key = find(key_id) if key_id else None
+    if not key_id:
+        return "it names no key"
+    # By its name first: who makes up ids of others makes nobody look for them.
+    if (named := holder_of(key_id)) not in holders:
+        return f"key {key_id} is of {named}, and it would have to be of {' or '.join(holders)}"
+    key = find(key_id)
     if key is None:
-        return f"key {key_id} is not known" if key_id else "it names no key"
-    if key.holder not in holders:
-        return f"key {key_id} is of {key.holder}, and it would have to be of {' or '.join(holders)}"
+        return f"key {key_id} is not known"
+    if key.holder != named:
+        return f"key {key_id} is of {key.holder}"
     return key.problem(now_us) or key
 
 

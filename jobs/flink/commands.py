@@ -78,6 +78,8 @@ class CommandsOperator(KeyedProcessFunction):
         self._logic = CommandLogic(self._config)
         self._state = runtime_context.get_state(ValueStateDescriptor("command", state_bytes_type()))
         self._metrics = Metrics(runtime_context)
+        if (keys := self._keys) is not None:
+            self._metrics.level("signing_keys_age_s", lambda: keys.age_s)
 
     def close(self) -> None:
         """Stop following the keys."""
@@ -86,6 +88,7 @@ class CommandsOperator(KeyedProcessFunction):
 
     def process_element(self, value: Row, ctx: Any) -> list[Row]:
         """One request, control or ack."""
+        self._metrics.tick(self._clock())
         self._metrics.count("records")
         try:
             record = parse(value[VALUE] or b"")

@@ -19,6 +19,7 @@ from pyflink.datastream import KeyedBroadcastProcessFunction, RuntimeContext
 from pyflink.datastream.state import MapStateDescriptor
 
 from base import ids, logs
+from base.errors import UnavailableError
 from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
@@ -96,6 +97,8 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._failed_ticks: dict[str, int] = {}
         self._metrics.level("lanes", lambda: sum(map(len, self._lanes.values())))
         self._metrics.level("tags_not_calculated", lambda: self._logic.tags_not_calculated)
+        if (table := keys) is not None:
+            self._metrics.level("signing_keys_age_s", lambda: table.age_s)
         for name in self._logic.counters:
             self._metrics.level(name, partial(self._logic.counters.__getitem__, name))
 
@@ -113,6 +116,8 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
             outputs: Iterable[Output] = self._process(lane, message, origin)
             if self._write_through(lane):  # a key that was never a lane's leaves nothing behind
                 lanes.add(lane)
+        except UnavailableError:
+            raise  # whether it is signed cannot be known now: the task fails, and the frame is judged after its restart
         except Exception as error:
             log.exception("frame failed", extra={"lane": lane, **origin._asdict()})
             outputs = [self._failed(error, lane.encode(), message, origin)]

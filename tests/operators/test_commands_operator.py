@@ -147,7 +147,7 @@ def signed_harness(trust: Trust, unsigned_until_us: int = 0) -> Harness:
         lambda bench: CommandsOperator(
             CommandConfig(),
             clock=bench.clock,
-            keys=lambda: KeyTable(trust.book(), trust.messages, lambda _: ()),
+            keys=lambda: KeyTable(trust.book(), trust.messages),
             unsigned_until_us=unsigned_until_us,
         ),
         command_of,

@@ -8,6 +8,9 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
+import pytest
+
+from base.errors import UnavailableError
 from jobs.flink.shards import lane_of, shard_of_lane
 from jobs.flink.telemetry import TICK_MS, Snapshot, TelemetryOperator, no_snapshot
 from jobs.flink.types import VALUE
@@ -181,6 +184,18 @@ def test_a_record_that_came_when_others_failed_together_is_tried_again_from_the_
     assert values(bench.element(frame_row(1, samples=15))) == [b"2@0"]
     assert bench.count("failed_together") == 1
     assert bench.count("failed_frames") == 0
+
+
+def test_a_frame_whose_key_cannot_be_looked_for_fails_the_task_and_is_not_refused() -> None:
+    bench = harness()
+
+    def on_frame(*_: object) -> list[Output]:
+        msg = "signing.keys cannot be read"
+        raise UnavailableError(msg)
+
+    bench.operator._logic.on_frame = on_frame  # type: ignore[method-assign]
+    with pytest.raises(UnavailableError):
+        bench.element(frame_row(0))
 
 
 def test_a_failing_tick_costs_the_tick_only() -> None:

@@ -14,6 +14,7 @@ from authority import signing_keys
 from authority.authority import LIFE, Authority
 from authority.book import Usage
 from base import p256, signing_key
+from base.errors import UnavailableError
 from base.signing_key import Signer
 from connectors.kafka.connection import DeliveryError
 from connectors.platform import Failure, OnDelivery
@@ -96,17 +97,28 @@ class Topic:
 
     def snapshot(self) -> Iterable[bytes]:
         self.reads += 1
+        return [b"garbage", *self.trust.messages()]
+
+    def ends(self) -> object:
         if self.away:
             self.away -= 1
             raise DeliveryError(KafkaError(KafkaError._TRANSPORT), "signing.keys cannot be read")
-        return self.trust.messages()
+        return self.trust.keys()
 
     def table(self) -> KeyTable:
-        return KeyTable(self.trust.book(), self.snapshot, lambda _: (), clock_s=lambda: self.now_s)
+        table = KeyTable(self.trust.book(), self.snapshot, self.ends, clock_s=lambda: self.now_s)
+        table._look()
+        self.reads = 0
+        return table
 
 
-def test_a_key_that_is_not_known_is_looked_for_at_once(tmp_path: Path) -> None:
-    topic = Topic(Trust(tmp_path))
+@pytest.fixture
+def topic(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Topic:
+    monkeypatch.setattr("jobs.signing_keys._AGAIN_S", 0.0)
+    return Topic(Trust(tmp_path))
+
+
+def test_a_key_that_is_not_known_is_looked_for_at_once(topic: Topic) -> None:
     table = topic.table()
     late = topic.trust.signer("gateway-a")
     found = table.find(late.id)
@@ -116,42 +128,83 @@ def test_a_key_that_is_not_known_is_looked_for_at_once(tmp_path: Path) -> None:
     assert topic.reads == 1
 
 
-def test_who_makes_ids_up_costs_the_job_little(tmp_path: Path) -> None:
-    topic = Topic(Trust(tmp_path))
-    topic.trust.signer("gateway-a")
+def test_who_makes_ids_up_takes_no_key_from_anybody_and_the_topic_is_not_read_for_it(topic: Topic) -> None:
     table = topic.table()
     assert [table.find(f"gateway-a.1.{number:016x}") for number in range(1000)] == [None] * 1000
-    assert topic.reads == 20
-    topic.now_s = 5.0
-    assert [table.find(f"gateway-a.1.{number:016x}") for number in range(20)] == [None] * 20  # looked for a moment ago
-    assert topic.reads == 20
-    late = topic.trust.signer("gateway-b")
+    assert topic.reads == 0
+    late = topic.trust.signer("gateway-a")
+    assert table.find(late.id) is not None
+    assert topic.reads == 1
+
+
+def test_an_id_that_nobody_vouched_for_a_moment_ago_counts_once_it_is_told(topic: Topic) -> None:
+    table, told = topic.table(), topic.trust.keys()
+    late = topic.trust.signer("gateway-a")
+    with pytest.MonkeyPatch.context() as before:
+        before.setattr(topic.trust, "keys", lambda: told)
+        assert table.find(late.id) is None
     assert table.find(late.id) is not None
 
 
-def test_a_broker_that_is_away_is_waited_for(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("jobs.signing_keys._AGAIN_S", 0.0)
-    topic = Topic(Trust(tmp_path))
+def test_nobody_is_asked_about_a_key_that_could_not_be_the_claimed_holders() -> None:
+    def find(key_id: str) -> schema.SigningKey | None:
+        raise AssertionError(key_id)
+
+    found = schema.refusal(find, "gateway-b.1.0123456789abcdef", ("gateway-a",), 1)
+    assert found == "key gateway-b.1.0123456789abcdef is of gateway-b, and it would have to be of gateway-a"
+    assert schema.refusal(find, None, ("gateway-a",), 1) == "it names no key"
+
+
+def test_a_broker_that_is_away_is_waited_for(topic: Topic) -> None:
     table = topic.table()
     late, topic.away = topic.trust.signer("gateway-a"), 3
     assert table.find(late.id) is not None
-    assert topic.reads == 4
+    assert topic.reads == 1
 
 
-def test_what_comes_is_followed(tmp_path: Path) -> None:
-    topic = Topic(Trust(tmp_path))
+def test_what_cannot_be_looked_for_is_not_refused(topic: Topic) -> None:
+    table = topic.table()
+    late, topic.away = topic.trust.signer("gateway-a"), 1000
+    with pytest.raises(UnavailableError):
+        table.find(late.id)
+    topic.away = 0
+    assert table.find(late.id) is not None
+
+
+def test_keys_that_were_not_looked_at_for_minutes_are_believed_no_more(topic: Topic) -> None:
     signer = topic.trust.signer("gateway-a")
+    table = topic.table()
+    topic.now_s, topic.away = 299.0, 1000
+    assert table.find(signer.id) is not None
+    topic.now_s = 301.0
+    assert table.age_s == 301
+    with pytest.raises(UnavailableError):
+        table.find(signer.id)
     topic.trust.authority.revoke("gateway-a")
-    seen = threading.Event()
+    topic.away = 0
+    found = table.find(signer.id)
+    assert found is not None
+    assert found.revoked_us is not None
 
-    def follow(stop: threading.Event) -> Iterable[bytes]:
-        yield from (b"garbage", *topic.trust.messages())
-        seen.set()
-        stop.wait()
 
-    table = KeyTable(topic.trust.book(), lambda: (), follow)
+def test_what_is_revoked_is_heard_of_whatever_went_wrong_before(topic: Topic, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("jobs.signing_keys._EVERY_S", 0.001)
+    signer, looks, heard = topic.trust.signer("gateway-a"), iter(range(1_000_000)), threading.Event()
+
+    def ends() -> object:
+        at = next(looks)
+        if at in (2, 3):
+            msg = "nobody foresaw this"
+            raise RuntimeError(msg)
+        if at == 4:
+            topic.trust.authority.revoke("gateway-a")
+        if at == 6:
+            heard.set()
+        return topic.trust.keys()
+
+    table = KeyTable(topic.trust.book(), topic.snapshot, ends)
     table.open()
-    assert seen.wait(10)
+    assert heard.wait(30)
     table.close()
     found = table.find(signer.id)
     assert found is not None
