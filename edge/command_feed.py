@@ -43,6 +43,8 @@ class CommandFeed:
     @property
     def problem(self) -> str:
         """Why no commands come; empty while they are read."""
+        if self._follower is None and self._signing is not None and not self._signing.caught_up.is_set():
+            return f"the signing keys are not read yet: {self._signing.unread}"
         return self.failure or (self._follower.problem if self._follower else "not yet connected")
 
     @property
@@ -85,7 +87,7 @@ class CommandFeed:
             if decoded := _decode(message):
                 found.append(decoded)
         if self._signing is not None:
-            await self._signing.known(one.key_id for one in found)
+            await self._signing.known(one.key_id for one in found if self._commands.is_mine(one))
         await self._commands.receive(found, list(positions.values()))
 
 

@@ -130,7 +130,7 @@ class Commands:
     async def receive(self, messages: Iterable[CommandRequest | CommandControl], positions: list[Position]) -> None:
         """Take messages over; durable, and their positions with them, when this returns."""
         mine, refused = list[CommandRequest | CommandControl](), set[UUID]()
-        for message in filter(self._is_mine, messages):
+        for message in filter(self.is_mine, messages):
             if self._is_signed(message):
                 mine.append(message)
             elif isinstance(message, CommandRequest):
@@ -181,6 +181,12 @@ class Commands:
         """Remember where reading begins."""
         await self._disk.run(lambda: self._journal.receive((), positions))
 
+    def is_mine(self, message: CommandRequest | CommandControl) -> bool:
+        """Whether it is about a device of this gateway."""
+        if isinstance(message, CommandRequest):
+            return message.gateway_id == self._gateway_id
+        return bool(self._machines.tags_of(message.device_id))
+
     def status(self) -> dict[str, Any]:
         """Numbers for people."""
         return {
@@ -191,11 +197,6 @@ class Commands:
         }
 
     # --- inside ----------------------------------------------------------------------------------------------------------
-
-    def _is_mine(self, message: CommandRequest | CommandControl) -> bool:
-        if isinstance(message, CommandRequest):
-            return message.gateway_id == self._gateway_id
-        return bool(self._machines.tags_of(message.device_id))
 
     def _is_signed(self, message: CommandRequest | CommandControl) -> bool:
         """Whether it is let in. What is not stays out of the journal: it must not take the place of a command with its id that is signed.

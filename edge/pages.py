@@ -27,7 +27,7 @@ from edge.metrics import GatewayCollector, GatewayNumbers
 from edge.pipeline import Pipeline
 from edge.registry_cache import RegistryCache
 from edge.reload import Reloads
-from edge.signing import WAITS, Signing
+from edge.signing import Signing
 from edge.uplink import Uplink
 from schemas.events import CONNECTED, DEAD_DEVICES, PROBLEM, DeviceEvent, EventKind, device_ranges
 
@@ -105,6 +105,8 @@ class Pages:
         problems = [f"{one['name']}: {one['problem']}" for one in self.connections.status() if one["problem"]]
         if not self.uplink.is_live():
             problems.append(f"{self.config.uplink.kind} does not take frames")
+        if self.signing is not None and (trouble := self.signing.trouble):
+            problems.append(f"nothing can be signed, and frames wait in the buffer: {trouble}"[:500])
         if status["disk_full"]:
             problems.append("the disk is full")
         if not self.registry.view.version:
@@ -131,8 +133,8 @@ class Pages:
             found.append(f"the last reload was refused: {self.reloads.error}")
         if self.renewal is not None and self.renewal.problem:
             found.append(f"the certificate was not renewed: {self.renewal.problem}")
-        if self.signing is not None and self.signing.untold:
-            found.append(f"frames wait in the buffer: {WAITS}")
+        if self.signing is not None and (unread := self.signing.unread):
+            found.append(f"signing keys are not read: {unread}"[:500])
         if self.registry.failure:
             found.append(f"the registry is not read: {self.registry.failure}"[:500])
         if self.feed.failure:

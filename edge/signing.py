@@ -15,21 +15,22 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from base.errors import ConfigError, SchemaError, cause_of
+from base.errors import ConfigError, SchemaError, UnavailableError, cause_of
 from base.ids import Clock
 from base.settings import KafkaSettings
 from base.signing_key import Signer
 from connectors.ingestion.settings import IngestionSettings
-from connectors.platform import Platform
+from connectors.platform import Following, Platform
 from schemas import command_signatures, frame_signatures, topics
 from schemas.command_signatures import R
 from schemas.commands import CommandControl, CommandRequest
-from schemas.signing_keys import SERVING, KeyBook, SigningKey, gateway_holder, until_us
+from schemas.signing_keys import SERVING, KeyBook, SigningKey, gateway_holder, holder_of, until_us
 
 log = logging.getLogger(__name__)
 
 _PATIENCE_S = 2.0
 """Until a key that a command names is told: serving signs with it the moment the topic has it."""
+_WAITS_EACH_US = 60_000_000
 _FOR_EVER_US, _TOLD_WITHIN_US = 1 << 62, 30_000_000
 WAITS = "the platform has not told this gateway's signing key yet"
 
@@ -73,7 +74,10 @@ class Signing:
         self.caught_up = asyncio.Event()
         """All that the topic had when it was read first is known."""
         self._changed = asyncio.Event()
-        self._read_us: int | None = None
+        self._without_us: int | None = clock()
+        self._unread = "not yet connected"
+        self._following: Following | None = None
+        self._wait_from_us = 0
 
     def _read(self) -> Signer:
         names = (self._settings.ssl_key_location, self._settings.ssl_certificate_location)
@@ -91,14 +95,17 @@ class Signing:
 
     async def run(self) -> None:
         """Follow the topic until cancelled; may be run again."""
-        follower = self._platform.follow(topics.SIGNING_KEYS.name, self.on_messages)
+        follower = self._following = self._platform.follow(topics.SIGNING_KEYS.name, self.on_messages)
         following, caught_up = asyncio.create_task(follower.run()), asyncio.create_task(follower.caught_up.wait())
         try:
             await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
             if caught_up.done():
-                self._read_us = self._clock() if self._read_us is None else self._read_us
+                self._unread = ""
                 self.caught_up.set()
             await following
+        except UnavailableError as error:
+            self._following, self._unread = None, str(error)
+            raise
         finally:
             following.cancel()
             caught_up.cancel()
@@ -172,8 +179,15 @@ class Signing:
         return self.book.find(key_id)
 
     async def known(self, key_ids: Iterable[str]) -> None:
-        """Wait a moment for keys that the topic has not told yet."""
-        wanted = {key_id for key_id in key_ids if key_id}
+        """Wait a moment for keys of serving that the topic has not told yet; once a minute, for anybody may make ids up.
+
+        A command that comes before its key in the rest of that minute is sent again by the platform.
+        """
+        wanted = {key_id for key_id in key_ids if holder_of(key_id) == SERVING and self._find(key_id) is None}
+        now_us = self._clock()
+        if not wanted or self._wait_from_us > now_us:
+            return
+        self._wait_from_us = now_us + _WAITS_EACH_US
         try:
             async with asyncio.timeout(_PATIENCE_S):
                 while any(self._find(key_id) is None for key_id in wanted):
@@ -182,14 +196,30 @@ class Signing:
             return
 
     @property
+    def unread(self) -> str:
+        """Why the topic is not read; empty while it is."""
+        return self._following.problem or self._unread if self._following is not None else self._unread
+
+    @property
+    def trouble(self) -> str:
+        """Why nothing has been signed for half a minute, and no frame leaves the buffer; empty while something can be."""
+        if self.signer is not None:
+            self._without_us = None
+            return ""
+        now_us = self._clock()
+        if self._without_us is None:
+            self._without_us = now_us
+        return (self.unread or WAITS) if now_us > self._without_us + _TOLD_WITHIN_US else ""
+
+    @property
     def untold(self) -> bool:
-        """Whether the platform, half a minute after its topic was read to the end, has still told no key of this gateway."""
-        return self._read_us is not None and self._clock() > self._read_us + _TOLD_WITHIN_US and self.signer is None
+        """Whether the platform, whose topic is read, has told no key of this gateway for half a minute."""
+        return bool(self.trouble) and not self.unread
 
     def status(self) -> dict[str, Any]:
         """For people."""
         signer = self.signer
-        return {"key": signer.id if signer else "", "problem": "" if signer else WAITS}
+        return {"key": signer.id if signer else "", "problem": self.unread or ("" if signer else WAITS)}
 
 
 def of(

@@ -11,10 +11,11 @@ from uuid import UUID
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 
-from base.errors import ConfigError
+from base.errors import ConfigError, UnavailableError
 from base.settings import KafkaSettings
 from base.signing_key import Signer
 from connectors.kafka.platform import KafkaPlatform
+from edge.command_feed import CommandFeed
 from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
 from edge.signing import Signing
@@ -380,6 +381,66 @@ async def test_a_gateway_signs_with_the_key_that_is_told(tmp_path: Path) -> None
     for message in trust.messages():
         bench.signing.book.apply(message)
     assert key() == third.id
+
+
+class NotRead:
+    """A topic that is missing, or may not be read."""
+
+    def __init__(self, *, right: bool) -> None:
+        self.caught_up, self.problem, self._right = asyncio.Event(), "no such topics yet: signing.keys", right
+
+    async def run(self) -> None:
+        if not self._right:
+            msg = "signing.keys cannot be read: grant this principal the topic"
+            raise UnavailableError(msg)
+        await asyncio.Event().wait()
+
+
+@pytest.mark.parametrize("right", [True, False])
+async def test_a_topic_of_keys_that_is_not_read_is_said_and_is_a_problem_after_half_a_minute(
+    trust: Trust, gateway: Signer, tmp_path: Path, right: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    bench, now_us = Bench(trust, tmp_path), [NOW_US]
+    signing = bench.signing
+    signing.book = type(signing.book).of(trust.authority.root_file)
+    signing._clock = lambda: now_us[0]
+    monkeypatch.setattr(signing._platform, "follow", lambda *_, **__: NotRead(right=right))
+    running = asyncio.create_task(signing.run())
+    await (asyncio.sleep(0) if right else asyncio.wait({running}))
+    said = (
+        "no such topics yet: signing.keys" if right else "signing.keys cannot be read: grant this principal the topic"
+    )
+    feed = CommandFeed(signing._platform, site="north", commands=bench.commands, signing=signing)
+    assert feed.problem == f"the signing keys are not read yet: {said}"
+    assert (signing.unread, signing.trouble, signing.untold) == (said, "", False)
+    now_us[0] += 30_000_001
+    assert (signing.trouble, signing.untold) == (said, False)
+    for message in trust.messages():
+        signing.book.apply(message)
+    assert signing.trouble == ""
+    running.cancel()
+    await asyncio.gather(running, return_exceptions=True)
+
+
+async def test_made_up_keys_keep_commands_waiting_once_a_minute(
+    trust: Trust, gateway: Signer, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    signing, now_us, waited = Bench(trust, tmp_path).signing, [NOW_US], list[float]()
+    signing._clock = lambda: now_us[0]
+
+    def timeout(delay: float) -> asyncio.Timeout:
+        waited.append(delay)
+        return asyncio.timeout_at(0.0)
+
+    monkeypatch.setattr("edge.signing.asyncio.timeout", timeout)
+    await signing.known(["", "gateway-gw2.1.0123456789abcdef", "x"])
+    assert not waited
+    await signing.known(["serving.9.0000000000000001"])
+    await signing.known(["serving.9.0000000000000002"])
+    assert len(waited) == 1
+    now_us[0] += 60_000_000
+    await signing.known(["serving.9.0000000000000003"])
+    assert len(waited) == 2
 
 
 def test_a_gateway_does_not_sign_with_anothers_certificate(trust: Trust, gateway: Signer) -> None:
