@@ -193,7 +193,7 @@ def test_a_frame_whose_key_cannot_be_looked_for_fails_the_task_and_is_not_refuse
         msg = "signing.keys cannot be read"
         raise UnavailableError(msg)
 
-    bench.operator._logic.on_frame = on_frame  # type: ignore[method-assign]
+    bench.operator._logic.on_frame = on_frame
     with pytest.raises(UnavailableError):
         bench.element(frame_row(0))
 
