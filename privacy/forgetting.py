@@ -12,14 +12,9 @@ from dataclasses import dataclass
 
 from base.errors import NotFoundError, PreconditionError, UnavailableError
 from base.ids import Clock, now_us
+from privacy.entry import DESTROYED, FORGOTTEN
 from privacy.person import Person
-from privacy.store import FORGOTTEN, Store
-from privacy.wrapping import new_secret
-
-DESTROYED = "keys_destroyed"
-"""In a tombstone: whether the versions of the wrapping key are destroyed that opened what was there."""
-KEPT_US = 30 * 86_400_000_000
-"""A tombstone refuses tokens of before; none lives longer (`serving.sign_outs`)."""
+from privacy.store import Store
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,8 +37,11 @@ def find(store: Store, text: str) -> Person:
     return found[0]
 
 
-def forget(store: Store, subject: str, *, clock: Clock = now_us) -> Forgotten:
-    """Forget a person. Raises NotFoundError, and PreconditionError, ConfigError, UnavailableError: then `destroy_older` ends it."""
+def forget(store: Store, subject: str, *, put_aside: bool = False, clock: Clock = now_us) -> Forgotten:
+    """Forget a person. Raises NotFoundError, and PreconditionError, ConfigError, UnavailableError: then `destroy_older` ends it.
+
+    `put_aside`: files that cannot be read are taken out of the directory, instead of keeping everybody else from being forgotten.
+    """
     store.refresh()
     with store.held():
         store.refresh()
@@ -51,35 +49,32 @@ def forget(store: Store, subject: str, *, clock: Clock = now_us) -> Forgotten:
         if lookup is None:
             msg = f"{subject} is not in the directory of people (any more)"
             raise NotFoundError(msg)
-        if store.unreadable:
-            raise PreconditionError(_unreadable(store))
+        _readable(store, put_aside=put_aside)
         store.write(lookup, {FORGOTTEN: clock(), DESTROYED: False})
-        for old, content in store.tombstones().items():
-            if int(content[FORGOTTEN]) < clock() - KEPT_US:
-                store.remove(old)
         return Forgotten(subject, _destroy_older(store))
 
 
-def destroy_older(store: Store) -> int:
-    """Wrap everybody's key with a new version and destroy the older ones; how many people there are.
+def destroy_older(store: Store, *, put_aside: bool = False) -> int:
+    """Wrap everybody's key with a new version and destroy the older ones; how many people there are. `put_aside`: as in `forget`.
 
     Raises PreconditionError, ConfigError, UnavailableError; then it is done again.
     """
     store.refresh()
     with store.held():
+        store.refresh()
+        _readable(store, put_aside=put_aside)
         return _destroy_older(store)
 
 
 def _destroy_older(store: Store) -> int:
     store.refresh()
-    if store.unreadable:
-        raise PreconditionError(_unreadable(store))
+    _readable(store, put_aside=False)
     # The epoch turns when the newer version is there: before, another process could make keys ahead with the old one once more.
     store.wrapping.renew()
     store.turn_epoch()
     people = store.entries()
-    # One more that is nobody's, so that there is a text that names the version even where nobody is left.
-    secrets = [*(entry.secret for entry in people.values()), new_secret()]
+    # With the lookup key, copies of the folder would say who was in it. It also names the version where nobody is left.
+    secrets = [*(entry.secret for entry in people.values()), store.lookup_key]
     wrapped = store.wrapping.wrap(secrets)
     if store.wrapping.unwrap(wrapped) != secrets:
         msg = (
@@ -88,6 +83,7 @@ def _destroy_older(store: Store) -> int:
         raise UnavailableError(msg)
     for (lookup, entry), key in zip(people.items(), wrapped, strict=False):
         store.write(lookup, {**entry.file, "key": key})
+    store.write_lookup(wrapped[-1])
     store.wrapping.drop_before(wrapped)
     for lookup, content in store.tombstones().items():
         if not content.get(DESTROYED):
@@ -101,7 +97,15 @@ def unfinished(store: Store) -> int:
     return sum(not content.get(DESTROYED) for content in store.tombstones().values())
 
 
-def _unreadable(store: Store) -> str:
-    # Destroying the versions that they need would make a fault that can be mended a loss.
-    names = ", ".join(sorted(store.unreadable))
-    return f"keys or files of {len(store.unreadable)} people cannot be read ({names}); put them back first"
+def _readable(store: Store, *, put_aside: bool) -> None:
+    if store.unreadable and put_aside:
+        store.put_aside()
+        store.refresh()
+    if store.unreadable:
+        # Destroying the versions that they need would make a fault that can be mended a loss.
+        names = ", ".join(sorted(store.unreadable))
+        msg = (
+            f"keys or files of {len(store.unreadable)} people cannot be read ({names}); put them back from their copies first, "
+            "or lose them with --put-aside"
+        )
+        raise PreconditionError(msg)

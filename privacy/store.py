@@ -1,8 +1,9 @@
 """The directory of people on disk: a file a person, encrypted with a key of its own.
 
-    FOLDER/lookup.key            makes of issuer and subject the name of a person's file
+    FOLDER/lookup.key            {"folder": which folder this is, "key": what makes of issuer and subject the name of a file, wrapped}
     FOLDER/LOOKUP.json           {"key": the person's key, wrapped, "sealed": all that is known of the person, its subject id too}
-    FOLDER/LOOKUP.json           {"forgotten_us": ...} of somebody who was forgotten: tokens of before are refused
+    FOLDER/LOOKUP.json           {"forgotten_us": ...} of somebody who was forgotten: tokens of before are refused, for 30 days
+    FOLDER/aside/LOOKUP.json     what did not open and was put aside
 
 Nothing else has the key of a person, so that destroying the wrapped one, and the version of the wrapping key that opens it, is final. The
 folder is shared by all processes of an installation. Each keeps what it has opened in memory, looks for changes once a second
@@ -11,26 +12,22 @@ folder is shared by all processes of an installation. Each keeps what it has ope
 
 from __future__ import annotations
 
-import base64
 import hashlib
 import hmac
 import json
 import logging
 import os
-import re
 import threading
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from base import files, locks
 from base.errors import ConfigError, UnavailableError
 from base.ids import Clock, now_us
-from base.key_ring import Key
-from base.sealed import DamagedError, Opener, Sealer
+from privacy.entry import DESTROYED, FORGOTTEN, Entry, Lookup, content, opened, sealed_file
 from privacy.errors import ForgottenError
 from privacy.person import Person, details_of, new_subject
 from privacy.settings import PrivacySettings
@@ -38,22 +35,13 @@ from privacy.wrapping import Wrapping, new_secret, open_wrapping
 
 log = logging.getLogger(__name__)
 
-FORGOTTEN = "forgotten_us"
-_PURPOSE = b"millrace person"
-_LOOKUP_KEY, _LOCK, _EPOCH = "lookup.key", ".lock", "epoch"
+KEPT_US = 30 * 86_400_000_000
+"""A tombstone refuses tokens of before; none lives longer (`serving.sign_outs`)."""
+_LOOKUP_KEY, _LOCK, _EPOCH, _ASIDE = "lookup.key", ".lock", "epoch", "aside"
 _SETTLED_NS = 2_000_000_000
 """A folder that changed less long ago may change again within the same tick of its clock."""
 _SPARES = 4
 _SOON = "this person is being entered into the directory of people; try again"
-
-
-@dataclass(frozen=True, slots=True)
-class Entry:
-    """A person whose file was opened. `file` is the file's text."""
-
-    person: Person
-    secret: bytes = field(repr=False)
-    file: Mapping[str, Any] = field(repr=False)
 
 
 class Store:
@@ -72,7 +60,9 @@ class Store:
         self._seen: tuple[int, int] = (0, 0)
         self._spares: list[tuple[bytes, str]] = []
         self._epoch = ""
+        self._lookup = Lookup("", "")
         self._lookup_key = b""
+        self._tombstones: dict[str, int] = {}
         self._mutex = threading.Lock()
 
     def person_of(self, claims: Mapping[str, Any]) -> Person:
@@ -82,7 +72,7 @@ class Store:
         """
         self.require()
         issuer, sub = str(claims["iss"]), str(claims["sub"])
-        lookup, details = self._lookup(issuer, sub), details_of(claims)
+        lookup, details = self._name(issuer, sub), details_of(claims)
         known = self._entries.get(lookup)
         if known is None:
             return self._enter(lookup, issuer, sub, details, issued_us=int(float(claims.get("iat", 0)) * 1e6))
@@ -107,11 +97,15 @@ class Store:
     def refresh(self) -> None:
         """Read what has changed in the folder. Raises ConfigError, UnavailableError; what was read before stays known then."""
         try:
-            self._prepare()
+            if self._lookup_key:
+                self._require_same()
+            else:
+                self._begin()
             stamp = (self.folder.stat().st_mtime_ns, self.folder.stat().st_ino)
             if not self.ready or stamp != self._seen or time.time_ns() - stamp[0] < _SETTLED_NS:
                 self._read_all()
                 self._seen = stamp
+            self._expire()
             self._fill_spares()
         except OSError as error:
             msg = f"the directory of people {self.folder} cannot be read: {error.strerror}"
@@ -138,16 +132,34 @@ class Store:
 
     def tombstones(self) -> dict[str, Mapping[str, Any]]:
         """Contents of the files that are tombstones, by the name of the file."""
-        found = {path.stem: _content(path) for path in self.folder.glob("*.json")}
+        found = {path.stem: content(path) for path in self.folder.glob("*.json")}
         return {lookup: each for lookup, each in found.items() if each and FORGOTTEN in each}
 
     def write(self, lookup: str, content: Mapping[str, Any]) -> None:
         """Give a person's file this content; durable when this returns."""
         self._put(self.folder / f"{lookup}.json", json.dumps(content).encode())
 
-    def remove(self, lookup: str) -> None:
-        """Delete a tombstone."""
-        (self.folder / f"{lookup}.json").unlink(missing_ok=True)
+    def put_aside(self) -> int:
+        """Take what cannot be read out of the directory; how many files. Who was in one is entered as somebody new."""
+        aside, names = self.folder / _ASIDE, sorted(self.unreadable)
+        aside.mkdir(mode=0o700, exist_ok=True)
+        self._give_to_owner(aside)
+        for name in names:
+            (self.folder / f"{name}.json").replace(aside / f"{name}.json")
+        files.sync_folder(aside)
+        files.sync_folder(self.folder)
+        log.warning("people's files that cannot be read were put aside", extra={"files": ", ".join(names)})
+        return len(names)
+
+    @property
+    def lookup_key(self) -> bytes:
+        """What makes names of files. It is wrapped anew with people's keys, so that a copy of the folder names nobody."""
+        return self._lookup_key
+
+    def write_lookup(self, wrapped: str) -> None:
+        """Keep the lookup key, wrapped like this."""
+        self._lookup = Lookup(self._lookup.folder, wrapped)
+        self._put(self.folder / _LOOKUP_KEY, self._lookup.encode())
 
     def turn_epoch(self) -> None:
         """Keys that other processes have made ahead, wrapped with an older version, are used no more."""
@@ -164,9 +176,8 @@ class Store:
             owner = self.folder.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
 
-    def _prepare(self) -> None:
-        if self._lookup_key:
-            return
+    def _begin(self) -> None:
+        """Make the folder, or learn which one it is."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.folder.stat().st_mode & 0o077:
             msg = f"the directory of people {self.folder} can be read by others: chmod 700"
@@ -179,38 +190,76 @@ class Store:
                 raise ConfigError(msg)
             self.wrapping.prepare(first=first)
             if first:
+                log.warning("a new directory of people: whoever signs in is new", extra={"folder": str(self.folder)})
                 self.turn_epoch()
-                self._put(path, os.urandom(32).hex().encode())
-        text = path.read_text(errors="replace").strip()
-        key = bytes.fromhex(text) if re.fullmatch(r"[0-9a-f]{64}", text) else b""
+                self._put(path, Lookup.new(self.wrapping.wrap([new_secret()])[0]).encode())
+            lookup = Lookup.read(path)
+            key = lookup.clear or self.wrapping.unwrap([lookup.wrapped])[0]
         if not key:
-            msg = f"{path} is damaged; put it back from its copy, or everybody who signs in is entered as somebody new"
+            msg = f"{path} does not open with privacy.keys: one of the two is another's, or an older copy; put the newest of both back"
             raise ConfigError(msg)
-        self._lookup_key = key
+        self._lookup, self._lookup_key = lookup, key
 
-    def _lookup(self, issuer: str, sub: str) -> str:
+    def _require_same(self) -> None:
+        """Raise UnavailableError where the folder is not the one that was read: nobody is new because a disk is away, nor forgotten."""
+        path = self.folder / _LOOKUP_KEY
+        try:
+            same = Lookup.read(path).folder == self._lookup.folder
+        except (OSError, ConfigError) as error:
+            msg = f"{path} cannot be read any more: put it back, or mount the folder again ({type(error).__name__})"
+            raise UnavailableError(msg) from error
+        if not same:
+            msg = f"{self.folder} is another directory of people than the one that was read: all servings share one folder"
+            raise UnavailableError(msg)
+
+    def _name(self, issuer: str, sub: str) -> str:
         return hmac.new(self._lookup_key, f"{issuer}\0{sub}".encode(), hashlib.sha256).hexdigest()[:40]
 
     def _read_all(self) -> None:
         before = dict(self._entries)
-        found = {path.stem: _content(path) for path in self.folder.glob("*.json")}
+        found = {path.stem: content(path) for path in self.folder.glob("*.json")}
         sealed = {lookup: each for lookup, each in found.items() if each is not None and "sealed" in each}
+        self._tombstones = {one: int(each[FORGOTTEN]) for one, each in found.items() if each and each.get(DESTROYED)}
         fresh = [lookup for lookup, each in sealed.items() if lookup not in before or before[lookup].file != each]
+        # Before the wrapping key is asked, which may be away: whoever was forgotten is out at once, come back as somebody else or not.
+        others = {one for one in fresh if one in before and opened(one, sealed[one], before[one].secret) is None}
+        self._lose({one: entry for one, entry in before.items() if one not in sealed or one in others})
         secrets = self.wrapping.unwrap([str(sealed[one]["key"]) for one in fresh]) if fresh else []
-        opened = {one: _entry(one, sealed[one], key) for one, key in zip(fresh, secrets, strict=True) if key}
-        made = {one: entry for one, entry in opened.items() if entry is not None}
+        known = {one: opened(one, sealed[one], key) for one, key in zip(fresh, secrets, strict=True) if key}
+        made = {one: entry for one, entry in known.items() if entry is not None}
         damaged = frozenset(one for one, each in found.items() if each is None) | (set(fresh) - set(made))
         if damaged != self.unreadable:
             log.error("people whose file or key cannot be read", extra={"files": ", ".join(sorted(damaged)) or "none"})
         with self._mutex:
             self.unreadable = damaged
-            gone = [one for one in before if one not in sealed]
-            self._entries = {one: entry for one, entry in self._entries.items() if one not in gone} | made
-            self._index(lost=bool(gone))
+            self._entries = self._entries | made
+            self._index()
 
-    def _index(self, *, lost: bool = False) -> None:
+    def _lose(self, gone: Mapping[str, Entry]) -> None:
+        with self._mutex:
+            # One that was entered or renewed since it was looked at stays.
+            kept = {one: entry for one, entry in self._entries.items() if gone.get(one) is not entry}
+            self.generation += len(kept) < len(self._entries)
+            self._entries = kept
+            self._index()
+
+    def _index(self) -> None:
         self._subjects = {entry.person.subject: entry.person for entry in self._entries.values()}
-        self.generation += lost
+
+    def _expire(self) -> None:
+        """Delete tombstones that no token of before is left for; somebody who changes the folder just now leaves it to the next look."""
+        old_us = self._clock() - KEPT_US
+        over = [lookup for lookup, at_us in self._tombstones.items() if at_us < old_us]
+        if not over:
+            return
+        try:
+            with self.held(wait=False):
+                for lookup in over:
+                    # It may be a person's again.
+                    if (content(self.folder / f"{lookup}.json") or {}).get(FORGOTTEN) == self._tombstones.pop(lookup):
+                        (self.folder / f"{lookup}.json").unlink()
+        except UnavailableError:
+            return
 
     def _fill_spares(self) -> None:
         """Keys ahead, where the wrapping key is far: who comes first does not wait for it."""
@@ -231,15 +280,18 @@ class Store:
         if self.wrapping.local:
             secret = new_secret()
             return secret, self.wrapping.wrap([secret])[0]
-        if (self.folder / _EPOCH).read_text() != self._epoch or not self._spares:
-            raise UnavailableError(_SOON)
-        return self._spares.pop()
+        epoch = (self.folder / _EPOCH).read_text()
+        with self._mutex:
+            if epoch != self._epoch or not self._spares:
+                raise UnavailableError(_SOON)
+            return self._spares.pop()
 
     def _enter(self, lookup: str, issuer: str, sub: str, details: Mapping[str, str], *, issued_us: int) -> Person:
         path = self.folder / f"{lookup}.json"
         try:
             with self.held(wait=False):
-                found = _content(path) if path.exists() else {}
+                self._require_same()
+                found = content(path)
                 if found is None or lookup in self.unreadable:
                     msg = "what the directory has of this person cannot be read; `millrace privacy list` says more"
                     raise UnavailableError(msg)
@@ -259,8 +311,9 @@ class Store:
             if not self.wrapping.local:
                 raise UnavailableError(_SOON)
             self._read_all()
-        except OSError as error:
-            msg = f"nobody can be entered into the directory of people: {error.strerror}"
+        except (OSError, ConfigError) as error:
+            log.error("nobody can be entered into the directory of people", extra={"cause": str(error)})
+            msg = "nobody can be entered into the directory of people just now; the server's log says why"
             raise UnavailableError(msg) from error
         known = self._entries.get(lookup)
         if known is None:
@@ -271,7 +324,7 @@ class Store:
         try:
             with self.held(wait=False):
                 # It may have been forgotten, or wrapped anew, since it was read.
-                now = _content(self.folder / f"{lookup}.json") or {}
+                now = content(self.folder / f"{lookup}.json") or {}
                 if "sealed" in now:
                     return self._keep(lookup, newer, known.secret, str(now["key"]))
         except (OSError, UnavailableError) as error:
@@ -290,29 +343,3 @@ class Store:
 def open_store(settings: PrivacySettings) -> Store | None:
     """The directory of an installation; None where it has none. Raises ConfigError."""
     return Store(Path(settings.folder), open_wrapping(settings)) if settings.folder else None
-
-
-def sealed_file(lookup: str, person: Person, secret: bytes, wrapped: str) -> dict[str, str]:
-    """Content of a person's file."""
-    sealed = Sealer(Key.of(secret, ""), _PURPOSE).seal(person.encode(), lookup.encode())
-    return {"key": wrapped, "sealed": base64.b64encode(sealed).decode()}
-
-
-def _entry(lookup: str, file: Mapping[str, Any], secret: bytes) -> Entry | None:
-    key = Key.of(secret, "")
-    try:
-        plain = Opener(lambda _: key, _PURPOSE).open(base64.b64decode(str(file["sealed"])), lookup.encode())
-        return Entry(Person.decode(plain), secret, file)
-    except (DamagedError, ValueError, TypeError):
-        return None
-
-
-def _content(path: Path) -> Mapping[str, Any] | None:
-    """Content of a person's file; None when it is damaged."""
-    try:
-        found = json.loads(path.read_bytes())
-    except FileNotFoundError:
-        return {}
-    except ValueError:
-        return None
-    return found if isinstance(found, dict) else None

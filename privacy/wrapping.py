@@ -9,13 +9,14 @@ from __future__ import annotations
 import base64
 import binascii
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from base import key_ring
 from base.errors import ConfigError
-from base.key_ring import KEY_BYTES, MissingKeyError
+from base.key_ring import KEY_BYTES, Key, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer, key_id_of
 from privacy.settings import PrivacySettings
 
@@ -66,26 +67,42 @@ class FileWrapping:
     local = True
 
     def __init__(self, reference: str) -> None:
-        self._keys = key_ring.open_keys(reference)
         self._path = Path(reference.removeprefix(_FILE))
+        self._met: frozenset[str] = frozenset()
+        self._newest = ""
 
     def prepare(self, *, first: bool) -> None:
         """See `Wrapping`."""
         if first and not self._path.exists():
             self._path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             key_ring.add(self._path)
-        self._keys.newest()
+        self._keys()
 
     def wrap(self, secrets: Sequence[bytes]) -> list[str]:
         """See `Wrapping`."""
-        sealer = Sealer(self._keys.newest(), _PURPOSE)
+        sealer = Sealer(list(self._keys().values())[-1], _PURPOSE)
         return [base64.b64encode(sealer.seal(one, _ABOUT)).decode() for one in secrets]
 
     def unwrap(self, wrapped: Sequence[str]) -> list[bytes | None]:
         """See `Wrapping`."""
-        self._keys.newest()  # a file that cannot be read is said once, and not of every key
-        opener = Opener(self._keys.key, _PURPOSE)
+        keys = self._keys()
+        opener = Opener(partial(_key, keys), _PURPOSE)
         return [_opened(opener, one) for one in wrapped]
+
+    def _keys(self) -> dict[str, Key]:
+        """Those of the file as it is now, oldest first. None is kept in memory: a version that was destroyed is gone here, too."""
+        try:
+            found = {one.id: one for one in key_ring.read(self._path)}
+        except OSError as error:
+            msg = f"privacy.keys: {self._path} cannot be read: {error.strerror}; put it back from its copy"
+            raise ConfigError(msg) from error
+        newest = list(found)[-1]
+        # The newest goes only behind a newer one.
+        if self._newest and self._newest not in found and newest in self._met:
+            msg = f"privacy.keys: {self._path} is an older copy, without key {self._newest}, which was its newest; put the newer one back"
+            raise ConfigError(msg)
+        self._met, self._newest = self._met | found.keys(), newest
+        return found
 
     def renew(self) -> None:
         """See `Wrapping`."""
@@ -93,13 +110,20 @@ class FileWrapping:
 
     def drop_before(self, wrapped: Sequence[str]) -> None:
         """See `Wrapping`."""
-        known = [one.id for one in key_ring.read(self._path)]
+        known = list(self._keys())
         named = {key_id_of(base64.b64decode(one)) for one in wrapped}
         if not named or not named <= set(known):
             msg = f"{self._path} does not have the keys that people's keys were wrapped with just now; nothing was destroyed"
             raise ConfigError(msg)
         for key_id in known[: min(map(known.index, map(str, named)))]:
             key_ring.retire(self._path, key_id)
+
+
+def _key(keys: Mapping[str, Key], key_id: str) -> Key:
+    if key_id not in keys:
+        msg = f"key {key_id} of people's keys is not there (any more)"
+        raise MissingKeyError(msg)
+    return keys[key_id]
 
 
 def _opened(opener: Opener, wrapped: str) -> bytes | None:

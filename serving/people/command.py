@@ -13,6 +13,7 @@ from __future__ import annotations
 import argparse
 import getpass
 import json
+import re
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -34,7 +35,8 @@ from serving.config import ServingConfig
 from serving.people import records
 
 SERVICE = "privacy"
-FORGET, EXPORT, RENEW = "privacy:forget", "privacy:export", "privacy:renew"
+FORGET, EXPORT, RENEW, PUT_ASIDE = "privacy:forget", "privacy:export", "privacy:renew", "privacy:put-aside"
+_WORD = re.compile(r"\w{3,}")
 _TIMEOUT_S = 10.0
 
 
@@ -71,6 +73,12 @@ def parser() -> argparse.ArgumentParser:
         parents=[common, listed],
         help="change the key that wraps people's keys, and destroy the older ones: it also ends a forgetting that was interrupted",
     )
+    for each in (forgetting_, renewing):
+        each.add_argument(
+            "--put-aside",
+            action="store_true",
+            help="take files that cannot be read out of the directory, for good: who is in them becomes somebody new",
+        )
     for each in (forgetting_, renewing, exporting):
         each.add_argument(
             "--reason", required=True, metavar="TEXT", help="for the audit log, without the person's name"
@@ -175,8 +183,9 @@ def _forget(options: argparse.Namespace) -> int:
     # The event first: nobody is forgotten without one.
     _note(config, FORGET, Outcome.ALLOW, name=person.subject, reason=options.reason, operation=operation)
     try:
+        _note_aside(options, config, store)
         _end_sign_ins(config, person)
-        done = forgetting.forget(store, person.subject)
+        done = forgetting.forget(store, person.subject, put_aside=options.put_aside)
     except (MillraceError, OSError) as error:
         _note(config, FORGET, Outcome.ERROR, name=person.subject, detail=type(error).__name__, operation=operation)
         raise
@@ -193,13 +202,23 @@ def _renew(options: argparse.Namespace) -> int:
     config = _config(options)
     store = open_directory(config)
     _note(config, RENEW, Outcome.ALLOW, reason=options.reason)
-    count = forgetting.destroy_older(store)
+    _note_aside(options, config, store)
+    count = forgetting.destroy_older(store, put_aside=options.put_aside)
     _say(
         json.dumps({"rewrapped": count})
         if options.json
         else f"the keys of {count} people are wrapped anew, and older keys are destroyed"
     )
     return tool.DONE
+
+
+def _note_aside(options: argparse.Namespace, config: ServingConfig, store: Store) -> None:
+    if options.put_aside and store.unreadable:
+        # Names of files are made of people, so the audit log does not get them.
+        detail = f"files of {len(store.unreadable)} people, which cannot be read"
+        _note(config, PUT_ASIDE, Outcome.ALLOW, detail=detail, reason=options.reason)
+        if not options.json:
+            _say(f"put aside: {', '.join(sorted(store.unreadable))}")
 
 
 def _end_sign_ins(config: ServingConfig, person: Person) -> None:
@@ -222,9 +241,15 @@ def _note(config: ServingConfig, action: str, outcome: Outcome, **about: Any) ->
 def _check_reason(reason: str, person: Person) -> None:
     """The audit log keeps it for ever, so it may not say who that was."""
     known = (person.name, person.username, person.email, person.phone, person.issuer_subject)
-    if not reason.strip() or any(one and one.casefold() in reason.casefold() for one in known):
+    words = _words(" ".join((person.name, person.username, person.email.partition("@")[0])))
+    named = any(one and one.casefold() in reason.casefold() for one in known)
+    if not reason.strip() or named or words & _words(reason):
         msg = "--reason is empty or names the person; it stays in the audit log: say a number of a ticket, or why"
         raise InvalidRequestError(msg)
+
+
+def _words(text: str) -> set[str]:
+    return set(_WORD.findall(text.casefold().replace("_", " ")))
 
 
 def _confirmed(person: Person) -> bool:

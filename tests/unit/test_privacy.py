@@ -14,7 +14,7 @@ from base.errors import ConfigError, NotFoundError, PreconditionError, Unavailab
 from privacy import forgetting, person
 from privacy.errors import ForgottenError
 from privacy.settings import PrivacySettings
-from privacy.store import Store
+from privacy.store import KEPT_US, Store
 from privacy.wrapping import FileWrapping
 
 ISSUER = "https://id.example"
@@ -43,6 +43,14 @@ class Place:
 
     def text(self) -> bytes:
         return b"".join(path.read_bytes() for path in self.folder.iterdir() if path.is_file())
+
+
+class Other(Place):
+    """Of another installation."""
+
+    def __init__(self, root: Path) -> None:
+        super().__init__(root)
+        self.process()
 
 
 class Far(FileWrapping):
@@ -121,13 +129,9 @@ def test_a_forgotten_person_is_gone_everywhere_and_copies_do_not_open(place: Pla
     # A copy of before, put back: nobody in it can be read.
     shutil.rmtree(place.folder)
     shutil.copytree(before, place.folder)
-    restored = place.process()
-    assert restored.everybody() == []
-    assert len(restored.unreadable) == 2
-    with pytest.raises(UnavailableError, match="cannot be read"):
-        restored.person_of(ANN)
-    with pytest.raises(NotFoundError):
-        forgetting.forget(place.process(), ann.subject)
+    restored = place.process
+    with pytest.raises(ConfigError, match="does not open"):
+        restored()
 
 
 def test_tokens_of_before_are_refused_and_a_new_sign_in_is_somebody_new(place: Place) -> None:
@@ -143,13 +147,16 @@ def test_tokens_of_before_are_refused_and_a_new_sign_in_is_somebody_new(place: P
 
 
 def test_tombstones_go_when_no_token_of_before_can_be_left(place: Place) -> None:
-    store = place.process()
+    store, running = place.process(), place.process()
     ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
     forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
     assert len(store.tombstones()) == 1
-    later_us = place.now_us + forgetting.KEPT_US + 1
-    forgetting.forget(store, bob.subject, clock=lambda: later_us)
-    assert [each["forgotten_us"] for each in store.tombstones().values()] == [later_us]
+    place.now_us += KEPT_US
+    forgetting.forget(store, bob.subject, clock=lambda: place.now_us)
+    assert len(store.tombstones()) == 2
+    place.now_us += 1
+    running.refresh()  # nobody has to be forgotten for it
+    assert [each["forgotten_us"] for each in store.tombstones().values()] == [place.now_us - 1]
 
 
 def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -183,6 +190,95 @@ def test_while_files_cannot_be_read_nobody_is_forgotten(place: Place) -> None:
     with pytest.raises(PreconditionError, match=file):
         forgetting.forget(store, ann.subject)
     assert store.of_subject(ann.subject) == ann
+    # By name it is put aside, and keeps nobody from anything any more.
+    forgetting.forget(store, ann.subject, put_aside=True)
+    assert store.everybody() == []
+    assert store.unreadable == frozenset()
+    assert (place.folder / "aside" / f"{file}.json").exists()
+    assert forgetting.unfinished(place.process()) == 0
+
+
+@pytest.mark.parametrize("trouble", ["empty", "another", "gone"])
+@pytest.mark.security("T-PEOPLE-INSIDER")
+def test_a_folder_that_is_not_the_one_that_was_read_gives_nobody_a_second_id(
+    place: Place, tmp_path: Path, trouble: str
+) -> None:
+    store = place.process()
+    ann, generation = store.person_of(ANN), store.generation
+    shutil.move(place.folder, tmp_path / "away")
+    if trouble != "gone":
+        place.folder.mkdir(mode=0o700)
+    if trouble == "another":
+        shutil.copytree(Other(tmp_path / "other").folder, place.folder, dirs_exist_ok=True)
+    with pytest.raises(UnavailableError):
+        store.person_of(claims("bob-1"))
+    with pytest.raises(UnavailableError):
+        store.refresh()
+    assert store.person_of(ANN) == ann
+    assert store.generation == generation
+    assert not list(place.folder.glob("*.json"))
+    shutil.rmtree(place.folder, ignore_errors=True)
+    shutil.move(tmp_path / "away", place.folder)
+    store.refresh()
+    assert store.person_of(claims("bob-1")).subject != ann.subject
+
+
+def test_a_copy_of_the_folder_does_not_say_who_was_in_it(place: Place) -> None:
+    store = place.process()
+    ann = store.person_of(ANN)
+    text = (place.folder / "lookup.key").read_text()
+    assert store.lookup_key.hex() not in text
+    forgetting.forget(store, ann.subject)
+    assert store.wrapping.unwrap([json.loads(text)["key"]]) == [None]
+    assert place.process().lookup_key == store.lookup_key
+
+
+def test_a_lookup_key_of_before_it_was_wrapped_is_wrapped_at_the_next_renewal(place: Place) -> None:
+    store = place.process()
+    bob = store.person_of(claims("bob-1"))
+    (place.folder / "lookup.key").write_text(store.lookup_key.hex())
+    later = place.process()
+    assert later.person_of(claims("bob-1")) == bob
+    forgetting.destroy_older(later)
+    assert store.lookup_key.hex() not in (place.folder / "lookup.key").read_text()
+    later.refresh()
+    assert place.process().everybody() == [bob]
+
+
+def test_a_wrapping_key_that_is_away_delays_no_forgetting(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    one, far = place.process(), place.process(far=True)
+    ann, bob, cid = (one.person_of(claims(f"{name}-1")) for name in ("ann", "bob", "cid"))
+    far.refresh()
+    with monkeypatch.context() as patch:
+        patch.setattr(Far, "unwrap", _away)
+        for gone in (ann, cid):
+            forgetting.forget(one, gone.subject)
+        again = one.person_of(claims("cid-1", iat=2**31))
+        with pytest.raises(UnavailableError):
+            far.refresh()
+        assert far.everybody() == [bob]
+    far.refresh()
+    assert far.of_subject(again.subject) == again
+
+
+def _away(_: FileWrapping, __: Sequence[str]) -> list[bytes | None]:
+    raise UnavailableError
+
+
+@pytest.mark.security("T-PEOPLE-PRIVACY")
+def test_a_running_process_opens_nothing_with_a_version_that_was_destroyed(place: Place) -> None:
+    running = place.process()
+    ann = running.person_of(ANN)
+    copy = [str(entry.file["key"]) for entry in running.entries().values()]
+    kept = place.keys.read_bytes()
+    assert running.wrapping.unwrap(copy) != [None]
+    forgetting.forget(place.process(), ann.subject)
+    assert running.wrapping.unwrap(copy) == [None]
+    place.keys.write_bytes(kept)
+    with pytest.raises(ConfigError, match="older copy"):
+        running.wrapping.unwrap(copy)
+    with pytest.raises(UnavailableError, match="log says why"):
+        running.person_of(claims("bob-1"))
 
 
 def test_a_wrapping_key_that_is_far_is_never_asked_when_somebody_comes(
@@ -264,7 +360,7 @@ def test_what_does_not_open_again_keeps_the_older_versions(place: Place, monkeyp
 def test_without_its_key_file_a_directory_says_so_and_makes_no_other(place: Place) -> None:
     place.process().person_of(ANN)
     place.keys.rename(place.keys.with_name("away"))
-    with pytest.raises(ConfigError, match="keys of data at rest"):
+    with pytest.raises(ConfigError, match=r"privacy\.keys"):
         place.process()
     assert not place.keys.exists()
 

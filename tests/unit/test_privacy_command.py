@@ -76,11 +76,44 @@ def test_without_a_directory_it_says_how_to_have_one(tmp_path: Path, capsys: pyt
 
 
 @pytest.mark.parametrize(
-    "reason", ["", "  ", "ANN AALTO has left", "mail of ann@example.org", "ann.a wants it", "ann-1"]
+    "reason",
+    [
+        "",
+        "  ",
+        "ANN AALTO has left",
+        "mail of ann@example.org",
+        "ann.a wants it",
+        "ann-1",
+        "Mrs. Aalto has left",
+        "ann's request, ticket 7",
+    ],
 )
 def test_a_reason_that_names_the_person_is_refused_because_it_stays(people: Store, reason: str) -> None:
     with pytest.raises(InvalidRequestError, match="stays in the audit log"):
         command._check_reason(reason, people.person_of(CLAIMS))
+
+
+@pytest.mark.parametrize("reason", ["annual clean-up, ticket 7", "left the example plant", "an order of HR"])
+def test_a_reason_with_other_words_is_taken(people: Store, reason: str) -> None:
+    command._check_reason(reason, people.person_of(CLAIMS))
+
+
+def test_what_was_put_aside_is_in_the_audit_log_and_names_nobody(
+    config: Path, people: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    people.person_of(CLAIMS)
+    (file,) = people.folder.glob("*.json")
+    file.write_text("{half")
+    noted: list[tuple[str, dict[str, object]]] = []
+    monkeypatch.setattr(command, "_note", lambda _, action, __, **about: noted.append((action, about)))
+    assert run(config, "renew", "--reason", "ticket 7") != 0
+    assert "--put-aside" in capsys.readouterr().err
+    noted.clear()
+    assert run(config, "renew", "--put-aside", "--reason", "ticket 7") == 0
+    assert [action for action, _ in noted] == ["privacy:renew", "privacy:put-aside"]
+    assert noted[1][1] == {"detail": "files of 1 people, which cannot be read", "reason": "ticket 7"}
+    assert file.stem in capsys.readouterr().out
+    assert run(config, "list") == 0
 
 
 def test_nobody_is_forgotten_without_the_audit_log(
