@@ -120,19 +120,26 @@ class LaneForecasts:
         for each in closed:
             self._heard(each.start_us + each.size_s * 1_000_000, now_us)
             if each.size_s in self._sizes:
-                outputs += self._take(each)
+                outputs += self._take(each, now_us)
         return outputs
 
     def _heard(self, clock_us: int, now_us: int) -> None:
         if clock_us > self._clock_us:
             self._clock_us, self._heard_us = clock_us, now_us
 
-    def _take(self, closed: Closed) -> list[Output]:
+    def _clock(self, now_us: int) -> int:
+        """The lane's event time; where all of it is silent, it goes on with the clock on the wall."""
+        # After a restart nobody knows for how long the lane was silent: as if it had just been heard.
+        self._heard_us = self._heard_us or now_us
+        return self._clock_us + max(now_us - self._heard_us, 0)
+
+    def _take(self, closed: Closed, now_us: int) -> list[Output]:
         at = self._at[closed.slots]
         chosen = closed.fresh & (at >= 0) & (closed.rows[algebra.GOOD] > 0)
         chosen &= self._window_s[at] == closed.size_s
         if not chosen.any():
             return []
+        self._tags.behind_us[at[chosen]] = self._clock(now_us) - closed.start_us - closed.size_s * 1_000_000
         mean = closed.rows.view(np.float64)[algebra.MEAN, chosen]
         outputs: list[Output] = []
         for life, records in self._tags.put(at[chosen], closed.start_us, mean):
@@ -149,12 +156,10 @@ class LaneForecasts:
         return self._look_us if self._tags.lives else NEVER_US
 
     def on_timer(self, now_us: int) -> list[Output]:
-        """End the forecasts of tags that fell silent, by the lane's event time; where all of it is silent, that goes on with the clock."""
+        """End the forecasts of tags that fell silent, by the lane's event time and how far behind it they were."""
         if now_us < self.look_due_us:
             return []
-        # After a restart nobody knows for how long the lane was silent: as if it had just been heard.
-        self._heard_us = self._heard_us or now_us
-        clock_us = self._clock_us + max(now_us - self._heard_us, 0)
+        clock_us = self._clock(now_us)
         outputs: list[Output] = []
         left_us = NEVER_US - now_us
         for at, life in enumerate(self._tags.lives):

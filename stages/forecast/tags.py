@@ -27,11 +27,13 @@ class TagForecasts:
         offset_us = np.zeros(len(lives), dtype=np.int64) if offset_us is None else offset_us
         self.levels = TagLevels(len(lives), step_us, offset_us, round(config.rhythm_s * 1e6))
         self.resets = Resets(len(lives))
+        self.behind_us = np.zeros(len(lives), dtype=np.int64)
+        """How far a tag was behind the clock by which it is silent, when it was last heard of: machines have clocks of their own."""
 
     @property
     def arrays(self) -> tuple[NDArray[np.generic], ...]:
         """What is remembered, but for the lives; rows are tags."""
-        return (*self.levels.arrays, self.resets.rows)
+        return (*self.levels.arrays, self.resets.rows, self.behind_us)
 
     def take(self, arrays: Sequence[NDArray[np.generic]], here: NDArray[np.intp], there: NDArray[np.intp]) -> None:
         """Tags at `here` go on with what `arrays` of others had at `there`; what those did not know yet begins anew."""
@@ -54,10 +56,11 @@ class TagForecasts:
         return life, life.follow(self.levels.now_us(tag), float(levels[-1]), found, self.config)
 
     def silent_from_us(self, tag: int) -> int:
-        """Event time from which a tag is silent if it says nothing more."""
+        """By the clock that `behind_us` is of: from when a tag is silent if it says nothing more."""
         slot_us = round(self.levels.slot_s(tag) * 1e6)
         begun = self.levels.parts[tag] > 0
-        return self.levels.now_us(tag) + (slot_us if begun else 0) + max(round(self.config.silent_s * 1e6), slot_us)
+        own_us = self.levels.now_us(tag) + (slot_us if begun else 0) + max(round(self.config.silent_s * 1e6), slot_us)
+        return own_us + int(self.behind_us[tag])
 
     def end(self, tag: int) -> Said:
         """The end of a tag's forecast, where one is open, when it was last heard of."""

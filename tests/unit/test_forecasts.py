@@ -320,6 +320,28 @@ def test_the_forecast_of_a_tag_that_falls_silent_ends_also_after_a_restart(*, ot
     assert (ended_again["phase"], ended_again["end_us"]) == ("CLOSE", ended["end_us"])
 
 
+def test_a_machine_whose_clock_is_behind_the_others_of_its_lane_is_not_silent() -> None:
+    config = replace(LINE, forecast=replace(LINE.forecast, silent_s=900.0))
+    driver = Driver([wearing(), tag(2, device_id=2, windows_s=(10,))], config)
+    ahead_s = 4_000
+    for second in range(0, 4_000, 10):
+        value = 50.0 + second / 100.0 + float(noise(second, 1, 0.3)[0])
+        driver.frame(make_frame([(2, second + ahead_s, 1.0)], second // 5), now_s=second)
+        driver.frame(make_frame([(1, second, value)], second // 5 + 1), now_s=second)
+        driver.timer(second)
+        if second == 3_900:  # how far behind it is goes with the state
+            driver.checkpoint()
+            driver.crash()
+    assert [each["phase"] for each in anomalies(driver.outputs) if each["phase"] != "UPDATE"] == ["OPEN"]
+    driver.outputs.clear()
+    for second in range(4_000, 5_400, 10):
+        driver.frame(make_frame([(2, second + ahead_s, 1.0)], second // 5), now_s=second)
+        driver.timer(second)
+        if second < 4_860:
+            assert anomalies(driver.outputs) == []
+    assert [each["phase"] for each in anomalies(driver.outputs)] == ["CLOSE"]
+
+
 @pytest.mark.parametrize(
     "changes",
     [
@@ -380,6 +402,21 @@ def test_state_from_before_there_were_forecasts_and_state_of_another_layout() ->
     forecasts = LaneForecasts(CONFIG, driver.logic._lanes[lane].table)
     with pytest.raises(packing.StateError, match="forecast has layout 9"):
         forecasts.restore({"forecast": packing.pack(9)})
+
+
+def test_state_from_before_it_said_how_far_a_tag_is_behind_is_read() -> None:
+    driver = Driver([wearing()], LINE)
+    wear(driver, 0, 4_000)
+    (open_id,) = {each["episode_id"] for each in anomalies(driver.outputs)}
+    (lane,) = driver.state
+    fields, arrays = packing.unpack(driver.state[lane]["forecast"], 1, "forecast")
+    driver.state[lane]["forecast"] = packing.pack(1, fields, *arrays[:-1])
+    driver.outputs.clear()
+    driver.crash()
+    wear(driver, 4_000, 5_200)
+    records = anomalies(driver.outputs)
+    assert {each["episode_id"] for each in records} == {open_id}
+    assert (records[-1]["phase"], records[-1]["score"]) == ("CLOSE", 1.0)
 
 
 def test_forecasts_of_two_tags_of_a_device_are_two() -> None:
