@@ -186,7 +186,8 @@ def configuration(
         "state_dir": str(folder / "state"),
         **reached,
         "enrolment": {"server": server},
-        "signatures": {"enabled": grant.signatures},
+        "signatures": {"enabled": grant.signatures}
+        | ({"unsigned_until": grant.unsigned_until} if grant.unsigned_until else {}),
         "connections": [
             {key: own.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
             for table in grant.connections

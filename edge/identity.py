@@ -83,8 +83,8 @@ class Identity:
             msg = f"{self.file} has no certificate that can be read: {cause_of(error)}; enrol again (`python -m edge enrol`)"
             raise ConfigError(msg) from error
 
-    def renew(self, server: str) -> None:
-        """Get a certificate for another key; raises MillraceError, OSError."""
+    def renew(self, server: str) -> Grant:
+        """Get a certificate for another key; what was granted. Raises MillraceError, OSError."""
         held, text = self.file.read_bytes(), self.certificate_pem()
         self.settle()
         try:
@@ -98,6 +98,7 @@ class Identity:
         grant = Client(server).renew(own, text, authority, key)
         self.take(key, Grant(certificate=grant.certificate, authority=authority))
         self.settle()
+        return grant
 
     @property
     def _next_file(self) -> Path:
@@ -134,6 +135,8 @@ class Renewal:
         # Not by the clock of the machine: one that was years ahead would stop renewing for years.
         self._not_before_s = float("-inf")
         self.problem = ""
+        self.wants_signatures = False
+        """Whether the platform said with the last renewal that it wants frames signed."""
         self.expires: datetime | None = None
 
     def status(self) -> dict[str, Any]:
@@ -174,7 +177,7 @@ class Renewal:
             return
         early = self._wanted()
         if early or self._clock() >= due(self._identity.certificate()):
-            self._identity.renew(self._server)
+            self.wants_signatures = self._identity.renew(self._server).signatures
         if early:
             self._wanted = lambda: False
         self._identity.settle()

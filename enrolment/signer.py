@@ -78,7 +78,7 @@ class Platform:
     `admit`: give the gateway's principal its rights, and the one before none, which may have connections open (`replaced`); raises
     UnavailableError. `kafka`: the brokers' address for gateways. `ingestion`: that of the ingestion service, empty without one;
     `by_ingestion`: whether a gateway is to go by it. `connections`: tables of a gateway's configuration, as a grant has them.
-    `place`: the path of a site. `signatures`: see `Grant`.
+    `place`: the path of a site. `signatures`, `unsigned_until`: see `Grant`.
     """
 
     admit: Admit
@@ -88,6 +88,7 @@ class Platform:
     connections: Callable[[str], tuple[Mapping[str, Any], ...]]
     place: Callable[[str], str] = str
     signatures: bool = False
+    unsigned_until: Callable[[], str] = str
 
 
 class Signer:
@@ -151,6 +152,7 @@ class Signer:
             ingestion=self._platform.ingestion,
             connections=self._platform.connections(code.gateway),
             signatures=self._platform.signatures,
+            unsigned_until=self._platform.unsigned_until(),
         )
 
     def _proved(self, asked: Enrolment, text: bytes, proof: bytes) -> StoredCode:
@@ -228,7 +230,12 @@ class Signer:
             self._note("gateway:renew", renewed, known.site, peer, before=entry.subject)
             self._ledger.seen(gateway)
         log.info("a gateway has renewed its certificate", extra={"gateway": gateway, "site": known.site})
-        return Grant(certificate=certificate, authority=self._authority.root_file.read_text())
+        return Grant(
+            certificate=certificate,
+            authority=self._authority.root_file.read_text(),
+            signatures=self._platform.signatures,
+            unsigned_until=self._platform.unsigned_until(),
+        )
 
     def _holder(self, asked: Renewal, text: bytes, proof: bytes) -> Entry:
         """Whose certificate it is, proved with its key."""

@@ -154,8 +154,8 @@ def _moment(time_us: int) -> str:
     return f"{datetime.fromtimestamp(time_us / 1e6, UTC):%Y-%m-%d %H:%M:%S} UTC"
 
 
-def until_us(moment: str) -> int:
-    """Microseconds UTC of the setting `unsigned_until`, 0 when it is empty; raises ValueError."""
+def until_us(moment: str, setting: str = "signatures.unsigned_until") -> int:
+    """Microseconds UTC of a setting, 0 when it is empty; raises ValueError."""
     if not moment:
         return 0
     try:
@@ -163,7 +163,7 @@ def until_us(moment: str) -> int:
     except ValueError:
         found = None
     if found is None or found.tzinfo is None:
-        msg = f"signatures.unsigned_until is {moment!r}, not a moment such as 2027-01-31T00:00:00Z"
+        msg = f"{setting} is {moment!r}, not a moment such as 2027-01-31T00:00:00Z"
         raise ValueError(msg)
     return int(found.timestamp() * 1e6)
 

@@ -17,6 +17,7 @@ from base.settings import EndpointSettings, KafkaSettings, PostgresSettings
 from connectors.postgres import transport
 from connectors.postgres.pool import PoolSettings
 from privacy.settings import PrivacySettings
+from schemas.signing_keys import until_us
 from serving.oidc.settings import OidcSettings
 from serving.sign_outs import LONGEST_S
 
@@ -132,6 +133,12 @@ class SigningSettings:
     # File with the certificate of the authority whose word about keys counts: an acknowledgement is shown ahead of the record only when its
     # gateway has signed it. Empty: it is shown unsigned.
     authority: str = ""
+    # Commands are signed from this moment on (ISO 8601, with its offset): a gateway that is not upgraded yet cannot read a signed one.
+    # Empty: at once.
+    sign_from: str = ""
+
+    def __post_init__(self) -> None:
+        until_us(self.sign_from, "signing.sign_from")
 
 
 _PUSH_KEY = re.compile(r"B[A-Za-z0-9_-]{86}")

@@ -17,7 +17,7 @@ from base.signing_key import Signer
 from schemas import command_signatures
 from schemas.command_signatures import R
 from schemas.commands import CommandAck
-from schemas.signing_keys import KeyBook, gateway_holder
+from schemas.signing_keys import KeyBook, gateway_holder, until_us
 from serving.config import SigningSettings
 
 log = logging.getLogger(__name__)
@@ -34,6 +34,7 @@ class Signing:
 
     def __init__(self, settings: SigningSettings = _NOTHING, *, clock: Callable[[], int] = now_us) -> None:
         self._file, self._clock = Path(settings.key) if settings.key else None, clock
+        self._from_us = until_us(settings.sign_from)
         self._signer, self._stamp = self._read()
         self._next = self._signer
         self._book = KeyBook.of(settings.authority) if settings.authority else None
@@ -47,7 +48,11 @@ class Signing:
     def sign(self, record: R) -> R:
         """The record with serving's signature, where there is a key."""
         self._look()
-        return record if self._signer is None else command_signatures.signed(record, self._signer)
+        return (
+            record
+            if self._signer is None or self._clock() < self._from_us
+            else command_signatures.signed(record, self._signer)
+        )
 
     def apply_key(self, message: bytes) -> None:
         """Take a record of `signing.keys` in; raises SchemaError."""

@@ -27,7 +27,7 @@ from enrolment.signer import Platform, Signer
 from registry.plant import GatewaySpec
 from schemas import topics
 from schemas.audit import AuditEvent
-from stack import render, renewal, signing_keys, trust
+from stack import render, renewal, signing, signing_keys, trust
 from stack.config import StackConfig, load
 from stack.errors import StackError
 from stack.plant import read_enterprise, read_gateways
@@ -72,6 +72,7 @@ def platform(config: StackConfig) -> Platform:
         connections=connections,
         place=place,
         signatures=config.signatures != "off",
+        unsigned_until=lambda: signing.unsigned_until(config),
     )
 
 

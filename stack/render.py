@@ -247,7 +247,7 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "connections": [_connection(config, gateway, connection) for connection in gateway.connections],
         # Of several on one machine; the default is for a gateway with a disk of its own.
         "buffer": {"max_bytes": 2 << 30},
-        "signatures": {"enabled": config.signatures != "off"},
+        "signatures": signing.gateway_table(config),
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
 

@@ -15,6 +15,7 @@ from stack.config import StackConfig
 
 SERVING, REPLAY = "serving", "replay"
 """Names of certificates that are there for their signing keys alone (`schemas.signing_keys`)."""
+_BOTH_TAKEN = timedelta(hours=1)
 UNSIGNED_FOR = timedelta(days=7)
 """An instance older than signatures takes unsigned records for so long after its first start with them: Kafka keeps them as long."""
 
@@ -26,20 +27,37 @@ def key_file(config: StackConfig, name: str) -> Path:
 
 def serving_table(config: StackConfig) -> dict[str, Any]:
     """The table `[signing]` of serving."""
-    return {"key": str(key_file(config, SERVING)), "authority": str(Book(config.authority).root_file)}
+    found: dict[str, Any] = {"key": str(key_file(config, SERVING)), "authority": str(Book(config.authority).root_file)}
+    if until := unsigned_until(config):
+        # A gateway that is not upgraded yet cannot read what is signed; whoever is takes what is not, for an hour more.
+        found["sign_from"] = (datetime.fromisoformat(until) - _BOTH_TAKEN).isoformat()
+    return found
+
+
+def gateway_table(config: StackConfig) -> dict[str, Any]:
+    """The table `[signatures]` of a gateway."""
+    until = unsigned_until(config)
+    return {"enabled": config.signatures != "off"} | ({"unsigned_until": until} if until else {})
 
 
 def jobs_table(config: StackConfig) -> dict[str, Any]:
     """The table `[signatures]` of the jobs."""
+    until = unsigned_until(config)
     if config.signatures == "off":
         return {}
     found: dict[str, Any] = {"required": True, "authority": str(Book(config.authority).root_file)}
-    return found | ({"unsigned_until": until} if (until := _unsigned_until(config)) else {})
+    return found | ({"unsigned_until": until} if until else {})
 
 
-def _unsigned_until(config: StackConfig) -> str:
-    """Written down the first time, so that it stays what it was; empty for an instance that had signatures from its beginning."""
+def unsigned_until(config: StackConfig) -> str:
+    """Written down the first time, so that it stays what it was; empty for an instance that had signatures from its beginning.
+
+    Where signatures are off it is forgotten: what is written meanwhile is unsigned, and is to be taken when they are switched on again.
+    """
     file = config.data / "unsigned-until"
+    if config.signatures == "off":
+        file.unlink(missing_ok=True)
+        return ""
     if not file.exists():
         is_older = (config.data / "kafka").exists()
         until = (datetime.now(UTC) + UNSIGNED_FOR).isoformat(timespec="seconds") if is_older else ""

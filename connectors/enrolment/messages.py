@@ -74,6 +74,7 @@ class Grant:
 
     `kafka`: bootstrap servers; empty for a gateway that the platform wants to go by `ingestion`, the address of the ingestion service; that
     is empty where none runs. `signatures`: whether the platform signs commands, and wants frames and acknowledgements signed.
+    `unsigned_until`: commands without a signature are to be taken until then (ISO 8601), while gateways are upgraded; empty: never.
     """
 
     PURPOSE: ClassVar[bytes] = b"millrace grant 1\0"
@@ -84,6 +85,7 @@ class Grant:
     ingestion: str = ""
     connections: tuple[Mapping[str, Any], ...] = field(default=())
     signatures: bool = False
+    unsigned_until: str = ""
 
     def as_json(self, prove: Callable[[bytes], bytes]) -> dict[str, str]:
         """For the answer; `prove` makes the signature."""
@@ -107,7 +109,8 @@ class Grant:
         try:
             tables = tuple(_named(one) for one in answer.get("connections", ()))
             texts = {name: _text(answer, name) for name in ("certificate", "authority", "kafka")}
-            texts["ingestion"] = _text(answer, "ingestion") if "ingestion" in answer else ""  # an older platform
+            # An older platform does not have these.
+            texts |= {name: _text({name: ""} | answer, name) for name in ("ingestion", "unsigned_until")}
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             msg = f"the answer is no grant: {error}"
             raise InvalidRequestError(msg) from error

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -479,6 +480,19 @@ def test_serving_signs_and_believes_gateways_alone(tmp_path: Path) -> None:
     for message in trust.messages():
         signing.apply_key(message)
     assert signing.sign(request()).key_id == second.id
+
+
+def test_serving_signs_from_the_moment_that_is_said(tmp_path: Path) -> None:
+    trust, now_us = Trust(tmp_path), [NOW_US - 1]
+    signer = trust.signer(SERVING)
+    sign_from = datetime.fromtimestamp(NOW_US / 1e6, UTC).isoformat()
+    settings = SigningSettings(key=str(trust.authority.file(SERVING)), sign_from=sign_from)
+    signing = ServingSigning(settings, clock=lambda: now_us[0])
+    assert signing.sign(request()) == request()
+    now_us[0] = NOW_US
+    assert signing.sign(request()).key_id == signer.id
+    with pytest.raises(ValueError, match=r"signing\.sign_from is 'soon', not a moment"):
+        SigningSettings(sign_from="soon")
 
 
 def test_serving_without_a_key_signs_nothing_and_believes_what_comes(tmp_path: Path) -> None:

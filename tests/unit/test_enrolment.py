@@ -31,6 +31,7 @@ from connectors.enrolment.client import Client
 from connectors.enrolment.code import Code
 from connectors.enrolment.messages import Enrolment, Grant, Renewal
 from edge.identity import Identity, due
+from edge.identity import Renewal as Renewing
 from enrolment import channel, door
 from enrolment.ledger import TRIES, CodeState, Ledger
 from enrolment.outbox import WINDOW_S, Outbox, Refusals
@@ -68,7 +69,12 @@ class Here:
         self.refusals = Refusals(self.outbox, clock_s=lambda: self.seconds)
         table = {"name": "spb", "protocol": "sparkplug", "certificate_file": messages.CERTIFICATE}
         platform = Platform(
-            admit=self.admit, kafka="kafka:9094", connections=lambda _: (table,), place=lambda site: f"acme/{site}"
+            admit=self.admit,
+            kafka="kafka:9094",
+            connections=lambda _: (table,),
+            place=lambda site: f"acme/{site}",
+            signatures=True,
+            unsigned_until=lambda: "2027-04-01T00:00:00+00:00",
         )
         self.signer = Signer(self.ledger, platform, self.refusals, clock=clock)
 
@@ -347,6 +353,7 @@ def test_a_gateway_renews_by_the_key_that_it_holds(here: Here) -> None:
     found = x509.load_pem_x509_certificate(answer["certificate"].encode())
     assert (found.subject.rfc4514_string(), found.public_key()) == (f"CN={NAME},OU=1", key.public_key())
     assert found.not_valid_after_utc == here.now + LIFE
+    assert (answer["signatures"], answer["unsigned_until"]) == (True, "2027-04-01T00:00:00+00:00")
     assert here.authority.newest(NAME).expires == here.now + LIFE  # type: ignore[union-attr]
     # The answer was lost: the one before is good until its end.
     assert here.renew(held, certificate, key)[0] == 200
@@ -461,7 +468,9 @@ def test_a_gateway_enrols_and_renews_through_the_door(live: Here, served: str, t
     assert sorted(one.name for one in identity.file.parent.iterdir()) == ["authority.pem", "identity.pem"]
     first = identity.certificate()
     assert first.not_valid_before_utc < due(first) < first.not_valid_after_utc
-    identity.renew(served)
+    renewal = Renewing(identity, served, changed=lambda: None, say=lambda _: None, wanted=lambda: True)
+    renewal._renew_when_due()
+    assert renewal.wants_signatures, "the platform says so, and the gateway warns of it"
     second = identity.certificate()
     assert second.serial_number != first.serial_number
     assert p256.read_key(identity.file.read_bytes()).public_key() == second.public_key() != first.public_key()

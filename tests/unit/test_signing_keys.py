@@ -79,6 +79,16 @@ def test_an_instance_takes_unsigned_records_only_when_it_is_older_than_signature
     until = signing.jobs_table(older)["unsigned_until"]
     assert schema.SignatureSettings(required=True, authority="x", unsigned_until=until).unsigned_until_us
     assert signing.jobs_table(older)["unsigned_until"] == until
+    # Gateways take unsigned commands as long, and serving signs from an hour before.
+    assert signing.gateway_table(older) == {"enabled": True, "unsigned_until": until}
+    assert signing.gateway_table(fresh) == {"enabled": True}
+    assert "sign_from" not in signing.serving_table(fresh)
+    sign_from = signing.serving_table(older)["sign_from"]
+    assert schema.until_us(sign_from) == schema.until_us(until) - 3_600_000_000
+    # Off, it is forgotten: what is written meanwhile is unsigned.
+    off = StackConfig(state=tmp_path / "older")
+    assert signing.gateway_table(off) == {"enabled": False}
+    assert not (older.data / "unsigned-until").exists()
     assert signing.jobs_table(StackConfig(state=tmp_path / "older")) == {}
     with pytest.raises(ValueError, match="not 'required' or 'off'"):
         StackConfig(signatures="on")
