@@ -87,6 +87,7 @@ from serving.load import Load
 from serving.metrics import CallMetrics
 from serving.oidc.code_flow import CodeFlow
 from serving.oidc.provider import Provider
+from serving.policies import names
 from serving.policies.engine import Policies
 from serving.record_log import RecordLog
 from serving.rpc import reflect
@@ -326,8 +327,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
     issuer = Provider(config.oidc, people) if config.oidc.issuer else None
     tokens = Path(config.tokens) if config.tokens else None
     access = Access(tokens, sessions, issuer, _told(trail, "access:reload"), sign_outs=sign_outs, people=people)
-    policies = Policies(Path(config.policies) if config.policies else None, _told(trail, "policy:reload"))
-    access.follow(policies.refresh)
+    policies = _policies(config, access, trail)
     budget = Budget(stream_per_s=config.limits.stream_updates_per_s, total_per_s=config.limits.total_updates_per_s)
     gate = Gate(access, limits, load, CallMetrics(registry), trail)
     rpc_gate = RpcGate(gate)
@@ -417,6 +417,13 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
     )
     metrics.watch(made, registry)
     return made
+
+
+def _policies(config: ServingConfig, access: Access, trail: Trail) -> Policies:
+    policies = Policies(Path(config.policies) if config.policies else None, _told(trail, "policy:reload"))
+    names.tell(config)
+    access.follow(lambda: names.tell(config) if policies.refresh() else None)
+    return policies
 
 
 def _told(trail: Trail, action: str) -> Callable[[str, str, str], None]:

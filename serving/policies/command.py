@@ -27,7 +27,7 @@ from schemas.command_rules import PACKML_TAG, PACKML_VERBS
 from schemas.sign_outs import SignOut
 from serving import config as configuration
 from serving.config import ServingConfig
-from serving.policies import engine
+from serving.policies import engine, names
 from serving.policies.engine import AlarmAsk, Ask, Place, Policies
 from serving.principals import Principal, grants_of
 from serving.tokens import read_tokens
@@ -52,6 +52,13 @@ def parser() -> argparse.ArgumentParser:
         default="",
         metavar="FOLDER",
         help="of *.cedar files; without one the built-in policies alone",
+    )
+    check.add_argument(
+        "--config",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="serving.toml, for the names in policies (default: the local stack's, where there is one)",
     )
     explain = verbs.add_parser(
         "explain", help=f"say what would be decided, and by which policy; exit status {DENIED} when denied"
@@ -122,6 +129,14 @@ def main(arguments: list[str] | None = None) -> int:
 def _check(options: argparse.Namespace) -> int:
     policies = Policies(Path(options.folder) if options.folder else None)
     _say(f"{len(policies.ids)} policies hold: {', '.join(policies.ids)}")
+    path = options.config or settings.local_config("serving.toml")
+    if not options.folder or not (options.config or path.exists()):
+        return 0
+    if found := names.nobodys(Path(options.folder), configuration.load(path)):
+        msg = (
+            f"principals that nobody is; people are named by subject ids (`millrace privacy list`): {'; '.join(found)}"
+        )
+        raise ConfigError(msg)
     return 0
 
 

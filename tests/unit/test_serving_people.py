@@ -21,6 +21,7 @@ from privacy.settings import PrivacySettings
 from privacy.store import Store, open_store
 from schemas.commands import CommandState
 from schemas.sign_outs import SignOut
+from serving import config as configuration
 from serving.access import Access
 from serving.config import ServingConfig
 from serving.http import people as face
@@ -28,6 +29,7 @@ from serving.oidc.provider import Provider
 from serving.oidc.settings import RoleSettings
 from serving.oidc.verifier import Verifier
 from serving.policies import command as access_command
+from serving.policies import names
 from serving.principals import Grant, Permission, Principal, UnauthenticatedError
 from serving.sessions import COOKIE, Sessions
 from serving.sign_outs import SignOuts
@@ -226,3 +228,29 @@ def test_signing_somebody_out_by_name_means_the_id(settings: PrivacySettings, pe
     assert access_command._subject("a-program", config) == "a-program"
     with pytest.raises(NotFoundError):
         forgetting.find(people, "a-program")
+
+
+@pytest.mark.security("T-PEOPLE-INSIDER")
+def test_a_policy_for_a_name_of_before_subject_ids_is_told(
+    settings: PrivacySettings, tmp_path: Path, caplog: pytest.LogCaptureFixture, capsys: pytest.CaptureFixture[str]
+) -> None:
+    folder = tmp_path / "policies"
+    folder.mkdir()
+    own = folder / "own.cedar"
+    text = '@id("not-ann") forbid (principal == Principal::"{}", action, resource) unless {{ principal == Principal::"robot" }};'
+    own.write_text(text.format("ann-1"))
+    file = tokens(tmp_path / "tokens.toml", robot=["read"])
+    base = f'listen = "127.0.0.1:0"\ntokens = "{file}"\npolicies = "{folder}"\n[kafka]\nbootstrap_servers = "127.0.0.1:1"\n'
+    (tmp_path / "before.toml").write_text(base)
+    (tmp_path / "after.toml").write_text(f'{base}[privacy]\nfolder = "{settings.folder}"\nkeys = "{settings.keys}"\n')
+
+    def check(name: str) -> int:
+        return access_command.main(["check", str(folder), "--config", str(tmp_path / name)])
+
+    assert check("before.toml") == 0
+    assert check("after.toml") == 1
+    assert "not-ann: ann-1" in capsys.readouterr().err
+    names.tell(configuration.load(tmp_path / "after.toml"))
+    assert caplog.records[-1].levelname == "ERROR"
+    own.write_text(text.format("person-aaaaaaaaaaaaaaaa"))
+    assert check("after.toml") == 0
