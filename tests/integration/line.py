@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -32,6 +33,8 @@ from stack.supervisor import Supervisor
 from tests.integration.polling import eventually
 
 QUIET_TIMEOUT_S = 120
+LATE_S = 10
+"""Longer than a gateway and the line need for a sample."""
 ROOT = Path(__file__).resolve().parents[2]
 
 
@@ -141,10 +144,22 @@ class Line:
         return status.measure_accounting(self.config)
 
     def settle(self) -> dict[str, Any]:
-        """Accounting once nothing is under way any more; the machines must be quiet."""
+        """Accounting once nothing is under way any more; the machines must be quiet.
+
+        A line closes between any two frames. So what the machines said last is waited for too; where gaps took some of it, until nothing
+        has come for `LATE_S`.
+        """
+        self.journal_seq()  # writes down what was said
+        emitted = len(self.emitted().tag_id)
+        produced, since_s = -1, 0.0
 
         def quiet() -> dict[str, Any] | None:
+            nonlocal produced, since_s
             found = self.accounting()
+            if found["produced"] != produced:
+                produced, since_s = found["produced"], time.monotonic()
+            if produced < emitted and time.monotonic() - since_s < LATE_S:
+                return None
             return found if found["closed"] and found["in_flight"] == found["held"] == 0 else None
 
         return eventually(quiet, timeout_s=QUIET_TIMEOUT_S, period_s=0.5, what="accounting closes")
