@@ -7,8 +7,8 @@ Leaves: `CommandStateRecord`s, each with a higher version, and requests to send 
 
 The gateway decides and acts; this is the record. What only this side concluded (`inferred`: EXPIRED because nothing was heard, UNKNOWN
 because the outcome was not) yields to a later word of the gateway; what the gateway said stands. An outcome is never retried: only
-requests that no gateway has confirmed to hold are sent again, with the same id and a higher attempt. The attempt is counted here alone:
-no signature covers it, and one that somebody made up would end the sending.
+requests that no gateway has confirmed to hold are sent again, with the same id and a higher attempt. Until a gateway answers the attempt is
+counted here alone: no signature of a request covers it, and one that somebody made up would end the sending.
 """
 
 from __future__ import annotations
@@ -131,6 +131,7 @@ class CommandLogic:
             return
         known.seen_acks = [*known.seen_acks, mark][-_MAX_SEEN:]
         known.delivered = True
+        known.attempt = max(known.attempt, ack.attempt)  # a gateway's word, which is signed; nothing is sent again from here on
         if known.state in OUTCOMES:
             self._late(step, known, ack, now_us)
         elif known.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:
