@@ -131,7 +131,8 @@ class CommandLogic:
             return
         known.seen_acks = [*known.seen_acks, mark][-_MAX_SEEN:]
         known.delivered = True
-        known.attempt = max(known.attempt, ack.attempt)  # a gateway's word, which is signed; nothing is sent again from here on
+        # A gateway's word, which is signed; nothing is sent again from here on.
+        known.attempt = max(known.attempt, ack.attempt)
         if known.state in OUTCOMES:
             self._late(step, known, ack, now_us)
         elif known.state is CommandState.PENDING_APPROVAL and ack.state is CommandState.DELIVERED:
