@@ -37,6 +37,21 @@ Start = Callable[[Marks], Awaitable[Mapping[int, int]]]
 """Where to start in partitions that are to be read from now on."""
 
 
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Pace:
+    """How a topic is read: batches that are handed over at most at a time, records of a batch at most, and `wait_ms`.
+
+    `wait_ms`: how long an answer may take for which there is nothing yet.
+    """
+
+    in_flight: int = 4
+    batch: int = 1000
+    wait_ms: int = 500
+
+
+PACE = Pace()
+
+
 class Record(Protocol):
     """One record that was read."""
 
@@ -109,14 +124,24 @@ class Platform(Protocol):
         on_records: OnRecords,
         *,
         start: Start | None = None,
-        in_flight: int = 4,
-        batch: int = 1000,
-        wait_ms: int = 500,
+        pace: Pace = PACE,
     ) -> Following:
-        """Follow a topic from where `start` says, asked also for partitions that come later; None: from its beginning.
-
-        `wait_ms`: how long an answer may take for which there is nothing yet.
-        """
+        """Follow a topic from where `start` says, asked also for partitions that come later; None: from its beginning."""
 
     def look(self, timeout_s: float) -> str:
         """Whom one reaches there, for people. Blocks; raises UnavailableError."""
+
+
+async def follow_through(following: Following, caught_up: Callable[[], None]) -> None:
+    """Follow until cancelled, and say when all was handed over that the topic had at the start. Raises as `Following.run`."""
+    running = asyncio.create_task(following.run())
+    reaching = asyncio.create_task(following.caught_up.wait())
+    try:
+        await asyncio.wait({running, reaching}, return_when=asyncio.FIRST_COMPLETED)
+        if reaching.done():
+            caught_up()
+        await running
+    finally:
+        running.cancel()
+        reaching.cancel()
+        await asyncio.gather(running, reaching, return_exceptions=True)

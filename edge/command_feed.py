@@ -17,7 +17,7 @@ import logging
 from collections.abc import Callable
 
 from base.errors import OverloadedError, SchemaError, UnavailableError
-from connectors.platform import Failure, Following, Marks, Platform, Record
+from connectors.platform import Failure, Following, Marks, Pace, Platform, Record
 from edge.command_journal import Position
 from edge.commands import Commands
 from edge.signing import Signing
@@ -26,8 +26,7 @@ from schemas.commands import CommandAck, CommandControl, CommandRequest
 
 log = logging.getLogger(__name__)
 
-_BATCH = 200
-_WAIT_MS = 100
+_PACE = Pace(in_flight=1, batch=200, wait_ms=100)
 _RETRY_S = 1.0
 
 
@@ -59,9 +58,7 @@ class CommandFeed:
         if self._signing is not None:
             await self._signing.caught_up.wait()
         while True:
-            self._follower = self._platform.follow(
-                self._topic, self._hand_over, start=self._start, in_flight=1, batch=_BATCH, wait_ms=_WAIT_MS
-            )
+            self._follower = self._platform.follow(self._topic, self._hand_over, start=self._start, pace=_PACE)
             try:
                 await self._follower.run()
             except UnavailableError as error:

@@ -17,7 +17,7 @@ from typing import Protocol
 
 from base import files
 from base.errors import SchemaError, UnavailableError
-from connectors.platform import Following, Platform
+from connectors.platform import Following, Platform, follow_through
 from schemas import codec, topics
 from schemas.definitions import TagDefinition, encode_tag, encode_version, tag_from_record
 
@@ -86,20 +86,11 @@ class RegistryCache:
         """Follow the topic until cancelled; may be run again. What is read from the beginning again counts when it is read to the end."""
         self._live, self._newest, self._site_tags = False, None, {}
         follower = self._follower = platform.follow(topics.TAGS.name, self.on_messages)
-        following = asyncio.create_task(follower.run())
-        caught_up = asyncio.create_task(follower.caught_up.wait())
         try:
-            await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
-            if caught_up.done():
-                self.caught_up()
-            await following
+            await follow_through(follower, self.caught_up)
         except UnavailableError as error:
             self._follower, self._failure = None, str(error)
             raise
-        finally:
-            following.cancel()
-            caught_up.cancel()
-            await asyncio.gather(following, caught_up, return_exceptions=True)
 
     def on_messages(self, messages: Iterable[_Message]) -> None:
         """Fold messages of the topic in, in order."""

@@ -20,7 +20,7 @@ from base.ids import Clock
 from base.settings import KafkaSettings
 from base.signing_key import Signer
 from connectors.ingestion.settings import IngestionSettings
-from connectors.platform import Following, Platform
+from connectors.platform import Following, Platform, follow_through
 from schemas import command_signatures, frame_signatures, topics
 from schemas.command_signatures import R
 from schemas.commands import CommandControl, CommandRequest
@@ -86,8 +86,8 @@ class Signing:
         except (OSError, ValueError) as error:
             msg = f"{names[1]} has no key to sign with: {cause_of(error)}"
             raise ConfigError(msg) from error
-        if not found.id.startswith(f"{self.holder}."):
-            msg = f"{names[1]} is a certificate of {found.id.split('.')[0]}, and {self.holder} would sign with it"
+        if (named := holder_of(found.id)) != self.holder:
+            msg = f"{names[1]} is a certificate of {named}, and {self.holder} would sign with it"
             raise ConfigError(msg)
         return found
 
@@ -96,20 +96,15 @@ class Signing:
     async def run(self) -> None:
         """Follow the topic until cancelled; may be run again."""
         follower = self._following = self._platform.follow(topics.SIGNING_KEYS.name, self.on_messages)
-        following, caught_up = asyncio.create_task(follower.run()), asyncio.create_task(follower.caught_up.wait())
         try:
-            await asyncio.wait({following, caught_up}, return_when=asyncio.FIRST_COMPLETED)
-            if caught_up.done():
-                self._unread = ""
-                self.caught_up.set()
-            await following
+            await follow_through(follower, self._read_all)
         except UnavailableError as error:
             self._following, self._unread = None, str(error)
             raise
-        finally:
-            following.cancel()
-            caught_up.cancel()
-            await asyncio.gather(following, caught_up, return_exceptions=True)
+
+    def _read_all(self) -> None:
+        self._unread = ""
+        self.caught_up.set()
 
     def on_messages(self, messages: Iterable[_Message]) -> None:
         """Take records of the topic in."""
@@ -166,9 +161,9 @@ class Signing:
 
     def problem(self, record: CommandRequest | CommandControl) -> str:
         """Why a command is not serving's, nor of a rule of this gateway; empty when it is."""
-        if not record.signature and not record.key_id and self._clock() < self._unsigned_until_us:
-            return ""
-        return command_signatures.problem(record, self._find, (SERVING, self.holder), self._clock())
+        return command_signatures.problem(
+            record, self._find, (SERVING, self.holder), self._clock(), unsigned_until_us=self._unsigned_until_us
+        )
 
     def _find(self, key_id: str) -> SigningKey | None:
         for own in (self._current, self._next):

@@ -3,21 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import grpc
 
-from base.errors import UnavailableError
 from connectors.ingestion.ingestion_pb2 import FollowRequest, FollowResponse, Mark, Open, Place, ReadRecord, Starts
+from connectors.ingestion.link import Link, opened
 from connectors.ingestion.wire import FOLLOW
-from connectors.pauses import Pauses
 from connectors.platform import OnRecords, Start
 
-log = logging.getLogger(__name__)
-
-_MIN_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 # Waiting does not help against these.
 _LASTING = frozenset(
     {grpc.StatusCode.PERMISSION_DENIED, grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.UNIMPLEMENTED}
@@ -56,45 +51,29 @@ class IngestionFollowing:
         start: Start | None,
     ) -> None:
         self.caught_up = asyncio.Event()
-        self.problem = "not yet connected"
+        self._link = Link()
         self._connect, self._open = connect, opening
         self._on_records, self._start = on_records, start
         self._places: dict[int, int] = {}
-        self._connected = False
+
+    @property
+    def problem(self) -> str:
+        """As promised."""
+        return self._link.problem
 
     async def run(self) -> None:
         """As promised."""
-        pauses = Pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
-        while True:
-            self._connected = False
-            try:
-                await self._stream()
-                problem = "the ingestion service ended the stream"
-            except grpc.aio.AioRpcError as error:
-                problem = f"the ingestion service: {error.details()} ({error.code().name})"
-                if error.code() in _LASTING:
-                    self.problem = problem
-                    raise UnavailableError(problem) from error
-            except UnavailableError as error:
-                problem = str(error)
-            if problem != self.problem:
-                log.warning("waiting for the ingestion service", extra={"topic": self._open.topic, "cause": problem})
-            self.problem = problem
-            await pauses.sleep(connected=self._connected)
+        waiting = "waiting for the ingestion service"
+        await self._link.keep(self._stream, waiting, {"topic": self._open.topic}, _LASTING)
 
     async def _stream(self) -> None:
         taken = 0
         async with self._connect() as channel:
-            method = channel.stream_stream(
-                FOLLOW,
-                request_serializer=FollowRequest.SerializeToString,
-                response_deserializer=FollowResponse.FromString,
-            )
-            call: Call = method()  # type: ignore[call-arg]  # requests are written, which the stubs do not know
+            call = opened(channel, FOLLOW, FollowRequest, FollowResponse)
             try:
                 await _write(call, FollowRequest(open=self._open))
                 async for answer in call:
-                    self._connected, self.problem = True, ""
+                    self._link.answered()
                     match answer.WhichOneof("kind"):
                         case "marks":
                             await _write(call, FollowRequest(starts=await self._starts(answer.marks.marks)))

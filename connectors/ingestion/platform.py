@@ -12,7 +12,7 @@ from connectors.ingestion.ingestion_pb2 import Open
 from connectors.ingestion.sender import IngestionSender
 from connectors.ingestion.settings import IngestionSettings
 from connectors.ingestion.wire import CLIENT_OPTIONS
-from connectors.platform import OnRecords, Start
+from connectors.platform import PACE, OnRecords, Pace, Start
 
 
 def connect(settings: IngestionSettings) -> grpc.aio.Channel:
@@ -54,12 +54,10 @@ class IngestionPlatform:
         on_records: OnRecords,
         *,
         start: Start | None = None,
-        in_flight: int = 4,
-        batch: int = 1000,
-        wait_ms: int = 500,
+        pace: Pace = PACE,
     ) -> IngestionFollowing:
         """As promised."""
-        opening = Open(topic=topic, in_flight=in_flight, batch=batch, wait_ms=wait_ms)
+        opening = Open(topic=topic, in_flight=pace.in_flight, batch=pace.batch, wait_ms=pace.wait_ms)
         return IngestionFollowing(self._connect, opening, on_records, start=start)
 
     def look(self, timeout_s: float) -> str:

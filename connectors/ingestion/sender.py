@@ -8,23 +8,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import grpc
 
-from base.errors import OverloadedError, UnavailableError
+from base.errors import OverloadedError
 from connectors.ingestion.ingestion_pb2 import AppendRequest, AppendResponse, NewRecord
+from connectors.ingestion.link import Link, opened
 from connectors.ingestion.wire import APPEND, REQUEST_BYTES
-from connectors.pauses import Pauses
 from connectors.platform import Failure, OnDelivery
 from schemas.topics import MAX_RECORD_BYTES
 
-log = logging.getLogger(__name__)
-
-_MIN_PAUSE_S, _MAX_PAUSE_S = 0.2, 5.0
 _WAITING_BYTES = 64 << 20
 
 
@@ -39,14 +35,18 @@ class IngestionSender:
     """One stream to the service, and what waits for it."""
 
     def __init__(self, connect: Callable[[], grpc.aio.Channel], *, linger_ms: int) -> None:
-        self.problem = "not yet connected"
+        self._link = Link()
         self._connect, self._linger_s = connect, linger_ms / 1000
         self._waiting: dict[int, _Waiting] = {}
         self._unsent: deque[int] = deque()
         self._bytes = self._next = 0
         self._more, self._durable = asyncio.Event(), asyncio.Event()
-        self._answered = False
-        self._task = asyncio.create_task(self._run(), name="ingestion sender")
+        self._task = self._start()
+
+    @property
+    def problem(self) -> str:
+        """As promised."""
+        return self._link.problem
 
     def produce(self, topic: str, key: bytes, value: bytes, on_delivery: OnDelivery) -> None:
         """As promised."""
@@ -68,7 +68,7 @@ class IngestionSender:
         """As promised."""
         self._forget()
         self._task.cancel()
-        self._task = asyncio.create_task(self._run(), name="ingestion sender")
+        self._task = self._start()
 
     async def flush(self, timeout_s: float) -> int:
         """As promised."""
@@ -98,31 +98,14 @@ class IngestionSender:
         self._bytes = 0
         self._durable.set()
 
-    async def _run(self) -> None:
-        pauses = Pauses(_MIN_PAUSE_S, _MAX_PAUSE_S)
-        while True:
-            self._answered = False
-            try:
-                await self._stream()
-                problem = "the ingestion service ended the stream"
-            except grpc.aio.AioRpcError as error:
-                problem = f"the ingestion service: {error.details()} ({error.code().name})"
-            except UnavailableError as error:
-                problem = str(error)
-            if problem != self.problem:
-                log.warning("records wait for the ingestion service", extra={"cause": problem})
-            self.problem = problem
-            await pauses.sleep(connected=self._answered)
+    def _start(self) -> asyncio.Task[None]:
+        keeping = self._link.keep(self._stream, "records wait for the ingestion service", {})
+        return asyncio.create_task(keeping, name="ingestion sender")
 
     async def _stream(self) -> None:
         unsent = self._unsent = deque(self._waiting)
         async with self._connect() as channel:
-            method = channel.stream_stream(
-                APPEND,
-                request_serializer=AppendRequest.SerializeToString,
-                response_deserializer=AppendResponse.FromString,
-            )
-            call = method()  # type: ignore[call-arg]  # requests are written, which the stubs do not know
+            call = opened(channel, APPEND, AppendRequest, AppendResponse)
             writing = asyncio.create_task(self._write(call, unsent))
             try:
                 async for answer in call:
@@ -155,7 +138,7 @@ class IngestionSender:
         return AppendRequest(records=records)
 
     def _take(self, answer: AppendResponse) -> None:
-        self._answered, self.problem = True, ""
+        self._link.answered()
         for number in answer.durable:
             self._settle(number, None)
         for one in answer.refused:

@@ -14,7 +14,7 @@ from connectors.kafka.connection import DeliveryError
 from connectors.kafka.consume import from_beginning
 from connectors.kafka.follow import Follower
 from connectors.kafka.produce import AsyncProducer
-from connectors.platform import Failure, Marks, OnDelivery, OnRecords, Start
+from connectors.platform import PACE, Failure, Marks, OnDelivery, OnRecords, Pace, Start
 
 # Errors that come back however often the record is sent.
 _HOPELESS = frozenset({KafkaError.MSG_SIZE_TOO_LARGE, KafkaError.INVALID_RECORD})
@@ -84,9 +84,7 @@ class KafkaPlatform:
         on_records: OnRecords,
         *,
         start: Start | None = None,
-        in_flight: int = 4,
-        batch: int = 1000,
-        wait_ms: int = 500,
+        pace: Pace = PACE,
     ) -> Follower:
         """As promised."""
         loop = asyncio.get_running_loop()
@@ -103,10 +101,10 @@ class KafkaPlatform:
             on_records,  # type: ignore[arg-type]  # a Message is a Record
             start=begin,
             later=begin,
-            in_flight=in_flight,
-            batch=batch,
+            in_flight=pace.in_flight,
+            batch=pace.batch,
             refresh_s=_REFRESH_S,
-            fetch_wait_max_ms=wait_ms,
+            fetch_wait_max_ms=pace.wait_ms,
         )
 
     def look(self, timeout_s: float) -> str:
