@@ -15,10 +15,11 @@ from pathlib import Path
 
 from audit import merkle, notes
 from audit.errors import AuditError
-from audit.merkle import HASH_BYTES, WIDTH, Tree
+from audit.merkle import WIDTH, Tree
 from audit.notes import Checkpoint, Signer
 from base import locks
 from base.files import replace_durably, sync_folder
+from base.merkle import HASH_BYTES, leaf_hash
 
 CHECKPOINT = "checkpoint"
 MAX_ENTRY = 65_535
@@ -159,7 +160,7 @@ class Writable:
     def append(self, entries: Sequence[bytes], signers: Sequence[Signer]) -> Checkpoint:
         """Publish entries: durable, and spoken of by a signed checkpoint, when it returns. Raises OSError, and the log is as before."""
         size, tree = self.size, Tree(self.size, [list(hashes) for hashes in self._tree.edge])
-        full = tree.append(map(merkle.leaf_hash, entries))
+        full = tree.append(map(leaf_hash, entries))
         waiting, first = [*self._open, *entries], size // WIDTH
         for at in range(0, len(waiting), WIDTH):
             some = waiting[at : at + WIDTH]
@@ -187,7 +188,7 @@ class Writable:
         self.note, self._tree = known.note, known.edge()
         start = known.size - known.size % WIDTH
         self._open = [entry for _, entry in known.oldest_first(start)]
-        if [merkle.leaf_hash(entry) for entry in self._open] != (self._tree.edge[0] if self._tree.edge else []):
+        if [leaf_hash(entry) for entry in self._open] != (self._tree.edge[0] if self._tree.edge else []):
             msg = f"the newest entries in {self.folder} are not those of its tiles: the log was changed; run millrace-verify on it"
             raise AuditError(msg)
         if known.size:

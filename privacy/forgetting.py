@@ -51,7 +51,7 @@ def forget(store: Store, subject: str, *, put_aside: bool = False, clock: Clock 
             raise NotFoundError(msg)
         _readable(store, put_aside=put_aside)
         store.write(lookup, {FORGOTTEN: clock(), DESTROYED: False})
-        return Forgotten(subject, _destroy_older(store))
+        return Forgotten(subject, _destroy_older(store, put_aside=False))
 
 
 def destroy_older(store: Store, *, put_aside: bool = False) -> int:
@@ -61,14 +61,12 @@ def destroy_older(store: Store, *, put_aside: bool = False) -> int:
     """
     store.refresh()
     with store.held():
-        store.refresh()
-        _readable(store, put_aside=put_aside)
-        return _destroy_older(store)
+        return _destroy_older(store, put_aside=put_aside)
 
 
-def _destroy_older(store: Store) -> int:
+def _destroy_older(store: Store, *, put_aside: bool) -> int:
     store.refresh()
-    _readable(store, put_aside=False)
+    _readable(store, put_aside=put_aside)
     # The epoch turns when the newer version is there: before, another process could make keys ahead with the old one once more.
     store.wrapping.renew()
     store.turn_epoch()

@@ -126,11 +126,10 @@ class CommandsOperator(KeyedProcessFunction):
         """
         if self._keys is None:
             return ""
-        now_us = self._clock()
-        if not record.signature and not record.key_id and now_us < self._unsigned_until_us:
-            return ""
         holders = (gateway_holder(record.gateway_id) if isinstance(record, CommandAck) else SERVING,)
-        return command_signatures.problem(record, self._keys.find, holders, now_us)
+        return command_signatures.problem(
+            record, self._keys.find, holders, self._clock(), unsigned_until_us=self._unsigned_until_us
+        )
 
     def _step(self, record: CommandRequest | CommandControl | CommandAck, site: str) -> Step:
         command, now_us = self._load(), self._clock()

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import psycopg
+from confluent_kafka import Message
 from psycopg import sql
 
 from audit import search
@@ -54,14 +55,12 @@ def of_audit(folder: Path, names: Sequence[str]) -> Iterator[Record]:
 
 def of_browsers(settings: KafkaSettings, names: Sequence[str]) -> Iterator[PushSubscription]:
     """Browsers that take notifications for this person. Raises UnavailableError."""
-    newest: dict[bytes, PushSubscription | None] = {}
-    for message in kafka.read_to_end(settings, topics.ALARM_SUBSCRIPTIONS.name):
-        value = message.value()
-        try:
-            newest[message.key() or b""] = None if value is None else PushSubscription.decode(value)
-        except SchemaError:  # it is nobody's
-            continue
-    yield from (one for one in newest.values() if one is not None and one.principal in names)
+    newest = kafka.read_newest(settings, topics.ALARM_SUBSCRIPTIONS.name, PushSubscription.decode, _nobodys)
+    yield from (one for one in newest.values() if one.principal in names)
+
+
+def _nobodys(topic: str, message: Message, error: SchemaError) -> None:
+    """What cannot be read is nobody's."""
 
 
 def _rows(connection: Any, table: str, columns: Sequence[str], names: Sequence[str]) -> Iterator[Record]:

@@ -22,6 +22,7 @@ from audit.merkle import Tree
 from audit.tiles import Readable, Writable
 from audit.writer import LogWriter, Record
 from base import files
+from base import merkle as merkle_hashes
 from base.errors import ConfigError
 from millrace_verify import log as verifier
 from millrace_verify.merkle import check_consistency, check_inclusion, leaf_hash
@@ -91,7 +92,7 @@ def log(tmp_path: Path) -> Log:
 
 @given(st.lists(st.integers(0, 300), max_size=8))
 def test_a_tree_does_not_depend_on_how_it_grew(steps: list[int]) -> None:
-    leaves = [merkle.leaf_hash(bytes([n % 256, n // 256])) for n in range(sum(steps))]
+    leaves = [merkle_hashes.leaf_hash(bytes([n % 256, n // 256])) for n in range(sum(steps))]
     tree, at = Tree(), 0
     for step in steps:
         tree.append(leaves[at : at + step])
@@ -137,7 +138,7 @@ def test_proofs_are_those_of_rfc_6962(log: Log, size: int) -> None:
         check_inclusion(leaf_hash(known.entry(index)), index, size, merkle.inclusion(known.lookup, index, size), root)
     for old in {1, size // 3, size // 2, 256, size - 1, size} & set(range(1, size + 1)):
         before = Tree()
-        before.append(merkle.leaf_hash(known.entry(index)) for index in range(old))
+        before.append(merkle_hashes.leaf_hash(known.entry(index)) for index in range(old))
         check_consistency(old, size, before.root(), root, merkle.consistency(known.lookup, old, size))
 
 
