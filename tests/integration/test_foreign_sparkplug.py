@@ -65,6 +65,20 @@ async def connected(broker: Address, recorder: Recorder, folder: Path) -> AsyncI
         await asyncio.gather(task, return_exceptions=True)
 
 
+@dataclasses.dataclass
+class Away:
+    """When the device or its node was dead: no birth keeps a beat, so the silence is a gap although the node set nothing meanwhile."""
+
+    spans: list[tuple[int, int]] = dataclasses.field(default_factory=list)
+
+    @contextlib.asynccontextmanager
+    async def until_heard(self, recorder: Recorder) -> AsyncIterator[None]:
+        since = now_us()
+        yield
+        await heard(recorder)
+        self.spans.append((since, now_us()))
+
+
 async def heard(recorder: Recorder) -> None:
     since = time.monotonic()
     await until(lambda: not recorder.silent_since(since), what="all metrics are heard")
@@ -73,7 +87,7 @@ async def heard(recorder: Recorder) -> None:
 async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
     mosquitto: Address, tmp_path: Path
 ) -> None:
-    recorder, node = Recorder(TAGS), Foreign(SPARKPLUG, tmp_path)
+    recorder, node, away = Recorder(TAGS), Foreign(SPARKPLUG, tmp_path), Away()
     journal = tmp_path / "journal.jsonl"
     async with connected(mosquitto, recorder, tmp_path) as connector:
         await node.start(plan(mosquitto, journal))
@@ -83,10 +97,10 @@ async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
             await until(lambda: recorder.of(EventKind.GAP), what="the lost message is a gap")
             await heard(recorder)
             deaths = recorder.of(EventKind.DEATH)
-            await node.order("death")
-            await until(lambda: recorder.of(EventKind.DEATH) > deaths, what="the device's death is told")
-            await node.order("birth")
-            await heard(recorder)
+            async with away.until_heard(recorder):
+                await node.order("death")
+                await until(lambda: recorder.of(EventKind.DEATH) > deaths, what="the device's death is told")
+                await node.order("birth")
             done = await connector.write([Write(TAGS[10], 7.5)], 5.0)
             assert done.status is WriteStatus.DONE, done
             settings = MqttSettings(endpoint=f"mqtt://{mosquitto.host}:{mosquitto.port}")
@@ -94,10 +108,10 @@ async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
             candidates = {one.address: one for device in found.sparkplug() for one in device.tags}
             assert set(candidates) == {one.address.removeprefix("spb:") for one in TAGS.values()}
             deaths = recorder.of(EventKind.DEATH)
-            await node.kill()
-            await until(lambda: recorder.of(EventKind.DEATH) > deaths, what="the will is the node's death")
-            await node.start(plan(mosquitto, journal))
-            await heard(recorder)
+            async with away.until_heard(recorder):
+                await node.kill()
+                await until(lambda: recorder.of(EventKind.DEATH) > deaths, what="the will is the node's death")
+                await node.start(plan(mosquitto, journal))
             await node.order("pause")
             rows = -1
             while rows != recorder.count():
@@ -106,7 +120,7 @@ async def test_a_foreign_node_is_read_to_the_last_value_and_every_loss_is_named(
         finally:
             await node.kill()
     with journal.open() as lines:
-        judged = verdict.judge(verdict.read_journal(lines), recorder.rows, recorder.gaps)
+        judged = verdict.judge(verdict.read_journal(lines), recorder.rows, recorder.gaps, verdict.Line(away=away.spans))
     assert judged.examples == []
     assert judged.good
     assert judged.exact >= len(TAGS)

@@ -45,6 +45,8 @@ def test_every_service_answers_in_its_own_protocol(config: StackConfig) -> None:
 def test_a_stopped_service_is_shown_at_once_and_restarted_after_its_grace(config: StackConfig, name: str) -> None:
     (service,) = select(config, (name,))
     eventually(lambda: service.ready(config), timeout_s=GRACE_AND_RESTART_S, what=f"{name} is ready")
+    if name != HEALTH_WATCH:  # a process that has not answered its watcher yet has the far longer grace of a start
+        eventually(lambda: record.read(config).services.get(name) == "ready", timeout_s=60, what="its watcher heard it")
     pid = pid_of(config, name)
     stopped = psutil.Process(pid)
     stopped.suspend()
