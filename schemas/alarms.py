@@ -129,6 +129,11 @@ class Alarm:
         return str(self.alarm_id).encode()
 
     @property
+    def source(self) -> str:
+        """Name of its source within the site; `source_id` is the id of that."""
+        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path)
+
+    @property
     def line_path(self) -> str:
         """Path of its line, of a line's alarm; empty for all others."""
         return "" if self.device_id or self.gateway_id or self.rule == PUT_ASIDE else self.path

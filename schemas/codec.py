@@ -148,10 +148,13 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
         msg = f"{schema.name} found where {' or '.join(expected)} was expected"
         raise UndecodableError(msg)
     reader = newest(schema.name)
+    added = None if reader is schema else _added(schema.name, schema.version)
     body = io.BytesIO(message)
     body.seek(HEADER_BYTES)
     try:
-        record = _avro().schemaless_reader(body, schema.parsed, None if reader is schema else reader.parsed)
+        record = _avro().schemaless_reader(
+            body, schema.parsed, None if reader is schema or added is not None else reader.parsed
+        )
     except (
         Exception
     ) as error:  # fastavro raises whatever the bytes provoke: EOFError, ValueError, IndexError, UnicodeDecodeError ...
@@ -160,7 +163,35 @@ def decode(message: bytes, *expected: str) -> tuple[str, dict[str, Any]]:
     if body.tell() != len(message):
         msg = f"{schema.name} v{schema.version} has {len(message) - body.tell()} bytes too many"
         raise UndecodableError(msg)
+    if added:
+        record.update(added)
     return schema.name, record
+
+
+@cache
+def _added(name: str, version: int) -> dict[str, Any] | None:
+    """Values of the fields that the newest version has more, when that is the whole difference; None when it is not.
+
+    fastavro's own resolution comes to the same, field by field of every record, and takes three times as long as decoding.
+    """
+    old = next(one for one in all_schemas()[name] if one.version == version).raw["fields"]
+    new = newest(name).raw["fields"]
+    types = {field["name"]: field["type"] for field in old}
+    if types != {field["name"]: field["type"] for field in new if field["name"] in types}:
+        return None
+    added = [field for field in new if field["name"] not in types]
+    if not all(_is_plain(field) for field in added):
+        return None
+    return {field["name"]: field["default"] for field in added}
+
+
+_PLAIN: dict[str, type] = {"string": str, "boolean": bool, "int": int, "long": int, "double": float}
+
+
+def _is_plain(field: dict[str, Any]) -> bool:
+    """Whether a field's default stands for itself in any record: no list or map, which records would share, no number of another type."""
+    default = field.get("default", ...)
+    return default is None or (isinstance(field["type"], str) and type(default) is _PLAIN.get(field["type"]))
 
 
 def read_long(data: bytes, at: int) -> tuple[int, int]:

@@ -32,6 +32,10 @@ class Historise(StrEnum):
     NONE = "NONE"
 
 
+_DATA_TYPES = {str(one): one for one in DataType}
+_HISTORISE = {str(one): one for one in Historise}
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class TagDefinition:
     """One tag. Fields as in TagDefinition.v3.avsc, which documents them."""
@@ -105,15 +109,12 @@ def encode_version(version: int, *, tags: int, time_us: int) -> tuple[bytes, byt
 
 
 def tag_from_record(record: dict[str, Any]) -> TagDefinition:
-    """Definition of a decoded Avro record."""
-    return TagDefinition(
-        **{
-            **record,
-            "data_type": DataType(record["data_type"]),
-            "historise": Historise(record["historise"]),
-            "windows_s": tuple(record["windows_s"]),
-        }
-    )
+    """Definition of a decoded Avro record. A large plant has hundreds of thousands, read at each start."""
+    fields = record.copy()
+    fields["data_type"] = _DATA_TYPES[record["data_type"]]
+    fields["historise"] = _HISTORISE[record["historise"]]
+    fields["windows_s"] = tuple(record["windows_s"])
+    return TagDefinition(**fields)
 
 
 @dataclass(slots=True)
@@ -136,7 +137,10 @@ class Registry:
 
     def apply(self, message: bytes) -> bool:
         """Fold one message in; True when it completed a newer version. Raises SchemaError for a message that is neither kind."""
-        name, record = codec.decode(message, "TagDefinition", "RegistryVersion")
+        return self.fold(*codec.decode(message, "TagDefinition", "RegistryVersion"))
+
+    def fold(self, name: str, record: dict[str, Any]) -> bool:
+        """As `apply`, of a message that is decoded already."""
         if name == "TagDefinition":
             tag = tag_from_record(record)
             known = self.tags.get(tag.tag_id)

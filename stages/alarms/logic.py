@@ -71,7 +71,7 @@ class AlarmLogic:
         """One message of `registry.tags`. Sites follow when a version is complete. Raises SchemaError."""
         name, record = codec.decode(message, "TagDefinition", "RegistryVersion")
         before = self._registry.tags.get(record["tag_id"]) if name == "TagDefinition" else None
-        complete = self._registry.apply(message)
+        complete = self._registry.fold(name, record)
         if name == "TagDefinition":
             tag = self._registry.tags[record["tag_id"]]
             if before is not None and before.site != tag.site:

@@ -6,7 +6,7 @@ Enters: definitions of a site's tags and the rules of a moment. Leaves: a `SiteT
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -32,7 +32,6 @@ class Point:
     """A rule at a device, line or gateway: what ISA-18.2 calls an alarm, whether or not anything is wrong."""
 
     key: str
-    source_id: UUID
     rule: AlarmRule
     site: str
     device_id: int
@@ -51,8 +50,16 @@ class Point:
     """Its expression."""
     clock: str = ""
     """Its own gateway; of a line's, that of the tag that is named first."""
-    clocks: frozenset[str] = frozenset()
-    """Gateways that move it: its delays and ages go on while any of them speaks, also when another one is silent."""
+
+    @property
+    def source_id(self) -> UUID:
+        """Id of its source. A hash, and asked for only when something happens, of which most points know nothing."""
+        return source_id(self.site, self.key)
+
+    @property
+    def clocks(self) -> frozenset[str]:
+        """Gateways that move it: its delays and ages go on while any of them speaks, also when another one is silent."""
+        return frozenset({self.clock, *(there for there, _ in (self.bound.lanes if self.bound else ()))})
 
     @property
     def tag_id(self) -> int | None:
@@ -137,7 +144,8 @@ def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> Site
     for gateway_id, enterprise in sorted(gateways.items()):
         path = f"{enterprise}/{site}/{gateway_id}"
         points += [_of_gateway(site, path, gateway_id, rule) for rule in rules.for_gateways()]
-    table.retired = {point.key: point for point in points if _is_retired(point, devices)}
+    parted = {device_id for device_id, tags in devices.items() if any(tag.retired for tag in tags.values())}
+    table.retired = {point.key: point for point in points if _is_retired(point, devices, parted)}
     table.problems += [found for point in table.retired.values() for found in _stopped(point)]
     points = [point for point in points if point.key not in table.retired]
     known = {point.key for point in points}
@@ -158,37 +166,35 @@ def _of_device(
     rules: RulesAt,
 ) -> Iterator[Point]:
     first = next(iter(tags.values()))
-    for rule in rules.for_device(first.device_class, first.device_path):
-        named = {key: name for key in _TAGS if (name := getattr(rule, key))}
-        if missing := sorted((name, key) for key, name in named.items() if name not in tags):
+    device_path, scope = first.device_path, GroupLevel.AREA.of(first.device_path)
+    for rule in rules.for_device(first.device_class, device_path):
+        if missing := sorted((name, key) for key, name in _named(rule) if name not in tags):
             name, where = missing[0]
-            table.problems.append(Problem(rule.rule_id, where, f"{first.device_path} has no tag {name}"))
+            table.problems.append(Problem(rule.rule_id, where, f"{device_path} has no tag {name}"))
             continue
         bound = None
         if rule.kind is ConditionKind.EXPRESSION:
             try:
-                bound = bind(rule, first.device_path, at_path)
+                bound = bind(rule, device_path, at_path)
             except UnboundError as error:
                 table.problems.append(Problem(rule.rule_id, error.key, f"{error.key}: {error}"))
                 continue
         key, tag = source_key(rule.name, first.device_id, ""), tags.get(rule.tag)
         yield Point(
             key=key,
-            source_id=source_id(site, key),
             rule=rule,
             site=site,
             device_id=first.device_id,
             gateway_id=first.gateway_id,
-            path=first.device_path if tag is None else tag.path,
-            scope=GroupLevel.AREA.of(first.device_path),
-            group=f"{rule.group}@{rule.group_level.of(first.device_path)}" if rule.group else "",
+            path=device_path if tag is None else tag.path,
+            scope=scope,
+            group=f"{rule.group}@{rule.group_level.of(device_path)}" if rule.group else "",
             parent=rule.parent,
             tag=tag,
             setpoint_id=tags[rule.setpoint_tag].tag_id if rule.setpoint_tag else None,
             suppress_id=tags[rule.suppress_tag].tag_id if rule.suppress_tag else None,
             bound=bound,
             clock=first.gateway_id,
-            clocks=_clocks(first.gateway_id, bound),
         )
 
 
@@ -209,7 +215,6 @@ def _of_line(
         key = source_key(rule.name, 0, "", line_path)
         yield Point(
             key=key,
-            source_id=source_id(site, key),
             rule=rule,
             site=site,
             device_id=0,
@@ -220,23 +225,22 @@ def _of_line(
             parent=rule.parent,
             bound=bound,
             clock=bound.tags[0].gateway_id,
-            clocks=_clocks(bound.tags[0].gateway_id, bound),
         )
 
 
-def _clocks(gateway_id: str, bound: Bound | None) -> frozenset[str]:
-    return frozenset({gateway_id, *(there for there, _ in (bound.lanes if bound else ()))})
+def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]], parted: Set[int]) -> bool:
+    """Whether its rule, a tag of it, or its device is. `parted`: devices with a retired tag, which are few."""
+    if point.rule.retired or (point.bound is not None and any(tag.retired for tag in point.bound.tags)):
+        return True
+    if point.device_id not in parted:
+        return False
+    tags = devices[point.device_id]
+    return any(tags[name].retired for _, name in _named(point.rule)) or all(tag.retired for tag in tags.values())
 
 
-def _is_retired(point: Point, devices: dict[int, dict[str, TagDefinition]]) -> bool:
-    tags = devices.get(point.device_id, {})
-    named = [tags[name] for key in _TAGS if (name := getattr(point.rule, key))]
-    named += point.bound.tags if point.bound else ()
-    return (
-        point.rule.retired
-        or any(tag.retired for tag in named)
-        or (bool(tags) and all(tag.retired for tag in tags.values()))
-    )
+def _named(rule: AlarmRule) -> list[tuple[str, str]]:
+    """Tags of its device that a rule names, by field."""
+    return [(key, name) for key in _TAGS if (name := getattr(rule, key))]
 
 
 def _stopped(point: Point) -> Iterator[Problem]:
@@ -256,11 +260,8 @@ def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point
         "group": "",
         "parent": "",
         "clock": gateway_id,
-        "clocks": frozenset({gateway_id}),
     }
-    return Point(
-        key=key, source_id=source_id(site, key), rule=rule, site=site, device_id=0, gateway_id=gateway_id, **about
-    )
+    return Point(key=key, rule=rule, site=site, device_id=0, gateway_id=gateway_id, **about)
 
 
 def _add(table: SiteTable, point: Point) -> None:

@@ -20,7 +20,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from schemas.alarms import PUT_ASIDE, Alarm, AlarmEventKind, AlarmState, source_key
+from schemas.alarms import PUT_ASIDE, Alarm, AlarmEventKind, AlarmState
 from stages.alarms.points import Point
 from stages.alarms.site_state import SiteState
 from stages.alarms.source import ENDED_ALARMS, Episode, Source
@@ -110,11 +110,10 @@ class Published:
         if not told or (left_us > 0 and not self.standing(site, PUT_ASIDE)):
             return
         own = dict(_own(state))
-        points = {point.source_id: point for point in state.table.points.values()}
         compared = []
         for key, known in told.items():
             alarm = known if isinstance(known, Alarm) else None
-            point = points.get(alarm.source_id) if alarm is not None else None
+            point = state.table.points.get(alarm.source) if alarm is not None else None
             # Silence of a gateway takes its time again: nobody knows of what was before.
             takes_us = point.on_delay_us if point is not None and not point.of_values and not point.device_id else 0
             if left_us + takes_us > 0 and (alarm is None or alarm.rule != PUT_ASIDE):
@@ -231,8 +230,7 @@ def _close(alarm: Alarm, point: Point | None, state: SiteState, step: Step) -> N
 def _source_of(alarm: Alarm, point: Point | None, state: SiteState) -> Source | None:
     if point is not None:
         return state.source(point.key)
-    key = source_key(alarm.rule, alarm.device_id, alarm.gateway_id, alarm.line_path)
-    return state.source(key) if key in state.sources else None
+    return state.source(alarm.source) if alarm.source in state.sources else None
 
 
 def _clock_us(point: Point, state: SiteState) -> int:

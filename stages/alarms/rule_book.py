@@ -5,7 +5,6 @@ from __future__ import annotations
 import bisect
 from collections import Counter
 from collections.abc import Iterable, Iterator, Set
-from typing import NamedTuple
 
 from schemas.alarm_rules import AlarmRule
 
@@ -62,6 +61,10 @@ class RuleBook:
         """Goes up with each change that may concern a site: with many sites, one rule is not the business of all."""
         return self._of_all + self._of_site[site]
 
+    def has(self, place: str) -> bool:
+        """Whether a place has rules of its own, or had."""
+        return bool(self._places.get(place))
+
     def at(self, time_us: int, site: str) -> RulesAt:
         """Rules of a site at a moment."""
         return RulesAt(self, time_us, site)
@@ -103,16 +106,21 @@ def site_of_path(path: str) -> str:
     return path.split("/")[1] if "/" in path else ""
 
 
-class RulesAt(NamedTuple):
-    """The rules that hold at a site at a moment, retired ones too."""
+class RulesAt:
+    """The rules that hold at a site at a moment, retired ones too. Made when they are needed: those of the book change."""
 
-    book: RuleBook
-    time_us: int
-    site: str
+    def __init__(self, book: RuleBook, time_us: int, site: str) -> None:
+        self.book, self.time_us, self.site = book, time_us, site
+        self._of_class: dict[str, list[AlarmRule]] = {}
 
     def for_device(self, device_class: str, device_path: str) -> list[AlarmRule]:
         """Rules of a device: its own stand in the place of its class's of the same name, a site's in that of the plant's."""
-        return self._nearest(device_class, device_path)
+        if self.book.has(device_path):
+            return self._nearest(device_class, device_path)
+        # Nearly all devices of a class have its rules and no other: they are put in order once.
+        if device_class not in self._of_class:
+            self._of_class[device_class] = self._nearest(device_class)
+        return self._of_class[device_class]
 
     def for_line(self, line_path: str) -> list[AlarmRule]:
         """Rules of a line."""

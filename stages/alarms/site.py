@@ -103,9 +103,8 @@ class SiteAlarms:
         self._adopt(table, SiteTable(), step)
 
     def _put_aside(self, told: Iterable[Alarm]) -> None:
-        points = {point.source_id: point for point in self.state.table.points.values()}
         for alarm in told:
-            if (point := points.get(alarm.alarm_id)) is None:
+            if (point := self.state.table.points.get(alarm.source)) is None:
                 continue
             source = self.state.source(point.key)
             source.version = alarm.version
@@ -173,9 +172,10 @@ class SiteAlarms:
 
     def _judge_again(self, point: Point, step: Step) -> None:
         """By the last value, because the rule is another."""
-        last, source = self._do.last(point.tag_id), self.state.sources.get(point.key, Source())
+        last = self._do.last(point.tag_id)
         if last is None:
             return
+        source = self.state.sources.get(point.key) or Source()
         found = judge(point, source, last, self._do.last(point.setpoint_id))
         if found is not None and found[0] != source.raw:
             time_us = max(last.time_us, self._clock(point))

@@ -40,6 +40,9 @@ class Gateway:
     """Its clock when expressions were last evaluated because time goes by; 0 where there are none."""
 
 
+_GATEWAY = tuple(one.name for one in dataclasses.fields(Gateway))
+
+
 @dataclass(kw_only=True, slots=True)
 class Group:
     """A first-out group in which something is active: what came first, and which sources are active."""
@@ -189,8 +192,9 @@ class SiteState:
         if kind == "ended":
             return self.ended.to_bytes(rest)
         if kind == "gateway":
-            known = dataclasses.asdict(self.gateways[rest])
-            return _dumped({name: value for name, value in known.items() if value or name != "ticked_us"})
+            gateway = self.gateways[rest]
+            known = ((name, getattr(gateway, name)) for name in _GATEWAY)
+            return _dumped({name: value for name, value in known if value or name != "ticked_us"})
         if kind == "window":
             window = self.windows.get(_window_of(rest))
             return None if window is None else window.to_bytes()

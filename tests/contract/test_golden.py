@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from typing import Any
 
+import fastavro
 import pytest
 
 from schemas import codec, frame
@@ -39,6 +41,18 @@ def test_decoding_the_golden_bytes_gives_the_golden_record(version: SchemaVersio
     golden = golden_files.load_json(version)
     assert name == version.name
     assert known_to(golden, shown) == golden
+
+
+@pytest.mark.parametrize("version", VERSIONS, ids=ids)
+def test_an_older_message_is_read_as_avros_resolution_reads_it(version: SchemaVersion) -> None:
+    message = golden_files.load_message(version)
+    body = io.BytesIO(message[codec.HEADER_BYTES :])
+    resolved = fastavro.schemaless_reader(body, version.parsed, codec.newest(version.name).parsed)
+    read = codec.decode(message)[1]
+    assert golden_files.to_json(read) == golden_files.to_json(resolved)
+    assert {name: type(value) for name, value in read.items()} == {
+        name: type(value) for name, value in resolved.items()
+    }
 
 
 @pytest.mark.parametrize("version", VERSIONS, ids=ids)
