@@ -42,9 +42,14 @@ class CommandFeed:
     @property
     def problem(self) -> str:
         """Why no commands come; empty while they are read."""
-        if self._follower is None and self._signing is not None and not self._signing.caught_up.is_set():
-            return f"the signing keys are not read yet: {self._signing.unread}"
+        if self._follower is None and (keys := self._keys) is not None and not keys.caught_up.is_set():
+            return f"the signing keys are not read yet: {keys.unread}"
         return self.failure or (self._follower.problem if self._follower else "not yet connected")
+
+    @property
+    def _keys(self) -> Signing | None:
+        """Where commands have to be signed."""
+        return self._signing if self._signing is not None and self._signing.enabled else None
 
     @property
     def failure(self) -> str:
@@ -55,8 +60,8 @@ class CommandFeed:
 
     async def run(self) -> None:
         """Read until cancelled."""
-        if self._signing is not None:
-            await self._signing.caught_up.wait()
+        if (keys := self._keys) is not None:
+            await keys.caught_up.wait()
         while True:
             self._follower = self._platform.follow(self._topic, self._hand_over, start=self._start, pace=_PACE)
             try:

@@ -2,8 +2,9 @@
 
 The code is asked for, or taken from where `--code` says (`file:PATH`, `env:NAME`): on the command line every user of the machine could read
 it. The key is made here and stays here. In the folder lie then `identity.pem` (key and certificate), `authority.pem` (whom the gateway
-believes), `gateway.toml` and the gateway's copy of the registry, which is read with the new certificate: it shows that it opens what it
-should. A file `gateway.toml` that is there stays as it is. What was interrupted may be done again with the same code.
+believes), `signatures.toml` (whether the platform wants signatures), `gateway.toml` and the gateway's copy of the registry, which is read
+with the new certificate: it shows that it opens what it should. A file `gateway.toml` that is there stays as it is. What was interrupted
+may be done again with the same code.
 
 Exit statuses: 0 done, 1 refused, 2 wrong arguments, 3 the platform does not answer, or its broker does not yet.
 """
@@ -12,6 +13,7 @@ from __future__ import annotations
 
 import argparse
 import asyncio
+import dataclasses
 import getpass
 import os
 import sys
@@ -74,7 +76,7 @@ def _enrol(options: argparse.Namespace) -> int:
     key = identity.next_key()
     authority = client.authority(code)
     grant = client.enrol(code, authority, key, gateway=options.gateway, site=options.site)
-    identity.take(key, Grant(certificate=grant.certificate, authority=authority))
+    identity.take(key, dataclasses.replace(grant, authority=authority))
     file = folder / "gateway.toml"
     if kept := file.exists():
         print(f"{file}: kept as it is")
@@ -186,8 +188,6 @@ def configuration(
         "state_dir": str(folder / "state"),
         **reached,
         "enrolment": {"server": server},
-        "signatures": {"enabled": grant.signatures}
-        | ({"unsigned_until": grant.unsigned_until} if grant.unsigned_until else {}),
         "connections": [
             {key: own.get(value, value) if isinstance(value, str) else value for key, value in table.items()}
             for table in grant.connections

@@ -67,8 +67,14 @@ class Gateway:
         keys.claim()
         events = Events(config.gateway_id, clock)
         self._platform = platforms.of(config)
+        self._identity = Identity(*map(Path, config.identity)) if config.enrolment.server else None
         self._signing = signing.of(
-            config.signatures, config.way, self._platform, gateway_id=config.gateway_id, clock=clock
+            self._wanted_signatures,
+            config.way,
+            self._platform,
+            gateway_id=config.gateway_id,
+            clock=clock,
+            enrolled=self._identity is not None,
         )
         self._uplink = Uplink(
             self._platform,
@@ -135,18 +141,20 @@ class Gateway:
 
     def _make_renewal(self) -> Renewal | None:
         """For a gateway that enrolled."""
-        certificate, authority = self._config.identity
-        if not self._config.enrolment.server:
+        if self._identity is None:
             return None
-        identity = Identity(Path(certificate), Path(authority))
         return Renewal(
-            identity,
+            self._identity,
             self._config.enrolment.server,
             changed=self._reconnect,
             say=lambda text: self._say(text, {}),
-            wanted=lambda: self._signing is not None and self._signing.untold,
+            wanted=lambda: self._signing is not None and self._signing.unsettled,
             clock=self._clock_utc,
         )
+
+    def _wanted_signatures(self) -> signing.SignatureSettings:
+        own = self._config.signatures
+        return own if self._identity is None else self._identity.signatures(own)
 
     def _clock_utc(self) -> datetime:
         return datetime.fromtimestamp(self._clock() / 1e6, UTC)

@@ -2,6 +2,7 @@
 
     identity.pem      key and certificate in one file, mode 0600: they change together
     authority.pem     whom the gateway believes
+    signatures.toml   whether the platform wants signatures, as it said with the certificate
     .next-key.pem     a key whose certificate has not come yet, or whose enrolment is not through; the next attempt asks for the same one
 
 The key is made here and never leaves the folder. A renewal asks for a new key and proves the old one. Kafka's clients read the file when
@@ -11,6 +12,7 @@ they are made, so they are made anew after it (`edge.gateway`); connections over
 from __future__ import annotations
 
 import asyncio
+import dataclasses
 import logging
 import random
 import time
@@ -24,10 +26,12 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding
 
-from base import files, p256
+from base import files, p256, settings
 from base.errors import ConfigError, MillraceError, cause_of
+from base.toml import to_toml
 from connectors.enrolment.client import Client
 from connectors.enrolment.messages import Grant
+from edge.signing import SignatureSettings
 
 log = logging.getLogger(__name__)
 
@@ -59,10 +63,25 @@ class Identity:
             raise ConfigError(msg) from error
 
     def take(self, key: ec.EllipticCurvePrivateKey, grant: Grant) -> None:
-        """From now on this key and certificate. The next key stays until `settle`: what was interrupted asks with it again."""
+        """From now on this key and certificate, and what the platform says of signatures.
+
+        The next key stays until `settle`: what was interrupted asks with it again.
+        """
+        said = {"enabled": grant.signatures, "unsigned_until": grant.unsigned_until}
+        files.replace_durably(self._signatures_file, to_toml(said))
         if not self.authority_file.exists() or self.authority_file.read_text() != grant.authority:
             files.replace_durably(self.authority_file, grant.authority)
         files.replace_durably(self.file, p256.key_pem(key) + grant.certificate, mode=files.OWNERS)
+
+    def signatures(self, own: SignatureSettings) -> SignatureSettings:
+        """What the platform said with the certificate; what the gateway's configuration has (`own`) where that has not asked for any.
+
+        Raises ConfigError.
+        """
+        if not self._signatures_file.exists():
+            return own
+        said = settings.load(SignatureSettings, self._signatures_file, environ={})
+        return said if said.enabled else own
 
     def settle(self) -> None:
         """A next key whose certificate has come is none any more; raises ConfigError."""
@@ -96,9 +115,13 @@ class Identity:
         # Whom it believes changes by enrolling alone: an answer cannot bring another authority.
         authority = self.authority_file.read_text()
         grant = Client(server).renew(own, text, authority, key)
-        self.take(key, Grant(certificate=grant.certificate, authority=authority))
+        self.take(key, dataclasses.replace(grant, authority=authority))
         self.settle()
         return grant
+
+    @property
+    def _signatures_file(self) -> Path:
+        return self.file.with_name("signatures.toml")
 
     @property
     def _next_file(self) -> Path:
@@ -114,8 +137,8 @@ def due(certificate: x509.Certificate) -> datetime:
 class Renewal:
     """Renews while the gateway runs. `changed` is called in the event loop when the file has another certificate, whoever wrote it.
 
-    `wanted`: whether another certificate is needed before that is due, because the platform was not told of the key to sign with when this
-    one was issued (by a version before, or to one). That is tried once, a while after the start.
+    `wanted`: whether another certificate is needed before that is due: the platform was not told of the key to sign with when this one was
+    issued (by a version before, or to one), or has switched signatures on since. That is tried once, a while after the start.
     """
 
     def __init__(
@@ -135,8 +158,6 @@ class Renewal:
         # Not by the clock of the machine: one that was years ahead would stop renewing for years.
         self._not_before_s = float("-inf")
         self.problem = ""
-        self.wants_signatures = False
-        """Whether the platform said with the last renewal that it wants frames signed."""
         self.expires: datetime | None = None
 
     def status(self) -> dict[str, Any]:
@@ -177,7 +198,7 @@ class Renewal:
             return
         early = self._wanted()
         if early or self._clock() >= due(self._identity.certificate()):
-            self.wants_signatures = self._identity.renew(self._server).signatures
+            self._identity.renew(self._server)
         if early:
             self._wanted = lambda: False
         self._identity.settle()

@@ -133,10 +133,6 @@ class Pages:
             found.append(f"the last reload was refused: {self.reloads.error}")
         if self.renewal is not None and self.renewal.problem:
             found.append(f"the certificate was not renewed: {self.renewal.problem}")
-        if self.signing is None and self.renewal is not None and self.renewal.wants_signatures:
-            found.append(
-                "the platform wants signatures: set signatures.enabled in the gateway's configuration, and start it again"
-            )
         if self.signing is not None and (unread := self.signing.unread):
             found.append(f"signing keys are not read: {unread}"[:500])
         if self.registry.failure:

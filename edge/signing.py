@@ -4,13 +4,16 @@ Who calls: the uplink, for the frames of a batch; acknowledgements and commands 
 signs with a key only once the topic says so: then everybody who reads a signature can know whose it is. Until then nothing that needs
 one is sent; it waits in the buffer as if Kafka were away. A renewed certificate has another key; the one before goes on signing until
 that is told.
+
+A gateway that enrolled has this whether it signs or not: with a certificate the platform says whether it wants signatures, and from then
+on that counts. Where the topic has a key of serving, a gateway that does not sign asks for that word at once.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
@@ -32,6 +35,8 @@ _PATIENCE_S = 2.0
 """Until a key that a command names is told: serving signs with it the moment the topic has it."""
 _WAITS_EACH_US = 60_000_000
 _FOR_EVER_US, _TOLD_WITHIN_US = 1 << 62, 30_000_000
+_NO_TOPIC_S = 600.0
+"""Until a gateway that does not sign looks again at a platform that has no such topic."""
 WAITS = "the platform has not told this gateway's signing key yet"
 
 
@@ -59,14 +64,25 @@ class SignatureSettings:
         until_us(self.unsigned_until)
 
 
+Wanted = Callable[[], SignatureSettings]
+"""What counts now. Asked when the gateway starts and when its certificate has changed."""
+
+
 class Signing:
-    """Of one gateway; made when signatures are enabled. Raises ConfigError for files that cannot be read."""
+    """Of one gateway. Raises ConfigError for files that cannot be read."""
 
     def __init__(
-        self, files: Files, platform: Platform, *, gateway_id: str, clock: Clock, unsigned_until_us: int = 0
+        self,
+        files: Files,
+        platform: Platform,
+        *,
+        gateway_id: str,
+        clock: Clock,
+        wanted: Wanted = lambda: SignatureSettings(enabled=True),
     ) -> None:
         self._platform = platform
-        self._settings, self._clock, self._unsigned_until_us = files, clock, unsigned_until_us
+        self._settings, self._clock, self._wanted = files, clock, wanted
+        self._signatures = wanted()
         self.holder = gateway_holder(gateway_id)
         self.book = KeyBook.of(files.ssl_ca_location)
         self._next = self._read()
@@ -100,6 +116,8 @@ class Signing:
             await follow_through(follower, self._read_all)
         except UnavailableError as error:
             self._following, self._unread = None, str(error)
+            if not self.enabled:  # a platform of a version before has no such topic, and nothing waits for it
+                await asyncio.sleep(_NO_TOPIC_S)
             raise
 
     def _read_all(self) -> None:
@@ -117,7 +135,16 @@ class Signing:
         self._changed = asyncio.Event()
 
     def renewed(self) -> None:
-        """The certificate has changed. That of another generation is somebody else's: what was signed before counts nothing."""
+        """The certificate has changed, and with it perhaps whether the platform wants signatures.
+
+        That of another generation is somebody else's: what was signed before counts nothing.
+        """
+        if (wanted := self._wanted()) != self._signatures:
+            log.warning(
+                "the platform has said whether it wants signatures",
+                extra={"enabled": wanted.enabled, "unsigned_until": wanted.unsigned_until},
+            )
+            self._signatures = wanted
         try:
             self._next = self._read()
         except ConfigError as error:
@@ -125,6 +152,11 @@ class Signing:
             return
         if self._current is not None and _generation(self._current) != _generation(self._next):
             self._current = None
+
+    @property
+    def enabled(self) -> bool:
+        """Whether frames and acknowledgements are signed, and commands have to be."""
+        return self._signatures.enabled
 
     @property
     def signer(self) -> Signer | None:
@@ -141,7 +173,12 @@ class Signing:
     # --- signing ---------------------------------------------------------------------------------------------------------
 
     def tails(self, messages: Sequence[bytes]) -> list[bytes] | None:
-        """What makes Kafka values of frames signed (`frame_signatures.signed`), one batch; None while there is no key."""
+        """What makes Kafka values of frames signed (`frame_signatures.signed`), one batch; None while there is no key.
+
+        Empty texts where nothing is signed.
+        """
+        if not self.enabled:
+            return [b""] * len(messages)
         signer, most = self.signer, frame_signatures.MAX_BATCH
         if signer is None:
             return None
@@ -150,19 +187,29 @@ class Signing:
 
     def own_request(self, request: CommandRequest) -> CommandRequest:
         """A request of a local rule, signed with the gateway's own key, which needs nobody's word here: rules work without the platform."""
+        if not self.enabled:
+            return request
         return command_signatures.signed(request, self._current or self._next)
 
     def signed(self, record: R) -> R | None:
-        """A record with the gateway's signature; None while there is no key."""
+        """A record with the gateway's signature, the record itself where nothing is signed; None while there is no key."""
+        if not self.enabled:
+            return record
         signer = self.signer
         return None if signer is None else command_signatures.signed(record, signer)
 
     # --- what others have signed -----------------------------------------------------------------------------------------
 
     def problem(self, record: CommandRequest | CommandControl) -> str:
-        """Why a command is not serving's, nor of a rule of this gateway; empty when it is."""
+        """Why a command is not serving's, nor of a rule of this gateway; empty when it is, or where none has to be signed."""
+        if not self.enabled:
+            return ""
         return command_signatures.problem(
-            record, self._find, (SERVING, self.holder), self._clock(), unsigned_until_us=self._unsigned_until_us
+            record,
+            self._find,
+            (SERVING, self.holder),
+            self._clock(),
+            unsigned_until_us=until_us(self._signatures.unsigned_until),
         )
 
     def _find(self, key_id: str) -> SigningKey | None:
@@ -180,7 +227,7 @@ class Signing:
         """
         wanted = {key_id for key_id in key_ids if holder_of(key_id) == SERVING and self._find(key_id) is None}
         now_us = self._clock()
-        if not wanted or self._wait_from_us > now_us:
+        if not self.enabled or not wanted or self._wait_from_us > now_us:
             return
         self._wait_from_us = now_us + _WAITS_EACH_US
         try:
@@ -192,13 +239,15 @@ class Signing:
 
     @property
     def unread(self) -> str:
-        """Why the topic is not read; empty while it is."""
+        """Why the topic is not read; empty while it is, and where nothing is signed."""
+        if not self.enabled:
+            return ""
         return self._following.problem or self._unread if self._following is not None else self._unread
 
     @property
     def trouble(self) -> str:
-        """Why nothing has been signed for half a minute, and no frame leaves the buffer; empty while something can be."""
-        if self.signer is not None:
+        """Why nothing has been signed for half a minute, and no frame leaves the buffer; empty while something can be, or need not."""
+        if not self.enabled or self.signer is not None:
             self._without_us = None
             return ""
         now_us = self._clock()
@@ -207,24 +256,30 @@ class Signing:
         return (self.unread or WAITS) if now_us > self._without_us + _TOLD_WITHIN_US else ""
 
     @property
-    def untold(self) -> bool:
-        """Whether the platform, whose topic is read, has told no key of this gateway for half a minute."""
+    def unsettled(self) -> bool:
+        """Whether a certificate would help before it is due.
+
+        The platform, whose topic is read, has told no key of this gateway for half a minute; or serving signs, and this gateway does not.
+        """
+        if not self.enabled:
+            return self.book.has(SERVING, self._clock())
         return bool(self.trouble) and not self.unread
 
-    def status(self) -> dict[str, Any]:
-        """For people."""
+    def status(self) -> dict[str, Any] | None:
+        """For people; None where nothing is signed."""
+        if not self.enabled:
+            return None
         signer = self.signer
         return {"key": signer.id if signer else "", "problem": self.unread or ("" if signer else WAITS)}
 
 
 def of(
-    settings: SignatureSettings, files: Files, platform: Platform, *, gateway_id: str, clock: Clock
+    wanted: Wanted, files: Files, platform: Platform, *, gateway_id: str, clock: Clock, enrolled: bool
 ) -> Signing | None:
-    """Of a gateway's configuration; None where nothing is signed. Raises ConfigError."""
-    if not settings.enabled:
+    """Of a gateway's configuration; None where nothing is signed and nobody would ever say so. Raises ConfigError."""
+    if not enrolled and not wanted().enabled:
         return None
-    unsigned_until_us = until_us(settings.unsigned_until)
-    return Signing(files, platform, gateway_id=gateway_id, clock=clock, unsigned_until_us=unsigned_until_us)
+    return Signing(files, platform, gateway_id=gateway_id, clock=clock, wanted=wanted)
 
 
 def _generation(signer: Signer) -> str:

@@ -130,6 +130,11 @@ class KeyBook:
                 self._keys[found.key_id] = found
             return self._keys[found.key_id]
 
+    def has(self, holder: str, now_us: int) -> bool:
+        """Whether a key of that holder counts."""
+        with self._lock:
+            return any(one.holder == holder and not one.problem(now_us) for one in self._keys.values())
+
     def find(self, key_id: str) -> SigningKey | None:
         """The key of an id."""
         return self._keys.get(key_id)

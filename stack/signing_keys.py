@@ -27,12 +27,16 @@ _TIMEOUT_S, _STEP_S, _AGAIN_S = 10.0, 60.0, 0.2
 
 
 def note_own(config: StackConfig) -> None:
-    """Write down the keys of the clients' certificates that lie in the authority's folder."""
+    """Write down the keys of the clients' certificates that lie in the authority's folder.
+
+    Where signatures are off the platform has none to tell: a key of serving is the sign that it signs (`edge.signing`).
+    """
+    platform = () if config.signatures == "off" else (signing.SERVING, signing.REPLAY)
     book, now = trust.book(config), datetime.now(UTC)
     with book.held():
         for entry in book.entries():
             file = book.file(entry.name)
-            signs = entry.name in (signing.SERVING, signing.REPLAY) or entry.name.startswith("gateway-")
+            signs = entry.name in platform or entry.name.startswith("gateway-")
             if entry.usage is Usage.CLIENT and entry.revoked is None and signs and file.exists():
                 signer = Signer.of(file.read_bytes())
                 if signer.id.startswith(f"{entry.name}.{entry.generation}."):

@@ -123,7 +123,9 @@ async def test_from_an_empty_folder_to_its_topics_to_a_renewal_to_the_end_by_a_r
     assert code not in said
     own = Identity.of(folder)
     assert not trust.authority(config).file(f"gateway-{GATEWAY}").exists()
-    assert {one.name for one in folder.iterdir()} == {"identity.pem", "authority.pem", "gateway.toml", "state"}
+    assert {one.name for one in folder.iterdir()} == {
+        "identity.pem", "authority.pem", "signatures.toml", "gateway.toml", "state",
+    }  # fmt: skip
     assert code not in "".join(one.read_text() for one in folder.glob("*.*"))
     file = folder / "gateway.toml"
     table = tomllib.loads(file.read_text())
@@ -148,20 +150,22 @@ async def test_from_an_empty_folder_to_its_topics_to_a_renewal_to_the_end_by_a_r
     ]
     assert (len(foreign), allowed) == (4, [])
 
-    # It runs, renews by itself what is due, and goes on with the new certificate.
+    # It runs as one that enrolled before signatures were switched on, reads that the platform signs, renews, and goes on with
+    # the new certificate.
+    (folder / "signatures.toml").write_text("enabled = false\n")
     first = own.certificate()
     monkeypatch.setattr(identity, "LOOK_S", 0.1)
-    real = identity.due
-    monkeypatch.setattr(identity, "due", lambda one: one.not_valid_before_utc if one == first else real(one))
     gateway, stop = Gateway(loaded, source=file), asyncio.Event()
     signing = gateway._signing
     assert signing is not None
+    assert gateway._pages.signing is signing
+    assert signing.status() is None
     run = asyncio.create_task(gateway.run(stop))
     try:
         await asyncio.to_thread(eventually, lambda: own.certificate() != first, what="a renewal")
         renewed = x509.load_pem_x509_certificate(own.file.read_bytes())
         assert renewed.public_key() != first.public_key()
-        # It signs with the key of the new certificate as soon as that is told.
+        # It signs, and with the key of the new certificate, as soon as that is told.
         signs_with = Signer.of(own.file.read_bytes()).id
         await asyncio.to_thread(
             eventually, lambda: (signer := signing.signer) and signer.id == signs_with, what="the new key signs"

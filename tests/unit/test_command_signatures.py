@@ -19,8 +19,8 @@ from connectors.kafka.platform import KafkaPlatform
 from edge.command_feed import CommandFeed
 from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
-from edge.signing import Signing
-from schemas import codec, command_signatures
+from edge.signing import SignatureSettings, Signing
+from schemas import codec, command_signatures, frame, frame_signatures
 from schemas.commands import (
     CommandAck,
     CommandControl,
@@ -37,6 +37,7 @@ from serving.signing import UnsignedAckError
 from stages.commands.config import CommandConfig
 from stages.commands.correlation import CommandLogic
 from tests.contract.examples import T0_US
+from tests.golden.support import make_frame
 from tests.unit.signing import Trust
 from tests.unit.test_gateway_commands import Machines
 
@@ -203,6 +204,10 @@ def test_a_statement_is_these_bytes_for_ever() -> None:
 # --- at the gateway -------------------------------------------------------------------------------------------------------
 
 
+def _moment(time_us: int) -> str:
+    return datetime.fromtimestamp(time_us / 1e6, UTC).isoformat()
+
+
 class Bench:
     """Commands of a gateway that wants them signed."""
 
@@ -216,7 +221,10 @@ class Bench:
         )
         self.machines, self.acks = Machines(0), list[CommandAck]()
         self._succeeded = asyncio.Event()
-        self.signing = Signing(kafka, KafkaPlatform(kafka), gateway_id="gw1", clock=lambda: NOW_US)
+        self.wanted = SignatureSettings(enabled=True)
+        self.signing = Signing(
+            kafka, KafkaPlatform(kafka), gateway_id="gw1", clock=lambda: NOW_US, wanted=lambda: self.wanted
+        )
         self.journal = CommandJournal(folder / "commands.sqlite", clock=lambda: NOW_US)
         self.journal.created_us = 0
         self.commands = Commands(
@@ -225,6 +233,11 @@ class Bench:
         )  # fmt: skip
         for message in trust.messages():
             self.signing.book.apply(message)
+
+    def want(self, **settings: Any) -> None:
+        """The certificate was renewed, and the platform has said this."""
+        self.wanted = SignatureSettings(**settings)
+        self.signing.renewed()
 
     def _tell(self, told: CommandAck, _delivered: Any) -> None:
         self.acks.append(told)
@@ -320,10 +333,10 @@ async def test_unsigned_commands_are_taken_until_the_moment_that_is_said(
     trust: Trust, serving: Signer, gateway: Signer, tmp_path: Path
 ) -> None:
     bench = Bench(trust, tmp_path)
-    bench.signing._unsigned_until_us = NOW_US + 1
+    bench.want(enabled=True, unsigned_until=_moment(NOW_US + 1_000_000))
     assert bench.signing.problem(request()) == ""
     assert bench.signing.problem(dataclasses.replace(command_signatures.signed(request(), serving), device_id=2))
-    bench.signing._unsigned_until_us = NOW_US
+    bench.want(enabled=True, unsigned_until=_moment(NOW_US))
     assert bench.signing.problem(request()) == "it has no signature"
 
 
@@ -413,9 +426,9 @@ async def test_a_topic_of_keys_that_is_not_read_is_said_and_is_a_problem_after_h
     )
     feed = CommandFeed(signing._platform, site="north", commands=bench.commands, signing=signing)
     assert feed.problem == f"the signing keys are not read yet: {said}"
-    assert (signing.unread, signing.trouble, signing.untold) == (said, "", False)
+    assert (signing.unread, signing.trouble, signing.unsettled) == (said, "", False)
     now_us[0] += 30_000_001
-    assert (signing.trouble, signing.untold) == (said, False)
+    assert (signing.trouble, signing.unsettled) == (said, False)
     for message in trust.messages():
         signing.book.apply(message)
     assert signing.trouble == ""
@@ -442,6 +455,39 @@ async def test_made_up_keys_keep_commands_waiting_once_a_minute(
     now_us[0] += 60_000_000
     await signing.known(["serving.9.0000000000000003"])
     assert len(waited) == 2
+
+
+async def test_a_gateway_that_enrolled_signs_from_when_the_platform_says_so_and_no_longer(
+    trust: Trust, serving: Signer, gateway: Signer, tmp_path: Path
+) -> None:
+    bench = Bench(trust, tmp_path)
+    frames = [frame.encode(make_frame([(1, 0.0, 1.0)]))]
+    bench.want(enabled=False)
+    assert bench.signing.tails(frames) == [b""]
+    assert (bench.signing.signed(ack()), bench.signing.own_request(request())) == (ack(), request())
+    assert (bench.signing.problem(request()), bench.signing.trouble, bench.signing.status()) == ("", "", None)
+    unsettled = [bench.signing.unsettled]  # serving has a key: the platform signs, and has not said so to this gateway
+    bench.want(enabled=True)
+    (tail,) = bench.signing.tails(frames) or [b""]
+    value = frame_signatures.signed(frames[0], tail)
+    assert frame.decode(value).key_id == gateway.id
+    signed = bench.signing.signed(ack())
+    assert signed is not None
+    assert signed.key_id == gateway.id
+    assert bench.signing.problem(request()) == "it has no signature"
+    assert not bench.signing.problem(command_signatures.signed(request(), serving))
+    unsettled.append(bench.signing.unsettled)
+    bench.want(enabled=False)
+    assert bench.signing.problem(request()) == ""
+    assert unsettled == [True, False]
+
+
+def test_a_gateway_of_a_platform_that_signs_nothing_asks_for_no_certificate(tmp_path: Path) -> None:
+    trust = Trust(tmp_path)
+    trust.signer("gateway-gw1")
+    bench = Bench(trust, tmp_path)
+    bench.want(enabled=False)
+    assert not bench.signing.unsettled
 
 
 def test_a_gateway_does_not_sign_with_anothers_certificate(trust: Trust, gateway: Signer) -> None:

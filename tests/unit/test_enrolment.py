@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import dataclasses
 import json
 import ssl
 import stat
@@ -32,6 +33,7 @@ from connectors.enrolment.code import Code
 from connectors.enrolment.messages import Enrolment, Grant, Renewal
 from edge.identity import Identity, due
 from edge.identity import Renewal as Renewing
+from edge.signing import SignatureSettings
 from enrolment import channel, door
 from enrolment.ledger import TRIES, CodeState, Ledger
 from enrolment.outbox import WINDOW_S, Outbox, Refusals
@@ -465,12 +467,17 @@ def test_a_gateway_enrols_and_renews_through_the_door(live: Here, served: str, t
     identity.take(key, client.enrol(code, authority, key, gateway="gw-1", site="north"))
     identity.settle()
     assert stat.S_IMODE(identity.file.stat().st_mode) == 0o600
-    assert sorted(one.name for one in identity.file.parent.iterdir()) == ["authority.pem", "identity.pem"]
+    assert sorted(one.name for one in identity.file.parent.iterdir()) == [
+        "authority.pem",
+        "identity.pem",
+        "signatures.toml",
+    ]
     first = identity.certificate()
     assert first.not_valid_before_utc < due(first) < first.not_valid_after_utc
     renewal = Renewing(identity, served, changed=lambda: None, say=lambda _: None, wanted=lambda: True)
     renewal._renew_when_due()
-    assert renewal.wants_signatures, "the platform says so, and the gateway warns of it"
+    wanted = SignatureSettings(enabled=True, unsigned_until="2027-04-01T00:00:00+00:00")
+    assert identity.signatures(SignatureSettings()) == wanted, "what the platform said with the certificate"
     second = identity.certificate()
     assert second.serial_number != first.serial_number
     assert p256.read_key(identity.file.read_bytes()).public_key() == second.public_key() != first.public_key()
@@ -500,9 +507,12 @@ def test_a_gateway_enrols_and_renews_at_a_signer_of_a_version_before(
     identity.file.parent.mkdir()
     key = identity.next_key()
     identity.take(key, client.enrol(code, client.authority(code), key, gateway="gw-1", site="north"))
+    own = SignatureSettings(enabled=True)
     first = identity.certificate()
+    monkeypatch.setattr(live.signer, "_platform", dataclasses.replace(live.signer._platform, signatures=False))
     identity.renew(served)
     assert identity.certificate().serial_number != first.serial_number
+    assert identity.signatures(own) == own, "a platform that says nothing of signatures leaves it to the gateway's file"
 
 
 def test_a_gateway_believes_the_code_and_nobody_else(live: Here, served: str, tmp_path: Path) -> None:

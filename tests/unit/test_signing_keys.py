@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import threading
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime, timedelta
@@ -24,7 +25,8 @@ from jobs.signing_keys import KeyTable
 from schemas import frame, frame_signatures
 from schemas import signing_keys as schema
 from schemas.frame import Stream
-from stack import signing
+from stack import signing, trust
+from stack import signing_keys as stack_keys
 from stack.config import StackConfig
 from stages.intake.signatures import FrameGuard
 from tests.golden.support import make_frame
@@ -92,6 +94,21 @@ def test_an_instance_takes_unsigned_records_only_when_it_is_older_than_signature
     assert signing.jobs_table(StackConfig(state=tmp_path / "older")) == {}
     with pytest.raises(ValueError, match="not 'required' or 'off'"):
         StackConfig(signatures="on")
+
+
+def test_a_key_of_serving_is_told_where_the_platform_signs_and_nowhere_else(tmp_path: Path) -> None:
+    """Gateways that enrolled take it as the sign that they are to sign."""
+
+    def names(config: StackConfig) -> set[str]:
+        stack_keys.note_own(config)
+        return {row.name for row in signing_keys.rows(trust.authority(config))}
+
+    off = StackConfig(state=tmp_path)
+    trust.prepare(off)
+    of_gateways = names(off)
+    assert of_gateways
+    assert all(name.startswith("gateway-") for name in of_gateways)
+    assert names(dataclasses.replace(off, signatures="required")) == of_gateways | {"serving", "replay"}
 
 
 # --- at the jobs ----------------------------------------------------------------------------------------------------------
