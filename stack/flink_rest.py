@@ -186,6 +186,22 @@ class FlinkRest:
                 found[name] = found.get(name, 0) + int(row["sum"])
         return found
 
+    def highest_by_gateway(self, job_id: str, name: str) -> dict[str, int]:
+        """A metric of ours that each gateway has its own of: its highest value over operators and subtasks, by gateway."""
+        found: dict[str, int] = {}
+        of_gateways, ending = ".millrace.gateway.", f".{name}"
+        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
+            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
+            ids = [str(row["id"]) for row in self._call(path)]
+            wanted = [one for one in ids if of_gateways in one and one.endswith(ending)]
+            if not wanted:
+                continue
+            query = urllib.parse.urlencode({"get": ",".join(wanted), "agg": "max"})
+            for row in self._call(f"{path}?{query}"):
+                gateway = str(row["id"]).partition(of_gateways)[2].removesuffix(ending)
+                found[gateway] = max(found.get(gateway, 0), int(row["max"]))
+        return found
+
     def running_s(self, job_id: str) -> float:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
         vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]

@@ -54,7 +54,7 @@ def unsigned_until(config: StackConfig) -> str:
 
     Where signatures are off it is forgotten: what is written meanwhile is unsigned, and is to be taken when they are switched on again.
     """
-    file = config.data / "unsigned-until"
+    file = _file(config)
     if config.signatures == "off":
         file.unlink(missing_ok=True)
         return ""
@@ -63,4 +63,14 @@ def unsigned_until(config: StackConfig) -> str:
         until = (datetime.now(UTC) + UNSIGNED_FOR).isoformat(timespec="seconds") if is_older else ""
         config.data.mkdir(parents=True, exist_ok=True)
         files.replace_durably(file, until + "\n", mode=files.OWNERS)
-    return file.read_text().strip()
+    return said_until(config)
+
+
+def said_until(config: StackConfig) -> str:
+    """The same for those who only look: as it is written down, empty before it is."""
+    file = _file(config)
+    return file.read_text().strip() if file.exists() else ""
+
+
+def _file(config: StackConfig) -> Path:
+    return config.data / "unsigned-until"

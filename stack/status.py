@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from stack import deployment, jobs, line, postgres, render, roots, storage
+from stack import deployment, jobs, line, postgres, render, roots, storage, unsigned
 from stack.backup import state as backup
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -58,6 +58,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "not_calculated": _not_calculated(config) if states else {},
+        "unsigned": unsigned.collect(config) if states else {},
         "code": _code(config),
         "safety": _safety(config) if states else {},
         "storage": storage.collect(config, up=bool(states)),
@@ -117,6 +118,7 @@ def text(status: dict[str, Any]) -> str:
     if any(status["not_calculated"].values()):
         lines += ["", "not calculated, since the telemetry job began"]
         lines += [f"  {_NOT_CALCULATED[name].format(n)}" for name, n in status["not_calculated"].items() if n]
+    lines += unsigned.text(status["unsigned"])
     if status["safety"]:
         lines += ["", status["safety"]["text"]]
     code = status["code"]

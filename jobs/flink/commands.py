@@ -20,6 +20,7 @@ from base import ids, logs
 from base.errors import SchemaError, UnknownSchemaError
 from jobs.flink.metrics import Metrics
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, state_bytes_type
+from jobs.flink.unsigned import UnsignedGateways
 from jobs.signing_keys import Keys, no_keys
 from schemas import codec, command_signatures, topics
 from schemas.commands import CommandAck, CommandControl, CommandRequest
@@ -78,6 +79,7 @@ class CommandsOperator(KeyedProcessFunction):
         self._logic = CommandLogic(self._config)
         self._state = runtime_context.get_state(ValueStateDescriptor("command", state_bytes_type()))
         self._metrics = Metrics(runtime_context)
+        self._unsigned = UnsignedGateways(self._metrics)
         if (keys := self._keys) is not None:
             self._metrics.level("signing_keys_age_s", lambda: keys.age_s)
 
@@ -126,6 +128,8 @@ class CommandsOperator(KeyedProcessFunction):
         """
         if self._keys is None:
             return ""
+        if isinstance(record, CommandAck) and not record.signature and not record.key_id:
+            self._unsigned.seen(record.gateway_id, self._clock())
         holders = (gateway_holder(record.gateway_id) if isinstance(record, CommandAck) else SERVING,)
         return command_signatures.problem(
             record, self._keys.find, holders, self._clock(), unsigned_until_us=self._unsigned_until_us

@@ -20,16 +20,17 @@ class Metrics:
 
     def __init__(self, context: RuntimeContext) -> None:
         self._group = context.get_metrics_group().add_group("millrace")
-        self._counters: dict[str, object] = {}
+        self._counters: dict[tuple[str, str], object] = {}
         self._levels: dict[str, Callable[[], int]] = {}
         self._told: dict[str, int] = {}
         self._asked_us: int | None = None
 
-    def count(self, name: str, n: int = 1) -> None:
-        """Add to the counter `name`."""
-        counter = self._counters.get(name)
+    def count(self, name: str, n: int = 1, *, gateway: str = "") -> None:
+        """Add to the counter `name`, or to that of a gateway."""
+        counter = self._counters.get((name, gateway))
         if counter is None:
-            counter = self._counters[name] = self._group.counter(name)
+            group = self._group.add_group("gateway", gateway) if gateway else self._group
+            counter = self._counters[name, gateway] = group.counter(name)
         counter.inc(n)  # type: ignore[attr-defined]
 
     def level(self, name: str, value: Callable[[], int]) -> None:

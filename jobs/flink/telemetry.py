@@ -24,6 +24,7 @@ from jobs.flink.metrics import Metrics
 from jobs.flink.shards import SHARD_NAMES, lane_of, shard_of
 from jobs.flink.timers import END_OF_INPUT_MS, register_end_of_input, register_tick
 from jobs.flink.types import KEY, OFFSET, PARTITION, TOPIC, VALUE, key_type, state_bytes_type
+from jobs.flink.unsigned import UnsignedGateways
 from jobs.heap_trim import HeapTrimmer
 from jobs.signing_keys import Keys, no_keys
 from schemas import topics
@@ -81,7 +82,10 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._logic = self._make_logic(self._config)
         if (keys := self._make_keys()) is not None:
             keys.open()
-            self._logic.guard = FrameGuard(keys.find, unsigned_until_us=self._unsigned_until_us)
+            unsigned = UnsignedGateways(self._metrics)
+            self._logic.guard = FrameGuard(
+                keys.find, unsigned_until_us=self._unsigned_until_us, on_unsigned=unsigned.seen
+            )
         self._keys = keys
         for message in self._snapshot():
             self._apply_registry("snapshot", message)

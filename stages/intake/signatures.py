@@ -9,16 +9,23 @@ sends corrected samples in the name of their gateways.
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from schemas.frame import Frame, Stream
 from schemas.frame_signatures import Roots
 from schemas.signing_keys import REPLAY, Find, SigningKey, gateway_holder, refusal
 
 
 class FrameGuard:
-    """One for each subtask. `unsigned_until_us`: until then, by the job's clock, frames without any signature are let in."""
+    """One for each subtask. `unsigned_until_us`: until then, by the job's clock, frames without any signature are let in.
 
-    def __init__(self, find: Find, *, unsigned_until_us: int = 0) -> None:
-        self._find, self._unsigned_until_us = find, unsigned_until_us
+    `on_unsigned` is told of each of these, before and after: the gateway that it names, and the time.
+    """
+
+    def __init__(
+        self, find: Find, *, unsigned_until_us: int = 0, on_unsigned: Callable[[str, int], None] = lambda *_: None
+    ) -> None:
+        self._find, self._unsigned_until_us, self._on_unsigned = find, unsigned_until_us, on_unsigned
         self.roots = Roots()
         self.unsigned = 0
         """Frames that were let in without a signature."""
@@ -26,6 +33,7 @@ class FrameGuard:
     def problem(self, message: bytes, frame: Frame, now_us: int) -> str:
         """Why the frame is refused; empty when it is let in."""
         if frame.signature is None and frame.key_id is None:
+            self._on_unsigned(frame.gateway_id, now_us)
             if now_us < self._unsigned_until_us:
                 self.unsigned += 1
                 return ""

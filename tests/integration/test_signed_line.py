@@ -24,7 +24,7 @@ from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.frame_signatures import signed, tails
-from stack import gateways, instance, lifecycle, trust
+from stack import gateways, instance, lifecycle, trust, unsigned
 from stack.config import ROOT
 from stack.mqtt_access import gateway_name
 from stack.reporting import Progress
@@ -72,6 +72,11 @@ def _forged(line: Line, sequence: int, epoch: object) -> Frame:
     )  # fmt: skip
 
 
+def _named(line: Line, record: str) -> list[str]:
+    """Gateways that `status` names for records of a kind."""
+    return [one["gateway"] for one in unsigned.collect(line.config)["gateways"] if one["record"] == record]
+
+
 def _bad(line: Line, epoch: object) -> list[tuple[int, bytes]]:
     found = line.sql("SELECT sequence, original FROM rejects WHERE reason = 'BAD_SIGNATURE' AND epoch = %s", epoch)
     return sorted((sequence, bytes(original)) for sequence, original in found)
@@ -104,6 +109,9 @@ def test_frames_of_gateways_are_signed_and_stored_and_forged_ones_are_refused(li
         lambda: _bad(line, epoch) == list(zip((1, 2, 3), wrong, strict=True)),
         timeout_s=PATIENCE_S,
         what="the others are refused, and kept",
+    )
+    eventually(
+        lambda: tag.gateway_id in _named(line, "frames"), timeout_s=PATIENCE_S, period_s=1.0, what="`status` names it"
     )
 
 
@@ -144,6 +152,12 @@ def test_a_command_of_serving_is_carried_out_and_one_that_somebody_writes_is_ref
     )  # fmt: skip
     kafka.send(producer, acks, [(str(bare.command_id).encode(), forged.encode())])
     eventually(partial(is_kept, forged), timeout_s=PATIENCE_S, what="the forged acknowledgement is refused, and kept")
+    eventually(
+        lambda: _named(line, "acknowledgements") == [bare.gateway_id],
+        timeout_s=PATIENCE_S,
+        period_s=1.0,
+        what="`status` names the gateway that would not have signed it",
+    )
     assert not line.sql(query, bare.command_id)
 
 

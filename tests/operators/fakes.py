@@ -105,13 +105,17 @@ class FakeCounter:
 
 
 class FakeMetricGroup:
-    def __init__(self) -> None:
-        self.counters: dict[str, FakeCounter] = {}
+    """`counters` of all groups; those of a group with a key and a value as Flink names them: `key.value.name`."""
 
-    def add_group(self, name: str) -> FakeMetricGroup:
-        return self
+    def __init__(self, counters: dict[str, FakeCounter] | None = None, prefix: str = "") -> None:
+        self.counters = {} if counters is None else counters
+        self._prefix = prefix
+
+    def add_group(self, name: str, extra: str = "") -> FakeMetricGroup:
+        return FakeMetricGroup(self.counters, f"{name}.{extra}.") if extra else self
 
     def counter(self, name: str) -> FakeCounter:
+        name = f"{self._prefix}{name}"
         assert name not in self.counters, f"counter {name} registered twice"
         return self.counters.setdefault(name, FakeCounter())
 

@@ -173,13 +173,16 @@ def test_an_acknowledgement_that_its_gateway_has_not_signed_changes_nothing(tmp_
     for one in wrong:
         assert_refused(bench, ack_row(one), one.encode())
     assert bench.count("bad_signatures") == len(wrong)
+    assert bench.count("gateway.gw-1.unsigned_newest_s") == START_US // 1_000_000, "`status` names who does not sign"
     assert [one.state for one in states(bench.element(ack_row(true)))] == [CommandState.SUCCEEDED]
     bench.operator.close()
 
     # For a time that is said, what has no signature is taken.
     bench = signed_harness(trust, START_US + 1)
     bench.element(request_row(request()))
+    assert bench.count("gateway.gw-1.unsigned_newest_s") == 0
     assert [one.state for one in states(bench.element(ack_row(done)))] == [CommandState.SUCCEEDED]
+    assert bench.count("gateway.gw-1.unsigned_newest_s") == START_US // 1_000_000
     bench.operator.close()
 
 

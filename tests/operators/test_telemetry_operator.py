@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -14,12 +15,15 @@ from base.errors import UnavailableError
 from jobs.flink.shards import lane_of, shard_of_lane
 from jobs.flink.telemetry import TICK_MS, Snapshot, TelemetryOperator, no_snapshot
 from jobs.flink.types import VALUE
+from jobs.flink.unsigned import MOST, NAME, OTHERS
+from jobs.signing_keys import KeyTable
 from schemas import codec, frame, topics
 from schemas.definitions import Registry
 from stages.config import TelemetryConfig
 from stages.telemetry.logic import MicroBatchError, Origin, Output
 from tests.operators.fakes import Harness
 from tests.operators.rows import START_US, frame_row, registry_rows, row, tag
+from tests.unit.signing import Trust
 
 
 class CountingLogic:
@@ -258,3 +262,27 @@ print(sorted({"river", "scipy", "pandas"} & sys.modules.keys()))
 def test_a_recovery_with_the_default_detectors_does_not_wait_for_river() -> None:
     done = subprocess.run([sys.executable, "-c", _RECOVERY], check=True, capture_output=True, text=True)
     assert done.stdout.strip() == "[]"
+
+
+def test_gateways_that_do_not_sign_are_named(tmp_path: Path) -> None:
+    trust = Trust(tmp_path, at_us=START_US)
+    trust.signer("gateway-gw-1")
+
+    def operator(bench: Harness) -> Any:
+        keys = lambda: KeyTable(trust.book(), trust.messages)  # noqa: E731
+        return TelemetryOperator(TelemetryConfig(), clock=bench.clock, keys=keys)
+
+    bench = Harness(operator, shard_of_lane, now_us=START_US)
+    (output,) = bench.element(frame_row(0))
+    assert rejected(output)["reason"] == "BAD_SIGNATURE"
+    assert bench.count("gateway.gw-1.unsigned_newest_s") == START_US // 1_000_000
+    bench.now_us += 2_000_000
+    bench.element(frame_row(1))
+    assert bench.count("gateway.gw-1.unsigned_newest_s") == START_US // 1_000_000 + 2
+    # Who may write to the topic can make names up: there is room for so many, and names that no gateway has are none.
+    for name in ("a.b", "x" * 65, *(f"gw-{number}" for number in range(MOST + 10))):
+        bench.element(frame_row(0, gateway_id=name))
+    named = [one for one in bench.context.metrics.counters if one.endswith(f".{NAME}")]
+    assert len(named) == MOST
+    assert f"gateway.{OTHERS}.{NAME}" in named
+    bench.operator.close()

@@ -176,6 +176,10 @@ def test_status_names_what_was_done_by_itself() -> None:
         "services": [],
         "jobs": [],
         "not_calculated": {"tags_not_calculated": 2, "calculated_left_out": 0, "calculated_not_heard": 5},
+        "unsigned": {
+            "taken_until": "2026-01-08T12:00:00+00:00",
+            "gateways": [{"gateway": "gw-1", "record": "frames", "newest": "2026-01-01T12:00:00+00:00"}],
+        },
         "storage": {},
         "accounting": {},
         "safety": {"text": "backup: none"},
@@ -200,3 +204,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "2 tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
         "5 times an input had not been heard",
     ]
+    assert "gateway gw-1: frames, the newest at 2026-01-01T12:00:00+00:00" in lines
+    assert any("it is taken until 2026-01-08T12:00:00+00:00, and refused from then on" in line for line in lines)
+    found["unsigned"] = {"taken_until": "", "gateways": []}
+    assert "without a signature" not in status.text(found)
