@@ -31,7 +31,7 @@ from stack.reporting import Progress
 from tests.integration.line import Line
 from tests.integration.polling import eventually
 
-pytestmark = pytest.mark.timeout(900)
+pytestmark = pytest.mark.timeout(1_800)
 log = logging.getLogger(__name__)
 
 
