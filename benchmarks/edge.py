@@ -5,6 +5,8 @@ process of its own (`benchmarks.edge_machine`). It sends values at a rate, each 
 rate is carried when every value of a measured interval arrives, and its p99 latency is below two seconds. The rates are tried one after
 the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
 
+With `--signatures` each rate is tried with signatures of frames too, right after, and the CPU is compared for a value and for a frame.
+
 The CPU and the memory are of the gateway's process alone. Bytes to Kafka are those of the frames as they are on the wire, uncompressed as
 the gateway sends them; bytes from the machine are what its protocol needs (payloads of MQTT; not counted for OPC UA).
 """
@@ -23,6 +25,7 @@ from typing import Any
 import numpy as np
 import psutil
 
+from authority.book import Usage
 from base.ids import now_us
 from base.settings import KafkaSettings
 from benchmarks import edge_synthetic, open_broker
@@ -31,8 +34,9 @@ from connectors.kafka import client as kafka
 from schemas import frame, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import Frame
-from stack import instance
+from stack import instance, signing_keys, trust
 from stack.config import ROOT, StackConfig
+from stack.mqtt_access import gateway_name
 from stack.reporting import Progress
 
 SITE, NODE, DEVICE, URI = "rate", "n1", "d1", "urn:millrace:bench"
@@ -62,6 +66,9 @@ def arguments(parser: argparse.ArgumentParser) -> None:
         help="values a second",
     )
     parser.add_argument("--seconds", type=float, default=20, help="of measuring at each rate")
+    parser.add_argument(
+        "--signatures", action="store_true", help="each rate without and with signatures of frames; the ratio of CPU"
+    )
 
 
 def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
@@ -69,12 +76,11 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     tables, result = [], dict[str, Any]()
     for protocol in filter(None, options.protocols.split(",")):
         rows: list[Row] = []
+        signed_rows: list[Row] = []
         for rate in options.rates:
-            with instance.temporary() as running, progress.step(f"{protocol} at {rate}/s") as details:
-                config = running.require("kafka")
-                with open_broker.running(config):
-                    rows.append(_measure(config, protocol, rate, options.seconds))
-                details.append(rows[-1].said())
+            rows.append(_try(protocol, rate, options.seconds, progress))
+            if options.signatures:
+                signed_rows.append(_try(protocol, rate, options.seconds, progress, signed=True))
             if rows[-1].problem:
                 break
         carried = [row for row in rows if not row.problem]
@@ -82,7 +88,27 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         tables.append(
             {"title": f"{protocol} into Kafka", "columns": list(Row.COLUMNS), "rows": [row.cells() for row in rows]}
         )
+        if signed_rows:
+            result |= {f"{protocol}_{name}": value for name, value in _compared(rows, signed_rows).items()}
+            tables.append(
+                {
+                    "title": f"{protocol} into Kafka, signed",
+                    "columns": list(Row.COLUMNS),
+                    "rows": [row.cells() for row in signed_rows],
+                }
+            )
     return {**result, "tags": _TAGS, "tables": tables}
+
+
+def _try(protocol: str, rate: float, seconds: float, progress: Progress, *, signed: bool = False) -> Row:
+    """One rate, on an instance of its own."""
+    title = f"{protocol} at {rate}/s{', signed' if signed else ''}"
+    with instance.temporary() as running, progress.step(title) as details:
+        config = running.require("kafka")
+        with open_broker.running(config):
+            found = _measure(config, protocol, rate, seconds, signed=signed)
+        details.append(found.said())
+    return found
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -91,7 +117,7 @@ class Row:
 
     COLUMNS = (
         "offered/s", "arrived/s", "lost", "gateway's CPU (cores)", "µs of CPU a value", "memory MB", "bytes a value to Kafka",
-        "latency p50 ms", "p99 ms", "problem",
+        "latency p50 ms", "p99 ms", "values a frame", "problem",
     )  # fmt: skip
 
     offered_per_s: float
@@ -103,13 +129,19 @@ class Row:
     p50_ms: float
     p99_ms: float
     problem: str
+    samples_per_frame: float = 0.0
+
+    @property
+    def us_per_sample(self) -> float:
+        """CPU of the gateway for a value, microseconds."""
+        return self.cores * 1e6 / self.arrived_per_s if self.arrived_per_s else 0.0
 
     def cells(self) -> list[Any]:
         """In the order of COLUMNS."""
-        per_value_us = self.cores * 1e6 / self.arrived_per_s if self.arrived_per_s else 0.0
         return [
-            round(self.offered_per_s), round(self.arrived_per_s), self.lost, round(self.cores, 2), round(per_value_us, 1),
-            round(self.memory_mb), round(self.bytes_per_sample, 1), round(self.p50_ms), round(self.p99_ms), self.problem,
+            round(self.offered_per_s), round(self.arrived_per_s), self.lost, round(self.cores, 2), round(self.us_per_sample, 1),
+            round(self.memory_mb), round(self.bytes_per_sample, 1), round(self.p50_ms), round(self.p99_ms),
+            round(self.samples_per_frame), self.problem,
         ]  # fmt: skip
 
     def said(self) -> str:
@@ -150,7 +182,37 @@ def judge(arrived: Arrived, sent: int, span: tuple[int, int], wanted: float, *, 
     return Row(
         offered_per_s=sent / seconds, arrived_per_s=count / seconds, lost=sent - count, cores=cores, memory_mb=memory_mb,
         bytes_per_sample=size / samples if samples else 0.0, p50_ms=p50 * 1000, p99_ms=p99 * 1000, problem=problem,
+        samples_per_frame=samples / len(arrived.lengths) if arrived.lengths else 0.0,
     )  # fmt: skip
+
+
+def _compared(plain: list[Row], signed: list[Row]) -> dict[str, float]:
+    """Medians over the rates that both carry: the ratio of the CPU of a value, and what a signed frame costs more, microseconds."""
+    pairs = [both for both in zip(plain, signed, strict=True) if not any(one.problem for one in both)]
+    ratios = [with_it.us_per_sample / without.us_per_sample for without, with_it in pairs]
+    more_us = [
+        (with_it.us_per_sample - without.us_per_sample) * with_it.samples_per_frame for without, with_it in pairs
+    ]
+    if not pairs:
+        return {}
+    return {"signed_cpu_ratio": float(np.median(ratios)), "signed_us_per_frame": float(np.median(more_us))}
+
+
+def _signing(config: StackConfig) -> dict[str, Any]:
+    """Tables of a gateway that signs; the topic of keys has its key."""
+    authority, name = trust.authority(config), gateway_name(_GATEWAY)
+    authority.issue(name, Usage.CLIENT)
+    signing_keys.publish(config)
+    file = str(authority.file(name))
+    files = {
+        "ssl_ca_location": str(authority.root_file),
+        "ssl_certificate_location": file,
+        "ssl_key_location": file,
+    }  # the broker's door is the plain one: the key to sign with comes from these files
+    return {
+        "kafka": {"bootstrap_servers": config.bootstrap_servers, **files},
+        "signatures": {"enabled": True},
+    }
 
 
 class _Machine:
@@ -210,7 +272,7 @@ class _Within:
         """It ends with the gateway."""
 
 
-def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) -> Row:
+def _measure(config: StackConfig, protocol: str, rate: float, seconds: float, *, signed: bool = False) -> Row:
     settings = publish_tags(config, SITE, [_tag(protocol, number) for number in range(_TAGS)])
     endpoint, journal = _endpoint(config, protocol), config.state / "synthetic.journal"
     own: dict[str, dict[str, Any]] = {
@@ -222,6 +284,7 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float) ->
         config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
         connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own.get(protocol, {})}],
         program="benchmarks.edge_synthetic" if protocol == SYNTHETIC else "edge",
+        **(_signing(config) if signed else {}),
     )  # fmt: skip
     arrived, stop = Arrived(), threading.Event()
     reader = threading.Thread(target=_read, args=(settings, stop, arrived), name="reader")

@@ -33,6 +33,8 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("decode_and_checksum_samples_per_s", "with checksum", _RATE),
         ("logic_samples_per_s", "telemetry logic", _RATE),
         ("logic_without_detection_samples_per_s", "without detection", _RATE),
+        ("logic_signed_ratio", "CPU of the logic with signatures to without", _RATIO),
+        ("logic_signed_16_ratio", "16 frames under one signature", _RATIO),
         ("store_samples_per_s", "historian's store", _RATE),
         ("copy_rows_per_s_1", "COPY, one connection", "rows/s"),
         ("copy_rows_per_s_2", "COPY, two", "rows/s"),
