@@ -15,6 +15,7 @@ from typing import Any
 
 from base.errors import ConfigError
 from benchmarks.charts import si
+from benchmarks.summary_figures import FIGURES, MS, RATE, RATIO, SLOPE, S
 from stack.config import ROOT
 
 Result = Mapping[str, Any]
@@ -23,174 +24,6 @@ Run = tuple[Path, Result]
 
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- made by `./millrace bench table --write` -->", "<!-- end of the table -->"
-
-_RATE, _MS, _S, _COUNT, _RATIO, _SLOPE = "samples/s", "ms", "s", "", "×", "MB/min"
-
-FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
-    "limits": (
-        ("generator_samples_per_s", "generator", _RATE),
-        ("decode_samples_per_s", "decode", _RATE),
-        ("decode_and_checksum_samples_per_s", "with checksum", _RATE),
-        ("logic_samples_per_s", "telemetry logic", _RATE),
-        ("logic_without_detection_samples_per_s", "without detection", _RATE),
-        ("logic_signed_ratio", "CPU of the logic with signatures to without", _RATIO),
-        ("logic_signed_16_ratio", "16 frames under one signature", _RATIO),
-        ("store_samples_per_s", "historian's store", _RATE),
-        ("copy_rows_per_s_1", "COPY, one connection", "rows/s"),
-        ("copy_rows_per_s_2", "COPY, two", "rows/s"),
-    ),
-    "throughput": (
-        ("samples_per_s", "", _RATE),
-        ("ratio_to_copy_limit", "of COPY alone", _RATIO),
-        ("samples_per_s_with_indexes", "with building the indexes afterwards", _RATE),
-        ("seconds", "over", _S),
-        ("rows", "rows", _COUNT),
-        ("lost", "lost", _COUNT),
-        ("duplicated", "duplicated", _COUNT),
-        ("wrong_cells", "wrong cells", _COUNT),
-        ("rejected", "rejected", _COUNT),
-        ("rejected_expected", "of", _COUNT),
-        ("read_closed_p50_ms", "one tag's history, p50", _MS),
-        ("read_closed_p99_ms", "p99", _MS),
-        ("read_samples", "samples read", _COUNT),
-    ),
-    "restore": (
-        ("rto_s", "from the kill to new samples in SQL", _S),
-        ("caught_up_s", "to all of them", _S),
-        ("rpo_entered_s", "lost of what is only in the database", _S),
-        ("samples", "samples", _COUNT),
-        ("samples_lost", "lost", _COUNT),
-        ("samples_duplicated", "duplicated", _COUNT),
-        ("windows_lost", "windows lost", _COUNT),
-        ("command_transitions", "transitions of commands", _COUNT),
-        ("commands_lost", "lost", _COUNT),
-    ),
-    "passthrough": (("samples_per_s", "", _RATE), ("frames_per_s", "", "frames/s")),
-    "freshness": (
-        ("sql_p50_ms", "closed to SQL p50", _MS),
-        ("sql_p99_ms", "p99", _MS),
-        ("grpc_p50_ms", "closed to gRPC p50", _MS),
-        ("grpc_p99_ms", "p99", _MS),
-        ("sql_source_p99_ms", "source to SQL p99", _MS),
-        ("grpc_source_p99_ms", "source to gRPC p99", _MS),
-        ("lost", "lost", _COUNT),
-        ("duplicated", "duplicated", _COUNT),
-    ),
-    "peers": (
-        ("samples_per_s", "ours", _RATE),
-        ("samples_per_s_without_detection", "without detection", _RATE),
-        ("flink_sql_samples_per_s", "Flink SQL", _RATE),
-        ("bytewax_samples_per_s", "bytewax", _RATE),
-        ("ratio_to_flink_sql", "Flink SQL's", _RATIO),
-        ("ratio_to_bytewax", "bytewax'", _RATIO),
-    ),
-    "recovery": (
-        ("kills", "kills", _COUNT),
-        ("kills_wanted", "of", _COUNT),
-        ("recovered", "recovered", _COUNT),
-        ("recovered_s_mean", "lag back after, mean", _S),
-        ("recovered_s_max", "longest", _S),
-        ("lost", "lost", _COUNT),
-        ("duplicated", "duplicated", _COUNT),
-        ("wrong_cells", "wrong checksums", _COUNT),
-        ("wrong_windows", "wrong windows", _COUNT),
-    ),
-    "faults": (
-        ("faults_done", "faults", _COUNT),
-        ("healed", "healed without a person", _COUNT),
-        ("samples_kill_p95_s", "samples again after a kill, p95", _S),
-        ("samples_kill_max_s", "longest", _S),
-        ("samples_pause_p95_s", "after a pause, p95", _S),
-        ("samples_pause_max_s", "longest", _S),
-        ("accounting_exact", "accounting exact", _COUNT),
-        ("commands", "commands", _COUNT),
-        ("commands_unknown", "unknown", _COUNT),
-        ("commands_wrong", "wrong", _COUNT),
-    ),
-    "soak": (
-        ("slope_max_mb_per_min", "steepest memory", _SLOPE),
-        ("slope_max_process", "of", _COUNT),
-        ("lag_median_samples", "lag, median", "samples"),
-        ("lost", "lost", _COUNT),
-        ("duplicated", "duplicated", _COUNT),
-    ),
-    "commands": (
-        ("commands", "commands", _COUNT),
-        ("succeeded", "succeeded", _COUNT),
-        ("p50_ms", "submit to the recorded outcome p50", _MS),
-        ("p99_ms", "p99", _MS),
-        ("p99_9_ms", "p99.9", _MS),
-        ("provisional_p50_ms", "to the gateway's word p50", _MS),
-        ("provisional_p99_ms", "p99", _MS),
-        ("first_up_s", "first up", _S),
-        ("second_up_s", "second up", _S),
-    ),
-    "alarms": (
-        ("alarms", "alarms", _COUNT),
-        ("p50_ms", "from the frame that shows one to gRPC p50", _MS),
-        ("p95_ms", "p95", _MS),
-        ("p99_ms", "p99", _MS),
-        ("machines", "alarms of a flood", _COUNT),
-        ("critical_on_top_max_ms", "critical on top within", _MS),
-        ("lines_max", "lines of the calm list at most", _COUNT),
-        ("faults_done", "kills and pauses", _COUNT),
-        ("told", "notifications", _COUNT),
-        ("rules", "rules", _COUNT),
-        ("devices", "devices", _COUNT),
-        ("quiet_record_us", "a quiet record of 400 values", "µs"),
-        ("busy_record_us", "one when a percent of the rules stand", "µs"),
-        ("memory_of_rules_mb", "memory of the rules", "MB"),
-        ("wrong", "wrong", _COUNT),
-    ),
-    "actuations": (
-        ("commands", "commands", _COUNT),
-        ("kills", "kills of the gateway", _COUNT),
-        ("wrong", "contradictions with the machine's journal", _COUNT),
-        ("twice", "carried out twice", _COUNT),
-        ("unknown", "unknown", _COUNT),
-        ("restart_s_max", "connected again within", _S),
-    ),
-    "edge": (
-        ("opcua_samples_per_s", "OPC UA", _RATE),
-        ("sparkplug_samples_per_s", "Sparkplug", _RATE),
-        ("mqtt_samples_per_s", "MQTT with JSON", _RATE),
-        ("synthetic_samples_per_s", "without a protocol", _RATE),
-    ),
-    "foreign": (
-        ("stored", "values", _COUNT),
-        ("wrong", "wrong", _COUNT),
-        ("doubled", "doubled", _COUNT),
-        ("lost", "lost while the line was away", _COUNT),
-        ("exact", "runs of them that a gap event names exactly", _COUNT),
-        ("inexact", "inexactly", _COUNT),
-        ("unnamed", "not named", _COUNT),
-        ("silent", "items silent at the end", _COUNT),
-        ("back_after_restart_s_median", "values again after a restart, median", _S),
-        ("back_after_restart_s_max", "longest", _S),
-    ),
-    "outage": (
-        ("produced", "samples", _COUNT),
-        ("lost", "lost", _COUNT),
-        ("doubled", "doubled", _COUNT),
-        ("told", "in exact gap events", _COUNT),
-        ("replay_of_live", "replay, of the live rate", _RATIO),
-        ("live_of_calm", "p99 of live frames beside it, of a calm time's", _RATIO),
-    ),
-    "corruption": (
-        ("trials", "damaged buffers", _COUNT),
-        ("failed", "wrong", _COUNT),
-        ("lost", "entries lost", _COUNT),
-        ("gaps", "gap events", _COUNT),
-    ),
-    "machines": (("cases", "cases", _COUNT),),
-    "wear": (("series", "series", _COUNT),),
-    "nab": (
-        ("series", "series", _COUNT),
-        ("windows", "labelled windows", _COUNT),
-        ("points", "rows", _COUNT),
-    ),
-}
-
 
 HALVES = ("design", "held_out")
 """Of the corpus of machines."""
@@ -243,7 +76,7 @@ def _figures(results: Sequence[Result]) -> list[str]:
             parts.append(f"{label} {_spread(values, unit)}".strip())
     # What a scenario measures one after the other is in its own table.
     for one in newest.get("tables", ()) if newest["scenario"] == "scaling" else ():
-        parts += [f"{row[0]} {_value(row[1], _RATE)}" for row in one["rows"]]
+        parts += [f"{row[0]} {_value(row[1], RATE)}" for row in one["rows"]]
     return parts
 
 
@@ -278,7 +111,7 @@ def _value(value: Any, unit: str) -> str:
         f"{value:,.0f}"
         if unit == ""
         else f"{value:.3g}"
-        if unit in {_RATIO, _SLOPE, _MS, _S} and abs(value) < 1000
+        if unit in {RATIO, SLOPE, MS, S} and abs(value) < 1000
         else si(value)
     )
     return f"{text} {unit}".strip()
@@ -295,7 +128,7 @@ def _conditions(runs: Sequence[Run], relative_to: Path) -> list[str]:
     versions = result.get("versions", {})
     parts = [f"`{result['command']}`", hardware if machine else ""]
     if loads:
-        parts.append(f"load average before {_spread(loads, _RATIO).replace(' ×', '')}")
+        parts.append(f"load average before {_spread(loads, RATIO).replace(' ×', '')}")
     software = [f"PostgreSQL {versions['postgresql']}"] if "postgresql" in versions and "storage" in result else []
     software += [f"Flink {versions['apache-flink']}"] if "apache-flink" in versions else []
     parts += [", ".join(software), f"{result['time'][:10]}, commit {versions.get('millrace', '')}", ", ".join(files)]

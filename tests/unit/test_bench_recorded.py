@@ -11,6 +11,8 @@ import pytest
 from base.errors import ConfigError
 from benchmarks import conditions, recorded, summary
 from benchmarks.__main__ import parser
+from benchmarks.scenarios import SCENARIOS
+from benchmarks.summary_figures import FIGURES
 
 
 def result(**figures: Any) -> dict[str, Any]:
@@ -35,6 +37,12 @@ def test_a_result_goes_to_the_folder_of_its_day_and_commit_and_a_second_run_besi
     assert first == tmp_path / "2026-11-28-abc1234" / "throughput-workload-wide-seconds-300-plain.json"
     assert second.name == "throughput-workload-wide-seconds-300-plain.2.json"
     assert recorded.load(tmp_path) == {second: result(), first: result()}
+
+
+def test_the_table_has_figures_of_every_scenario() -> None:
+    """One without any is left out of the table, and nobody would miss it."""
+    in_a_table_of_their_own = {"scaling"}
+    assert SCENARIOS.keys() - in_a_table_of_their_own == FIGURES.keys()
 
 
 def test_lists_of_numbers_are_one_line() -> None:
