@@ -19,7 +19,7 @@ from stack.health import record as health
 from stack.health.answer import Answer, Health, unknown
 from stack.health.asking import Asker
 from stack.line_state import JobView, LineState, ServiceView, State, line_state
-from stack.services import all_services
+from stack.services import JOB_KEEPER, all_services
 from stack.supervisor import ProcessState, Supervisor
 
 _SUPERVISOR_TIMEOUT_S = 10.0
@@ -65,7 +65,9 @@ def find(
     unsafe = safety.reasons(config.backup.max_age_h, answers=ready)
     if "alarms" in jobs.of(config) and ready:
         unsafe = (*unsafe, *alarm_reasons(postgres.dsn(config)))
-    return line_state(views, job_views(config), unsafe)
+    keeper = states.get(JOB_KEEPER)
+    watched = keeper is not None and keeper.state in ("STARTING", "RUNNING")
+    return line_state(views, job_views(config, watched=watched), unsafe)
 
 
 def alarm_reasons(dsn: str) -> tuple[str, ...]:
@@ -85,8 +87,8 @@ def alarm_reasons(dsn: str) -> tuple[str, ...]:
     return tuple(f"alarms of site {site} are not evaluated: {detail}" for site, detail in rows)
 
 
-def job_views(config: StackConfig) -> list[JobView] | None:
-    """Every job; None when Flink does not answer."""
+def job_views(config: StackConfig, *, watched: bool) -> list[JobView] | None:
+    """Every job; None when Flink does not answer. `watched`: the job keeper runs, so a job of which it has said nothing is new to it."""
     known = healing.read(config).jobs
     try:
         live = {job.name: job for job in reversed(FlinkRest(config.flink_url).jobs()) if job.live}
@@ -100,7 +102,8 @@ def job_views(config: StackConfig) -> list[JobView] | None:
             detail = record.detail if record else ""
             views.append(JobView(name=flink_name, state="ABSENT", running=False, detail=detail))
         else:
-            condition = record.condition if record and record.job_id == job.id else "starting" if record else ""
+            said = record.condition if record and record.job_id == job.id else ""
+            condition = said or ("starting" if record or watched else "")
             detail = record.detail if record and record.job_id == job.id else ""
             views.append(
                 JobView(name=flink_name, state=job.state, running=job.all_running, condition=condition, detail=detail)

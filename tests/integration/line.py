@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -43,6 +43,8 @@ class Line:
     """A running line."""
 
     config: StackConfig
+    after_up: Set[str] = frozenset()
+    """Conditions of the jobs when `up` came back."""
 
     # --- the machines ------------------------------------------------------------------------------------------------
 

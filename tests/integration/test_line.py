@@ -36,6 +36,8 @@ from schemas.verdicts import Verdict
 from simulator.journal_reader import Emitted
 from stack import instance, lifecycle
 from stack.config import Parallelism
+from stack.healing.assessment import Condition
+from stack.line import job_views
 from stack.reporting import Progress
 from stack.services import all_services
 from tests.docs.blocks import Block
@@ -58,7 +60,13 @@ def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
         deployables.install(name, installed)
     with instance.temporary(installed=str(installed), parallelism=Parallelism()) as running:
         lifecycle.up(running.config, Progress(sink=log.info))
-        yield Line(running.config)
+        after_up = {job.condition for job in job_views(running.config, watched=True) or ()}
+        yield Line(running.config, after_up=after_up)
+
+
+def test_up_comes_back_when_every_job_advances(line: Line) -> None:
+    """A person who asks for `status` behind it is not told that the line is down."""
+    assert line.after_up == {Condition.ADVANCING}
 
 
 # --- what Prometheus sees -----------------------------------------------------------------------------------------------
