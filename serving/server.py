@@ -311,7 +311,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
         gateways=gateways,
         events=news.events,
         streams=streams,
-        assessment=Assessment(gateways=gateways, progress=news.progress, database=database),
+        assessment=Assessment(gateways=gateways, progress=news.progress, alarms=alarms.job, database=database),
         measure=partial(accounting.measure, dsn, config.kafka) if dsn else None,
         ready=state.require_ready,
     )

@@ -1,7 +1,7 @@
 """How each stage of the line is, from what this server can see: whether it advances, not whether it exists.
 
-Enters: reports of gateways, notes of what came on the topics, and what the ledger says. Leaves: a `LineHealth`, at
-most every two seconds a new one. A stage without anything to do is well, and says so; a stage that cannot be seen is
+Enters: reports of gateways, notes of what came on the topics, what the alarms job commits, and what the ledger says. Leaves: a
+`LineHealth`, at most every two seconds a new one. A stage without anything to do is well, and says so; a stage that cannot be seen is
 UNKNOWN.
 """
 
@@ -16,6 +16,7 @@ from typing import LiteralString
 from base.errors import MillraceError
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
+from serving.caches.alarm_job import AlarmJob, EvaluationState
 from serving.caches.gateways import Gateways, GatewayState
 from serving.caches.progress import Progress
 from serving.handlers.selection import since_epoch_us
@@ -42,6 +43,14 @@ class Health(StrEnum):
 
 
 _ORDER = list(Health)
+_OF_ALARMS = {
+    EvaluationState.RUNNING: Health.OK,
+    # Nobody asked for it: nothing is wrong, and the detail says so.
+    EvaluationState.OFF: Health.OK,
+    EvaluationState.UNKNOWN: Health.UNKNOWN,
+    EvaluationState.PARTIAL: Health.DEGRADED,
+    EvaluationState.STALLED: Health.DOWN,
+}
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -69,6 +78,7 @@ class Assessment:
 
     gateways: Gateways
     progress: Progress
+    alarms: AlarmJob
     database: ReadPool
     clock: Clock = now_us
     _kept: tuple[float, LineHealth] | None = None
@@ -84,7 +94,7 @@ class Assessment:
     async def _assess(self) -> LineHealth:
         gateways, telemetry = self._gateways(), self._telemetry()
         historian, database = await self._database()
-        stages = (gateways, telemetry, historian, self._commands(), database)
+        stages = (gateways, telemetry, historian, self._commands(), self._alarms(), database)
         worst = max((stage.health for stage in stages), key=_ORDER.index)
         return LineHealth(health=worst, stages=stages, observed_us=self.clock())
 
@@ -147,6 +157,12 @@ class Assessment:
             )
         detail = f"a command has had no record for {waits_s:.0f} s"
         return StageHealth(name="commands", health=Health.DOWN, detail=detail, advanced_us=recorded_us)
+
+    def _alarms(self) -> StageHealth:
+        found = self.alarms.evaluation
+        return StageHealth(
+            name="alarms", health=_OF_ALARMS[found.state], detail=found.detail, advanced_us=found.advanced_us
+        )
 
     def _lagging(self, name: str, what: str, advanced_us: int, newest_us: int) -> StageHealth:
         """By the time of the last advance and by how old the newest data is."""

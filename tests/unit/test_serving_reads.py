@@ -80,6 +80,25 @@ async def test_without_its_database_history_is_unavailable_at_once_and_the_rest_
         assert health.health == line_pb2.HEALTH_DOWN
 
 
+async def test_an_alarms_job_that_stands_still_is_a_stage_that_is_down(monkeypatch: pytest.MonkeyPatch) -> None:
+    async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
+        job = running.server.alarms.job
+
+        async def stage() -> line_pb2.StageHealth:
+            monkeypatch.setattr(running.server.line.assessment, "_kept", None)
+            health = await line_stub(channel).GetLineHealth(line_pb2.GetLineHealthRequest())
+            return next(one for one in health.stages if one.name == "alarms")
+
+        job.saw({}, {})
+        never = await stage()
+        assert (never.health, "not switched on" in never.detail) == (line_pb2.HEALTH_OK, True)
+        job.saw({("telemetry.latest", 0): 5}, {("telemetry.latest", 0): 9})
+        assert (await stage()).health == line_pb2.HEALTH_UNKNOWN
+        monkeypatch.setattr(job, "_clock", lambda: now_us() + 31_000_000)
+        stalled = await stage()
+        assert (stalled.health, "has not advanced" in stalled.detail) == (line_pb2.HEALTH_DOWN, True)
+
+
 @pytest.mark.security("V2.2.3")
 @pytest.mark.parametrize(
     ("selection", "cause"),

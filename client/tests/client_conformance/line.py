@@ -61,5 +61,12 @@ class LineCases:
     async def test_health_and_accounting_are_told(self, plant: Plant) -> None:
         client = plant.client()
         health = await client.line_health()
-        assert {stage.name for stage in health.stages} >= {"gateways", "telemetry", "historian", "commands", "database"}
+        assert {stage.name for stage in health.stages} >= {
+            "gateways",
+            "telemetry",
+            "historian",
+            "commands",
+            "alarms",
+            "database",
+        }
         assert health.observed_us > START_US

@@ -484,6 +484,7 @@ export const de: Record<Key, string> = {
   "stage.telemetry": "Telemetrie",
   "stage.historian": "Historian",
   "stage.commands": "Befehle",
+  "stage.alarms": "Alarme",
   "stage.database": "Datenbank",
 
   "push.title": "Benachrichtigungen auf diesem Gerät",

@@ -482,6 +482,7 @@ export const en = {
   "stage.telemetry": "Telemetry",
   "stage.historian": "Historian",
   "stage.commands": "Commands",
+  "stage.alarms": "Alarms",
   "stage.database": "Database",
 
   "push.title": "Notifications on this device",

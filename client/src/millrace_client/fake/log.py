@@ -19,7 +19,7 @@ from millrace_client.results import (
     StateInterval,
 )
 
-STAGES = ("gateways", "telemetry", "historian", "commands", "database")
+STAGES = ("gateways", "telemetry", "historian", "commands", "alarms", "database")
 
 
 @dataclass(slots=True)
