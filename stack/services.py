@@ -192,7 +192,8 @@ def _platform(config: StackConfig) -> tuple[Service, ...]:
     simulator = Service(
         name="simulator",
         stage=2,
-        stop_stage=_WRITERS,
+        # Behind the gateways: machines that go first are machines that cannot be reached, and an alarm each.
+        stop_stage=_WRITERS + 1,
         command=(sys.executable, "-m", "simulator", "--config", str(render.simulator_file(config))),
         health=partial(_admin_health, port=config.ports.simulator_admin),
         # It stands for the machines: nobody restarts a machine that is slow.

@@ -10,7 +10,8 @@ from uuid import UUID
 
 from base.ids import Clock, now_us
 
-_REMEMBERED = 10_000
+REMEMBERED = 10_000
+"""Commands, with and without a record, that are remembered."""
 
 
 class Progress:
@@ -19,6 +20,9 @@ class Progress:
     def __init__(self, clock: Clock = now_us) -> None:
         self._clock = clock
         self._unrecorded: OrderedDict[UUID, int] = OrderedDict()
+        self._recorded: OrderedDict[UUID, int] = OrderedDict()
+        self._forgotten_us = 0
+        """Up to when what was submitted may have a record that is no longer remembered."""
         self.telemetry_us = 0
         """When last values were last published, by the server's clock."""
         self.closed_us = 0
@@ -32,14 +36,19 @@ class Progress:
         self.closed_us = max(self.closed_us, closed_us)
 
     def requested(self, command_id: UUID, submitted_us: int) -> None:
-        """A command was submitted."""
+        """A command was submitted. Two topics are read here, after a start from their beginnings: its record may have come before it."""
+        if command_id in self._recorded or submitted_us <= self._forgotten_us:
+            return
         self._unrecorded.setdefault(command_id, submitted_us)
-        if len(self._unrecorded) > _REMEMBERED:
+        if len(self._unrecorded) > REMEMBERED:
             self._unrecorded.popitem(last=False)
 
     def recorded(self, command_id: UUID, updated_us: int) -> None:
         """The job has a record of it."""
         self._unrecorded.pop(command_id, None)
+        self._recorded[command_id] = updated_us
+        if len(self._recorded) > REMEMBERED:
+            self._forgotten_us = max(self._forgotten_us, self._recorded.popitem(last=False)[1])
         self.recorded_us = max(self.recorded_us, updated_us)
 
     @property
