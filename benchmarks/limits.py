@@ -1,8 +1,8 @@
 """`limits`: what each part can do alone on this machine, so that a rate of the whole line can be read as a share of it.
 
-Generator, decoding, the telemetry job's logic without Flink (and what signatures of frames cost it), the historian's store without Flink
-and Kafka, and the physical limit of the storage: binary COPY of rows packed beforehand into the table `samples`, with its indexes and its
-durability, in transactions of the historian's size, over one connection and over two.
+Generator, decoding, the telemetry job's logic without Flink, the historian's store without Flink and Kafka, and the physical limit of the
+storage: binary COPY of rows packed beforehand into the table `samples`, with its indexes and its durability, in transactions of the
+historian's size, over one connection and over two.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import itertools
 import threading
 import time
 from collections import deque
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,6 @@ from numpy.typing import NDArray
 
 from base import ids
 from base.errors import MillraceError
-from benchmarks import signing
 from benchmarks.generate import Message
 from benchmarks.line import Line
 from benchmarks.workload import SITE, Dirt
@@ -69,9 +68,6 @@ def run(line: Line, dirt: Dirt, *, seconds: float, seed: int) -> dict[str, Any]:
             frames = line.messages(dirt, seconds=_ENOUGH_S, start_us=start_us, seed=seed)
             result[f"{name}_samples_per_s"], validated = _logic(line, frames, config, seconds)
             details.append(_m(result[f"{name}_samples_per_s"]))
-    with line.progress.step("logic with signatures") as details:
-        result |= _signed(line, line.messages(dirt, seconds=_ENOUGH_S, start_us=start_us, seed=seed), seconds)
-        details.append(f"{result['logic_signed_ratio']:.2f} of the CPU without")
     with line.progress.step("store alone") as details:
         result["store_samples_per_s"] = _store(line.dsn, validated)
         details.append(_m(result["store_samples_per_s"]))
@@ -199,12 +195,6 @@ def _logic(
     found = [value for _, value in validated]
     _check_accepted(found)
     return samples / took_s, found
-
-
-def _signed(line: Line, messages: Iterator[Message], seconds: float) -> dict[str, Any]:
-    registry = [one.value() or b"" for one in kafka.read_to_end(line.kafka, topics.TAGS.name)]
-    gateways = line.workload.gateways
-    return signing.in_logic(messages, registry, topics.FRAMES.for_site(SITE), gateways=gateways, seconds=seconds)
 
 
 def _check_accepted(validated: Sequence[bytes]) -> None:

@@ -20,6 +20,7 @@ from benchmarks import (
     line_scenarios,
     outage,
     screen,
+    signing,
     workload,
 )
 from benchmarks.alarms import scenario as alarms
@@ -261,6 +262,12 @@ SCENARIOS: dict[str, Scenario] = {
         run=edge.run,
         arguments=edge.arguments,
         smoke={"seconds": 3.0, "rates": [500], "protocols": "mqtt"},
+    ),
+    "signatures": Scenario(
+        doc="what signatures of frames cost the telemetry job's logic: CPU of a frame with and without, in turn",
+        run=signing.run,
+        arguments=signing.arguments,
+        smoke={"workload": "smoke", "seconds": 1.0},
     ),
     "audit": Scenario(
         doc="the writer of the audit log: events a second, delay until a signed checkpoint has one, checked by millrace-verify",

@@ -5,11 +5,9 @@ from __future__ import annotations
 import pytest
 
 from benchmarks import signing, workload
-from benchmarks.edge_process import tag
 from benchmarks.generate import Message
 from benchmarks.workload import SITE, Dirt, Workload
 from schemas import topics
-from schemas.definitions import encode_tag, encode_version
 from tests.unit.test_bench_generate import run
 
 CLEAN = Dirt(missing=0, out_of_range=0, late=0, duplicate=0, clock_skew=0, skew_s=0, late_frames=0)
@@ -21,20 +19,10 @@ def small() -> Workload:
     return workload.load("smoke")
 
 
-def registry(small: Workload) -> list[bytes]:
-    tags = [
-        tag(1 + n * small.lane_tags + place, f"t{place}", f"x:{place}", gateway_id=small.gateway_id(n), site=SITE)
-        for n in range(small.gateways)
-        for place in range(small.lane_tags)
-    ]
-    pairs = [*map(encode_tag, tags), encode_version(1, tags=len(tags), time_us=1)]
-    return [value for _, value in pairs]
-
-
 def test_the_same_frames_go_through_the_logic_with_and_without_signatures(small: Workload) -> None:
     messages, _ = run(small, CLEAN)
     taken = messages[: 4 * signing.TOGETHER]
-    found = signing.in_logic(iter(taken), registry(small), TOPIC, gateways=small.gateways, seconds=60)
+    found = signing.in_logic(iter(taken), signing.registry(small), TOPIC, gateways=small.gateways, seconds=60)
     assert found["logic_signed_frames"] == len(taken)
     assert found["logic_signed_frame_samples"] == small.lane_tags * small.rounds_per_frame
     assert found["logic_signed_ratio"] > 0
@@ -48,4 +36,4 @@ def test_frames_that_are_refused_are_no_measurement(small: Workload, monkeypatch
     monkeypatch.setattr("benchmarks.signing._Gateways.signed", bare)
     messages, _ = run(small, CLEAN)
     with pytest.raises(signing.RefusedError, match="were refused"):
-        signing.in_logic(iter(messages), registry(small), TOPIC, gateways=small.gateways, seconds=60)
+        signing.in_logic(iter(messages), signing.registry(small), TOPIC, gateways=small.gateways, seconds=60)
