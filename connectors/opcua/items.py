@@ -74,6 +74,14 @@ class Item:
         """Whether the tag is a field."""
         return any(isinstance(step, str) for step in self.path)
 
+    def serves(self, wanted: TagDefinition | None) -> bool:
+        """Whether it goes on as it is for what is wanted at its address now: the same tag, looked at as often.
+
+        Another tag is asked for anew, so that it has the node's value, and a last sample of its own.
+        """
+        mine = self.tag
+        return wanted is not None and (wanted.tag_id, wanted.sampling_ms) == (mine.tag_id, mine.sampling_ms)
+
     def refuse(self, cause: str, now_s: float) -> None:
         """It is in no subscription; the pause before it is tried again grows."""
         self.subscribed, self.revised, self.refused = False, None, cause

@@ -62,11 +62,7 @@ class ItemTable:
 
     def follow(self, wanted: Mapping[str, TagDefinition], gap_cause: str) -> tuple[list[Item], list[Item]]:
         """Hold the items of these tags; returns those that are new or to be asked for otherwise, and those no longer wanted so."""
-        gone = [
-            item
-            for address, item in self._items.items()
-            if address not in wanted or wanted[address].sampling_ms != item.tag.sampling_ms
-        ]
+        gone = [item for address, item in self._items.items() if not item.serves(wanted.get(address))]
         for item in gone:
             del self._items[item.tag.address]
             self._remember(item)
