@@ -29,8 +29,12 @@ FILE = "at-rest.keys"
 """In the gateway's `state_dir`, where `[at_rest]` names no other place."""
 BUFFER, JOURNAL = "buffer", "commands.sqlite"
 """In the gateway's `state_dir`."""
+NOTE = "plain.note"
+"""In the buffer's folder: see `edge.plain_note`."""
 CELLS = {"commands": ("request", "detail", "readback", "outcomes"), "cancelled": ("by",)}
 """Columns of the journal that are sealed, by table; each table has `command_id`."""
+SEALING = "sealing"
+"""The journal's table with the note of whether plain cells count, in its column `note`."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +62,15 @@ class AtRest:
     def newest(self) -> Key | None:
         """What is written from now on is encrypted with it; None: it is plain."""
         return self.keys.newest() if self.keys is not None and self.sealing else None
+
+    def for_notes(self) -> Key | None:
+        """What says which plain data is the gateway's own is sealed with it, also while encryption is off; None where there is no key."""
+        try:
+            return self.keys.newest() if self.keys is not None else None
+        except ConfigError:
+            if self.sealing:
+                raise
+            return None
 
     def key(self, key_id: str) -> Key:
         """The key of that id; raises MissingKeyError, DamagedIdError."""
@@ -128,6 +141,9 @@ def uses(state_dir: Path) -> dict[str, list[str]]:
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((state_dir / BUFFER).glob("segment-*.log")):
         found[_of_segment(path)].append(path.name)
+    note = state_dir / BUFFER / NOTE
+    if note.exists() and (key_id := sealed.key_id_of(note.read_bytes())):
+        found[key_id].append(note.name)
     journal = state_dir / JOURNAL
     if journal.exists():
         for key_id in sorted(_of_journal(journal)):
@@ -153,6 +169,8 @@ def _of_journal(path: Path) -> set[str]:
             for column in columns
             if column in there[table]
         ]
+        if list(db.execute(f"PRAGMA table_info({SEALING})")):
+            heads.append(f"SELECT substr(note, 1, 32) FROM {SEALING} WHERE substr(note, 1, 4) = x'{sealed.MARK.hex()}'")
         cells = [cell for query in heads for (cell,) in db.execute(query)]
     return {(sealed.key_id_of(cell) if isinstance(cell, bytes) else None) or "" for cell in cells}
 

@@ -33,15 +33,19 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 from uuid import UUID
 
+from base.errors import cause_of
 from base.ids import Clock, now_us, uuid7
+from base.key_ring import Key
 from edge import segment as files
 from edge import segment_files
 from edge.at_rest import PLAIN, AtRest
 from edge.gaps import gaps_of
 from edge.losses import OWN_GAP, StreamCounters, contents_given_up, unreadable
-from edge.recovery import BufferFailedError, Counter, load, pack_state
+from edge.plain_note import PlainNote
+from edge.recovery import REFUSED, BufferFailedError, Counter, load, pack_state
 from edge.segment import Cursor, Entry, RecordKind, Segment, StreamKey
 from edge.segment_store import Allocate, BufferSettings, SegmentStore
 from schemas.checksum import MODULUS
@@ -81,7 +85,8 @@ class Buffer:
         self._gateway_id, self._clock = gateway_id, clock
         self._gap_event, self._outstanding, self._note = gap_event, outstanding, note
         self._keys = keys
-        self._store = SegmentStore(directory, self._settings.segment_bytes, allocate, keys)
+        self._plain_note = PlainNote(directory, gateway_id, keys)
+        self._store = SegmentStore(directory, self._settings.segment_bytes, allocate)
         self._staged: deque[Entry] = deque()
         self._doomed: list[Segment] = []
         self._drops: list[tuple[StreamKey, Gap]] = []
@@ -92,6 +97,8 @@ class Buffer:
         # The same as far as it is on disk: what a STATE record may say.
         self._written: dict[StreamKey, Counter] = {}
         self._done_us = 0
+        self.refused_segments = 0
+        """Plain segments that an encrypted buffer did not take, this time or before; they lie there under another name."""
         try:
             self.epoch = self._open(directory, on_recovered)
         except BaseException:
@@ -211,6 +218,17 @@ class Buffer:
         """Segments that are not encrypted."""
         return sum(not segment.sealed for segment in self._segments)
 
+    def status(self) -> dict[str, Any]:
+        """Numbers for people."""
+        return {
+            "epoch": str(self.epoch),
+            "buffer_bytes": self.disk_bytes,
+            "disk_full": self.disk_full,
+            "oldest_us": self.oldest_us,
+            "plain_segments": self.plain_segments,
+            "refused_segments": self.refused_segments,
+        }
+
     def close(self) -> None:
         """Make what is staged durable, write the last positions and close."""
         self._dirty, self._state_written_us = True, 0
@@ -274,7 +292,7 @@ class Buffer:
 
     def _roll(self) -> None:
         """Start the next segment, with a STATE record."""
-        self._store.start_next(self.epoch, self._sacrifice)
+        self._store.start_next(self.epoch, self._sealing_key(), self._sacrifice)
         self._write_state(note=True)
         self._bound_bytes()
 
@@ -284,8 +302,16 @@ class Buffer:
         On a full disk that waits until there is room: no sample is given up for it.
         """
         key = self._keys.newest()
-        if self._active.key_id != (key.id if key is not None else "") and self._store.ensure_spare():
+        if self._active.key_id == (key.id if key is not None else "") or not self._store.ensure_spare():
+            return
+        if key is None or self._sealing_key() is not None:
             self._roll()
+
+    def _sealing_key(self) -> Key | None:
+        """What the next segment is encrypted with; None: it is plain, also where there is no room to note which ones were before it."""
+        key = self._keys.newest()
+        plain = (segment.number for segment in self._segments if not segment.sealed)
+        return key if key is not None and self._plain_note.keep(key, plain) else None
 
     def _sacrifice(self, oldest: Segment) -> None:
         """The disk is full and the file of this segment is needed for the next one."""
@@ -391,6 +417,13 @@ class Buffer:
 
     # --- opening -----------------------------------------------------------------------------------------------------
 
+    def _switched_off(self, found: Iterable[Segment]) -> None:
+        try:
+            self._plain_note.switched_off(encrypted_before=any(segment.sealed for segment in found))
+        except OSError as error:
+            text = "what is written while encryption is off may be refused when it is on again"
+            log.warning(text, extra={"cause": cause_of(error)})
+
     def _open(self, directory: Path, on_recovered: Callable[[bytes | Entry], None]) -> UUID:
         """Recover what is there; returns the epoch to go on with."""
         found = load(
@@ -399,7 +432,11 @@ class Buffer:
             now_us=self._clock(),
             on_recovered=on_recovered,
             key_of=self._keys.key,
+            admits=lambda encrypted: self._plain_note.read(encrypted_before=encrypted),
         )
+        self.refused_segments = len(list(directory.glob(f"*{REFUSED}")))
+        if not self._keys.sealing:
+            self._switched_off(found.segments)
         self.counters = StreamCounters(found.counters)
         self._written = {key: replace(one, done=set()) for key, one in found.counters.items()}
         self._store.segments += found.segments

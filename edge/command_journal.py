@@ -52,7 +52,10 @@ CREATE INDEX IF NOT EXISTS commands_by_told ON commands (told) WHERE told = 0;
 CREATE TABLE IF NOT EXISTS cancelled (command_id TEXT PRIMARY KEY, by TEXT NOT NULL, time_us INTEGER NOT NULL);
 CREATE TABLE IF NOT EXISTS positions (
     topic TEXT NOT NULL, partition INTEGER NOT NULL, next_offset INTEGER NOT NULL, PRIMARY KEY (topic, partition));
+CREATE TABLE IF NOT EXISTS sealing (note BLOB NOT NULL);
 """
+_AT_ONCE = 1000
+"""Rows of one transaction when all are sealed."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -85,6 +88,8 @@ class CommandJournal:
     def __init__(self, path: Path, *, clock: Clock, at_rest: AtRest = PLAIN) -> None:
         """Open or make the journal; what is not sealed as it should be is, all of it. Raises sqlite3.Error, MissingKeyError."""
         self._clock, self._cells = clock, Cells(at_rest)
+        self.damaged = 0
+        """Times a row was asked for since the start that was damaged, or plain where it must not be."""
         self._db = sqlite3.connect(path, isolation_level=None, check_same_thread=False)
         self._db.execute("PRAGMA journal_mode=WAL")
         self._db.execute("PRAGMA synchronous=FULL")
@@ -93,6 +98,7 @@ class CommandJournal:
             self._db.execute("ALTER TABLE commands ADD COLUMN outcomes TEXT NOT NULL DEFAULT '[]'")  # a journal of 0.1
         if self._db.execute("SELECT count(*) FROM meta").fetchone()[0] == 0:
             self._db.execute("INSERT INTO meta VALUES (?)", (clock(),))
+        self._cells.look(self._db)
         self._reseal_all()
         self.created_us: int = self._db.execute("SELECT created_us FROM meta").fetchone()[0]
 
@@ -345,6 +351,7 @@ class CommandJournal:
                 outcomes=tuple(map(ParameterOutcome.from_record, json.loads(outcomes))),
             )
         except (DamagedError, SchemaError, ValueError, KeyError, TypeError) as error:
+            self.damaged += 1
             log.error("a command in the journal is damaged", extra={"command_id": name, "cause": cause_of(error)})
             with self._transaction():
                 self._db.execute(
@@ -368,7 +375,7 @@ class CommandJournal:
         try:
             while more:
                 with self._transaction():
-                    plain, more = self._cells.reseal(self._db, 1000)
+                    plain, more = self._cells.reseal(self._db, _AT_ONCE)
                 was_plain += plain
             if was_plain:
                 # Nothing of it is left in pages that are free, or in the log of what was written.
@@ -382,7 +389,7 @@ class CommandJournal:
 
     def _not_resealed(self, error: sqlite3.OperationalError) -> None:
         """A full disk, say: what is there can be read as it is, and it is tried again at the next turn."""
-        self._cells.again()
+        self._cells.look(self._db)
         log.warning(
             "the command journal is not encrypted anew yet; it is tried again", extra={"cause": cause_of(error)}
         )

@@ -194,6 +194,7 @@ class Commands:
             "outcomes": dict(self._outcomes),
             "interlocked": self._interlocked,
             "unsigned": self._unsigned,
+            "damaged": self._journal.damaged,
         }
 
     # --- inside ----------------------------------------------------------------------------------------------------------

@@ -51,7 +51,9 @@ class GatewayNumbers:
     refusals: int
     rules_fired: int
     commands_waiting: int
+    commands_damaged: int
     outcomes: Mapping[str, int]
+    refused_segments: int
 
 
 class GatewayCollector(Collector):
@@ -72,6 +74,7 @@ class GatewayCollector(Collector):
             ("healthy", "1 when /health answers 200", now.healthy),
             ("buffer_bytes", "Bytes of the durable buffer on disk", now.buffer_bytes),
             ("buffer_oldest_age_seconds", "Age of the oldest entry that Kafka does not have", now.oldest_age_s),
+            ("refused_segments", "Plain segments that an encrypted buffer did not take", now.refused_segments),
             ("disk_full", "1 while the buffer cannot be written", now.disk_full),
             ("uplink_live", "1 while Kafka takes what is appended", now.live),
             ("uplink_outstanding_bytes", "Bytes sent to Kafka and not confirmed", now.outstanding_bytes),
@@ -87,6 +90,8 @@ class GatewayCollector(Collector):
         yield _counter(now, "policy_rules_fired", "Rules that fired since the start", {(): now.rules_fired})
         outcomes: dict[Labels, int] = {(name,): count for name, count in now.outcomes.items()}
         yield _counter(now, "commands", "Commands by outcome since the start", outcomes, "outcome")
+        text = "Times a command was asked for whose row is damaged, or plain in an encrypted journal, since the start"
+        yield _counter(now, "commands_damaged", text, {(): now.commands_damaged})
         text = "Samples that deadbands held back since the start"
         yield _counter(now, "samples_suppressed", text, {(): now.suppressed})
 

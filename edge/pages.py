@@ -146,9 +146,14 @@ class Pages:
         return found
 
     async def _health_page(self) -> Answer:
-        problems = await self._problems()
+        problems, warnings = await self._problems(), self._warnings()
+        if refused := (await self.pipeline.status())["refused_segments"]:
+            warnings.append(
+                f"{refused} segments of the buffer are not encrypted, though the buffer is, and were not taken: somebody has put them"
+                " there; look into them (*.refused), and delete them"
+            )
         code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
-        return Answer({"healthy": not problems, "problems": problems, "warnings": self._warnings()}, code)
+        return Answer({"healthy": not problems, "problems": problems, "warnings": warnings}, code)
 
     async def _numbers(self) -> GatewayNumbers:
         buffer, uplink, commands = await self.pipeline.status(), self.uplink.status(), self.commands.status()
@@ -170,7 +175,9 @@ class Pages:
             refusals=commands["interlocked"],
             rules_fired=policies["fired"],
             commands_waiting=commands["waiting"],
+            commands_damaged=commands["damaged"],
             outcomes=commands["outcomes"],
+            refused_segments=buffer["refused_segments"],
         )
 
     async def _status_page(self) -> Answer:

@@ -211,19 +211,7 @@ class Pipeline:
 
     async def status(self) -> dict[str, Any]:
         """Numbers for people."""
-        buffer = self._buffer
-
-        def read() -> dict[str, Any]:
-            return {
-                "epoch": str(buffer.epoch),
-                "buffer_bytes": buffer.disk_bytes,
-                "disk_full": buffer.disk_full,
-                "oldest_us": buffer.oldest_us,
-                "deadbanded": self.deadbanded,
-                "plain_segments": buffer.plain_segments,
-            }
-
-        return await self._in_thread(read)
+        return await self._in_thread(lambda: {**self._buffer.status(), "deadbanded": self.deadbanded})
 
     # --- inside ----------------------------------------------------------------------------------------------------------
 

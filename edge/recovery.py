@@ -17,6 +17,7 @@ from uuid import UUID
 import numpy as np
 
 from base.errors import ConfigError, MillraceError
+from edge.at_rest import NOTE
 from edge.segment import Entry, Hole, KeyOf, RecordKind, Segment, StreamKey, no_key
 from edge.segment_header import PLAIN, UNIT
 from schemas.events import UNKNOWN_SAMPLES, Gap
@@ -24,6 +25,8 @@ from schemas.frame import Stream
 
 log = logging.getLogger(__name__)
 
+REFUSED = ".refused"
+"""What a plain segment is named that is not taken: it stays for who looks into it."""
 EPOCHS_KEPT = 16
 """Epochs that are all done stay in the counters, and so in the health events, until that many newer ones exist."""
 
@@ -168,6 +171,15 @@ class Recovered:
     damaged: list[Segment] = field(default_factory=list)
 
 
+Admits = Callable[[bool], range]
+"""Numbers of the segments that may be plain; asked with whether there are encrypted ones. Raises MissingKeyError."""
+
+
+def all_may_be_plain(_: bool) -> range:
+    """Where nothing is encrypted."""
+    return range(1 << 62)
+
+
 def load(
     directory: Path,
     *,
@@ -175,6 +187,7 @@ def load(
     now_us: int,
     on_recovered: Callable[[bytes | Entry], None],
     key_of: KeyOf = no_key,
+    admits: Admits = all_may_be_plain,
 ) -> Recovered:
     """Read the buffer in `directory`; raises BufferFailedError, having changed nothing, for another gateway's or without its key."""
     result = Recovered()
@@ -182,7 +195,7 @@ def load(
     note: bytes | None = None
     since: list[Entry] = []
     oldest: dict[StreamKey, int] = {}
-    result.segments, problem = _open_segments(directory, key_of)
+    result.segments, problem = _open_segments(directory, key_of, admits)
     for segment in result.segments:
         for entry in segment.recover():
             if segment is result.segments[0] and entry.kind is not RecordKind.STATE:
@@ -251,33 +264,44 @@ def pack_state(gateway_id: str, counters: dict[StreamKey, Counter], note: bytes 
     return json.dumps(state, separators=(",", ":")).encode()
 
 
-def _open_segments(directory: Path, key_of: KeyOf) -> tuple[list[Segment], str]:
-    """Segments in order; and a problem when the last one cannot be read at all: of those before it the next one tells."""
+def _open_segments(directory: Path, key_of: KeyOf, admits: Admits) -> tuple[list[Segment], str]:
+    """Segments in order; and a problem when the last one cannot be read, or is not taken: of those before it the next one tells."""
     found: dict[Path, Segment | None] = {}
-    for path in sorted(directory.glob("segment-*.log")):
-        try:
+    path = directory
+    try:
+        for path in sorted(directory.glob("segment-*.log")):
             found[path] = Segment.open(path, key_of=key_of)
-        except ConfigError as error:
-            # Before anything is renamed or deleted: with its key it will be read.
-            for one in found.values():
-                if one is not None:
-                    one.close()
-            msg = f"{path.name} is encrypted: {error}"
-            raise BufferFailedError(msg) from error
-    epochs = list(dict.fromkeys(segment.epoch for segment in found.values() if segment is not None))
-    problem = ""
-    for path, segment in list(found.items()):
-        mended = segment or Segment.open(path, epochs, key_of)
-        if mended is not None:
-            found[path], problem = mended, ""
-            if segment is None:
+        epochs = list(dict.fromkeys(segment.epoch for segment in found.values() if segment is not None))
+        for path in [path for path, segment in found.items() if segment is None]:
+            if (mended := Segment.open(path, epochs, key_of)) is not None:
+                found[path] = mended
                 log.error("the header of a segment is damaged and made again", extra={"segment": path.name})
-        elif _never_used(path):
-            path.unlink()
-        else:
+        path = directory / NOTE
+        plain = admits(any(segment is not None and segment.sealed for segment in found.values()))
+    except ConfigError as error:
+        # Before anything is renamed or deleted: with its key it will be read.
+        for one in found.values():
+            if one is not None:
+                one.close()
+        msg = f"{path.name} is encrypted: {error}"
+        raise BufferFailedError(msg) from error
+    segments, problem = list[Segment](), ""
+    for path, segment in found.items():
+        if segment is None:
+            if _never_used(path):
+                path.unlink()
+                continue
             path.rename(path.with_suffix(".damaged"))
             problem = f"{path.name} has no valid header"
-    return [segment for segment in found.values() if segment is not None], problem
+        elif not segment.sealed and segment.number not in plain:
+            segment.close()
+            path.rename(path.with_suffix(REFUSED))
+            problem = f"{path.name} is not encrypted, though the buffer is: refused"
+            log.error("a plain segment in an encrypted buffer is refused", extra={"segment": path.name})
+        else:
+            segments.append(segment)
+            problem = ""
+    return segments, problem
 
 
 def _never_used(path: Path) -> bool:

@@ -16,8 +16,8 @@ from uuid import UUID
 
 from base import locks
 from base.files import sync_folder
+from base.key_ring import Key
 from edge import segment_files as files
-from edge.at_rest import PLAIN, AtRest
 from edge.recovery import BufferFailedError
 from edge.segment import Segment
 from edge.segment_header import MAX_BYTES, UNIT
@@ -54,13 +54,11 @@ class BufferSettings:
 class SegmentStore:
     """Owner of a directory; one process at a time."""
 
-    def __init__(
-        self, directory: Path, segment_bytes: int, allocate: Allocate = files.allocate, keys: AtRest = PLAIN
-    ) -> None:
+    def __init__(self, directory: Path, segment_bytes: int, allocate: Allocate = files.allocate) -> None:
         """Lock and clean the directory; raises BufferFailedError when another process has it."""
         self.segments: list[Segment] = []
         self.disk_full = False
-        self._directory, self._allocate, self._keys = directory, allocate, keys
+        self._directory, self._allocate = directory, allocate
         self._segment_bytes = segment_bytes // UNIT * UNIT
         self._spare = directory / "spare.log"
         directory.mkdir(parents=True, exist_ok=True)
@@ -90,12 +88,12 @@ class SegmentStore:
                 self.disk_full = error.errno in _FULL
         return self._spare.exists()
 
-    def start_next(self, epoch: UUID, give_up: Callable[[Segment], None]) -> Segment:
-        """Add a new segment at the end; raises BufferFailedError.
+    def start_next(self, epoch: UUID, key: Key | None, give_up: Callable[[Segment], None]) -> Segment:
+        """Add a new segment at the end, encrypted where there is a key; raises BufferFailedError.
 
         On a full disk the oldest segment's file becomes the new one's, after `give_up` was called with it.
         """
-        number, key = self.segments[-1].number + 1 if self.segments else 0, self._keys.newest()
+        number = self.segments[-1].number + 1 if self.segments else 0
         path = self._directory / f"segment-{number:012d}.log"
         try:
             self._take_spare(path)

@@ -544,7 +544,7 @@ def test_keys_are_listed_rotated_and_retired(
         first = keys.newest()
         assert first is not None
         assert installed("rotate") == 0
-        assert "2 files are readable with key" in capsys.readouterr().out
+        assert "3 files are readable with key" in capsys.readouterr().out
         appended += frames(harness.append(5))
         second = keys.newest()
         assert second is not None
@@ -573,7 +573,7 @@ def test_a_file_of_keys_that_is_missing_is_not_made_anew(tmp_path: Path, install
     key = keys.newest()
     assert key is not None
     (state / "at-rest.keys").unlink()
-    with pytest.raises(MissingKeyError, match=f"key {key.id} .1 files."):
+    with pytest.raises(MissingKeyError, match=f"key {key.id} .2 files."):
         prepare(AtRestSettings(), state)
     assert installed("rotate") == 2
     assert not (state / "at-rest.keys").exists()
@@ -612,6 +612,6 @@ def test_check_says_whether_data_at_rest_is_encrypted_and_can_be_read(
     kept = path.read_text()
     path.write_text("".join(line for line in kept.splitlines(keepends=True) if first.id not in line))
     assert looked()[0] == "FAILED"
-    assert f"key {first.id} of 1 files" in looked()[1]
+    assert f"key {first.id} of 2 files" in looked()[1]
     path.unlink()
     assert looked()[0] == "FAILED"
