@@ -20,8 +20,8 @@ from stack.supervisor import Supervisor, restarts
 _SHOWN_STEPS = 8
 _NOT_CALCULATED = {
     "tags_not_calculated": "{} tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
-    "calculated_left_out": "{} times of calculated tags had no room in their frame",
-    "calculated_not_heard": "{} times an input had not been heard",
+    "calculated_left_out": "{} times of calculated tags had no room in their frame, since the job began",
+    "tags_waiting": "{} tags wait for an input that was never heard",
 }
 """What is said of calculated tags, by the metric of the telemetry job."""
 
@@ -116,7 +116,7 @@ def text(status: dict[str, Any]) -> str:
             on = ",".join(row["on"])
             lines.append(f"{row['name']:<24}{row['state']:<12}{row['progress']:<12}{on:<18}{row['id']}")
     if any(status["not_calculated"].values()):
-        lines += ["", "not calculated, since the telemetry job began"]
+        lines += ["", "not calculated"]
         lines += [f"  {_NOT_CALCULATED[name].format(n)}" for name, n in status["not_calculated"].items() if n]
     lines += unsigned.text(status["unsigned"])
     if status["safety"]:

@@ -101,6 +101,7 @@ class TelemetryOperator(KeyedBroadcastProcessFunction):
         self._failed_ticks: dict[str, int] = {}
         self._metrics.level("lanes", lambda: sum(map(len, self._lanes.values())))
         self._metrics.level("tags_not_calculated", lambda: self._logic.tags_not_calculated)
+        self._metrics.level("tags_waiting", lambda: self._logic.tags_waiting)
         if (table := keys) is not None:
             self._metrics.level("signing_keys_age_s", lambda: table.age_s)
         for name in self._logic.counters:

@@ -30,7 +30,7 @@ from schemas.verdicts import REJECT_FROM, Verdict
 from stages import packing
 from stages.calculation.calculated_tag import CalculatedTag, Sample
 from stages.calculation.expression import bind
-from stages.calculation.room import Wanted, asked, fits, fitting, possible
+from stages.calculation.room import Waiting, Wanted, asked, fits, fitting, possible
 from stages.intake import micro_batch, segments
 from stages.intake.lane_table import LaneTable, TagView
 from stages.intake.micro_batch import Arrived, MicroBatch
@@ -85,6 +85,7 @@ class LaneCalculations:
         """Calculated tags of the lane whose expression cannot be evaluated here."""
         self._counts = Counts()
         self._said_full = False
+        self.waiting = Waiting()
         self._tags: list[tuple[CalculatedTag, dict[str, int]]] = []
         """Each with the rows of its inputs, by name."""
         self._tag_id = np.empty(0, dtype=np.int32)
@@ -185,12 +186,14 @@ class LaneCalculations:
                 yield Wanted(tag, known, sorted(times_us))
 
     def _calculate(self, wanted: Sequence[Wanted]) -> Iterator[Made]:
-        for tag, known, times_us in wanted:
+        for one in wanted:
+            tag, known, times_us = one
             made = tag.at(times_us, known)
             counts = self._counts
             self._counts = counts._replace(
                 made=counts.made + len(made), not_heard=counts.not_heard + len(times_us) - len(made)
             )
+            self.waiting.note(one, made=bool(made))
             if made:
                 yield tag.tag_id, made
 
@@ -200,6 +203,10 @@ class LaneCalculations:
         if fits(wanted, room, most_tags):
             return wanted
         able = possible(wanted)
+        there = {one.tag.tag_id for one in able}
+        for one in wanted:
+            if one.tag.tag_id not in there:
+                self.waiting.note(one, made=False)
         kept = fitting(able, room, most_tags, turn=given.sequence)
         counts, left_out = self._counts, asked(able) - asked(kept)
         self._counts = counts._replace(not_heard=counts.not_heard + asked(wanted) - asked(able))
@@ -234,6 +241,7 @@ class LaneCalculations:
         self._table = table
         found, self.unfit = _bound(table)
         self.active = bool(found)
+        self.waiting.keep({tag.tag_id for tag in found})
         self._tag_id = np.array(sorted({one for tag in found for one in tag.inputs.values()}), dtype=np.int32)
         row_of = {tag_id: row for row, tag_id in enumerate(self._tag_id.tolist())}
         self._tags = [(tag, {name: row_of[one] for name, one in tag.inputs.items()}) for tag in found]

@@ -1,9 +1,9 @@
-"""What of the calculated samples that a frame asks for it has room for: decided before anything is evaluated."""
+"""What of the calculated samples that a frame asks for it has room for, decided before anything is evaluated; and which tags wait."""
 
 from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Sequence, Set
 from typing import NamedTuple
 
 import numpy as np
@@ -17,6 +17,27 @@ class Wanted(NamedTuple):
     tag: CalculatedTag
     known: dict[str, list[Sample]]
     times_us: list[int]
+
+
+class Waiting:
+    """Calculated tags of which the last frame with an input made none, because another input was never heard at all."""
+
+    def __init__(self) -> None:
+        self._tag_ids: set[int] = set()
+
+    def __len__(self) -> int:
+        return len(self._tag_ids)
+
+    def note(self, one: Wanted, *, made: bool) -> None:
+        """What a frame came to for a tag."""
+        if made or all(one.known.values()):
+            self._tag_ids.discard(one.tag.tag_id)
+        else:
+            self._tag_ids.add(one.tag.tag_id)
+
+    def keep(self, tag_ids: Set[int]) -> None:
+        """No other tags are calculated any more."""
+        self._tag_ids &= tag_ids
 
 
 def fits(wanted: Sequence[Wanted], room: int, most_tags: int) -> bool:

@@ -87,6 +87,11 @@ class TelemetryLogic:
         """Calculated tags whose expression cannot be evaluated here; the log has their names and why."""
         return sum(lane.calculations.unfit for lane in self._lanes.values())
 
+    @property
+    def tags_waiting(self) -> int:
+        """Calculated tags that have no samples now, because an input was never heard."""
+        return sum(len(lane.calculations.waiting) for lane in self._lanes.values())
+
     # --- inputs ------------------------------------------------------------------------------------------------------
 
     def on_frame(self, message: bytes, origin: Origin, now_us: int) -> list[Output]:

@@ -32,7 +32,7 @@ class CountingLogic:
     The first frame of 15 samples fails together with others.
     """
 
-    tags_not_calculated = 0
+    tags_not_calculated = tags_waiting = 0
 
     def __init__(self, config: TelemetryConfig) -> None:
         self.counts: dict[str, int] = {}

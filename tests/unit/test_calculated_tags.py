@@ -382,6 +382,37 @@ def test_it_is_counted_what_is_not_calculated_and_why() -> None:
     assert driver.logic.tags_not_calculated == 0
 
 
+def test_tags_that_wait_for_an_input_are_those_that_have_never_heard_it() -> None:
+    driver = Driver([*TAGS, tag(4), tag(10, expression="tag.tag1 + tag.tag4"), tag(11, expression="tag.tag3 ? tag.tag1 : tag.tag4")])
+    driver.frame(make_frame([(1, 0.0, 6.0), (1, 0.1, 7.0)]))
+    assert driver.logic.tags_waiting == 3
+    driver.frame(make_frame([(2, 0.2, 1.0), (3, 0.2, 1.0)], 1))
+    assert driver.logic.tags_waiting == 1
+    driver.frame(make_frame([(4, 0.3, 1.0)], 2))
+    assert driver.logic.tags_waiting == 0
+    # What comes behind a later sample of another input has no sample of its time; its tag waits for nothing.
+    before = driver.logic.counters["calculated_not_heard"]
+    driver.frame(make_frame([(2, 0.9, 2.0)], 3))
+    driver.frame(make_frame([(1, 0.5, 2.0)], 4))
+    assert driver.logic.counters["calculated_not_heard"] == before + 1
+    assert driver.logic.tags_waiting == 0
+
+
+def test_a_tag_that_is_not_calculated_any_more_waits_for_nothing() -> None:
+    driver = Driver(TAGS)
+    driver.frame(make_frame([(1, 0.0, 6.0)]))
+    assert driver.logic.tags_waiting == 1
+    driver.publish([dataclasses.replace(RATIO, retired=True, registry_version=2)], 2)
+    driver.timer(1.0)
+    assert driver.logic.tags_waiting == 0
+
+
+def test_a_tag_waits_too_where_full_frames_have_no_room_for_it() -> None:
+    driver = Driver([tag(1), tag(2), tag(9, expression="tag.tag1 / tag.tag2")])
+    driver.frame(make_frame([Sample(1, number / 1000, 1.0) for number in range(frame.MAX_SAMPLES)]))
+    assert driver.logic.tags_waiting == 1
+
+
 # --- restarts, other tables -----------------------------------------------------------------------------------------------
 
 

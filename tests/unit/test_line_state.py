@@ -175,7 +175,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "told": "",
         "services": [],
         "jobs": [],
-        "not_calculated": {"tags_not_calculated": 2, "calculated_left_out": 0, "calculated_not_heard": 5},
+        "not_calculated": {"tags_not_calculated": 2, "calculated_left_out": 0, "tags_waiting": 5},
         "unsigned": {
             "taken_until": "2026-01-08T12:00:00+00:00",
             "gateways": [{"gateway": "gw-1", "record": "frames", "newest": "2026-01-01T12:00:00+00:00"}],
@@ -198,11 +198,11 @@ def test_status_names_what_was_done_by_itself() -> None:
         "2026-01-01T12:00:05 job telemetry: restart: taskmanager-2",
         "next for job telemetry: resubmission, not before 2026-01-01T12:01:00",
     ]
-    at = lines.index("not calculated, since the telemetry job began")
+    at = lines.index("not calculated")
     assert lines[at : at + 3] == [
-        "not calculated, since the telemetry job began",
+        "not calculated",
         "2 tags have an expression that cannot be evaluated; the log of the telemetry job names them and says why",
-        "5 times an input had not been heard",
+        "5 tags wait for an input that was never heard",
     ]
     assert "gateway gw-1: frames, the newest at 2026-01-01T12:00:00+00:00" in lines
     assert any("it is taken until 2026-01-08T12:00:00+00:00, and refused from then on" in line for line in lines)

@@ -56,7 +56,7 @@ def flink() -> Iterator[FlinkRest]:
 
 
 def test_metrics_of_ours_are_summed_over_operators_and_subtasks(flink: FlinkRest) -> None:
-    names = ("tags_not_calculated", "calculated_left_out", "calculated_not_heard")
+    names = ("tags_not_calculated", "calculated_left_out", "tags_waiting")
     assert flink.sums("job", names) == {"calculated_left_out": 15, "tags_not_calculated": 2}
 
 
