@@ -17,10 +17,6 @@ from base.key_ring import Key
 from base.sealed import DamagedError, Opener, Sealer
 from privacy.person import Person
 
-FORGOTTEN = "forgotten_us"
-"""In a tombstone: when."""
-DESTROYED = "keys_destroyed"
-"""In a tombstone: whether the versions of the wrapping key are destroyed that opened what was there."""
 _PURPOSE = b"millrace person"
 
 

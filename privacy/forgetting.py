@@ -1,9 +1,9 @@
 """Forgetting a person: the key goes, and with it everything that leads from the subject id to somebody.
 
-Order, so that one that was interrupted is finished by doing it again: the person's file becomes a tombstone; a newer version of the
-wrapping key is made; the epoch turns, so that keys that were made ahead with an older one are used no more; everybody else's key is
-wrapped with the newer version, and opened again to be sure; versions before it are destroyed. From the last step on, no copy of the
-folder that was made before opens, be it in a backup or in free blocks of a disk.
+Order, so that one that was interrupted is finished by doing it again: it is noted that somebody is forgotten, so that no token of before
+enters anybody; the person's file goes; a newer version of the wrapping key is made; the epoch turns, so that keys that were made ahead
+with an older one are used no more; everybody else's key is wrapped with the newer version, and opened again to be sure; versions before
+it are destroyed. From the last step on, no copy of the folder that was made before opens, be it in a backup or in free blocks of a disk.
 """
 
 from __future__ import annotations
@@ -12,7 +12,6 @@ from dataclasses import dataclass
 
 from base.errors import NotFoundError, PreconditionError, UnavailableError
 from base.ids import Clock, now_us
-from privacy.entry import DESTROYED, FORGOTTEN
 from privacy.person import Person
 from privacy.store import Store
 
@@ -50,7 +49,8 @@ def forget(store: Store, subject: str, *, put_aside: bool = False, clock: Clock 
             msg = f"{subject} is not in the directory of people (any more)"
             raise NotFoundError(msg)
         _readable(store, put_aside=put_aside)
-        store.write(lookup, {FORGOTTEN: clock(), DESTROYED: False})
+        store.forgotten.begin(clock())
+        store.delete(lookup)
         return Forgotten(subject, _destroy_older(store, put_aside=False))
 
 
@@ -83,16 +83,9 @@ def _destroy_older(store: Store, *, put_aside: bool) -> int:
         store.write(lookup, {**entry.file, "key": key})
     store.write_lookup(wrapped[-1])
     store.wrapping.drop_before(wrapped)
-    for lookup, content in store.tombstones().items():
-        if not content.get(DESTROYED):
-            store.write(lookup, {**content, DESTROYED: True})
+    store.forgotten.finish()
     store.refresh()
     return len(people)
-
-
-def unfinished(store: Store) -> int:
-    """How many were forgotten of whom older versions of the wrapping key may still open a copy."""
-    return sum(not content.get(DESTROYED) for content in store.tombstones().values())
 
 
 def _readable(store: Store, *, put_aside: bool) -> None:

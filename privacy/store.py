@@ -2,7 +2,7 @@
 
     FOLDER/lookup.key            {"folder": which folder this is, "key": what makes of issuer and subject the name of a file, wrapped}
     FOLDER/LOOKUP.json           {"key": the person's key, wrapped, "sealed": all that is known of the person, its subject id too}
-    FOLDER/LOOKUP.json           {"forgotten_us": ...} of somebody who was forgotten: tokens of before are refused, for 30 days
+    FOLDER/forgotten             {"forgotten_us": when somebody was forgotten last, ...}: for 30 days nobody is entered by an older token
     FOLDER/aside/LOOKUP.json     what did not open and was put aside
 
 Nothing else has the key of a person, so that destroying the wrapped one, and the version of the wrapping key that opens it, is final. The
@@ -25,23 +25,20 @@ from pathlib import Path
 from typing import Any
 
 from base import files, locks
-from base.errors import ConfigError, UnavailableError
+from base.errors import ConfigError, PreconditionError, UnavailableError
 from base.ids import Clock, now_us
-from privacy.entry import DESTROYED, FORGOTTEN, Entry, Lookup, content, opened, sealed_file
-from privacy.errors import ForgottenError
+from privacy.entry import Entry, Lookup, content, opened, sealed_file
+from privacy.forgotten import ForgottenNote
 from privacy.person import Person, details_of, new_subject
 from privacy.settings import PrivacySettings
+from privacy.spares import SOON, Spares
 from privacy.wrapping import Wrapping, new_secret, open_wrapping
 
 log = logging.getLogger(__name__)
 
-KEPT_US = 30 * 86_400_000_000
-"""A tombstone refuses tokens of before; none lives longer (`serving.sign_outs`)."""
-_LOOKUP_KEY, _LOCK, _EPOCH, _ASIDE = "lookup.key", ".lock", "epoch", "aside"
+_LOOKUP_KEY, _LOCK, _EPOCH, _ASIDE, _BEGUN = "lookup.key", ".lock", "epoch", "aside", ".begun"
 _SETTLED_NS = 2_000_000_000
 """A folder that changed less long ago may change again within the same tick of its clock."""
-_SPARES = 4
-_SOON = "this person is being entered into the directory of people; try again"
 
 
 class Store:
@@ -58,17 +55,16 @@ class Store:
         self._entries: dict[str, Entry] = {}
         self._subjects: dict[str, Person] = {}
         self._seen: tuple[int, int] = (0, 0)
-        self._spares: list[tuple[bytes, str]] = []
-        self._epoch = ""
+        self.forgotten = ForgottenNote(folder, self._put, clock)
+        self._spares = Spares(wrapping, folder / _EPOCH)
         self._lookup = Lookup("", "")
         self._lookup_key = b""
-        self._tombstones: dict[str, int] = {}
         self._mutex = threading.Lock()
 
     def person_of(self, claims: Mapping[str, Any]) -> Person:
         """The person of a token that was checked, entered when it comes for the first time, with the details that the token has.
 
-        Raises UnavailableError for somebody who cannot be entered just now, ForgottenError for a token of before the person was forgotten.
+        Raises UnavailableError for somebody who cannot be entered just now, ForgottenError for a token of before somebody was forgotten.
         """
         self.require()
         issuer, sub = str(claims["iss"]), str(claims["sub"])
@@ -106,7 +102,7 @@ class Store:
                 self._read_all()
                 self._seen = stamp
             self._expire()
-            self._fill_spares()
+            self._spares.fill()
         except OSError as error:
             msg = f"the directory of people {self.folder} cannot be read: {error.strerror}"
             raise UnavailableError(msg) from error
@@ -130,10 +126,10 @@ class Store:
         """Everybody's entry by the name of the file."""
         return dict(self._entries)
 
-    def tombstones(self) -> dict[str, Mapping[str, Any]]:
-        """Contents of the files that are tombstones, by the name of the file."""
-        found = {path.stem: content(path) for path in self.folder.glob("*.json")}
-        return {lookup: each for lookup, each in found.items() if each and FORGOTTEN in each}
+    def delete(self, lookup: str) -> None:
+        """Take a person's file away; durable when this returns."""
+        (self.folder / f"{lookup}.json").unlink()
+        files.sync_folder(self.folder)
 
     def write(self, lookup: str, content: Mapping[str, Any]) -> None:
         """Give a person's file this content; durable when this returns."""
@@ -176,8 +172,20 @@ class Store:
             owner = self.folder.stat()
             os.chown(path, owner.st_uid, owner.st_gid)
 
+    def begin(self) -> None:
+        """Make a new directory in an empty folder, though its key is there: everybody is somebody new.
+
+        Raises PreconditionError where there is one, and ConfigError, UnavailableError, OSError.
+        """
+        if (self.folder / _LOOKUP_KEY).exists():
+            msg = f"{self.folder} is a directory of people already; nothing was changed"
+            raise PreconditionError(msg)
+        self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        self._put(self.folder / _BEGUN, b"")
+        self.refresh()
+
     def _begin(self) -> None:
-        """Make the folder, or learn which one it is."""
+        """Make the folder where its key is to be made too, or learn which one it is."""
         self.folder.mkdir(mode=0o700, parents=True, exist_ok=True)
         if self.folder.stat().st_mode & 0o077:
             msg = f"the directory of people {self.folder} can be read by others: chmod 700"
@@ -188,17 +196,32 @@ class Store:
             if first and any(self.folder.glob("*.json")):
                 msg = f"{path} is missing; put it back from its copy, or everybody who signs in is entered as somebody new"
                 raise ConfigError(msg)
+            if first:
+                self._require_new()
             self.wrapping.prepare(first=first)
             if first:
                 log.warning("a new directory of people: whoever signs in is new", extra={"folder": str(self.folder)})
                 self.turn_epoch()
                 self._put(path, Lookup.new(self.wrapping.wrap([new_secret()])[0]).encode())
+                (self.folder / _BEGUN).unlink()
             lookup = Lookup.read(path)
             key = lookup.clear or self.wrapping.unwrap([lookup.wrapped])[0]
         if not key:
             msg = f"{path} does not open with privacy.keys: one of the two is another's, or an older copy; put the newest of both back"
             raise ConfigError(msg)
         self._lookup, self._lookup_key = lookup, key
+
+    def _require_new(self) -> None:
+        """Raise ConfigError where there was a directory: with a second id, people would approve their own commands."""
+        begun = self.folder / _BEGUN
+        if self.wrapping.is_there() and not begun.exists():
+            msg = (
+                f"the directory of people {self.folder} is empty, and the key that opens it is there: mount the folder, or put it back"
+                " from its copy. `millrace privacy begin` makes a new one, in which everybody who signs in is somebody new"
+            )
+            raise ConfigError(msg)
+        # A start that ends before the directory is whole goes on at the next one.
+        self._put(begun, b"")
 
     def _require_same(self) -> None:
         """Raise UnavailableError where the folder is not the one that was read: nobody is new because a disk is away, nor forgotten."""
@@ -219,7 +242,6 @@ class Store:
         before = dict(self._entries)
         found = {path.stem: content(path) for path in self.folder.glob("*.json")}
         sealed = {lookup: each for lookup, each in found.items() if each is not None and "sealed" in each}
-        self._tombstones = {one: int(each[FORGOTTEN]) for one, each in found.items() if each and each.get(DESTROYED)}
         fresh = [lookup for lookup, each in sealed.items() if lookup not in before or before[lookup].file != each]
         # Before the wrapping key is asked, which may be away: whoever was forgotten is out at once, come back as somebody else or not.
         others = {one for one in fresh if one in before and opened(one, sealed[one], before[one].secret) is None}
@@ -247,44 +269,15 @@ class Store:
         self._subjects = {entry.person.subject: entry.person for entry in self._entries.values()}
 
     def _expire(self) -> None:
-        """Delete tombstones that no token of before is left for; somebody who changes the folder just now leaves it to the next look."""
-        old_us = self._clock() - KEPT_US
-        over = [lookup for lookup, at_us in self._tombstones.items() if at_us < old_us]
-        if not over:
+        """Delete the note of the last forgetting when it is over; somebody who changes the folder leaves it to the next look."""
+        if not self.forgotten.over:
             return
         try:
             with self.held(wait=False):
-                for lookup in over:
-                    # It may be a person's again.
-                    if (content(self.folder / f"{lookup}.json") or {}).get(FORGOTTEN) == self._tombstones.pop(lookup):
-                        (self.folder / f"{lookup}.json").unlink()
+                if self.forgotten.over:
+                    self.forgotten.delete()
         except UnavailableError:
             return
-
-    def _fill_spares(self) -> None:
-        """Keys ahead, where the wrapping key is far: who comes first does not wait for it."""
-        if self.wrapping.local:
-            return
-        epoch = (self.folder / _EPOCH).read_text()
-        made: list[tuple[bytes, str]] = []
-        if epoch != self._epoch or len(self._spares) < _SPARES:
-            secrets = [new_secret() for _ in range(_SPARES)]
-            made = list(zip(secrets, self.wrapping.wrap(secrets), strict=True))
-        with self._mutex:
-            if epoch != self._epoch:
-                self._spares, self._epoch = [], epoch
-            self._spares = [*self._spares, *made][:_SPARES]
-
-    def _new_key(self) -> tuple[bytes, str]:
-        """A person's key and the same, wrapped. The lock is held, so no version of the wrapping key goes meanwhile."""
-        if self.wrapping.local:
-            secret = new_secret()
-            return secret, self.wrapping.wrap([secret])[0]
-        epoch = (self.folder / _EPOCH).read_text()
-        with self._mutex:
-            if epoch != self._epoch or not self._spares:
-                raise UnavailableError(_SOON)
-            return self._spares.pop()
 
     def _enter(self, lookup: str, issuer: str, sub: str, details: Mapping[str, str], *, issued_us: int) -> Person:
         path = self.folder / f"{lookup}.json"
@@ -296,9 +289,7 @@ class Store:
                     msg = "what the directory has of this person cannot be read; `millrace privacy list` says more"
                     raise UnavailableError(msg)
                 if "sealed" not in found:
-                    if issued_us < int(found.get(FORGOTTEN, 0)):
-                        msg = "this token is of before the person was forgotten; sign in again"
-                        raise ForgottenError(msg)
+                    self.forgotten.require_newer(issued_us)
                     person = Person(
                         subject=new_subject(),
                         issuer=issuer,
@@ -306,10 +297,10 @@ class Store:
                         entered_us=self._clock(),
                         **details,
                     )
-                    return self._keep(lookup, person, *self._new_key())
+                    return self._keep(lookup, person, *self._spares.take())
             # Another process has entered this person just now.
             if not self.wrapping.local:
-                raise UnavailableError(_SOON)
+                raise UnavailableError(SOON)
             self._read_all()
         except (OSError, ConfigError) as error:
             log.error("nobody can be entered into the directory of people", extra={"cause": str(error)})
@@ -317,7 +308,7 @@ class Store:
             raise UnavailableError(msg) from error
         known = self._entries.get(lookup)
         if known is None:
-            raise UnavailableError(_SOON)
+            raise UnavailableError(SOON)
         return known.person
 
     def _update(self, lookup: str, known: Entry, newer: Person) -> Person:

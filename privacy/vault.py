@@ -42,6 +42,10 @@ class VaultWrapping:
         self._what = f"Vault's key {mount}/{name} at {address}"
         self._verify: bool | str = ca or True
 
+    def is_there(self) -> bool:
+        """See `Wrapping`. Always: people make it, and nobody can say what it has wrapped."""
+        return True
+
     def prepare(self, *, first: bool) -> None:  # noqa: ARG002
         """See `Wrapping`. The key is made in Vault, by whoever looks after it: a token that may make keys may do too much."""
         self._latest()

@@ -30,6 +30,9 @@ class Wrapping(Protocol):
     local: bool
     """Whether it answers at once: where not, it is asked away from the event loop."""
 
+    def is_there(self) -> bool:
+        """Whether something may have been wrapped with it already: an installation that begins has none, where it makes the key itself."""
+
     def prepare(self, *, first: bool) -> None:
         """Look whether the key is there. `first`: nothing is wrapped yet, so that it may be made. Raises ConfigError, UnavailableError."""
 
@@ -70,6 +73,10 @@ class FileWrapping:
         self._path = Path(reference.removeprefix(_FILE))
         self._met: frozenset[str] = frozenset()
         self._newest = ""
+
+    def is_there(self) -> bool:
+        """See `Wrapping`."""
+        return self._path.exists()
 
     def prepare(self, *, first: bool) -> None:
         """See `Wrapping`."""

@@ -4,6 +4,7 @@
 ./millrace privacy show person-k3q7vxt2m5hd4e6n
 ./millrace privacy export alice --output alice.json
 ./millrace privacy forget alice --reason "left on 1 March; ticket 4711"
+./millrace privacy begin
 
 PERSON is a subject id, the issuer's subject, a user name, a name or a mail address.
 """
@@ -68,6 +69,11 @@ def parser() -> argparse.ArgumentParser:
     forgetting_.add_argument("--yes", action="store_true", help="do not ask")
     for each in (showing, exporting, forgetting_):
         each.add_argument("person", metavar="PERSON", help="subject id, issuer's subject, user name, name or address")
+    verbs.add_parser(
+        "begin",
+        parents=[common],
+        help="make a new directory in an empty folder whose key is there; whoever signs in is somebody new",
+    )
     renewing = verbs.add_parser(
         "renew",
         parents=[common, listed],
@@ -89,23 +95,35 @@ def parser() -> argparse.ArgumentParser:
 def main(arguments: list[str] | None = None) -> int:
     """Run the command line."""
     options = parser().parse_args(arguments)
-    verbs = {"list": _list, "show": _show, "export": _export, "forget": _forget, "renew": _renew}
+    verbs = {"list": _list, "show": _show, "export": _export, "forget": _forget, "renew": _renew, "begin": _begin}
     return tool.run("privacy", lambda: verbs[options.verb](options))
 
 
 def open_directory(config: ServingConfig) -> Store:
     """The directory of an installation, read. Raises ConfigError, UnavailableError."""
-    store = open_store(config.privacy)
-    if store is None:
-        msg = "this installation has no directory of people ([privacy] in serving.toml); its records name them by the issuer's subject"
-        raise ConfigError(msg)
+    store = _directory(config)
     store.refresh()
     return store
 
 
+def _directory(config: ServingConfig) -> Store:
+    store = open_store(config.privacy)
+    if store is None:
+        msg = "this installation has no directory of people ([privacy] in serving.toml); its records name them by the issuer's subject"
+        raise ConfigError(msg)
+    return store
+
+
+def _begin(options: argparse.Namespace) -> int:
+    config = _config(options)
+    _directory(config).begin()
+    _say(f"{config.privacy.folder}: a new directory of people; whoever signs in is somebody new")
+    return tool.DONE
+
+
 def _list(options: argparse.Namespace) -> int:
     store = open_directory(_config(options))
-    unreadable, unfinished = sorted(store.unreadable), forgetting.unfinished(store)
+    unreadable, unfinished = sorted(store.unreadable), store.forgotten.unfinished
     if options.json:
         people = [person.fields() for person in store.everybody()]
         _say(json.dumps({"people": people, "unreadable": unreadable, "unfinished": unfinished}, ensure_ascii=False))

@@ -383,7 +383,9 @@ def test_it_is_counted_what_is_not_calculated_and_why() -> None:
 
 
 def test_tags_that_wait_for_an_input_are_those_that_have_never_heard_it() -> None:
-    driver = Driver([*TAGS, tag(4), tag(10, expression="tag.tag1 + tag.tag4"), tag(11, expression="tag.tag3 ? tag.tag1 : tag.tag4")])
+    driver = Driver(
+        [*TAGS, tag(4), tag(10, expression="tag.tag1 + tag.tag4"), tag(11, expression="tag.tag3 ? tag.tag1 : tag.tag4")]
+    )
     driver.frame(make_frame([(1, 0.0, 6.0), (1, 0.1, 7.0)]))
     assert driver.logic.tags_waiting == 3
     driver.frame(make_frame([(2, 0.2, 1.0), (3, 0.2, 1.0)], 1))

@@ -13,8 +13,9 @@ from base import key_ring
 from base.errors import ConfigError, NotFoundError, PreconditionError, UnavailableError
 from privacy import forgetting, person
 from privacy.errors import ForgottenError
+from privacy.forgotten import KEPT_US
 from privacy.settings import PrivacySettings
-from privacy.store import KEPT_US, Store
+from privacy.store import Store
 from privacy.wrapping import FileWrapping
 
 ISSUER = "https://id.example"
@@ -143,20 +144,63 @@ def test_tokens_of_before_are_refused_and_a_new_sign_in_is_somebody_new(place: P
     again = store.person_of(ANN | {"iat": 201})
     assert again.subject != ann.subject
     assert store.of_subject(ann.subject) is None
-    assert forgetting.unfinished(store) == 0
+    assert store.forgotten.unfinished == 0
 
 
-def test_tombstones_go_when_no_token_of_before_can_be_left(place: Place) -> None:
-    store, running = place.process(), place.process()
+@pytest.mark.security("T-PEOPLE-PRIVACY")
+def test_who_has_folder_and_wrapping_key_does_not_find_out_who_was_forgotten(place: Place) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    names = {path.name for path in place.folder.iterdir()}
+    forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
+    asked = place.process()  # which can make the name of anybody's file
+    assert not (place.folder / f"{asked._name(ISSUER, 'ann-1')}.json").exists()
+    assert (place.folder / f"{asked._name(ISSUER, 'bob-1')}.json").exists()
+    assert asked.everybody() == [bob]
+    assert {path.name for path in place.folder.iterdir()} - names == {"forgotten"}
+    assert json.loads((place.folder / "forgotten").read_text()) == {"forgotten_us": place.now_us, "unfinished": 0}
+
+
+def test_a_token_of_before_a_forgetting_enters_nobody_and_costs_nobody_who_is_known(place: Place) -> None:
+    store, other = place.process(), place.process()
     ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
     forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
-    assert len(store.tombstones()) == 1
+    other.refresh()
+    assert other.person_of(claims("bob-1")) == bob
+    with pytest.raises(ForgottenError, match="sign in again"):
+        other.person_of(claims("cid-1", iat=199))
+    assert other.person_of(claims("cid-1", iat=200)).subject
+
+
+def test_the_note_of_a_forgetting_goes_when_no_token_of_before_can_be_left(place: Place) -> None:
+    store, running = place.process(), place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    note = place.folder / "forgotten"
+    forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
     place.now_us += KEPT_US
     forgetting.forget(store, bob.subject, clock=lambda: place.now_us)
-    assert len(store.tombstones()) == 2
+    assert json.loads(note.read_text())["forgotten_us"] == place.now_us
+    place.now_us += KEPT_US
+    running.refresh()
+    assert note.exists()
     place.now_us += 1
     running.refresh()  # nobody has to be forgotten for it
-    assert [each["forgotten_us"] for each in store.tombstones().values()] == [place.now_us - 1]
+    assert not note.exists()
+    assert running.person_of(ANN).subject != ann.subject
+
+
+def test_a_note_of_a_forgetting_that_is_damaged_enters_nobody_until_it_is_written_anew(place: Place) -> None:
+    store = place.process()
+    ann, bob = store.person_of(ANN), store.person_of(claims("bob-1"))
+    forgetting.forget(store, ann.subject, clock=lambda: place.now_us)
+    (place.folder / "forgotten").write_text("{half")
+    with pytest.raises(UnavailableError, match="log says why"):
+        store.person_of(ANN | {"iat": 201})
+    assert store.person_of(claims("bob-1")) == bob
+    forgetting.destroy_older(store)
+    with pytest.raises(ForgottenError):
+        store.person_of(ANN)
+    assert store.person_of(ANN | {"iat": 201}).subject != ann.subject
 
 
 def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -169,9 +213,9 @@ def test_a_forgetting_that_was_interrupted_is_shown_and_ended(place: Place, monk
     later = place.process()
     assert later.of_subject(ann.subject) is None
     assert later.of_subject(bob.subject) == bob
-    assert forgetting.unfinished(later) == 1
+    assert later.forgotten.unfinished == 1
     assert forgetting.destroy_older(later) == 1
-    assert forgetting.unfinished(later) == 0
+    assert later.forgotten.unfinished == 0
     assert len(key_ring.read(place.keys)) == 1
     assert place.process().of_subject(bob.subject) == bob
 
@@ -195,7 +239,7 @@ def test_while_files_cannot_be_read_nobody_is_forgotten(place: Place) -> None:
     assert store.everybody() == []
     assert store.unreadable == frozenset()
     assert (place.folder / "aside" / f"{file}.json").exists()
-    assert forgetting.unfinished(place.process()) == 0
+    assert place.process().forgotten.unfinished == 0
 
 
 @pytest.mark.parametrize("trouble", ["empty", "another", "gone"])
@@ -278,7 +322,7 @@ def test_a_running_process_opens_nothing_with_a_version_that_was_destroyed(place
     with pytest.raises(ConfigError, match="older copy"):
         running.wrapping.unwrap(copy)
     with pytest.raises(UnavailableError, match="log says why"):
-        running.person_of(claims("bob-1"))
+        running.person_of(claims("bob-1", iat=2**31))
 
 
 def test_a_wrapping_key_that_is_far_is_never_asked_when_somebody_comes(
@@ -295,10 +339,11 @@ def test_a_wrapping_key_that_is_far_is_never_asked_when_somebody_comes(
     assert far.person_of(claims("p-4")).subject
     # Keys made ahead are wrapped with a version that another process destroys: they serve nobody any more.
     forgetting.forget(place.process(), met[0].subject)
+    later = claims("p-5", iat=2**31)
     with pytest.raises(UnavailableError):
-        far.person_of(claims("p-5"))
+        far.person_of(later)
     far.refresh()
-    late = far.person_of(claims("p-5"))
+    late = far.person_of(later)
     assert place.process().of_subject(late.subject) == late
 
 
@@ -318,10 +363,10 @@ def test_keys_that_another_process_makes_ahead_meanwhile_are_of_the_newer_versio
     monkeypatch.setattr(owner, step, meanwhile)
     forgetting.forget(one, ann.subject)
     try:
-        bob = other.person_of(claims("bob-1"))
+        bob = other.person_of(claims("bob-1", iat=2**31))
     except UnavailableError:  # it knows that what it made ahead serves nobody
         other.refresh()
-        bob = other.person_of(claims("bob-1"))
+        bob = other.person_of(claims("bob-1", iat=2**31))
     later = place.process()
     assert later.everybody() == [bob]
     assert later.unreadable == frozenset()
@@ -409,3 +454,42 @@ def test_a_file_in_anothers_place_opens_for_nobody(place: Place) -> None:
     one, other = sorted(place.folder.glob("*.json"))
     one.write_text(json.dumps(json.loads(other.read_text())))
     assert len(place.process().unreadable) == 1
+
+
+# --- a folder that is empty at a start --------------------------------------------------------------------------------------
+
+
+@pytest.mark.security("T-PEOPLE-INSIDER")
+def test_a_start_with_an_empty_folder_whose_key_is_there_makes_no_directory(place: Place, tmp_path: Path) -> None:
+    ann = place.process().person_of(ANN)
+    shutil.move(place.folder, tmp_path / "away")
+    for _ in range(2):
+        with pytest.raises(ConfigError, match=r"is empty.*privacy begin"):
+            place.process()
+    assert {path.name for path in place.folder.iterdir()} <= {".lock"}
+    shutil.rmtree(place.folder)
+    shutil.move(tmp_path / "away", place.folder)
+    assert place.process().everybody() == [ann]
+
+
+def test_a_new_directory_is_made_where_somebody_says_so_and_only_in_an_empty_folder(
+    place: Place, tmp_path: Path
+) -> None:
+    ann = place.process().person_of(ANN)
+    shutil.move(place.folder, tmp_path / "away")
+    new = Store(place.folder, FileWrapping(f"file:{place.keys}"), clock=lambda: place.now_us)
+    new.begin()
+    assert new.person_of(ANN).subject != ann.subject
+    with pytest.raises(PreconditionError, match="already"):
+        place.process().begin()
+    assert len(place.process().everybody()) == 1
+
+
+def test_a_first_start_that_was_interrupted_goes_on(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as crash:
+        crash.setattr(FileWrapping, "wrap", _fails)
+        with pytest.raises(UnavailableError):
+            place.process()
+    assert place.keys.exists()
+    assert place.process().person_of(ANN).subject
+    assert not (place.folder / ".begun").exists()

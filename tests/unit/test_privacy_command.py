@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from base import key_ring
 from base.errors import InvalidRequestError
-from privacy import forgetting
 from privacy.settings import PrivacySettings
 from privacy.store import Store, open_store
 from serving.people import command
@@ -125,7 +125,7 @@ def test_nobody_is_forgotten_without_the_audit_log(
     assert capsys.readouterr().err.startswith("privacy: ")
     people.refresh()
     assert people.of_subject(ann.subject) == ann
-    assert forgetting.unfinished(people) == 0
+    assert people.forgotten.unfinished == 0
 
 
 def test_an_answer_that_is_not_the_id_forgets_nobody(
@@ -149,3 +149,13 @@ def test_an_export_is_one_document_however_much_there_is(people: Store) -> None:
     empty = io.StringIO()
     assert command.write_export(empty, ann, iter(())) == 0
     assert json.loads(empty.getvalue())["records"] == []
+
+
+def test_a_new_directory_is_begun_by_name(config: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    key_ring.add(tmp_path / "people.keys")
+    assert run(config, "list") == 2
+    assert "`millrace privacy begin`" in capsys.readouterr().err
+    assert run(config, "begin") == 0
+    assert "a new directory of people" in capsys.readouterr().out
+    assert run(config, "list") == 0
+    assert run(config, "begin") != 0
