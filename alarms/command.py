@@ -16,6 +16,7 @@ from pathlib import Path
 from alarms import report, rule_changes, rules_file, trial
 from alarms.defaults import default_rules
 from base import ids
+from base.account import os_user
 from base.errors import InvalidRequestError, NotFoundError
 from base.moments import moment
 from base.settings import KafkaSettings, PlatformSettings, load, local_config
@@ -23,7 +24,7 @@ from connectors.kafka import client as kafka
 from connectors.postgres import tool
 from connectors.postgres.database import connect
 from registry import edit
-from registry.changes import Change, os_user
+from registry.changes import Change
 from schemas import codec, topics
 from schemas.alarm_rules import AlarmRule
 from schemas.definitions import TagDefinition

@@ -16,12 +16,12 @@ from typing import Any
 import psycopg
 
 from base import ids, logs
+from base.account import os_user
 from base.errors import InvalidRequestError, MillraceError
 from base.moments import moment
 from base.settings import PlatformSettings, load, local_config
 from connectors.postgres.database import blames_data, connect, unavailable
 from historian.replay.selection import resolve_tags
-from registry.changes import os_user
 
 _ABOUT = """\
 Samples that are stored and wrong can be put right by somebody who says why. The old ones stay visible to auditors in the view

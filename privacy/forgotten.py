@@ -7,9 +7,8 @@ so none of before enters anybody: who is new, and had one already, signs in once
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 from base.errors import ConfigError
 from base.ids import Clock
@@ -58,8 +57,8 @@ class ForgottenNote:
     @property
     def over(self) -> bool:
         """Whether no token of before is left."""
-        note: Mapping[str, Any] | None = content(self._path)
-        return bool(note) and not note.get(_UNFINISHED) and int(note[_WHEN]) < self._clock() - KEPT_US
+        note = content(self._path)
+        return note is not None and not note.get(_UNFINISHED) and 0 < int(note.get(_WHEN, 0)) < self._clock() - KEPT_US
 
     def delete(self) -> None:
         """It is over."""

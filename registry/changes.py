@@ -6,7 +6,6 @@ those before them end now. Nothing is overwritten.
 
 from __future__ import annotations
 
-import getpass
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,14 +15,6 @@ from base.errors import RegistryError
 
 Connection = psycopg.Connection[Any]
 _LONGEST = 1000
-
-
-def os_user() -> str:
-    """Name of the user that runs this process; its number where the system has no name for it."""
-    try:
-        return getpass.getuser()
-    except (KeyError, OSError) as error:
-        return f"user {error}"[:_LONGEST]
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

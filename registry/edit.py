@@ -15,10 +15,11 @@ import psycopg
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from base.account import os_user
 from base.errors import NotFoundError, RegistryError
 from connectors.catalogue import PROTOCOLS
 from registry.calculated import unfit
-from registry.changes import Change, os_user, record
+from registry.changes import Change, record
 from registry.plant import PERIODS_PER_WINDOW
 from registry.rows import check_addresses, check_kind, lock, place_device, set_version
 from schemas.definitions import DataType, Historise, TagDefinition

@@ -12,12 +12,13 @@ from typing import Any
 import psycopg
 import yaml
 
+from base.account import os_user
 from base.errors import InvalidRequestError, MillraceError, NotFoundError, RegistryError
 from base.settings import PlatformSettings, load
 from connectors.postgres import tool
 from connectors.postgres.database import connect
 from registry import edit, proposals_command
-from registry.changes import Change, os_user
+from registry.changes import Change
 from registry.difference import difference
 from registry.export import export
 from registry.load import load_plant

@@ -20,8 +20,9 @@ import psycopg
 from psycopg.rows import dict_row
 from psycopg.types.json import Jsonb
 
+from base.account import os_user
 from base.errors import RegistryError
-from registry.changes import Change, os_user, record
+from registry.changes import Change, record
 from registry.plant import REGISTERED, ConnectionSpec, DeviceSpec, GatewaySpec, Plant, TagSpec
 from registry.rows import check_addresses, check_kind, ensure_cell, lock, place_device, set_version
 

@@ -14,11 +14,12 @@ from typing import Any
 
 import psycopg
 
+from base.account import os_user
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
 from connectors.postgres.database import connect
 from registry import edit
-from registry.changes import Change, os_user, record
+from registry.changes import Change, record
 from registry.publish import publish
 from registry.rows import lock, set_version
 from schemas import topics

@@ -13,6 +13,7 @@ from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID
 
+from base.account import os_user
 from base.ids import now_us, uuid7
 from schemas import codec
 
@@ -99,6 +100,11 @@ class AuditEvent:
         _, record = codec.decode(message, RECORD)
         changed = {"amr": tuple(record["amr"]), "policies": tuple(record["policies"])}
         return cls(**(record | changed))
+
+
+def by_tool(service: str, action: str, outcome: Outcome, **about: Any) -> AuditEvent:
+    """An event of a tool: its subject is who runs it on this machine. `about`: other fields of the event."""
+    return AuditEvent(service=service, action=action, outcome=outcome, subject=os_user(), credential="system", **about)
 
 
 def cut(text: str, limit: int) -> str:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import getpass
 import json
 import sys
 from collections.abc import Callable, Sequence
@@ -18,6 +17,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from base import tool
+from base.account import os_user
 from base.errors import ConfigError, SchemaError, UnavailableError
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
@@ -28,7 +28,7 @@ from enrolment.ledger import LIFE, LONGEST, CodeState, StoredCode
 from enrolment.outbox import Outbox
 from enrolment.signer import PREFIX, SERVICE
 from schemas import events, topics
-from schemas.audit import AuditEvent, Outcome
+from schemas.audit import Outcome, by_tool
 from stack import config as configuration
 from stack import doors, renewal, trust
 from stack.config import ROOT, StackConfig
@@ -112,7 +112,7 @@ def _enrol(config: StackConfig, options: argparse.Namespace) -> int:
         msg = f"there is no authority in {config.authority} yet: start the stack with `./millrace up`"
         raise StackError(msg)
     root = x509.load_pem_x509_certificate(issued.root_file.read_bytes()).public_bytes(Encoding.DER)
-    until, by = datetime.now(UTC) + life, getpass.getuser()
+    until, by = datetime.now(UTC) + life, os_user()
     note(config, "gateway:code", name, options.site, detail=f"good until {until:%Y-%m-%d %H:%M} UTC")
     code = trust.ledger(config).make(name, options.site, root_der=root, by=by, life=life)
     if is_here:
@@ -298,18 +298,8 @@ def note(
     outbox: Outbox | None = None,
 ) -> None:
     """An event of the audit log, of whoever runs this; the signer sends it. `outbox`: that of somebody who holds the authority's lock."""
-    event = AuditEvent(
-        service=SERVICE,
-        action=action,
-        outcome=Outcome.DONE,
-        subject=getpass.getuser(),
-        credential="system",
-        name=name,
-        path=f"{read_enterprise(config.plant)}/{site}" if site else "",
-        reason=why,
-        detail=detail,
-        before=before,
-    )
+    path = f"{read_enterprise(config.plant)}/{site}" if site else ""
+    event = by_tool(SERVICE, action, Outcome.DONE, name=name, path=path, reason=why, detail=detail, before=before)
     (outbox or trust.outbox(config)).put(event)
 
 

@@ -10,10 +10,11 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from base.account import os_user
 from base.settings import PlatformSettings, load, local_config
 from connectors.postgres import tool
 from connectors.postgres.database import connect
-from registry.changes import Change, os_user
+from registry.changes import Change
 from work.exporting import export
 from work.importing import import_files
 from work.tables import NAMES, SIGNATURE, Connection, describe, header

@@ -12,7 +12,6 @@ PERSON is a subject id, the issuer's subject, a user name, a name or a mail addr
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import re
 import sys
@@ -29,16 +28,16 @@ from privacy import forgetting
 from privacy.person import Person
 from privacy.store import Store, open_store
 from schemas import topics
-from schemas.audit import AuditEvent, Outcome
+from schemas.audit import Outcome
 from schemas.sign_outs import SignOut
 from serving import config as configuration
+from serving import tool_trail
 from serving.config import ServingConfig
 from serving.people import records
 
 SERVICE = "privacy"
 FORGET, EXPORT, RENEW, PUT_ASIDE = "privacy:forget", "privacy:export", "privacy:renew", "privacy:put-aside"
 _WORD = re.compile(r"\w{3,}")
-_TIMEOUT_S = 10.0
 
 
 def parser() -> argparse.ArgumentParser:
@@ -244,16 +243,13 @@ def _end_sign_ins(config: ServingConfig, person: Person) -> None:
     source = producer(config.kafka)
     ended = [(str(one.subscription_id).encode(), None) for one in records.of_browsers(config.kafka, _names(person))]
     if ended:
-        send(source, topics.ALARM_SUBSCRIPTIONS.name, ended, timeout_s=_TIMEOUT_S)
+        send(source, topics.ALARM_SUBSCRIPTIONS.name, ended, timeout_s=tool_trail.TIMEOUT_S)
     out = SignOut(subject=person.subject, before_us=now_us(), by=SERVICE)
-    send(source, topics.SIGN_OUTS.name, [(out.key, out.encode())], timeout_s=_TIMEOUT_S)
+    send(source, topics.SIGN_OUTS.name, [(out.key, out.encode())], timeout_s=tool_trail.TIMEOUT_S)
 
 
 def _note(config: ServingConfig, action: str, outcome: Outcome, **about: Any) -> None:
-    event = AuditEvent(
-        service=SERVICE, action=action, outcome=outcome, subject=getpass.getuser(), credential="system", **about
-    )
-    send(producer(config.kafka), topics.AUDIT.name, [(event.key, event.encode())], timeout_s=_TIMEOUT_S)
+    tool_trail.note(config.kafka, SERVICE, action, outcome, **about)
 
 
 def _check_reason(reason: str, person: Person) -> None:

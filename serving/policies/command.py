@@ -8,7 +8,6 @@
 from __future__ import annotations
 
 import argparse
-import getpass
 import json
 import sys
 from itertools import islice
@@ -16,16 +15,18 @@ from pathlib import Path
 
 from audit.tiles import Readable
 from base import settings
+from base.account import os_user
 from base.errors import ConfigError, MillraceError, NotFoundError
 from base.ids import now_us
 from connectors.kafka.client import producer, send
 from privacy.forgetting import find
 from privacy.store import open_store
 from schemas import topics
-from schemas.audit import AuditEvent, Outcome
+from schemas.audit import Outcome
 from schemas.command_rules import PACKML_TAG, PACKML_VERBS
 from schemas.sign_outs import SignOut
 from serving import config as configuration
+from serving import tool_trail
 from serving.config import ServingConfig
 from serving.policies import engine, names
 from serving.policies.engine import AlarmAsk, Ask, Place, Policies
@@ -34,7 +35,6 @@ from serving.tokens import read_tokens
 from serving.trail import SERVICE
 
 DENIED = 3
-_TIMEOUT_S = 10.0
 _LOOKED_AT = 100_000
 """Entries of the audit log in which a name is looked for."""
 
@@ -176,20 +176,13 @@ def _sign_out(options: argparse.Namespace) -> int:
             "(`./millrace audit list --action sign-in` shows them); --anyway signs out a name that never came"
         )
         raise ConfigError(msg)
-    kafka = config.kafka
-    made = SignOut(subject=options.principal, before_us=now_us(), by=getpass.getuser())
-    event = AuditEvent(
-        service="access",
-        action="sign-out-everywhere",
-        outcome=Outcome.ALLOW,
-        subject=made.by,
-        name=made.subject,
-        reason=options.reason,
-    )
-    source = producer(kafka)
+    made = SignOut(subject=options.principal, before_us=now_us(), by=os_user())
     # The event first: nobody is signed out without one.
-    send(source, topics.AUDIT.name, [(event.key, event.encode())], timeout_s=_TIMEOUT_S)
-    send(source, topics.SIGN_OUTS.name, [(made.key, made.encode())], timeout_s=_TIMEOUT_S)
+    tool_trail.note(
+        config.kafka, "access", "sign-out-everywhere", Outcome.ALLOW, name=made.subject, reason=options.reason
+    )
+    sent = [(made.key, made.encode())]
+    send(producer(config.kafka), topics.SIGN_OUTS.name, sent, timeout_s=tool_trail.TIMEOUT_S)
     _say(f"{made.subject} is signed out everywhere; a token of the tokens file stays good until its entry is removed")
     return 0
 

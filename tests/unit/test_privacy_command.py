@@ -12,6 +12,7 @@ from base import key_ring
 from base.errors import InvalidRequestError
 from privacy.settings import PrivacySettings
 from privacy.store import Store, open_store
+from serving import tool_trail
 from serving.people import command
 
 CLAIMS = {
@@ -120,7 +121,7 @@ def test_nobody_is_forgotten_without_the_audit_log(
     config: Path, people: Store, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     ann = people.person_of(CLAIMS)
-    monkeypatch.setattr(command, "_TIMEOUT_S", 0.2)
+    monkeypatch.setattr(tool_trail, "TIMEOUT_S", 0.2)
     assert run(config, "forget", "ann.a", "--yes", "--reason", "left, ticket 1") != 0
     assert capsys.readouterr().err.startswith("privacy: ")
     people.refresh()
