@@ -14,8 +14,6 @@ from typing import Any
 
 from base import tool
 from base.errors import ConfigError
-from edge import check, key_command, remote
-from edge.status_view import render
 from edge.table import render as table
 
 TOOLS = ("check", "status", "reload", "key")
@@ -52,7 +50,23 @@ def add_tools(tools: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     _gateway(reload)
     reload.set_defaults(run=_reload)
     key = tools.add_parser("key", help="keys of a gateway's data at rest: list, rotate, retire")
-    key_command.add_tools(key.add_subparsers(required=True, metavar="TOOL"))
+    _add_key_tools(key.add_subparsers(required=True, metavar="TOOL"))
+
+
+def _add_key_tools(tools: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    for name, what in (
+        ("list", "which keys there are, and how many files are encrypted with each"),
+        ("rotate", "make a new key; a running gateway encrypts with it from the next second on"),
+        ("retire", "take a key away that encrypts nothing any more"),
+    ):
+        one = tools.add_parser(name, help=what, description=what)
+        one.add_argument(
+            "gateway", nargs="?", default="", metavar="CONFIG|ID", help="TOML file, or id in the local stack"
+        )
+        one.add_argument("--config", type=Path, metavar="CONFIG", help="the same, as `python -m edge` has it")
+        if name == "retire":
+            one.add_argument("--key", required=True, metavar="KEY", help="its id")
+        one.set_defaults(run=_key, key_tool=name)
 
 
 def _gateway(tool: argparse.ArgumentParser) -> None:
@@ -65,7 +79,18 @@ def _gateway(tool: argparse.ArgumentParser) -> None:
     )
 
 
+# Each imports what it needs: help needs nothing, and keys need no connector.
+
+
+def _key(options: argparse.Namespace) -> int:
+    from edge import key_command
+
+    return key_command.run(options)
+
+
 def _check(options: argparse.Namespace) -> int:
+    from edge import check
+
     path = options.file or options.config
     if path is None:
         msg = "check: name the configuration file of a gateway"
@@ -79,6 +104,9 @@ def _check(options: argparse.Namespace) -> int:
 
 
 def _status(options: argparse.Namespace) -> int:
+    from edge import remote
+    from edge.status_view import render
+
     gateways = remote.find(options.gateway)
     before = [(time.monotonic(), one.page("/status")) for one in gateways]
     time.sleep(max(0.0, options.seconds))
@@ -95,6 +123,8 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _reload(options: argparse.Namespace) -> int:
+    from edge import remote
+
     refused = False
     for one in remote.find(options.gateway):
         found = one.reload()

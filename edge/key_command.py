@@ -16,24 +16,8 @@ from edge.config import GatewayConfig
 from edge.table import render as table
 
 
-def add_tools(tools: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
-    """The tools, below another parser's."""
-    for name, what in (
-        ("list", "which keys there are, and how many files are encrypted with each"),
-        ("rotate", "make a new key; a running gateway encrypts with it from the next second on"),
-        ("retire", "take a key away that encrypts nothing any more"),
-    ):
-        one = tools.add_parser(name, help=what, description=what)
-        one.add_argument(
-            "gateway", nargs="?", default="", metavar="CONFIG|ID", help="TOML file, or id in the local stack"
-        )
-        one.add_argument("--config", type=Path, metavar="CONFIG", help="the same, as `python -m edge` has it")
-        if name == "retire":
-            one.add_argument("--key", required=True, metavar="KEY", help="its id")
-        one.set_defaults(run=_run, key_tool=_TOOLS[name])
-
-
-def _run(options: argparse.Namespace) -> int:
+def run(options: argparse.Namespace) -> int:
+    """Run the tool that `options.key_tool` names. Raises ConfigError."""
     config = settings.load(GatewayConfig, _file(options), service="gateway")
     reference = config.at_rest.reference(config.state_dir)
     path = key_ring.path_of(reference)
@@ -42,7 +26,7 @@ def _run(options: argparse.Namespace) -> int:
         raise ConfigError(msg)
     try:
         uses = at_rest.uses(config.state_dir)
-        for line in options.key_tool(options, path, uses):
+        for line in _TOOLS[options.key_tool](options, path, uses):
             print(line)
     except sqlite3.Error as error:
         msg = f"the journal in {config.state_dir} cannot be read: {error}; run this as the user who runs the gateway"

@@ -16,7 +16,7 @@ from base import tool
 from base.errors import ConfigError, UnavailableError
 from enrolment.signer import PREFIX
 from stack import config as configuration
-from stack import gateways, renewal, trust
+from stack import gateway_trust, renewal, trust
 from stack.config import StackConfig
 from stack.errors import StackError
 
@@ -85,7 +85,7 @@ def _json(entry: Entry, now: datetime) -> dict[str, object]:
 
 
 def _issue(config: StackConfig, options: argparse.Namespace) -> None:
-    gateways.take_back(config, options.name)
+    gateway_trust.take_back(config, options.name)
     holders = trust.holders(config)
     if options.name not in holders:
         there = ", ".join(sorted(holders))
@@ -107,7 +107,7 @@ def _revoke(config: StackConfig, options: argparse.Namespace) -> None:
         )
         raise ConfigError(msg)
     if options.name.startswith(PREFIX):
-        gateways.revoke(config, options.name.removeprefix(PREFIX))
+        gateway_trust.revoke(config, options.name.removeprefix(PREFIX))
         return
     entry = issuing.revoke(options.name)
     print(f"{entry.name}: revoked, {entry.subject}")

@@ -24,7 +24,7 @@ from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.frame_signatures import signed, tails
-from stack import gateways, instance, lifecycle, trust, unsigned
+from stack import gateway_trust, instance, lifecycle, trust, unsigned
 from stack.config import ROOT
 from stack.mqtt_access import gateway_name
 from stack.reporting import Progress
@@ -164,7 +164,7 @@ def test_a_command_of_serving_is_carried_out_and_one_that_somebody_writes_is_ref
 def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:
     gateway, topic, epoch = "gw-south-1", topics.FRAMES.for_site("south"), ids.uuid7()
     signer = Signer.of(trust.book(line.config).file(gateway_name(gateway)).read_bytes())
-    gateways.revoke(line.config, gateway)
+    gateway_trust.revoke(line.config, gateway)
     tag = next(one for one in line.tags.values() if one.gateway_id == gateway)
     producer, sequence = kafka.producer(line.kafka), iter(range(10_000))
 

@@ -57,7 +57,18 @@ def _loaded(tmp_path: Path, *arguments: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "arguments", [("status",), ("status", "--help"), ("logs",), ("up", "--help"), ("settings",), ("top", "--help")]
+    "arguments",
+    [
+        ("status",),
+        ("status", "--help"),
+        ("logs",),
+        ("up", "--help"),
+        ("settings",),
+        ("top", "--help"),
+        ("gateway", "--help"),
+        ("gateway", "key", "--help"),
+        ("gateway", "list"),
+    ],
 )
 def test_a_command_that_asks_nobody_brings_no_library(arguments: tuple[str, ...], tmp_path: Path) -> None:
     # As on any day but the first: gateways of the plant file are known.

@@ -42,7 +42,6 @@ def config(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> StackConfig:
     trust.prepare(found)
     monkeypatch.setattr(acls, "apply", lambda *_: 0)
     monkeypatch.setattr(mosquitto, "health", lambda _: silent("away"))
-    monkeypatch.setattr(gateways, "_seen", lambda *_: {})
     return found
 
 
