@@ -18,12 +18,15 @@ from base import settings
 from ingestion.settings import ServiceSettings
 from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
+from schemas.topics import TOPICS, Access
 from serving.config import ServingConfig
 from serving.http.own import ALIVE, READY
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "k8s" / "images"
 CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
+PODS = ("ingestion", "notifier", "serving")
+"""Those that no operator makes."""
 JOBS = ("telemetry", "historian", "commands", "alarms")
 # Versions that the operator learnt after the published artifact (README.md beside this file).
 LATER_VERSIONS = ["v2_0", "v2_1", "v2_2", "v2_3"]
@@ -59,6 +62,15 @@ def deployment(job: str) -> dict[str, Any]:
     (document,) = yaml.safe_load_all((ROOT / "k8s" / f"{job}.yaml").read_text())
     assert isinstance(document, dict)
     return document
+
+
+def documents_of(name: str) -> dict[str, Any]:
+    """By kind."""
+    return {one["kind"]: one for one in yaml.safe_load_all((ROOT / "k8s" / f"{name}.yaml").read_text())}
+
+
+def pod_of(documents: dict[str, Any]) -> dict[str, Any]:
+    return dict(documents["Deployment"]["spec"]["template"]["spec"])
 
 
 def config_map() -> dict[str, str]:
@@ -196,6 +208,87 @@ def test_the_ingestion_service_has_the_certificate_that_is_issued_and_is_probed_
     ports = {one["name"]: one["containerPort"] for one in container["ports"]}
     assert ports == {"grpc": int(config.listen.rpartition(":")[2]), "metrics": config.metrics.port}
     assert pod["terminationGracePeriodSeconds"] > 2 * config.drain_s
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_of_ours_has_no_field_that_kubernetes_does_not_know(name: str) -> None:
+    # The operator's definition has Kubernetes' own schema of a pod.
+    definition: Any = validator().schema
+    schema = definition["properties"]["spec"]["properties"]["podTemplate"]
+    pod = documents_of(name)["Deployment"]["spec"]["template"]
+    assert [error.message for error in Draft202012Validator(schema).iter_errors(pod)] == []
+    wrong = deepcopy(pod)
+    wrong["spec"]["containers"][0]["readynessProbe"] = {}
+    assert list(Draft202012Validator(schema).iter_errors(wrong))
+
+
+@pytest.mark.parametrize("name", PODS)
+def test_a_pod_of_ours_is_whole(name: str) -> None:
+    documents = documents_of(name)
+    spec, pod = documents["Deployment"]["spec"], documents["Deployment"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    labels = spec["template"]["metadata"]["labels"]
+    assert spec["selector"]["matchLabels"] == labels
+    assert f"-t {container['image']} " in (IMAGES / f"{name}.Containerfile").read_text()
+    assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
+    ports = {one["name"] for one in container["ports"]}
+    for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
+        assert container.get(probe, {}).get("httpGet", {}).get("port") in ports | {None}
+    if service := documents.get("Service"):
+        assert service["spec"]["selector"] == labels
+        assert {one["targetPort"] for one in service["spec"]["ports"]} <= ports
+    if "args" in container:
+        file = Path(container["args"][container["args"].index("--config") + 1])
+        assert file.name in documents["ConfigMap"]["data"]
+        (volume,) = [one for one in pod["volumes"] if one.get("configMap")]
+        (folder,) = [one["mountPath"] for one in container["volumeMounts"] if one["name"] == volume["name"]]
+        assert (folder, volume["configMap"]["name"]) == (str(file.parent), documents["ConfigMap"]["metadata"]["name"])
+
+
+@pytest.mark.security("T-EDGE-KEY")
+def test_the_ingestion_service_may_do_at_kafka_what_gateways_may_and_no_more() -> None:
+    documents = documents_of("ingestion")
+    user = documents["KafkaUser"]
+    secrets = {one["secret"]["secretName"] for one in pod_of(documents)["volumes"] if one.get("secret")}
+    assert user["metadata"]["name"] in secrets
+    found = {
+        (acl["resource"]["type"], acl["resource"].get("name", ""), acl["resource"].get("patternType", "literal")): set(
+            acl["operations"]
+        )
+        for acl in user["spec"]["authorization"]["acls"]
+    }
+    operations = {Access.WRITE: {"Write"}, Access.READ: {"Read"}}
+    wanted = {
+        ("topic", topic.for_site(""), "prefix" if topic.per_site else "literal"): operations[topic.gateways]
+        for topic in TOPICS
+        if topic.gateways is not None
+    }
+    wanted[("cluster", "", "literal")] = {"Describe", "IdempotentWrite"}
+    wanted[("group", "millrace-ungrouped", "literal")] = {"Describe"}
+    assert found == wanted
+
+
+@pytest.mark.security("SR 5.2")
+def test_the_ingestion_service_is_reached_at_its_door_and_reaches_kafka_alone() -> None:
+    documents = documents_of("ingestion")
+    policy, config = documents["NetworkPolicy"]["spec"], tomllib.loads(documents["ConfigMap"]["data"]["ingestion.toml"])
+    assert policy["podSelector"]["matchLabels"] == documents["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert set(policy["policyTypes"]) == {"Ingress", "Egress"}
+    door, watched = policy["ingress"]
+    assert door == {"ports": [{"protocol": "TCP", "port": "grpc"}]}
+    assert watched["ports"] == [{"protocol": "TCP", "port": "metrics"}]
+    assert watched["from"]
+    kafka, names = policy["egress"]
+    assert kafka["to"] == [{"podSelector": {"matchLabels": documents["KafkaUser"]["metadata"]["labels"]}}]
+    assert kafka["ports"] == [{"protocol": "TCP", "port": int(config["kafka"]["bootstrap_servers"].rpartition(":")[2])}]
+    assert {one["port"] for one in names["ports"]} == {53}
+    pod = pod_of(documents)
+    (container,) = pod["containers"]
+    assert (pod["automountServiceAccountToken"], pod["securityContext"]["runAsNonRoot"]) == (False, True)
+    image = (IMAGES / "ingestion.Containerfile").read_text()
+    assert f"useradd --system --uid {pod['securityContext']['runAsUser']} " in image
+    assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
+    assert not container["securityContext"]["allowPrivilegeEscalation"]
 
 
 def test_the_historian_has_the_authority_of_its_database() -> None:
