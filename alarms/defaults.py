@@ -12,8 +12,9 @@ import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
 
-from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind, Level
 from schemas.definitions import DataType, TagDefinition
+from schemas.priorities import Response, Severity
 
 GATEWAY_SILENT, SILENT, ABORTED, COMMAND_UNKNOWN = "gateway-silent", "silent", "aborted", "command-unknown"
 _SILENT_GATEWAY_S, _SILENT_S = 30.0, 30.0

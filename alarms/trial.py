@@ -62,6 +62,7 @@ def reach(tags: Sequence[TagDefinition], rules: Sequence[AlarmRule]) -> Reached:
     points, problems = Counter[str](), list[Problem]()
     for table in _tables(tags, rules):
         points.update(point.rule.name for point in table.points.values())
+        points.update(point.rule.name for each in table.conditions.values() for point in each)
         # Rules may be loaded before the machines of their line, as before those of their class: `alarms check` warns.
         problems += [problem for problem in table.problems if problem.key != LINE_PATH]
     return Reached(points, problems)

@@ -16,7 +16,7 @@ from schemas.events import EventKind, Gap
 LONGEST_ADDRESS = 1024
 """Characters of an address; nothing longer is proposed."""
 _LONGEST = 200
-_IDENTITIES = frozenset({"address", "name"})
+_IDENTITIES = frozenset({"address", "name", "condition_id"})
 """Cut shorter, an address would be another one."""
 
 

@@ -13,7 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, Self, runtime_checkable
 
 from schemas import quality
 from schemas.commands import Effect
@@ -230,3 +230,11 @@ class Connector(Protocol):
 
     def status(self) -> dict[str, Any]:
         """Numbers and states for people."""
+
+
+@runtime_checkable
+class Acknowledges(Protocol):
+    """A connector of machines that have conditions, which somebody has to acknowledge."""
+
+    async def acknowledge(self, condition: str, seen_us: int, comment: str, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition as it stood at a time of the gateway's clock; never raises for what machine or connection do."""

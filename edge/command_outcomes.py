@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from connectors.readings import Write, WriteResult
 from schemas import command_rules
+from schemas.command_rules import Acknowledgement
 from schemas.commands import CommandRequest, CommandState, Effect, Outcomes, ParameterOutcome
 
 MAX_DETAIL = 4_000
@@ -13,9 +14,10 @@ _MAX_OUTCOME_DETAIL = 300
 """Longest texts of an acknowledgement, characters: what machines and libraries say has no bound of its own."""
 
 
-def outcomes_of(writes: Sequence[Write], result: WriteResult) -> Outcomes:
-    """Outcome of each write."""
-    found = [(write.tag.name, result.outcome(write.tag.name)) for write in writes]
+def outcomes_of(done: Sequence[Write] | Acknowledgement, result: WriteResult) -> Outcomes:
+    """Outcome of each write, or of an acknowledgement."""
+    names = [done.condition] if isinstance(done, Acknowledgement) else [write.tag.name for write in done]
+    found = [(name, result.outcome(name)) for name in names]
     return tuple(
         ParameterOutcome(
             name=name, effect=one.effect, readback=one.readback, detail=cut(one.detail, _MAX_OUTCOME_DETAIL)

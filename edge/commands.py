@@ -16,7 +16,7 @@ from collections import deque
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from base.ids import Clock
@@ -25,6 +25,7 @@ from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
 from edge.command_outcomes import MAX_DETAIL, cut, outcomes_of, same_for_all
 from edge.group_commit import GroupCommit
+from schemas.command_rules import Acknowledgement
 from schemas.commands import (
     OUTCOMES,
     CommandAck,
@@ -38,7 +39,6 @@ from schemas.definitions import TagDefinition
 from schemas.frame import ClockStatus
 
 log = logging.getLogger(__name__)
-
 _OUTCOME = {
     WriteStatus.DONE: CommandState.SUCCEEDED,
     WriteStatus.REFUSED: CommandState.FAILED,
@@ -64,8 +64,7 @@ class CommandSettings:
     remember_days: float = 30.0
 
 
-@dataclass(frozen=True, slots=True)
-class _Refused:
+class _Refused(NamedTuple):
     """Why a command is not carried out now, and the state it ends in. `interlocked`: a local policy objects."""
 
     state: CommandState
@@ -88,6 +87,9 @@ class Machines(Protocol):
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Write to one device and read back."""
 
+    async def acknowledge(self, wanted: Acknowledgement, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition."""
+
 
 class Commands:
     """Commands of a gateway's devices, from request to outcome. `tell` sends an acknowledgement and calls back once Kafka has it."""
@@ -105,7 +107,7 @@ class Commands:
     ) -> None:
         """`verify` says why a command is not what serving signed; empty when it is, or need not be."""
         self._verify = verify
-        self._unsigned = 0
+        self._unsigned = self._interlocked = 0
         self._journal, self._gateway_id, self._machines, self._tell = journal, gateway_id, machines, tell
         self._settings, self._clock = settings, clock
         self._disk = GroupCommit(journal.together)
@@ -113,9 +115,7 @@ class Commands:
         self._workers: dict[int, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
         self._outcomes: dict[str, int] = {}
-        self._interlocked = 0
-        self._patient_until_s = 0.0
-        self._stopping = False
+        self._patient_until_s, self._stopping = 0.0, False
         self._failure: Exception | None = None
 
     async def start(self) -> None:
@@ -228,7 +228,7 @@ class Commands:
             if isinstance(message, CommandControl):
                 controlled.add(message.command_id)
                 continue
-            if message.device_id not in busy and isinstance(self._planned(message), list):
+            if message.device_id not in busy and not isinstance(self._planned(message), _Refused):
                 found.add(message.command_id)
             busy.add(message.device_id)
         return frozenset(found - controlled)
@@ -263,15 +263,19 @@ class Commands:
                 return  # cancelled in between, and said so
         self._acknowledge(replace(entry, state=CommandState.EXECUTING, detail=""))
         while True:
-            writes = self._planned(request)
-            if isinstance(writes, _Refused):
+            planned = self._planned(request)
+            if isinstance(planned, _Refused):
                 # The intention took long to record, or the machine was waited for; nothing was done.
-                self._interlocked += writes.interlocked
-                outcomes = same_for_all(request, writes.state, writes.detail)
-                await self._finish(entry, writes.state, writes.detail, outcomes)
+                self._interlocked += planned.interlocked
+                outcomes = same_for_all(request, planned.state, planned.detail)
+                await self._finish(entry, planned.state, planned.detail, outcomes)
                 return
             try:
-                result = await self._machines.write(writes, self._settings.write_timeout_s)
+                timeout_s = self._settings.write_timeout_s
+                if isinstance(planned, Acknowledgement):
+                    result = await self._machines.acknowledge(planned, timeout_s)
+                else:
+                    result = await self._machines.write(planned, timeout_s)
             except Exception as error:  # a connector promises not to; the machine may have been touched
                 log.exception("write failed unexpectedly", extra={"command_id": str(request.command_id)})
                 result = WriteResult(status=WriteStatus.UNKNOWN, detail=f"{type(error).__name__}: {error}")
@@ -279,16 +283,16 @@ class Commands:
             if result.status is not WriteStatus.NOT_SENT or self._stopping or time.monotonic() >= self._patient_until_s:
                 break
             await asyncio.sleep(_AGAIN_S)
-        await self._finish(entry, _OUTCOME[result.status], result.detail, outcomes_of(writes, result))
+        await self._finish(entry, _OUTCOME[result.status], result.detail, outcomes_of(planned, result))
 
-    def _planned(self, request: CommandRequest) -> list[Write] | _Refused:
-        """What to write now, or why nothing."""
+    def _planned(self, request: CommandRequest) -> list[Write] | Acknowledgement | _Refused:
+        """What to write now, or why nothing. An acknowledgement moves nothing, so no local policy objects."""
         if problem := self._problem(request):
             return _Refused(*problem)
         writes = policy.plan(request, self._machines.tags_of(request.device_id))
         if isinstance(writes, policy.Refusal):
             return _Refused(CommandState.REJECTED, writes.reason)
-        if refusal := self._machines.refusal(request, writes):
+        if not isinstance(writes, Acknowledgement) and (refusal := self._machines.refusal(request, writes)):
             return _Refused(CommandState.REJECTED, refusal, interlocked=True)
         return writes
 

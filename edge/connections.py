@@ -87,6 +87,12 @@ class Connections:
             return WriteResult(status=WriteStatus.NOT_SENT, detail=f"no connection serves {address[:200]}")
         return await one.write(writes, timeout_s)
 
+    async def acknowledge(self, address: str, seen_us: int, comment: str, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition, `<connection>:<node id>`, as it stood at a time of the gateway's clock."""
+        if (one := self._of(address)) is None:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=f"no connection serves {address[:200]}")
+        return await one.acknowledge(address.removeprefix(f"{one.name}:"), seen_us, comment, timeout_s)
+
     def status(self) -> list[dict[str, Any]]:
         """Numbers and states of each, for people."""
         return [one.status() for one, _ in self._running.values()]

@@ -41,6 +41,7 @@ from edge.registry_cache import RegistryCache, RegistryView
 from edge.reload import Reloads
 from edge.supervised import ConnectionSpec
 from edge.uplink import Uplink
+from schemas.command_rules import Acknowledgement
 from schemas.commands import CommandRequest
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
@@ -290,6 +291,10 @@ class Gateway:
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Write through the connection that serves the device."""
         return await self._connections.write(writes, timeout_s)
+
+    async def acknowledge(self, wanted: Acknowledgement, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition through the connection that has it."""
+        return await self._connections.acknowledge(wanted.condition, wanted.seen_us, wanted.comment, timeout_s)
 
     # --- parts -----------------------------------------------------------------------------------------------------------
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from connectors.readings import Write
 from schemas import command_rules
+from schemas.command_rules import Acknowledgement
 from schemas.commands import CommandRequest
 from schemas.definitions import TagDefinition
 
@@ -21,8 +22,15 @@ class Refusal:
     reason: str
 
 
-def plan(request: CommandRequest, tags: Sequence[TagDefinition]) -> list[Write] | Refusal:
-    """Writes of a command to a device with these tags."""
+def plan(request: CommandRequest, tags: Sequence[TagDefinition]) -> list[Write] | Acknowledgement | Refusal:
+    """Writes of a command to a device with these tags; or the condition that it acknowledges, which may be of no device."""
+    if request.name == command_rules.ACKNOWLEDGE and (tags or not request.device_id):
+        try:
+            # At the machine it is the gateway's session that acknowledges: the comment says for whom.
+            comment = ": ".join(filter(None, [request.submitted_by, request.reason]))
+            return command_rules.acknowledgement(request.parameters, comment)
+        except command_rules.RuleError as error:
+            return Refusal(str(error))
     if not tags:
         return Refusal(f"device {request.device_id} is not one of this gateway's")
     try:

@@ -16,13 +16,13 @@ import logging
 import random
 import time
 from collections import Counter
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from base.errors import ConfigError, cause_of
 from base.ids import Clock
-from connectors.readings import Connector, Notice, Readings, Seen, Sink, Write, WriteResult, WriteStatus
+from connectors.readings import Acknowledges, Connector, Notice, Readings, Seen, Sink, Write, WriteResult, WriteStatus
 from schemas import quality
 from schemas.definitions import TagDefinition
 from schemas.events import EventKind
@@ -188,10 +188,25 @@ class Supervised:
 
     async def write(self, writes: Sequence[Write], timeout_s: float) -> WriteResult:
         """Write through the connector; never raises, and ends soon after the timeout even when the connector does not."""
+        return await self._carried_out(lambda connector: connector.write(writes, timeout_s), timeout_s)
+
+    async def acknowledge(self, condition: str, seen_us: int, comment: str, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition of the connector's machines; as `write` does."""
+
+        def call(connector: Connector) -> Coroutine[Any, Any, WriteResult]:
+            return connector.acknowledge(condition, seen_us, comment, timeout_s)  # type: ignore[attr-defined, no-any-return]
+
+        if self._connector is not None and not isinstance(self._connector, Acknowledges):
+            return WriteResult(status=WriteStatus.REFUSED, detail=f"{self.name} has no conditions")
+        return await self._carried_out(call, timeout_s)
+
+    async def _carried_out(
+        self, call: Callable[[Connector], Coroutine[Any, Any, WriteResult]], timeout_s: float
+    ) -> WriteResult:
         connector = self._connector
         if connector is None:
             return WriteResult(status=WriteStatus.NOT_SENT, detail=f"{self.name} is not running: {self._problem}")
-        task = asyncio.create_task(connector.write(writes, timeout_s))
+        task = asyncio.create_task(call(connector))
         try:
             await asyncio.wait({task}, timeout=timeout_s + _WRITE_GRACE_S)
         finally:

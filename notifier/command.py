@@ -31,9 +31,9 @@ from notifier.routes import Email, Route, Routes, Target, Webhook, WebPush
 from notifier.settings import NotifierSettings
 from notifier.shifts import NOTHING_KNOWN, Shifts
 from schemas import topics
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
 from schemas.notifications import AlarmNotification, NotificationKind, NotificationState
+from schemas.priorities import Priority
 from schemas.push import PushSubscription
 
 _ABOUT = """\

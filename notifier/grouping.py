@@ -7,8 +7,8 @@ from typing import NamedTuple
 from uuid import UUID, uuid5
 
 from notifier.routes import Target
-from schemas.alarm_rules import Priority
 from schemas.notifications import AlarmNotification, NotificationKind
+from schemas.priorities import Priority
 
 MINUTE_US = 60_000_000
 MOST = 200

@@ -30,7 +30,7 @@ from notifier.channels import PartlyError, RefusedError
 from notifier.message import Message, subject
 from notifier.routes import Target, WebPush
 from notifier.settings import PushSettings
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 from schemas.push import LIFE_US, PushSubscription
 
 _MOST_OF_ONE = 20

@@ -13,8 +13,8 @@ from enum import StrEnum
 from connectors.mqtt_transport.settings import MqttSettings
 from notifier.calendar import Calendar
 from notifier.shifts import NOTHING_KNOWN, Shifts
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm
+from schemas.priorities import Priority
 
 
 class StopWhen(StrEnum):

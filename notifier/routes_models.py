@@ -12,7 +12,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from base.secrets import check_reference
 from notifier import routes
 from notifier.calendar import DAY_MINUTES
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 
 
 def _reference(text: str) -> str:

@@ -16,6 +16,7 @@ from typing import Any, Self
 from base.errors import ConfigError
 from schemas import codec
 from schemas.commands import OUTCOMES, CommandState
+from schemas.priorities import MOST_SEVERE, Priority, Response, Severity, priority_of, severity_steps
 
 MAX_TEXT = 500
 """Longest text of a rule, characters."""
@@ -23,60 +24,6 @@ _NAME = re.compile(r"[a-z0-9][a-z0-9_-]{0,63}")
 _INPUT = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,63}")
 _PLACES = (1, 2, 3, 7)
 """How many names an input has: TAG, DEVICE/TAG, CELL/DEVICE/TAG, a whole path."""
-
-
-class Priority(StrEnum):
-    """How soon a person turns to an alarm. Given by severity and time to respond, never by taste."""
-
-    CRITICAL = "CRITICAL"
-    HIGH = "HIGH"
-    MEDIUM = "MEDIUM"
-    LOW = "LOW"
-
-    @property
-    def rank(self) -> int:
-        """0 is the most urgent."""
-        return list(Priority).index(self)
-
-
-class Severity(StrEnum):
-    """What happens when nobody does anything."""
-
-    SEVERE = "SEVERE"
-    """Somebody is hurt, something is released, a main machine is destroyed."""
-    MAJOR = "MAJOR"
-    """A machine is damaged, or a line stands for a shift."""
-    MODERATE = "MODERATE"
-    """A machine stands, a batch is scrapped."""
-    MINOR = "MINOR"
-    """It costs some minutes or some pieces."""
-
-
-class Response(StrEnum):
-    """How much time a person has until then."""
-
-    IMMEDIATE = "IMMEDIATE"
-    """Less than 3 minutes."""
-    PROMPT = "PROMPT"
-    """3 to 10 minutes."""
-    SOON = "SOON"
-    """10 to 30 minutes."""
-    LATER = "LATER"
-    """More than 30 minutes."""
-
-
-_C, _H, _M, _L = Priority
-_MATRIX = {
-    Severity.SEVERE: (_C, _C, _H, _H),
-    Severity.MAJOR: (_C, _H, _M, _M),
-    Severity.MODERATE: (_H, _M, _L, _L),
-    Severity.MINOR: (_M, _L, _L, _L),
-}
-
-
-def priority_of(severity: Severity, response: Response) -> Priority:
-    """Priority by the matrix."""
-    return _MATRIX[severity][list(Response).index(response)]
 
 
 class ConditionKind(StrEnum):
@@ -100,6 +47,8 @@ class ConditionKind(StrEnum):
     """A command ended in one of `outcomes`. It has no end: the alarm waits for its acknowledgement."""
     EXPRESSION = "EXPRESSION"
     """`expression` is true. In records STATE with an expression, for their enum has no more symbols."""
+    CONDITION = "CONDITION"
+    """A condition that the machine's server has (OPC UA Part 9) is active. In records STATE with a `condition_type`."""
 
 
 OF_TAGS = frozenset(
@@ -145,7 +94,7 @@ class GroupLevel(StrEnum):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmRule:
-    """One version of a rule. Fields as in AlarmRule.v4.avsc. Raises ConfigError for what cannot be one."""
+    """One version of a rule. Fields as in AlarmRule.v5.avsc. Raises ConfigError for what cannot be one."""
 
     name: str
     version: int = 1
@@ -188,6 +137,10 @@ class AlarmRule:
     expression: str = ""
     inputs: tuple[tuple[str, str], ...] = ()
     line_path: str = ""
+    condition_type: str = ""
+    condition_source: str = ""
+    min_severity: int = 1
+    by_severity: tuple[tuple[str, str], ...] = ()
 
     def __post_init__(self) -> None:
         for problem in self._problems():
@@ -214,15 +167,23 @@ class AlarmRule:
         """By the matrix of severity and time to respond."""
         return priority_of(self.severity, self.response)
 
+    def priority_at(self, severity: int) -> Priority:
+        """Of a condition, by the severity that the server gives it."""
+        steps = severity_steps(self.by_severity)
+        return next((step.priority for step in steps if severity >= step.at_least), self.priority)
+
     def encode(self) -> bytes:
         """Kafka value, in the oldest version that says all of it, so that a job that knows no other goes on."""
         record: dict[str, Any] = {one.name: getattr(self, one.name) for one in dataclasses.fields(self)}
         for name in ("values", "suppress_values", "outcomes"):
             record[name] = list(record[name])
-        record["inputs"] = dict(self.inputs)
+        record |= {"inputs": dict(self.inputs), "by_severity": dict(self.by_severity)}
+        if self.kind is ConditionKind.CONDITION:
+            record["kind"] = ConditionKind.STATE
+            return codec.encode("AlarmRule", record)
         if self.kind is ConditionKind.EXPRESSION:
             record["kind"] = ConditionKind.STATE
-            return codec.encode("AlarmRule", record, version=None if self.line_path else 3)
+            return codec.encode("AlarmRule", record, version=4 if self.line_path else 3)
         signed = self.author or self.written_us or self.reason
         return codec.encode("AlarmRule", record, version=2 if signed else 1)
 
@@ -239,10 +200,13 @@ class AlarmRule:
             for name in ("values", "suppress_values"):
                 if name in record:
                     changed[name] = tuple(map(float, record[name]))
-            if "inputs" in record:
-                changed["inputs"] = tuple(
-                    sorted((str(name), str(path)) for name, path in dict(record["inputs"]).items())
-                )
+            for name in ("inputs", "by_severity"):
+                if name in record:
+                    changed[name] = tuple(sorted((str(key), str(text)) for key, text in dict(record[name]).items()))
+            if "min_severity" in record:
+                changed["min_severity"] = int(record["min_severity"])
+            if record.get("condition_type") and changed.get("kind") is ConditionKind.STATE:
+                changed["kind"] = ConditionKind.CONDITION
             if record.get("expression") and changed.get("kind") is ConditionKind.STATE:
                 changed["kind"] = ConditionKind.EXPRESSION
             return cls(**(record | changed))
@@ -257,13 +221,13 @@ class AlarmRule:
     def _place(self) -> list[tuple[bool, str]]:
         places = bool(self.device_class) + bool(self.device_path) + bool(self.line_path) + self.of_gateway
         at_line = bool(self.line_path)
-        silent_gateway = self.kind is ConditionKind.NO_DATA
+        of_gateways = self.kind in (ConditionKind.NO_DATA, ConditionKind.CONDITION)
         needs_tag = self.kind in OF_TAGS or (self.kind is ConditionKind.NO_DATA and not self.of_gateway)
         return [
             (not _NAME.fullmatch(self.name), "the name is not of a-z, 0-9, _ and -, at most 64 of them"),
             (places != 1, "exactly one of device_class, device_path, line_path and of_gateway says where it holds"),
             (self.device_class == "gateways", "a class named gateways cannot have rules"),
-            (self.of_gateway and not silent_gateway, f"{self.kind} is not of a gateway; NO_DATA is"),
+            (self.of_gateway and not of_gateways, f"{self.kind} is not of a gateway; NO_DATA and CONDITION are"),
             (
                 self.device_path.count("/") != 5 and bool(self.device_path),
                 "device_path is not a device's path of six names",
@@ -304,6 +268,7 @@ class AlarmRule:
             ),
             (kind is ConditionKind.COMMAND and not self.outcomes, "COMMAND needs outcomes"),
             *self._expression(),
+            *self._server(),
         ]
 
     def _expression(self) -> list[tuple[bool, str]]:
@@ -322,6 +287,31 @@ class AlarmRule:
             (not mine and bool(self.expression or self.inputs), f"{self.kind} has neither expression nor inputs"),
             (wrong_name is not None, f"inputs: {str(wrong_name)[:80]!r} is no name in an expression"),
             (wrong_place is not None, f"inputs: {str(wrong_place)[:80]!r} is not {where}"),
+        ]
+
+    def _server(self) -> list[tuple[bool, str]]:
+        """What is wrong with a rule about conditions of a server."""
+        mine = self.kind is ConditionKind.CONDITION
+        given = bool(self.condition_type or self.condition_source or self.by_severity or self.min_severity != 1)
+        try:
+            steps, wrong = severity_steps(self.by_severity), ""
+        except ValueError as error:
+            steps, wrong = [], str(error)
+        muted = bool(self.parent or self.suppress_tag)
+        critical = any(step.priority is Priority.CRITICAL for step in steps)
+        return [
+            (
+                mine and not self.condition_type,
+                "CONDITION needs a condition_type: a pattern, '*' for conditions of all types",
+            ),
+            (not mine and given, f"{self.kind} has no condition_type, condition_source, min_severity and by_severity"),
+            (not 1 <= self.min_severity <= MOST_SEVERE, f"min_severity is not between 1 and {MOST_SEVERE}"),
+            (bool(wrong), wrong),
+            (mine and self.latch, "CONDITION does not latch: the server says how long it lasts"),
+            (
+                muted and critical,
+                "by_severity makes it CRITICAL, and it may not be suppressed then: it has a parent or suppress_tag",
+            ),
         ]
 
     def _handling(self) -> list[tuple[bool, str]]:

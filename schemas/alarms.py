@@ -13,7 +13,7 @@ from typing import Any, Self
 from uuid import UUID, uuid5
 
 from schemas import codec
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 
 _SPACE = UUID("6f1c2f0a-51b5-5d0e-9a38-8f5ec1a6b2d4")
 PUT_ASIDE = "site-put-aside"
@@ -122,6 +122,11 @@ class Alarm:
     corrective_action: str = ""
     comment: str = ""
     updated_us: int = 0
+    condition: str = ""
+    """Of a condition of a machine's server: `<connection>:<node id>`; empty for every other alarm."""
+    acknowledged_reason: str = ""
+    acknowledged_at_machine: bool = False
+    """Of a condition: nothing waits there for an acknowledgement."""
 
     @property
     def key(self) -> bytes:
@@ -131,7 +136,7 @@ class Alarm:
     @property
     def source(self) -> str:
         """Name of its source within the site; `source_id` is the id of that."""
-        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path)
+        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path, self.condition)
 
     @property
     def line_path(self) -> str:
@@ -139,10 +144,10 @@ class Alarm:
         return "" if self.device_id or self.gateway_id or self.rule == PUT_ASIDE else self.path
 
     def encode(self) -> bytes:
-        """Kafka value."""
+        """Kafka value; version 1 where it says no more, so that a reader that knows no other goes on."""
         record = _plain(self)
         record["overrides"] = [dataclasses.asdict(one) for one in self.overrides]
-        return codec.encode("Alarm", record)
+        return codec.encode("Alarm", record, version=None if self.condition else 1)
 
     @classmethod
     def from_record(cls, record: dict[str, Any]) -> Self:
@@ -270,11 +275,12 @@ class AlarmAction:
     until_us: int | None = None
     activations: int = 0
     line_path: str = ""
+    condition: str = ""
 
     @property
     def source(self) -> str:
         """The source that it is for."""
-        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path)
+        return source_key(self.rule, self.device_id, self.gateway_id, self.line_path, self.condition)
 
     @property
     def key(self) -> bytes:
@@ -283,7 +289,7 @@ class AlarmAction:
 
     def encode(self) -> bytes:
         """Kafka value, in the oldest version that says all of it, so that a job that knows no other goes on."""
-        version = None if self.line_path else 2 if self.activations else 1
+        version = None if self.condition else 3 if self.line_path else 2 if self.activations else 1
         return codec.encode("AlarmAction", _plain(self), version=version)
 
     @classmethod
@@ -297,9 +303,12 @@ class AlarmAction:
         return cls(**(record | changed))
 
 
-def source_key(rule: str, device_id: int, gateway_id: str, line_path: str = "") -> str:
-    """Name of a source within its site: the rule at a device; when `device_id` is 0 at a gateway, or at a line."""
-    return f"{rule}@{device_id or gateway_id or line_path}"
+def source_key(rule: str, device_id: int, gateway_id: str, line_path: str = "", condition: str = "") -> str:
+    """Name of a source within its site: the rule at a device; when `device_id` is 0 at a gateway, or at a line.
+
+    Each condition of a machine's server is a source of its own. No name of a rule has a slash.
+    """
+    return f"{rule}{'/' if condition else ''}{condition}@{device_id or gateway_id or line_path}"
 
 
 def _plain(item: Any) -> dict[str, Any]:

@@ -2,19 +2,22 @@
 
 Enters: a command's name and parameters, and the tags of the device. Leaves: the values to write by tag name, or a
 `RuleError` that names the mistake and what would be right. Verbs are PackML's (CntrlCmd 1 to 9), written to the
-device's writable INTEGER tag `packml_command`; `write` sets writable tags by name, in their units.
+device's writable INTEGER tag `packml_command`; `write` sets writable tags by name, in their units. `acknowledge` is sent for an
+alarm that was acknowledged: its parameter is the condition of the machine's server, and when it began as it was seen. Nobody submits it.
 """
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
+from typing import NamedTuple
 
 from base.errors import InvalidRequestError, shown
 from schemas.column import EXACT_INTEGERS
 from schemas.definitions import DataType, TagDefinition
 
 WRITE = "write"
+ACKNOWLEDGE = "acknowledge"
 PACKML_TAG = "packml_command"
 PACKML_VERBS = {
     "reset": 1,
@@ -36,6 +39,23 @@ class RuleError(InvalidRequestError):
 def written(name: str, parameters: Mapping[str, float]) -> tuple[str, ...]:
     """Names of the tags that a command writes, whether it is right or not."""
     return (PACKML_TAG,) if name in PACKML_VERBS else tuple(parameters)
+
+
+class Acknowledgement(NamedTuple):
+    """A condition of a machine's server, `<connection>:<node id>`, to be acknowledged as it stood at a time of its gateway's clock."""
+
+    condition: str
+    seen_us: int
+    comment: str
+
+
+def acknowledgement(parameters: Mapping[str, float], comment: str) -> Acknowledgement:
+    """What a command `acknowledge` is about; raises RuleError."""
+    if len(parameters) != 1 or not all(map(math.isfinite, parameters.values())):
+        msg = f"{ACKNOWLEDGE} has one parameter: a condition, and since when it has stood as it was seen"
+        raise RuleError(msg)
+    ((condition, seen_us),) = parameters.items()
+    return Acknowledgement(condition, int(seen_us), comment)
 
 
 def writes(tags: Sequence[TagDefinition], name: str, parameters: Mapping[str, float]) -> dict[str, float]:

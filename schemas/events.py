@@ -22,6 +22,8 @@ DEAD_DEVICES = "dead_devices"
 """Attribute of GATEWAY_HEALTH: ids of the gateway's devices whose values are stale, as ranges: `3-17,20`."""
 CONNECTED, PROBLEM = "connected.", "problem."
 """Attributes of GATEWAY_HEALTH, each with a connection's name behind it: `true` or `false`, and what is wrong with it, if anything."""
+CONDITIONS_SINCE = "conditions_since"
+"""Attribute of STATE: since when all conditions that a server retains for the device were told, by the gateway's clock: others are over."""
 _RANGES = re.compile(r"(\d{1,9}(-\d{1,9})?(,\d{1,9}(-\d{1,9})?)*)?")
 _DEVICES_AT_MOST = 1_000_000
 UNKNOWN_SAMPLES = -1

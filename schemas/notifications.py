@@ -9,7 +9,7 @@ from typing import Any, Self
 from uuid import UUID, uuid5
 
 from schemas import codec
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 
 
 class NotificationKind(StrEnum):

@@ -84,6 +84,7 @@ from serving.handlers.work_lists import WorkLists
 from serving.http.server import HttpServer, http_server
 from serving.limits import Limits
 from serving.load import Load
+from serving.machine_acks import MachineAcks
 from serving.metrics import CallMetrics
 from serving.oidc.code_flow import CodeFlow
 from serving.oidc.provider import Provider
@@ -236,6 +237,7 @@ class Server:
             signing=self.commands.signing,
             alarms=self.alarms.alarms,
             answers=self.alarms.answers,
+            machine_acks=MachineAcks(self.commands),
             state=STATE_SERVICE,
             commands=COMMAND_SERVICE,
             alarm=ALARM_SERVICE,

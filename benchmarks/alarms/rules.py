@@ -18,8 +18,9 @@ from typing import Any
 import numpy as np
 import psutil
 
-from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind, Level
 from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
+from schemas.priorities import Response, Severity
 from stack.reporting import Progress
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic

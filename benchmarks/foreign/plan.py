@@ -18,6 +18,12 @@ seconds since 1970.
 With `methods` the object METHODS has methods, each of which writes `{"t": ..., "called": [name, arguments]}` to the journal when it begins:
 Dose(Amount Float, Valve Byte) returns Total, ten times the amount; Reset() returns nothing; Jam() begins and answers BadDeviceFailure;
 Locked() answers BadInvalidState; Hang() begins and answers only after a minute.
+
+With `conditions` node-opcua's server has the variable LEVEL and on it an exclusive limit alarm: high above 0.8, high-high above 0.9. What
+is acknowledged there is `{"t": ..., "acknowledged": [branch, comment]}` in the journal; the first is empty for the condition as it is now.
+
+    {"do": "level", "value": 0.85}
+    {"do": "acknowledge", "comment": "seen"}      as somebody at the machine does
 """
 
 from __future__ import annotations
@@ -42,6 +48,7 @@ ELEMENT, FIELD = 1, "Weight"
 """What is read of an array, and of a structure."""
 METHODS = "nsu=urn:foreign:press;s=Doser"
 """Object with the methods; the node id of each is this one's, a full stop and its name."""
+LEVEL = "nsu=urn:foreign:press;s=Boiler.Level"
 _ARRAYS = frozenset({"Double", "Int32"})
 _PER_MACHINE = 25
 _DEGREES = (4408652, "°C")
@@ -121,6 +128,7 @@ class ServerPlan:
     types: str = str(TYPES)
     paused: bool = False
     methods: bool = False
+    conditions: bool = False
 
     def dumps(self) -> str:
         """JSON for the server programs."""
@@ -131,6 +139,12 @@ def called(lines: Iterable[str]) -> list[tuple[str, list[float]]]:
     """Methods that were called and their arguments, of a journal's lines."""
     entries = (json.loads(line) for line in lines)
     return [(entry["called"][0], entry["called"][1]) for entry in entries if "called" in entry]
+
+
+def acknowledged(lines: Iterable[str]) -> list[tuple[str, str]]:
+    """What was acknowledged at the server, the branch and the comment, of a journal's lines."""
+    entries = (json.loads(line) for line in lines)
+    return [(entry["acknowledged"][0], entry["acknowledged"][1]) for entry in entries if "acknowledged" in entry]
 
 
 def items(count: int, *, seed: int) -> tuple[Item, ...]:

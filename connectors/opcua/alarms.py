@@ -1,11 +1,14 @@
 """Conditions of OPC 10000-9 (alarms) as STATE events: asked for at the Server object, those retained anew at each session.
 
 An event names the condition, its source, its severity, whether it is active, acknowledged and confirmed, and who said what of it last. It
-belongs to the device of the tag whose node is the source, or whose node id begins with the source's; else to the gateway. Two conditions of
+belongs to the device of the tag whose node is the source, or whose node id begins with the source's; where the connection has one device
+alone, to that; else to the gateway. Two conditions of
 one name are two by their node ids, and an earlier state that somebody still has to acknowledge is a branch of its own. A flood is spread:
 what is more than so many in a second is told in the next seconds, each condition as it is by then, and what that leaves out as a number.
 
 A server repeats what it retains between RefreshStart and RefreshEnd: what was told before and is not repeated ended while nobody listened.
+What was told before the gateway started nobody remembers here: behind the first refresh each device hears since when all that is retained
+has been told (`conditions_since`), so that whoever remembers more knows that it is over.
 """
 
 from __future__ import annotations
@@ -20,9 +23,10 @@ from asyncua import ua
 
 from base.ids import Clock
 from connectors.device_notices import DeviceNotices
+from connectors.opcua.acknowledging import Acknowledging
 from connectors.opcua.items import Item
 from connectors.opcua.plain import plain
-from schemas.events import EventKind
+from schemas.events import CONDITIONS_SINCE, EventKind
 
 log = logging.getLogger(__name__)
 
@@ -36,6 +40,7 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("severity", _BASE, "Severity"),
     ("condition", _CONDITION, "ConditionName"),
     ("retain", _CONDITION, "Retain"),
+    ("enabled", _CONDITION, "EnabledState/Id"),
     ("active", ua.NodeId(ua.ObjectIds.AlarmConditionType), "ActiveState/Id"),
     ("acked", ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType), "AckedState/Id"),
     ("confirmed", ua.NodeId(ua.ObjectIds.AcknowledgeableConditionType), "ConfirmedState/Id"),
@@ -44,8 +49,10 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
     ("by", _CONDITION, "ClientUserId"),
     ("condition_id", _CONDITION, ""),
     ("event_type", _BASE, "EventType"),
+    ("event_id", _BASE, "EventId"),
 )
 """Name of the attribute, type that has the field, and its path; the empty path is the node id of the condition itself."""
+_AT = {name: index for index, (name, _, _) in enumerate(_FIELDS)}
 _NO_BRANCH = ua.NodeId().to_string()
 _REFRESH_START, _REFRESH_END, _OVERFLOW = (
     ua.NodeId(number).to_string()
@@ -89,10 +96,14 @@ class Alarms:
         """What was said last of each that is retained, by condition and branch."""
         self._waiting: OrderedDict[str, tuple[dict[str, str], int]] = OrderedDict()
         """What is to be said, and the device."""
-        self._repeated: set[str] | None = None
-        """What came since a refresh began; None: no refresh, or something of it was lost."""
+        self._repeated: dict[str, tuple[str, str]] | None = None
+        """What came, with condition and branch, since a refresh began; None: no refresh, or something of it was lost."""
         self._second = self._count = self._left_out = 0
         self.events = 0
+        self.acknowledging = Acknowledging()
+        self._begun_us = clock()
+        self._first: set[int] | None = None
+        """Devices that are to hear that the first refresh is over; None before and after it."""
 
     async def run(self) -> None:
         """Tell what waits, until cancelled."""
@@ -105,8 +116,9 @@ class Alarms:
         for event in events:
             found = _fields(event)
             event_type = found.pop("event_type", "")
+            found |= {"condition_type": _type_name(event_type)} if event_type and found.get("condition") else {}
             if event_type == _REFRESH_START:
-                self._repeated = set()
+                self._repeated = {}
             elif event_type == _REFRESH_END:
                 self._refreshed(items)
             elif event_type == _OVERFLOW:
@@ -115,8 +127,11 @@ class Alarms:
                 self.events += 1
                 condition = found.get("condition_id") or f"{found.get('source_node', '')}/{found['condition']}"
                 name = f"{condition}/{found.get('branch', '')}"
+                repeated = self._repeated is not None
                 if self._repeated is not None:
-                    self._repeated.add(name)
+                    self._repeated[name] = condition, found.get("branch", "")
+                ids = _raw(event, "condition_id"), _raw(event, "event_id")
+                self.acknowledging.heard(found, *ids, self._clock(), repeated=repeated)
                 self._add(name, found, items)
             self.tell_waiting()
 
@@ -144,6 +159,9 @@ class Alarms:
         repeated, self._repeated = self._repeated, None
         if repeated is None:
             return
+        if not self.acknowledging.complete:
+            self._first = {0, *(item.tag.device_id for item in items)}
+        self.acknowledging.refreshed(set(repeated.values()))
         for name in [name for name in self._waiting if name not in repeated and name not in self._told]:
             if self._waiting[name][0].get("retain") == "true":
                 del self._waiting[name]
@@ -172,6 +190,13 @@ class Alarms:
             if len(self._told) > MOST_KNOWN:
                 self._told.popitem(last=False)
             self._tell(found, device_id)
+        if not self._waiting and self._first is not None:
+            for device_id in sorted(self._first):
+                since = {CONDITIONS_SINCE: str(self._begun_us)}
+                self._notices.tell(
+                    EventKind.STATE, device_id, "the server has told all conditions that it retains", since
+                )
+            self._first = None
 
     def _tell(self, found: Mapping[str, str], device_id: int) -> None:
         state = {"true": "active", "false": "inactive"}.get(found.get("active", ""), "changed")
@@ -185,14 +210,29 @@ def _fields(event: Any) -> dict[str, str]:
     found = {
         name: _text(field.Value)
         for (name, _, _), field in zip(_FIELDS, event.EventFields, strict=False)
-        if field.Value is not None
+        if field.Value is not None and name != "event_id"
     }
     if found.get("branch") == _NO_BRANCH:
         del found["branch"]
     return {name: text for name, text in found.items() if text or name == "message"}
 
 
+def _raw(event: Any, name: str) -> Any:
+    """A field as the server gave it; None where it gave none."""
+    return event.EventFields[_AT[name]].Value if _AT[name] < len(event.EventFields) else None
+
+
+def _type_name(event_type: str) -> str:
+    """Name of a type of the standard, as `OffNormalAlarmType`; of any other its node id."""
+    number = event_type.removeprefix("i=")
+    return str(ua.ObjectIdNames.get(int(number), event_type)) if number.isdigit() else event_type
+
+
 def _device_of(source: str, items: Sequence[Item]) -> int:
+    """Device of a source; where a connection has one device alone, all is its."""
+    devices = {item.tag.device_id for item in items}
+    if len(devices) == 1:
+        return devices.pop()
     if not source:
         return 0
     same = [item for item in items if item.node_id is not None and item.node_id.to_string() == source]

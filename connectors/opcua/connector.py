@@ -47,7 +47,7 @@ from connectors.opcua.subscriptions import Subscriptions
 from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE, ItemTable
 from connectors.opcua.type_definitions import explain_fields
 from connectors.opcua.values import take
-from connectors.opcua.watch import watch_server
+from connectors.opcua.watch import watch_conditions, watch_namespaces
 from connectors.opcua.writes import carry_out
 from connectors.pauses import Pauses
 from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
@@ -209,12 +209,14 @@ class OpcUaConnector:
         self._watching = False
         while True:
             self._changed.clear()
-            if not self._watching:
-                self._watching = True
-                await subscriptions.remove([NAMESPACES_HANDLE, EVENTS_HANDLE])
-                await watch_server(session, subscriptions, conditions=self._settings.alarms)
+            watching, self._watching = self._watching, True
+            if not watching:
+                await watch_namespaces(subscriptions)
             await self._resolve_again(session, subscriptions)
             await self._subscribe(session, subscriptions)
+            if self._settings.alarms and not watching:
+                # Behind the items: by them it is known whose the conditions are that the server repeats.
+                await watch_conditions(session, subscriptions)
             await self._read_semantics(session)
             due_s = self._items.next_due_s()
             try:
@@ -413,6 +415,16 @@ class OpcUaConnector:
         if session is None or len(items) != len(writes):
             return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem or "the address is not at the server")
         return await carry_out(session, items, writes, timeout_s)
+
+    async def acknowledge(self, condition: str, seen_us: int, comment: str, timeout_s: float) -> WriteResult:
+        """Acknowledge a condition (its node id) at the server, as it stood at a time of the gateway's clock."""
+        if (session := self._session) is None:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem)
+        if not self._settings.alarms:
+            return WriteResult(
+                status=WriteStatus.NOT_SENT, detail=f"{self.name}: its conditions are not read: `alarms` is false"
+            )
+        return await self._alarms.acknowledging.acknowledge(session, condition, seen_us, comment, timeout_s)
 
 
 def _now_s() -> float:

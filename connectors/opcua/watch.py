@@ -16,14 +16,16 @@ from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE
 log = logging.getLogger(__name__)
 
 
-async def watch_server(session: OpcUaSession, subscriptions: Subscriptions, *, conditions: bool) -> None:
-    """Monitor the server; one that does not let itself be monitored is asked in other ways, or has no conditions."""
-    nodes = [Monitored(NAMESPACES_HANDLE, NAMESPACE_ARRAY)]
-    if conditions:
-        nodes.append(Monitored(EVENTS_HANDLE, alarms.SERVER, events=alarms.event_filter()))
-    answers = await subscriptions.add(nodes)
-    if not conditions:
-        return
+async def watch_namespaces(subscriptions: Subscriptions) -> None:
+    """Hear of changes of the namespaces; a server that does not let itself be monitored is asked in other ways."""
+    await subscriptions.remove([NAMESPACES_HANDLE])
+    await subscriptions.add([Monitored(NAMESPACES_HANDLE, NAMESPACE_ARRAY)])
+
+
+async def watch_conditions(session: OpcUaSession, subscriptions: Subscriptions) -> None:
+    """Hear of the server's conditions, those that it retains first. Where it does not let itself be monitored there are none."""
+    await subscriptions.remove([EVENTS_HANDLE])
+    answers = await subscriptions.add([Monitored(EVENTS_HANDLE, alarms.SERVER, events=alarms.event_filter())])
     if isinstance(refused := answers[EVENTS_HANDLE], str):
         log.warning("the server tells of no conditions", extra={"cause": refused})
         return

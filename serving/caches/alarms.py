@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from uuid import UUID
 
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
+from schemas.priorities import Priority
 from serving.caches.wakeup import Wakeup
 
 MOST = 20_000

@@ -36,6 +36,7 @@ from serving.caches.origins import Origins
 from serving.caches.plant import Plant
 from serving.caches.progress import Progress
 from serving.caches.values import LastValues
+from serving.machine_acks import MachineAcks
 from serving.sign_outs import SignOuts
 from serving.signing import Signing
 
@@ -82,6 +83,7 @@ def feeds(
     book: CommandBook,
     alarms: Alarms,
     answers: AlarmAnswers,
+    machine_acks: MachineAcks,
     news: News,
     sign_outs: SignOuts,
     signing: Signing,
@@ -136,7 +138,9 @@ def feeds(
         book.apply_state(state)
 
     def alarm_record(message: bytes) -> None:
-        alarms.apply(Alarm.from_record(codec.decode(message, "Alarm")[1]))
+        alarm = Alarm.from_record(codec.decode(message, "Alarm")[1])
+        alarms.apply(alarm)
+        machine_acks.look(alarm)
 
     def alarm_event(message: bytes) -> None:
         answers.apply(AlarmEvent.from_record(codec.decode(message, "AlarmEvent")[1]))

@@ -12,7 +12,7 @@ from typing import Any, LiteralString
 
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 from serving.caches.plant import Lookups, Plant, covered
 from serving.handlers.figures import computed_range
 from serving.handlers.records import devices_under, gateways_under

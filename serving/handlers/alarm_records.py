@@ -14,8 +14,8 @@ from uuid import UUID
 from base.errors import MillraceError, NotFoundError
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmEvent
+from schemas.priorities import Priority
 from serving.caches.plant import Lookups
 from serving.handlers.alarm_figures import places
 from serving.handlers.figures import computed_range

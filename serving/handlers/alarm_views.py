@@ -16,8 +16,8 @@ from functools import cached_property
 from uuid import UUID
 
 from base.errors import InvalidRequestError, NotFoundError
-from schemas.alarm_rules import Priority
 from schemas.alarms import PUT_ASIDE, Alarm, AlarmState
+from schemas.priorities import Priority
 from serving.caches.alarms import Alarms, Of
 from serving.caches.plant import Lookups, covered
 from serving.handlers.records import gateways_under

@@ -206,6 +206,7 @@ class AlarmHandlers:
             device_id=alarm.device_id,
             gateway_id=alarm.gateway_id,
             line_path=alarm.line_path,
+            condition=alarm.condition,
             alarm_id=alarm.alarm_id if kind in OF_EPISODES else None,
             by=by,
             time_us=self.clock(),

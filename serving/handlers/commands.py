@@ -99,7 +99,7 @@ class CommandHandlers:
             return known
         self.admit(wanted.device.device_id)
         # A task of its own: a caller that gives up half-way leaves a command that is known here, not an orphan.
-        task = self._sending[command_id] = asyncio.create_task(self._send_request(request))
+        task = self._sending[command_id] = asyncio.create_task(self.send(request))
         task.add_done_callback(lambda _: self._sent(command_id))
         await asyncio.shield(task)
         return self._known(command_id)
@@ -209,6 +209,15 @@ class CommandHandlers:
             wait_s=self.control_wait_s,
         )
 
+    async def send(self, request: CommandRequest) -> None:
+        """Sign and write a request; durable when it returns. Raises UnavailableError or OverloadedError."""
+        request = self.signing.sign(request)
+        topic = topics.REQUESTS.for_site(request.site)
+        await self.requests.send(topic, str(request.device_id).encode(), request.encode())
+        self.book.apply_request(request)
+        details = {"command_id": request.command_id, "device_id": request.device_id, "command": request.name}
+        log.info("command submitted", extra=details | {"principal": request.submitted_by})
+
     def require_ready(self) -> None:
         """Raise UnavailableError while the book is still being read: a retry could not be told from a new command."""
         if not self.ready:
@@ -273,14 +282,6 @@ class CommandHandlers:
             traceparent=wanted.traceparent,
             reason=wanted.reason,
         )
-
-    async def _send_request(self, request: CommandRequest) -> None:
-        request = self.signing.sign(request)
-        topic = topics.REQUESTS.for_site(request.site)
-        await self.requests.send(topic, str(request.device_id).encode(), request.encode())
-        self.book.apply_request(request)
-        details = {"command_id": request.command_id, "device_id": request.device_id, "command": request.name}
-        log.info("command submitted", extra=details | {"principal": request.submitted_by})
 
     def _sent(self, command_id: UUID) -> None:
         task = self._sending.pop(command_id)

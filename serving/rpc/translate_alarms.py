@@ -8,8 +8,8 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from base.errors import InvalidRequestError, MillraceError, NotFoundError, PermissionDeniedError, shown
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmEvent, AlarmState, Override
+from schemas.priorities import Priority
 from schemas.proto.millrace.v1 import alarms_pb2
 from serving.caches.alarm_job import Evaluation
 from serving.caches.plant import Lookups

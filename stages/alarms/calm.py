@@ -10,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from uuid import UUID
 
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
+from schemas.priorities import Priority
 
 STANDING = frozenset({AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED})
 """States that a person has to do with now."""

@@ -40,6 +40,8 @@ class AlarmConfig:
     """How long an alarm that is over stays on the topic `alarms`."""
     most_ended: int = 10_000
     """Of more that are over at a site, the oldest are forgotten sooner."""
+    most_conditions: int = 2_000
+    """Of more conditions of servers at a device (or gateway), those that rest are forgotten, the longest first."""
     chattering_ms: int = 60_000
     """Within this an alarm that is raised `chattering_count` times chatters."""
     chattering_count: int = 3

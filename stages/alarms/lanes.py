@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from schemas import quality as qualities
 from stages import packing
-from stages.alarms.points import LaneTable
+from stages.alarms.lane_tables import LaneTable
 
 LAYOUT = 1
 NEVER_US = 0

@@ -22,6 +22,9 @@ from stages.alarms.source import ENDED_ALARMS, Episode, Source
 from stages.alarms.step import Step
 
 _SAME_START_US = 1_000_000
+MACHINE = "machine"
+"""Who has acknowledged a condition, where its server does not say."""
+AT_MACHINE = "acknowledged at the machine"
 _RETIRED = "its rule no longer holds here"
 
 
@@ -46,7 +49,8 @@ def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple
         return episode, AlarmEventKind.RAISED
     episode.activated_us, episode.activations = time_us, episode.activations + 1
     episode.returned_us = episode.latched_us = episode.acknowledged_us = None
-    episode.acknowledged_by, episode.fleeting = "", False
+    episode.acknowledged_by, episode.acknowledged_reason = "", ""
+    episode.fleeting = episode.machine_knows = False
     episode.value, episode.detail = source.value, source.detail
     return episode, AlarmEventKind.RAISED_AGAIN
 
@@ -101,6 +105,22 @@ def act(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
     return _ACTIONS[action.kind](point, source, action, step)
 
 
+def acknowledge_at_machine(point: Point, source: Source, time_us: int, step: Step) -> None:
+    """Where its condition is acknowledged at the machine, by somebody there or because it was asked for here, the alarm is."""
+    episode, condition = source.episode, source.condition
+    if episode is None or condition is None or not condition.acknowledged or episode.machine_knows:
+        return
+    episode.machine_knows = True
+    if episode.acknowledged_us is not None:
+        step.record(point, source, episode, time_us)
+        return
+    episode.acknowledged_us, episode.acknowledged_by = max(time_us, episode.activated_us), condition.by or MACHINE
+    if not source.active:
+        _end(source, episode)
+    about = {"by": episode.acknowledged_by, "reason": condition.comment, "detail": AT_MACHINE}
+    step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, episode.acknowledged_us, **about)
+
+
 def end_shelving(point: Point, source: Source, override: Override, step: Step) -> None:
     """The time of a shelving or of an out of service is over."""
     kind = AlarmEventKind.UNSHELVED if override.kind is OverrideKind.SHELVED else AlarmEventKind.IN_SERVICE
@@ -116,6 +136,8 @@ def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) 
     if 0 < action.activations < episode.activations:
         return "it came again since; acknowledge again"
     episode.acknowledged_us, episode.acknowledged_by = action.time_us, action.by
+    if point.condition:
+        episode.acknowledged_reason = action.reason
     if not source.active and episode.latched_us is None:
         _end(source, episode)
     step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, action.time_us, **_who(action))

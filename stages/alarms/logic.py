@@ -14,11 +14,12 @@ from typing import Any, NamedTuple
 
 from base.errors import SchemaError
 from schemas import codec
-from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarm_rules import AlarmRule
 from schemas.alarms import PUT_ASIDE, Alarm, AlarmAction, AlarmEventKind, AlarmState, alarm_id, source_id, source_key
 from schemas.commands import CommandStateRecord
 from schemas.definitions import Registry, TagDefinition
 from schemas.events import DEAD_DEVICES, device_ids
+from schemas.priorities import Priority
 from stages.alarms.config import AlarmConfig
 from stages.alarms.listening import Reachable, always
 from stages.alarms.points import SiteTable, site_table
@@ -117,6 +118,8 @@ class AlarmLogic:
             if record["kind"] == "GATEWAY_HEALTH":
                 dead = device_ids(record["attributes"].get(DEAD_DEVICES, ""))
                 alarms.on_health(record["gateway_id"], record["time_us"], dead, step)
+            elif record["kind"] == "STATE":
+                alarms.on_state(record, step)
         elif name == "Anomaly":
             alarms.on_anomaly(record, step)
         elif name == "CommandState":

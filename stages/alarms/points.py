@@ -1,5 +1,7 @@
 """Rules brought to devices: the points of a site, and which of them a sample, an episode, a command or a silence concerns.
 
+A rule about conditions of a machine's server has a point for each condition that was heard (`stages.alarms.server_conditions`).
+
 Enters: definitions of a site's tags and the rules of a moment. Leaves: a `SiteTable`, made anew when either changes.
 """
 
@@ -11,13 +13,12 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-import numpy as np
-from numpy.typing import NDArray
-
 from schemas.alarm_rules import OF_TAGS, AlarmRule, ConditionKind, GroupLevel
 from schemas.alarms import source_id, source_key
 from schemas.definitions import TagDefinition
+from schemas.priorities import Priority
 from stages.alarms.expressions import Bound, UnboundError, bind
+from stages.alarms.lane_tables import LaneTable, lane_tables
 from stages.alarms.problems import LINE_PATH, PARENT, Problem
 from stages.alarms.rule_book import RulesAt
 from stages.expressions.windows import WindowKey
@@ -50,6 +51,10 @@ class Point:
     """Its expression."""
     clock: str = ""
     """Its own gateway; of a line's, that of the tag that is named first."""
+    condition: str = ""
+    """Of a condition of a server, `<connection>:<node id>`; it has a priority and a title of its own."""
+    own_priority: Priority | None = None
+    own_title: str = ""
 
     @property
     def source_id(self) -> UUID:
@@ -60,6 +65,16 @@ class Point:
     def clocks(self) -> frozenset[str]:
         """Gateways that move it: its delays and ages go on while any of them speaks, also when another one is silent."""
         return frozenset({self.clock, *(there for there, _ in (self.bound.lanes if self.bound else ()))})
+
+    @property
+    def priority(self) -> Priority:
+        """The rule's, or its own."""
+        return self.own_priority or self.rule.priority
+
+    @property
+    def title(self) -> str:
+        """The rule's, or its own."""
+        return self.own_title or self.rule.title
 
     @property
     def tag_id(self) -> int | None:
@@ -84,22 +99,6 @@ class Point:
 
 
 @dataclass(kw_only=True, slots=True)
-class LaneTable:
-    """Tags of a lane that some rule looks at, by ascending id, and what of their samples cannot matter."""
-
-    tag_id: NDArray[np.int32]
-    low: NDArray[np.float64]
-    high: NDArray[np.float64]
-    """Between them, both included, no limit is passed."""
-    each: NDArray[np.bool_]
-    """Every sample matters: a rate of change, a window."""
-    compared: NDArray[np.bool_]
-    """A changed value matters wherever it lies: states, set-points, deviations, expressions."""
-    silent_us: NDArray[np.int64]
-    """Silence of this length is an alarm; 0 for none."""
-
-
-@dataclass(kw_only=True, slots=True)
 class SiteTable:
     """The points of a site and the ways to them."""
 
@@ -115,6 +114,8 @@ class SiteTable:
     """Judged at anomalies and commands."""
     of_gateway: dict[str, list[Point]] = field(default_factory=dict)
     children: dict[str, list[Point]] = field(default_factory=dict)
+    conditions: dict[str, list[Point]] = field(default_factory=dict)
+    """By device or gateway: rules about conditions of servers. What they watch has points of its own."""
     expressions: dict[str, Point] = field(default_factory=dict)
     timed: dict[str, list[Point]] = field(default_factory=dict)
     """By gateway: expressions that change as time goes by."""
@@ -124,6 +125,27 @@ class SiteTable:
     lane_of_tag: dict[int, tuple[str, int]] = field(default_factory=dict)
     problems: list[Problem] = field(default_factory=list)
     """Rules that could not be brought to a device, and why."""
+
+    def place(self, point: Point) -> None:
+        """Have a point of a condition, also where there was one of its key."""
+        before = self.points.get(point.key)
+        self.points[point.key] = point
+        lists = []
+        if point.suppress_id is not None:
+            lists.append(self.muted_by_tag.setdefault(point.suppress_id, []))
+        if point.parent:
+            lists.append(self.children.setdefault(point.parent, []))
+        for known in lists:
+            if before in known:
+                known.remove(before)
+            known.append(point)
+
+    def displace(self, key: str) -> None:
+        """A condition of which nothing is kept any more."""
+        point = self.points.pop(key)
+        for known in (self.muted_by_tag.get(point.suppress_id or 0, []), self.children.get(point.parent, [])):
+            if point in known:
+                known.remove(point)
 
 
 def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> SiteTable:
@@ -154,7 +176,7 @@ def site_table(site: str, tags: Iterable[TagDefinition], rules: RulesAt) -> Site
         _add(table, dataclasses.replace(point, parent=_parent(table, point, known, by_path)) if point.parent else point)
     named = {tag_id for point in table.expressions.values() if point.bound for tag_id in point.bound.tag_ids}
     watched = {*table.of_tag, *table.silence_of_tag, *table.muted_by_tag, *named}
-    _lanes(table, [tag for each in devices.values() for tag in each.values() if tag.tag_id in watched])
+    lane_tables(table, [tag for each in devices.values() for tag in each.values() if tag.tag_id in watched])
     return table
 
 
@@ -265,8 +287,13 @@ def _of_gateway(site: str, path: str, gateway_id: str, rule: AlarmRule) -> Point
 
 
 def _add(table: SiteTable, point: Point) -> None:
-    table.points[point.key] = point
     kind = point.rule.kind
+    if kind is ConditionKind.CONDITION:
+        table.conditions.setdefault(str(point.device_id or point.gateway_id), []).append(point)
+        if point.suppress_id is not None:
+            table.muted_by_tag.setdefault(point.suppress_id, [])
+        return
+    table.points[point.key] = point
     if kind is ConditionKind.NO_DATA:
         if point.tag_id is None:
             table.of_gateway.setdefault(point.gateway_id, []).append(point)
@@ -307,40 +334,3 @@ def _parent(table: SiteTable, point: Point, known: set[str], by_path: dict[str, 
         where = rule.parent_path or point.path
         table.problems.append(Problem(rule.rule_id, PARENT, f"there is no parent {rule.parent} at {where}"))
     return found
-
-
-def _lanes(table: SiteTable, tags: list[TagDefinition]) -> None:
-    lanes: dict[tuple[str, int], list[TagDefinition]] = {}
-    for tag in sorted(tags, key=lambda one: one.tag_id):
-        lanes.setdefault((tag.gateway_id, tag.lane), []).append(tag)
-        table.lane_of_tag[tag.tag_id] = tag.gateway_id, tag.lane
-    for lane, members in lanes.items():
-        shape = len(members)
-        built = LaneTable(
-            tag_id=np.array([tag.tag_id for tag in members], dtype=np.int32),
-            low=np.full(shape, -np.inf),
-            high=np.full(shape, np.inf),
-            each=np.zeros(shape, dtype=bool),
-            compared=np.zeros(shape, dtype=bool),
-            silent_us=np.zeros(shape, dtype=np.int64),
-        )
-        for index, tag in enumerate(members):
-            for point in table.of_tag.get(tag.tag_id, ()):
-                _screen(built, index, point.rule)
-            built.compared[index] |= tag.tag_id in table.muted_by_tag
-            built.each[index] |= tag.tag_id in table.windows
-            silences = [point.on_delay_us for point in table.silence_of_tag.get(tag.tag_id, ())]
-            built.silent_us[index] = min(silences, default=0)
-        table.lanes[lane] = built
-
-
-def _screen(lane: LaneTable, index: int, rule: AlarmRule) -> None:
-    if rule.kind is ConditionKind.LIMIT and rule.level is not None:
-        if rule.level.upwards:
-            lane.high[index] = min(lane.high[index], rule.limit)
-        else:
-            lane.low[index] = max(lane.low[index], rule.limit)
-    elif rule.kind is ConditionKind.RATE:
-        lane.each[index] = True
-    elif rule.kind in (ConditionKind.STATE, ConditionKind.DEVIATION, ConditionKind.EXPRESSION):
-        lane.compared[index] = True

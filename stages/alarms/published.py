@@ -142,6 +142,8 @@ def _version(told: Told) -> int:
 
 def _may_come(alarm: Alarm, point: Point | None, state: SiteState) -> bool:
     """Whether an alarm that nobody remembers may be raised again: something of its condition has not been heard, or its delay runs."""
+    if alarm.condition and point is None and alarm.start_us is not None:
+        return True  # its gateway tells of it when it changes, or when the gateway starts
     if point is None or not point.of_values or alarm.start_us is None:
         return False
     source = state.sources.get(point.key)

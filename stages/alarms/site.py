@@ -17,6 +17,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
 from functools import cache
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -30,6 +31,7 @@ from stages.alarms.config import AlarmConfig
 from stages.alarms.lanes import LaneValues, Sample, no_lane
 from stages.alarms.listening import Listening, Reachable, always
 from stages.alarms.points import Point, SiteTable
+from stages.alarms.server_conditions import ServerConditions, points_of_conditions
 from stages.alarms.site_state import SiteState
 from stages.alarms.source import OPEN_IDS, SEEN_ACTIONS, WAITING_ACTIONS, Source, remains
 from stages.alarms.step import Step
@@ -51,6 +53,7 @@ class SiteAlarms:
         self.listening = Listening(config, opened_us, reachable)
         self.state = SiteState(site, config)
         self._do = Transitions(self.state, config)
+        self._servers = ServerConditions(self.state, self._do, config)
         self._dead: dict[str, set[str]] = {}
         """Keys of sources that are silent because their gateway cannot reach the machine, by gateway."""
 
@@ -78,6 +81,7 @@ class SiteAlarms:
     def _adopt(self, table: SiteTable, old: SiteTable, step: Step) -> None:
         state = self.state
         state.table = table
+        points_of_conditions(table, state)
         # A lane that the table does not have any more has tags no more: they may speak elsewhere.
         for gateway_id, lane in sorted(table.lanes.keys() | state.lanes.keys()):
             clock_us = state.gateway(gateway_id).clock_us
@@ -95,6 +99,7 @@ class SiteAlarms:
         """Go on from a state; raises StateError. `put_aside`: records of sources that people have put aside, to go on from."""
         self.state.table = table
         self.state.restore(parts)
+        points_of_conditions(table, self.state)
         self._put_aside(put_aside)
         for key, source in self.state.sources.items():
             if (point := table.points.get(key)) is not None:
@@ -287,6 +292,10 @@ class SiteAlarms:
             self._do.observe(point, source, True, command.updated_us, step, None, detail)
             self._do.observe(point, source, False, command.updated_us, step)
         self._do.release(step)
+
+    def on_state(self, event: Mapping[str, Any], step: Step) -> None:
+        """A STATE event: some tell of conditions that a machine's server has."""
+        self._servers.take(event, step)
 
     def on_action(self, action: AlarmAction, step: Step) -> None:
         """What a person does. The same id counts once; what changes nothing is refused with its cause, as an event."""

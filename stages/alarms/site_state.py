@@ -83,6 +83,11 @@ class SiteState:
             self._parts.setdefault(_part_of(key), set()).add(key)
         return found
 
+    def at_place(self, place: str) -> list[tuple[str, Source]]:
+        """Keys and sources of a device or gateway."""
+        keys = self._parts.get(f"sources/{place}", ())
+        return [(key, self.sources[key]) for key in sorted(keys) if key in self.sources]
+
     def touch(self, key: str) -> None:
         """A source has changed."""
         self._changed.add(_part_of(key))

@@ -32,6 +32,9 @@ class Episode:
     activations: int = 1
     acknowledged_us: int | None = None
     acknowledged_by: str = ""
+    acknowledged_reason: str = ""
+    machine_knows: bool = False
+    """Of a condition of a server: why, for the machine; and whether it was heard that it is acknowledged there."""
     returned_us: int | None = None
     latched_us: int | None = None
     value: float | None = None
@@ -44,6 +47,34 @@ class Episode:
     uncounted: bool = False
     """It was hidden when it was raised, so no flood has counted it."""
     ended: bool = False
+
+
+@dataclass(kw_only=True, slots=True)
+class Condition:
+    """What was heard last of a condition of a machine's server (OPC UA Part 9)."""
+
+    address: str
+    """`<connection>:<node id>`."""
+    name: str
+    source: str
+    type: str
+    severity: int
+    acked: bool | None
+    """Whether it is acknowledged there as it is now; None: it needs no acknowledgement, or none any more."""
+    heard_us: int
+    """By the clock of the gateway."""
+    events: list[str]
+    """Ids of the newest events of it."""
+    by: str = ""
+    """Who has acknowledged it there, or said something of it last."""
+    comment: str = ""
+    branches: list[str] = field(default_factory=list)
+    """Its earlier states that somebody still has to acknowledge."""
+
+    @property
+    def acknowledged(self) -> bool | None:
+        """Whether it is acknowledged there as it is now and as it was; None: nothing is to be acknowledged."""
+        return False if self.branches else self.acked
 
 
 @dataclass(kw_only=True, slots=True)
@@ -78,6 +109,7 @@ class Source:
     ended_alarms: list[str] = field(default_factory=list)
     waiting: list[AlarmAction] = field(default_factory=list)
     waiting_until_us: int = 0
+    condition: Condition | None = None
 
     @property
     def put_aside(self) -> bool:
@@ -138,6 +170,8 @@ def to_plain(source: Source) -> dict[str, Any]:
             continue
         if name == "waiting":
             value = [dataclasses.asdict(one) for one in value]
+        elif isinstance(value, Condition):
+            value = dataclasses.asdict(value)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
             value = {key: each for key, each in dataclasses.asdict(value).items() if each not in (None, "", False)}
         plain[name] = value
@@ -152,6 +186,8 @@ def from_plain(plain: dict[str, Any]) -> Source:
             changed[name] = Override.from_record(plain[name])
     if "episode" in plain:
         changed["episode"] = Episode(**{**plain["episode"], **_ids(plain["episode"], "alarm_id", "cause_alarm_id")})
+    if "condition" in plain:
+        changed["condition"] = Condition(**plain["condition"])
     if "waiting" in plain:
         changed["waiting"] = [
             AlarmAction.from_record({**one, **_ids(one, "action_id", "alarm_id")}) for one in plain["waiting"]

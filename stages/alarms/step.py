@@ -141,6 +141,9 @@ def alarm_of(point: Point, source: Source, episode: Episode | None, time_us: int
             *("value", "detail", "cause_alarm_id", "first_out", "fleeting", "late", "comment"),
         )
         about = {name: getattr(episode, name) for name in names}
+        if point.condition:
+            about["acknowledged_reason"] = episode.acknowledged_reason
+            about["acknowledged_at_machine"] = source.condition is None or source.condition.acknowledged is not False
     return Alarm(
         source_id=point.source_id,
         site=point.site,
@@ -150,15 +153,16 @@ def alarm_of(point: Point, source: Source, episode: Episode | None, time_us: int
         gateway_id=point.gateway_id,
         tag_id=point.tag_id,
         path=point.path,
-        priority=rule.priority,
+        priority=point.priority,
         state=effective(source, episode),
         active=source.active and episode is not None,
         overrides=tuple(overrides),
         chattering=source.chattering,
-        title=rule.title,
+        title=point.title,
         cause=rule.cause,
         consequence=rule.consequence,
         corrective_action=rule.corrective_action,
         updated_us=time_us,
+        condition=point.condition,
         **about,
     )

@@ -100,6 +100,12 @@ class Transitions:
         for gateway_id in point.clocks:
             self._pending.get(gateway_id, set()).discard(point.key)
 
+    def raise_again(self, point: Point, source: Source, time_us: int, step: Step) -> None:
+        """What holds asks for attention anew, without having been over."""
+        if source.raw and source.active:
+            self._state.touch(point.key)
+            self._activate(point, source, time_us, time_us, step)
+
     def has_pending(self, gateway_id: str) -> bool:
         """Whether a delay runs."""
         return bool(self._pending.get(gateway_id))
@@ -132,6 +138,7 @@ class Transitions:
             self._state.floods.count(point.scope, time_us, step)
             self._state.touch_site()
         self.suppress_children(point, time_us, step)
+        lifecycle.acknowledge_at_machine(point, source, time_us, step)
         waiting = [action for action in source.waiting if action.alarm_id == episode.alarm_id]
         source.waiting = [action for action in source.waiting if action.alarm_id != episode.alarm_id]
         for action in waiting:

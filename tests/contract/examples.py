@@ -10,7 +10,7 @@ import numpy as np
 
 from schemas import alarms, codec
 from schemas import frame as frames
-from schemas.alarm_rules import AlarmRule, ConditionKind, Priority, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind
 from schemas.audit import AuditEvent, Outcome
 from schemas.commands import (
     CommandAck,
@@ -25,6 +25,7 @@ from schemas.commands import (
 from schemas.labels import AnomalyLabel, PatternTag
 from schemas.labels import Verdict as Label
 from schemas.notifications import AlarmNotification, NotificationKind, NotificationState, raised_id
+from schemas.priorities import Priority, Response, Severity
 from schemas.quality import BAD_SENSOR_FAILURE, GOOD, UNCERTAIN_LAST_USABLE
 from schemas.verdicts import LATE_FLAG, Verdict
 
@@ -299,15 +300,22 @@ def records() -> dict[str, dict[str, Any]]:
     )
     return {
         "AggregateBatch": _aggregates(),
-        "Alarm": _record(alarm()),
+        "Alarm": _record(
+            dataclasses.replace(
+                alarm(),
+                condition="press-plc:ns=2;s=Press.OilTemperatureHigh",
+                acknowledged_reason="on my way",
+                acknowledged_at_machine=True,
+            )
+        ),
         "AlarmAction": _record(
             alarms.AlarmAction(
                 action_id=EVENT,
                 kind=alarms.AlarmActionKind.SHELVE,
                 site="north",
-                rule="oil-hot",
-                device_id=0,
-                line_path="acme/north/forming/line-1",
+                rule="press-own",
+                device_id=11,
+                condition="press-plc:ns=2;s=Press.OilTemperatureHigh",
                 by="operator",
                 time_us=T0_US,
                 reason="sensor is being changed",
@@ -340,28 +348,29 @@ def records() -> dict[str, dict[str, Any]]:
         "AlarmNotification": _record(notification()),
         "AlarmRule": _record(
             AlarmRule(
-                name="oil-hot",
+                name="press-own",
                 version=3,
                 valid_from_us=T0_US,
-                line_path="acme/north/forming/line-1",
-                kind=ConditionKind.EXPRESSION,
-                expression="tag.pump && tag.oil > 65 - deadband",
-                inputs=(("oil", "press-01/oil_temperature"), ("pump", "pump-01/running")),
-                deadband=2.0,
-                on_delay_s=10.0,
-                severity=Severity.MAJOR,
-                response=Response.PROMPT,
-                title="Hydraulic oil is hot",
-                cause="The cooler is dirty or its pump stands.",
-                consequence="Seals wear out within hours.",
-                corrective_action="Check the cooler; stop the press at 75 Cel.",
+                device_class="hydraulic_press",
+                kind=ConditionKind.CONDITION,
+                condition_type="*AlarmType",
+                condition_source="Oil*",
+                min_severity=100,
+                by_severity=(("600", "MODERATE PROMPT"), ("900", "MAJOR IMMEDIATE")),
+                on_delay_s=1.0,
+                severity=Severity.MINOR,
+                response=Response.LATER,
+                title="Press",
+                cause="See the press's own panel.",
+                consequence="The press stops itself.",
+                corrective_action="Read the code at the panel; call maintenance above 900.",
                 author="operator",
                 written_us=T0_US,
-                reason="the new oil may be hotter",
+                reason="the press knows better",
             )
         )
-        # An expression is a STATE in records, whose enum has no more symbols.
-        | {"kind": "STATE", "inputs": {"oil": "press-01/oil_temperature", "pump": "pump-01/running"}},
+        # A rule about conditions is a STATE in records, whose enum has no more symbols.
+        | {"kind": "STATE", "inputs": {}, "by_severity": {"600": "MODERATE PROMPT", "900": "MAJOR IMMEDIATE"}},
         "Anomaly": _anomaly(),
         "AnomalyLabel": _record(label()),
         "AuditEvent": _audited(),

@@ -20,10 +20,10 @@ from registry import edit
 from registry.load import load_plant
 from registry.plant_file import read_plant
 from schemas import alarms, frame
-from schemas.alarm_rules import Priority
 from schemas.commands import CommandState, CommandStateRecord, Effect, ParameterOutcome
 from schemas.events import DeviceEvent, EventKind, Gap
 from schemas.frame import ClockStatus, Frame, Stream
+from schemas.priorities import Priority
 from schemas.verdicts import Verdict
 from stack.config import StackConfig
 from tests.integration.history import Record, record, validated

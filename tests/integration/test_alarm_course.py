@@ -6,8 +6,8 @@ from uuid import UUID, uuid5
 
 from connectors.postgres.pool import ReadPool
 from historian.store import HistorianStore
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
+from schemas.priorities import Priority
 from serving.handlers.alarm_records import AlarmRecords
 from tests.integration.fix_history import history_template, plain_history
 from tests.integration.history import T0_US, Record

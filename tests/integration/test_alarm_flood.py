@@ -11,9 +11,10 @@ import numpy as np
 from benchmarks.alarms import flood, record
 from benchmarks.alarms.oracle import Activation
 from historian.store import HistorianStore
-from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm
 from schemas.definitions import encode_tag, encode_version
+from schemas.priorities import Priority
 from stages.alarms.calm import calm_list
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic

@@ -23,10 +23,11 @@ from historian.maintenance import Maintenance
 from historian.store import HistorianStore
 from registry import edit
 from schemas import definitions
-from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarm_rules import AlarmRule
 from schemas.alarms import PUT_ASIDE, Alarm, AlarmEvent, Override, OverrideKind
 from schemas.alarms import AlarmEventKind as Kind
 from schemas.alarms import AlarmState as State
+from schemas.priorities import Priority
 from serving.caches.plant import Plant
 from serving.handlers.alarm_records import AlarmRecords
 from stack.line import alarm_reasons

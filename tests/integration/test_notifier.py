@@ -30,9 +30,9 @@ from connectors.kafka import admin
 from connectors.kafka import client as kafka
 from notifier import command
 from schemas import codec, topics
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState, alarm_id, source_id
 from schemas.notifications import AlarmNotification, NotificationState, raised_id
+from schemas.priorities import Priority
 from schemas.shifts import PlannedTime, ShiftCalendar, ShiftTime
 from stack.config import ROOT
 from tests.integration import polling

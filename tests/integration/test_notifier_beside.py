@@ -24,7 +24,7 @@ from notifier.service import Metrics, Notifier
 from notifier.settings import NotifierSettings, PushSettings
 from notifier.shifts import NOTHING_KNOWN, Shifts
 from schemas import topics
-from schemas.alarm_rules import Priority
+from schemas.priorities import Priority
 from schemas.shifts import ShiftCalendar
 from tests.integration.gateway_support import until
 from tests.integration.receivers import HookServer, MailServer, PushServer

@@ -15,8 +15,8 @@ from base.toml import to_toml
 from connectors.kafka import client as kafka
 from notifier import command
 from schemas import topics
-from schemas.alarm_rules import Priority
 from schemas.notifications import NotificationState
+from schemas.priorities import Priority
 from schemas.push import LIFE_US, PushSubscription
 from schemas.sign_outs import SignOut
 from tests.integration.receivers import HookServer, MailServer, PushServer

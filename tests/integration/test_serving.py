@@ -41,9 +41,9 @@ from millrace_client import (
 )
 from millrace_client import CommandState as Seen
 from schemas import codec, definitions, topics
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmAction, AlarmEvent, AlarmEventKind, AlarmState, alarm_id, source_id, source_key
 from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord
+from schemas.priorities import Priority
 from serving.caches import alarm_job
 from serving.tokens import hash_token
 from tests.contract import examples

@@ -9,9 +9,10 @@ import numpy as np
 
 from base.ids import now_us
 from schemas import codec, definitions, topics
-from schemas.alarm_rules import AlarmRule, ConditionKind, Level, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind, Level
 from schemas.alarms import Alarm, AlarmEvent
 from schemas.definitions import TagDefinition
+from schemas.priorities import Response, Severity
 from serving.caches.alarm_job import AlarmJob
 from serving.server import ALARM_SERVICE, Server
 from stages.alarms.config import AlarmConfig

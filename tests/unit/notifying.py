@@ -6,9 +6,9 @@ from typing import Any
 
 from notifier.due import due
 from notifier.routes import Routes
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState, alarm_id, source_id
 from schemas.notifications import AlarmNotification
+from schemas.priorities import Priority
 
 T0_US = 1_796_000_000_000_000
 MINUTE_US = 60_000_000

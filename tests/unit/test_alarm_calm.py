@@ -7,8 +7,8 @@ from uuid import UUID
 from hypothesis import given
 from hypothesis import strategies as st
 
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
+from schemas.priorities import Priority
 from stages.alarms.calm import STANDING, calm_list
 
 

@@ -14,8 +14,9 @@ from alarms.defaults import default_rules
 from base.errors import ConfigError
 from registry.plant_file import read_plant
 from schemas import codec
-from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarm_rules import AlarmRule
 from schemas.definitions import TagDefinition
+from schemas.priorities import Priority
 from stages.alarms.points import site_table
 from stages.alarms.rule_book import RuleBook
 from tests.golden.support import tag

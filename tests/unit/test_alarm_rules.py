@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from base.errors import ConfigError
-from schemas.alarm_rules import AlarmRule, Priority, Response, Severity, priority_of
+from schemas.alarm_rules import AlarmRule
 from schemas.definitions import encode_tag, encode_version
+from schemas.priorities import Priority, Response, Severity, priority_of
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
 from stages.alarms.points import site_table

@@ -19,9 +19,10 @@ from benchmarks.alarms.kills import HOOK, MAIL, Outcome
 from benchmarks.alarms.oracle import Activation
 from benchmarks.alarms.record import Stored
 from schemas import frame
-from schemas.alarm_rules import AlarmRule, Priority
+from schemas.alarm_rules import AlarmRule
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.notifications import AlarmNotification, NotificationKind, NotificationState, raised_id
+from schemas.priorities import Priority
 from stack.reporting import Progress
 from tests.unit.alarming import AlarmsInPlace, rule
 from tests.unit.served import LINE, definition, served

@@ -13,9 +13,9 @@ from notifier import grouping, routes_file
 from notifier.channels import signature
 from notifier.message import Message, Told, alertmanager, mail
 from notifier.routes import Email
-from schemas.alarm_rules import Priority
 from schemas.alarms import AlarmState
 from schemas.notifications import AlarmNotification, NotificationKind
+from schemas.priorities import Priority
 from tests.unit.notifying import MINUTE_US, T0_US, alarm, first_told
 
 ROUTES = routes_file.parse("""

@@ -17,9 +17,9 @@ from notifier.channels import RefusedError
 from notifier.message import Message
 from notifier.outlet import Outlet
 from notifier.routes import Target
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState
 from schemas.notifications import AlarmNotification, NotificationState
+from schemas.priorities import Priority
 from tests.integration.gateway_support import until
 from tests.unit.notifying import alarm, first_told
 

@@ -10,7 +10,7 @@ from asyncua import ua
 from connectors.device_notices import DeviceNotices
 from connectors.opcua import alarms
 from connectors.opcua.alarms import Alarms
-from schemas.events import EventKind
+from schemas.events import CONDITIONS_SINCE, EventKind
 from tests.integration.gateway_support import MemorySink
 
 START, END, OVERFLOW = (
@@ -26,6 +26,7 @@ class Told:
 
     def __init__(self) -> None:
         self.sink, self.second = MemorySink(), 1_000
+        self.told_all: list[dict[str, str]] = []
         self.alarms = Alarms(
             DeviceNotices(self.sink, self.clock, connector="m", endpoint="opc.tcp://m", born={}), self.clock
         )
@@ -47,7 +48,9 @@ class Told:
         return self._since(before)
 
     def _since(self, before: int) -> list[dict[str, str]]:
-        return [dict(notice.attributes) for notice in self.sink.of(EventKind.STATE)[before:]]
+        told = [dict(notice.attributes) for notice in self.sink.of(EventKind.STATE)[before:]]
+        self.told_all += [one for one in told if CONDITIONS_SINCE in one]
+        return [one for one in told if CONDITIONS_SINCE not in one]
 
 
 def _event(fields: dict[str, Any]) -> Any:
@@ -120,3 +123,24 @@ def test_what_is_remembered_has_a_bound(monkeypatch: pytest.MonkeyPatch) -> None
     assert (left, len(plant.alarms._told), len(plant.alarms._waiting)) == (10, 60, 10)
     assert len(states(plant.later())) == 10
     assert len(plant.alarms._told) == 60
+
+
+def test_behind_the_first_refresh_it_is_said_since_when_all_was_told() -> None:
+    plant = Told()
+    plant.take(START, *(condition(number) for number in range(60)), END)
+    assert plant.told_all == []  # ten are still to be told
+    plant.second += 1
+    plant.take()
+    plant.later()
+    assert [one[CONDITIONS_SINCE] for one in plant.told_all] == ["1000000000"]
+    plant.take(START, condition(1), END)
+    plant.later()
+    assert len(plant.told_all) == 1
+
+
+def test_a_refresh_of_which_something_was_lost_does_not_say_that_all_was_told() -> None:
+    plant = Told()
+    plant.take(START, condition(1), OVERFLOW, END)
+    assert plant.told_all == []
+    plant.take(START, condition(1), END)
+    assert len(plant.told_all) == 1

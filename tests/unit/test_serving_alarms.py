@@ -31,10 +31,11 @@ from millrace_client._proto.millrace.v1 import alarms_pb2
 from millrace_client.calls.alarms import ACKNOWLEDGE_ALL
 from millrace_client.calls.method import Call
 from schemas import codec
-from schemas.alarm_rules import AlarmRule, ConditionKind, Priority, Response, Severity
+from schemas.alarm_rules import AlarmRule, ConditionKind
 from schemas.alarms import Alarm
 from schemas.alarms import AlarmState as State
 from schemas.audit import AuditEvent, Outcome
+from schemas.priorities import Priority, Response, Severity
 from serving import trail
 from serving.caches.alarm_job import AlarmJob, EvaluationState
 from serving.caches.alarms import Alarms

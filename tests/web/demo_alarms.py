@@ -12,9 +12,9 @@ from uuid import UUID
 
 from historian.store import HistorianStore
 from schemas import alarms
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmEvent, AlarmEventKind, AlarmState
 from schemas.definitions import TagDefinition
+from schemas.priorities import Priority
 from tests.integration.history import Record
 from tests.web import demo_plant
 

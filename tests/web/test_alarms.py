@@ -15,8 +15,9 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from base.ids import now_us
-from schemas.alarm_rules import AlarmRule, Priority, Response, Severity
+from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm, AlarmState
+from schemas.priorities import Priority, Response, Severity
 from serving.caches.alarm_job import EvaluationState
 from tests.integration.fix_history import copy_of
 from tests.unit.alarming import rule

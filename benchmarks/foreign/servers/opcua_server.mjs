@@ -229,6 +229,31 @@ function addMethods() {
     }
 }
 
+// --- conditions -----------------------------------------------------------------------------------------------------------
+
+const conditions = {};
+
+function addConditions() {
+    space.installAlarmsAndConditionsService();
+    const own = space.getNamespace("urn:foreign:press");
+    const boiler = own.addObject({
+        browseName: "Boiler", nodeId: "s=Boiler", eventNotifier: 1,
+        notifierOf: space.rootFolder.objects.server, organizedBy: space.rootFolder.objects,
+    });
+    conditions.level = own.addVariable({
+        browseName: "Level", nodeId: "s=Boiler.Level", componentOf: boiler, eventSourceOf: boiler,
+        dataType: DataType.Double, value: { dataType: DataType.Double, value: 0.5 },
+    });
+    conditions.alarm = own.instantiateExclusiveLimitAlarm("ExclusiveLimitAlarmType", {
+        browseName: "LevelAlarm", nodeId: "s=Boiler.LevelAlarm", componentOf: boiler, conditionName: "Level",
+        conditionSource: conditions.level, inputNode: conditions.level, setpointNode: null,
+        highHighLimit: 0.9, highLimit: 0.8, lowLimit: 0.2, optionals: ["ConfirmedState", "Confirm"],
+    });
+    conditions.alarm.on("acknowledged", (_id, comment, branch) => {
+        note({ t: Date.now(), acknowledged: [branch.isCurrentBranch() ? "" : "branch", comment.text] });
+    });
+}
+
 // --- orders ---------------------------------------------------------------------------------------------------------------
 
 const ORDERS = {
@@ -246,6 +271,10 @@ const ORDERS = {
         for (let n = 0; n < count; n += 1, time_ms += 1) set([[item, valueOf(nodes.get(item).item, n)]], time_ms);
         last_ms = time_ms;
     },
+    level: ({ value }) => conditions.level.setValueFromSource({ dataType: DataType.Double, value }),
+    acknowledge: ({ comment }) => {
+        conditions.alarm.acknowledgeAndAutoConfirmBranch(conditions.alarm.currentBranch(), comment);
+    },
     stop: async () => {
         paused = true;
         await server.shutdown(0);
@@ -256,6 +285,7 @@ const ORDERS = {
 
 for (const item of plan.items) if (!item.absent) create(item);
 if (plan.methods) addMethods();
+if (plan.conditions) addConditions();
 await server.start();
 setInterval(tick, plan.tick_ms);
 const orders = createInterface({ input: process.stdin });

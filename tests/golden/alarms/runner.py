@@ -2,7 +2,7 @@
 
 Times are seconds from 2026-01-01 00:00 UTC. Steps, each with `now` (processing time; left out, it is that of the data, or as it was):
 `values` (rows of tag, time, value and quality; `closed`: the gateway's clock), `health` (the gateway's clock; `dead`: devices that it
-cannot reach), `anomaly`, `command`,
+cannot reach), `anomaly`, `command`, `condition` (of a machine's server; `told_all`: its gateway has told all since then),
 `action`, `timer`, `rules` (versions), `tags` (a registry version) and `calm` (the calm list of what stands). An alarm is written as
 `rule@device#start`.
 """
@@ -23,7 +23,7 @@ from schemas import alarms, codec
 from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm, AlarmEvent, AlarmEventKind
 from schemas.definitions import TagDefinition, encode_tag, encode_version
-from schemas.events import DEAD_DEVICES, device_ranges
+from schemas.events import CONDITIONS_SINCE, DEAD_DEVICES, DeviceEvent, EventKind, device_ranges
 from stages.alarms.calm import calm_list
 from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
@@ -137,14 +137,15 @@ class Placed:
             where = alarm.device_id - self.base
         elif alarm.line_path:
             where = alarm.line_path.removeprefix(self._line(""))
-        key = alarms.source_key(alarm.rule, alarm.device_id, alarm.gateway_id, alarm.line_path)
+        key = alarms.source_key(alarm.rule, alarm.device_id, alarm.gateway_id, alarm.line_path, alarm.condition)
+        rule = key.rpartition("@")[0]
         source = alarms.source_id(self.site, key)
         assert alarm.source_id == source
         if alarm.start_us is None:
             assert alarm.alarm_id == source
-            return f"{alarm.rule}@{where}"
+            return f"{rule}@{where}"
         assert alarm.alarm_id == alarms.alarm_id(source, alarm.start_us)
-        return f"{alarm.rule}@{where}#{seconds(alarm.start_us):.10g}"
+        return f"{rule}@{where}#{seconds(alarm.start_us):.10g}"
 
     # --- steps -------------------------------------------------------------------------------------------------------
 
@@ -206,14 +207,39 @@ class Placed:
         }
         self.keep(logic, logic.on_record(self.site, "CommandState", record, self.now_us))
 
+    def _condition(self, logic: AlarmLogic, step: Mapping[str, Any]) -> None:
+        given = {"connector": "plc", "retain": "true", **step["condition"]}
+        device_id, gateway = given.pop("device", 1), given.pop("gateway", "gw")
+        time_s, number = given.pop("time"), given.pop("id", None)
+        if "told_all" in given:
+            said = {"connector": given["connector"], CONDITIONS_SINCE: str(us(given["told_all"]))}
+        else:
+            said = {
+                "condition_type": "OffNormalAlarmType",
+                "source": "Spindle",
+                "condition": given["condition_id"],
+                **given,
+            }
+        event = DeviceEvent(
+            event_id=uuid5(_IDS, json.dumps(step) if number is None else str(number)),
+            kind=EventKind.STATE,
+            gateway_id=self._gateway(gateway),
+            device_id=device_id + self.base if device_id else 0,
+            time_us=us(time_s),
+            attributes={name: str(value) for name, value in said.items()},
+        )
+        record = _decoded(event.encode(), "DeviceEvent")
+        self.keep(logic, logic.on_record(self.site, "DeviceEvent", record, self.now_us))
+
     def _action(self, logic: AlarmLogic, step: Mapping[str, Any]) -> None:
         given = step["action"]
-        rule, _, rest = given["on"].partition("@")
+        name, _, rest = given["on"].partition("@")
+        rule, _, condition = name.partition("/")
         where, _, start = rest.partition("#")
         device_id = int(where) + self.base if where.isdigit() else 0
         line_path = self._line(where) if where == "line" else ""
         gateway_id = "" if device_id or line_path else self._gateway(where)
-        source = alarms.source_id(self.site, alarms.source_key(rule, device_id, gateway_id, line_path))
+        source = alarms.source_id(self.site, alarms.source_key(rule, device_id, gateway_id, line_path, condition))
         record = {
             "action_id": uuid5(_IDS, str(given["id"])),
             "kind": given["kind"],
@@ -222,6 +248,7 @@ class Placed:
             "device_id": device_id,
             "gateway_id": gateway_id,
             "line_path": line_path,
+            "condition": condition,
             "alarm_id": alarms.alarm_id(source, us(float(start))) if start else None,
             "by": given.get("by", "alice"),
             "time_us": us(given["time"]) if "time" in given else self.now_us,
@@ -282,6 +309,8 @@ class Placed:
         words += [flag for flag in ("active", "chattering", "fleeting", "first_out", "late") if getattr(alarm, flag)]
         words += [f"follows {self.names[alarm.cause_alarm_id]}"] if alarm.cause_alarm_id else []
         words += [f"acknowledged by {alarm.acknowledged_by}"] if alarm.acknowledged_by else []
+        words += ["acknowledged at the machine"] if alarm.acknowledged_at_machine else []
+        words += [f"for the machine: {alarm.acknowledged_reason}"] if alarm.acknowledged_reason else []
         words += [f"[{one.kind}{' by ' + one.by if one.by else ''}]" for one in alarm.overrides]
         words += [f"rule v{alarm.rule_version}"] if alarm.rule_version > 1 else []
         words += [f"comment: {alarm.comment}"] if alarm.comment else []
@@ -293,6 +322,7 @@ _KINDS: dict[str, Callable[[Placed, AlarmLogic, Mapping[str, Any]], None]] = {
     "health": Placed._health,
     "anomaly": Placed._anomaly,
     "command": Placed._command,
+    "condition": Placed._condition,
     "action": Placed._action,
     "rules": Placed._rules,
     "tags": Placed._tags,
@@ -356,7 +386,7 @@ def _time_of(kind: str, step: Mapping[str, Any]) -> float:
         return float(given)
     if kind == "anomaly":
         return float(given.get("end", given["start"]))
-    return float(given["time"]) if kind == "command" else OPENED_S
+    return float(given["time"]) if kind in ("command", "condition") else OPENED_S
 
 
 def dump(found: dict[str, Any]) -> str:

@@ -13,9 +13,9 @@ import yaml
 from notifier import routes_file
 from notifier.book import Book
 from notifier.routes import Routes
-from schemas.alarm_rules import Priority
 from schemas.alarms import Alarm, AlarmState, alarm_id, source_id
 from schemas.notifications import AlarmNotification, NotificationKind, NotificationState
+from schemas.priorities import Priority
 
 _DOCUMENT = yaml.safe_load(Path(__file__).with_name("cases.yaml").read_text())
 _MINUTE_US = 60_000_000

@@ -1,0 +1,319 @@
+"""A condition of a machine's server as an alarm, whatever the machine, people, gateway and job do: always the state that the model says.
+
+The server makes a branch of what is over unacknowledged, as some do, or does not. Every event comes twice; the gateway may start anew and
+tell all that is retained once more; the logic may be restored from its bytes before anything.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from uuid import UUID
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
+
+from base.errors import ConfigError
+from schemas import codec
+from schemas.alarm_rules import AlarmRule
+from schemas.alarms import Alarm, AlarmAction, AlarmEventKind, alarm_id, source_id
+from schemas.command_rules import RuleError, acknowledgement
+from schemas.definitions import encode_tag, encode_version
+from schemas.events import CONDITIONS_SINCE, DeviceEvent, EventKind
+from schemas.priorities import Priority
+from serving.machine_acks import EXPIRES_US, request_of
+from stages.alarms.config import AlarmConfig
+from stages.alarms.logic import AlarmLogic
+from stages.alarms.step import Step
+from tests.golden.support import GATEWAY, SITE, tag, us
+
+FIELDS = {
+    "name": "machine",
+    "kind": "CONDITION",
+    "device_class": "press",
+    "condition_type": "*",
+    "severity": "MODERATE",
+    "response": "PROMPT",
+}
+RULE = AlarmRule.from_record(FIELDS)
+NODE = "ns=2;s=High@#1"
+SOURCE = source_id(SITE, f"machine/plc:{NODE}@1")
+
+
+class Model:
+    """What a person should see, by what was heard of the server and done here."""
+
+    def __init__(self) -> None:
+        self.active = self.standing = self.acknowledged = False
+        self.acked_there = True
+        self.branches: set[int] = set()
+        self.started = 0
+
+    @property
+    def seen(self) -> str:
+        if not self.standing:
+            return "NORMAL"
+        if self.active:
+            return "ACKNOWLEDGED" if self.acknowledged else "UNACKNOWLEDGED"
+        return "RETURNED_UNACKNOWLEDGED"
+
+    def heard(self, active: bool, acked: bool, now: int) -> None:
+        asks_again = self.acked_there and not acked
+        if active and (not self.active or asks_again):
+            if not self.standing:
+                self.started = now
+            self.standing, self.acknowledged = True, False
+        elif self.active and not active and self.acknowledged:
+            self.standing = False
+        self.active, self.acked_there = active, acked
+        self.look_there()
+
+    def look_there(self) -> None:
+        """What is acknowledged there, with all that it was before, is acknowledged here."""
+        if self.acked_there and not self.branches:
+            self.acknowledge()
+
+    def acknowledge(self) -> bool:
+        if not self.standing or self.acknowledged:
+            return False
+        self.acknowledged, self.standing = True, self.active
+        return True
+
+
+class Conditions(RuleBasedStateMachine):
+    """One condition, driven by its machine, people, its gateway and restarts."""
+
+    @initialize(branches=st.booleans())
+    def begin(self, branches: bool) -> None:
+        self.makes_branches = branches
+        self.model = Model()
+        self.active, self.acked = False, True
+        self.waiting: set[int] = set()
+        self.now = self.count = 0
+        self.parts: dict[str, bytes] = {}
+        self.alarms: dict[UUID, Alarm] = {}
+        self.logic = self.fresh()
+        self.tell()
+
+    def fresh(self) -> AlarmLogic:
+        logic = AlarmLogic(AlarmConfig(), us(-1000))
+        logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
+        logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
+        logic.apply_rule(RULE)
+        return logic
+
+    def took(self, step: Step) -> Step:
+        for alarm in step.alarms:
+            before = self.alarms.get(alarm.alarm_id)
+            assert alarm.version == (before.version if before else 0) + 1
+            self.alarms[alarm.alarm_id] = alarm
+        for name, data in self.logic.drain_changes(SITE).items():
+            if data is None:
+                self.parts.pop(name)
+            else:
+                self.parts[name] = data
+        return step
+
+    def say(self, attributes: dict[str, str]) -> None:
+        """One event, sent twice."""
+        self.now, self.count = self.now + 60, self.count + 1
+        event = DeviceEvent(
+            event_id=UUID(int=self.count),
+            kind=EventKind.STATE,
+            gateway_id=GATEWAY,
+            device_id=1,
+            time_us=us(self.now),
+            attributes={"connector": "plc", **attributes},
+        )
+        record = codec.decode(event.encode(), "DeviceEvent")[1]
+        self.took(self.logic.on_record(SITE, "DeviceEvent", record, us(self.now)))
+        again = self.took(self.logic.on_record(SITE, "DeviceEvent", record, us(self.now)))
+        assert (again.alarms, again.events) == ([], [])
+
+    def condition(self, active: bool, acked: bool, branch: int = 0) -> None:
+        said = {
+            "condition": "High",
+            "condition_id": NODE,
+            "severity": "500",
+            "active": str(active).lower(),
+            "acked": str(acked).lower(),
+            "retain": str(active or not acked).lower(),
+        }
+        self.say(said | ({"branch": f"b{branch}"} if branch else {}))
+
+    def tell(self) -> None:
+        """The condition as it is."""
+        self.condition(self.active, self.acked)
+        self.model.heard(self.active, self.acked, self.now)
+
+    def tell_branch(self, branch: int) -> None:
+        waits = branch in self.waiting
+        self.condition(True, not waits, branch)
+        (self.model.branches.add if waits else self.model.branches.discard)(branch)
+        self.model.look_there()
+
+    @precondition(lambda self: not self.active)
+    @rule()
+    def rise(self) -> None:
+        self.active, self.acked = True, False
+        self.tell()
+
+    @precondition(lambda self: self.active and self.acked)
+    @rule()
+    def ask_again(self) -> None:
+        self.acked = False
+        self.tell()
+
+    @precondition(lambda self: self.active)
+    @rule()
+    def fall(self) -> None:
+        if self.makes_branches and not self.acked and len(self.waiting) < 4:
+            self.count += 1
+            self.waiting.add(self.count)
+            self.tell_branch(self.count)
+            self.acked = True
+        self.active = False
+        self.tell()
+
+    @rule()
+    def say_it_again(self) -> None:
+        self.tell()
+
+    @precondition(lambda self: not self.acked)
+    @rule()
+    def acknowledge_there(self) -> None:
+        self.acked = True
+        self.tell()
+
+    @precondition(lambda self: self.waiting)
+    @rule()
+    def acknowledge_a_branch_there(self) -> None:
+        branch = min(self.waiting)
+        self.waiting.discard(branch)
+        self.tell_branch(branch)
+
+    @precondition(lambda self: self.model.started)
+    @rule()
+    def acknowledge_here(self) -> None:
+        self.count += 1
+        action = AlarmAction.from_record(
+            {
+                "action_id": UUID(int=self.count),
+                "kind": "ACKNOWLEDGE",
+                "site": SITE,
+                "rule": "machine",
+                "device_id": 1,
+                "condition": f"plc:{NODE}",
+                "alarm_id": alarm_id(SOURCE, us(self.model.started)),
+                "by": "alice",
+                "time_us": us(self.now),
+                "reason": "so",
+            }
+        )
+        record = codec.decode(action.encode(), "AlarmAction")[1]
+        (event,) = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now))).events
+        there = self.model.acked_there and not self.model.branches
+        done = self.model.acknowledge()
+        assert (event.kind is AlarmEventKind.ACKNOWLEDGED) == done
+        if done:
+            # The machine hears of it, unless nothing waits there: once for each time that it was raised.
+            request = request_of(self.alarms[event.alarm_id])
+            assert (request is None) == there
+            if request is not None:
+                wanted = acknowledgement(request.parameters, request.reason)
+                assert (wanted.condition, wanted.comment, request.device_id) == (f"plc:{NODE}", "so", 1)
+
+    @rule()
+    def start_the_gateway(self) -> None:
+        """All that is retained is told, and that it is all."""
+        since = self.now + 1
+        for branch in sorted(self.waiting):
+            self.tell_branch(branch)
+        if self.active or not self.acked:
+            self.tell()
+        self.say({CONDITIONS_SINCE: str(us(since))})
+
+    @rule()
+    def restart(self) -> None:
+        self.logic = self.fresh()
+        self.took(self.logic.restore(SITE, self.parts, us(self.now)))
+
+    @invariant()
+    def looks_as_the_model_says(self) -> None:
+        if self.model.started:
+            assert self.alarms[alarm_id(SOURCE, us(self.model.started))].state == self.model.seen
+        assert sum(alarm.state != "NORMAL" for alarm in self.alarms.values()) == self.model.standing
+
+
+TestConditions = Conditions.TestCase
+TestConditions.settings = settings(max_examples=60, stateful_step_count=40, deadline=None)
+
+
+@pytest.mark.parametrize(
+    ("changes", "cause"),
+    [
+        ({"condition_type": ""}, "needs a condition_type"),
+        ({"by_severity": {"0": "MAJOR PROMPT"}}, "are no severity of a server"),
+        ({"by_severity": {"700": "MAJOR"}}, "are no severity of a server"),
+        ({"min_severity": 1001}, "min_severity is not between"),
+        ({"latch": True}, "does not latch"),
+        ({"parent": "hot", "by_severity": {"900": "SEVERE IMMEDIATE"}}, "may not be suppressed"),
+        (
+            {"kind": "STATE", "tag": "t", "values": [1], "condition_type": "", "min_severity": 5},
+            "has no condition_type",
+        ),
+    ],
+)
+def test_what_cannot_be_a_rule_about_conditions_is_refused(changes: dict[str, object], cause: str) -> None:
+    with pytest.raises(ConfigError, match=cause):
+        AlarmRule.from_record(FIELDS | changes)
+
+
+def test_a_rule_about_conditions_comes_back_as_it_went_and_gives_a_priority_by_severity() -> None:
+    rule_of_it = AlarmRule.from_record(
+        FIELDS | {"by_severity": {700: "MAJOR PROMPT", 900: "SEVERE IMMEDIATE"}, "min_severity": 10.0}
+    )
+    assert AlarmRule.from_record(codec.decode(rule_of_it.encode(), "AlarmRule")[1]) == rule_of_it
+    found = [rule_of_it.priority_at(severity) for severity in (10, 699, 700, 899, 900, 1000)]
+    assert found == [
+        Priority.MEDIUM,
+        Priority.MEDIUM,
+        Priority.HIGH,
+        Priority.HIGH,
+        Priority.CRITICAL,
+        Priority.CRITICAL,
+    ]
+
+
+def test_many_conditions_that_rest_are_forgotten_and_those_that_stand_are_not() -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.logic = AlarmLogic(AlarmConfig(most_conditions=10), us(-1000))
+    machine.logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
+    machine.logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
+    machine.logic.apply_rule(RULE)
+    for number in range(50):
+        said = {"condition": "High", "condition_id": f"c{number}", "severity": "1", "acked": "true"}
+        machine.say(said | {"active": str(number == 3).lower(), "retain": str(number == 3).lower()})
+    kept = machine.parts["sources/1"].decode(errors="replace")
+    assert (kept.count('"condition":'), "plc:c3@1" in kept) == (10, True)
+
+
+def test_the_command_for_a_machine_follows_from_the_alarm_alone() -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.rise()
+    machine.acknowledge_here()
+    (alarm,) = machine.alarms.values()
+    first, again = request_of(alarm), request_of(alarm)
+    assert first == again
+    assert first is not None
+    assert first.expires_us == (alarm.acknowledged_us or 0) + EXPIRES_US
+    other = request_of(dataclasses.replace(alarm, activations=2))
+    assert other is not None
+    assert other.command_id != first.command_id
+    assert request_of(dataclasses.replace(alarm, acknowledged_at_machine=True)) is None
+    for parameters in ({}, {"a": 1.0, "b": 2.0}, {"a": float("inf")}):
+        with pytest.raises(RuleError, match="has one parameter"):
+            acknowledgement(parameters, "")
