@@ -139,6 +139,7 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("sparkplug_samples_per_s", "Sparkplug", RATE),
         ("mqtt_samples_per_s", "MQTT with JSON", RATE),
         ("synthetic_samples_per_s", "without a protocol", RATE),
+        ("synthetic_signed_cpu_ratio", "CPU of a gateway with signatures to that without", RATIO),
     ),
     "foreign": (
         ("stored", "values", COUNT),
