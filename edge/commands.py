@@ -23,7 +23,7 @@ from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
-from edge.command_outcomes import MAX_DETAIL, cut, outcomes_of, same_for_all
+from edge.command_outcomes import MAX_DETAIL, ack_of, cut, outcomes_of
 from edge.group_commit import GroupCommit
 from schemas.command_rules import Acknowledgement
 from schemas.commands import (
@@ -46,8 +46,6 @@ _OUTCOME = {
     WriteStatus.PARTLY: CommandState.FAILED,
     WriteStatus.UNKNOWN: CommandState.UNKNOWN,
 }
-_WITHOUT_WRITE = frozenset({CommandState.REJECTED, CommandState.EXPIRED, CommandState.CANCELLED, CommandState.UNKNOWN})
-"""Outcomes that need no result of a write: nothing was sent, or a restart came between; then the same is true of each parameter."""
 _HOUSEKEEPING_S = 1.0
 _PATIENCE_S, _AGAIN_S = 10.0, 0.1
 """So long after a start what could not be sent is tried again, and how soon: nothing had left the gateway."""
@@ -321,29 +319,12 @@ class Commands:
         self._acknowledge(replace(entry, state=state, detail=detail, readback=readback_of(outcomes), outcomes=outcomes))
 
     def _acknowledge(self, entry: Entry) -> None:
-        request, state, outcomes = entry.request, entry.state, entry.outcomes
-        if state is CommandState.PENDING_APPROVAL:
-            state = CommandState.DELIVERED
-        if state in _WITHOUT_WRITE and not outcomes:
-            outcomes = same_for_all(request, state, entry.detail)
-        ack = CommandAck(
-            command_id=request.command_id,
-            attempt=entry.attempt,
-            device_id=request.device_id,
-            gateway_id=self._gateway_id,
-            state=state,
-            time_us=self._clock(),
-            detail=entry.detail,
-            readback=entry.readback,
-            outcomes=outcomes,
-        )
-        if state in OUTCOMES:
-            self._outcomes[state.value] = self._outcomes.get(state.value, 0) + 1
-            log.info(
-                "command ended",
-                extra={"command_id": str(request.command_id), "state": state.value, "detail": ack.detail},
-            )
-        self._tell(ack, lambda: self._told.append((request.command_id, ack.state)))
+        ack = ack_of(entry, self._gateway_id, self._clock())
+        if ack.state in OUTCOMES:
+            self._outcomes[ack.state.value] = self._outcomes.get(ack.state.value, 0) + 1
+            details = {"command_id": str(ack.command_id), "state": ack.state.value, "detail": ack.detail}
+            log.info("command ended", extra=details)
+        self._tell(ack, lambda: self._told.append((ack.command_id, ack.state)))
 
     async def _write_told(self) -> None:
         told, self._told = self._told, []
