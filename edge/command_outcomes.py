@@ -35,7 +35,7 @@ def ack_of(entry: Entry, gateway_id: str, time_us: int) -> CommandAck:
     if state is CommandState.PENDING_APPROVAL:
         state = CommandState.DELIVERED
     if state in _WITHOUT_WRITE and not outcomes:
-        outcomes = _same_for_all(request, state, entry.detail)
+        outcomes = same_for_all(request, state, entry.detail)
     return CommandAck(
         command_id=request.command_id,
         attempt=entry.attempt,
@@ -49,7 +49,7 @@ def ack_of(entry: Entry, gateway_id: str, time_us: int) -> CommandAck:
     )
 
 
-def _same_for_all(request: CommandRequest, state: CommandState, detail: str) -> Outcomes:
+def same_for_all(request: CommandRequest, state: CommandState, detail: str) -> Outcomes:
     """Outcomes of a command that ended without a write: the same of each parameter."""
     effect = Effect.UNKNOWN if state is CommandState.UNKNOWN else Effect.NOT_SENT
     detail = cut(detail, _MAX_OUTCOME_DETAIL)

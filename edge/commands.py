@@ -23,7 +23,7 @@ from base.ids import Clock
 from connectors.readings import Write, WriteResult, WriteStatus
 from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
-from edge.command_outcomes import MAX_DETAIL, ack_of, cut, outcomes_of
+from edge.command_outcomes import MAX_DETAIL, ack_of, cut, outcomes_of, same_for_all
 from edge.group_commit import GroupCommit
 from schemas.command_rules import Acknowledgement
 from schemas.commands import (
