@@ -115,7 +115,8 @@ def prepare(settings: AtRestSettings, state_dir: Path) -> AtRest:
     path = key_ring.path_of(reference)
     if path is not None and not path.exists() and not settings.keys:
         try:
-            used = {key_id: names for key_id, names in uses(state_dir).items() if key_id}
+            # Notes say what is taken while encryption is on: without it nobody needs to read them.
+            used = {key_id: names for key_id, names in uses(state_dir, notes=settings.encrypt).items() if key_id}
         except sqlite3.Error as error:
             msg = f"the journal {state_dir / JOURNAL} cannot be read: {error}"
             raise ConfigError(msg) from error
@@ -136,17 +137,20 @@ def readable_by_others(path: Path) -> str:
     return f"{path} has mode {mode:04o}: chmod 600 {path}" if mode & 0o077 else ""
 
 
-def uses(state_dir: Path) -> dict[str, list[str]]:
-    """Names of files, by the id of the key that something in them is encrypted with; plain ones under "". Raises sqlite3.Error, OSError."""
+def uses(state_dir: Path, *, notes: bool = True) -> dict[str, list[str]]:
+    """Names of files, by the id of the key that something in them is encrypted with; plain ones under "". Raises sqlite3.Error, OSError.
+
+    Without `notes`, those of what was plain count for nothing.
+    """
     found: dict[str, list[str]] = defaultdict(list)
     for path in sorted((state_dir / BUFFER).glob("segment-*.log")):
         found[_of_segment(path)].append(path.name)
     note = state_dir / BUFFER / NOTE
-    if note.exists() and (key_id := sealed.key_id_of(note.read_bytes())):
+    if notes and note.exists() and (key_id := sealed.key_id_of(note.read_bytes())):
         found[key_id].append(note.name)
     journal = state_dir / JOURNAL
     if journal.exists():
-        for key_id in sorted(_of_journal(journal)):
+        for key_id in sorted(_of_journal(journal, notes=notes)):
             found[key_id].append(JOURNAL)
     return dict(found)
 
@@ -159,7 +163,7 @@ def _of_segment(path: Path) -> str:
     return header.key_id if header else ""
 
 
-def _of_journal(path: Path) -> set[str]:
+def _of_journal(path: Path, *, notes: bool) -> set[str]:
     with closing(sqlite3.connect(f"file:{quote(str(path.absolute()))}?mode=ro", uri=True)) as db:
         # Of a journal that 0.1 wrote some columns are made later, when it is opened to be written.
         there = {table: {name for _, name, *_ in db.execute(f"PRAGMA table_info({table})")} for table in CELLS}
@@ -169,7 +173,7 @@ def _of_journal(path: Path) -> set[str]:
             for column in columns
             if column in there[table]
         ]
-        if list(db.execute(f"PRAGMA table_info({SEALING})")):
+        if notes and list(db.execute(f"PRAGMA table_info({SEALING})")):
             heads.append(f"SELECT substr(note, 1, 32) FROM {SEALING} WHERE substr(note, 1, 4) = x'{sealed.MARK.hex()}'")
         cells = [cell for query in heads for (cell,) in db.execute(query)]
     return {(sealed.key_id_of(cell) if isinstance(cell, bytes) else None) or "" for cell in cells}

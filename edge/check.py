@@ -110,7 +110,7 @@ def data_at_rest(config: GatewayConfig) -> Row:
     reference = config.at_rest.reference(state_dir)
     path = key_ring.path_of(reference)
     try:
-        uses = at_rest.uses(state_dir)
+        uses = at_rest.uses(state_dir, notes=config.at_rest.encrypt)
         needed = {key_id: len(names) for key_id, names in uses.items() if key_id}
         if path is not None and not path.exists() and not needed:
             return _without_keys(what, config, path)

@@ -2,9 +2,10 @@
 
 Enters: requests and controls from `edge.command_feed`. Leaves: writes to connectors, and acknowledgements (DELIVERED, EXECUTING, an
 outcome) through `Acks`. Commands of one device run one after another in order of arrival; those that wait for approval do not hold up
-others. The journal has the intention before the machine is touched and the outcome before anybody is told. A request for a device that
-has nothing to do is taken in and intended with one write to disk: each is a millisecond, and now and then a hundred. Expiry is checked
-at the last moment. After a crash in between the outcome is UNKNOWN, and the command is never tried again.
+others. Neither do acknowledgements of conditions: they are in order among those of one connection; what could not be sent is tried again
+until it expires. The journal has the intention before the machine is touched and the outcome before anybody is told. A request for a
+device that has nothing to do is taken in and intended with one write to disk: each is a millisecond, and now and then a hundred. Expiry
+is checked at the last moment. After a crash in between the outcome is UNKNOWN, and the command is never tried again.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ from edge import policy
 from edge.command_journal import CommandJournal, Entry, Position, Received
 from edge.command_outcomes import MAX_DETAIL, ack_of, cut, outcomes_of, same_for_all
 from edge.group_commit import GroupCommit
-from schemas.command_rules import Acknowledgement
+from schemas.command_rules import ACKNOWLEDGE, Acknowledgement
 from schemas.commands import (
     OUTCOMES,
     CommandAck,
@@ -49,6 +50,9 @@ _OUTCOME = {
 _HOUSEKEEPING_S = 1.0
 _PATIENCE_S, _AGAIN_S = 10.0, 0.1
 """So long after a start what could not be sent is tried again, and how soon: nothing had left the gateway."""
+
+_Queue = int | tuple[int, str]
+"""Device, and for an acknowledgement the connection of its condition."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -109,8 +113,8 @@ class Commands:
         self._journal, self._gateway_id, self._machines, self._tell = journal, gateway_id, machines, tell
         self._settings, self._clock = settings, clock
         self._disk = GroupCommit(journal.together)
-        self._queues: dict[int, deque[Received]] = {}
-        self._workers: dict[int, asyncio.Task[None]] = {}
+        self._queues: dict[_Queue, deque[Received]] = {}
+        self._workers: dict[_Queue, asyncio.Task[None]] = {}
         self._told: list[tuple[UUID, CommandState]] = []
         self._outcomes: dict[str, int] = {}
         self._patient_until_s, self._stopping = 0.0, False
@@ -226,29 +230,30 @@ class Commands:
             if isinstance(message, CommandControl):
                 controlled.add(message.command_id)
                 continue
-            if message.device_id not in busy and not isinstance(self._planned(message), _Refused):
+            queue = _queue_of(message)
+            if queue not in busy and not isinstance(self._planned(message), _Refused):
                 found.add(message.command_id)
-            busy.add(message.device_id)
+            busy.add(queue)
         return frozenset(found - controlled)
 
     def _enqueue(self, received: Received) -> None:
-        device_id = received.entry.request.device_id
-        self._queues.setdefault(device_id, deque()).append(received)
-        if device_id not in self._workers:
-            self._workers[device_id] = asyncio.create_task(self._work(device_id))
+        name = _queue_of(received.entry.request)
+        self._queues.setdefault(name, deque()).append(received)
+        if name not in self._workers:
+            self._workers[name] = asyncio.create_task(self._work(name))
 
-    async def _work(self, device_id: int) -> None:
-        queue = self._queues[device_id]
+    async def _work(self, name: _Queue) -> None:
+        queue = self._queues[name]
         try:
             while queue and (queue[0].intended or not self._stopping):
                 await self._carry_out(queue.popleft())
         except Exception as error:  # the journal: `run` ends the gateway
-            log.exception("command cannot be recorded", extra={"device_id": device_id})
+            log.exception("command cannot be recorded", extra={"queue": name})
             self._failure, self._stopping = error, True
         finally:
-            del self._workers[device_id]
+            del self._workers[name]
             if not queue:
-                del self._queues[device_id]
+                del self._queues[name]
 
     async def _carry_out(self, received: Received) -> None:
         entry, request = received.entry, received.entry.request
@@ -260,13 +265,14 @@ class Commands:
             if not await self._disk.run(lambda: self._journal.intend(request.command_id)):
                 return  # cancelled in between, and said so
         self._acknowledge(replace(entry, state=CommandState.EXECUTING, detail=""))
+        waited_for = ""
         while True:
             planned = self._planned(request)
             if isinstance(planned, _Refused):
                 # The intention took long to record, or the machine was waited for; nothing was done.
                 self._interlocked += planned.interlocked
-                outcomes = same_for_all(request, planned.state, planned.detail)
-                await self._finish(entry, planned.state, planned.detail, outcomes)
+                detail = ": ".join(filter(None, [planned.detail, waited_for]))
+                await self._finish(entry, planned.state, detail, same_for_all(request, planned.state, detail))
                 return
             try:
                 timeout_s = self._settings.write_timeout_s
@@ -277,9 +283,12 @@ class Commands:
             except Exception as error:  # a connector promises not to; the machine may have been touched
                 log.exception("write failed unexpectedly", extra={"command_id": str(request.command_id)})
                 result = WriteResult(status=WriteStatus.UNKNOWN, detail=f"{type(error).__name__}: {error}")
-            # What waited for a gateway that was away must not fail because its connections are not made yet.
-            if result.status is not WriteStatus.NOT_SENT or self._stopping or time.monotonic() >= self._patient_until_s:
+            # What waited for a gateway that was away must not fail because its connections are not made yet. An acknowledgement moves
+            # nothing: it may come as late as it holds.
+            patient = isinstance(planned, Acknowledgement) or time.monotonic() < self._patient_until_s
+            if result.status is not WriteStatus.NOT_SENT or self._stopping or not patient:
                 break
+            waited_for = result.detail
             await asyncio.sleep(_AGAIN_S)
         await self._finish(entry, _OUTCOME[result.status], result.detail, outcomes_of(planned, result))
 
@@ -330,3 +339,11 @@ class Commands:
         told, self._told = self._told, []
         if told:
             await self._disk.run(lambda: self._journal.told(told))
+
+
+def _queue_of(request: CommandRequest) -> _Queue:
+    """What a command waits behind."""
+    if request.name != ACKNOWLEDGE:
+        return request.device_id
+    condition = next(iter(request.parameters), "")
+    return request.device_id, condition.partition(":")[0]

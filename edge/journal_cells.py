@@ -14,7 +14,7 @@ import logging
 import sqlite3
 
 from base import sealed
-from base.key_ring import Key
+from base.key_ring import Key, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer
 from edge.at_rest import CELLS, SEALING, AtRest
 
@@ -76,6 +76,10 @@ class Cells:
         if found is not None:
             try:
                 self._note = sealed.key_id_of(found[0]) or "", self._opener.open(found[0], _NOTE)
+            except MissingKeyError:
+                if self._at_rest.sealing:
+                    raise
+                # Nothing is refused while encryption is off. What is sealed asks for its key itself.
             except DamagedError as error:
                 log.error("the note of the journal's plain cells does not hold", extra={"cause": str(error)})
         if not self._at_rest.sealing:
@@ -115,9 +119,11 @@ class Cells:
         return plain, False
 
     def _tell(self, db: sqlite3.Connection, text: bytes) -> None:
-        """Say it in the note, under the newest key; a journal that never had one needs none."""
+        """Say it in the note, under the newest key; a journal that never had one, or has no key and nothing sealed, needs none."""
         key = self._at_rest.for_notes()
-        if (
+        if key is None and not self._any_sealed(db):
+            db.execute(f"DELETE FROM {SEALING}")
+        elif (
             key is not None
             and self._note != (key.id, text)
             and (self._at_rest.sealing or self._note or self._any_sealed(db))

@@ -149,8 +149,9 @@ class Pages:
         problems, warnings = await self._problems(), self._warnings()
         if refused := (await self.pipeline.status())["refused_segments"]:
             warnings.append(
-                f"{refused} segments of the buffer are not encrypted, though the buffer is, and were not taken: somebody has put them"
-                " there; look into them (*.refused), and delete them"
+                f"{refused} segments of the buffer are not encrypted, though the buffer is, and were not taken (*.refused): they are true"
+                " data that an older version wrote after a downgrade, or somebody has put them there; look into them before you delete them"
+                " (docs/security.md, data at rest)"
             )
         code = HTTPStatus.SERVICE_UNAVAILABLE if problems else HTTPStatus.OK
         return Answer({"healthy": not problems, "problems": problems, "warnings": warnings}, code)

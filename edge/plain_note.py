@@ -13,7 +13,7 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from base import files
-from base.key_ring import Key
+from base.key_ring import Key, MissingKeyError
 from base.sealed import DamagedError, Opener, Sealer, key_id_of
 from edge.at_rest import NOTE, AtRest
 
@@ -45,6 +45,10 @@ class PlainNote:
         try:
             first, behind = map(int, Opener(self._at_rest.key, _PURPOSE).open(found, self._about).split())
             self._said = key_id_of(found) or "", range(first, behind)
+        except MissingKeyError:
+            if self._at_rest.sealing:
+                raise
+            # Nothing is refused while encryption is off. What is encrypted asks for its key itself.
         except (DamagedError, ValueError) as error:
             log.error("the note of plain segments does not hold", extra={"path": str(self._path), "cause": str(error)})
         if not self._at_rest.sealing:
@@ -56,6 +60,10 @@ class PlainNote:
         key = self._at_rest.for_notes()
         if key is not None and (encrypted_before or self._path.exists()):
             self._write(key, _ANY)
+        elif key is None and not encrypted_before:
+            self._path.unlink(
+                missing_ok=True
+            )  # without a note all is taken, and nobody is asked for a key that was given up
 
     def keep(self, key: Key, plain: Iterable[int]) -> bool:
         """Those numbers are plain, and no later one is: the next segment is encrypted with that key. Whether a note says so durably.

@@ -422,7 +422,7 @@ class OpcUaConnector:
             return WriteResult(status=WriteStatus.NOT_SENT, detail=self._problem)
         if not self._settings.alarms:
             return WriteResult(
-                status=WriteStatus.NOT_SENT, detail=f"{self.name}: its conditions are not read: `alarms` is false"
+                status=WriteStatus.REFUSED, detail=f"{self.name}: its conditions are not read: `alarms` is false"
             )
         return await self._alarms.acknowledging.acknowledge(session, condition, seen_us, comment, timeout_s)
 

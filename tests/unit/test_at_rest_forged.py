@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from base.key_ring import MissingKeyError
-from edge.at_rest import NOTE, PLAIN, AtRest, uses
+from edge.at_rest import NOTE, PLAIN, AtRest, AtRestSettings, prepare, uses
 from edge.command_journal import CommandJournal
 from edge.journal_cells import Cells
 from edge.recovery import BufferFailedError
@@ -195,6 +195,72 @@ def test_encryption_that_was_off_for_a_while_takes_what_was_written_then(tmp_pat
         harness.reopen()
         assert frames(harness.pending()) == appended
         assert (harness.gaps(), harness.buffer.refused_segments) == ([], 0)
+
+
+def test_without_encryption_and_without_keys_a_note_does_not_matter(tmp_path: Path) -> None:
+    """All that was encrypted is gone, encryption is switched off, and its keys are removed: then it is switched on with others."""
+    folder, keys = tmp_path / "buffer", KeptKeys()
+    with Harness(folder, keys=at_rest(keys)) as harness:
+        harness.append(3)
+        switch(harness, AtRest(keys, encrypt=False))
+        harness.confirm(harness.pending())
+        harness.buffer._roll()
+        harness.sync()
+        opened = journal(tmp_path, at_rest(keys))
+        opened.receive([request(1)], [])
+        opened.close()
+        journal(tmp_path, AtRest(keys, encrypt=False)).close()
+        assert [name for names in uses(tmp_path, notes=False).values() for name in names if name == NOTE] == []
+        assert not any(uses(tmp_path, notes=False).keys() - {""})
+        without = prepare(AtRestSettings(encrypt=False), tmp_path)
+        switch(harness, without)
+        appended = frames(harness.append(5))
+        assert ids(tmp_path, without) == [request(1).command_id]
+        others = prepare(AtRestSettings(), tmp_path)
+        switch(harness, others)
+        assert frames(harness.pending()) == appended
+        assert (harness.gaps(), harness.buffer.refused_segments) == ([], 0)
+        assert ids(tmp_path, others) == [request(1).command_id]
+
+
+def test_what_is_encrypted_needs_its_key_though_encryption_is_off(tmp_path: Path) -> None:
+    with Harness(tmp_path / "buffer", keys=at_rest()) as harness:
+        harness.append(3)
+        opened = journal(tmp_path, at_rest())
+        opened.receive([request(1)], [])
+        opened.close()
+        with pytest.raises(MissingKeyError):
+            prepare(AtRestSettings(encrypt=False), tmp_path)
+        with pytest.raises(BufferFailedError, match="key"):
+            switch(harness, PLAIN)
+        with pytest.raises(MissingKeyError):
+            journal(tmp_path, PLAIN)
+        harness.options["keys"] = at_rest()
+
+
+def test_a_downgrade_with_encryption_off_first_costs_nothing_at_the_next_upgrade(tmp_path: Path) -> None:
+    """As docs/security.md has it: an older version reads no note and writes plain."""
+    folder, keys = tmp_path / "buffer", KeptKeys()
+    with Harness(folder, keys=at_rest(keys)) as harness:
+        harness.append(3)
+        opened = journal(tmp_path, at_rest(keys))
+        opened.receive([request(1)], [])
+        opened.close()
+        switch(harness, AtRest(keys, encrypt=False))
+        journal(tmp_path, AtRest(keys, encrypt=False)).close()
+        harness.confirm(harness.pending())
+        harness.buffer._roll()
+        harness.sync()
+        note = (folder / NOTE).read_bytes()
+        (folder / NOTE).unlink()  # the older version knows of none
+        switch(harness, PLAIN)
+        appended = frames(harness.append(5))
+        (folder / NOTE).write_bytes(note)
+        insert(tmp_path, request(2))
+        switch(harness, at_rest(keys))
+        assert frames(harness.pending()) == appended
+        assert (harness.gaps(), harness.buffer.refused_segments) == ([], 0)
+        assert len(ids(tmp_path, at_rest(keys))) == 2
 
 
 def test_the_note_goes_with_the_key(tmp_path: Path) -> None:

@@ -18,6 +18,7 @@ from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
 from edge.policy import Refusal
 from schemas import command_rules
+from schemas.command_rules import Acknowledgement
 from schemas.commands import (
     OUTCOMES,
     CommandAck,
@@ -219,6 +220,7 @@ class Machines:
 
     def __init__(self, attempts: int) -> None:
         self.left, self.written = attempts, list[float]()
+        self.connected, self.acknowledged = True, list[str]()
 
     def tags_of(self, device_id: int) -> list[TagDefinition]:
         return TAGS if device_id == 1 else []
@@ -234,6 +236,12 @@ class Machines:
             self.left -= 1
             return WriteResult(status=WriteStatus.NOT_SENT, detail="not connected")
         self.written += [write.value for write in writes]
+        return WriteResult(status=WriteStatus.DONE)
+
+    async def acknowledge(self, wanted: Acknowledgement, timeout_s: float) -> WriteResult:
+        if not self.connected:
+            return WriteResult(status=WriteStatus.NOT_SENT, detail="not connected")
+        self.acknowledged.append(wanted.condition)
         return WriteResult(status=WriteStatus.DONE)
 
 
@@ -268,6 +276,54 @@ async def test_what_waited_for_a_gateway_that_was_away_does_not_fail_before_its_
     clock.now_us = 10_000
     await asyncio.wait_for(ended.wait(), 10)
     assert (told[-1], machines.written) == (CommandState.EXPIRED, [5.0])
+    await commands.stop()
+    await commands.close()
+
+
+async def test_an_acknowledgement_waits_for_its_session_until_it_expires_and_holds_up_no_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("edge.commands._PATIENCE_S", 0.0)
+    clock, told, changed = Clock(1_000), dict[UUID, CommandAck](), asyncio.Event()
+
+    def tell(ack: CommandAck, done: Callable[[], None]) -> None:
+        told[ack.command_id] = ack
+        changed.set()
+        done()
+
+    async def ended(command_id: UUID) -> CommandAck:
+        async with asyncio.timeout(10):
+            while command_id not in told or told[command_id].state not in OUTCOMES:
+                changed.clear()
+                await changed.wait()
+        return told[command_id]
+
+    machines = Machines(attempts=0)
+    commands = Commands(
+        CommandJournal(tmp_path / "j", clock=clock), gateway_id="gw1", machines=machines, tell=tell,
+        settings=CommandSettings(), clock=clock,
+    )  # fmt: skip
+    await commands.start()
+    first, second, write = (UUID(int=number) for number in (1, 2, 3))
+
+    def acknowledge(command_id: UUID) -> CommandRequest:
+        return request(command_id=command_id, name="acknowledge", parameters={"plc:ns=2;s=c1": 1.0})
+
+    machines.connected = False
+    await commands.receive([acknowledge(first)], [])
+    await commands.receive([request(command_id=write)], [])
+    assert (await ended(write)).state is CommandState.SUCCEEDED
+    assert told[first].state is CommandState.EXECUTING
+    machines.connected = True
+    assert (await ended(first)).state is CommandState.SUCCEEDED
+    assert machines.acknowledged == ["plc:ns=2;s=c1"]
+    machines.connected = False
+    await commands.receive([acknowledge(second)], [])
+    await asyncio.sleep(0.3)
+    clock.now_us = 10_000
+    expired = await ended(second)
+    assert expired.state is CommandState.EXPIRED
+    assert "not connected" in expired.detail
     await commands.stop()
     await commands.close()
 
