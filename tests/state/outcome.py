@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence, Set
 from hashlib import sha256
 from typing import Any
 
@@ -137,20 +137,36 @@ def alarms(outputs: Iterable[Output]) -> dict[str, Any]:
             continue
         kind, record = codec.decode(value)
         if kind == "AlarmEvent":
-            events.append([_told(record[name]) for name in sorted(record.keys() - {"recorded_us"})])
+            events.append(_row(kind, record, without={"recorded_us"}))
         elif kind == "Alarm":
             known = newest.get(str(record["alarm_id"]))
             if known is None or record["version"] > known["version"]:
                 newest[str(record["alarm_id"])] = record
         else:
             refused.append(record["detail"])
-    stands = [[_told(record[name]) for name in sorted(record)] for _, record in sorted(newest.items())]
+    stands = [_row("Alarm", record) for _, record in sorted(newest.items())]
     return {
         "events": _distinct(events),
         "alarms": stands,
         "forgotten": sorted(set(forgotten)),
         "refused": sorted(refused),
     }
+
+
+_STORED = {"Alarm": 1, "AlarmEvent": 2}
+"""Versions of the records when the first outcome was stored: a row has their fields, in order of their names."""
+
+
+def _row(kind: str, record: dict[str, Any], *, without: Set[str] = frozenset()) -> list[Any]:
+    """A record as a row. What later versions have added stands behind it by name, where it says something."""
+    versions = codec.all_schemas()[kind]
+    stored = {field["name"] for field in versions[_STORED[kind] - 1].raw["fields"]} - without
+    added = {
+        field["name"]: _told(record[field["name"]])
+        for field in versions[-1].raw["fields"]
+        if field["name"] not in stored | without and record[field["name"]] != field["default"]
+    }
+    return [*(_told(record[name]) for name in sorted(stored)), *([added] if added else [])]
 
 
 def _told(value: Any) -> Any:
