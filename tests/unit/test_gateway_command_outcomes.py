@@ -17,6 +17,7 @@ from connectors.readings import TagOutcome, Write, WriteResult, WriteStatus
 from edge.command_journal import CommandJournal
 from edge.commands import Commands, CommandSettings
 from schemas import codec
+from schemas.command_rules import Acknowledgement
 from schemas.commands import (
     OUTCOMES,
     CommandAck,
@@ -64,6 +65,9 @@ class Machine:
         if self.failure is not None:
             raise self.failure
         return self.answer
+
+    async def acknowledge(self, wanted: Acknowledgement, timeout_s: float) -> WriteResult:
+        raise AssertionError(f"nobody acknowledges {wanted.condition} here")
 
 
 def request(**changes: Any) -> CommandRequest:

@@ -86,7 +86,7 @@ async def test_an_alarms_job_that_stands_still_is_a_stage_that_is_down(monkeypat
 
         async def stage() -> line_pb2.StageHealth:
             monkeypatch.setattr(running.server.line.assessment, "_kept", None)
-            health = await line_stub(channel).GetLineHealth(line_pb2.GetLineHealthRequest())
+            health: line_pb2.LineHealth = await line_stub(channel).GetLineHealth(line_pb2.GetLineHealthRequest())
             return next(one for one in health.stages if one.name == "alarms")
 
         job.saw({}, {})
