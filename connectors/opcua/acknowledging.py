@@ -72,12 +72,25 @@ class Acknowledging:
                 self._known.popitem(last=False)
 
     def refreshed(self, repeated: Set[tuple[str, str]]) -> None:
-        """The server has said what it retains, by condition and branch: the rest waits no more."""
+        """The server has said what it retains, by condition and branch: the rest waits no more, and what asks again comes again."""
         self.complete = True
-        for name, condition in list(self._known.items()):
+        for name, condition in self._known.items():
+            condition.acked = condition.acked or (name, "") not in repeated
             condition.waiting = {
                 one: event_id for one, event_id in condition.waiting.items() if (name, one) in repeated
             }
+
+    def ended(self, name: str) -> None:
+        """A condition is over, which nobody heard."""
+        if (condition := self._known.get(name)) is not None:
+            condition.active = False
+            if not condition.waiting:
+                del self._known[name]
+
+    def node(self, name: str) -> Any:
+        """The node of a condition that is active or waits; None when it is not known."""
+        condition = self._known.get(name)
+        return None if condition is None else condition.node
 
     async def acknowledge(
         self, session: OpcUaSession, condition: str, seen_us: int, comment: str, timeout_s: float

@@ -2,19 +2,24 @@
 
 An event names the condition, its source, its severity, whether it is active, acknowledged and confirmed, and who said what of it last. It
 belongs to the device of the tag whose node is the source, or whose node id begins with the source's; where the connection has one device
-alone, to that; else to the gateway. Two conditions of
+alone, to that; else to the gateway. When that changes, the device before hears that it is over. Two conditions of
 one name are two by their node ids, and an earlier state that somebody still has to acknowledge is a branch of its own. A flood is spread:
 what is more than so many in a second is told in the next seconds, each condition as it is by then, and what that leaves out as a number.
 
 A server repeats what it retains between RefreshStart and RefreshEnd: what was told before and is not repeated ended while nobody listened.
+Not every server retains what is active and acknowledged: of what was active the state is read (`in_doubt`); what cannot be read is over.
+After lost events one more refresh is asked for. `connectors.opcua.watch` asks for both.
+
 What was told before the gateway started nobody remembers here: behind the first refresh each device hears since when all that is retained
-has been told (`conditions_since`), so that whoever remembers more knows that it is over.
+has been told (`conditions_since`), so that whoever remembers more knows that it is over. That is when the refresh began, and never later
+than the first that was told since the start, also where the clock was stepped meanwhile.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+import sys
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
@@ -54,16 +59,18 @@ _FIELDS: tuple[tuple[str, Any, str], ...] = (
 """Name of the attribute, type that has the field, and its path; the empty path is the node id of the condition itself."""
 _AT = {name: index for index, (name, _, _) in enumerate(_FIELDS)}
 _NO_BRANCH = ua.NodeId().to_string()
-_REFRESH_START, _REFRESH_END, _OVERFLOW = (
+_REFRESH_START, _REFRESH_END, _REFRESH_REQUIRED, _OVERFLOW = (
     ua.NodeId(number).to_string()
     for number in (
-        ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType, ua.ObjectIds.EventQueueOverflowEventType
+        ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType,
+        ua.ObjectIds.RefreshRequiredEventType, ua.ObjectIds.EventQueueOverflowEventType,
     )
 )  # fmt: skip
 _MOST_PER_SECOND = 50
 MOST_KNOWN = 10_000
 """Conditions and branches that are remembered, and as many that wait. Of more, the oldest are forgotten."""
 _MISSED = "the server retains it no more; when it ended was not heard"
+_MOVED = "it belongs to another device from now on"
 _SECOND_US = 1_000_000
 
 
@@ -92,16 +99,26 @@ class Alarms:
 
     def __init__(self, notices: DeviceNotices, clock: Clock) -> None:
         self._notices, self._clock = notices, clock
-        self._told: OrderedDict[str, dict[str, str]] = OrderedDict()
-        """What was said last of each that is retained, by condition and branch."""
+        self._told: OrderedDict[str, tuple[dict[str, str], int]] = OrderedDict()
+        """What was said last of each that is retained or active, and to which device, by condition and branch."""
         self._waiting: OrderedDict[str, tuple[dict[str, str], int]] = OrderedDict()
         """What is to be said, and the device."""
+        self.in_doubt: dict[str, dict[str, str]] = {}
+        """What was said last of conditions that were active and that the last refresh did not repeat, until their state is read."""
+        self.refresh_wanted = False
+        """Whether events were lost since a refresh was asked for."""
+        self.asks = asyncio.Event()
+        """Set when the server is to be asked: of what is in doubt, or for a refresh."""
+        self.refreshes = 0
+        """Of which nothing was lost."""
         self._repeated: dict[str, tuple[str, str]] | None = None
         """What came, with condition and branch, since a refresh began; None: no refresh, or something of it was lost."""
         self._second = self._count = self._left_out = 0
         self.events = 0
         self.acknowledging = Acknowledging()
-        self._begun_us = clock()
+        self._refresh_us = 0
+        self._told_from_us = sys.maxsize
+        """The earliest time at which something was told."""
         self._first: set[int] | None = None
         """Devices that are to hear that the first refresh is over; None before and after it."""
 
@@ -118,15 +135,16 @@ class Alarms:
             event_type = found.pop("event_type", "")
             found |= {"condition_type": _type_name(event_type)} if event_type and found.get("condition") else {}
             if event_type == _REFRESH_START:
-                self._repeated = {}
+                self._repeated, self._refresh_us = {}, self._clock()
             elif event_type == _REFRESH_END:
                 self._refreshed(items)
-            elif event_type == _OVERFLOW:
+            elif event_type in (_OVERFLOW, _REFRESH_REQUIRED):
                 self.lost()
             if found.get("condition"):
                 self.events += 1
                 condition = found.get("condition_id") or f"{found.get('source_node', '')}/{found['condition']}"
                 name = f"{condition}/{found.get('branch', '')}"
+                self.in_doubt.pop(name, None)
                 repeated = self._repeated is not None
                 if self._repeated is not None:
                     self._repeated[name] = condition, found.get("branch", "")
@@ -136,29 +154,51 @@ class Alarms:
             self.tell_waiting()
 
     def lost(self) -> None:
-        """Events were lost: a refresh that is under way does not say what ended."""
-        self._repeated = None
+        """Events were lost: a refresh that is under way does not say what ended, and another is wanted."""
+        self._repeated, self.refresh_wanted = None, True
+        self.asks.set()
+
+    def answered(self, name: str, active: bool | None, acked: bool | None, items: Sequence[Item]) -> None:
+        """What a condition that was in doubt is; None: it cannot be read. Nothing, where it was heard of meanwhile."""
+        if (last := self.in_doubt.pop(name, None)) is None:
+            return
+        if not active:
+            self._over(name, last, items)
+        else:
+            changed = acked is not None and str(acked).lower() != last.get("acked")
+            said = {"acked": str(acked).lower()} if changed else {}
+            # Who changed that is not known.
+            kept = {key: text for key, text in last.items() if not changed or key not in ("by", "comment")}
+            self._add(name, {**kept, **said, "retain": "false"}, items)
+        self.tell_waiting()
 
     def _add(self, name: str, found: dict[str, str], items: Sequence[Item]) -> None:
+        said = found, _device_of(found.get("source_node", ""), items)
         if name in self._waiting:
-            if self._waiting[name][0] == found:
+            if self._waiting[name] == said:
                 return
-            self._left_out += 1  # what waited was not said, and is not so any more
-            if self._told.get(name) == found:
+            self._left_out += self._waiting[name][0] != found  # what waited was not said, and is not so any more
+            if self._told.get(name) == said:
                 del self._waiting[name]
                 return
-        elif self._told.get(name) == found:
+        elif self._told.get(name) == said:
             self._told.move_to_end(name)
             return
-        self._waiting[name] = found, _device_of(found.get("source_node", ""), items)
+        self._waiting[name] = said
         if len(self._waiting) > MOST_KNOWN:
             self._waiting.popitem(last=False)
             self._left_out += 1
+
+    def _over(self, name: str, last: dict[str, str], items: Sequence[Item]) -> None:
+        if "branch" not in last:
+            self.acknowledging.ended(last.get("condition_id", ""))
+        self._add(name, _ended(last, _MISSED), items)
 
     def _refreshed(self, items: Sequence[Item]) -> None:
         repeated, self._repeated = self._repeated, None
         if repeated is None:
             return
+        self.refreshes += 1
         if not self.acknowledging.complete:
             self._first = {0, *(item.tag.device_id for item in items)}
         self.acknowledging.refreshed(set(repeated.values()))
@@ -166,12 +206,16 @@ class Alarms:
             if self._waiting[name][0].get("retain") == "true":
                 del self._waiting[name]
                 self._left_out += 1
-        for name, told in self._told.items():
+        self.in_doubt = {}
+        for name, (told, _) in list(self._told.items()):
             last = self._waiting[name][0] if name in self._waiting else told
-            if name in repeated or last.get("retain") != "true":
+            if name in repeated or not _stands(last):
                 continue
-            inactive = {"active": "false"} if "active" in last else {}
-            self._add(name, {**last, **inactive, "retain": "false", "message": _MISSED}, items)
+            if last.get("active") == "true" and "branch" not in last:
+                self.in_doubt[name] = last
+                self.asks.set()
+            else:
+                self._over(name, last, items)
 
     def tell_waiting(self) -> None:
         """Tell what waits, as far as this second has room."""
@@ -184,15 +228,18 @@ class Alarms:
         while self._waiting and self._count < _MOST_PER_SECOND:
             name, (found, device_id) = self._waiting.popitem(last=False)
             self._count += 1
-            self._told.pop(name, None)
-            if found.get("retain") == "true":
-                self._told[name] = found
+            before, of = self._told.pop(name, ({}, device_id))
+            if of != device_id:
+                self._count += 1
+                self._tell(_ended(before, _MOVED), of)
+            if _stands(found):
+                self._told[name] = found, device_id
             if len(self._told) > MOST_KNOWN:
                 self._told.popitem(last=False)
             self._tell(found, device_id)
         if not self._waiting and self._first is not None:
             for device_id in sorted(self._first):
-                since = {CONDITIONS_SINCE: str(self._begun_us)}
+                since = {CONDITIONS_SINCE: str(min(self._refresh_us, self._told_from_us))}
                 self._notices.tell(
                     EventKind.STATE, device_id, "the server has told all conditions that it retains", since
                 )
@@ -202,7 +249,9 @@ class Alarms:
         state = {"true": "active", "false": "inactive"}.get(found.get("active", ""), "changed")
         earlier = " (an earlier state of it)" if "branch" in found else ""
         text = f"condition {found['condition']} of {found.get('source', '?')} is {state}{earlier}: {found.get('message', '')}"
-        self._notices.tell(EventKind.STATE, device_id, text[:500], found)
+        now_us = self._clock()
+        self._told_from_us = min(self._told_from_us, now_us)
+        self._notices.tell(EventKind.STATE, device_id, text[:500], found, time_us=now_us)
 
 
 def _fields(event: Any) -> dict[str, str]:
@@ -215,6 +264,16 @@ def _fields(event: Any) -> dict[str, str]:
     if found.get("branch") == _NO_BRANCH:
         del found["branch"]
     return {name: text for name, text in found.items() if text or name == "message"}
+
+
+def _stands(found: Mapping[str, str]) -> bool:
+    """Whether it is to be heard of again: the server retains it, or it is active."""
+    return found.get("retain") == "true" or (found.get("active") == "true" and found.get("enabled") != "false")
+
+
+def _ended(last: Mapping[str, str], message: str) -> dict[str, str]:
+    """What is said of one that is over unheard."""
+    return {**last, **({"active": "false"} if "active" in last else {}), "retain": "false", "message": message}
 
 
 def _raw(event: Any, name: str) -> Any:

@@ -47,7 +47,7 @@ from connectors.opcua.subscriptions import Subscriptions
 from connectors.opcua.table import EVENTS_HANDLE, NAMESPACES_HANDLE, ItemTable
 from connectors.opcua.type_definitions import explain_fields
 from connectors.opcua.values import take
-from connectors.opcua.watch import watch_conditions, watch_namespaces
+from connectors.opcua.watch import ask_of_conditions, watch_conditions, watch_namespaces
 from connectors.opcua.writes import carry_out
 from connectors.pauses import Pauses
 from connectors.readings import Readings, Sink, Write, WriteResult, WriteStatus
@@ -182,6 +182,7 @@ class OpcUaConnector:
             self._look_at_silence(session),
             self._expiry.run(),
             self._alarms.run(),
+            ask_of_conditions(session, self._subscriptions, self._alarms, self._items),
             *([self._history.run()] if self._history is not None else []),
         )
 
@@ -216,7 +217,7 @@ class OpcUaConnector:
             await self._subscribe(session, subscriptions)
             if self._settings.alarms and not watching:
                 # Behind the items: by them it is known whose the conditions are that the server repeats.
-                await watch_conditions(session, subscriptions)
+                await watch_conditions(session, subscriptions, self._alarms)
             await self._read_semantics(session)
             due_s = self._items.next_due_s()
             try:

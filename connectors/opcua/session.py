@@ -176,7 +176,7 @@ class OpcUaSession:
         ]
 
     async def properties(self, node_ids: Sequence[Any], names: Sequence[str]) -> list[list[Any]]:
-        """Node ids of the named properties (of namespace 0) of each node; None where there is none."""
+        """Node ids of the named properties (of namespace 0) of each node; None where there is none. `A/B`: property B of component A."""
 
         async def call(batch: Sequence[Any]) -> Sequence[Any]:
             return list(await self.service.translate_browsepaths_to_nodeids(list(batch)))
@@ -220,10 +220,13 @@ async def until_first_ends(*work: Coroutine[Any, Any, None]) -> None:
 
 
 def _property_path(node_id: Any, name: str) -> Any:
-    element = ua.RelativePathElement()
-    element.ReferenceTypeId, element.IncludeSubtypes = ua.NodeId(ua.ObjectIds.HasProperty), True
-    element.IsInverse, element.TargetName = False, ua.QualifiedName(name, 0)
     path = ua.BrowsePath()
     path.StartingNode = node_id
-    path.RelativePath.Elements = [element]
+    names = name.split("/")
+    for place, one in enumerate(names, 1):
+        element = ua.RelativePathElement()
+        kind = ua.ObjectIds.HasProperty if place == len(names) else ua.ObjectIds.HasComponent
+        element.ReferenceTypeId, element.IncludeSubtypes = ua.NodeId(kind), True
+        element.IsInverse, element.TargetName = False, ua.QualifiedName(one, 0)
+        path.RelativePath.Elements.append(element)
     return path

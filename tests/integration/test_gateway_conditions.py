@@ -15,6 +15,7 @@ from base.settings import KafkaSettings
 from benchmarks.foreign import plan
 from benchmarks.foreign.plan import LEVEL, ServerPlan
 from benchmarks.foreign.process import NODE_OPCUA, Foreign
+from benchmarks.foreign.proxy import Link
 from connectors.kafka import client as kafka_client
 from connectors.kafka.client import AsyncProducer
 from connectors.kafka.connection import DeliveryError
@@ -52,6 +53,7 @@ class Plant:
         self.settings = settings
         self.gateway = GatewayProcess(folder, settings, free_port())
         self.server, self._port = Foreign(NODE_OPCUA, folder), free_port()
+        self.link = Link(self._port)
         self.journal = folder / "journal.jsonl"
         self.tag: TagDefinition = tag(
             self.gateway.first_tag,
@@ -70,7 +72,8 @@ class Plant:
 
     async def start(self) -> None:
         await self.start_server()
-        url = f"opc.tcp://127.0.0.1:{self._port}"
+        await self.link.start()
+        url = f"opc.tcp://127.0.0.1:{self.link.port}"
         settings = {"endpoint": url, "alarms": True, "publishing_interval_ms": 20, "reconnect_max_s": 1.0}
         self.gateway.changes = {"connections": [{"name": "plc", "protocol": "opcua", **settings}]}
         self.gateway.make_topics()
@@ -175,6 +178,7 @@ async def boiler(tmp_path: Path, kafka: str) -> AsyncIterator[Plant]:
         if made.gateway.process is not None:
             made.gateway.kill()
         await made.server.kill()
+        await made.link.stop()
 
 
 async def test_what_is_acknowledged_here_is_acknowledged_at_the_server(boiler: Plant) -> None:
@@ -244,3 +248,19 @@ async def test_what_was_acknowledged_and_over_while_the_gateway_was_away_is_so_h
     boiler.gateway.start()
     over = await boiler.alarm(lambda alarm: not alarm.active)
     assert (over.state, over.acknowledged_by) == (AlarmState.NORMAL, "machine")
+
+
+async def test_what_is_active_and_acknowledged_ends_with_it_and_not_with_a_connection(boiler: Plant) -> None:
+    """The server retains nothing that is acknowledged, though it is active: a refresh does not say whether it is over."""
+    await boiler.server.order("level", value=0.85)
+    await boiler.alarm(lambda alarm: alarm.active)
+    await boiler.server.order("acknowledge", comment="")
+    await boiler.alarm(lambda alarm: alarm.acknowledged_at_machine)
+    boiler.link.cut()
+    await boiler.gateway.until_status(lambda status: status["connectors"][0]["connects"] > 1, timeout_s=60)
+    await asyncio.sleep(3)
+    assert (await boiler.alarm(lambda _: True)).active
+    await boiler.server.kill()
+    await boiler.start_server()
+    over = await boiler.alarm(lambda alarm: not alarm.active)
+    assert (over.state, over.activations) == (AlarmState.NORMAL, 1)

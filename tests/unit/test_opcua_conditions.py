@@ -10,13 +10,16 @@ from asyncua import ua
 from connectors.device_notices import DeviceNotices
 from connectors.opcua import alarms
 from connectors.opcua.alarms import Alarms
+from connectors.opcua.items import Item
+from connectors.readings import Seen
 from schemas.events import CONDITIONS_SINCE, EventKind
-from tests.integration.gateway_support import MemorySink
+from tests.integration.gateway_support import MemorySink, tag
 
-START, END, OVERFLOW = (
+START, END, OVERFLOW, REQUIRED = (
     {"event_type": ua.NodeId(number)}
     for number in (
-        ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType, ua.ObjectIds.EventQueueOverflowEventType
+        ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType,
+        ua.ObjectIds.EventQueueOverflowEventType, ua.ObjectIds.RefreshRequiredEventType,
     )
 )  # fmt: skip
 
@@ -27,6 +30,7 @@ class Told:
     def __init__(self) -> None:
         self.sink, self.second = MemorySink(), 1_000
         self.told_all: list[dict[str, str]] = []
+        self.items: list[Item] = []
         self.alarms = Alarms(
             DeviceNotices(self.sink, self.clock, connector="m", endpoint="opc.tcp://m", born={}), self.clock
         )
@@ -37,8 +41,18 @@ class Told:
     def take(self, *events: dict[str, Any]) -> list[dict[str, str]]:
         """What is told at once."""
         before = len(self.sink.of(EventKind.STATE))
-        self.alarms.take([_event(each) for each in events], ())
+        self.alarms.take([_event(each) for each in events], self.items)
         return self._since(before)
+
+    def read(self, number: int, active: bool | None, acked: bool | None = None) -> list[dict[str, str]]:
+        """What is told when a condition in doubt was read."""
+        before = len(self.sink.of(EventKind.STATE))
+        self.alarms.answered(f"ns=2;s=c{number}/", active, acked, self.items)
+        return self._since(before)
+
+    def devices(self, *devices: int) -> None:
+        """Devices whose tags the connection reads."""
+        self.items = [Item(tag(device, f"m:{device}", device_id=device), device, None, Seen(0)) for device in devices]
 
     def later(self) -> list[dict[str, str]]:
         """What is told a second later."""
@@ -105,6 +119,60 @@ def test_what_a_refresh_does_not_repeat_has_ended() -> None:
     assert states(plant.take(condition(2, branch=7))) == [("2", "true")]
 
 
+@pytest.mark.parametrize("retain", [True, False])
+def test_what_was_active_and_is_not_repeated_is_over_when_its_state_says_so(retain: bool) -> None:
+    """Some servers retain nothing that is acknowledged, though it is active."""
+    plant = Told()
+    plant.take(*({**condition(number, retain=retain), "acked": not retain, "by": "ann"} for number in range(1, 5)))
+    assert plant.take(START, END) == []
+    assert plant.alarms.asks.is_set()
+    assert list(plant.alarms.in_doubt) == [f"ns=2;s=c{number}/" for number in range(1, 5)]
+    told = plant.read(1, True, True)
+    assert [(one["active"], one["acked"], one["retain"], "by" in one) for one in told] == (
+        [("true", "true", "false", False)] if retain else []
+    )
+    assert states([*plant.read(2, False, True), *plant.read(3, None)]) == [("2", "false"), ("3", "false")]
+    # It was heard of before the answer came.
+    plant.take({**condition(4), "acked": False, "severity": 900})
+    assert plant.read(4, False) == []
+    assert plant.take(START, condition(4), END) != []
+    assert list(plant.alarms.in_doubt) == ["ns=2;s=c1/"]
+
+
+def test_what_moves_to_another_device_is_over_at_the_one_before() -> None:
+    plant = Told()
+    plant.devices(7)
+    plant.take(condition(1))
+    plant.devices(7, 8)
+    plant.take(condition(1))
+    plant.take(condition(1, active=False, retain=False))
+    told = plant.sink.of(EventKind.STATE)
+    assert [(one.device_id, one.attributes["active"], one.attributes["retain"]) for one in told] == [
+        (7, "true", "true"), (7, "false", "false"), (0, "true", "true"), (0, "false", "false"),
+    ]  # fmt: skip
+
+
+def test_what_is_moved_while_it_waits_is_over_at_the_device_that_heard_of_it() -> None:
+    plant = Told()
+    plant.devices(7)
+    plant.take(*(condition(number) for number in range(50)))
+    plant.devices(7, 8)
+    plant.take(condition(0, active=False, retain=False))
+    plant.later()
+    told = plant.sink.of(EventKind.STATE)[50:]
+    assert [(one.device_id, one.attributes["active"]) for one in told] == [(7, "false"), (0, "false")]
+
+
+@pytest.mark.parametrize("lost", [OVERFLOW, REQUIRED], ids=["overflow", "required"])
+def test_lost_events_are_asked_for_again(lost: dict[str, Any]) -> None:
+    plant = Told()
+    plant.take(START, END)
+    before = plant.alarms.refresh_wanted
+    plant.take(lost)
+    assert (before, plant.alarms.refresh_wanted) == (False, True)
+    assert plant.alarms.asks.is_set()
+
+
 @pytest.mark.parametrize("end", [[OVERFLOW, END], [END]], ids=["overflow", "lost"])
 def test_a_refresh_of_which_something_was_lost_ends_nothing(end: list[dict[str, Any]]) -> None:
     plant = Told()
@@ -144,3 +212,31 @@ def test_a_refresh_of_which_something_was_lost_does_not_say_that_all_was_told() 
     assert plant.told_all == []
     plant.take(START, condition(1), END)
     assert len(plant.told_all) == 1
+
+
+def test_a_clock_that_was_set_after_the_start_says_what_is_over_by_when_the_refresh_began() -> None:
+    plant = Told()
+    plant.second = 5_000  # the clock is right only now
+    plant.take(START, condition(1), END)
+    assert [one[CONDITIONS_SINCE] for one in plant.told_all] == ["5000000000"]
+
+
+def test_nothing_that_was_told_since_the_start_is_called_over() -> None:
+    plant = Told()
+    plant.take(condition(1))
+    plant.second += 10
+    plant.take(START, condition(1))
+    plant.second = 500  # stepped back
+    plant.take(condition(2), END)
+    assert [one[CONDITIONS_SINCE] for one in plant.told_all] == ["500000000"]
+
+
+def test_what_asks_again_after_a_refresh_without_it_has_come_again() -> None:
+    """Between the two it was acknowledged, or over, unheard."""
+    plant = Told()
+    unacked = {**condition(1), "acked": False, "event_id": b"1"}
+    plant.take(unacked)
+    plant.take(START, END)
+    plant.second += 10
+    plant.take(unacked)
+    assert plant.alarms.acknowledging._known["ns=2;s=c1"].raised_us == 1_010_000_000

@@ -10,7 +10,7 @@ from asyncua import ua
 from asyncua.common.event_objects import AlarmCondition
 
 from base.ids import now_us
-from schemas.events import EventKind
+from schemas.events import CONDITIONS_SINCE, EventKind
 from tests.integration.gateway_support import MemorySink, free_port, until
 from tests.unit.opcua_servers import T0, T0_US, URI, Machine, connected, tags_of
 
@@ -301,3 +301,30 @@ async def test_a_condition_is_its_node_and_its_branch_whatever_its_name(machine:
         (high.to_string(), "", "true"),
     ]
     assert {(one["by"], one["comment"]) for one in told} == {("ann", "seen")}
+
+
+async def test_conditions_are_asked_for_again_after_events_were_lost(
+    machine: Machine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("connectors.opcua.watch._AGAIN_MIN_S", 0.1)
+    refreshes: list[int] = []
+    start, end, overflow = [
+        await machine.server.get_event_generator(ua.NodeId(number))
+        for number in (
+            ua.ObjectIds.RefreshStartEventType, ua.ObjectIds.RefreshEndEventType, ua.ObjectIds.EventQueueOverflowEventType
+        )
+    ]  # fmt: skip
+
+    async def refresh(_parent: Any, _subscription: Any) -> list[Any]:
+        refreshes.append(len(refreshes))
+        # Something of the first one is lost.
+        for generator in [start, *([] if refreshes[1:] else [overflow]), end]:
+            await generator.trigger()
+        return []
+
+    method = machine.server.get_node(ua.NodeId(ua.ObjectIds.ConditionType_ConditionRefresh))
+    machine.server.link_method(method, refresh)
+    sink = MemorySink()
+    async with connected(machine, tags_of(await machine.add(["flood.level"]), device_id=9), sink, alarms=True):
+        await wait(lambda: any(CONDITIONS_SINCE in one.attributes for one in sink.of(EventKind.STATE)))
+        assert len(refreshes) == 2
