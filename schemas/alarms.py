@@ -24,6 +24,18 @@ LONGEST_ASIDE_US = 10 * 365 * 86_400_000_000
 """An alarm is put aside for so long at most; what has no end says no time."""
 MAX_NAME = 100
 """Longest name of a person that is kept."""
+MACHINE = "machine"
+"""Who has acknowledged a condition at its machine, where the server does not say."""
+
+
+def at_machine(name: str) -> str:
+    """Who has acknowledged at a machine: what its server says, marked so that it is nobody's name here; cut to `MAX_NAME`."""
+    return f"{MACHINE}: {name}"[:MAX_NAME] if name else MACHINE
+
+
+def is_at_machine(name: str) -> bool:
+    """Whether a name is one that a machine's server gave."""
+    return name.startswith(f"{MACHINE}: ")
 
 
 def source_id(site: str, source: str) -> UUID:
@@ -127,6 +139,8 @@ class Alarm:
     acknowledged_reason: str = ""
     acknowledged_at_machine: bool = False
     """Of a condition: nothing waits there for an acknowledgement."""
+    seen_us: int = 0
+    """Of a condition whose acknowledgement here its machine is to hear of: when it came last before that; else 0."""
 
     @property
     def key(self) -> bytes:

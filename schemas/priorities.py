@@ -9,6 +9,8 @@ from typing import NamedTuple
 MOST_SEVERE = 1000
 """Highest severity of an event in OPC UA; the lowest is 1."""
 
+_MOST_DIGITS = 20
+
 
 class Priority(StrEnum):
     """How soon a person turns to an alarm. Given by severity and time to respond, never by taste."""
@@ -64,6 +66,16 @@ def priority_of(severity: Severity, response: Response) -> Priority:
     return _MATRIX[severity][list(Response).index(response)]
 
 
+def severity_of(text: str) -> int:
+    """Severity of an event as its server says it, from 1 to 1000; the least where it is no number."""
+    return max(1, min(MOST_SEVERE, number_of(text)))
+
+
+def number_of(text: str) -> int:
+    """A whole number from 0 on in ASCII digits, 20 at most; 0 for every other text, as another program may send it."""
+    return int(text) if text.isascii() and text.isdigit() and len(text) <= _MOST_DIGITS else 0
+
+
 class SeverityStep(NamedTuple):
     """From which severity of a server on a condition is how urgent."""
 
@@ -81,7 +93,7 @@ def severity_steps(by_severity: Iterable[tuple[str, str]]) -> list[SeverityStep]
     """Steps of a rule, the highest first, from texts as `700` and `MAJOR PROMPT`. Raises ValueError with the cause."""
     found = []
     for text, urgency in by_severity:
-        number = int(text) if text.isascii() and text.isdigit() and len(text) <= len(str(MOST_SEVERE)) else 0
+        number = number_of(text)
         severity, _, response = urgency.partition(" ")
         if not 0 < number <= MOST_SEVERE or severity not in list(Severity) or response not in list(Response):
             msg = (

@@ -15,6 +15,7 @@ from schemas.alarms import (
     Override,
     OverrideKind,
     alarm_id,
+    at_machine,
 )
 from stages.alarms.config import AlarmConfig
 from stages.alarms.points import Point
@@ -22,8 +23,6 @@ from stages.alarms.source import ENDED_ALARMS, Episode, Source
 from stages.alarms.step import Step
 
 _SAME_START_US = 1_000_000
-MACHINE = "machine"
-"""Who has acknowledged a condition, where its server does not say."""
 AT_MACHINE = "acknowledged at the machine"
 _RETIRED = "its rule no longer holds here"
 
@@ -49,7 +48,7 @@ def activate(point: Point, source: Source, start_us: int, time_us: int) -> tuple
         return episode, AlarmEventKind.RAISED
     episode.activated_us, episode.activations = time_us, episode.activations + 1
     episode.returned_us = episode.latched_us = episode.acknowledged_us = None
-    episode.acknowledged_by, episode.acknowledged_reason = "", ""
+    episode.acknowledged_by, episode.acknowledged_reason, episode.seen_us = "", "", 0
     episode.fleeting = episode.machine_knows = False
     episode.value, episode.detail = source.value, source.detail
     return episode, AlarmEventKind.RAISED_AGAIN
@@ -106,15 +105,23 @@ def act(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
 
 
 def acknowledge_at_machine(point: Point, source: Source, time_us: int, step: Step) -> None:
-    """Where its condition is acknowledged at the machine, by somebody there or because it was asked for here, the alarm is."""
+    """Where its condition is acknowledged at the machine, by somebody there or because it was asked for here, the alarm is.
+
+    Where the machine waits again, the next acknowledgement there is a new one.
+    """
     episode, condition = source.episode, source.condition
-    if episode is None or condition is None or not condition.acknowledged or episode.machine_knows:
+    if episode is None or condition is None:
         return
-    episode.machine_knows = True
+    if condition.acknowledged is False and episode.machine_knows:
+        episode.machine_knows = False
+        step.record(point, source, episode, time_us)
+    if not condition.acknowledged or episode.machine_knows:
+        return
+    episode.machine_knows, episode.seen_us = True, 0
     if episode.acknowledged_us is not None:
         step.record(point, source, episode, time_us)
         return
-    episode.acknowledged_us, episode.acknowledged_by = max(time_us, episode.activated_us), condition.by or MACHINE
+    episode.acknowledged_us, episode.acknowledged_by = max(time_us, episode.activated_us), at_machine(condition.by)
     if not source.active:
         _end(source, episode)
     about = {"by": episode.acknowledged_by, "reason": condition.comment, "detail": AT_MACHINE}
@@ -131,13 +138,18 @@ def end_shelving(point: Point, source: Source, override: Override, step: Step) -
 def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
     episode = source.episode
     assert episode is not None
-    if episode.acknowledged_us is not None:
+    machine_waits = source.condition is not None and source.condition.acknowledged is False
+    # Once more while the machine waits: the acknowledgement before did not reach it, or has not yet.
+    if episode.acknowledged_us is not None and not machine_waits:
         return f"it has been acknowledged by {episode.acknowledged_by}"
     if 0 < action.activations < episode.activations:
         return "it came again since; acknowledge again"
     episode.acknowledged_us, episode.acknowledged_by = action.time_us, action.by
     if point.condition:
         episode.acknowledged_reason = action.reason
+        # What comes and goes within a delay is no alarm of its own, but the machine raises it anew each time.
+        came_us = max(episode.activated_us, source.raw_us, episode.returned_us or 0)
+        episode.seen_us = came_us if machine_waits else 0
     if not source.active and episode.latched_us is None:
         _end(source, episode)
     step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, action.time_us, **_who(action))

@@ -17,6 +17,7 @@ from typing import Any
 from schemas.alarm_rules import MAX_TEXT
 from schemas.alarms import MAX_NAME, MAX_REASON, source_key
 from schemas.events import CONDITIONS_SINCE
+from schemas.priorities import number_of, severity_of
 from stages.alarms import lifecycle
 from stages.alarms.config import AlarmConfig
 from stages.alarms.points import Point, SiteTable
@@ -25,8 +26,10 @@ from stages.alarms.source import Condition, Source
 from stages.alarms.step import Step
 from stages.alarms.transitions import Transitions
 
-_EVENTS, _BRANCHES = 4, 8
-"""Ids of events that are remembered of a condition, for what is sent again is sent soon; and branches."""
+_EVENTS, _BRANCHES = 64, 8
+"""Events that are remembered of a condition, for what is sent again is sent soon; and branches."""
+_ID_END = 12
+"""An event is remembered by the end of its id, 48 bits. By its time it could not be told from what a clock says that was set back."""
 
 
 def points_of_conditions(table: SiteTable, state: SiteState) -> None:
@@ -52,8 +55,8 @@ class ServerConditions:
         """A STATE event of a device or gateway."""
         said: Mapping[str, str] = event["attributes"]
         place = str(event["device_id"] or event["gateway_id"])
-        if (since := said.get(CONDITIONS_SINCE, "")).isdigit():
-            self._told_all(place, said.get("connector", ""), int(since), event["time_us"], step)
+        if since_us := number_of(said.get(CONDITIONS_SINCE, "")):
+            self._told_all(place, said.get("connector", ""), since_us, event["time_us"], step)
         elif said.get("condition"):
             self._take(place, event, said, step)
         self._do.release(step)
@@ -66,7 +69,7 @@ class ServerConditions:
             return
         key = source_key(base.rule.name, base.device_id, base.gateway_id, condition=heard.address)
         before = known.condition if (known := self._state.sources.get(key)) is not None else None
-        if before is not None and heard.events[0] in before.events:
+        if before is not None and heard.events[0] in (one[-_ID_END:] for one in before.events):
             step.notes.append("duplicate_condition")
             return
         branch = said.get("branch", "")
@@ -111,12 +114,17 @@ class ServerConditions:
         asks_again = before is not None and before.acked is True and heard.acked is False
         more_urgent = known_as is not None and point.priority.rank < known_as.priority.rank
         detail = said.get("message", "")[:MAX_TEXT]
+        told = len(step.alarms)
+        self._do.observe(point, source, holds, heard.heard_us, step, None, detail)
+        if len(step.alarms) > told:  # it came, or it is over: that says all
+            return
         if holds and source.active and (asks_again or more_urgent):
             source.detail = detail
-            self._do.raise_again(point, source, heard.heard_us, step)
+            # Whoever had acknowledged at the machine saw what was less urgent; AckedState says nothing of a severity.
+            knew = before is not None and before.acknowledged is True and heard.acknowledged is True
+            self._do.raise_again(point, source, heard.heard_us, step, machine_knows=knew)
         elif source.episode is not None and known_as is not None and known_as.priority is not point.priority:
             step.record(point, source, source.episode, heard.heard_us)
-        self._do.observe(point, source, holds, heard.heard_us, step, None, detail)
 
     def _told_all(self, place: str, connector: str, since_us: int, time_us: int, step: Step) -> None:
         """What a server had before its gateway started and did not tell of since is over there."""
@@ -144,17 +152,17 @@ class ServerConditions:
 
 
 def _heard(event: Mapping[str, Any], said: Mapping[str, str]) -> Condition:
-    name, severity = said["condition"], said.get("severity", "")
+    name = said["condition"]
     node = said.get("condition_id") or f"{said.get('source_node', '')}/{name}"
     return Condition(
         address=f"{said.get('connector', '')}:{node}",
         name=name,
         source=said.get("source", ""),
         type=said.get("condition_type", ""),
-        severity=max(1, int(severity)) if severity.isdigit() else 1,
+        severity=severity_of(said.get("severity", "")),
         acked=None if "acked" not in said else said["acked"] == "true",
         heard_us=event["time_us"],
-        events=[str(event["event_id"])],
+        events=[str(event["event_id"])[-_ID_END:]],
         by=said.get("by", "")[:MAX_NAME],
         comment=said.get("comment", "")[:MAX_REASON],
     )

@@ -35,6 +35,8 @@ class Episode:
     acknowledged_reason: str = ""
     machine_knows: bool = False
     """Of a condition of a server: why, for the machine; and whether it was heard that it is acknowledged there."""
+    seen_us: int = 0
+    """When the condition came last before it was acknowledged here, while the machine is to hear of that; else 0."""
     returned_us: int | None = None
     latched_us: int | None = None
     value: float | None = None
@@ -64,7 +66,7 @@ class Condition:
     heard_us: int
     """By the clock of the gateway."""
     events: list[str]
-    """Ids of the newest events of it."""
+    """Ends of the ids of the newest events of it."""
     by: str = ""
     """Who has acknowledged it there, or said something of it last."""
     comment: str = ""

@@ -142,7 +142,7 @@ def alarm_of(point: Point, source: Source, episode: Episode | None, time_us: int
         )
         about = {name: getattr(episode, name) for name in names}
         if point.condition:
-            about["acknowledged_reason"] = episode.acknowledged_reason
+            about["acknowledged_reason"], about["seen_us"] = episode.acknowledged_reason, episode.seen_us
             about["acknowledged_at_machine"] = source.condition is None or source.condition.acknowledged is not False
     return Alarm(
         source_id=point.source_id,

@@ -100,11 +100,11 @@ class Transitions:
         for gateway_id in point.clocks:
             self._pending.get(gateway_id, set()).discard(point.key)
 
-    def raise_again(self, point: Point, source: Source, time_us: int, step: Step) -> None:
-        """What holds asks for attention anew, without having been over."""
+    def raise_again(self, point: Point, source: Source, time_us: int, step: Step, *, machine_knows: bool) -> None:
+        """What holds asks for attention anew, without having been over; `machine_knows`: what was acknowledged there does not count."""
         if source.raw and source.active:
             self._state.touch(point.key)
-            self._activate(point, source, time_us, time_us, step)
+            self._activate(point, source, time_us, time_us, step, machine_knows=machine_knows)
 
     def has_pending(self, gateway_id: str) -> bool:
         """Whether a delay runs."""
@@ -121,11 +121,14 @@ class Transitions:
 
     # --- transitions -------------------------------------------------------------------------------------------------
 
-    def _activate(self, point: Point, source: Source, start_us: int, time_us: int, step: Step) -> None:
+    def _activate(
+        self, point: Point, source: Source, start_us: int, time_us: int, step: Step, *, machine_knows: bool = False
+    ) -> None:
         reason = self._suppression(point)
         source.suppressed = Override(kind=OverrideKind.SUPPRESSED, since_us=time_us, reason=reason) if reason else None
         began_to_chatter = self._chatters(source, time_us)
         episode, kind = lifecycle.activate(point, source, start_us, time_us)
+        episode.machine_knows = machine_knows
         episode.late = step.now_us - time_us > self._config.late_ms * 1000
         episode.cause_alarm_id, episode.first_out = self._join_group(point, str(episode.alarm_id))
         if (parent := self._standing_parent(point)) is not None:

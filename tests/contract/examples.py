@@ -305,7 +305,8 @@ def records() -> dict[str, dict[str, Any]]:
                 alarm(),
                 condition="press-plc:ns=2;s=Press.OilTemperatureHigh",
                 acknowledged_reason="on my way",
-                acknowledged_at_machine=True,
+                acknowledged_at_machine=False,
+                seen_us=T0_US,
             )
         ),
         "AlarmAction": _record(

@@ -1,7 +1,7 @@
 """A condition of a machine's server as an alarm, whatever the machine, people, gateway and job do: always the state that the model says.
 
 The server makes a branch of what is over unacknowledged, as some do, or does not. Every event comes twice; the gateway may start anew and
-tell all that is retained once more; the logic may be restored from its bytes before anything.
+tell all that is retained once more; what was told may be sent again, long after; the logic may be restored from its bytes before anything.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from base.errors import ConfigError
 from schemas import codec
 from schemas.alarm_rules import AlarmRule
-from schemas.alarms import Alarm, AlarmAction, AlarmEventKind, alarm_id, source_id
+from schemas.alarms import MAX_NAME, Alarm, AlarmAction, AlarmEventKind, alarm_id, at_machine, source_id
 from schemas.command_rules import RuleError, acknowledgement
 from schemas.definitions import encode_tag, encode_version
 from schemas.events import CONDITIONS_SINCE, DeviceEvent, EventKind
@@ -35,6 +35,7 @@ FIELDS = {
     "condition_type": "*",
     "severity": "MODERATE",
     "response": "PROMPT",
+    "by_severity": {"800": "MAJOR PROMPT"},
 }
 RULE = AlarmRule.from_record(FIELDS)
 NODE = "ns=2;s=High@#1"
@@ -47,6 +48,8 @@ class Model:
     def __init__(self) -> None:
         self.active = self.standing = self.acknowledged = False
         self.acked_there = True
+        self.outdated = False
+        """What was acknowledged there was less urgent."""
         self.branches: set[int] = set()
         self.started = 0
 
@@ -58,12 +61,17 @@ class Model:
             return "ACKNOWLEDGED" if self.acknowledged else "UNACKNOWLEDGED"
         return "RETURNED_UNACKNOWLEDGED"
 
-    def heard(self, active: bool, acked: bool, now: int) -> None:
+    @property
+    def waits_there(self) -> bool:
+        return not self.acked_there or bool(self.branches)
+
+    def heard(self, active: bool, acked: bool, now: int, *, more_urgent: bool) -> None:
         asks_again = self.acked_there and not acked
-        if active and (not self.active or asks_again):
+        if active and (not self.active or asks_again or more_urgent):
             if not self.standing:
                 self.started = now
             self.standing, self.acknowledged = True, False
+            self.outdated = self.active and acked and not self.waits_there
         elif self.active and not active and self.acknowledged:
             self.standing = False
         self.active, self.acked_there = active, acked
@@ -71,11 +79,13 @@ class Model:
 
     def look_there(self) -> None:
         """What is acknowledged there, with all that it was before, is acknowledged here."""
-        if self.acked_there and not self.branches:
+        if self.waits_there:
+            self.outdated = False
+        elif not self.outdated and not self.acknowledged:
             self.acknowledge()
 
     def acknowledge(self) -> bool:
-        if not self.standing or self.acknowledged:
+        if not self.standing or (self.acknowledged and not self.waits_there):
             return False
         self.acknowledged, self.standing = True, self.active
         return True
@@ -88,7 +98,9 @@ class Conditions(RuleBasedStateMachine):
     def begin(self, branches: bool) -> None:
         self.makes_branches = branches
         self.model = Model()
-        self.active, self.acked = False, True
+        self.active, self.acked, self.severity, self.raised = False, True, 500, 0
+        self.sent: list[dict[str, object]] = []
+        self.commands: set[UUID] = set()
         self.waiting: set[int] = set()
         self.now = self.count = 0
         self.parts: dict[str, bytes] = {}
@@ -128,6 +140,7 @@ class Conditions(RuleBasedStateMachine):
         )
         record = codec.decode(event.encode(), "DeviceEvent")[1]
         self.took(self.logic.on_record(SITE, "DeviceEvent", record, us(self.now)))
+        self.sent.append(record)
         again = self.took(self.logic.on_record(SITE, "DeviceEvent", record, us(self.now)))
         assert (again.alarms, again.events) == ([], [])
 
@@ -135,17 +148,20 @@ class Conditions(RuleBasedStateMachine):
         said = {
             "condition": "High",
             "condition_id": NODE,
-            "severity": "500",
+            "severity": str(self.severity),
+            "by": "alice",
             "active": str(active).lower(),
             "acked": str(acked).lower(),
             "retain": str(active or not acked).lower(),
         }
         self.say(said | ({"branch": f"b{branch}"} if branch else {}))
 
-    def tell(self) -> None:
+    def tell(self, *, more_urgent: bool = False) -> None:
         """The condition as it is."""
         self.condition(self.active, self.acked)
-        self.model.heard(self.active, self.acked, self.now)
+        if (self.active and not self.model.active) or (self.model.acked_there and not self.acked):
+            self.raised = self.now  # as the gateway counts it
+        self.model.heard(self.active, self.acked, self.now, more_urgent=more_urgent)
 
     def tell_branch(self, branch: int) -> None:
         waits = branch in self.waiting
@@ -180,6 +196,19 @@ class Conditions(RuleBasedStateMachine):
     def say_it_again(self) -> None:
         self.tell()
 
+    @precondition(lambda self: self.active)
+    @rule()
+    def change_severity(self) -> None:
+        more_urgent = self.severity == 500
+        self.severity = 900 if more_urgent else 500
+        self.tell(more_urgent=more_urgent)
+
+    @rule()
+    def send_all_again(self) -> None:
+        for record in self.sent[-40:]:
+            again = self.took(self.logic.on_record(SITE, "DeviceEvent", record, us(self.now)))
+            assert (again.alarms, again.events) == ([], [])
+
     @precondition(lambda self: not self.acked)
     @rule()
     def acknowledge_there(self) -> None:
@@ -196,7 +225,7 @@ class Conditions(RuleBasedStateMachine):
     @precondition(lambda self: self.model.started)
     @rule()
     def acknowledge_here(self) -> None:
-        self.count += 1
+        self.now, self.count = self.now + 1, self.count + 1
         action = AlarmAction.from_record(
             {
                 "action_id": UUID(int=self.count),
@@ -213,16 +242,19 @@ class Conditions(RuleBasedStateMachine):
         )
         record = codec.decode(action.encode(), "AlarmAction")[1]
         (event,) = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now))).events
-        there = self.model.acked_there and not self.model.branches
+        there = not self.model.waits_there
         done = self.model.acknowledge()
         assert (event.kind is AlarmEventKind.ACKNOWLEDGED) == done
         if done:
-            # The machine hears of it, unless nothing waits there: once for each time that it was raised.
+            # The machine hears of it, unless nothing waits there: once for each acknowledgement, of all that it raised before.
             request = request_of(self.alarms[event.alarm_id])
             assert (request is None) == there
             if request is not None:
                 wanted = acknowledgement(request.parameters, request.reason)
                 assert (wanted.condition, wanted.comment, request.device_id) == (f"plc:{NODE}", "so", 1)
+                assert us(self.raised) <= wanted.seen_us <= us(self.now)
+                assert request.command_id not in self.commands
+                self.commands.add(request.command_id)
 
     @rule()
     def start_the_gateway(self) -> None:
@@ -244,6 +276,10 @@ class Conditions(RuleBasedStateMachine):
         if self.model.started:
             assert self.alarms[alarm_id(SOURCE, us(self.model.started))].state == self.model.seen
         assert sum(alarm.state != "NORMAL" for alarm in self.alarms.values()) == self.model.standing
+        for alarm in self.alarms.values():
+            request = request_of(alarm)
+            assert alarm.acknowledged_by in ("", "alice", "machine: alice")
+            assert request is None or request.submitted_by == "alice"
 
 
 TestConditions = Conditions.TestCase
@@ -317,3 +353,57 @@ def test_the_command_for_a_machine_follows_from_the_alarm_alone() -> None:
     for parameters in ({}, {"a": 1.0, "b": 2.0}, {"a": float("inf")}):
         with pytest.raises(RuleError, match="has one parameter"):
             acknowledgement(parameters, "")
+
+
+@pytest.mark.parametrize(
+    ("said", "known"), [("²", 1), ("-5", 1), ("9" * 5_000, 1), ("99999", 1000), ("0", 1), ("800", 800), ("", 1)]
+)
+def test_a_severity_is_from_1_to_1000_whatever_a_server_says(said: str, known: int) -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.severity = said  # type: ignore[assignment]
+    machine.active = True
+    machine.tell()
+    assert f'"severity":{known},' in machine.parts["sources/1"].decode(errors="replace")
+    machine.say({CONDITIONS_SINCE: said})
+
+
+def test_who_acknowledged_at_the_machine_is_nobody_here() -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.rise()
+    machine.acknowledge_there()
+    (alarm,) = machine.alarms.values()
+    assert (alarm.acknowledged_by, alarm.seen_us) == ("machine: alice", 0)
+    assert len(at_machine("n" * 1_000)) == MAX_NAME
+    said = dataclasses.replace(alarm, acknowledged_at_machine=False)
+    assert request_of(said) is None
+    assert request_of(dataclasses.replace(said, seen_us=us(1))) is None
+
+
+def test_what_came_again_within_the_off_delay_is_seen_by_who_acknowledges() -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.logic.apply_rule(dataclasses.replace(RULE, version=2, off_delay_s=300.0))
+    machine.rise()
+    machine.fall()
+    machine.rise()
+    machine.acknowledge_here()
+    (alarm,) = machine.alarms.values()
+    request = request_of(alarm)
+    assert request is not None
+    assert (alarm.activations, alarm.seen_us) == (1, us(machine.raised))
+    assert request.parameters == {f"plc:{NODE}": us(machine.raised)}
+
+
+def test_state_of_before_with_whole_ids_of_events_is_read() -> None:
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.rise()
+    (source,) = machine.logic._sites[SITE].state.sources.values()
+    assert source.condition is not None
+    source.condition.events = [str(record["event_id"]) for record in machine.sent]
+    machine.logic._sites[SITE].state.touch(f"machine/plc:{NODE}@1")
+    machine.took(machine.logic.on_timer(SITE, us(machine.now)))
+    machine.restart()
+    machine.send_all_again()

@@ -311,6 +311,7 @@ class Placed:
         words += [f"acknowledged by {alarm.acknowledged_by}"] if alarm.acknowledged_by else []
         words += ["acknowledged at the machine"] if alarm.acknowledged_at_machine else []
         words += [f"for the machine: {alarm.acknowledged_reason}"] if alarm.acknowledged_reason else []
+        words += [f"as it came at {seconds(alarm.seen_us):g}"] if alarm.seen_us else []
         words += [f"[{one.kind}{' by ' + one.by if one.by else ''}]" for one in alarm.overrides]
         words += [f"rule v{alarm.rule_version}"] if alarm.rule_version > 1 else []
         words += [f"comment: {alarm.comment}"] if alarm.comment else []
