@@ -11,7 +11,7 @@ import hashlib
 import hmac
 import json
 import secrets
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from urllib.parse import urlencode
 
 from base import base64url
@@ -36,6 +36,11 @@ class Attempt:
     verifier: str
     back_to: str
     until_us: int
+
+    @property
+    def begun_us(self) -> int:
+        """When it began."""
+        return self.until_us - LIFE_S * 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -121,6 +126,8 @@ class CodeFlow:
             msg = "id token and access token are of different people"
             raise UnauthenticatedError(msg)
         self._provider.verifier.met(claims)  # it has the name, where the access token has none
+        # A token says its second, by the issuer's clock; that it is of this attempt says more. Who signed out a moment before it is in.
+        principal = replace(principal, issued_us=max(principal.issued_us or 0, attempt.begun_us))
         return SignedIn(principal=principal, back_to=attempt.back_to)
 
     def _seal(self, attempt: Attempt) -> str:

@@ -383,10 +383,12 @@ async def test_a_session_of_an_issued_token_ends_with_it_and_with_its_key() -> N
 BACK = "https://plant.example.com/api/v1/sign-in/done"
 
 
-async def begun(documents: Documents, back_to: str = "/trends") -> tuple[CodeFlow, dict[str, str], str]:
+async def begun(
+    documents: Documents, back_to: str = "/trends", *, at_us: int = NOW_S * 1_000_000
+) -> tuple[CodeFlow, dict[str, str], str]:
     made = provider(documents)
     await made.refresh()
-    flow = CodeFlow(made, b"k" * 32, clock=lambda: NOW_S * 1_000_000)
+    flow = CodeFlow(made, b"k" * 32, clock=lambda: at_us)
     place, cookie = flow.start(BACK, back_to)
     query = dict(pair.split("=", 1) for pair in place.partition("?")[2].split("&"))
     documents.answer = {"access_token": token(azp="millrace-page"), "id_token": identity(query["nonce"])}
@@ -412,6 +414,16 @@ async def test_a_code_becomes_a_principal_with_the_proof_key() -> None:
     assert (form["code"], form["redirect_uri"], form["client_id"]) == ("c1", BACK, "millrace-page")
     assert len(form["code_verifier"]) >= 43
     assert form["code_verifier"] not in " ".join([*query.values(), cookie.partition(".")[2]])
+
+
+@pytest.mark.security("V7.4.2")
+async def test_who_signs_in_in_the_second_of_a_sign_out_is_in() -> None:
+    """A token says when it was made in whole seconds: it would be older than a sign-out of a moment before."""
+    documents = Documents(RSA)
+    flow, query, cookie = await begun(documents, at_us=NOW_S * 1_000_000 + 900_000)
+    documents.answer["access_token"] = token(azp="millrace-page", iat=NOW_S)
+    found = await flow.finish(cookie, state=query["state"], code="c1", issuer=ISSUER, redirect_uri=BACK)
+    assert found.principal.issued_us == NOW_S * 1_000_000 + 900_000
 
 
 @pytest.mark.security("V6.8.4")
