@@ -109,14 +109,12 @@ async def machine() -> AsyncIterator[Machine]:
     await made.stop()
 
 
-def opcua(machine: Machine) -> ConnectionSpec:
+def opcua(machine: Machine, folder: Path) -> ConnectionSpec:
     own = {"publishing_interval_ms": 20, "reconnect_min_s": 0.1, "reconnect_max_s": 0.2}
     table = {"name": "opcua", "protocol": "opcua", "endpoint": machine.url, **own}
     connection = Connection.from_table(table, where="test")
 
     def make(sink: Sink) -> Connector:
-        # Without security nothing is written there.
-        folder = Path("nowhere")
         return connection.make(Context(gateway_id="gw1", sink=sink, clock=now_us, state_dir=folder, shared_dir=folder))
 
     return ConnectionSpec(name="opcua", settings=connection, make=make)
@@ -157,12 +155,12 @@ ERRORS = [
 ]  # fmt: skip
 
 
-async def test_whatever_run_raises_restarts_that_one_alone(machine: Machine) -> None:
+async def test_whatever_run_raises_restarts_that_one_alone(machine: Machine, tmp_path: Path) -> None:
     sink = MemorySink()
-    async with running(sink, opcua(machine)) as connections:
+    async with running(sink, opcua(machine, tmp_path)) as connections:
         for number, error in enumerate(ERRORS):
             sink.notices.clear()
-            await connections.apply([opcua(machine), odd(number, run=raising(error))])
+            await connections.apply([opcua(machine, tmp_path), odd(number, run=raising(error))])
             await until(lambda: of(connections, "bad")["restarts"] >= 2)
             await delivers(machine, sink, float(number + 1))
             # It is tried again and again, and is there for a moment each time.
@@ -302,19 +300,21 @@ async def test_readings_no_frame_can_carry_are_their_connectors_failure(row: tup
         assert len(sink.rows) == before
 
 
-async def test_a_changed_connection_alone_is_restarted_and_a_removed_one_says_so(machine: Machine) -> None:
+async def test_a_changed_connection_alone_is_restarted_and_a_removed_one_says_so(
+    machine: Machine, tmp_path: Path
+) -> None:
     sink = MemorySink()
-    async with running(sink, opcua(machine), odd(1)) as connections:
+    async with running(sink, opcua(machine, tmp_path), odd(1)) as connections:
         await delivers(machine, sink, 1.0)
         await until(lambda: len(sink.values(2)) == 1)
-        changes = await connections.apply([opcua(machine), odd(2)])
+        changes = await connections.apply([opcua(machine, tmp_path), odd(2)])
         assert (changes.added, changes.removed, changes.changed) == ((), (), ("bad",))
         await until(lambda: len(sink.values(2)) == 2)
-        changes = await connections.apply([opcua(machine)])
+        changes = await connections.apply([opcua(machine, tmp_path)])
         assert changes.removed == ("bad",)
         assert connections.unserved() == ["bad:x"]
         assert of(connections, "opcua")["connects"] == 1
-        changes = await connections.apply([opcua(machine), odd(3)])
+        changes = await connections.apply([opcua(machine, tmp_path), odd(3)])
         assert changes.added == ("bad",)
         await until(lambda: len(sink.values(2)) == 3)
         await delivers(machine, sink, 2.0)
