@@ -20,8 +20,8 @@ from edge.at_rest import NOTE, AtRest
 log = logging.getLogger(__name__)
 
 _PURPOSE = b"millrace buffer note"
-_ANY = range(1 << 62)
-NONE = range(0)
+ANY, NONE = range(1 << 62), range(0)
+"""Numbers of all segments, and of no segment."""
 
 
 class PlainNote:
@@ -41,7 +41,7 @@ class PlainNote:
         try:
             found = self._path.read_bytes()
         except FileNotFoundError:
-            return NONE if encrypted_before and self._at_rest.sealing else _ANY
+            return NONE if encrypted_before and self._at_rest.sealing else ANY
         try:
             first, behind = map(int, Opener(self._at_rest.key, _PURPOSE).open(found, self._about).split())
             self._said = key_id_of(found) or "", range(first, behind)
@@ -52,18 +52,17 @@ class PlainNote:
         except (DamagedError, ValueError) as error:
             log.error("the note of plain segments does not hold", extra={"path": str(self._path), "cause": str(error)})
         if not self._at_rest.sealing:
-            return _ANY
+            return ANY
         return self._said[1] if self._said else NONE
 
     def switched_off(self, *, encrypted_before: bool) -> None:
         """From now on segments are plain: they are taken when encryption is on again. Raises OSError."""
         key = self._at_rest.for_notes()
         if key is not None and (encrypted_before or self._path.exists()):
-            self._write(key, _ANY)
+            self._write(key, ANY)
         elif key is None and not encrypted_before:
-            self._path.unlink(
-                missing_ok=True
-            )  # without a note all is taken, and nobody is asked for a key that was given up
+            # Without a note all is taken, and nobody is asked for a key that was given up.
+            self._path.unlink(missing_ok=True)
 
     def keep(self, key: Key, plain: Iterable[int]) -> bool:
         """Those numbers are plain, and no later one is: the next segment is encrypted with that key. Whether a note says so durably.

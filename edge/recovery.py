@@ -18,6 +18,7 @@ import numpy as np
 
 from base.errors import ConfigError, MillraceError
 from edge.at_rest import NOTE
+from edge.plain_note import ANY
 from edge.segment import Entry, Hole, KeyOf, RecordKind, Segment, StreamKey, no_key
 from edge.segment_header import PLAIN, UNIT
 from schemas.events import UNKNOWN_SAMPLES, Gap
@@ -177,7 +178,7 @@ Admits = Callable[[bool], range]
 
 def all_may_be_plain(_: bool) -> range:
     """Where nothing is encrypted."""
-    return range(1 << 62)
+    return ANY
 
 
 def load(

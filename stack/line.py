@@ -102,9 +102,9 @@ def job_views(config: StackConfig, *, watched: bool) -> list[JobView] | None:
             detail = record.detail if record else ""
             views.append(JobView(name=flink_name, state="ABSENT", running=False, detail=detail))
         else:
-            said = record.condition if record and record.job_id == job.id else ""
-            condition = said or ("starting" if record or watched else "")
-            detail = record.detail if record and record.job_id == job.id else ""
+            condition, detail = "starting" if record or watched else "", ""
+            if record and record.job_id == job.id:
+                condition, detail = record.condition or condition, record.detail
             views.append(
                 JobView(name=flink_name, state=job.state, running=job.all_running, condition=condition, detail=detail)
             )

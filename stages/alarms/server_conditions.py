@@ -2,9 +2,9 @@
 
 Enters: STATE events of devices that tell of a condition, or that all were told. Leaves: its state as the activation of its source, and what
 was acknowledged at the machine. A branch is an earlier state of a condition, and no alarm of its own: while one waits, the condition is not
-acknowledged. The rule that has a condition
-is the one of its device (or gateway) whose pattern of the source is given before those without, then the first by name. Restart and replay
-change nothing: the same event counts once by its id, and one that says what was said changes nothing. Who calls: `stages.alarms.site`.
+acknowledged. The rule that has a condition is the one of its device (or gateway) whose pattern of the source is given before those without,
+then the first by name. Restart and replay change nothing: the same event counts once by its id, and one that says what was said changes
+nothing. Who calls: `stages.alarms.site`.
 """
 
 from __future__ import annotations

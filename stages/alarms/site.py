@@ -76,12 +76,12 @@ class SiteAlarms:
 
     def follow(self, table: SiteTable, step: Step) -> None:
         """A new table: what is no longer a rule's ends, what is another version's goes on under it."""
+        points_of_conditions(table, self.state)
         self._adopt(table, self.state.table, step)
 
     def _adopt(self, table: SiteTable, old: SiteTable, step: Step) -> None:
         state = self.state
         state.table = table
-        points_of_conditions(table, state)
         # A lane that the table does not have any more has tags no more: they may speak elsewhere.
         for gateway_id, lane in sorted(table.lanes.keys() | state.lanes.keys()):
             clock_us = state.gateway(gateway_id).clock_us
