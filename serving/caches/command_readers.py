@@ -1,12 +1,13 @@
 """Readers of commands: what each has not taken yet, bounded.
 
 Enters: views from `command_book`, in order. Leaves: an async iterator per reader. A reader of one command misses old transitions when it
-is slow. A reader of many commands then gets only the newest of each, and is ended with OverloadedError when even those are too many.
+is slow. A reader of many commands gets only the newest of each that waits: a command has up to ten views in a tenth of a second, and a
+stream that sent them all one by one fell seconds behind on a busy machine. It is ended with OverloadedError when even those are too many.
 """
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from uuid import UUID
 
@@ -44,21 +45,21 @@ class CommandReader:
 
 
 class CommandsReader:
-    """The views of all picked commands that a reader has not taken yet.
+    """The newest view of each picked command that a reader has not taken yet, in the order in which they became news.
 
-    `picks` says which views belong to it; a command that it was told of and that no longer belongs is told once more, as it then is.
+    `picks` says which commands belong to it; one that it was told of and that no longer belongs is told once more, as it then is.
     """
 
     def __init__(self, wakeup: Wakeup, first: Iterable[CommandView], picks: Picks) -> None:
         self._wakeup, self._picks = wakeup, picks
-        self._pending = deque(view for view in first if picks(view))
-        self._told: set[UUID] = {view.command_id for view in self._pending}
-        self._bound = 2 * _MAX_COMMANDS + len(self._pending)
+        self._pending = OrderedDict((view.command_id, view) for view in first if picks(view))
+        self._told: set[UUID] = set(self._pending)
+        self._bound = _MAX_COMMANDS + len(self._pending)
         if self._pending:
             wakeup.set()
 
     def offer(self, view: CommandView) -> None:
-        """Note a view, if it belongs to this reader."""
+        """Note a view, if it belongs to this reader, in the place of one of the same command that waits."""
         picked = self._picks(view)
         if not picked and view.command_id not in self._told:
             return
@@ -66,24 +67,18 @@ class CommandsReader:
             self._told.add(view.command_id)
         else:
             self._told.discard(view.command_id)
-        self._pending.append(view)
+        self._pending[view.command_id] = view
         if len(self._pending) > self._bound:
-            self._conflate()
+            msg = f"this stream is {len(self._pending)} commands behind; read faster, or watch fewer commands"
+            self._pending.clear()
+            self._wakeup.end(OverloadedError(msg))
+            return
         self._wakeup.set()
 
     async def views(self) -> AsyncGenerator[CommandView, None]:
         """Views as the reader takes them, for ever; raises OverloadedError when it is too slow."""
         while True:
             while self._pending:
-                yield self._pending.popleft()
-            self._bound = 2 * _MAX_COMMANDS  # what was known at the start has been taken
+                yield self._pending.popitem(last=False)[1]
+            self._bound = _MAX_COMMANDS  # what was known at the start has been taken
             await self._wakeup.wait()
-
-    def _conflate(self) -> None:
-        newest = {view.command_id: view for view in self._pending}
-        if len(newest) > self._bound - _MAX_COMMANDS:
-            self._pending.clear()
-            msg = f"this stream is {len(newest)} commands behind; read faster, or watch fewer commands"
-            self._wakeup.end(OverloadedError(msg))
-            return
-        self._pending = deque(newest.values())

@@ -106,7 +106,7 @@ def watch_command(command: CommandRef) -> Call[Command]:
 
 
 def watch_commands(wanted: commands_pb2.CommandFilter) -> Call[Command]:
-    """Every transition of some commands."""
+    """Commands as they change."""
     return Call(WATCH_COMMANDS, message(commands_pb2.WatchCommandsRequest, filter=wanted), _read)
 
 

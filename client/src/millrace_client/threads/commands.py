@@ -141,7 +141,7 @@ class CommandMethods(Carrier):
         until: Time | None = None,
         deadline_s: float | None = None,
     ) -> Stream[Command]:
-        """The commands under way that the filter picks (as of `commands`), then every transition."""
+        """The commands under way that the filter picks (as of `commands`), then those that change."""
         wanted = calls.command_filter(prefix, states, submitted_by, since, until)
         return self._stream(course.Repeated(calls.watch_commands(wanted)), deadline_s)
 

@@ -130,8 +130,9 @@ class CommandServiceServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def WatchCommands(self, request, context):
-        """Every transition of the commands that the filter picks, from now on; those under way first. A command that was told of and fits no more is
-        told of once more, as it then is. A reader that is slow gets the newest of each command, one that is too slow is cut off.
+        """Commands that the filter picks, as they change from now on; those under way first. A command that was told of and fits no more is told of
+        once more, as it then is. Changes of a command between two messages are one message, the newest; WatchCommand has every transition. A
+        reader that is too slow is cut off.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
