@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import dataclasses
 import json
+from collections.abc import Iterable
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -39,18 +40,32 @@ class Row:
 
 def note(book: Book, entry: Entry, public: bytes, now: datetime) -> bool:
     """Write down that the holder of a certificate signs with this key; whether it was not known."""
-    row = Row(name=entry.name, generation=entry.generation, public=public.hex(), since=now, until=entry.expires + AFTER)
+    return note_all(book, ((entry, public),), now) > 0
+
+
+def note_all(book: Book, keys: Iterable[tuple[Entry, bytes]], now: datetime) -> int:
+    """The same of many keys, in one pass over the file; how many were not known. A file in which all are known stays as it is."""
     with book.held():
-        found = _read(book)
-        if any(one.key_id == row.key_id for one in found):
-            return False
-        kept = [one for one in found if now < one.until + _KEPT]
-        rows = [dataclasses.asdict(one) for one in (*kept, row)]
-        for one in rows:
-            del one["revoked"]
-        text = json.dumps(rows, indent=1, default=datetime.isoformat) + "\n"
-        files.replace_durably(book.folder / _FILE, text, mode=files.OWNERS)
-    return True
+        found = {one.key_id: one for one in _read(book)}
+        new = dict[str, Row]()
+        for entry, public in keys:
+            row = Row(
+                name=entry.name,
+                generation=entry.generation,
+                public=public.hex(),
+                since=now,
+                until=entry.expires + AFTER,
+            )
+            if row.key_id not in found:
+                new[row.key_id] = row
+        if new:
+            kept = [one for one in found.values() if now < one.until + _KEPT]
+            rows = [dataclasses.asdict(one) for one in (*kept, *new.values())]
+            for one in rows:
+                del one["revoked"]
+            text = json.dumps(rows, indent=1, default=datetime.isoformat) + "\n"
+            files.replace_durably(book.folder / _FILE, text, mode=files.OWNERS)
+        return len(new)
 
 
 def rows(book: Book) -> list[Row]:

@@ -12,7 +12,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from authority import signing_keys
-from authority.book import Usage
+from authority.book import Entry, Usage
 from base.errors import SchemaError, UnavailableError
 from base.settings import KafkaSettings
 from base.signing_key import Signer
@@ -32,7 +32,7 @@ def note_own(config: StackConfig) -> None:
     Where signatures are off the platform has none to tell: a key of serving is the sign that it signs (`edge.signing`).
     """
     platform = () if config.signatures == "off" else (signing.SERVING, signing.REPLAY)
-    book, now = trust.book(config), datetime.now(UTC)
+    book, found = trust.book(config), list[tuple[Entry, bytes]]()
     with book.held():
         for entry in book.entries():
             file = book.file(entry.name)
@@ -40,7 +40,8 @@ def note_own(config: StackConfig) -> None:
             if entry.usage is Usage.CLIENT and entry.revoked is None and signs and file.exists():
                 signer = Signer.of(file.read_bytes())
                 if signer.id.startswith(f"{entry.name}.{entry.generation}."):
-                    signing_keys.note(book, entry, signer.public, now)
+                    found.append((entry, signer.public))
+        signing_keys.note_all(book, found, datetime.now(UTC))
 
 
 def publish(config: StackConfig) -> int:

@@ -14,7 +14,7 @@ from confluent_kafka import KafkaError
 from authority import signing_keys
 from authority.authority import LIFE, Authority
 from authority.book import Usage
-from base import p256, signing_key
+from base import files, p256, signing_key
 from base.errors import UnavailableError
 from base.signing_key import Signer
 from connectors.kafka.connection import DeliveryError
@@ -64,6 +64,27 @@ def test_a_key_counts_a_while_longer_than_its_certificate_and_is_forgotten_later
     second = authority.issue("gateway-a", Usage.CLIENT)
     signing_keys.note(authority, second, bytes(32), now[0])
     assert [one.generation for one in signing_keys.rows(authority)] == [2]
+
+
+def test_the_keys_of_a_thousand_gateways_are_written_down_in_one_pass(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    authority = Authority(tmp_path)
+    entry = authority.issue("gateway-a", Usage.CLIENT)
+    many = [(dataclasses.replace(entry, name=f"gateway-{n}"), n.to_bytes(32)) for n in range(1000)]
+    written = list[Path]()
+    replace = files.replace_durably
+
+    def watched(path: Path, text: str, *, mode: int) -> None:
+        written.append(path)
+        replace(path, text, mode=mode)
+
+    monkeypatch.setattr(files, "replace_durably", watched)
+    assert signing_keys.note_all(authority, many, NOW) == 1000
+    assert signing_keys.note_all(authority, [*many, (entry, bytes(32))], NOW) == 1
+    assert signing_keys.note_all(authority, many, NOW) == 0
+    assert written == [tmp_path / "signing.json"] * 2
+    assert [one.name for one in signing_keys.rows(authority)] == [one.name for one, _ in many] + ["gateway-a"]
 
 
 def test_names_of_signers_are_the_same_everywhere() -> None:
