@@ -17,6 +17,7 @@ from benchmarks.workload import Workload
 from stack import postgres
 from stack.config import StackConfig
 from stack.services import HEALTH_WATCH, all_services
+from stack.stand_in import StandIn
 
 _SEED = 14
 
@@ -62,6 +63,7 @@ def telemetry(config: StackConfig, beside: Workload | None, *, seconds: float) -
         seconds=seconds,
         seed=_SEED,
         registry_version=version,
+        stand_in=StandIn.of(config),
     )
     with Sender(plan, KafkaSettings(bootstrap_servers=config.bootstrap_servers)) as sender:
         yield sender

@@ -47,7 +47,14 @@ _CLEAR_US = 2_000_000
 
 
 def run(
-    *, commands: int, rate_hz: float, beside: Workload | None, kill_at_s: float, spare: int, progress: Progress
+    *,
+    commands: int,
+    rate_hz: float,
+    beside: Workload | None,
+    kill_at_s: float,
+    spare: int,
+    signatures: str,
+    progress: Progress,
 ) -> dict[str, Any]:
     """Bring the platform up, send the commands, take it down.
 
@@ -57,6 +64,7 @@ def run(
         settings: dict[str, Any] = {
             "parallelism": Parallelism(),
             "taskmanagers": Parallelism().total + spare,
+            "signatures": signatures,
         }
         if beside is not None:
             settings["plant"] = Path(folder) / "plant.yaml"

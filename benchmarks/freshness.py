@@ -51,6 +51,7 @@ def run(line: Line, dirt: Dirt, *, seconds: float, warmup_s: float, seed: int) -
         seconds=warmup_s + seconds,
         seed=seed,
         registry_version=line.registry_version,
+        stand_in=line.stand_in,
     )
     with (
         LedgerWatch(line.dsn) as ledger,

@@ -7,8 +7,9 @@ has counted them. The same arguments give the same bytes. Late frames come after
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import groupby
 from typing import NamedTuple
 from uuid import UUID
 
@@ -18,6 +19,7 @@ from numpy.typing import NDArray
 from benchmarks.workload import LIMIT, Dirt, Workload
 from schemas import checksum, frame
 from schemas.frame import ClockStatus, Frame, Stream
+from stack.stand_in import StandIn
 
 MINUTE_US = 60_000_000
 _NOISE = 1 << 16
@@ -133,6 +135,14 @@ def generate(
                     yield message._replace(again=True, due_us=made.closed_time_us)
     for gateway in gateways:
         yield from (message for _, message in gateway.held)
+
+
+def signed(messages: Iterable[Message], stand_in: StandIn) -> Iterator[Message]:
+    """The same as gateways sign them: what one sends at the same moment is under one root."""
+    for (gateway_id, _), group in groupby(messages, key=lambda one: (one.frame.gateway_id, one.due_us)):
+        together = list(group)
+        values = stand_in.frames(gateway_id, [one.value for one in together])
+        yield from (one._replace(value=value) for one, value in zip(together, values, strict=True))
 
 
 def _gateway(

@@ -23,13 +23,14 @@ from numpy.typing import NDArray
 from base.errors import OverloadedError
 from base.settings import KafkaSettings
 from benchmarks import workload as workloads
-from benchmarks.generate import Expected, Message, generate
+from benchmarks.generate import Expected, Message, generate, signed
 from benchmarks.workload import Dirt, Workload
 from connectors.kafka import client as kafka
 from schemas import topics
 from stack import instance, lifecycle, postgres
 from stack.config import TOOLS, Memory, Parallelism, StackConfig
 from stack.reporting import Progress
+from stack.stand_in import StandIn
 
 log = logging.getLogger(__name__)
 
@@ -64,6 +65,11 @@ class Line:
         return KafkaSettings(bootstrap_servers=self.config.bootstrap_servers)
 
     @property
+    def stand_in(self) -> StandIn:
+        """Signs for the gateways of the workload."""
+        return StandIn.of(self.config)
+
+    @property
     def largest_tag_id(self) -> int:
         """Size of arrays that are indexed by tag id, less one."""
         return max(int(ids.max()) for ids in self.tag_ids.values())
@@ -88,7 +94,7 @@ class Line:
         expected = Expected.of(self.largest_tag_id, start_us, seconds)
         messages = self.messages(dirt, seconds=seconds, start_us=start_us, seed=seed, expected=expected)
         with self.progress.step("preload") as details:
-            self._produce(messages)
+            self._produce(signed(messages, self.stand_in))
             details.append(f"{expected.distinct_samples / 1e6:.1f} M samples in {expected.messages} records")
         return expected
 
@@ -110,6 +116,7 @@ def line(
     parallelism: Parallelism,
     spare: int = 0,
     timescaledb: str = "auto",
+    signatures: str = "off",
     log_to: Progress,
 ) -> Iterator[Line]:
     """Broker, database, topics and registry; the jobs are started by `Line.start_jobs`.
@@ -126,6 +133,7 @@ def line(
             "parallelism": parallelism,
             "taskmanagers": parallelism.total + spare,
             "timescaledb": timescaledb,
+            "signatures": signatures,
         }
         with instance.temporary(folder=TOOLS / "bench", **settings) as running:
             lifecycle.up(running.config, log_to, names=("owner-watch", "kafka", "postgres"))

@@ -191,9 +191,15 @@ def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, 
         parallelism=parallelism,
         spare=options.spare,
         timescaledb=options.timescaledb,
+        signatures=options.signatures,
         log_to=progress,
     ) as under_test:
         yield under_test
+
+
+def signatures_argument(parser: argparse.ArgumentParser) -> None:
+    """Whether frames and commands are signed, and what is not is refused."""
+    parser.add_argument("--signatures", choices=("required", "off"), default="off", help="of frames and commands")
 
 
 def line_arguments(
@@ -210,6 +216,7 @@ def line_arguments(
         parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
         parser.add_argument("--spare", type=int, default=spare, help="TaskManagers that wait to take over")
         parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="auto: where installed")
+        signatures_argument(parser)
 
     return add
 
@@ -266,6 +273,7 @@ def restore_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--historian-slots", type=int, default=1, help="TaskManagers of the historian job")
     parser.add_argument("--spare", type=int, default=0, help="TaskManagers that wait to take over")
     parser.add_argument("--timescaledb", choices=("auto", "off"), default="auto", help="auto: where installed")
+    signatures_argument(parser)
 
 
 def soak_arguments(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,7 @@ import queue
 import time
 import traceback
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Any, Self
 
@@ -24,10 +24,11 @@ from base import ids
 from base.errors import MillraceError
 from base.settings import KafkaSettings
 from benchmarks import workload as workloads
-from benchmarks.generate import Expected, Message, generate
+from benchmarks.generate import Expected, Message, generate, signed
 from benchmarks.workload import LIMIT, Dirt, Workload
 from connectors.kafka import client as kafka
 from schemas import topics
+from stack.stand_in import StandIn
 
 SOURCE_QUANTILES = (0.1, 0.3, 0.5, 0.7, 0.9)
 """Of the source times in a frame: five samples stand for all of them."""
@@ -71,6 +72,8 @@ class Plan:
     seconds: float
     seed: int
     registry_version: int
+    stand_in: StandIn = field(default_factory=StandIn)
+    """Signs for the gateways."""
 
 
 class Sender:
@@ -159,7 +162,7 @@ def _send(plan: Plan, settings: KafkaSettings, start_us: int, samples: Any, vers
     rows: list[tuple[int, ...]] = []
     scenario = multiprocessing.parent_process()
     assert scenario is not None
-    for message in messages:
+    for message in signed(messages, plan.stand_in):
         if not scenario.is_alive():  # killed: nobody else would end this
             msg = "the scenario is gone"
             raise SenderError(msg)

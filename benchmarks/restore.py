@@ -97,13 +97,13 @@ class Beside:
 
     def _main(self) -> None:
         try:
-            producer = kafka.producer(self._line.kafka)
+            producer, stand_in = kafka.producer(self._line.kafka), self._line.stand_in
             gateway = self._line.workload.gateway_id(0)
             tag_id = int(self._line.tag_ids[gateway][WATCHED])
             number = 0
             while not self._stop.wait(_COMMAND_S):
                 number += 1
-                request = _request(gateway, tag_id)
+                request = stand_in.request(_request(gateway, tag_id))
                 topic = topics.REQUESTS.for_site(SITE)
                 kafka.send(producer, topic, [(str(request.device_id).encode(), request.encode())], timeout_s=30)
                 self.submitted.add(request.command_id)

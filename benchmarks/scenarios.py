@@ -55,6 +55,7 @@ def _commands(options: argparse.Namespace, progress: Progress) -> Result:
         beside=beside,
         kill_at_s=options.kill_at,
         spare=options.spare,
+        signatures=options.signatures,
         progress=progress,
     )
 
@@ -74,6 +75,7 @@ def _commands_arguments(parser: argparse.ArgumentParser) -> None:
         help="kill -9 the commands job's TaskManager after S seconds; 0: never",
     )
     parser.add_argument("--spare", type=int, default=0, help="TaskManagers that wait to take over")
+    line_scenarios.signatures_argument(parser)
 
 
 def _faults_arguments(parser: argparse.ArgumentParser) -> None:

@@ -109,4 +109,5 @@ def plan_of(line: Line, dirt: Any, *, seconds: float, seed: int) -> Plan:
         seconds=seconds,
         seed=seed,
         registry_version=line.registry_version,
+        stand_in=line.stand_in,
     )

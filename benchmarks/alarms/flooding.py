@@ -32,6 +32,7 @@ from schemas.frame import ClockStatus, Frame, Stream
 from stack import lifecycle, postgres
 from stack.config import StackConfig
 from stack.reporting import Progress
+from stack.stand_in import StandIn
 
 _TICK_S = 0.1
 _LOOK_S = 0.1
@@ -238,8 +239,10 @@ def _version(config: StackConfig) -> int:
 
 def _writer(config: StackConfig) -> Write:
     producer = kafka.producer(KafkaSettings(bootstrap_servers=config.bootstrap_servers))
+    stand_in = StandIn.of(config)
 
     def write(made: Frame) -> None:
-        kafka.send(producer, topics.FRAMES.for_site(SITE), [(made.lane_key.encode(), frame.encode(made))])
+        (value,) = stand_in.frames(made.gateway_id, [frame.encode(made)])
+        kafka.send(producer, topics.FRAMES.for_site(SITE), [(made.lane_key.encode(), value)])
 
     return write
