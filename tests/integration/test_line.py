@@ -40,6 +40,7 @@ from stack.healing.assessment import Condition
 from stack.line import job_views
 from stack.reporting import Progress
 from stack.services import all_services
+from stack.stand_in import StandIn
 from tests.docs.blocks import Block
 from tests.golden.calculation import oracle as oracle_of_calculated
 from tests.integration import deployables, documented_line, line_doser
@@ -682,12 +683,14 @@ def test_bad_samples_and_bad_records_restart_nothing(line: Line) -> None:
             )
         )  # fmt: skip
 
-    frames = [one(sequence) for sequence in range(10_000)]
+    stand_in = StandIn.of(line.config)
+    frames = stand_in.frames(good.gateway_id, [one(sequence) for sequence in range(10_000)])
     junk = [
         b"\xc3\x01" + bytes([n % 251]) * 8 + str(n).encode() if n % 2 else f"no frame {n}".encode()
         for n in range(1_000)
     ]
-    conflict = one(9_999, base=200.0)  # the job remembers the checksums of the newest frames only
+    # Signed like the others, for what is forged is no conflict. The job remembers the checksums of the newest frames only.
+    (conflict,) = stand_in.frames(good.gateway_id, [one(9_999, base=200.0)])
     key = good.gateway_id.encode() + b"/" + str(good.lane).encode()
     producer = kafka.producer(line.kafka)
     started = time.monotonic()
