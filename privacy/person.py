@@ -14,6 +14,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Self
 
+from base.machine_names import is_machines
+
 _PATTERN = re.compile(r"person-[a-z2-7]{16}")
 _CLAIMS = {"name": "name", "username": "preferred_username", "email": "email", "phone": "phone_number"}
 """Details by the claim that tells them (OpenID Connect Core, section 5.1)."""
@@ -60,8 +62,9 @@ class Person:
 
     @property
     def shown(self) -> str:
-        """What people call this person."""
-        return self.name or self.username or self.email or self.subject
+        """What people call this person; never by a name of who acts at a machine, which issuers may let people choose."""
+        names = (self.name, self.username, self.email)
+        return next((one for one in names if one and not is_machines(one)), self.subject)
 
     def answers_to(self, text: str) -> bool:
         """Whether somebody means this person: by subject id, the issuer's subject, user name, name or address."""

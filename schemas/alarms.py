@@ -12,6 +12,7 @@ from enum import StrEnum
 from typing import Any, Self
 from uuid import UUID, uuid5
 
+from base.machine_names import MACHINE
 from schemas import codec
 from schemas.priorities import Priority
 
@@ -24,18 +25,11 @@ LONGEST_ASIDE_US = 10 * 365 * 86_400_000_000
 """An alarm is put aside for so long at most; what has no end says no time."""
 MAX_NAME = 100
 """Longest name of a person that is kept."""
-MACHINE = "machine"
-"""Who has acknowledged a condition at its machine, where the server does not say."""
 
 
 def at_machine(name: str) -> str:
     """Who has acknowledged at a machine: what its server says, marked so that it is nobody's name here; cut to `MAX_NAME`."""
     return f"{MACHINE}: {name}"[:MAX_NAME] if name else MACHINE
-
-
-def is_at_machine(name: str) -> bool:
-    """Whether a name is one that a machine's server gave."""
-    return name.startswith(f"{MACHINE}: ")
 
 
 def source_id(site: str, source: str) -> UUID:

@@ -16,7 +16,8 @@ from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
 from base.errors import MillraceError
-from schemas.alarms import Alarm, is_at_machine
+from base.machine_names import is_machines
+from schemas.alarms import Alarm
 from schemas.command_rules import ACKNOWLEDGE
 from schemas.commands import CommandRequest
 
@@ -117,7 +118,7 @@ def request_of(alarm: Alarm) -> CommandRequest | None:
     """The command for an alarm whose condition is acknowledged here and not at the machine. Never in the name of somebody there."""
     if not alarm.condition or alarm.acknowledged_us is None or alarm.acknowledged_at_machine or not alarm.seen_us:
         return None
-    if is_at_machine(alarm.acknowledged_by):
+    if is_machines(alarm.acknowledged_by):
         return None
     return CommandRequest(
         command_id=uuid5(alarm.alarm_id, f"{ACKNOWLEDGE}/{alarm.activations}/{alarm.acknowledged_us}"),

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from base.errors import PermissionDeniedError, shown
+from base.machine_names import is_machines
 from serving.caches.plant import covered
 
 
@@ -88,6 +89,12 @@ class Principal:
     """Of a person with a subject id: the issuer's subject, by which records of before subject ids name it. It goes into no record."""
     issued_us: int | None = None
     """When its session or its issuer's token was made, microseconds UTC; None for what signing out everywhere does not end."""
+
+    def __post_init__(self) -> None:
+        """Raise UnauthenticatedError for the name of somebody at a machine: what a caller does must not look as if the machine had."""
+        if is_machines(self.name):
+            msg = f"nobody is let in as {shown(self.name)}: names that begin with machine: are of who acts at a machine; take another name"
+            raise UnauthenticatedError(msg)
 
     def is_called(self, name: str) -> bool:
         """Whether a record with this name is about this caller."""

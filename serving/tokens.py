@@ -24,8 +24,9 @@ from pathlib import Path
 
 from base.errors import ConfigError
 from base.ids import Clock
+from base.machine_names import is_machines
 from base.moments import written
-from serving.principals import Grant, Permission, Principal, grants_of
+from serving.principals import Grant, Permission, Principal, UnauthenticatedError, grants_of
 
 log = logging.getLogger(__name__)
 
@@ -102,6 +103,9 @@ def read_tokens(path: Path) -> dict[str, Principal]:
     except (OSError, tomllib.TOMLDecodeError, KeyError, TypeError, ValueError, AttributeError) as error:
         msg = f"tokens file {path}: {error!r}; expected [principals.NAME] tables with sha256, allow and, where the token ends, until"
         raise ConfigError(msg) from error
+    except UnauthenticatedError as error:
+        msg = f"tokens file {path}: {error}"
+        raise ConfigError(msg) from error
 
 
 def _until_us(until: object) -> int:
@@ -152,6 +156,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     args = parser.parse_args(argv)
     if args.days < 0:
         parser.error("--days is 0 or more")
+    if is_machines(args.name):
+        parser.error("names that begin with machine: are of who acts at a machine; take another name")
     token = secrets.token_urlsafe(32)
     allow = ", ".join(f'"{p}"' for p in args.allow)
     until = f"until = {datetime.now(UTC) + timedelta(days=args.days):%Y-%m-%dT%H:%M:%SZ}\n" if args.days else ""

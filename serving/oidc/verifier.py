@@ -18,6 +18,7 @@ from joserfc.errors import JoseError
 
 from base import base64url
 from base.ids import Clock, now_us
+from base.machine_names import is_machines
 from privacy.errors import ForgottenError
 from privacy.person import Person
 from privacy.store import Store
@@ -156,6 +157,9 @@ class Verifier:
         subject = claims.get("sub")
         if not isinstance(subject, str) or not 0 < len(subject) <= MAX_SUBJECT or not subject.isprintable():
             msg = f"the token's subject is missing, or longer than {MAX_SUBJECT} printable characters"
+            raise UnauthenticatedError(msg)
+        if is_machines(subject):
+            msg = "the token's subject is a name of who acts at a machine; the issuer has to give another"
             raise UnauthenticatedError(msg)
 
     def _check_times(self, claims: Mapping[str, Any]) -> None:

@@ -87,6 +87,14 @@ def test_a_person_has_one_id_in_every_process_and_after_a_restart(place: Place) 
     assert one.person_of(ANN | {"iss": "https://other.example"}).subject != ann.subject
 
 
+def test_nobody_is_shown_by_a_name_of_who_acts_at_a_machine(place: Place) -> None:
+    named = ANN | {"name": "Machine: Ann", "preferred_username": "machine", "email": ADDRESS}
+    ann = place.process().person_of(named)
+    assert (ann.name, ann.shown) == ("Machine: Ann", ADDRESS)
+    nameless = place.process().person_of(claims("bob") | {"name": "machine:bob"})
+    assert nameless.shown == nameless.subject
+
+
 def test_nothing_on_disk_says_who_somebody_is_or_which_id_they_have(place: Place) -> None:
     ann = place.process().person_of(ANN)
     for said in (NAME, ADDRESS, "ann-1", ISSUER, ann.subject):

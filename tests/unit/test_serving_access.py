@@ -51,6 +51,31 @@ def test_a_token_names_its_principal_and_its_rights(tmp_path: Path) -> None:
         alice.require(APPROVE)
 
 
+@pytest.mark.parametrize(
+    "name", ["machine: otto", "machine:otto", "machine", "Machine : otto", "\uff2dachine\uff1aotto"]
+)
+def test_no_token_is_of_who_acts_at_a_machine(tmp_path: Path, name: str, capsys: pytest.CaptureFixture[str]) -> None:
+    (path := tmp_path / "tokens.toml").write_text(
+        f'[principals."{name}"]\nsha256 = "{tokens.hash_token("t1")}"\nallow = ["alarm"]\n'
+    )
+    with pytest.raises(ConfigError, match=r"tokens\.toml: nobody is let in as .*names that begin with machine:"):
+        Access(path)
+    with pytest.raises(SystemExit):
+        tokens.main([name])
+    said = capsys.readouterr()
+    assert "names that begin with machine:" in said.err
+    assert said.out == ""
+
+
+def test_who_names_itself_on_the_loopback_is_local_whatever_it_says() -> None:
+    assert Access(None).authenticate([(access.NAME_METADATA, "machine: otto")]).name == "local:machine: otto"
+
+
+def test_names_that_only_sound_like_it_are_good(tmp_path: Path) -> None:
+    known = Access(write_tokens(tmp_path / "tokens.toml", machines=("t1", ["read"]), machine_park=("t2", ["read"])))
+    assert [known.authenticate(bearer(token)).name for token in ("t1", "t2")] == ["machines", "machine_park"]
+
+
 @pytest.mark.security("SR 1.1", "V6.3.2")
 @pytest.mark.parametrize("headers", [[], bearer("wrong"), bearer(""), [("authorization", "Basic t1")]])
 def test_without_a_known_token_nobody_gets_in(tmp_path: Path, headers: Headers) -> None:

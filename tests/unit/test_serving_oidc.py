@@ -155,6 +155,7 @@ REFUSED = {
     "no subject": (token(sub=None), "subject"),
     "an empty subject": (token(sub=""), "subject"),
     "a long subject": (token(sub="x" * 65), "subject"),
+    "a subject that is of who acts at a machine": (token(sub="machine: otto"), "subject is a name of who acts"),
     "a subject that breaks lines": (token(sub="alice\nadmin"), "subject"),
     "a header that is no object": ("W10." + token().partition(".")[2], "no token"),
     "a header that is no JSON": ("eyJ." + token().partition(".")[2], "no token"),

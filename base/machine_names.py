@@ -1,0 +1,14 @@
+"""Names in records of who did something that only machines' own servers give: nobody who is let in here may bear one."""
+
+from __future__ import annotations
+
+import unicodedata
+
+MACHINE = "machine"
+"""Whoever did something at a machine, where its server does not say who."""
+
+
+def is_machines(name: str) -> bool:
+    """Whether a name is, or looks like, that of somebody at a machine: `machine`, or what begins with `machine:`, however it is written."""
+    same = unicodedata.normalize("NFKC", name).strip().casefold()
+    return same == MACHINE or same.partition(":")[0].rstrip() == MACHINE
