@@ -269,6 +269,7 @@ _ALARM_COLUMNS = (
         "comment",
     ),
     "updated_at",
+    *("condition", "acknowledged_at_machine", "seen_us"),
 )
 _ALARM_TIMES = {
     "start_time": "start_us",

@@ -3,7 +3,8 @@
 Enters: every version of an alarm, as the topic `alarms` says it. Leaves: a command `acknowledge` for the gateway. Its id and its content
 follow from the alarm alone, so that after a restart, or from several servers, it is the same command: the gateway carries it out once. One
 whose time was over before it could be written is an error in the log, and is written all the same: its record then says EXPIRED. A command
-that fails is not tried again; the record of commands says why, and who acknowledges once more makes another.
+that fails is not tried again; the record of commands says why, and who acknowledges once more makes another. What becomes of a command is
+news of its alarm, whose record does not say it.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING
 from uuid import UUID, uuid5
 
@@ -37,8 +38,12 @@ _RETRY_S, _SWEEP_S = 1.0, 5.0
 class MachineAcks:
     """Of one server; called in the event loop."""
 
-    def __init__(self, commands: CommandHandlers, *, sweep_s: float = _SWEEP_S) -> None:
-        self._commands, self._sweep_s = commands, sweep_s
+    def __init__(
+        self, commands: CommandHandlers, news: Callable[[UUID], None] = lambda _: None, *, sweep_s: float = _SWEEP_S
+    ) -> None:
+        self._commands, self._news, self._sweep_s = commands, news, sweep_s
+        self._alarm_of: OrderedDict[UUID, UUID] = OrderedDict()
+        """By command."""
         self._seen: OrderedDict[UUID, None] = OrderedDict()
         self._late: dict[UUID, CommandRequest] = {}
         """By alarm: what is over, and wanted by its newest version."""
@@ -49,13 +54,23 @@ class MachineAcks:
         """A version of an alarm."""
         self._late.pop(alarm.alarm_id, None)
         request = request_of(alarm)
-        if request is None or request.command_id in self._seen:
+        if request is None:
+            return
+        self._alarm_of[request.command_id] = alarm.alarm_id
+        if len(self._alarm_of) > _REMEMBERED:
+            self._alarm_of.popitem(last=False)
+        if request.command_id in self._seen:
             return
         if request.expires_us <= self._commands.clock():
             self._put_off(alarm.alarm_id, request)
         else:
             self._remember(request)
             self._start(self._send(alarm.alarm_id, request))
+
+    def moved(self, command_id: UUID) -> None:
+        """A command has changed: news of the alarm that it is for, if it is one of these."""
+        if (alarm_id := self._alarm_of.get(command_id)) is not None:
+            self._news(alarm_id)
 
     async def _send(self, alarm_id: UUID, request: CommandRequest) -> None:
         cause = ""

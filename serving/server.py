@@ -44,6 +44,7 @@ from schemas.proto.millrace.v1 import (
 )
 from serving import metrics
 from serving.access import Access
+from serving.at_machine import at_machine
 from serving.caches import feeds
 from serving.caches.alarm_answers import AlarmAnswers
 from serving.caches.alarm_job import AlarmJob
@@ -165,6 +166,7 @@ class Server:
     records: RecordHandlers
     line: LineHandlers
     alarms: AlarmHandlers
+    machine_acks: MachineAcks
     streams: Streams
     gate: Gate
     policies: Policies
@@ -237,7 +239,7 @@ class Server:
             signing=self.commands.signing,
             alarms=self.alarms.alarms,
             answers=self.alarms.answers,
-            machine_acks=MachineAcks(self.commands),
+            machine_acks=self.machine_acks,
             state=STATE_SERVICE,
             commands=COMMAND_SERVICE,
             alarm=ALARM_SERVICE,
@@ -364,7 +366,13 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
         "AuditService": (audit_service := AuditService(AuditHandlers(folder))),
         "AlarmService": (
             alarm_service := AlarmService(
-                alarms, AlarmRecords(database=database), AlarmFigures(database, plant), state, policies, trail
+                alarms,
+                AlarmRecords(database=database),
+                AlarmFigures(database, plant),
+                state,
+                policies,
+                trail,
+                at_machine(commands),
             )
         ),
         "WorkService": (work_service := WorkService(WorkLists(database), WorkEntry(planning))),
@@ -396,6 +404,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
         records=records,
         line=line,
         alarms=alarms,
+        machine_acks=MachineAcks(commands, standing.again),
         streams=streams,
         gate=gate,
         policies=policies,

@@ -110,6 +110,15 @@ class Alarms:
         for reader in tuple(self._readers):
             reader.offer(alarm, kept=kept)
 
+    def again(self, alarm_id: UUID) -> None:
+        """Something that is shown with an alarm has changed: who knows of it is told once more."""
+        known = self._known.get(alarm_id)
+        if known is None:
+            return
+        self.changes += 1
+        for reader in tuple(self._readers):
+            reader.offer(known)
+
     def forget(self, key: bytes) -> None:
         """A tombstone: the topic has forgotten the alarm."""
         try:

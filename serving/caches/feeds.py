@@ -131,11 +131,13 @@ def feeds(
         news.origins.check_ack(site, decoded)
         signing.check_ack(decoded)
         book.apply_ack(decoded)
+        machine_acks.moved(decoded.command_id)
 
     def record(message: bytes) -> None:
         state = CommandStateRecord.from_record(codec.decode(message, "CommandState")[1])
         news.progress.recorded(state.command_id, state.updated_us)
         book.apply_state(state)
+        machine_acks.moved(state.command_id)
 
     def alarm_record(message: bytes) -> None:
         alarm = Alarm.from_record(codec.decode(message, "Alarm")[1])

@@ -87,13 +87,13 @@ _ALARM: LiteralString = (
     + """, acknowledged_by, activations, overrides, value, detail, cause_alarm_id, first_out, chattering, fleeting, late, title, cause,
     consequence, corrective_action, comment, """
     + microseconds("updated_at")
-    + " FROM alarms WHERE alarm_id = %(alarm)s"
+    + ", condition, acknowledged_at_machine, seen_us FROM alarms WHERE alarm_id = %(alarm)s"
 )
 _ALARM_FIELDS = (
     "alarm_id", "source_id", "version", "site", "rule", "rule_version", "device_id", "gateway_id", "tag_id", "path", "priority", "state",
     "active", "start_us", "activated_us", "returned_us", "acknowledged_us", "acknowledged_by", "activations", "overrides", "value",
     "detail", "cause_alarm_id", "first_out", "chattering", "fleeting", "late", "title", "cause", "consequence", "corrective_action",
-    "comment", "updated_us",
+    "comment", "updated_us", "condition", "acknowledged_at_machine", "seen_us",
 )  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from base.errors import InvalidRequestError, MillraceError, NotFoundError, Permi
 from schemas.alarms import Alarm, AlarmEvent, AlarmState, Override
 from schemas.priorities import Priority
 from schemas.proto.millrace.v1 import alarms_pb2
+from serving.at_machine import AtMachine, MachineAck
 from serving.caches.alarm_job import Evaluation
 from serving.caches.plant import Lookups
 from serving.handlers.alarm_figures import Figures, Scope, SourceFigures
@@ -25,7 +26,7 @@ _MOST_IDS, _MOST_RULES = 1_000, 10
 _SAME = (
     "version", "site", "rule", "rule_version", "device_id", "gateway_id", "tag_id", "active", "start_us", "activated_us", "returned_us",
     "acknowledged_us", "acknowledged_by", "activations", "value", "detail", "first_out", "chattering", "fleeting", "late", "title", "cause",
-    "consequence", "corrective_action", "comment", "updated_us",
+    "consequence", "corrective_action", "comment", "updated_us", "condition",
 )  # fmt: skip
 
 
@@ -47,9 +48,10 @@ def alarm_filter(message: alarms_pb2.AlarmFilter) -> AlarmFilter:
     )
 
 
-def alarm(found: Alarm, plant: Lookups) -> alarms_pb2.Alarm:
+def alarm(found: Alarm, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.Alarm:
     """An alarm as it stands, with present paths."""
     tag = None if found.tag_id is None else plant.find_tag(found.tag_id)
+    told = at_machine(found)
     return alarms_pb2.Alarm(
         alarm_id=str(found.alarm_id),
         source_id=str(found.source_id),
@@ -60,6 +62,7 @@ def alarm(found: Alarm, plant: Lookups) -> alarms_pb2.Alarm:
         overrides=[_override(one) for one in found.overrides],
         cause_alarm_id=None if found.cause_alarm_id is None else str(found.cause_alarm_id),
         unit="" if tag is None else tag.unit,
+        at_machine=None if told is None else _at_machine(told),
         **{name: getattr(found, name) for name in _SAME},
     )
 
@@ -83,29 +86,29 @@ def evaluation(found: Evaluation) -> alarms_pb2.AlarmEvaluation:
     )
 
 
-def page(found: AlarmPage, plant: Lookups) -> alarms_pb2.ListAlarmsResponse:
+def page(found: AlarmPage, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.ListAlarmsResponse:
     """A page of alarms."""
     return alarms_pb2.ListAlarmsResponse(
-        alarms=[alarm(one, plant) for one in found.alarms],
+        alarms=[alarm(one, plant, at_machine) for one in found.alarms],
         next_page_token=found.next_token,
         counts=_counts(found.counts),
         evaluation=evaluation(found.evaluation),
     )
 
 
-def calm(found: CalmList, plant: Lookups) -> alarms_pb2.ListAlarmLinesResponse:
+def calm(found: CalmList, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.ListAlarmLinesResponse:
     """The calm list."""
     return alarms_pb2.ListAlarmLinesResponse(
-        lines=[_line(one, plant) for one in found.lines],
+        lines=[_line(one, plant, at_machine) for one in found.lines],
         counts=_counts(found.counts),
         evaluation=evaluation(found.evaluation),
     )
 
 
-def batch(found: AlarmBatch, plant: Lookups) -> alarms_pb2.WatchAlarmsResponse:
+def batch(found: AlarmBatch, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.WatchAlarmsResponse:
     """A message of a stream."""
     return alarms_pb2.WatchAlarmsResponse(
-        alarms=[alarm(one, plant) for one in found.alarms],
+        alarms=[alarm(one, plant, at_machine) for one in found.alarms],
         snapshot_complete=found.snapshot_complete,
         sequence=found.sequence,
         sent_us=found.sent_us,
@@ -185,7 +188,9 @@ def _source(one: SourceFigures) -> alarms_pb2.AlarmSourceFigures:
     )
 
 
-def answer(alarm_id: str, found: Settled | MillraceError, plant: Lookups) -> alarms_pb2.AlarmAnswer:
+def answer(
+    alarm_id: str, found: Settled | MillraceError, plant: Lookups, at_machine: AtMachine
+) -> alarms_pb2.AlarmAnswer:
     """What became of an action."""
     if isinstance(found, MillraceError):
         return alarms_pb2.AlarmAnswer(alarm_id=alarm_id, outcome=_failure(found), detail=str(found))
@@ -198,7 +203,7 @@ def answer(alarm_id: str, found: Settled | MillraceError, plant: Lookups) -> ala
         action_id=str(found.action.action_id),
         outcome=f"ALARM_OUTCOME_{outcome}",
         detail=detail,
-        alarm=None if found.alarm is None else alarm(found.alarm, plant),
+        alarm=None if found.alarm is None else alarm(found.alarm, plant, at_machine),
     )
 
 
@@ -207,11 +212,11 @@ def _failure(error: MillraceError) -> str:
     return "ALARM_OUTCOME_" + next((name for kind, name in kinds.items() if isinstance(error, kind)), "FAILED")
 
 
-def _line(found: Line, plant: Lookups) -> alarms_pb2.AlarmLine:
+def _line(found: Line, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.AlarmLine:
     new = [one for one in found.alarms if one.state in UNACKNOWLEDGED][:_MOST_IDS]
     return alarms_pb2.AlarmLine(
         text=found.text,
-        head=alarm(found.head, plant),
+        head=alarm(found.head, plant, at_machine),
         priority=f"ALARM_PRIORITY_{found.priority}",
         alarms=len(found.alarms),
         places=len({one.path for one in found.alarms}),
@@ -228,6 +233,14 @@ def _override(one: Override) -> alarms_pb2.AlarmOverride:
         by=one.by,
         reason=one.reason,
         until_us=one.until_us,
+    )
+
+
+def _at_machine(told: MachineAck) -> alarms_pb2.MachineAcknowledgement:
+    return alarms_pb2.MachineAcknowledgement(
+        state=f"MACHINE_ACKNOWLEDGEMENT_STATE_{told.state}",
+        detail=told.detail,
+        command_id=None if told.command_id is None else str(told.command_id),
     )
 
 

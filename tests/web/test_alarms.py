@@ -15,12 +15,16 @@ import pytest_asyncio
 from playwright.async_api import Browser, Locator, expect
 
 from base.ids import now_us
+from schemas import topics
 from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm, AlarmState
+from schemas.commands import CommandState, CommandStateRecord
 from schemas.priorities import Priority, Response, Severity
 from serving.caches.alarm_job import EvaluationState
+from serving.machine_acks import request_of
 from tests.integration.fix_history import copy_of
 from tests.unit.alarming import rule
+from tests.unit.served import eventually
 from tests.web import demo_alarms
 from tests.web.demo_plant import HELD
 from tests.web.pages import DESKTOP, PHONE, Screen, screen
@@ -237,6 +241,64 @@ async def test_the_figures_say_whether_people_can_live_with_them(
         await expect(areas.locator("tbody tr")).to_have_count(1)
         await one.go("alarms?view=figures&from=-7d&prefix=acme/north/forming/line-2")
         await expect(stale).to_have_count(0)
+
+
+async def test_a_condition_says_how_it_stands_at_its_machine_and_is_acknowledged_again(
+    browser: Browser, plant: PlantServer
+) -> None:
+    raised(plant, press_02__power=88.0)
+    cache = plant.server.alarms.alarms
+    template = next(alarm for alarm in cache.all() if alarm.rule == "power")
+    taken = _like(
+        template,
+        900,
+        rule="machine",
+        title="Spindle hot",
+        condition="plc:ns=2;s=High",
+        state=AlarmState.ACKNOWLEDGED,
+        acknowledged_us=now_us(),
+        acknowledged_by="local:ben",
+        seen_us=now_us(),
+    )
+    request = request_of(taken)
+    assert request is not None
+    async with screen(browser, plant.origin, size=PHONE, name="anna") as one:
+        plant.feed(topics.ALARMS, taken.encode())
+        await one.go("alarms?view=all")
+        await expect(items(one, "Spindle hot").locator(".marks")).to_contain_text("machine: pending")
+        names = (
+            "command_id",
+            "device_id",
+            "gateway_id",
+            "site",
+            "name",
+            "parameters",
+            "submitted_by",
+            "submitted_us",
+            "expires_us",
+        )
+        refused = CommandStateRecord(
+            **{name: getattr(request, name) for name in names},
+            version=1,
+            state=CommandState.FAILED,
+            updated_us=now_us(),
+            attempt=1,
+            detail="the server does not take it: BadUserAccessDenied",
+        )
+        plant.feed(topics.STATES, refused.encode())
+        await expect(items(one, "Spindle hot").locator(".marks")).to_contain_text("machine: not acknowledged")
+        assert await one.overflow() <= 0
+        await items(one, "Spindle hot").get_by_role("link").first.click()
+        await one.says("not acknowledged: the server does not take it: BadUserAccessDenied", within="main")
+        assert not await one.serious()
+        await one.page.get_by_role("button", name="Acknowledge again").click()
+        await eventually(
+            lambda: any(name == "AlarmAction" and record["condition"] for name, record in plant.requests.decoded)
+        )
+    async with screen(browser, plant.origin, language="de-DE") as two:
+        await two.go("alarms?view=all")
+        await expect(items(two, "Spindle hot").locator(".marks")).to_contain_text("Maschine: nicht quittiert")
+    cache.apply(dataclasses.replace(taken, version=9, state=AlarmState.NORMAL))
 
 
 async def test_a_list_that_nobody_makes_is_not_calm(browser: Browser, plant: PlantServer) -> None:

@@ -325,6 +325,15 @@ export interface Alarm {
   corrective_action: string;
   comment: string;
   updated_us: number;
+  condition: string;
+  at_machine: Maybe<AtMachine>;
+}
+
+/** What the machine of a condition knows of the acknowledgement. */
+export interface AtMachine {
+  state: "PENDING" | "ACKNOWLEDGED" | "FAILED" | "UNKNOWN";
+  detail: string;
+  command_id: Maybe<string>;
 }
 
 export interface AlarmEvent {

@@ -2,7 +2,7 @@
 import type { ComponentChildren, JSX } from "preact";
 import { useState } from "preact/hooks";
 import { get, post } from "../api/http";
-import type { Alarm, AlarmAnswer, AlarmEvent, PriorityName } from "../api/types";
+import type { Alarm, AlarmAnswer, AlarmEvent, AtMachine, PriorityName } from "../api/types";
 import { count, duration, time, unit, withUnit, words } from "../format";
 import { named, t } from "../i18n";
 import { iso } from "../range";
@@ -19,6 +19,8 @@ import { useSending } from "../ui/sending";
 import { ShelveDialog } from "./shelve";
 
 const NEW = new Set(["UNACKNOWLEDGED", "RETURNED_UNACKNOWLEDGED"]);
+/** The machine may still wait: who acknowledges again sends it another command. */
+const UNHEARD = new Set(["FAILED", "UNKNOWN"]);
 const AROUND_US = 10 * 60e6;
 const EVENTS = 20;
 
@@ -96,6 +98,11 @@ export function AlarmItem({
             {alarm.late && <span>{t("alarms.late")}</span>}
             {alarm.chattering && <span>{t("alarms.chattering")}</span>}
             {alarm.first_out && <span>{t("alarms.firstOut")}</span>}
+            {alarm.at_machine && (
+              <span class={UNHEARD.has(alarm.at_machine.state) ? "abnormal" : ""}>
+                {t("alarms.machine", { state: named("atMachine", alarm.at_machine.state) })}
+              </span>
+            )}
           </span>
         </span>
         <span class="value">
@@ -177,6 +184,9 @@ function Details({
             ""
           )}
         </Fact>
+        <Fact name={t("alarms.atMachine")}>
+          {alarm.at_machine ? <HowAtMachine told={alarm.at_machine} /> : ""}
+        </Fact>
         {alarm.overrides.map((one) => (
           <Fact name={named("alarmState", one.kind)}>
             {[whoIs(one.by), one.reason].filter(Boolean).join(": ")}
@@ -214,6 +224,16 @@ function Details({
               {t("alarms.say")}
             </button>
           </form>
+        )}
+        {alarm.acknowledged_us && alarm.at_machine && UNHEARD.has(alarm.at_machine.state) && (
+          <button
+            type="button"
+            disabled={busy || !!off}
+            title={off}
+            onClick={() => void act(post_("acknowledge", { activations: alarm.activations }))}
+          >
+            {t("alarms.acknowledgeAgain")}
+          </button>
         )}
         {latched && (
           <button
@@ -268,6 +288,12 @@ function Details({
       )}
     </div>
   );
+}
+
+/** How it stands at the machine, with the command that carries it. */
+function HowAtMachine({ told }: { told: AtMachine }): JSX.Element {
+  const text = [named("atMachine", told.state), told.detail].filter(Boolean).join(": ");
+  return told.command_id ? <a href={href("command", told.command_id)}>{text}</a> : <>{text}</>;
 }
 
 /** What happened to it, where history has it. */

@@ -252,7 +252,7 @@ def _table(rows: list[tuple[Alarm, AlarmPriority, str]]) -> Table:
     for alarm, priority, text in rows:
         since = render.age_text(max(0, now_us() - (alarm.activated_us or alarm.updated_us)))
         place = alarm.device_path or alarm.path
-        row = (str(alarm.alarm_id)[:_SHOWN], str(priority), str(alarm.state), text, place, since)
+        row = (str(alarm.alarm_id)[:_SHOWN], str(priority), _state(alarm), text, place, since)
         table.add_row(*row, style=_STYLE.get(priority, ""))
     return table
 
@@ -260,4 +260,13 @@ def _table(rows: list[tuple[Alarm, AlarmPriority, str]]) -> Table:
 def _line(alarm: Alarm) -> str:
     when = render.time_text(alarm.updated_us)
     value = "" if alarm.value is None else f" {alarm.value:g} {alarm.unit}".rstrip()
-    return f"{when} {str(alarm.alarm_id)[:_SHOWN]} {alarm.priority} {alarm.state} {alarm.title or alarm.rule} {alarm.path}{value}"
+    named = f"{alarm.priority} {_state(alarm)} {alarm.title or alarm.rule} {alarm.path}{value}"
+    return f"{when} {str(alarm.alarm_id)[:_SHOWN]} {named}"
+
+
+def _state(alarm: Alarm) -> str:
+    """Its state, and how its acknowledgement stands at its machine."""
+    told = alarm.at_machine
+    if told is None:
+        return str(alarm.state)
+    return f"{alarm.state} (machine: {told.state}{f', {told.detail}' if told.detail else ''})"

@@ -65,6 +65,7 @@ _MESSAGES: dict[type, type[Message]] = {
     results.GatewayConnection: line_pb2.Connection,
     results.LaneAccount: line_pb2.LaneAccount,
     results.LineHealth: line_pb2.LineHealth,
+    results.MachineAcknowledgement: alarms_pb2.MachineAcknowledgement,
     results.OeeFigures: history_pb2.OeeFigures,
     results.ParameterDescription: state_pb2.ParameterDescription,
     results.ParameterOutcome: commands_pb2.ParameterOutcome,

@@ -32,6 +32,8 @@ from millrace_client.results.alarms import (
     AlarmPriority,
     AlarmState,
     CalmList,
+    MachineAcknowledgement,
+    MachineAcknowledgementState,
 )
 from millrace_client.results.answers import (
     AnomalyLot,
@@ -178,6 +180,8 @@ __all__ = [
     "LineHealth",
     "LotRelation",
     "LotValue",
+    "MachineAcknowledgement",
+    "MachineAcknowledgementState",
     "Material",
     "MaterialActual",
     "MaterialLot",

@@ -104,6 +104,29 @@ class AlarmOutcome(StrEnum):
     """It could not be written; the same action again is safe."""
 
 
+class MachineAcknowledgementState(StrEnum):
+    """What the machine of a condition knows of an acknowledgement."""
+
+    UNSPECIFIED = "UNSPECIFIED"
+    PENDING = "PENDING"
+    """A command to the machine is under way."""
+    ACKNOWLEDGED = "ACKNOWLEDGED"
+    """It is acknowledged there: the machine said so, or took the command."""
+    FAILED = "FAILED"
+    """The command ended without it, and the machine waits; to acknowledge again makes another."""
+    UNKNOWN = "UNKNOWN"
+    """Nobody can say whether the machine took it."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class MachineAcknowledgement:
+    """Whether the machine of a condition is acknowledged as well. `command_id` is None where the machine itself said so."""
+
+    state: MachineAcknowledgementState
+    detail: str = ""
+    command_id: UUID | None = None
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AlarmOverride:
     """An override: who, why, since when, until when (None: no end by itself). `by` is empty for what follows from design."""
@@ -120,7 +143,8 @@ class Alarm:
     """An alarm as it stands: one episode of its source, a rule at a device or gateway.
 
     Where `alarm_id` is `source_id` it is the source itself, put aside while nothing is wrong. `value` is in `unit`; `path` is the tag's,
-    the device's or the gateway's. `cause`, `consequence` and `corrective_action` are texts of the rule.
+    the device's or the gateway's. `cause`, `consequence` and `corrective_action` are texts of the rule. Of a condition of the machine's own
+    server `condition` names it, and `at_machine` is what the machine knows of the acknowledgement.
     """
 
     alarm_id: UUID
@@ -158,6 +182,8 @@ class Alarm:
     comment: str = ""
     updated_us: int = 0
     unit: str = ""
+    condition: str = ""
+    at_machine: MachineAcknowledgement | None = None
 
     @property
     def standing(self) -> bool:

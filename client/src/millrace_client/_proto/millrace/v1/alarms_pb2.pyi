@@ -33,6 +33,14 @@ class AlarmOverrideKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     ALARM_OVERRIDE_KIND_SUPPRESSED: _ClassVar[AlarmOverrideKind]
     ALARM_OVERRIDE_KIND_OUT_OF_SERVICE: _ClassVar[AlarmOverrideKind]
 
+class MachineAcknowledgementState(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
+    __slots__ = ()
+    MACHINE_ACKNOWLEDGEMENT_STATE_UNSPECIFIED: _ClassVar[MachineAcknowledgementState]
+    MACHINE_ACKNOWLEDGEMENT_STATE_PENDING: _ClassVar[MachineAcknowledgementState]
+    MACHINE_ACKNOWLEDGEMENT_STATE_ACKNOWLEDGED: _ClassVar[MachineAcknowledgementState]
+    MACHINE_ACKNOWLEDGEMENT_STATE_FAILED: _ClassVar[MachineAcknowledgementState]
+    MACHINE_ACKNOWLEDGEMENT_STATE_UNKNOWN: _ClassVar[MachineAcknowledgementState]
+
 class AlarmEventKind(int, metaclass=_enum_type_wrapper.EnumTypeWrapper):
     __slots__ = ()
     ALARM_EVENT_KIND_UNSPECIFIED: _ClassVar[AlarmEventKind]
@@ -98,6 +106,11 @@ ALARM_OVERRIDE_KIND_LATCHED: AlarmOverrideKind
 ALARM_OVERRIDE_KIND_SHELVED: AlarmOverrideKind
 ALARM_OVERRIDE_KIND_SUPPRESSED: AlarmOverrideKind
 ALARM_OVERRIDE_KIND_OUT_OF_SERVICE: AlarmOverrideKind
+MACHINE_ACKNOWLEDGEMENT_STATE_UNSPECIFIED: MachineAcknowledgementState
+MACHINE_ACKNOWLEDGEMENT_STATE_PENDING: MachineAcknowledgementState
+MACHINE_ACKNOWLEDGEMENT_STATE_ACKNOWLEDGED: MachineAcknowledgementState
+MACHINE_ACKNOWLEDGEMENT_STATE_FAILED: MachineAcknowledgementState
+MACHINE_ACKNOWLEDGEMENT_STATE_UNKNOWN: MachineAcknowledgementState
 ALARM_EVENT_KIND_UNSPECIFIED: AlarmEventKind
 ALARM_EVENT_KIND_RAISED: AlarmEventKind
 ALARM_EVENT_KIND_RAISED_AGAIN: AlarmEventKind
@@ -149,8 +162,18 @@ class AlarmOverride(_message.Message):
     until_us: int
     def __init__(self, kind: _Optional[_Union[AlarmOverrideKind, str]] = ..., since_us: _Optional[int] = ..., by: _Optional[str] = ..., reason: _Optional[str] = ..., until_us: _Optional[int] = ...) -> None: ...
 
+class MachineAcknowledgement(_message.Message):
+    __slots__ = ("state", "detail", "command_id")
+    STATE_FIELD_NUMBER: _ClassVar[int]
+    DETAIL_FIELD_NUMBER: _ClassVar[int]
+    COMMAND_ID_FIELD_NUMBER: _ClassVar[int]
+    state: MachineAcknowledgementState
+    detail: str
+    command_id: str
+    def __init__(self, state: _Optional[_Union[MachineAcknowledgementState, str]] = ..., detail: _Optional[str] = ..., command_id: _Optional[str] = ...) -> None: ...
+
 class Alarm(_message.Message):
-    __slots__ = ("alarm_id", "source_id", "version", "site", "rule", "rule_version", "device_id", "device_path", "gateway_id", "tag_id", "path", "priority", "state", "active", "start_us", "activated_us", "returned_us", "acknowledged_us", "acknowledged_by", "activations", "overrides", "value", "detail", "cause_alarm_id", "first_out", "chattering", "fleeting", "late", "title", "cause", "consequence", "corrective_action", "comment", "updated_us", "unit")
+    __slots__ = ("alarm_id", "source_id", "version", "site", "rule", "rule_version", "device_id", "device_path", "gateway_id", "tag_id", "path", "priority", "state", "active", "start_us", "activated_us", "returned_us", "acknowledged_us", "acknowledged_by", "activations", "overrides", "value", "detail", "cause_alarm_id", "first_out", "chattering", "fleeting", "late", "title", "cause", "consequence", "corrective_action", "comment", "updated_us", "unit", "condition", "at_machine")
     ALARM_ID_FIELD_NUMBER: _ClassVar[int]
     SOURCE_ID_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
@@ -186,6 +209,8 @@ class Alarm(_message.Message):
     COMMENT_FIELD_NUMBER: _ClassVar[int]
     UPDATED_US_FIELD_NUMBER: _ClassVar[int]
     UNIT_FIELD_NUMBER: _ClassVar[int]
+    CONDITION_FIELD_NUMBER: _ClassVar[int]
+    AT_MACHINE_FIELD_NUMBER: _ClassVar[int]
     alarm_id: str
     source_id: str
     version: int
@@ -221,7 +246,9 @@ class Alarm(_message.Message):
     comment: str
     updated_us: int
     unit: str
-    def __init__(self, alarm_id: _Optional[str] = ..., source_id: _Optional[str] = ..., version: _Optional[int] = ..., site: _Optional[str] = ..., rule: _Optional[str] = ..., rule_version: _Optional[int] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., gateway_id: _Optional[str] = ..., tag_id: _Optional[int] = ..., path: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., state: _Optional[_Union[AlarmState, str]] = ..., active: bool = ..., start_us: _Optional[int] = ..., activated_us: _Optional[int] = ..., returned_us: _Optional[int] = ..., acknowledged_us: _Optional[int] = ..., acknowledged_by: _Optional[str] = ..., activations: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[AlarmOverride, _Mapping]]] = ..., value: _Optional[float] = ..., detail: _Optional[str] = ..., cause_alarm_id: _Optional[str] = ..., first_out: bool = ..., chattering: bool = ..., fleeting: bool = ..., late: bool = ..., title: _Optional[str] = ..., cause: _Optional[str] = ..., consequence: _Optional[str] = ..., corrective_action: _Optional[str] = ..., comment: _Optional[str] = ..., updated_us: _Optional[int] = ..., unit: _Optional[str] = ...) -> None: ...
+    condition: str
+    at_machine: MachineAcknowledgement
+    def __init__(self, alarm_id: _Optional[str] = ..., source_id: _Optional[str] = ..., version: _Optional[int] = ..., site: _Optional[str] = ..., rule: _Optional[str] = ..., rule_version: _Optional[int] = ..., device_id: _Optional[int] = ..., device_path: _Optional[str] = ..., gateway_id: _Optional[str] = ..., tag_id: _Optional[int] = ..., path: _Optional[str] = ..., priority: _Optional[_Union[AlarmPriority, str]] = ..., state: _Optional[_Union[AlarmState, str]] = ..., active: bool = ..., start_us: _Optional[int] = ..., activated_us: _Optional[int] = ..., returned_us: _Optional[int] = ..., acknowledged_us: _Optional[int] = ..., acknowledged_by: _Optional[str] = ..., activations: _Optional[int] = ..., overrides: _Optional[_Iterable[_Union[AlarmOverride, _Mapping]]] = ..., value: _Optional[float] = ..., detail: _Optional[str] = ..., cause_alarm_id: _Optional[str] = ..., first_out: bool = ..., chattering: bool = ..., fleeting: bool = ..., late: bool = ..., title: _Optional[str] = ..., cause: _Optional[str] = ..., consequence: _Optional[str] = ..., corrective_action: _Optional[str] = ..., comment: _Optional[str] = ..., updated_us: _Optional[int] = ..., unit: _Optional[str] = ..., condition: _Optional[str] = ..., at_machine: _Optional[_Union[MachineAcknowledgement, _Mapping]] = ...) -> None: ...
 
 class AlarmEvent(_message.Message):
     __slots__ = ("event_id", "kind", "state", "time_us", "recorded_us", "by", "reason", "detail", "action_id", "until_us", "value", "withdrawn")
