@@ -30,6 +30,7 @@ from schemas.alarms import AlarmState as State
 from schemas.priorities import Priority
 from serving.caches.plant import Plant
 from serving.handlers.alarm_records import AlarmRecords
+from serving.machine_acks import request_of
 from stack.line import alarm_reasons
 from stages.alarms.eemua import rate_verdict
 from tests.integration.fix_history import history_template, plain_history
@@ -401,6 +402,34 @@ def test_the_highest_version_of_an_alarm_stays(history: str) -> None:
     write(history, [alarm(1, State.UNACKNOWLEDGED)])
     with psycopg.connect(history) as sql:
         assert sql.execute("SELECT version, state FROM alarm").fetchall() == [(2, "ACKNOWLEDGED")]
+
+
+async def test_of_a_condition_history_knows_what_its_machine_is_to_hear(history: str) -> None:
+    """From it the command follows that carries the acknowledgement, also when the alarm is over."""
+    taken = dataclasses.replace(
+        where_it_stands(91, 3, State.NORMAL),
+        condition="plc:ns=2;s=High",
+        acknowledged_us=T0_US + S,
+        acknowledged_by="anna",
+        seen_us=T0_US + 1,
+    )
+    heard = dataclasses.replace(taken, alarm_id=UUID(int=92), acknowledged_at_machine=True, seen_us=0)
+    write(history, [taken, heard])
+    database = ReadPool(history, application="test")
+    try:
+        records = AlarmRecords(database=database)
+        found = await records.alarm(taken.alarm_id)
+        assert request_of(found) == request_of(taken)
+        assert request_of(taken) is not None
+        assert (await records.alarm(heard.alarm_id)).acknowledged_at_machine
+    finally:
+        await database.close()
+    with psycopg.connect(history) as connection:
+        rows = connection.execute(
+            "SELECT condition, acknowledged_at_machine FROM alarm WHERE alarm_id = ANY (%s) ORDER BY alarm_id",
+            ([taken.alarm_id, heard.alarm_id],),
+        ).fetchall()
+    assert rows == [(taken.condition, False), (taken.condition, True)]
 
 
 def test_rules_are_tried_on_what_is_stored(plain_history: str) -> None:
