@@ -43,7 +43,13 @@ def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) 
     chosen = select(config, names)
     with_infrastructure = {service.name for service in chosen}
     start(config, progress, (s for s in chosen if s.stage <= 1))
+    older = _older_root(config, Supervisor(config))
     for step in steps.PREPARATION:
+        if older and step.defines:
+            progress.sink(
+                f"{step.title}: left as it is, the jobs run on {older}; `deploy` upgrades them, then `up` again"
+            )
+            continue
         _run(config, progress, step, with_infrastructure)
     start(config, progress, (s for s in chosen if s.stage == 2), wait=False)
     for step in steps.JOBS:
@@ -150,24 +156,32 @@ def _page() -> str:
 
 def _code_root(config: StackConfig, supervisor: Supervisor) -> str:
     """The root that TaskManagers start on: made of today's code while nothing of Flink runs, and left alone while something does."""
-    states = supervisor.states()
-    runs = any(
-        states[s.name].pid for s in all_services(config) if s.stop_stage in (FLINK, FLINK + 1) and s.name in states
-    )
-    source = program(config, "jobs").directory
-    found = deployment.pending(config)
-    if found is not None:
+    if deployment.pending(config) is not None:
         return f"{roots.active(config).name}, in a deployment that was interrupted"
-    if runs and roots.link(config).exists():
-        name = roots.active(config).name
-        return (
-            name
-            if name == roots.name_of(source)
-            else f"{name} goes on; the code has changed, `deploy` upgrades the jobs"
-        )
-    name = roots.build(config, source)
+    if older := _older_root(config, supervisor):
+        return f"{older} goes on; the code has changed, `deploy` upgrades the jobs"
+    if _has_root(config, supervisor):
+        return roots.active(config).name
+    name = roots.build(config, program(config, "jobs").directory)
     roots.activate(config, name)
     return name
+
+
+def _older_root(config: StackConfig, supervisor: Supervisor) -> str:
+    """The root that Flink's processes run on, when it is not of today's code or a deployment may still change it; else empty."""
+    if not _has_root(config, supervisor):
+        return ""
+    name = roots.active(config).name
+    today = name == roots.name_of(program(config, "jobs").directory) and deployment.pending(config) is None
+    return "" if today else name
+
+
+def _has_root(config: StackConfig, supervisor: Supervisor) -> bool:
+    """Whether something of Flink runs, and on a root."""
+    states = supervisor.states()
+    stages = (FLINK, FLINK + 1)
+    runs = any(states[s.name].pid for s in all_services(config) if s.stop_stage in stages and s.name in states)
+    return runs and roots.link(config).exists()
 
 
 def _stop_services(supervisor: Supervisor, progress: Progress, services: list[Service]) -> None:

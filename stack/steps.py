@@ -30,11 +30,12 @@ _TOOL_TIMEOUT_S = 900
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
-    """One line of `up`."""
+    """One line of `up`. `defines`: it tells jobs what the files of this checkout define, which older jobs may not know how to read."""
 
     title: str
     needs: frozenset[str]
     action: Callable[[StackConfig], str]
+    defines: bool = False
 
 
 def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
@@ -175,10 +176,11 @@ PREPARATION = (
         title="registry",
         needs=_POSTGRES,
         action=_tool("registry.command", "load", "{plant}", "--no-publish", "--why", "start of the stack"),
+        defines=True,
     ),
-    Step(title="model of work", needs=_POSTGRES, action=_work),
-    Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish")),
-    Step(title="alarm rules", needs=_KAFKA | _POSTGRES, action=_alarm_rules),
+    Step(title="model of work", needs=_POSTGRES, action=_work, defines=True),
+    Step(title="registry topic", needs=_KAFKA | _POSTGRES, action=_tool("registry.command", "publish"), defines=True),
+    Step(title="alarm rules", needs=_KAFKA | _POSTGRES, action=_alarm_rules, defines=True),
 )
 
 # What newer jobs need of broker and database of an instance that runs.
