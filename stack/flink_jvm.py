@@ -158,13 +158,20 @@ def _ask(question: str, sizes: Mapping[str, Any], path: str) -> Division:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.yaml").write_text(yaml.safe_dump(dict(sizes)))
         line = [str(java.executable()), "-XX:TieredStopAtLevel=1", "-classpath", path, _UTILITY, question]
-        found = subprocess.run(
-            [*line, "--configDir", folder],
-            capture_output=True,
-            text=True,
-            check=False,
-            timeout=_UTILITY_TIMEOUT_S,
-        )
+        try:
+            found = subprocess.run(
+                [*line, "--configDir", folder],
+                capture_output=True,
+                text=True,
+                check=False,
+                timeout=_UTILITY_TIMEOUT_S,
+            )
+        except subprocess.TimeoutExpired as error:
+            msg = (
+                f"Flink's utility that divides the memory did not answer within {_UTILITY_TIMEOUT_S:.0f} s. Is the machine busy "
+                "with something else? `./millrace up` goes on where this one stopped"
+            )
+            raise StepError(msg) from error
     answers = [text.removeprefix(_RESULT) for text in found.stdout.splitlines() if text.startswith(_RESULT)]
     if found.returncode or len(answers) != 2:
         msg = f"Flink cannot divide the memory {dict(sizes)}:\n{(found.stdout + found.stderr)[-2000:]}"
