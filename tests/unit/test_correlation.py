@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 from uuid import UUID
 
@@ -121,6 +121,21 @@ DELIVERED, EXECUTING, SUCCEEDED, FAILED = (
     CommandState.SUCCEEDED,
     CommandState.FAILED,
 )
+
+
+def test_the_state_of_a_command_is_its_fields_in_plain_json() -> None:
+    outcome = ParameterOutcome(name="speed", effect=Effect.APPLIED, readback=1.5)
+    command = TrackedCommand(
+        request=request(),
+        outcomes=(outcome,),
+        approval=control(ControlAction.APPROVE),
+        waiting_acks=[ack(SUCCEEDED, outcomes=(outcome,))],
+        waiting_sites=["north"],
+        waiting_controls=[control(ControlAction.CANCEL)],
+    )
+    plain = json.dumps(asdict(command), default=str, separators=(",", ":"))
+    assert command.to_bytes() == b"\x01" + plain.encode()
+    assert TrackedCommand.from_bytes(command.to_bytes()) == command
 
 
 def test_a_command_goes_through_every_state_to_its_outcome() -> None:
