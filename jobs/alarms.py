@@ -31,7 +31,8 @@ NAME = "millrace-alarms"
 INPUTS = (topics.LATEST, topics.EVENTS, topics.ANOMALIES, topics.STATES, topics.ALARM_ACTIONS)
 DEFINITIONS = (topics.TAGS, topics.ALARM_RULES)
 OUTPUTS = (topics.ALARMS, topics.ALARM_EVENTS, topics.REJECTED)
-BUFFER_TIMEOUT_MS = 1
+BUFFER_TIMEOUT_MS = 0
+"""A flush per record, as in the commands job: a record is a batch of values."""
 _ANSWER_S = 2.0
 _CLOCKS_DIFFER_MS = 15_000
 """A definition that is missing from the operator's snapshot is not older than the submission by more than this."""
