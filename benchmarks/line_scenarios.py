@@ -199,7 +199,7 @@ def _line(options: argparse.Namespace, progress: Progress, chosen: Workload, *, 
 
 def signatures_argument(parser: argparse.ArgumentParser) -> None:
     """Whether frames and commands are signed, and what is not is refused."""
-    parser.add_argument("--signatures", choices=("required", "off"), default="off", help="of frames and commands")
+    parser.add_argument("--signatures", choices=("required", "off"), default="required", help="of frames and commands")
 
 
 def line_arguments(

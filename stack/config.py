@@ -179,7 +179,8 @@ class StackConfig:
     # People sign in at an issuer of the stack's own, and no caller is let in without a token.
     sign_in: bool = False
     # "required": gateways sign frames and acknowledgements, serving signs commands, and what is not signed is refused. "off": nothing is.
-    signatures: str = "off"
+    # "auto": as the instance has it, and a new one "required" (`stack.signing`).
+    signatures: str = "auto"
     # The ingestion service runs for gateways that enrol too; for those of the plant file that go by it, it runs without this.
     ingestion: bool = False
     # 0 means: as many as the jobs need.
@@ -200,8 +201,8 @@ class StackConfig:
         if self.timescaledb not in ("auto", "off"):
             msg = f"timescaledb is {self.timescaledb!r}, not 'auto' or 'off'"
             raise ValueError(msg)
-        if self.signatures not in ("required", "off"):
-            msg = f"signatures is {self.signatures!r}, not 'required' or 'off'"
+        if self.signatures not in ("auto", "required", "off"):
+            msg = f"signatures is {self.signatures!r}, not 'auto', 'required' or 'off'"
             raise ValueError(msg)
         if not self.taskmanagers:
             object.__setattr__(self, "taskmanagers", self.parallelism.total)

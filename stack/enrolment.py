@@ -71,7 +71,7 @@ def platform(config: StackConfig) -> Platform:
         by_ingestion=by_ingestion,
         connections=connections,
         place=place,
-        signatures=config.signatures != "off",
+        signatures=signing.required(config),
         unsigned_until=lambda: signing.unsigned_until(config),
     )
 

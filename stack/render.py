@@ -114,7 +114,7 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         "postgres": {"dsn": postgres.dsn(config)},
         "storage": {"timescaledb": config.timescaledb},
         "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
-        "signing_key": str(signing.key_file(config, signing.REPLAY)) if config.signatures != "off" else "",
+        "signing_key": str(signing.key_file(config, signing.REPLAY)) if signing.required(config) else "",
     }
     write(platform_file(config), platform)
     maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
@@ -163,7 +163,7 @@ def _serving(config: StackConfig) -> dict[str, Any]:
         },
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
         "audit": {"folder": str(audit(config)["folder"])},
-        **({"signing": signing.serving_table(config)} if config.signatures != "off" else {}),
+        **({"signing": signing.serving_table(config)} if signing.required(config) else {}),
         "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
         "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
         **({"oidc": sign_in.serving(config), "privacy": sign_in.privacy(config)} if config.sign_in else {}),

@@ -20,6 +20,17 @@ UNSIGNED_FOR = timedelta(days=7)
 """An instance older than signatures takes unsigned records for so long after its first start with them: Kafka keeps them as long."""
 
 
+def required(config: StackConfig) -> bool:
+    """Whether records have to be signed here.
+
+    Where the settings leave it to the instance, a new one wants signatures, and one that has data goes on as it is: nobody who brings a
+    newer version up has frames refused.
+    """
+    if config.signatures != "auto":
+        return config.signatures == "required"
+    return _file(config).exists() or not _has_records(config)
+
+
 def key_file(config: StackConfig, name: str) -> Path:
     """Key and certificate of a signer."""
     return Book(config.authority).file(name)
@@ -37,13 +48,13 @@ def serving_table(config: StackConfig) -> dict[str, Any]:
 def gateway_table(config: StackConfig) -> dict[str, Any]:
     """The table `[signatures]` of a gateway."""
     until = unsigned_until(config)
-    return {"enabled": config.signatures != "off"} | ({"unsigned_until": until} if until else {})
+    return {"enabled": required(config)} | ({"unsigned_until": until} if until else {})
 
 
 def jobs_table(config: StackConfig) -> dict[str, Any]:
     """The table `[signatures]` of the jobs."""
     until = unsigned_until(config)
-    if config.signatures == "off":
+    if not required(config):
         return {}
     found: dict[str, Any] = {"required": True, "authority": str(Book(config.authority).root_file)}
     return found | ({"unsigned_until": until} if until else {})
@@ -55,12 +66,11 @@ def unsigned_until(config: StackConfig) -> str:
     Where signatures are off it is forgotten: what is written meanwhile is unsigned, and is to be taken when they are switched on again.
     """
     file = _file(config)
-    if config.signatures == "off":
+    if not required(config):
         file.unlink(missing_ok=True)
         return ""
     if not file.exists():
-        is_older = (config.data / "kafka").exists()
-        until = (datetime.now(UTC) + UNSIGNED_FOR).isoformat(timespec="seconds") if is_older else ""
+        until = (datetime.now(UTC) + UNSIGNED_FOR).isoformat(timespec="seconds") if _has_records(config) else ""
         config.data.mkdir(parents=True, exist_ok=True)
         files.replace_durably(file, until + "\n", mode=files.OWNERS)
     return said_until(config)
@@ -72,5 +82,10 @@ def said_until(config: StackConfig) -> str:
     return file.read_text().strip() if file.exists() else ""
 
 
+def _has_records(config: StackConfig) -> bool:
+    return (config.data / "kafka").exists()
+
+
 def _file(config: StackConfig) -> Path:
+    """Where it is, the instance wants signatures: it is written before the first record, and deleted where they are off."""
     return config.data / "unsigned-until"

@@ -31,7 +31,7 @@ def note_own(config: StackConfig) -> None:
 
     Where signatures are off the platform has none to tell: a key of serving is the sign that it signs (`edge.signing`).
     """
-    platform = () if config.signatures == "off" else (signing.SERVING, signing.REPLAY)
+    platform = (signing.SERVING, signing.REPLAY) if signing.required(config) else ()
     book, found = trust.book(config), list[tuple[Entry, bytes]]()
     with book.held():
         for entry in book.entries():

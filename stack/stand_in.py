@@ -29,7 +29,7 @@ class StandIn:
     @classmethod
     def of(cls, config: StackConfig) -> StandIn:
         """Of an instance whose certificates are issued."""
-        return cls(config.authority if config.signatures != "off" else None)
+        return cls(config.authority if signing.required(config) else None)
 
     def frames(self, gateway_id: str, messages: Sequence[bytes]) -> list[bytes]:
         """Kafka values of frames that a gateway sends together: under one root, or as few as hold so many."""

@@ -109,12 +109,36 @@ def test_an_instance_takes_unsigned_records_only_when_it_is_older_than_signature
     sign_from = signing.serving_table(older)["sign_from"]
     assert schema.until_us(sign_from) == schema.until_us(until) - 3_600_000_000
     # Off, it is forgotten: what is written meanwhile is unsigned.
-    off = StackConfig(state=tmp_path / "older")
+    off = StackConfig(state=tmp_path / "older", signatures="off")
     assert signing.gateway_table(off) == {"enabled": False}
     assert not (older.data / "unsigned-until").exists()
-    assert signing.jobs_table(StackConfig(state=tmp_path / "older")) == {}
-    with pytest.raises(ValueError, match="not 'required' or 'off'"):
+    assert signing.jobs_table(off) == {}
+    with pytest.raises(ValueError, match="not 'auto', 'required' or 'off'"):
         StackConfig(signatures="on")
+
+
+def test_a_new_instance_wants_signatures_and_one_that_has_data_goes_on_as_it_is(tmp_path: Path) -> None:
+    def wants(name: str, *, signatures: str = "auto", data: bool = False) -> bool:
+        """As `up` does: configuration is rendered, then the broker has its folder."""
+        config = StackConfig(state=tmp_path / name, signatures=signatures)
+        if data:
+            (config.data / "kafka").mkdir(parents=True)
+        found = bool(signing.jobs_table(config))
+        (config.data / "kafka").mkdir(parents=True, exist_ok=True)
+        assert found == signing.required(config) == signing.gateway_table(config)["enabled"]
+        return found
+
+    assert wants("new")
+    assert wants("new"), "and goes on to"
+    assert not signing.unsigned_until(StackConfig(state=tmp_path / "new"))
+    assert not wants("before", data=True)
+    assert not wants("before")
+    # What somebody asks for stays when the settings say nothing any more.
+    assert wants("before", signatures="required")
+    assert wants("before")
+    assert signing.unsigned_until(StackConfig(state=tmp_path / "before"))
+    assert not wants("new", signatures="off")
+    assert not wants("new")
 
 
 def test_a_key_of_serving_is_told_where_the_platform_signs_and_nowhere_else(tmp_path: Path) -> None:
@@ -124,7 +148,7 @@ def test_a_key_of_serving_is_told_where_the_platform_signs_and_nowhere_else(tmp_
         stack_keys.note_own(config)
         return {row.name for row in signing_keys.rows(trust.authority(config))}
 
-    off = StackConfig(state=tmp_path)
+    off = StackConfig(state=tmp_path, signatures="off")
     trust.prepare(off)
     of_gateways = names(off)
     assert of_gateways

@@ -19,7 +19,7 @@ from notifier.push import public_key
 from notifier.settings import NotifierSettings
 from registry.plant import ConnectionSpec, GatewaySpec
 from serving import config as serving_config
-from stack import mqtt_access, postgres, push_key, render
+from stack import mqtt_access, postgres, push_key, render, trust
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.health.answer import READY
@@ -52,6 +52,7 @@ def config(tmp_path: Path) -> StackConfig:
     plant = tmp_path / "plant.yaml"
     plant.write_text(PLANT)
     config = StackConfig(state=tmp_path / "state", plant=plant)
+    trust.prepare(config)
     render.render_all(config, ("telemetry",))
     return config
 
@@ -146,7 +147,7 @@ def test_the_audit_log_lies_where_serving_reads_it_and_its_keys_elsewhere(config
 def test_files_with_the_password_are_private(config: StackConfig) -> None:
     for path in config.config.iterdir():
         assert path.stat().st_mode & 0o077 == 0, path.name
-    passwords = {path.name: path.read_text() for path in config.secrets.iterdir()}
+    passwords = {path.name: path.read_text() for path in config.secrets.iterdir() if path.is_file()}
     assert {"postgres-password", "postgres-serving-password"} <= set(passwords)
     assert len(set(passwords.values())) == len(passwords)
     assert all(path.stat().st_mode & 0o077 == 0 for path in config.secrets.iterdir())
