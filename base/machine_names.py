@@ -9,6 +9,9 @@ MACHINE = "machine"
 
 
 def is_machines(name: str) -> bool:
-    """Whether a name is, or looks like, that of somebody at a machine: `machine`, or what begins with `machine:`, however it is written."""
+    """Whether a name is, or looks like, that of somebody at a machine: `machine`, or what begins with `machine:`.
+
+    In upper or lower case, and in spellings that Unicode calls compatible; look-alikes of other alphabets are other names.
+    """
     same = unicodedata.normalize("NFKC", name).strip().casefold()
     return same == MACHINE or same.partition(":")[0].rstrip() == MACHINE

@@ -23,6 +23,7 @@ from stack import (
     render,
     restore_points,
     roots,
+    signing,
     steps,
     trust,
 )
@@ -43,11 +44,11 @@ def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) 
     chosen = select(config, names)
     with_infrastructure = {service.name for service in chosen}
     start(config, progress, (s for s in chosen if s.stage <= 1))
-    older = _older_root(config, Supervisor(config))
+    older = _why_older(config, Supervisor(config))
     for step in steps.PREPARATION:
         if older and step.defines:
             progress.sink(
-                f"{step.title}: left as it is, the jobs run on {older}; `deploy` upgrades them, then `up` again"
+                f"{step.title}: left as it is, {older} (docs/operations.md, Upgrade an instance); then `up` again"
             )
             continue
         _run(config, progress, step, with_infrastructure)
@@ -74,6 +75,8 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
     with progress.step("checks") as details:
         running = supervisor.alive()
         preflight.check(config, running=running, flink=uses_flink)
+        if uses_flink and _has_root(config, supervisor):
+            signing.require_as_it_runs(config)
         details.append("already running" if running else "ports, memory and disk are free")
     if "serving" in selected:
         with progress.step("page") as details:
@@ -81,10 +84,11 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
     with progress.step("certificates") as details:
         issued = trust.prepare(config)
         details.append(f"issued: {', '.join(issued)}" if issued else "good")
-    with progress.step("configuration"):
+    with progress.step("configuration") as details:
         for folder in (config.state, config.data, config.logs, config.run):
             folder.mkdir(parents=True, exist_ok=True)
         render.render_all(config, jobs.of(config))
+        details.append(f"signatures {signing.describe(config)}")
         for name, action in (
             ("kafka", kafka.prepare),
             ("postgres", postgres.prepare),
@@ -174,6 +178,14 @@ def _older_root(config: StackConfig, supervisor: Supervisor) -> str:
     name = roots.active(config).name
     today = name == roots.name_of(program(config, "jobs").directory) and deployment.pending(config) is None
     return "" if today else name
+
+
+def _why_older(config: StackConfig, supervisor: Supervisor) -> str:
+    """Why the jobs may not know today's definitions; empty where they do."""
+    older = _older_root(config, supervisor)
+    if older and deployment.pending(config) is not None:
+        return "a deployment that was interrupted is ended first"
+    return f"the jobs run on {older}" if older else ""
 
 
 def _has_root(config: StackConfig, supervisor: Supervisor) -> bool:

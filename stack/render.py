@@ -87,6 +87,7 @@ def alarm_routes(config: StackConfig) -> Path:
 def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     """Write every file."""
     config.config.mkdir(mode=0o700, parents=True, exist_ok=True)
+    signing.unsigned_until(config)  # noted before anything else is there: a new instance wants signatures
     gateways = read_gateways(config.plant)
     kafka = {"bootstrap_servers": config.bootstrap_servers}
     write(simulator_file(config), _simulator(config))

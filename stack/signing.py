@@ -12,6 +12,7 @@ from typing import Any
 from authority.book import Book
 from base import files
 from stack.config import StackConfig
+from stack.errors import StackError
 
 SERVING, REPLAY = "serving", "replay"
 """Names of certificates that are there for their signing keys alone (`schemas.signing_keys`)."""
@@ -82,8 +83,26 @@ def said_until(config: StackConfig) -> str:
     return file.read_text().strip() if file.exists() else ""
 
 
+def describe(config: StackConfig) -> str:
+    """For people: whether records have to be signed, and why."""
+    if not required(config):
+        return "off, as this instance had data before" if config.signatures == "auto" else "off"
+    until = said_until(config)
+    return f"required; what has none is taken until {until}" if until else "required"
+
+
+def require_as_it_runs(config: StackConfig) -> None:
+    """Raise StackError when the jobs that run were started with the other answer: gateways would send what these refuse."""
+    if _file(config).exists() == required(config):
+        return
+    now, before = ("required", "off") if required(config) else ("off", "required")
+    msg = f"signatures are {now} now, and the jobs that run were started with {before}: `./millrace down` first, then `up`"
+    raise StackError(msg)
+
+
 def _has_records(config: StackConfig) -> bool:
-    return (config.data / "kafka").exists()
+    """Whether anything was written here before: also where Kafka's data were lost, gateways and the database may be of an unsigned time."""
+    return any((config.data / name).exists() for name in ("kafka", "postgres", "gateways"))
 
 
 def _file(config: StackConfig) -> Path:

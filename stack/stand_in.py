@@ -49,12 +49,8 @@ class StandIn:
             return request
         return command_signatures.signed(request, self._signer(self.folder, signing.SERVING))
 
-    def __getstate__(self) -> Path | None:
-        return self.folder  # private keys stay in their files
-
-    def __setstate__(self, folder: Path | None) -> None:
-        object.__setattr__(self, "folder", folder)
-        object.__setattr__(self, "_signers", {})
+    def __reduce__(self) -> tuple[type[StandIn], tuple[Path | None]]:
+        return StandIn, (self.folder,)  # private keys stay in their files
 
     def _signer(self, folder: Path, name: str) -> Signer:
         found = self._signers.get(name)

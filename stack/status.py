@@ -6,7 +6,7 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from stack import deployment, jobs, line, postgres, render, roots, storage, unsigned
+from stack import deployment, jobs, line, postgres, render, roots, signing, storage, unsigned
 from stack.backup import state as backup
 from stack.config import StackConfig
 from stack.errors import StackError
@@ -58,6 +58,7 @@ def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, An
         "services": rows,
         "jobs": _jobs(config) if states else [],
         "not_calculated": _not_calculated(config) if states else {},
+        "signatures": signing.describe(config) if states else "",
         "unsigned": unsigned.collect(config) if states else {},
         "code": _code(config),
         "safety": _safety(config) if states else {},
@@ -121,6 +122,8 @@ def text(status: dict[str, Any]) -> str:
     lines += unsigned.text(status["unsigned"])
     if status["safety"]:
         lines += ["", status["safety"]["text"]]
+    if status["signatures"]:
+        lines += ["", f"signatures: {status['signatures']}"]
     code = status["code"]
     if code["root"]:
         under_way = f"; a deployment of {code['deploying']} is {code['phase']}" if code["phase"] else ""

@@ -16,7 +16,8 @@ from serving.caches.command_view import CommandView
 from serving.caches.wakeup import Wakeup
 
 _MAX_OF_ONE = 64
-_MAX_COMMANDS = 1_000
+_MAX_COMMANDS = 2_000
+"""More than one read of the topics brings, so that nobody is behind who reads at once."""
 
 Picks = Callable[[CommandView], bool]
 

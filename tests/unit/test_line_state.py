@@ -176,6 +176,7 @@ def test_status_names_what_was_done_by_itself() -> None:
         "services": [],
         "jobs": [],
         "not_calculated": {"tags_not_calculated": 2, "calculated_left_out": 0, "tags_waiting": 5},
+        "signatures": "required",
         "unsigned": {
             "taken_until": "2026-01-08T12:00:00+00:00",
             "gateways": [{"gateway": "gw-1", "record": "frames", "newest": "2026-01-01T12:00:00+00:00"}],
@@ -192,6 +193,7 @@ def test_status_names_what_was_done_by_itself() -> None:
     }
     lines = [line.strip() for line in status.text(found).splitlines()]
     assert "page: http://127.0.0.1:29080" in lines
+    assert "signatures: required" in lines
     assert lines[1:5] == [
         "healing",
         "2026-01-01T12:00:01 service serving: restarted: no answer",

@@ -28,6 +28,7 @@ from schemas.frame import Stream
 from stack import signing, trust
 from stack import signing_keys as stack_keys
 from stack.config import StackConfig
+from stack.errors import StackError
 from stages.intake.signatures import FrameGuard
 from tests.golden.support import make_frame
 from tests.unit.signing import Trust
@@ -139,6 +140,29 @@ def test_a_new_instance_wants_signatures_and_one_that_has_data_goes_on_as_it_is(
     assert signing.unsigned_until(StackConfig(state=tmp_path / "before"))
     assert not wants("new", signatures="off")
     assert not wants("new")
+    # Kafka's data may be lost, or somewhere else: gateways and the database are of a time without signatures all the same.
+    for folder in ("postgres", "gateways"):
+        (StackConfig(state=tmp_path / folder).data / folder).mkdir(parents=True)
+        assert not wants(folder)
+
+
+def test_jobs_that_run_keep_the_answer_that_they_were_started_with(tmp_path: Path) -> None:
+    new = StackConfig(state=tmp_path)
+    assert signing.jobs_table(new)
+    (new.data / "kafka").mkdir(parents=True)
+    signing.require_as_it_runs(new)
+    assert signing.describe(new) == "required"
+    off = StackConfig(state=tmp_path, signatures="off")
+    with pytest.raises(StackError, match="signatures are off now, and the jobs that run were started with required"):
+        signing.require_as_it_runs(off)
+    assert signing.jobs_table(off) == {}  # after `down`
+    assert (signing.describe(off), signing.describe(new)) == ("off", "off, as this instance had data before")
+    signing.require_as_it_runs(new)
+    again = StackConfig(state=tmp_path, signatures="required")
+    with pytest.raises(StackError, match="signatures are required now"):
+        signing.require_as_it_runs(again)
+    assert signing.jobs_table(again)
+    assert signing.describe(again).startswith("required; what has none is taken until 2")
 
 
 def test_a_key_of_serving_is_told_where_the_platform_signs_and_nowhere_else(tmp_path: Path) -> None:

@@ -46,7 +46,10 @@ def book_of(config: StackConfig) -> KeyBook:
 
 def test_frames_in_the_place_of_a_gateway_are_taken_as_its_own(config: StackConfig) -> None:
     messages = [frame.encode(make_frame([(1, 0.0, 1.0)], n, gateway_id=GATEWAY)) for n in range(MAX_BATCH + 1)]
-    stand_in: StandIn = pickle.loads(pickle.dumps(StandIn.of(config)))  # as it comes to a process of its own
+    used = StandIn.of(config)
+    used.frames(GATEWAY, messages[:1])
+    stand_in: StandIn = pickle.loads(pickle.dumps(used))  # as it comes to a process of its own
+    assert not stand_in._signers, "keys stay where they are"
     guard = FrameGuard(book_of(config).find)
     found = stand_in.frames(GATEWAY, messages)
     assert [guard.problem(one, frame.decode(one), ids.now_us()) for one in found] == [""] * len(messages)
@@ -64,7 +67,7 @@ def test_a_request_in_the_place_of_serving_is_servings(config: StackConfig) -> N
 
 
 def test_where_signatures_are_off_nothing_is_signed(tmp_path: Path) -> None:
-    off = StandIn.of(StackConfig(state=tmp_path, signatures="off"))
+    off: StandIn = pickle.loads(pickle.dumps(StandIn.of(StackConfig(state=tmp_path, signatures="off"))))
     assert off.frames(GATEWAY, [b"a", b"b"]) == [b"a", b"b"]
 
 
