@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import logging
 import re
+import time
 from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
@@ -30,6 +31,8 @@ _KEEP_UNDERSCORE = frozenset(
     {"error_cb", "stats_cb", "log_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "log_level"}
 )
 
+_MOVING = (KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE)
+_ASK_AGAIN_S = 0.1
 _NO_SUCH_TOPIC = (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_TOPIC)
 
 # What people need to do about the errors they meet most; librdkafka's text says only what happened.
@@ -169,13 +172,24 @@ def topics_matching(source: Consumer, patterns: Iterable[str], *, timeout_s: flo
 
 
 def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
-    """First offset and end offset (exclusive) of every partition of a topic."""
+    """First offset and end offset (exclusive) of every partition of a topic.
+
+    A partition that was just made, or has moved, may have a leader that does not know it yet: it is asked again until `timeout_s`.
+    """
     found: dict[int, tuple[int, int]] = {}
-    for partition in partitions_of(source, topic, timeout_s=timeout_s):
+    deadline = time.monotonic() + timeout_s
+    waiting = partitions_of(source, topic, timeout_s=timeout_s)
+    while waiting:
+        partition = waiting[0]
         try:
             found[partition] = source.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
         except KafkaException as error:
+            if error.args[0].code() in _MOVING and time.monotonic() < deadline:
+                time.sleep(_ASK_AGAIN_S)
+                partitions_of(source, topic, timeout_s=timeout_s)  # who leads now
+                continue
             raise DeliveryError(error.args[0], f"offsets of {topic}[{partition}] cannot be read") from error
+        del waiting[0]
     return found
 
 
