@@ -26,7 +26,7 @@ def records(tag_id: int, numbers: range) -> list[Sent]:
 
 def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
     """Every row of every table that is made from Kafka, without the columns of `_WHEN`; positions and queues are left out."""
-    left_out = {"read_positions", "rollup_stale"}
+    left_out = {"read_positions", "rollup_stale", "dirty_ranges"}
     with psycopg.connect(dsn, autocommit=True) as connection:
         names = [
             row[0] for row in connection.execute("SELECT name FROM table_origin WHERE origin = 'kafka'").fetchall()
@@ -43,6 +43,11 @@ def contents(dsn: str) -> dict[str, list[tuple[Any, ...]]]:
             ]
             shown = ", ".join(f'"{column}"::text' for column in columns)
             found[name] = sorted(connection.execute(f"SELECT {shown} FROM {name}").fetchall(), key=repr)
+        # As minutes: how they are cut into ranges depends on the batches.
+        found["dirty_ranges"] = connection.execute(
+            """SELECT DISTINCT tag_id, reason, generate_series(date_trunc('minute', from_time), to_time, '1 minute')
+               FROM dirty_ranges ORDER BY 1, 2, 3"""
+        ).fetchall()
         return found
 
 
