@@ -114,6 +114,27 @@ class RequestList:
         return [codec.decode(value) for _, _, value in self.records]
 
 
+def record_of(request: CommandRequest, state: CommandState, version: int, **fields: Any) -> CommandStateRecord:
+    """What the commands job publishes of a request."""
+    shared = {
+        name: getattr(request, name)
+        for name in (
+            "command_id",
+            "device_id",
+            "gateway_id",
+            "site",
+            "name",
+            "parameters",
+            "submitted_by",
+            "submitted_us",
+            "expires_us",
+            "attempt",
+            "reason",
+        )
+    }
+    return CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)
+
+
 @dataclass
 class Served:
     """A running server, its log of requests, a client, and its log of audit events."""
@@ -136,24 +157,7 @@ class Served:
 
     def record(self, request: CommandRequest, state: CommandState, version: int, **fields: Any) -> None:
         """Publish a command's record."""
-        shared = {
-            name: getattr(request, name)
-            for name in (
-                "command_id",
-                "device_id",
-                "gateway_id",
-                "site",
-                "name",
-                "parameters",
-                "submitted_by",
-                "submitted_us",
-                "expires_us",
-                "attempt",
-                "reason",
-            )
-        }
-        record = CommandStateRecord(**shared | {"state": state, "version": version, "updated_us": now_us()} | fields)
-        self.server.book.apply_state(record)
+        self.server.book.apply_state(record_of(request, state, version, **fields))
 
     async def audited(self, *actions: str) -> list[AuditEvent]:
         """Audit events so far, of these actions; what is counted is written before."""

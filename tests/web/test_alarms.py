@@ -18,13 +18,13 @@ from base.ids import now_us
 from schemas import topics
 from schemas.alarm_rules import AlarmRule
 from schemas.alarms import Alarm, AlarmState
-from schemas.commands import CommandState, CommandStateRecord
+from schemas.commands import CommandState
 from schemas.priorities import Priority, Response, Severity
 from serving.caches.alarm_job import EvaluationState
 from serving.machine_acks import request_of
 from tests.integration.fix_history import copy_of
 from tests.unit.alarming import rule
-from tests.unit.served import eventually
+from tests.unit.served import eventually, record_of
 from tests.web import demo_alarms
 from tests.web.demo_plant import HELD
 from tests.web.pages import DESKTOP, PHONE, Screen, screen
@@ -266,25 +266,8 @@ async def test_a_condition_says_how_it_stands_at_its_machine_and_is_acknowledged
         plant.feed(topics.ALARMS, taken.encode())
         await one.go("alarms?view=all")
         await expect(items(one, "Spindle hot").locator(".marks")).to_contain_text("machine: pending")
-        names = (
-            "command_id",
-            "device_id",
-            "gateway_id",
-            "site",
-            "name",
-            "parameters",
-            "submitted_by",
-            "submitted_us",
-            "expires_us",
-        )
-        refused = CommandStateRecord(
-            **{name: getattr(request, name) for name in names},
-            version=1,
-            state=CommandState.FAILED,
-            updated_us=now_us(),
-            attempt=1,
-            detail="the server does not take it: BadUserAccessDenied",
-        )
+        detail = "the server does not take it: BadUserAccessDenied"
+        refused = record_of(request, CommandState.FAILED, 1, detail=detail)
         plant.feed(topics.STATES, refused.encode())
         await expect(items(one, "Spindle hot").locator(".marks")).to_contain_text("machine: not acknowledged")
         assert await one.overflow() <= 0
