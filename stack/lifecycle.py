@@ -48,7 +48,7 @@ def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) 
     for step in steps.PREPARATION:
         if older and step.defines:
             progress.sink(
-                f"{step.title}: left as it is, {older} (docs/operations.md, Upgrade an instance); then `up` again"
+                f"{step.title}: left as it is, {older} (docs/operations.md, Upgrade an instance), then `up` again"
             )
             continue
         _run(config, progress, step, with_infrastructure)
@@ -75,7 +75,7 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
     with progress.step("checks") as details:
         running = supervisor.alive()
         preflight.check(config, running=running, flink=uses_flink)
-        if uses_flink and _has_root(config, supervisor):
+        if uses_flink and _running_root(config, supervisor):
             signing.require_as_it_runs(config)
         details.append("already running" if running else "ports, memory and disk are free")
     if "serving" in selected:
@@ -162,38 +162,35 @@ def _code_root(config: StackConfig, supervisor: Supervisor) -> str:
     """The root that TaskManagers start on: made of today's code while nothing of Flink runs, and left alone while something does."""
     if deployment.pending(config) is not None:
         return f"{roots.active(config).name}, in a deployment that was interrupted"
-    if older := _older_root(config, supervisor):
-        return f"{older} goes on; the code has changed, `deploy` upgrades the jobs"
-    if _has_root(config, supervisor):
-        return roots.active(config).name
+    if name := _running_root(config, supervisor):
+        return (
+            name
+            if name == _name_of_today(config)
+            else f"{name} goes on; the code has changed, `deploy` upgrades the jobs"
+        )
     name = roots.build(config, program(config, "jobs").directory)
     roots.activate(config, name)
     return name
 
 
-def _older_root(config: StackConfig, supervisor: Supervisor) -> str:
-    """The root that Flink's processes run on, when it is not of today's code or a deployment may still change it; else empty."""
-    if not _has_root(config, supervisor):
-        return ""
-    name = roots.active(config).name
-    today = name == roots.name_of(program(config, "jobs").directory) and deployment.pending(config) is None
-    return "" if today else name
-
-
 def _why_older(config: StackConfig, supervisor: Supervisor) -> str:
     """Why the jobs may not know today's definitions; empty where they do."""
-    older = _older_root(config, supervisor)
-    if older and deployment.pending(config) is not None:
+    name = _running_root(config, supervisor)
+    if name and deployment.pending(config) is not None:
         return "a deployment that was interrupted is ended first"
-    return f"the jobs run on {older}" if older else ""
+    return f"the jobs run on {name}, `deploy` upgrades them first" if name and name != _name_of_today(config) else ""
 
 
-def _has_root(config: StackConfig, supervisor: Supervisor) -> bool:
-    """Whether something of Flink runs, and on a root."""
+def _running_root(config: StackConfig, supervisor: Supervisor) -> str:
+    """The root that Flink's processes run on; empty where none runs, or there is none."""
     states = supervisor.states()
     stages = (FLINK, FLINK + 1)
     runs = any(states[s.name].pid for s in all_services(config) if s.stop_stage in stages and s.name in states)
-    return runs and roots.link(config).exists()
+    return roots.active(config).name if runs and roots.link(config).exists() else ""
+
+
+def _name_of_today(config: StackConfig) -> str:
+    return roots.name_of(program(config, "jobs").directory)
 
 
 def _stop_services(supervisor: Supervisor, progress: Progress, services: list[Service]) -> None:
