@@ -7,6 +7,9 @@ import unicodedata
 MACHINE = "machine"
 """Whoever did something at a machine, where its server does not say who."""
 
+NOT_FOR_CALLERS = f"names that begin with {MACHINE}: are of who acts at a machine; take another name"
+"""Why a name is refused."""
+
 
 def is_machines(name: str) -> bool:
     """Whether a name is, or looks like, that of somebody at a machine: `machine`, or what begins with `machine:`.

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from base.errors import PermissionDeniedError, shown
-from base.machine_names import is_machines
+from base.machine_names import NOT_FOR_CALLERS, is_machines
 from serving.caches.plant import covered
 
 
@@ -93,7 +93,7 @@ class Principal:
     def __post_init__(self) -> None:
         """Raise UnauthenticatedError for the name of somebody at a machine: what a caller does must not look as if the machine had."""
         if is_machines(self.name):
-            msg = f"nobody is let in as {shown(self.name)}: names that begin with machine: are of who acts at a machine; take another name"
+            msg = f"nobody is let in as {shown(self.name)}: {NOT_FOR_CALLERS}"
             raise UnauthenticatedError(msg)
 
     def is_called(self, name: str) -> bool:

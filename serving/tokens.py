@@ -24,7 +24,7 @@ from pathlib import Path
 
 from base.errors import ConfigError
 from base.ids import Clock
-from base.machine_names import is_machines
+from base.machine_names import NOT_FOR_CALLERS, is_machines
 from base.moments import written
 from serving.principals import Grant, Permission, Principal, UnauthenticatedError, grants_of
 
@@ -157,7 +157,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     if args.days < 0:
         parser.error("--days is 0 or more")
     if is_machines(args.name):
-        parser.error("names that begin with machine: are of who acts at a machine; take another name")
+        parser.error(NOT_FOR_CALLERS)
     token = secrets.token_urlsafe(32)
     allow = ", ".join(f'"{p}"' for p in args.allow)
     until = f"until = {datetime.now(UTC) + timedelta(days=args.days):%Y-%m-%dT%H:%M:%SZ}\n" if args.days else ""

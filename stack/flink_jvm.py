@@ -11,7 +11,6 @@ from __future__ import annotations
 
 import json
 import shlex
-import subprocess
 import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -22,7 +21,7 @@ from typing import Any
 
 import yaml
 
-from stack import class_archives, java
+from stack import bounded, class_archives, java
 from stack.config import TOOLS
 from stack.errors import StepError
 
@@ -158,20 +157,11 @@ def _ask(question: str, sizes: Mapping[str, Any], path: str) -> Division:
     with tempfile.TemporaryDirectory() as folder:
         (Path(folder) / "config.yaml").write_text(yaml.safe_dump(dict(sizes)))
         line = [str(java.executable()), "-XX:TieredStopAtLevel=1", "-classpath", path, _UTILITY, question]
-        try:
-            found = subprocess.run(
-                [*line, "--configDir", folder],
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_UTILITY_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = (
-                f"Flink's utility that divides the memory did not answer within {_UTILITY_TIMEOUT_S:.0f} s. Is the machine busy "
-                "with something else? `./millrace up` goes on where this one stopped"
-            )
-            raise StepError(msg) from error
+        found = bounded.run(
+            [*line, "--configDir", folder],
+            timeout_s=_UTILITY_TIMEOUT_S,
+            late="Flink's utility that divides the memory did not answer",
+        )
     answers = [text.removeprefix(_RESULT) for text in found.stdout.splitlines() if text.startswith(_RESULT)]
     if found.returncode or len(answers) != 2:
         msg = f"Flink cannot divide the memory {dict(sizes)}:\n{(found.stdout + found.stderr)[-2000:]}"

@@ -10,7 +10,6 @@ from __future__ import annotations
 import logging
 import os
 import re
-import subprocess
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -18,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from base import locks
-from stack import deployment, flink, plans, render, restore_points, roots
+from stack import bounded, deployment, flink, plans, render, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
@@ -131,23 +130,14 @@ def _run(config: StackConfig, job: str, arguments: Sequence[str], kept: Path, re
     """`flink run`; the job id."""
     options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
     with plans.keeping(config, job, kept) as keeping:
-        try:
-            result = subprocess.run(
-                flink.client_command(config, "run", "-d", *options, *arguments),
-                env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
-                cwd=flink.tmp_dir(config),
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_RUN_TIMEOUT_S,
-                close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = (
-                f"flink run of {job} did not finish within {_RUN_TIMEOUT_S:.0f} s. Is the machine busy with something else? "
-                "`./millrace up` goes on where this one stopped"
-            )
-            raise StepError(msg) from error
+        result = bounded.run(
+            flink.client_command(config, "run", "-d", *options, *arguments),
+            timeout_s=_RUN_TIMEOUT_S,
+            late=f"flink run of {job} did not finish",
+            env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
+            cwd=flink.tmp_dir(config),
+            close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
+        )
         marker = "Job has been submitted with JobID "
         job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
         if result.returncode or not job_id:

@@ -7,14 +7,13 @@ Every step may run again at any time.
 from __future__ import annotations
 
 import os
-import subprocess
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import psycopg
 
-from stack import deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, signing_keys, trust
+from stack import bounded, deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, signing_keys, trust
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
 from stack.programs import program
@@ -46,24 +45,16 @@ def _tool(module: str, *arguments: str) -> Callable[[StackConfig], str]:
         command = tool.module(module, *arguments, "--config", str(render.platform_file(config)))
         command = tuple(str(config.plant) if part == "{plant}" else part for part in command)
         environment = os.environ | {"PYTHONUNBUFFERED": "1"}
-        try:
-            result = subprocess.run(
-                command,
-                cwd=tool.directory,
-                env=environment,
-                capture_output=True,
-                text=True,
-                check=False,
-                timeout=_TOOL_TIMEOUT_S,
-            )
-        except subprocess.TimeoutExpired as error:
-            msg = (
-                f"{' '.join(command[1:4])} did not finish within {_TOOL_TIMEOUT_S:.0f} s. Is the machine busy with something "
-                "else? `./millrace up` goes on where this one stopped"
-            )
-            raise StepError(msg) from error
+        named = " ".join(command[1:4])
+        result = bounded.run(
+            command,
+            timeout_s=_TOOL_TIMEOUT_S,
+            late=f"{named} did not finish",
+            cwd=tool.directory,
+            env=environment,
+        )
         if result.returncode:
-            msg = f"{' '.join(command[1:4])} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"
+            msg = f"{named} failed:\n{result.stdout[-2000:]}{result.stderr[-3000:]}"
             raise StepError(msg)
         lines = result.stdout.strip().splitlines()
         return lines[-1] if lines else "done"

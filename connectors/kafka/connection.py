@@ -176,21 +176,19 @@ def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict
 
     A partition that was just made, or has moved, may have a leader that does not know it yet: it is asked again until `timeout_s`.
     """
-    found: dict[int, tuple[int, int]] = {}
     deadline = time.monotonic() + timeout_s
-    waiting = partitions_of(source, topic, timeout_s=timeout_s)
-    while waiting:
-        partition = waiting[0]
-        try:
-            found[partition] = source.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() in _MOVING and time.monotonic() < deadline:
-                time.sleep(_ASK_AGAIN_S)
-                partitions_of(source, topic, timeout_s=timeout_s)  # who leads now
-                continue
-            raise DeliveryError(error.args[0], f"offsets of {topic}[{partition}] cannot be read") from error
-        del waiting[0]
-    return found
+
+    def of(partition: int) -> tuple[int, int]:
+        while True:
+            try:
+                return source.get_watermark_offsets(TopicPartition(topic, partition), timeout=timeout_s)
+            except KafkaException as error:
+                if error.args[0].code() not in _MOVING or time.monotonic() >= deadline:
+                    raise DeliveryError(error.args[0], f"offsets of {topic}[{partition}] cannot be read") from error
+            time.sleep(_ASK_AGAIN_S)
+            partitions_of(source, topic, timeout_s=timeout_s)  # who leads now
+
+    return {partition: of(partition) for partition in partitions_of(source, topic, timeout_s=timeout_s)}
 
 
 def passing(error: KafkaError) -> bool:

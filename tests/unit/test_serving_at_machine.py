@@ -14,11 +14,11 @@ from millrace_client import Alarm as Shown
 from millrace_client import MachineAcknowledgementState as At
 from schemas import topics
 from schemas.alarms import Alarm, AlarmState, at_machine
-from schemas.commands import CommandAck, CommandRequest, CommandState, CommandStateRecord, Effect, ParameterOutcome
+from schemas.commands import CommandAck, CommandRequest, CommandState, Effect, ParameterOutcome
 from serving.machine_acks import EXPIRES_US, request_of
 from serving.server import ALARM_SERVICE
 from tests.contract import examples
-from tests.unit.served import Served, eventually, presses, served
+from tests.unit.served import Served, eventually, presses, record_of, served
 
 CONDITION = "plc:ns=2;s=High"
 REFUSED = "the server does not take it: BadUserAccessDenied"
@@ -39,12 +39,7 @@ class Fed:
 
     def command(self, request: CommandRequest, state: CommandState, version: int = 1, **about: Any) -> None:
         """A record of a command."""
-        names = (
-            "command_id", "device_id", "gateway_id", "site", "name", "parameters", "submitted_by", "submitted_us", "expires_us", "attempt",
-        )  # fmt: skip
-        same = {name: getattr(request, name) for name in names}
-        record = CommandStateRecord(**same | {"state": state, "version": version, "updated_us": now_us()} | about)
-        self._feeds[topics.STATES.name](record.encode())
+        self._feeds[topics.STATES.name](record_of(request, state, version, **about).encode())
 
     async def shown(self) -> Shown:
         """The alarm as a caller sees it."""

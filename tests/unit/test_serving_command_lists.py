@@ -257,9 +257,8 @@ async def test_a_slow_reader_gets_the_newest_of_each_and_a_hopeless_one_is_ended
         reader.offer(view(at_us % 5, at_us))
     views = reader.views()
     newest = [await anext(views) for _ in range(5)]
-    assert sorted(one.submitted_us for one in newest) == list(
-        range(4_996, 5_001)
-    )  # one message a command, however many changes
+    # One message a command, however many changes.
+    assert sorted(one.submitted_us for one in newest) == list(range(4_996, 5_001))
     assert not reader._pending
 
     wakeup = Wakeup()
