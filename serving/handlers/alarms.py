@@ -34,7 +34,7 @@ from serving.caches.plant import Plant
 from serving.caches.wakeup import Streams, Wakeup
 from serving.handlers.alarm_views import AlarmFilter, Counts, View, Views, Within, path_of
 from serving.handlers.state import size_of
-from serving.load import Load, spaced
+from serving.load import Load, Turn, spaced
 from serving.record_log import RecordLog
 from serving.seen import seen
 from stages.alarms.calm import Line
@@ -152,10 +152,11 @@ class AlarmHandlers:
         under = Within(plant, wanted.prefix)
         with ExitStack() as opened:
             wakeup = opened.enter_context(self.streams.opened())
+            turn = opened.enter_context(Turn(self.load))
             reader = opened.enter_context(self._reader(wakeup, wanted, under, counts_only=counts_only))
             sequence, complete, sent_s = 0, False, 0.0
             while True:
-                await self.load.turn()
+                await turn.take()
                 part = reader.take(len(reader) if counts_only else MAX_ALARMS)
                 beat = time.monotonic() - sent_s >= beat_s
                 if part or beat or not complete:
@@ -172,6 +173,7 @@ class AlarmHandlers:
                         evaluation=self._evaluation(view),
                         notice="" if part or snapshot else "heartbeat",
                     )
+                turn.end()
                 if not len(reader):
                     await self._paced(wakeup, sent_s + PACE_S)
                     if not len(reader):

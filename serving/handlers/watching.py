@@ -24,7 +24,7 @@ from serving.caches.wakeup import Streams, Wakeup
 from serving.caches.watch import Part, Watch
 from serving.handlers.budget import Budget, Share
 from serving.handlers.pace import Pace, SlowReaderError
-from serving.load import Load
+from serving.load import Load, Turn
 from serving.seen import seen
 
 MAX_RATE_HZ = 100.0
@@ -88,7 +88,7 @@ class WatchHandlers:
                         began_s = time.monotonic()
                         yield tag_id, LastValue(value, time_us, code)
                         stream.waited_s = max(stream.waited_s, time.monotonic() - began_s)
-                        await self.load.turn()
+                        await stream.turn.take()
 
     async def batches(
         self,
@@ -124,11 +124,11 @@ class WatchHandlers:
         # What the caller may see is part of what a position is good for.
         digest = hashlib.sha256("\n".join([*sorted(prefixes), "", *plant.scopes]).encode()).hexdigest()[:12]
         since, notice = self._since(resume, self.scope(digest))
-        with self.streams.opened() as wakeup, self.budget.opened() as share:
+        with self.streams.opened() as wakeup, self.budget.opened() as share, Turn(self.load) as turn:
             watch = Watch(self.values, wakeup, selected, since=since)
             stop = self.plant.on_version(lambda: watch.select(self.select(plant, prefixes, True)))
             try:
-                yield _Stream(self, digest, watch, wakeup, pace, share, notice)
+                yield _Stream(self, digest, watch, wakeup, pace, share, turn, notice)
             finally:
                 stop()
                 watch.close()
@@ -154,10 +154,11 @@ class _Stream:
         wakeup: Wakeup,
         pace: Pace,
         share: Share,
+        turn: Turn,
         notice: str,
     ) -> None:
         self._handlers, self._digest, self._watch, self._wakeup, self._pace = handlers, digest, watch, wakeup, pace
-        self._share, self._notice = share, notice
+        self._share, self.turn, self._notice = share, turn, notice
         self._told_s = -math.inf
         self._sequence = 0
         self._complete = False
@@ -173,7 +174,7 @@ class _Stream:
         began = self._handlers.values.changes
         sent_s = -math.inf
         while True:
-            await load.turn()
+            await self.turn.take()
             part = self._watch.take(self.limit)
             beat = self.beat_s is not None and time.monotonic() - sent_s >= self.beat_s
             if part.rows.size or beat or not self._complete:
@@ -182,9 +183,11 @@ class _Stream:
                 sent_s = time.monotonic()
                 yield self._batch(part, snapshot=snapshot)
                 took_s = time.monotonic() - sent_s if self.waited_s is None else self.waited_s
+                self.turn.end()
                 if not snapshot:
                     self._wrote(took_s - load.lag_s, len(part.rows))
                 await self._pay(len(part.rows), snapshot=snapshot)
+            self.turn.end()
             due_s = -math.inf
             if not part.left or pace.pause_s:
                 due_s = max(sent_s + pace.interval_s(load.stretch), time.monotonic() + pace.pause_s)
