@@ -228,9 +228,9 @@ async def test_a_path_without_end_costs_nothing(method: str, path: str) -> None:
     request = getattr(state_pb2, f"{method}Request")(**{name: [path] if name == "prefixes" else path})
     async with served() as running, grpc.aio.insecure_channel(running.address) as channel:
         call = getattr(state_stub(channel), method)
-        began_s = time.monotonic()
+        began_s = time.process_time()
         error = await failure(call(request).read() if method.startswith("Watch") else call(request))
-        assert time.monotonic() - began_s < 1.0
+        assert time.process_time() - began_s < 0.5
         assert error.code() is grpc.StatusCode.INVALID_ARGUMENT
         assert len(error.details() or "") < 250
         assert any(isinstance(part, error_details_pb2.BadRequest) for part in details_of(error))

@@ -135,15 +135,15 @@ async def test_one_reader_that_does_not_read_delays_nobody() -> None:
             running.server.values.apply(batch({i: 0.0 for i in range(1, tags + 1)}))
             await anext(updates)
             await eventually(lambda: len(running.server.streams) == 2)
-            delays_s = []
+            # What goes before this reader is counted in messages: seconds depend on the machine.
+            passed = []
             for round_ in range(1, 51):
                 await asyncio.sleep(0.011)
+                before = running.server.gate.load.turns
                 running.server.values.apply(batch({i: float(round_) for i in range(1, tags + 1)}))
-                start_s = time.monotonic()
                 assert (await anext(updates)).value.value == round_
-                delays_s.append(time.monotonic() - start_s)
-        assert sorted(delays_s)[25] < 0.2
-        assert max(delays_s) < 2.0
+                passed.append(running.server.gate.load.turns - before)
+        assert max(passed) < 50, passed
         # The stuck reader's stream holds one bit a tag; once read, it comes to the newest values soon.
         newest: dict[int, float] = {}
         read = 0
