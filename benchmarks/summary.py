@@ -15,7 +15,7 @@ from typing import Any
 
 from base.errors import ConfigError
 from benchmarks.charts import si
-from benchmarks.summary_figures import FIGURES, MS, RATE, RATIO, SLOPE, S
+from benchmarks.summary_figures import FIGURES, MS, RATE, RATIO, SLOPE, US, S
 from stack.config import ROOT
 
 Result = Mapping[str, Any]
@@ -25,6 +25,8 @@ Run = tuple[Path, Result]
 DOCUMENT = ROOT / "docs" / "benchmarks.md"
 BEGIN, END = "<!-- made by `./millrace bench table --write` -->", "<!-- end of the table -->"
 
+_LARGER = {US: MS, MS: S}
+"""Nobody reads 7,500 ms, or 7.5 K ms."""
 HALVES = ("design", "held_out")
 """Of the corpus of machines."""
 
@@ -107,11 +109,13 @@ def _spread(values: Sequence[Any], unit: str) -> str:
 def _value(value: Any, unit: str) -> str:
     if isinstance(value, str):
         return value
+    while unit in _LARGER and abs(value) >= 1000:
+        value, unit = value / 1000, _LARGER[unit]
     text = (
         f"{value:,.0f}"
         if unit == ""
         else f"{value:.3g}"
-        if unit in {RATIO, SLOPE, MS, S} and abs(value) < 1000
+        if unit in {RATIO, SLOPE, US, MS, S} and abs(value) < 1000
         else si(value)
     )
     return f"{text} {unit}".strip()

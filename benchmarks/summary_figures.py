@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-RATE, MS, S, COUNT, RATIO, SLOPE = "samples/s", "ms", "s", "", "×", "MB/min"
+RATE, US, MS, S, COUNT, RATIO, SLOPE = "samples/s", "µs", "ms", "s", "", "×", "MB/min"
 
 FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "limits": (
@@ -18,9 +18,9 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
     "signatures": (
         ("logic_signed_ratio", "CPU of the telemetry logic to that without signatures", RATIO),
         ("logic_signed_16_ratio", "16 frames under one signature", RATIO),
-        ("logic_unsigned_us_per_frame", "a frame without", "µs"),
-        ("logic_signed_us_per_frame", "with", "µs"),
-        ("sign_us_per_frame", "signing one", "µs"),
+        ("logic_unsigned_us_per_frame", "a frame without", US),
+        ("logic_signed_us_per_frame", "with", US),
+        ("sign_us_per_frame", "signing one", US),
         ("logic_signed_frame_samples", "samples a frame", COUNT),
     ),
     "throughput": (
@@ -121,8 +121,8 @@ FIGURES: dict[str, tuple[tuple[str, str, str], ...]] = {
         ("told", "notifications", COUNT),
         ("rules", "rules", COUNT),
         ("devices", "devices", COUNT),
-        ("quiet_record_us", "a quiet record of 400 values", "µs"),
-        ("busy_record_us", "one when a percent of the rules stand", "µs"),
+        ("quiet_record_us", "a quiet record of 400 values", US),
+        ("busy_record_us", "one when a percent of the rules stand", US),
         ("memory_of_rules_mb", "memory of the rules", "MB"),
         ("wrong", "wrong", COUNT),
     ),

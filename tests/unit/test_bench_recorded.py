@@ -94,6 +94,14 @@ def test_the_row_of_the_machines_has_both_halves_of_each_detector(tmp_path: Path
     assert f"**default, design: 80.8 % {told}**<br>default, held out: 70.2 % {told}<br>cases 320 |" in row
 
 
+def test_long_times_are_told_in_the_larger_unit(tmp_path: Path) -> None:
+    result = {"scenario": "commands", "command": "./millrace bench commands", "time": "2026-11-30T10:00:00Z"}
+    figures = {"p50_ms": 95.1, "p99_ms": 7540.0}
+    table = summary.table([[(tmp_path / "commands.json", result | figures)]], relative_to=tmp_path)
+    assert "p50 95.1 ms" in table
+    assert "p99 7.54 s" in table
+
+
 def test_no_result_is_no_table(tmp_path: Path) -> None:
     assert summary.table(recorded.newest(recorded.load(tmp_path)), relative_to=tmp_path) == "No result is kept yet.\n"
 
