@@ -8,7 +8,7 @@ number of processes may call; a lock makes one wait for the other.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import timedelta
 
 from cryptography import x509
@@ -20,6 +20,8 @@ from authority.book import AuthorityError, Book, Entry, Usage
 from base import files, p256
 
 LIFE = timedelta(days=30)
+_Asked = tuple[Usage, ec.EllipticCurvePublicKey, Sequence[str]]
+"""What for, for which key, and the addresses of a server."""
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.-]{0,63}")
 
 
@@ -28,16 +30,23 @@ class Authority(Book):
 
     def ensure(self, name: str, usage: Usage, addresses: Sequence[str] = ()) -> bool:
         """Issue or renew where that is due; whether it was. A revoked name stays without one until `issue` is asked for."""
+        return bool(self.ensure_all({name: (usage, addresses)}))
+
+    def ensure_all(self, wanted: Mapping[str, tuple[Usage, Sequence[str]]]) -> list[str]:
+        """The same for many names, in one pass over the list; the names for which it was due."""
         with self.held():
-            found = self.newest(name)
-            if found is not None and found.revoked is not None:
-                return False
-            wanted = (usage, tuple(addresses))
-            good = found is not None and found.state(self._clock()) == "good"
-            if found is not None and good and (found.usage, found.addresses) == wanted and self._has(found):
-                return False
-            self.issue(name, usage, addresses)
+            newest = {one.name: one for one in self.entries()}
+            due = {name: asked for name, asked in wanted.items() if self._is_due(newest.get(name), *asked)}
+            self._issue(due)
+            return list(due)
+
+    def _is_due(self, found: Entry | None, usage: Usage, addresses: Sequence[str]) -> bool:
+        if found is None:
             return True
+        if found.revoked is not None:
+            return False
+        as_wanted = (found.usage, found.addresses) == (usage, tuple(addresses))
+        return found.state(self._clock()) != "good" or not as_wanted or not self._has(found)
 
     def _has(self, entry: Entry) -> bool:
         """Whether a name's file holds what the list says was issued to it, by the present root: whoever wrote them may have been killed."""
@@ -51,12 +60,18 @@ class Authority(Book):
 
     def issue(self, name: str, usage: Usage, addresses: Sequence[str] = ()) -> Entry:
         """A key and a certificate; of the next generation where the present one is revoked."""
-        key = p256.new_key()
         with self.held():
-            entry, made = self._sign(name, usage, key.public_key(), addresses)
-            text = p256.key_pem(key) + certificates.pem(made)
-            files.replace_durably(self.file(name), text, mode=files.OWNERS)
+            (entry,) = self._issue({name: (usage, addresses)})
             return entry
+
+    def _issue(self, wanted: Mapping[str, tuple[Usage, Sequence[str]]]) -> list[Entry]:
+        """Called under the lock."""
+        keys = {name: p256.new_key() for name in wanted}
+        signed = self._sign({name: (asked[0], keys[name].public_key(), asked[1]) for name, asked in wanted.items()})
+        for entry, made in signed:
+            text = p256.key_pem(keys[entry.name]) + certificates.pem(made)
+            files.replace_durably(self.file(entry.name), text, mode=files.OWNERS)
+        return [entry for entry, _ in signed]
 
     def sign(self, name: str, usage: Usage, key: ec.EllipticCurvePublicKey) -> tuple[Entry, str]:
         """A certificate, PEM, for somebody who has made the key; of the next generation where the present one is revoked.
@@ -64,7 +79,7 @@ class Authority(Book):
         A key of that name which lies here is deleted: it is the holder's of before.
         """
         with self.held():
-            entry, made = self._sign(name, usage, key, ())
+            ((entry, made),) = self._sign({name: (usage, key, ())})
             self.file(name).unlink(missing_ok=True)
             return entry, certificates.pem(made)
 
@@ -85,16 +100,29 @@ class Authority(Book):
             return None
         return entry if certificate.not_valid_before_utc <= self._clock() < certificate.not_valid_after_utc else None
 
-    def _sign(
-        self, name: str, usage: Usage, key: ec.EllipticCurvePublicKey, addresses: Sequence[str]
-    ) -> tuple[Entry, x509.Certificate]:
+    def _sign(self, wanted: Mapping[str, _Asked]) -> list[tuple[Entry, x509.Certificate]]:
         """Called under the lock."""
-        if not _NAME.fullmatch(name) or name == "ca":
-            msg = f"{name!r} is no name of a certificate: up to 64 letters, digits, '.', '_' and '-', and not 'ca'"
-            raise AuthorityError(msg)
-        entries = self.entries()
-        before = next((one for one in reversed(entries) if one.name == name), None)
-        generation = 1 if before is None else before.generation + (before.revoked is not None)
+        for name in wanted:
+            if not _NAME.fullmatch(name) or name == "ca":
+                msg = f"{name!r} is no name of a certificate: up to 64 letters, digits, '.', '_' and '-', and not 'ca'"
+                raise AuthorityError(msg)
+        entries = {(one.name, one.generation): one for one in self.entries()}
+        newest = {one.name: one for one in entries.values()}
+        found = list[tuple[Entry, x509.Certificate]]()
+        for name, asked in wanted.items():
+            before = newest.get(name)
+            generation = 1 if before is None else before.generation + (before.revoked is not None)
+            entry, made = self._signed(name, generation, *asked)
+            entries[name, generation] = entry
+            found.append((entry, made))
+        # The list first: a certificate that is not in it could not be revoked.
+        if found:
+            self._write(list(entries.values()))
+        return found
+
+    def _signed(
+        self, name: str, generation: int, usage: Usage, key: ec.EllipticCurvePublicKey, addresses: Sequence[str]
+    ) -> tuple[Entry, x509.Certificate]:
         now = self._clock()
         made = certificates.leaf(
             self._root(),
@@ -113,8 +141,6 @@ class Authority(Book):
             serial=f"{made.serial_number:x}",
             expires=made.not_valid_after_utc,
         )
-        # The list first: a certificate that is not in it could not be revoked.
-        self._write([one for one in entries if (one.name, one.generation) != (name, generation)] + [entry])
         return entry, made
 
     def renew(self, name: str) -> Entry:

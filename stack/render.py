@@ -93,8 +93,10 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
     write(simulator_file(config), _simulator(config))
     for gateway in gateways:
         mqtt_access.check(gateway)
+    signatures = signing.gateway_table(config)
     for index, gateway in trust.gateways_here(config):
-        write(gateway_file(config, gateway.id), _gateway(config, gateway, index))
+        table = _gateway(config, gateway, index) | {"signatures": signatures}
+        write(gateway_file(config, gateway.id), table)
     write(enrolment_file(config), _enrolment(config))
     if trust.takes_gateways(config):
         write(ingestion_file(config), ingestion(config) | {"kafka": kafka})
@@ -104,8 +106,8 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         write(sign_in.file(config), sign_in.issuer(config))
     for job in jobs:
         settings: dict[str, Any] = {"parallelism": config.parallelism.of(job), "kafka": kafka}
-        if job in ("telemetry", "commands") and (signatures := signing.jobs_table(config)):
-            settings["signatures"] = signatures
+        if job in ("telemetry", "commands") and (verifies := signing.jobs_table(config)):
+            settings["signatures"] = verifies
         if job == "historian":  # the others need no database
             settings["postgres"] = {"dsn": postgres.dsn(config, role=postgres.HISTORIAN)}
         write(jobs_file(config, job), settings)
@@ -248,7 +250,6 @@ def _gateway(config: StackConfig, gateway: GatewaySpec, index: int) -> dict[str,
         "connections": [_connection(config, gateway, connection) for connection in gateway.connections],
         # Of several on one machine; the default is for a gateway with a disk of its own.
         "buffer": {"max_bytes": 2 << 30},
-        "signatures": signing.gateway_table(config),
         "admin": {"host": config.host, "port": gateway_admin_port(config, index)},
     }
 

@@ -82,7 +82,7 @@ def prepare(config: StackConfig) -> list[str]:
     issuing = authority(config)
     wanted = holders(config) | dict.fromkeys((signing.SERVING, signing.REPLAY), (Usage.CLIENT, ()))
     try:
-        return [one for one, (usage, addresses) in wanted.items() if issuing.ensure(one, usage, addresses)]
+        return issuing.ensure_all(wanted)
     except AuthorityError as error:
         raise StackError(str(error)) from error
 

@@ -13,6 +13,7 @@ from cryptography.x509.verification import PolicyBuilder, Store, VerificationErr
 
 from authority.authority import LIFE, Authority
 from authority.book import RENEW_BEFORE, AuthorityError, Usage
+from base import files
 
 NOW = datetime(2027, 3, 1, 12, tzinfo=UTC)
 
@@ -109,6 +110,33 @@ def test_what_is_due_is_renewed_and_nothing_before(authority: Authority, clock: 
     assert second.subject == first.subject
     assert second.public_key() != first.public_key()
     assert openssl(authority, "kafka", "sslserver", NOW + LIFE + timedelta(days=1)) == ""
+
+
+def test_a_hundred_certificates_are_written_down_in_one_pass(
+    authority: Authority, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    wanted = {f"gateway-{number}": (Usage.CLIENT, ()) for number in range(100)}
+    lists = list[Path]()
+    replace = files.replace_durably
+
+    def watched(path: Path, text: str, *, mode: int) -> None:
+        if path.name == "certificates.json":
+            lists.append(path)
+        replace(path, text, mode=mode)
+
+    monkeypatch.setattr(files, "replace_durably", watched)
+    assert authority.ensure_all(wanted) == list(wanted)
+    assert authority.ensure_all(wanted) == []
+    assert authority.ensure_all({**wanted, "kafka": (Usage.SERVER, ("localhost",))}) == ["kafka"]
+    assert len(lists) == 2
+    assert {one.name for one in authority.entries()} == {*wanted, "kafka"}
+    assert all(authority.file(name).exists() for name in wanted)
+
+
+def test_a_name_that_is_none_leaves_everything_as_it_was(authority: Authority) -> None:
+    with pytest.raises(AuthorityError, match="is no name of a certificate"):
+        authority.ensure_all({"good": (Usage.CLIENT, ()), "of two words": (Usage.CLIENT, ())})
+    assert authority.entries() == []
 
 
 def test_another_address_or_a_lost_file_is_made_good(authority: Authority) -> None:

@@ -7,6 +7,7 @@ import dataclasses
 import json
 import tomllib
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,7 +20,7 @@ from notifier.push import public_key
 from notifier.settings import NotifierSettings
 from registry.plant import ConnectionSpec, GatewaySpec
 from serving import config as serving_config
-from stack import mqtt_access, postgres, push_key, render, trust
+from stack import mqtt_access, postgres, push_key, render, signing, trust
 from stack.config import StackConfig
 from stack.errors import StackError
 from stack.health.answer import READY
@@ -101,6 +102,20 @@ def test_each_gateway_has_its_own_file_folder_and_port(config: StackConfig) -> N
     files = [tomllib.loads(render.gateway_file(config, name).read_text()) for name in ("gw-1", "gw-2", "gw-3")]
     assert [file["site"] for file in files] == ["north", "north", "south"]
     assert len({file["state_dir"] for file in files}) == len({file["admin"]["port"] for file in files}) == 3
+
+
+def test_what_is_the_same_for_all_gateways_is_asked_once(config: StackConfig, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, table = [], signing.gateway_table
+
+    def counted(of: StackConfig) -> dict[str, Any]:
+        asked.append(of)
+        return table(of)
+
+    monkeypatch.setattr(signing, "gateway_table", counted)
+    render.render_all(config, ())
+    assert asked == [config]
+    files = [tomllib.loads(render.gateway_file(config, name).read_text()) for name in ("gw-1", "gw-2", "gw-3")]
+    assert [one["signatures"] for one in files] == [table(config)] * 3
 
 
 def test_connections_are_the_plant_files_and_simulated_ones_have_the_stacks_endpoints(config: StackConfig) -> None:
