@@ -123,8 +123,14 @@ class GatewayConfig:
         if self.enrolment.server and not all(self.identity):
             msg = f"enrolment.server is set, and {kind}.ssl_certificate_location or {kind}.ssl_ca_location is not: what would be renewed?"
             raise ValueError(msg)
-        if self.signatures.enabled and not all(self.identity):
-            msg = f"signatures.enabled is set, {kind}.ssl_certificate_location or {kind}.ssl_ca_location is not: the key comes from there"
+        if self.signatures.key and self.enrolment.server:
+            msg = "signatures.key is set, and enrolment.server too: a gateway that enrolled signs with the key that it makes; leave one out"
+            raise ValueError(msg)
+        if self.signatures.enabled and not self.signatures.key and not all(self.identity):
+            msg = (
+                f"signatures.enabled is set, {kind}.ssl_certificate_location or {kind}.ssl_ca_location is not, nor are signatures.key"
+                " and signatures.authority: the key comes from there"
+            )
             raise ValueError(msg)
         names = [one.name for one in self.connections]
         if len(set(names)) != len(names):

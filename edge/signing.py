@@ -54,14 +54,20 @@ class SignatureSettings:
     """`enabled`: frames and acknowledgements are signed with the key of the gateway's certificate, and commands have to be signed.
 
     `unsigned_until`: commands without any signature are taken until this moment (ISO 8601, with its offset), by the gateway's clock: while
-    serving has no key yet.
+    serving has no key yet. `key`: file with another key and its certificate, PEM, that signs in the place of the one that opens the way to
+    the platform; read again when it changes. `authority`: certificate of the authority whose word about keys counts then.
     """
 
     enabled: bool = False
     unsigned_until: str = ""
+    key: str = ""
+    authority: str = ""
 
     def __post_init__(self) -> None:
         until_us(self.unsigned_until)
+        if bool(self.key) != bool(self.authority):
+            msg = "signatures has one of key and authority: set both, the file that signs and the authority that vouches for it"
+            raise ValueError(msg)
 
 
 Wanted = Callable[[], SignatureSettings]
@@ -84,7 +90,8 @@ class Signing:
         self._settings, self._clock, self._wanted = files, clock, wanted
         self._signatures = wanted()
         self.holder = gateway_holder(gateway_id)
-        self.book = KeyBook.of(files.ssl_ca_location)
+        self.book = KeyBook.of(self._signatures.authority or files.ssl_ca_location)
+        self._stamp: tuple[int, int] | None = None
         self._next = self._read()
         self._current: Signer | None = None
         self.caught_up = asyncio.Event()
@@ -96,8 +103,11 @@ class Signing:
         self._wait_from_us = 0
 
     def _read(self) -> Signer:
-        names = (self._settings.ssl_key_location, self._settings.ssl_certificate_location)
+        own = self._signatures.key
+        names = (own or self._settings.ssl_key_location, own or self._settings.ssl_certificate_location)
         try:
+            # Its time first: what changes meanwhile is seen as a change.
+            self._stamp = _stamp(own) if own else None
             found = Signer.of(b"".join(Path(name).read_bytes() for name in dict.fromkeys(names) if name))
         except (OSError, ValueError) as error:
             msg = f"{names[1]} has no key to sign with: {cause_of(error)}"
@@ -106,6 +116,15 @@ class Signing:
             msg = f"{names[1]} is a certificate of {named}, and {self.holder} would sign with it"
             raise ConfigError(msg)
         return found
+
+    def _look(self) -> None:
+        """Take the key that is in `signatures.key` now: nobody else says that it has changed."""
+        try:
+            changed = bool(self._signatures.key) and _stamp(self._signatures.key) != self._stamp
+        except OSError:
+            return  # away for the moment in which it is replaced, or for good: the key of before signs until its end
+        if changed:
+            self._take_over()
 
     # --- keys ------------------------------------------------------------------------------------------------------------
 
@@ -145,6 +164,9 @@ class Signing:
                 extra={"enabled": wanted.enabled, "unsigned_until": wanted.unsigned_until},
             )
             self._signatures = wanted
+        self._take_over()
+
+    def _take_over(self) -> None:
         try:
             self._next = self._read()
         except ConfigError as error:
@@ -161,6 +183,7 @@ class Signing:
     @property
     def signer(self) -> Signer | None:
         """What to sign with now; None while the platform has told no key of this gateway that counts."""
+        self._look()
         if self._next is not self._current and self._counts(self._next):
             self._current = self._next
             log.info("the gateway signs", extra={"key": self._next.id})
@@ -280,6 +303,11 @@ def of(
     if not enrolled and not wanted().enabled:
         return None
     return Signing(files, platform, gateway_id=gateway_id, clock=clock, wanted=wanted)
+
+
+def _stamp(file: str) -> tuple[int, int]:
+    found = Path(file).stat()
+    return found.st_mtime_ns, found.st_ino
 
 
 def _generation(signer: Signer) -> str:

@@ -11,19 +11,16 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from authority import signing_keys
+from authority import signing_keys, telling
 from authority.book import Entry, Usage
-from base.errors import SchemaError, UnavailableError
+from base.errors import UnavailableError
 from base.settings import KafkaSettings
 from base.signing_key import Signer
-from connectors.kafka import client as kafka
-from schemas import topics
-from schemas.signing_keys import KeyBook, SigningKey
 from stack import signing, trust
 from stack.config import StackConfig
 from stack.errors import StepError
 
-_TIMEOUT_S, _STEP_S, _AGAIN_S = 10.0, 60.0, 0.2
+_STEP_S, _AGAIN_S = 60.0, 0.2
 
 
 def note_own(config: StackConfig) -> None:
@@ -48,19 +45,8 @@ def publish(config: StackConfig) -> int:
     """Tell the topic what it does not say yet; how many keys that were. Raises DeliveryError."""
     note_own(config)
     issuing, settings = trust.authority(config), KafkaSettings(bootstrap_servers=config.bootstrap_servers)
-    wanted = {one.key_id: one for one in map(_key, signing_keys.rows(issuing))}
-    told, book = dict[str, SigningKey](), KeyBook.of(issuing.root_file)
-    for message in kafka.read_to_end(settings, topics.SIGNING_KEYS.name, timeout_s=_TIMEOUT_S):
-        try:
-            known = book.apply(message.value() or b"")
-        except SchemaError:
-            continue  # nobody believes it either
-        told[known.key_id] = known
-    new = [one for key_id, one in wanted.items() if told.get(key_id) != one]
-    if new:
-        records = [(one.key, one.encode(issuing.prove)) for one in new]
-        kafka.send(kafka.producer(settings), topics.SIGNING_KEYS.name, records, timeout_s=_TIMEOUT_S)
-    return len(new)
+    said = telling.told(settings, issuing.root_file)
+    return telling.tell(settings, issuing.prove, said, map(telling.as_told, signing_keys.rows(issuing)))
 
 
 def publish_step(config: StackConfig) -> str:
@@ -92,18 +78,3 @@ class Publisher:
         # `signing.json` is what it writes itself: one more look than needed, once.
         found = (one for one in trust.book(self._config).folder.iterdir() if one.suffix in (".pem", ".json"))
         return tuple(sorted((one.name, one.stat().st_mtime_ns) for one in found))
-
-
-def _key(row: signing_keys.Row) -> SigningKey:
-    return SigningKey(
-        key_id=row.key_id,
-        holder=row.name,
-        public=bytes.fromhex(row.public),
-        from_us=_us(row.since),
-        until_us=_us(row.until),
-        revoked_us=None if row.revoked is None else _us(row.revoked),
-    )
-
-
-def _us(moment: datetime) -> int:
-    return int(moment.timestamp() * 1e6)

@@ -14,18 +14,26 @@ import pytest
 import yaml
 from jsonschema import Draft202012Validator
 
+from authority import vouch
+from authority.vouch import Voucher, VouchSettings
 from base import settings
+from base.signing_key import Signer
+from base.toml import to_toml
+from connectors.kafka.connection import UNGROUPED
 from ingestion.settings import ServiceSettings
 from jobs.config import JobConfig
 from jobs.flink.shards import SUPPORTED_PARALLELISM
-from schemas.topics import TOPICS, Access
-from serving.config import ServingConfig
+from schemas.signing_keys import KeyBook
+from schemas.topics import SIGNING_KEYS, TOPICS, Access
+from serving.config import ServingConfig, SigningSettings
 from serving.http.own import ALIVE, READY
+from serving.signing import Signing
+from tests.k8s.installed import Cluster
 
 ROOT = Path(__file__).resolve().parents[2]
 IMAGES = ROOT / "k8s" / "images"
 CRD = Path(__file__).with_name("flinkdeployments.flink.apache.org-v1.yml.gz")
-PODS = ("ingestion", "notifier", "serving")
+PODS = ("ingestion", "notifier", "serving", "vouch")
 """Those that no operator makes."""
 JOBS = ("telemetry", "historian", "commands", "alarms")
 # Versions that the operator learnt after the published artifact (README.md beside this file).
@@ -229,7 +237,10 @@ def test_a_pod_of_ours_is_whole(name: str) -> None:
     (container,) = pod["containers"]
     labels = spec["template"]["metadata"]["labels"]
     assert spec["selector"]["matchLabels"] == labels
-    assert f"-t {container['image']} " in (IMAGES / f"{name}.Containerfile").read_text()
+    image = container["image"].removeprefix("millrace-").partition(":")[0]
+    assert f"-t {container['image']} " in (IMAGES / f"{image}.Containerfile").read_text()
+    if "args" in container:
+        assert container["args"][1] in tomllib.loads((IMAGES / "deployables.toml").read_text())[image]["modules"]
     assert {one["name"] for one in container["volumeMounts"]} == {one["name"] for one in pod["volumes"]}
     ports = {one["name"] for one in container["ports"]}
     for probe in ("readinessProbe", "livenessProbe", "startupProbe"):
@@ -289,6 +300,89 @@ def test_the_ingestion_service_is_reached_at_its_door_and_reaches_kafka_alone() 
     assert f"useradd --system --uid {pod['securityContext']['runAsUser']} " in image
     assert container["securityContext"]["capabilities"] == {"drop": ["ALL"]}
     assert not container["securityContext"]["allowPrivilegeEscalation"]
+
+
+def signers() -> dict[str, dict[str, Any]]:
+    """Certificates of signers, by their secrets."""
+    documents = yaml.safe_load_all((ROOT / "k8s" / "certificates.yaml").read_text())
+    issued = [one["spec"] for one in documents if one["kind"] == "Certificate"]
+    return {one["secretName"]: one for one in issued if one["issuerRef"]["name"] == "millrace-signers"}
+
+
+@pytest.mark.security("T-KAFKA-FORGE", "SR 1.8")
+def test_every_signer_has_a_key_that_signs_and_opens_nothing_and_is_vouched_for(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    cluster.issue("millrace-signers")
+    names = set()
+    for secret, spec in signers().items():
+        assert spec["usages"] == ["digital signature"]
+        assert not {"dnsNames", "ipAddresses", "isCA"} & spec.keys()
+        assert spec["privateKey"]["rotationPolicy"] == "Always"
+        signer = Signer.of(cluster.issue(secret)["tls-combined.pem"])
+        assert signer.id.startswith(f"{spec['commonName']}.{spec['subject']['organizationalUnits'][0]}.")
+        names.add(spec["commonName"])
+    assert {"serving", "replay"} < names
+    documents = documents_of("vouch")
+    folder = cluster.mount("vouch", pod_of(documents))
+    values = cluster.configuration("vouch", documents["ConfigMap"]["data"]["vouch.toml"])
+    config = settings.parse(VouchSettings, values, where="vouch.toml")
+    assert {one.stem for one in config.signers.glob("*.pem")} == names
+    config_file = tmp_path / "vouch.toml"
+    config_file.write_text(to_toml(values))
+    voucher = Voucher(config_file)
+    root, _ = vouch.authority_of(config.authority)
+    texts = {one.name: one.read_bytes() for one in config.signers.glob("*.pem")}
+    assert len(voucher.signers(texts, root)) == len(names)
+    assert voucher.refused == []
+    # The key that vouches is in this pod alone; who signs has its own key, and who verifies the certificate.
+    assert list(folder.rglob("tls.key")) == [config.authority.key]
+    for job in ("telemetry", "commands"):
+        mounted = cluster.mount(job, deployment(job)["spec"]["podTemplate"]["spec"])
+        assert {one.name for one in mounted.rglob("*") if one.is_file()} == {"ca.crt"}
+
+
+@pytest.mark.security("T-KAFKA-FORGE", "T-PLANT-MOVE")
+def test_signatures_are_required_of_everybody_who_verifies(tmp_path: Path) -> None:
+    cluster = Cluster(tmp_path)
+    for name in ("millrace-signers", "millrace-signing-serving"):
+        cluster.issue(name)
+    for job in ("telemetry", "commands"):
+        cluster.mount(job, deployment(job)["spec"]["podTemplate"]["spec"])
+        values = cluster.configuration(job, config_map()[f"{job}.toml"])
+        found = settings.parse(JobConfig, values, where=f"{job}.toml").signatures
+        assert (found.required, found.unsigned_until) == (True, "")
+        KeyBook.of(found.authority)
+    documents = documents_of("serving")
+    cluster.mount("serving", pod_of(documents))
+    values = cluster.configuration("serving", documents["ConfigMap"]["data"]["serving.toml"])
+    signing = settings.parse(SigningSettings, values["signing"], where="serving.toml")
+    assert not signing.sign_from
+    Signing(signing)
+
+
+@pytest.mark.security("T-KAFKA-FORGE", "SR 5.2")
+def test_who_vouches_may_write_keys_and_nothing_else_and_is_called_by_nobody() -> None:
+    documents = documents_of("vouch")
+    acls = documents["KafkaUser"]["spec"]["authorization"]["acls"]
+    found = {(one["resource"]["type"], one["resource"].get("name", "")): set(one["operations"]) for one in acls}
+    assert found == {
+        ("topic", SIGNING_KEYS.name): {"Read", "Write"},
+        ("cluster", ""): {"IdempotentWrite"},
+        ("group", UNGROUPED): {"Describe"},
+    }
+    assert all("patternType" not in one["resource"] for one in acls)
+    secrets = {one["secret"]["secretName"] for one in pod_of(documents)["volumes"] if one.get("secret")}
+    assert documents["KafkaUser"]["metadata"]["name"] in secrets
+    policy, config = documents["NetworkPolicy"]["spec"], tomllib.loads(documents["ConfigMap"]["data"]["vouch.toml"])
+    assert policy["podSelector"]["matchLabels"] == documents["Deployment"]["spec"]["selector"]["matchLabels"]
+    assert [one["ports"] for one in policy["ingress"]] == [[{"protocol": "TCP", "port": "metrics"}]]
+    kafka, names = policy["egress"]
+    assert kafka["to"] == [{"podSelector": {"matchLabels": documents["KafkaUser"]["metadata"]["labels"]}}]
+    assert kafka["ports"] == [{"protocol": "TCP", "port": int(config["kafka"]["bootstrap_servers"].rpartition(":")[2])}]
+    assert {one["port"] for one in names["ports"]} == {53}
+    pod = pod_of(documents)
+    assert (pod["automountServiceAccountToken"], pod["securityContext"]["runAsNonRoot"]) == (False, True)
+    assert documents["Deployment"]["spec"]["replicas"] == 1
 
 
 def test_the_historian_has_the_authority_of_its_database() -> None:

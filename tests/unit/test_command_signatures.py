@@ -499,6 +499,39 @@ def test_a_gateway_does_not_sign_with_anothers_certificate(trust: Trust, gateway
         Signing(kafka, KafkaPlatform(kafka), gateway_id="gw2", clock=lambda: NOW_US)
 
 
+def test_a_gateway_signs_with_a_key_of_its_own_file_and_takes_the_next_one_while_it_runs(tmp_path: Path) -> None:
+    vouching, way = Trust(tmp_path / "vouching"), Trust(tmp_path / "way")
+    way.signer("gateway-gw1")
+    first = vouching.signer("gateway-gw1")
+    opens = str(way.authority.file("gateway-gw1"))
+    kafka = KafkaSettings(
+        bootstrap_servers="nowhere:1",
+        ssl_ca_location=str(way.authority.root_file),
+        ssl_certificate_location=opens,
+        ssl_key_location=opens,
+    )
+    file = vouching.authority.file("gateway-gw1")
+    own = SignatureSettings(enabled=True, key=str(file), authority=str(vouching.authority.root_file))
+    signing = Signing(kafka, KafkaPlatform(kafka), gateway_id="gw1", clock=lambda: NOW_US, wanted=lambda: own)
+
+    def signs_with() -> str:
+        for message in vouching.messages():
+            signing.book.apply(message)
+        return signing.signer.id if signing.signer else ""
+
+    assert signs_with() == first.id
+    # Half of a file, as somebody copies it, changes nothing.
+    whole = file.read_bytes()
+    file.write_bytes(whole[:100])
+    assert signs_with() == first.id
+    file.unlink()
+    assert signs_with() == first.id
+    second = vouching.signer("gateway-gw1")
+    assert signs_with() == second.id
+    with pytest.raises(ValueError, match="signatures has one of key and authority"):
+        SignatureSettings(key=str(file))
+
+
 # --- at serving -----------------------------------------------------------------------------------------------------------
 
 

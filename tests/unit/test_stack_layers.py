@@ -43,8 +43,8 @@ ALLOWED = {
     "ingestion": {"base", "schemas", "connectors"},
     # The issuer of the local stack: what an installation has from somebody else.
     "issuer": {"base"},
-    # The certificate authority of the local stack.
-    "authority": {"base"},
+    # The certificate authority of the local stack, and who vouches for signing keys of either.
+    "authority": {"base", "schemas", "connectors"},
     # What is checked about the code and what it is built of; no part of an installation.
     "assurance": {"base"},
     # Who lets gateways in there.
