@@ -65,7 +65,7 @@ class OverrideKind(StrEnum):
     """What keeps an alarm from being what its condition says."""
 
     LATCHED = "LATCHED"
-    """The condition is over; the alarm stays until it is reset."""
+    """The condition is over; the alarm stays until it is reset, or until the machine of its condition has heard of an acknowledgement."""
     SHELVED = "SHELVED"
     SUPPRESSED = "SUPPRESSED"
     OUT_OF_SERVICE = "OUT_OF_SERVICE"
@@ -178,7 +178,7 @@ class AlarmEventKind(StrEnum):
     """The condition is over."""
     ACKNOWLEDGED = "ACKNOWLEDGED"
     RESET = "RESET"
-    """A latched alarm was let go."""
+    """A latched alarm was let go: by a person, or because its machine has heard of its acknowledgement, or had long enough."""
     SHELVED = "SHELVED"
     UNSHELVED = "UNSHELVED"
     SUPPRESSED = "SUPPRESSED"

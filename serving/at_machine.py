@@ -1,7 +1,8 @@
 """What the machine of a condition knows of an acknowledgement: what the alarm's record says, and what became of the command.
 
 Enters: alarms as they stand. Leaves: one word for each of a condition, and nothing for all others. The alarm's record says what the machine
-said; until then the record of commands says how far the word has come. Pure, over the book of commands; called in the event loop only.
+said; until then the record of commands says how far the word has come. Pure, over the book of commands, which has been read before anybody
+is answered about alarms (`serving.caches.feeds`); called in the event loop only.
 """
 
 from __future__ import annotations
@@ -43,7 +44,6 @@ class MachineAck:
 
 AtMachine: TypeAlias = Callable[[Alarm], MachineAck | None]
 
-_NOT_READ = "the record of commands is still being read"
 _NOT_KEPT = "the command is not in the record that is kept here; an older one is in SQL"
 
 
@@ -63,8 +63,7 @@ def at_machine(commands: CommandHandlers) -> AtMachine:
             return MachineAck(state=_state(known.state), detail=_detail(known), command_id=command_id)
         if commands.clock() < request.expires_us:
             return MachineAck(state=MachineAckState.PENDING, command_id=command_id)
-        detail = _NOT_KEPT if commands.ready else _NOT_READ
-        return MachineAck(state=MachineAckState.UNKNOWN, detail=detail, command_id=command_id)
+        return MachineAck(state=MachineAckState.UNKNOWN, detail=_NOT_KEPT, command_id=command_id)
 
     return of
 

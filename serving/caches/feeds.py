@@ -160,8 +160,9 @@ def feeds(
         Feed(topic=topics.AGGREGATES, apply=closed, needed_by=(), start=from_now),
         Feed(topic=topics.ANOMALIES, apply=anomaly, needed_by=(state,)),
         Feed(topic=topics.ANOMALY_LABELS, apply=label, needed_by=(state,)),
-        Feed(topic=topics.STATES, apply=record, needed_by=(commands,)),
-        Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands,)),
+        # Alarms say what became of the commands that carry their acknowledgements: never by what is half read.
+        Feed(topic=topics.STATES, apply=record, needed_by=(commands, alarm)),
+        Feed(topic=topics.REQUESTS, apply=request, needed_by=(commands, alarm)),
         # Acknowledgements only ever run ahead of the record: nobody has to wait for them.
         Feed(topic=topics.ACKS, apply=ack, needed_by=(), behind=topics.TAGS),
         Feed(topic=topics.ALARMS, apply=alarm_record, needed_by=(alarm,), forget=alarms.forget),

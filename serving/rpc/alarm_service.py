@@ -59,7 +59,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
     ) -> None:
         self._handlers, self._records, self._figures, self._state = handlers, records, figures, state
         self._trail, self._decisions = trail, Decisions(policies, trail)
-        self._plant, self._at_machine = handlers.plant, at_machine
+        self._plant, self._messages = handlers.plant, translate_alarms.AlarmMessages(handlers.plant, at_machine)
 
     async def ListAlarms(
         self, request: alarms_pb2.ListAlarmsRequest, context: Context
@@ -67,20 +67,20 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         """Alarms in pages."""
         wanted = translate_alarms.alarm_filter(request.filter)
         found = await self._handlers.list_alarms(wanted, request.page_size, request.page_token)
-        return translate_alarms.page(found, self._plant, self._at_machine)
+        return self._messages.page(found)
 
     async def ListAlarmLines(
         self, request: alarms_pb2.ListAlarmLinesRequest, context: Context
     ) -> alarms_pb2.ListAlarmLinesResponse:
         """The calm list."""
-        return translate_alarms.calm(await self._handlers.lines(request.prefix), self._plant, self._at_machine)
+        return self._messages.calm(await self._handlers.lines(request.prefix))
 
     async def GetAlarm(self, request: alarms_pb2.GetAlarmRequest, context: Context) -> alarms_pb2.GetAlarmResponse:
         """One alarm, with its events where history has them."""
         found = await self._one(translate_alarms.uuid(request.alarm_id, "alarm_id"))
         events, missing = await self._records.events_of(found)
         return alarms_pb2.GetAlarmResponse(
-            alarm=translate_alarms.alarm(found, self._plant, self._at_machine),
+            alarm=self._messages.alarm(found),
             events=[translate_alarms.event(one) for one in events],
             events_missing=missing,
             evaluation=translate_alarms.evaluation(self._handlers.evaluation()),
@@ -107,7 +107,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         opened = self._handlers.watch(wanted, counts_only=request.counts_only, heartbeat_ms=request.heartbeat_ms)
         async with aclosing(opened) as batches:
             async for batch in batches:
-                yield translate_alarms.batch(batch, self._plant, self._at_machine)
+                yield self._messages.batch(batch)
 
     async def AcknowledgeAlarm(
         self, request: alarms_pb2.AcknowledgeAlarmRequest, context: Context
@@ -149,10 +149,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         settled = dict(zip(good, await self._handlers.act_all(list(good.values())), strict=True))
         await self._trail.settled(*noted)
         became = {text: pair if isinstance(pair, MillraceError) else settled[text] for text, pair in wanted.items()}
-        answers = [
-            translate_alarms.answer(text, became[text], self._plant, self._at_machine)
-            async for text in spaced(request.alarm_ids)
-        ]
+        answers = [self._messages.answer(text, became[text]) async for text in spaced(request.alarm_ids)]
         return alarms_pb2.AcknowledgeAlarmsResponse(answers=answers)
 
     async def ResetAlarm(self, request: alarms_pb2.ResetAlarmRequest, context: Context) -> alarms_pb2.AlarmAnswer:
@@ -217,7 +214,7 @@ class AlarmService(alarms_pb2_grpc.AlarmServiceServicer):
         )
         settled = await self._handlers.act(alarm, action)
         await self._trail.settled(noted)
-        return translate_alarms.answer(request.alarm_id, settled, self._plant, self._at_machine)
+        return self._messages.answer(request.alarm_id, settled)
 
     async def _allowed(
         self,

@@ -48,23 +48,87 @@ def alarm_filter(message: alarms_pb2.AlarmFilter) -> AlarmFilter:
     )
 
 
-def alarm(found: Alarm, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.Alarm:
-    """An alarm as it stands, with present paths."""
-    tag = None if found.tag_id is None else plant.find_tag(found.tag_id)
-    told = at_machine(found)
-    return alarms_pb2.Alarm(
-        alarm_id=str(found.alarm_id),
-        source_id=str(found.source_id),
-        path=path_of(plant, found) or found.path,
-        device_path=plant.device_path(found.device_id) if found.device_id else "",
-        priority=f"ALARM_PRIORITY_{found.priority}",
-        state=f"ALARM_STATE_{found.state}",
-        overrides=[_override(one) for one in found.overrides],
-        cause_alarm_id=None if found.cause_alarm_id is None else str(found.cause_alarm_id),
-        unit="" if tag is None else tag.unit,
-        at_machine=None if told is None else _at_machine(told),
-        **{name: getattr(found, name) for name in _SAME},
-    )
+class AlarmMessages:
+    """Alarms as callers see them: with present paths, and with what their machines know of acknowledgements."""
+
+    def __init__(self, plant: Lookups, at_machine: AtMachine) -> None:
+        self._plant, self._at_machine = plant, at_machine
+
+    def alarm(self, found: Alarm) -> alarms_pb2.Alarm:
+        """An alarm as it stands, with present paths."""
+        tag = None if found.tag_id is None else self._plant.find_tag(found.tag_id)
+        told = self._at_machine(found)
+        return alarms_pb2.Alarm(
+            alarm_id=str(found.alarm_id),
+            source_id=str(found.source_id),
+            path=path_of(self._plant, found) or found.path,
+            device_path=self._plant.device_path(found.device_id) if found.device_id else "",
+            priority=f"ALARM_PRIORITY_{found.priority}",
+            state=f"ALARM_STATE_{found.state}",
+            overrides=[_override(one) for one in found.overrides],
+            cause_alarm_id=None if found.cause_alarm_id is None else str(found.cause_alarm_id),
+            unit="" if tag is None else tag.unit,
+            at_machine=None if told is None else _told(told),
+            **{name: getattr(found, name) for name in _SAME},
+        )
+
+    def page(self, found: AlarmPage) -> alarms_pb2.ListAlarmsResponse:
+        """A page of alarms."""
+        return alarms_pb2.ListAlarmsResponse(
+            alarms=[self.alarm(one) for one in found.alarms],
+            next_page_token=found.next_token,
+            counts=_counts(found.counts),
+            evaluation=evaluation(found.evaluation),
+        )
+
+    def calm(self, found: CalmList) -> alarms_pb2.ListAlarmLinesResponse:
+        """The calm list."""
+        return alarms_pb2.ListAlarmLinesResponse(
+            lines=[self._line(one) for one in found.lines],
+            counts=_counts(found.counts),
+            evaluation=evaluation(found.evaluation),
+        )
+
+    def batch(self, found: AlarmBatch) -> alarms_pb2.WatchAlarmsResponse:
+        """A message of a stream."""
+        return alarms_pb2.WatchAlarmsResponse(
+            alarms=[self.alarm(one) for one in found.alarms],
+            snapshot_complete=found.snapshot_complete,
+            sequence=found.sequence,
+            sent_us=found.sent_us,
+            counts=_counts(found.counts),
+            evaluation=evaluation(found.evaluation),
+            notice=found.notice,
+        )
+
+    def answer(self, alarm_id: str, found: Settled | MillraceError) -> alarms_pb2.AlarmAnswer:
+        """What became of an action."""
+        if isinstance(found, MillraceError):
+            return alarms_pb2.AlarmAnswer(alarm_id=alarm_id, outcome=_failure(found), detail=str(found))
+        outcome = "RECORDED" if found.event is None else "REFUSED" if found.refused else "DONE"
+        detail = "" if found.event is None or not found.refused else found.event.detail
+        if found.event is None:
+            detail = "it is recorded; the alarms job has not answered yet"
+        return alarms_pb2.AlarmAnswer(
+            alarm_id=alarm_id,
+            action_id=str(found.action.action_id),
+            outcome=f"ALARM_OUTCOME_{outcome}",
+            detail=detail,
+            alarm=None if found.alarm is None else self.alarm(found.alarm),
+        )
+
+    def _line(self, found: Line) -> alarms_pb2.AlarmLine:
+        new = [one for one in found.alarms if one.state in UNACKNOWLEDGED][:_MOST_IDS]
+        return alarms_pb2.AlarmLine(
+            text=found.text,
+            head=self.alarm(found.head),
+            priority=f"ALARM_PRIORITY_{found.priority}",
+            alarms=len(found.alarms),
+            places=len({one.path for one in found.alarms}),
+            unacknowledged_ids=[str(one.alarm_id) for one in new],
+            unacknowledged_activations=[one.activations for one in new],
+            rules=sorted({one.rule for one in found.alarms})[:_MOST_RULES],
+        )
 
 
 def event(found: AlarmEvent) -> alarms_pb2.AlarmEvent:
@@ -83,38 +147,6 @@ def evaluation(found: Evaluation) -> alarms_pb2.AlarmEvaluation:
     """Whether alarms are evaluated."""
     return alarms_pb2.AlarmEvaluation(
         state=f"ALARM_EVALUATION_STATE_{found.state}", detail=found.detail, advanced_us=found.advanced_us
-    )
-
-
-def page(found: AlarmPage, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.ListAlarmsResponse:
-    """A page of alarms."""
-    return alarms_pb2.ListAlarmsResponse(
-        alarms=[alarm(one, plant, at_machine) for one in found.alarms],
-        next_page_token=found.next_token,
-        counts=_counts(found.counts),
-        evaluation=evaluation(found.evaluation),
-    )
-
-
-def calm(found: CalmList, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.ListAlarmLinesResponse:
-    """The calm list."""
-    return alarms_pb2.ListAlarmLinesResponse(
-        lines=[_line(one, plant, at_machine) for one in found.lines],
-        counts=_counts(found.counts),
-        evaluation=evaluation(found.evaluation),
-    )
-
-
-def batch(found: AlarmBatch, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.WatchAlarmsResponse:
-    """A message of a stream."""
-    return alarms_pb2.WatchAlarmsResponse(
-        alarms=[alarm(one, plant, at_machine) for one in found.alarms],
-        snapshot_complete=found.snapshot_complete,
-        sequence=found.sequence,
-        sent_us=found.sent_us,
-        counts=_counts(found.counts),
-        evaluation=evaluation(found.evaluation),
-        notice=found.notice,
     )
 
 
@@ -188,42 +220,9 @@ def _source(one: SourceFigures) -> alarms_pb2.AlarmSourceFigures:
     )
 
 
-def answer(
-    alarm_id: str, found: Settled | MillraceError, plant: Lookups, at_machine: AtMachine
-) -> alarms_pb2.AlarmAnswer:
-    """What became of an action."""
-    if isinstance(found, MillraceError):
-        return alarms_pb2.AlarmAnswer(alarm_id=alarm_id, outcome=_failure(found), detail=str(found))
-    outcome = "RECORDED" if found.event is None else "REFUSED" if found.refused else "DONE"
-    detail = "" if found.event is None or not found.refused else found.event.detail
-    if found.event is None:
-        detail = "it is recorded; the alarms job has not answered yet"
-    return alarms_pb2.AlarmAnswer(
-        alarm_id=alarm_id,
-        action_id=str(found.action.action_id),
-        outcome=f"ALARM_OUTCOME_{outcome}",
-        detail=detail,
-        alarm=None if found.alarm is None else alarm(found.alarm, plant, at_machine),
-    )
-
-
 def _failure(error: MillraceError) -> str:
     kinds = {NotFoundError: "NOT_FOUND", PermissionDeniedError: "DENIED", InvalidRequestError: "REFUSED"}
     return "ALARM_OUTCOME_" + next((name for kind, name in kinds.items() if isinstance(error, kind)), "FAILED")
-
-
-def _line(found: Line, plant: Lookups, at_machine: AtMachine) -> alarms_pb2.AlarmLine:
-    new = [one for one in found.alarms if one.state in UNACKNOWLEDGED][:_MOST_IDS]
-    return alarms_pb2.AlarmLine(
-        text=found.text,
-        head=alarm(found.head, plant, at_machine),
-        priority=f"ALARM_PRIORITY_{found.priority}",
-        alarms=len(found.alarms),
-        places=len({one.path for one in found.alarms}),
-        unacknowledged_ids=[str(one.alarm_id) for one in new],
-        unacknowledged_activations=[one.activations for one in new],
-        rules=sorted({one.rule for one in found.alarms})[:_MOST_RULES],
-    )
 
 
 def _override(one: Override) -> alarms_pb2.AlarmOverride:
@@ -236,7 +235,7 @@ def _override(one: Override) -> alarms_pb2.AlarmOverride:
     )
 
 
-def _at_machine(told: MachineAck) -> alarms_pb2.MachineAcknowledgement:
+def _told(told: MachineAck) -> alarms_pb2.MachineAcknowledgement:
     return alarms_pb2.MachineAcknowledgement(
         state=f"MACHINE_ACKNOWLEDGEMENT_STATE_{told.state}",
         detail=told.detail,

@@ -42,6 +42,8 @@ class AlarmConfig:
     """Of more that are over at a site, the oldest are forgotten sooner."""
     most_conditions: int = 2_000
     """Of more conditions of servers at a device (or gateway), those that rest are forgotten, the longest first."""
+    machine_wait_ms: int = 3_600_000
+    """An alarm of a condition that is over and acknowledged here waits for its machine no longer than this behind the acknowledgement."""
     chattering_ms: int = 60_000
     """Within this an alarm that is raised `chattering_count` times chatters."""
     chattering_count: int = 3

@@ -1,7 +1,8 @@
 """The life cycle of an alarm: what activation, return and people do to it. No clock, no values, no other alarms.
 
 Each function changes the source it is given and tells the step. What is hidden by an override when its condition ends needs nobody's
-acknowledgement: whoever hid it has taken note of it. A latched alarm stays until it is acknowledged and reset.
+acknowledgement: whoever hid it has taken note of it. A latched alarm stays until it is acknowledged and reset. That of a condition of a
+machine's server which is over and acknowledged here stays as if it were latched until its machine has heard of it (`let_go`).
 """
 
 from __future__ import annotations
@@ -24,6 +25,8 @@ from stages.alarms.step import Step
 
 _SAME_START_US = 1_000_000
 AT_MACHINE = "acknowledged at the machine"
+NOTHING_WAITS = "nothing waits for an acknowledgement at the machine any more"
+IN_VAIN = "the machine still waits for an acknowledgement"
 _RETIRED = "its rule no longer holds here"
 
 
@@ -70,8 +73,10 @@ def deactivate(point: Point, source: Source, time_us: int, step: Step, config: A
     over_before_known |= never_was
     if point.rule.latch and not over_before_known:
         episode.latched_us = time_us
-    elif not unseen or source.overridden or over_before_known:
+    elif source.overridden or over_before_known:
         _end(source, episode)
+    elif not unseen:
+        _over_and_acknowledged(source, episode)
     step.tell(point, source, episode, AlarmEventKind.RETURNED, time_us, detail=detail, withdrawn=never_was)
 
 
@@ -107,7 +112,7 @@ def act(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
 def acknowledge_at_machine(point: Point, source: Source, time_us: int, step: Step) -> None:
     """Where its condition is acknowledged at the machine, by somebody there or because it was asked for here, the alarm is.
 
-    Where the machine waits again, the next acknowledgement there is a new one.
+    Where the machine waits again, the next acknowledgement there is a new one. What waited for that alone ends.
     """
     episode, condition = source.episode, source.condition
     if episode is None or condition is None:
@@ -115,6 +120,11 @@ def acknowledge_at_machine(point: Point, source: Source, time_us: int, step: Ste
     if condition.acknowledged is False and episode.machine_knows:
         episode.machine_knows = False
         step.record(point, source, episode, time_us)
+    if source.waits_for_machine and not condition.waits:
+        if condition.acknowledged:
+            episode.machine_knows, episode.seen_us = True, 0
+        let_go(point, source, time_us, step, AT_MACHINE if condition.acknowledged else NOTHING_WAITS)
+        return
     if not condition.acknowledged or episode.machine_knows:
         return
     episode.machine_knows, episode.seen_us = True, 0
@@ -126,6 +136,15 @@ def acknowledge_at_machine(point: Point, source: Source, time_us: int, step: Ste
         _end(source, episode)
     about = {"by": episode.acknowledged_by, "reason": condition.comment, "detail": AT_MACHINE}
     step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, episode.acknowledged_us, **about)
+
+
+def let_go(point: Point, source: Source, time_us: int, step: Step, detail: str) -> None:
+    """An alarm that waited for its machine alone ends."""
+    episode = source.episode
+    assert episode is not None
+    time_us = max(time_us, episode.acknowledged_us or 0)
+    _end(source, episode)
+    step.tell(point, source, episode, AlarmEventKind.RESET, time_us, detail=detail)
 
 
 def end_shelving(point: Point, source: Source, override: Override, step: Step) -> None:
@@ -151,7 +170,7 @@ def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) 
         came_us = max(episode.activated_us, source.raw_us, episode.returned_us or 0)
         episode.seen_us = came_us if machine_waits else 0
     if not source.active and episode.latched_us is None:
-        _end(source, episode)
+        _over_and_acknowledged(source, episode)
     step.tell(point, source, episode, AlarmEventKind.ACKNOWLEDGED, action.time_us, **_who(action))
     return ""
 
@@ -159,7 +178,7 @@ def _acknowledge(point: Point, source: Source, action: AlarmAction, step: Step) 
 def _reset(point: Point, source: Source, action: AlarmAction, step: Step) -> str:
     episode = source.episode
     assert episode is not None
-    if not point.rule.latch:
+    if not point.rule.latch and episode.latched_us is None:
         return "it does not latch: nothing is to be reset"
     if source.active:
         return "its condition still holds"
@@ -281,6 +300,14 @@ def _wrong_end(until_us: int, step: Step) -> str:
 
 def _who(action: AlarmAction) -> dict[str, object]:
     return {"by": action.by, "reason": action.reason, "action_id": action.action_id}
+
+
+def _over_and_acknowledged(source: Source, episode: Episode) -> None:
+    """It ends, unless its machine has still to hear of it: a refusal is then seen in the alarm."""
+    if source.machine_waits:
+        episode.latched_us = episode.returned_us
+    else:
+        _end(source, episode)
 
 
 def _end(source: Source, episode: Episode) -> None:

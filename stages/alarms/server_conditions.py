@@ -18,7 +18,6 @@ from schemas.alarm_rules import MAX_TEXT
 from schemas.alarms import MAX_NAME, MAX_REASON, source_key
 from schemas.events import CONDITIONS_SINCE
 from schemas.priorities import number_of, severity_of
-from stages.alarms import lifecycle
 from stages.alarms.config import AlarmConfig
 from stages.alarms.points import Point, SiteTable
 from stages.alarms.site_state import SiteState
@@ -84,12 +83,12 @@ class ServerConditions:
             others = [one for one in before.branches if one != branch]
             waits = said.get("acked") == "false" and said.get("retain") == "true"
             heard.branches = [*others, branch][-_BRANCHES:] if waits else others
-            heard.severity, heard.acked = before.severity, before.acked
+            heard.severity, heard.acked, heard.retained = before.severity, before.acked, before.retained
             source.condition = heard
         else:
             self._changed(base, source, heard, before, said, step)
         if (point := self._state.table.points.get(key)) is not None:
-            lifecycle.acknowledge_at_machine(point, source, heard.heard_us, step)
+            self._do.heard_of_machine(point, source, heard.heard_us, step)
         if before is None:
             self._bound(place)
 
@@ -134,8 +133,10 @@ class ServerConditions:
                 continue
             self._state.touch(key)
             condition.acked, condition.branches, condition.heard_us = None, [], time_us
-            if (point := self._state.table.points.get(key)) is not None and source.raw:
-                self._do.observe(point, source, False, time_us, step)
+            if (point := self._state.table.points.get(key)) is not None:
+                if source.raw:
+                    self._do.observe(point, source, False, time_us, step)
+                self._do.heard_of_machine(point, source, time_us, step)
 
     def _bound(self, place: str) -> None:
         """Of too many conditions those that rest are forgotten, unless people did something to them."""
@@ -143,7 +144,7 @@ class ServerConditions:
         resting = [
             (each.condition.heard_us, key)
             for key, each in known
-            if each.condition and each.quiet and each.episode is None and not each.version
+            if each.condition and each.quiet and each.episode is None and not each.version and not each.waiting
         ]
         for _, key in sorted(resting)[: max(0, len(known) - self._config.most_conditions)]:
             self._state.drop(key)
@@ -163,6 +164,7 @@ def _heard(event: Mapping[str, Any], said: Mapping[str, str]) -> Condition:
         acked=None if "acked" not in said else said["acked"] == "true",
         heard_us=event["time_us"],
         events=[str(event["event_id"])[-_ID_END:]],
+        retained=said.get("retain") == "true",
         by=said.get("by", "")[:MAX_NAME],
         comment=said.get("comment", "")[:MAX_REASON],
     )

@@ -339,6 +339,7 @@ class SiteAlarms:
                 waiting, source.waiting, source.waiting_until_us = source.waiting, [], 0
                 for action in waiting:
                     self._do.refuse(point, source, action, "there is no such alarm", step)
+            self._do.waited_long(point, source, step)
             self._do.watch_time(key, source)
         self.listening.tick(now_us)
         listened_us = self.listening.until_us

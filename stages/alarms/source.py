@@ -39,6 +39,7 @@ class Episode:
     """When the condition came last before it was acknowledged here, while the machine is to hear of that; else 0."""
     returned_us: int | None = None
     latched_us: int | None = None
+    """Since when its condition is over and it stays: its rule latches, or the machine of a condition waits."""
     value: float | None = None
     detail: str = ""
     cause_alarm_id: UUID | None = None
@@ -72,11 +73,18 @@ class Condition:
     comment: str = ""
     branches: list[str] = field(default_factory=list)
     """Its earlier states that somebody still has to acknowledge."""
+    retained: bool = True
+    """Whether the server says that it is of interest."""
 
     @property
     def acknowledged(self) -> bool | None:
         """Whether it is acknowledged there as it is now and as it was; None: nothing is to be acknowledged."""
         return False if self.branches else self.acked
+
+    @property
+    def waits(self) -> bool:
+        """Whether its server keeps it until it is acknowledged."""
+        return bool(self.branches) or (self.acked is False and self.retained)
 
 
 @dataclass(kw_only=True, slots=True)
@@ -122,6 +130,16 @@ class Source:
     def overridden(self) -> bool:
         """Whether something hides it."""
         return bool(self.shelved or self.suppressed or self.out_of_service)
+
+    @property
+    def machine_waits(self) -> bool:
+        """Whether the machine of its condition is to hear of an acknowledgement here, and has not said that it has."""
+        return bool(self.episode and self.episode.seen_us and self.condition and self.condition.waits)
+
+    @property
+    def waits_for_machine(self) -> bool:
+        """Whether its alarm stands for that alone: no rule about conditions latches."""
+        return bool(self.condition and self.episode and self.episode.latched_us is not None)
 
     @property
     def quiet(self) -> bool:

@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from stages.alarms.points import Point
 
 
+_MACHINE_WAITS = "its machine has still to say that it is acknowledged there"
+
+
 @dataclass(kw_only=True, slots=True)
 class Step:
     """Records of one call, in order. `now_us` is processing time; alarms and events carry event time beside it."""
@@ -126,7 +129,8 @@ def alarm_of(point: Point, source: Source, episode: Episode | None, time_us: int
     else:
         episode.version += 1
         if episode.latched_us is not None:
-            overrides.append(Override(kind=OverrideKind.LATCHED, since_us=episode.latched_us))
+            reason = _MACHINE_WAITS if point.condition else ""
+            overrides.append(Override(kind=OverrideKind.LATCHED, since_us=episode.latched_us, reason=reason))
         names = (
             *(
                 "alarm_id",

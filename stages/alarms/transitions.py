@@ -156,6 +156,7 @@ class Transitions:
             if never_was:
                 self._withdraw(point, source, source.episode)
         lifecycle.deactivate(point, source, time_us, step, self._config, never_was=never_was)
+        self.watch_time(point.key, source)
         self.leave_group(point)
         # What follows from it may be over by the same sample: it rings only if it is not.
         self._returned.append((point, time_us))
@@ -250,11 +251,23 @@ class Transitions:
             episode = None
         step.tell(point, source, episode, AlarmEventKind.REFUSED, action.time_us, **about)
 
+    def heard_of_machine(self, point: Point, source: Source, time_us: int, step: Step) -> None:
+        """What is known of acknowledgement at the machine is another."""
+        lifecycle.acknowledge_at_machine(point, source, time_us, step)
+        self.watch_time(point.key, source)
+
+    def waited_long(self, point: Point, source: Source, step: Step) -> None:
+        """An alarm that waits for its machine alone does not do so for ever."""
+        if source.waits_for_machine and source.episode is not None:
+            until_us = (source.episode.acknowledged_us or 0) + self._config.machine_wait_ms * 1000
+            if until_us <= step.now_us:
+                lifecycle.let_go(point, source, step.now_us, step, lifecycle.IN_VAIN)
+
     def watch_time(self, key: str, source: Source) -> None:
         """Note whether something of a source ends by the clock on the wall."""
         overrides = (source.shelved, source.out_of_service)
         ends = any(override is not None and override.until_us is not None for override in overrides)
-        if ends or source.waiting:
+        if ends or source.waiting or source.waits_for_machine:
             self.timed.add(key)
         else:
             self.timed.discard(key)

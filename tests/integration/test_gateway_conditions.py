@@ -222,9 +222,11 @@ async def test_what_came_and_went_is_acknowledged_at_the_server_as_a_branch(boil
     gone = await boiler.alarm(lambda alarm: not alarm.active)
     assert gone.state is AlarmState.RETURNED_UNACKNOWLEDGED
     taken = boiler.acknowledge(gone, "")
-    assert taken.state is AlarmState.NORMAL
+    assert taken.state is AlarmState.ACKNOWLEDGED, "until its server has heard of it"
     ack = await boiler.command(taken)
     assert (ack.state, boiler.at_server()) == (CommandState.SUCCEEDED, [("branch", "alice")])
+    over = await boiler.alarm(lambda alarm: alarm.state is AlarmState.NORMAL)
+    assert (over.alarm_id, over.acknowledged_at_machine) == (taken.alarm_id, True)
 
 
 async def test_what_came_again_is_not_acknowledged_unseen(boiler: Plant) -> None:

@@ -17,7 +17,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from base.errors import ConfigError
 from schemas import codec
 from schemas.alarm_rules import AlarmRule
-from schemas.alarms import MAX_NAME, Alarm, AlarmAction, AlarmEventKind, alarm_id, at_machine, source_id
+from schemas.alarms import MAX_NAME, Alarm, AlarmAction, AlarmEvent, AlarmEventKind, alarm_id, at_machine, source_id
 from schemas.command_rules import RuleError, acknowledgement
 from schemas.definitions import encode_tag, encode_version
 from schemas.events import CONDITIONS_SINCE, DeviceEvent, EventKind
@@ -50,6 +50,8 @@ class Model:
         self.acked_there = True
         self.outdated = False
         """What was acknowledged there was less urgent."""
+        self.asked = False
+        """What was acknowledged here the machine is to hear of."""
         self.branches: set[int] = set()
         self.started = 0
 
@@ -57,9 +59,9 @@ class Model:
     def seen(self) -> str:
         if not self.standing:
             return "NORMAL"
-        if self.active:
-            return "ACKNOWLEDGED" if self.acknowledged else "UNACKNOWLEDGED"
-        return "RETURNED_UNACKNOWLEDGED"
+        if self.acknowledged:
+            return "ACKNOWLEDGED"
+        return "UNACKNOWLEDGED" if self.active else "RETURNED_UNACKNOWLEDGED"
 
     @property
     def waits_there(self) -> bool:
@@ -70,9 +72,9 @@ class Model:
         if active and (not self.active or asks_again or more_urgent):
             if not self.standing:
                 self.started = now
-            self.standing, self.acknowledged = True, False
+            self.standing, self.acknowledged, self.asked = True, False, False
             self.outdated = self.active and acked and not self.waits_there
-        elif self.active and not active and self.acknowledged:
+        elif self.active and not active and self.acknowledged and not self.asked:
             self.standing = False
         self.active, self.acked_there = active, acked
         self.look_there()
@@ -81,13 +83,22 @@ class Model:
         """What is acknowledged there, with all that it was before, is acknowledged here."""
         if self.waits_there:
             self.outdated = False
-        elif not self.outdated and not self.acknowledged:
+            return
+        self.asked = False
+        if not self.outdated and not self.acknowledged:
             self.acknowledge()
+        self.wait_no_more()
+
+    def wait_no_more(self) -> None:
+        """What is over and acknowledged stands for its machine alone."""
+        if self.standing and self.acknowledged and not self.active:
+            self.standing = False
 
     def acknowledge(self) -> bool:
         if not self.standing or (self.acknowledged and not self.waits_there):
             return False
-        self.acknowledged, self.standing = True, self.active
+        self.acknowledged, self.asked = True, self.waits_there
+        self.standing = self.active or self.asked
         return True
 
 
@@ -225,23 +236,7 @@ class Conditions(RuleBasedStateMachine):
     @precondition(lambda self: self.model.started)
     @rule()
     def acknowledge_here(self) -> None:
-        self.now, self.count = self.now + 1, self.count + 1
-        action = AlarmAction.from_record(
-            {
-                "action_id": UUID(int=self.count),
-                "kind": "ACKNOWLEDGE",
-                "site": SITE,
-                "rule": "machine",
-                "device_id": 1,
-                "condition": f"plc:{NODE}",
-                "alarm_id": alarm_id(SOURCE, us(self.model.started)),
-                "by": "alice",
-                "time_us": us(self.now),
-                "reason": "so",
-            }
-        )
-        record = codec.decode(action.encode(), "AlarmAction")[1]
-        (event,) = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now))).events
+        event = self.act("ACKNOWLEDGE")
         there = not self.model.waits_there
         done = self.model.acknowledge()
         assert (event.kind is AlarmEventKind.ACKNOWLEDGED) == done
@@ -255,6 +250,44 @@ class Conditions(RuleBasedStateMachine):
                 assert us(self.raised) <= wanted.seen_us <= us(self.now)
                 assert request.command_id not in self.commands
                 self.commands.add(request.command_id)
+
+    def act(self, kind: str) -> AlarmEvent:
+        """What a person does, and the answer."""
+        record = codec.decode(self.action(kind).encode(), "AlarmAction")[1]
+        (event,) = self.took(self.logic.on_record(SITE, "AlarmAction", record, us(self.now))).events
+        return event
+
+    def action(self, kind: str) -> AlarmAction:
+        self.now, self.count = self.now + 1, self.count + 1
+        return AlarmAction.from_record(
+            {
+                "action_id": UUID(int=self.count),
+                "kind": kind,
+                "site": SITE,
+                "rule": "machine",
+                "device_id": 1,
+                "condition": f"plc:{NODE}",
+                "alarm_id": alarm_id(SOURCE, us(self.model.started)),
+                "by": "alice",
+                "time_us": us(self.now),
+                "reason": "so",
+            }
+        )
+
+    @precondition(lambda self: self.model.started)
+    @rule()
+    def reset(self) -> None:
+        """Whoever does not want to wait for the machine lets it go."""
+        waits = self.model.standing and self.model.acknowledged and not self.model.active
+        assert (self.act("RESET").kind is AlarmEventKind.RESET) == waits
+        self.model.wait_no_more()
+
+    @rule()
+    def let_time_pass(self) -> None:
+        """More of it than an alarm waits for its machine."""
+        self.now += 7200
+        self.took(self.logic.on_timer(SITE, us(self.now)))
+        self.model.wait_no_more()
 
     @rule()
     def start_the_gateway(self) -> None:
@@ -334,6 +367,25 @@ def test_many_conditions_that_rest_are_forgotten_and_those_that_stand_are_not() 
         machine.say(said | {"active": str(number == 3).lower(), "retain": str(number == 3).lower()})
     kept = machine.parts["sources/1"].decode(errors="replace")
     assert (kept.count('"condition":'), "plc:c3@1" in kept) == (10, True)
+
+
+def test_an_action_waits_for_the_alarm_of_a_condition_that_is_forgotten_meanwhile() -> None:
+    """Of many that rest the oldest are forgotten: not those that somebody did something to."""
+    machine = Conditions()
+    machine.begin(branches=False)
+    machine.logic = AlarmLogic(AlarmConfig(most_conditions=1), us(-1000))
+    machine.logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
+    machine.logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
+    machine.logic.apply_rule(RULE)
+    machine.tell()
+    machine.model.started = machine.now  # an alarm that was raised behind the last checkpoint
+    record = dataclasses.asdict(machine.action("ACKNOWLEDGE"))
+    assert not machine.took(machine.logic.on_record(SITE, "AlarmAction", record, us(machine.now))).events
+    said = {"condition": "High", "severity": "1", "acked": "true", "active": "false", "retain": "false"}
+    for number in range(3):
+        machine.say(said | {"condition_id": f"c{number}"})
+    (refused,) = machine.took(machine.logic.on_timer(SITE, us(machine.now + 61))).events
+    assert (refused.kind, refused.detail) == (AlarmEventKind.REFUSED, "there is no such alarm")
 
 
 def test_the_command_for_a_machine_follows_from_the_alarm_alone() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -11,14 +12,17 @@ import pytest
 
 from base.ids import now_us
 from millrace_client import Alarm as Shown
+from millrace_client import AlarmState as ShownState
 from millrace_client import MachineAcknowledgementState as At
 from schemas import topics
 from schemas.alarms import Alarm, AlarmState, at_machine
 from schemas.commands import CommandAck, CommandRequest, CommandState, Effect, ParameterOutcome
+from serving.caches import feeds
 from serving.machine_acks import EXPIRES_US, request_of
 from serving.server import ALARM_SERVICE
 from tests.contract import examples
 from tests.unit.served import Served, eventually, presses, record_of, served
+from tests.unit.test_alarm_conditions import Conditions
 
 CONDITION = "plc:ns=2;s=High"
 REFUSED = "the server does not take it: BadUserAccessDenied"
@@ -168,6 +172,49 @@ async def test_what_no_record_has_is_unknown_when_its_time_is_over() -> None:
         assert found.at_machine is not None
         assert found.at_machine.state is At.UNKNOWN
         assert found.at_machine.detail.startswith("the command is not in the record")
+
+
+async def test_nobody_is_told_of_alarms_before_the_commands_that_carry_acknowledgements_are_read() -> None:
+    class Reading:
+        """As a follower that has not read to the end."""
+
+        def __init__(self) -> None:
+            self.caught_up = asyncio.Event()
+
+    async with served() as running:
+        table = running.server.feeds()
+        followers: dict[str, Any] = {feed.topic.name: Reading() for feed in table}
+        reading = asyncio.create_task(feeds.caught_up(followers, table, ALARM_SERVICE))
+        of_commands = {topics.STATES.name, topics.REQUESTS.name}
+        for name in followers.keys() - of_commands:
+            followers[name].caught_up.set()
+        for name in of_commands:
+            await asyncio.sleep(0)
+            assert not reading.done(), f"before {name} is read"
+            followers[name].caught_up.set()
+        await reading
+
+
+async def test_a_refusal_at_the_machine_is_seen_in_the_alarm_that_had_returned() -> None:
+    """The alarms job and serving together: what had returned stands until its machine has heard of it."""
+    async with fed() as plant:
+        machine = Conditions()
+        machine.begin(branches=False)
+        machine.rise()
+        machine.fall()
+        machine.acknowledge_here()
+        (alarm,) = machine.alarms.values()
+        request = plant.alarm(dataclasses.replace(alarm, device_id=10))
+        assert request is not None
+        plant.command(request, CommandState.FAILED, detail=REFUSED)
+        found = await plant.shown()
+        assert (found.state, found.active, found.acknowledged_by) == (ShownState.ACKNOWLEDGED, False, "alice")
+        assert found.at_machine is not None
+        assert (found.at_machine.state, found.at_machine.detail) == (At.FAILED, REFUSED)
+        machine.acknowledge_there()
+        (alarm,) = machine.alarms.values()
+        assert plant.alarm(dataclasses.replace(alarm, device_id=10)) is None
+        assert [one.condition async for one in plant.client.alarms()] == []
 
 
 async def test_of_what_the_machine_said_itself_and_of_no_condition_there_is_no_command() -> None:
