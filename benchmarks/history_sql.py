@@ -20,6 +20,7 @@ import psycopg
 from benchmarks import figures
 from connectors.postgres import binary_copy
 from historian import partitions
+from historian.samples import by_tag
 
 HOT_TAGS, HOT_HZ = 1000, 100
 _HOT_READ = 100_000
@@ -66,25 +67,25 @@ def hot(connection: psycopg.Connection[Any], first_tag: int, *, samples: int, re
     rows = HOT_TAGS * HOT_HZ
     zeros = np.zeros(rows)
     columns = {
-        "tag_id": np.repeat(np.arange(first_tag, first_tag + HOT_TAGS), HOT_HZ),
+        "tag_id": np.repeat(np.arange(first_tag, first_tag + HOT_TAGS, dtype="i4"), HOT_HZ),
         "value": rng.normal(size=rows),
         "quality": zeros,
         "verdict": zeros,
     }
+    orders = [by_tag(columns["tag_id"], descending=descending) for descending in (False, True)]
     offset = np.tile(np.arange(HOT_HZ) * (1_000_000 // HOT_HZ), HOT_TAGS)
     began, summarising_s = time.perf_counter(), 0.0
     for second in range(seconds):
         columns["time"] = start_us + second * 1_000_000 + offset
         with connection.transaction(), connection.cursor().copy(binary_copy.COPY_SAMPLES) as copy:
-            packed = binary_copy.pack(binary_copy.SAMPLE_COLUMNS, columns)
-            for part in binary_copy.framed(binary_copy.chunks(packed)):
+            packed = binary_copy.pieces(binary_copy.SAMPLE_COLUMNS, columns, orders[second % 2])
+            for part in binary_copy.framed(packed):
                 copy.write(part)
         if second + 1 < seconds:  # the newest second is what maintenance has not come to yet
             summarised = time.perf_counter()
             partitions.summarise(connection)
             summarising_s += time.perf_counter() - summarised
     filled_s = time.perf_counter() - began
-    connection.execute("ANALYZE samples")
     wanted = min(_HOT_READ, seconds * HOT_HZ)
     end_s = start.timestamp() + seconds
     chosen = (first_tag + rng.integers(HOT_TAGS, size=reads + 1)).tolist()

@@ -43,6 +43,7 @@ class HistorianStore:
         self._ledger = ledger.Ledger()
         self._policy = HistoryPolicy()
         self._partitions = PartitionCache()
+        self._descending = False
 
     def write(self, batch: Sequence[Message]) -> WriteResult:
         """Store a batch; returns what became of it. Raises StoreUnavailable, with nothing of the batch stored that is not so marked."""
@@ -141,8 +142,7 @@ class HistorianStore:
         self._copy(cursor, columns, result)
         dirty.mark(cursor, dirty_ranges(columns))
 
-    @staticmethod
-    def _copy(cursor: psycopg.Cursor[Any], columns: Columns, result: WriteResult) -> None:
+    def _copy(self, cursor: psycopg.Cursor[Any], columns: Columns, result: WriteResult) -> None:
         stored = columns.fate == Fate.STORED
         result.stored, result.rejected, result.suppressed = columns.fates()
         if not result.stored:
@@ -154,8 +154,10 @@ class HistorianStore:
             "quality": columns.quality.view("int16"),
             "verdict": columns.verdict,
         }
-        # Tag by tag: one tag's rows share pages, and a read of it touches few.
-        order = by_tag(columns.tag_id)
+        # Tag by tag: one tag's rows share pages, and a read of it touches few. Up and down by turns: pages that two batches share would
+        # hold the first and the last tag otherwise, and for the BRIN all between.
+        order = by_tag(columns.tag_id, descending=self._descending)
+        self._descending = not self._descending
         if result.stored < len(stored):
             order = order[stored[order]]
         with cursor.copy(binary_copy.COPY_SAMPLES) as copy:

@@ -138,6 +138,8 @@ def test_timescaledb_off_and_wrong_settings(make_database: Callable[[], str]) ->
     migrate(dsn, timescaledb="off")
     with psycopg.connect(dsn) as connection:
         assert connection.execute("SELECT timescaledb FROM storage_settings").fetchone() == (False,)
+        # Whoever begins a session, an analyst with psql too: compiling the query took longer than reading 100,000 samples of one tag.
+        assert connection.execute("SHOW jit").fetchone() == ("off",)
 
 
 def test_the_tool_says_what_it_did(database: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from historian.samples import Fate, columns_of, dirty_ranges, key_sums, minute_ranges, minute_sums
+from historian.samples import Fate, by_tag, columns_of, dirty_ranges, key_sums, minute_ranges, minute_sums
 from schemas import checksum
 from schemas.frame import Frame, SequenceKey
 from schemas.verdicts import LATE_FLAG, VERDICT_MASK, is_reject
@@ -81,3 +81,9 @@ def test_minute_ranges_cover_exactly_the_touched_minutes(touched: list[tuple[int
     assert covered == sorted(set(touched))
     ends = {(item.tag_id, item.from_us): item.to_us for item in ranges}
     assert not any((item.tag_id, item.to_us + 1) in ends for item in ranges), "neighbours are one range"
+
+
+@given(st.lists(st.integers(1, 300_000), min_size=1, max_size=60), st.booleans())
+def test_each_tags_samples_are_together_in_the_order_in_which_they_came(tags: list[int], descending: bool) -> None:
+    order = by_tag(np.array(tags, dtype=np.int32), descending=descending).tolist()
+    assert order == sorted(range(len(tags)), key=lambda place: -tags[place] if descending else tags[place])
