@@ -6,7 +6,8 @@ A gateway is killed (-9) at a step of one command: with the request in Kafka, at
 not said so, when it has said so, at the outcome. Then it starts again, with what came meanwhile.
 
 Some commands must not be carried out: outside the limits, expired, withdrawn. What a command became is the last acknowledgement in Kafka,
-UNKNOWN when there is no outcome. A broker and an MQTT broker alone are started.
+UNKNOWN when there is no outcome. A broker and an MQTT broker alone are started. Commands are signed as serving's, and the gateway takes no
+others.
 """
 
 from __future__ import annotations
@@ -28,7 +29,7 @@ from gmqtt.mqtt.constants import MQTTv311
 from base import ids
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
-from benchmarks import open_broker
+from benchmarks import edge_process, open_broker
 from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
 from connectors.kafka import client as kafka
 from schemas import codec, topics
@@ -36,6 +37,7 @@ from schemas.commands import OUTCOMES, CommandAck, CommandControl, CommandReques
 from stack import instance
 from stack.config import StackConfig
 from stack.reporting import Progress
+from stack.stand_in import StandIn
 
 _SITE, _GATEWAY = "drill", "gw-drill"
 _DEVICES = 10
@@ -205,7 +207,7 @@ class _Drill:
 def run(*, commands: int, kills: int, seed: int, progress: Progress) -> dict[str, Any]:
     """Send the commands, kill the gateway meanwhile, and compare."""
     orders = plan(commands, kills, seed)
-    with instance.temporary() as running:
+    with instance.temporary(signatures="required") as running:
         config = running.require("kafka")
         tags = [
             tag(
@@ -220,6 +222,7 @@ def run(*, commands: int, kills: int, seed: int, progress: Progress) -> dict[str
         gateway = Gateway(
             config, config.state / "drill", gateway_id=_GATEWAY, site=_SITE,
             connections=[{"name": "mqtt", "protocol": "mqtt", "endpoint": endpoint, "reconnect_max_s": 1.0}],
+            **edge_process.signing(config, _GATEWAY),
         )  # fmt: skip
         with progress.step("actuations") as details, open_broker.running(config):
             told, done, down_s = _drill(config, settings, gateway, orders)
@@ -237,7 +240,7 @@ def _drill(
     drill, down_s = _Drill(gateway), list[float]()
     stop = threading.Event()
     reader = threading.Thread(target=_acks, args=(settings, stop, drill), name="acks")
-    producer = kafka.producer(settings, linger_ms=0)
+    producer, stand_in = kafka.producer(settings, linger_ms=0), StandIn.of(config)
     try:
         gateway.start()
         gateway.until(connected, "connected", START_S)
@@ -248,7 +251,7 @@ def _drill(
                 if order.kill_at:
                     _quiet(drill, orders[:number])
                     drill.arm(order)
-                _submit(producer, order)
+                _submit(producer, stand_in, order)
                 if order.kill_at:
                     drill.step(lambda _: True, "requested")
                     if not drill.killed.wait(_SETTLE_S):
@@ -282,19 +285,19 @@ def _quiet(drill: _Drill, orders: Sequence[Order]) -> None:
         time.sleep(0.02)
 
 
-def _submit(producer: Any, order: Order) -> None:
+def _submit(producer: Any, stand_in: StandIn, order: Order) -> None:
     now = ids.now_us()
     request = CommandRequest(
         command_id=order.command_id, device_id=order.device, gateway_id=_GATEWAY, site=_SITE, name="write",
         parameters={order.tag: order.value}, submitted_by="bench", submitted_us=now,
         expires_us=now - 1 if order.sort == "expired" else now + 60_000_000,
     )  # fmt: skip
-    messages = [request.encode()]
+    messages = [stand_in.command(request).encode()]
     if order.sort == "withdrawn":
         control = CommandControl(
             command_id=order.command_id, device_id=order.device, action=ControlAction.CANCEL, by="bench", time_us=now
         )
-        messages.append(control.encode())
+        messages.append(stand_in.command(control).encode())
     key = str(order.device).encode()
     kafka.send(producer, topics.REQUESTS.for_site(_SITE), [(key, message) for message in messages])
 

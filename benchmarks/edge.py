@@ -25,18 +25,16 @@ from typing import Any
 import numpy as np
 import psutil
 
-from authority.book import Usage
 from base.ids import now_us
 from base.settings import KafkaSettings
-from benchmarks import edge_synthetic, open_broker
+from benchmarks import edge_process, edge_synthetic, open_broker
 from benchmarks.edge_process import START_S, Gateway, connected, publish_tags, tag
 from connectors.kafka import client as kafka
 from schemas import frame, topics
 from schemas.definitions import TagDefinition
 from schemas.frame import Frame
-from stack import instance, signing_keys, trust
+from stack import instance
 from stack.config import ROOT, StackConfig
-from stack.mqtt_access import gateway_name
 from stack.reporting import Progress
 
 SITE, NODE, DEVICE, URI = "rate", "n1", "d1", "urn:millrace:bench"
@@ -198,23 +196,6 @@ def _compared(plain: list[Row], signed: list[Row]) -> dict[str, float]:
     return {"signed_cpu_ratio": float(np.median(ratios)), "signed_us_per_frame": float(np.median(more_us))}
 
 
-def _signing(config: StackConfig) -> dict[str, Any]:
-    """Tables of a gateway that signs; the topic of keys has its key."""
-    authority, name = trust.authority(config), gateway_name(_GATEWAY)
-    authority.issue(name, Usage.CLIENT)
-    signing_keys.publish(config)
-    file = str(authority.file(name))
-    files = {
-        "ssl_ca_location": str(authority.root_file),
-        "ssl_certificate_location": file,
-        "ssl_key_location": file,
-    }  # the broker's door is the plain one: the key to sign with comes from these files
-    return {
-        "kafka": {"bootstrap_servers": config.bootstrap_servers, **files},
-        "signatures": {"enabled": True},
-    }
-
-
 class _Machine:
     """Of a protocol: a process of its own beside the gateway, that sends when it is told to."""
 
@@ -284,7 +265,7 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float, *,
         config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
         connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own.get(protocol, {})}],
         program="benchmarks.edge_synthetic" if protocol == SYNTHETIC else "edge",
-        **(_signing(config) if signed else {}),
+        **(edge_process.signing(config, _GATEWAY) if signed else {}),
     )  # fmt: skip
     arrived, stop = Arrived(), threading.Event()
     reader = threading.Thread(target=_read, args=(settings, stop, arrived), name="reader")

@@ -11,6 +11,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from authority.book import Usage
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
 from base.toml import to_toml
@@ -18,9 +19,28 @@ from connectors.kafka import admin
 from connectors.kafka import client as kafka
 from schemas import topics
 from schemas.definitions import DataType, Historise, TagDefinition, encode_tag, encode_version
+from stack import signing_keys, trust
 from stack.config import ROOT, StackConfig
+from stack.mqtt_access import gateway_name
 
 START_S = 60.0
+
+
+def signing(config: StackConfig, gateway_id: str) -> dict[str, Any]:
+    """Tables of a gateway that signs; the topic of keys has its key, and serving's where the instance wants signatures."""
+    authority, name = trust.authority(config), gateway_name(gateway_id)
+    authority.ensure(name, Usage.CLIENT)
+    signing_keys.publish(config)
+    file = str(authority.file(name))
+    files = {
+        "ssl_ca_location": str(authority.root_file),
+        "ssl_certificate_location": file,
+        "ssl_key_location": file,
+    }  # the broker's door is the plain one: the key to sign with comes from these files
+    return {
+        "kafka": {"bootstrap_servers": config.bootstrap_servers, **files},
+        "signatures": {"enabled": True},
+    }
 
 
 class Gateway:

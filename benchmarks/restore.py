@@ -103,7 +103,7 @@ class Beside:
             number = 0
             while not self._stop.wait(_COMMAND_S):
                 number += 1
-                request = stand_in.request(_request(gateway, tag_id))
+                request = stand_in.command(_request(gateway, tag_id))
                 topic = topics.REQUESTS.for_site(SITE)
                 kafka.send(producer, topic, [(str(request.device_id).encode(), request.encode())], timeout_s=30)
                 self.submitted.add(request.command_id)

@@ -13,7 +13,7 @@ from pathlib import Path
 from authority.book import Book
 from base.signing_key import Signer
 from schemas import command_signatures, frame_signatures
-from schemas.commands import CommandRequest
+from schemas.command_signatures import R
 from stack import signing
 from stack.config import StackConfig
 from stack.mqtt_access import gateway_name
@@ -43,11 +43,11 @@ class StandIn:
             found += [frame_signatures.signed(one, tail) for one, tail in zip(batch, tails, strict=True)]
         return found
 
-    def request(self, request: CommandRequest) -> CommandRequest:
-        """A request as serving sends it."""
+    def command(self, record: R) -> R:
+        """A request or a control as serving sends it."""
         if self.folder is None:
-            return request
-        return command_signatures.signed(request, self._signer(self.folder, signing.SERVING))
+            return record
+        return command_signatures.signed(record, self._signer(self.folder, signing.SERVING))
 
     def __reduce__(self) -> tuple[type[StandIn], tuple[Path | None]]:
         return StandIn, (self.folder,)  # private keys stay in their files

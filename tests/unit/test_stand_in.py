@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from authority import signing_keys
+from authority import signing_keys, telling
 from base import ids
 from benchmarks import workload
 from benchmarks.generate import Expected, generate, signed
@@ -40,7 +40,7 @@ def book_of(config: StackConfig) -> KeyBook:
     issuing = trust.authority(config)
     found = KeyBook.of(issuing.root_file)
     for row in signing_keys.rows(issuing):
-        found.apply(stack_keys._key(row).encode(issuing.prove))
+        found.apply(telling.as_told(row).encode(issuing.prove))
     return found
 
 
@@ -62,7 +62,7 @@ def test_a_request_in_the_place_of_serving_is_servings(config: StackConfig) -> N
         command_id=ids.uuid7(), device_id=1, gateway_id=GATEWAY, site="north", name="write", parameters={"x": 1.0},
         submitted_by="test", submitted_us=1, expires_us=2,
     )  # fmt: skip
-    made = StandIn.of(config).request(request)
+    made = StandIn.of(config).command(request)
     assert command_signatures.problem(made, book_of(config).find, (SERVING,), ids.now_us()) == ""
 
 
