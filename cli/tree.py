@@ -96,6 +96,7 @@ SECTIONS: dict[str, dict[str, Command]] = {
     "An installation": dict((
         _files("policy", "Try the policies of a gateway: `policy test FILE`", "edge.policy_command"),
         _files("gateway", "Enrol, revoke and list gateways; check a configuration, show what gateways do, reload them", "stack.gateways"),
+        ("passwords", Command("Other passwords for the local stack's database roles, while all runs", "stack.passwords")),
         ("certificates", Command("Certificates of the local stack: list, issue, revoke, renew", "stack.certificates")),
         _files("certificate", "Show, renew and trust the OPC UA certificates of a gateway", "edge.certificate"),
         _files("access", "Check the policies of commands, and explain what they decide", "serving.policies.command"),

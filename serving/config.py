@@ -209,7 +209,7 @@ def is_loopback(address: str) -> bool:
         return False
 
 
-_SECRET_FILES = frozenset({"tls.key", "tokens", "http.session_key", "signing.key"})
+SECRET_FILES = frozenset({"tls.key", "tokens", "http.session_key", "signing.key"})
 
 
 def load(path: Path) -> ServingConfig:
@@ -223,7 +223,7 @@ def load(path: Path) -> ServingConfig:
     for key, name in (files | secret).items():
         if name and not Path(name).is_file():
             # Where a secret is expected people write the secret itself.
-            shown = "is the name of no file" if key in _SECRET_FILES else f"is {name}, which is not a file"
+            shown = "is the name of no file" if key in SECRET_FILES else f"is {name}, which is not a file"
             msg = f"{path}: {key} {shown}"
             raise ConfigError(msg)
     return config

@@ -102,7 +102,7 @@ from serving.rpc.labelling import Labelling
 from serving.rpc.line_service import LineService
 from serving.rpc.state_service import StateService
 from serving.rpc.work_service import WorkService
-from serving.sessions import Sessions, key_of
+from serving.sessions import Sessions, keys_of
 from serving.sign_outs import SignOuts
 from serving.signing import Signing
 from serving.trail import Trail
@@ -323,8 +323,8 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
     records = RecordHandlers(plant=plant, database=database, ready=state.require_ready)
     production = ProductionHandlers(plant=plant, database=database, ready=state.require_ready)
     answers = AnswerHandlers(plant=plant, database=database, ready=state.require_ready)
-    session_key = key_of(config.http.session_key)
-    sessions = Sessions(session_key, length_s=config.http.session_s, tls=config.browsers_over_tls)
+    session_keys = keys_of(config.http.session_key)
+    sessions = Sessions(session_keys, length_s=config.http.session_s, tls=config.browsers_over_tls)
     longest_s = max(config.http.session_s, config.oidc.longest_s)
     sign_outs = SignOuts(requests, longest_s=longest_s)
     people, trail = open_store(config.privacy), Trail(events, reads=config.audit.reads)
@@ -419,7 +419,7 @@ def build(config: ServingConfig, requests: RecordLog, events: RecordLog) -> Serv
             last=values,
             ready=lambda: state.ready and commands.ready,
             records=requests,
-            code_flow=CodeFlow(issuer, session_key) if issuer and config.oidc.client else None,
+            code_flow=CodeFlow(issuer, session_keys) if issuer and config.oidc.client else None,
         ),
         rpc_gate=rpc_gate,
         health=checks,

@@ -1,11 +1,11 @@
 """Sessions of browsers: a signed cookie that any process of the installation can check, without shared state.
 
 Enters: a principal that has shown its token once. Leaves: the cookie's value, and from it again who it is and until when. The value holds
-the token's hash, or the name of a caller on the loopback interface without tokens, a nonce and the end of the session, under an
-HMAC-SHA256 with the installation's key. The token itself is not in it. Nothing is stored: the number of sessions costs nothing, a restart
-ends none, and a token that is withdrawn ends all of its own, as the hash has to be in the tokens file at every request. The value says when
-it was made, so that somebody can sign out everywhere (`serving.sign_outs`). The session of
-somebody who signed in at an issuer says who that is and what the issuer's token allowed, and ends with that token.
+the token's hash, or the name of a caller on the loopback interface without tokens, a nonce and the end of the session, under an HMAC-
+SHA256 with the installation's key, of which there may be several while one replaces another. The token itself is not in it. Nothing is
+stored: the number of sessions costs nothing, a restart ends none, and a token that is withdrawn ends all of its own, as the hash has to
+be in the tokens file at every request. The value says when it was made, so that somebody can sign out everywhere (`serving.sign_outs`).
+The session of somebody who signed in at an issuer says who that is and what the issuer's token allowed, and ends with that token.
 """
 
 from __future__ import annotations
@@ -14,8 +14,9 @@ import binascii
 import hashlib
 import hmac
 import json
+import logging
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,10 +24,14 @@ from base import base64url
 from base.errors import ConfigError, PermissionDeniedError
 from base.ids import Clock, now_us
 
+log = logging.getLogger(__name__)
+
 COOKIE = "millrace_session"
 HOST_ONLY = "__Host-"
 """Browsers take a cookie whose name begins so from this host over TLS alone (RFC 6265bis): no neighbour's page can put one in its place."""
 LEAST_KEY = 32
+Keys = Callable[[], tuple[bytes, ...]]
+"""Keys of now; the first one makes what the others are still taken for."""
 _VERSION = "3"
 _MAX_VALUE = 4_000
 """Browsers keep cookies of 4 KB."""
@@ -52,9 +57,9 @@ class Session:
 class Sessions:
     """Makes and checks cookies."""
 
-    def __init__(self, key: bytes, *, length_s: float, tls: bool = False, clock: Clock = now_us) -> None:
+    def __init__(self, keys: Keys, *, length_s: float, tls: bool = False, clock: Clock = now_us) -> None:
         """`tls`: browsers reach this server over TLS."""
-        self._key = key
+        self._keys = keys
         self.length_s = length_s
         self.cookie = cookie_name(COOKIE, tls=tls)
         self._clock = clock
@@ -81,7 +86,7 @@ class Sessions:
         allow = tuple(allow)
         who, what = _packed(name), _packed(json.dumps([sorted(allow), sorted(amr), signed_in_us]))
         text = ".".join((_VERSION, str(until_us), str(made_us), secrets.token_hex(16), credential, what, who))
-        value = f"{text}.{self._sign('session', text)}"
+        value = f"{text}.{mac(self._keys()[0], f'session:{text}')}"
         if len(value) > _MAX_VALUE:
             msg = f"what {name} may do in {len({*allow})} places does not fit into a cookie; roles for larger parts of the plant do"
             raise PermissionDeniedError(msg)
@@ -93,7 +98,7 @@ class Sessions:
         parts = text.split(".")
         if len(value) > _MAX_VALUE or len(parts) != 7 or parts[0] != _VERSION or not value.isascii():
             return None
-        if not hmac.compare_digest(self._sign("session", text), signature):
+        if maker(self._keys(), f"session:{text}", signature) is None:
             return None
         until_us = int(parts[1])
         if until_us <= self._clock():
@@ -121,10 +126,10 @@ class Sessions:
 
     def csrf(self, value: str) -> str:
         """What requests that change something have to send beside this cookie; a page of another site cannot know it."""
-        return self._sign("csrf", value)
-
-    def _sign(self, purpose: str, text: str) -> str:
-        return hmac.new(self._key, f"{purpose}:{text}".encode(), hashlib.sha256).hexdigest()
+        text, _, signature = value.rpartition(".")
+        keys = self._keys()
+        # Of the key that made the cookie: the page has it from before the newest key came.
+        return mac(maker(keys, f"session:{text}", signature) or keys[0], f"csrf:{value}")
 
 
 def _packed(text: str) -> str:
@@ -135,19 +140,64 @@ def _unpacked(text: str) -> str:
     return base64url.decode(text).decode()
 
 
-def key_of(path: str) -> bytes:
-    """Key of a file; without one, a random key: sessions then end with this process. Raises ConfigError for a short one."""
-    if not path:
-        return secrets.token_bytes(LEAST_KEY)
-    try:
-        key = Path(path).read_bytes().strip()
-    except OSError as error:
-        msg = f"http.session_key {path} cannot be read: {error.strerror}"
-        raise ConfigError(msg) from error
-    if len(key) < LEAST_KEY:
-        msg = f"http.session_key {path} has {len(key)} bytes; at least {LEAST_KEY} random ones are needed (openssl rand -hex 32)"
-        raise ConfigError(msg)
-    return key
+def mac(key: bytes, text: str) -> str:
+    """HMAC-SHA256, hexadecimal."""
+    return hmac.new(key, text.encode(), hashlib.sha256).hexdigest()
+
+
+def maker(keys: Iterable[bytes], text: str, found: str) -> bytes | None:
+    """The key that made this code of the text; None when it is none of these."""
+    return next((key for key in keys if hmac.compare_digest(mac(key, text).encode(), found.encode())), None)
+
+
+class KeyFile:
+    """Keys of a file, one a line: the first one makes, each one is taken. Read again when it changes. Raises ConfigError."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._said = Path(path), ""
+        self._stamp, self._keys = self._read()
+
+    def __call__(self) -> tuple[bytes, ...]:
+        """The keys of now; those of before where the file has become unusable, which is said once."""
+        try:
+            if self._stamp_of() == self._stamp:
+                return self._keys
+            self._stamp, self._keys = self._read()
+            log.info("keys of sessions were read again", extra={"keys": len(self._keys)})
+        except (ConfigError, OSError) as error:
+            if (cause := str(error)) != self._said:
+                log.error("sessions go on with the keys of before", extra={"cause": cause})
+                self._said = cause
+        return self._keys
+
+    def _stamp_of(self) -> tuple[int, int, int]:
+        found = self._path.stat()
+        return found.st_mtime_ns, found.st_ino, found.st_size
+
+    def _read(self) -> tuple[tuple[int, int, int], tuple[bytes, ...]]:
+        try:
+            stamp, whole = self._stamp_of(), self._path.read_bytes().strip()
+        except OSError as error:
+            msg = f"http.session_key {self._path} cannot be read: {error.strerror}"
+            raise ConfigError(msg) from error
+        lines = tuple(one.strip() for one in whole.splitlines() if one.strip())
+        # Random bytes, not written as text, may have a line's end among them.
+        keys = lines if all(len(one) >= LEAST_KEY for one in lines) else (whole,)
+        if not keys or min(map(len, keys)) < LEAST_KEY:
+            least = f"at least {LEAST_KEY} random ones are needed (openssl rand -hex 32)"
+            msg = f"http.session_key {self._path} has {len(whole)} bytes; {least}"
+            raise ConfigError(msg)
+        return stamp, keys
+
+
+def keys_of(path: str) -> Keys:
+    """Keys of a file; without one, a random key: sessions then end with this process. Raises ConfigError for a short one."""
+    return KeyFile(path) if path else fixed(secrets.token_bytes(LEAST_KEY))
+
+
+def fixed(key: bytes) -> Keys:
+    """One key that stays."""
+    return lambda: (key,)
 
 
 def cookie_name(plain: str, *, tls: bool) -> str:

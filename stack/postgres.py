@@ -57,6 +57,8 @@ _PASSWORDS = {
     ANALYST: "postgres-analyst-password",
     WATCH: "postgres-watch-password",
 }
+ROLES = tuple(_PASSWORDS)
+"""All that log in with a password."""
 _SUPERUSER = "postgres"
 _INSTALL = Path("/usr/lib/postgresql")
 
@@ -126,7 +128,10 @@ def command(config: StackConfig, *, standby: bool = False) -> tuple[str, ...]:
 
 
 def dsn(config: StackConfig, *, role: str = OWNER, with_password: bool = True) -> str:
-    """Connection string of a role over loopback; without the password, which libpq then reads in a file, it may stand on a command line."""
+    """Connection string of a role over loopback; without the password, which libpq then reads in a file at each connect.
+
+    So it may stand on a command line, and a program that keeps it knows a password that was replaced.
+    """
     host, port, secret = config.host, config.ports.postgres, password(config, role)
     shown = {"host": host, "port": str(port), "dbname": DATABASE, "user": role}
     proven = postgres_access.client(Book(config.authority).root_file)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any, LiteralString
 
 import psycopg
 from psycopg import sql
 
+from base import files
 from stack import postgres
 from stack.config import StackConfig
 
@@ -45,6 +47,17 @@ def create_service_roles(config: StackConfig) -> str:
             connection.execute(sql.SQL("GRANT {} TO {}").format(sql.Identifier(group), role))
             done.append(f"{name} is a {group}")
     return ", ".join(done)
+
+
+def replace_password(config: StackConfig, name: str) -> None:
+    """Another password for a role that is there, in its files too; sessions go on. Raises psycopg.Error: it keeps the one it has."""
+    with psycopg.connect(postgres.superuser_dsn(config)) as connection:
+        new = secrets.token_urlsafe(24)
+        connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(new)))
+        # Before the commit, so that files and server differ for a moment alone; whoever connects in it tries again. The next `up` puts
+        # right what is killed here.
+        files.replace_durably(postgres.password_file(config, name), new, mode=files.OWNERS)
+        postgres.dsn(config, role=name, with_password=False)
 
 
 def _login(

@@ -109,18 +109,18 @@ def render_all(config: StackConfig, jobs: Sequence[str]) -> None:
         if job in ("telemetry", "commands") and (verifies := signing.jobs_table(config)):
             settings["signatures"] = verifies
         if job == "historian":  # the others need no database
-            settings["postgres"] = {"dsn": postgres.dsn(config, role=postgres.HISTORIAN)}
+            settings["postgres"] = {"dsn": postgres.dsn(config, role=postgres.HISTORIAN, with_password=False)}
         write(jobs_file(config, job), settings)
     platform = {
         "sites": list(sites(gateways)),
         "kafka": kafka,
-        "postgres": {"dsn": postgres.dsn(config)},
+        "postgres": {"dsn": postgres.dsn(config, with_password=False)},
         "storage": {"timescaledb": config.timescaledb},
         "metrics": {"host": config.host, "port": config.ports.maintenance_metrics},
         "signing_key": str(signing.key_file(config, signing.REPLAY)) if signing.required(config) else "",
     }
     write(platform_file(config), platform)
-    maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE)}
+    maintenance = {"dsn": postgres.dsn(config, role=postgres.MAINTENANCE, with_password=False)}
     write(maintenance_file(config), platform | {"postgres": maintenance})
     write(audit_file(config), audit(config) | {"kafka": kafka})
     write(notifier_file(config), _notifier(config) | {"kafka": kafka})
@@ -167,8 +167,8 @@ def _serving(config: StackConfig) -> dict[str, Any]:
         "metrics": {"host": config.host, "port": config.ports.serving_metrics},
         "audit": {"folder": str(audit(config)["folder"])},
         **({"signing": signing.serving_table(config)} if signing.required(config) else {}),
-        "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING)},
-        "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK)},
+        "postgres": {"dsn": postgres.dsn(config, role=postgres.SERVING, with_password=False)},
+        "planner": {"dsn": postgres.dsn(config, role=postgres.SERVING_WORK, with_password=False)},
         **({"oidc": sign_in.serving(config), "privacy": sign_in.privacy(config)} if config.sign_in else {}),
     }
 

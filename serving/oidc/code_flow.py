@@ -19,6 +19,7 @@ from base.errors import UnavailableError
 from base.ids import Clock, now_us
 from serving.oidc.provider import Provider
 from serving.principals import Principal, UnauthenticatedError
+from serving.sessions import Keys, mac, maker
 
 COOKIE = "millrace_sign_in"
 LIFE_S = 600
@@ -52,11 +53,11 @@ class SignedIn:
 
 
 class CodeFlow:
-    """`key` seals the cookies; it is that of the sessions."""
+    """`keys` seal the cookies; they are those of the sessions."""
 
-    def __init__(self, provider: Provider, key: bytes, *, clock: Clock = now_us) -> None:
+    def __init__(self, provider: Provider, keys: Keys, *, clock: Clock = now_us) -> None:
         self._provider, self._clock = provider, clock
-        self._key = hmac.new(key, b"sign-in", hashlib.sha256).digest()
+        self._keys = keys
 
     def start(self, redirect_uri: str, back_to: str, *, again: bool = False) -> tuple[str, str]:
         """Where to send the browser, and the cookie's value. Raises UnavailableError while the issuer is not known.
@@ -133,19 +134,20 @@ class CodeFlow:
     def _seal(self, attempt: Attempt) -> str:
         fields = [attempt.state, attempt.nonce, attempt.verifier, attempt.back_to, attempt.until_us]
         text = base64url.encode(json.dumps(fields).encode())
-        return f"{text}.{self._sign(text)}"
+        return f"{text}.{mac(self._keys()[0], _purpose(text))}"
 
     def _open(self, cookie: str) -> Attempt | None:
         text, _, signature = cookie.rpartition(".")
-        if not cookie.isascii() or len(cookie) > _MAX_COOKIE or not hmac.compare_digest(self._sign(text), signature):
+        if not cookie.isascii() or len(cookie) > _MAX_COOKIE or maker(self._keys(), _purpose(text), signature) is None:
             return None
         state, nonce, verifier, back_to, until_us = json.loads(base64url.decode(text))
         if until_us <= self._clock():
             return None
         return Attempt(state=state, nonce=nonce, verifier=verifier, back_to=back_to, until_us=until_us)
 
-    def _sign(self, text: str) -> str:
-        return hmac.new(self._key, text.encode(), hashlib.sha256).hexdigest()
+
+def _purpose(text: str) -> str:
+    return f"sign-in:{text}"
 
 
 def safe_return(wanted: str) -> str:

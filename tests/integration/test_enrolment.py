@@ -112,6 +112,7 @@ def heard(config: StackConfig) -> int:
     return sum(events.decode(one.value() or b"").gateway_id == GATEWAY for one in found)
 
 
+@pytest.mark.drill("gateway-certificate")
 async def test_from_an_empty_folder_to_its_topics_to_a_renewal_to_the_end_by_a_revocation(
     config: StackConfig, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

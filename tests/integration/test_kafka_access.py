@@ -376,6 +376,7 @@ def test_nobody_comes_in_without_a_certificate_of_the_authority_and_tls_1_3(
 
 
 @pytest.mark.security("SR 1.5")
+@pytest.mark.drill("kafka-certificate")
 def test_the_broker_takes_a_renewed_certificate_while_it_runs(config: StackConfig) -> None:
     def shown() -> str:
         return doors.shown(config, trust.KAFKA)

@@ -242,6 +242,7 @@ def test_at_the_socket_of_the_watch_nothing_can_be_read_or_written(config: Stack
         assert stream.read(2) == b"\xd0\x00"
 
 
+@pytest.mark.drill("mqtt-certificate")
 async def test_a_renewed_certificate_is_in_use_without_a_restart(config: StackConfig) -> None:
     def serial() -> str:
         return doors.shown(config, trust.MOSQUITTO)

@@ -58,6 +58,23 @@ def test_a_server_that_another_authority_vouches_for_is_not_believed(
         psycopg.connect(make_conninfo(postgres.dsn(config), host="elsewhere.example", hostaddr=config.host))
 
 
+@pytest.mark.drill("database-passwords")
+@pytest.mark.security("SR 1.5", "V13.3.1")
+@pytest.mark.parametrize("role", postgres.ROLES)
+def test_a_password_is_replaced_while_the_role_is_connected(config: StackConfig, role: str) -> None:
+    dsn, before = postgres.dsn(config, role=role, with_password=False), postgres.dsn(config, role=role)
+    with psycopg.connect(dsn, autocommit=True) as open_before:
+        postgres_roles.replace_password(config, role)
+        # What was connected goes on, and the same connection string opens another.
+        assert open_before.execute("SELECT current_user").fetchone() == (role,)
+        with psycopg.connect(dsn) as after:
+            assert after.execute("SELECT current_user").fetchone() == (role,)
+    with pytest.raises(psycopg.OperationalError, match="password authentication failed"):
+        psycopg.connect(before)
+    assert postgres.password_file(config, role).stat().st_mode & 0o777 == 0o600
+
+
+@pytest.mark.drill("database-certificate")
 def test_a_renewed_certificate_is_in_use_without_a_restart(config: StackConfig) -> None:
     started = "SELECT pg_postmaster_start_time()"
     with psycopg.connect(postgres.dsn(config), autocommit=True) as open_before:

@@ -133,6 +133,7 @@ def installed(tmp_path: Path, kafka: str) -> Iterator[Installed]:
 
 
 @pytest.mark.security("T-KAFKA-FORGE")
+@pytest.mark.drill("gateway-signing-key")
 async def test_signatures_are_required_where_cert_manager_issues(installed: Installed, machine: Machine) -> None:
     gateway, first = installed.gateway, installed.issue(generation=1)
     await machine.start(["d1.a"])

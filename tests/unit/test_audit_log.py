@@ -285,6 +285,7 @@ def test_a_file_that_is_no_key_is_told(log: Log) -> None:
 
 
 @pytest.mark.security("V11.2.2")
+@pytest.mark.drill("audit-key")
 def test_keys_are_rotated_without_a_moment_that_nobody_can_check(log: Log) -> None:
     writer = log.open()
     writer.take(RECORDS[:10])

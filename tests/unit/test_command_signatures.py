@@ -499,6 +499,7 @@ def test_a_gateway_does_not_sign_with_anothers_certificate(trust: Trust, gateway
         Signing(kafka, KafkaPlatform(kafka), gateway_id="gw2", clock=lambda: NOW_US)
 
 
+@pytest.mark.drill("gateway-signing-key")
 def test_a_gateway_signs_with_a_key_of_its_own_file_and_takes_the_next_one_while_it_runs(tmp_path: Path) -> None:
     vouching, way = Trust(tmp_path / "vouching"), Trust(tmp_path / "way")
     way.signer("gateway-gw1")
@@ -536,6 +537,7 @@ def test_a_gateway_signs_with_a_key_of_its_own_file_and_takes_the_next_one_while
 
 
 @pytest.mark.security("T-EDGE-DENY")
+@pytest.mark.drill("serving-signing-key")
 def test_serving_signs_and_believes_gateways_alone(tmp_path: Path) -> None:
     trust = Trust(tmp_path)
     first, gateway = trust.signer(SERVING), trust.signer("gateway-gw1")

@@ -551,6 +551,7 @@ def test_the_door_bounds_what_it_takes_and_speaks_tls_1_3_alone(live: Here, serv
         post("/v1/enrol", b"{}")
 
 
+@pytest.mark.drill("enrolment-certificate")
 def test_the_door_shows_a_renewed_certificate_to_the_next_that_connects(live: Here, served: str) -> None:
     def shown() -> str:
         host, _, port = served.removeprefix("https://").partition(":")

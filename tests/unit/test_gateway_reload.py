@@ -233,6 +233,7 @@ def _write(**values: float) -> CommandRequest:
 
 
 @pytest.mark.security("T-EDGE-DISK", "V11.2.2")
+@pytest.mark.drill("at-rest-keys")
 async def test_keys_of_data_at_rest_are_rotated_while_it_runs(tmp_path: Path, machine: Machine) -> None:
     installed, used = Installed(tmp_path, machine), list[str]()
     async with running(installed) as gateway:

@@ -11,7 +11,7 @@ import pytest
 from base.errors import ConfigError, PermissionDeniedError
 from base.ids import now_us
 from serving import sessions
-from serving.sessions import Sessions, key_of
+from serving.sessions import Sessions, fixed, keys_of
 from tests.unit.http_served import API, Web, tokens, web
 from tests.unit.served import LINE
 
@@ -123,20 +123,20 @@ async def test_a_session_ends(tmp_path: Path) -> None:
 def test_a_session_that_no_browser_would_keep_is_refused_with_the_cause() -> None:
     grants = [f"read@acme/site-{number}/area/line" for number in range(200)]
     with pytest.raises(PermissionDeniedError, match=r"ann may do in 200 places does not fit into a cookie"):
-        Sessions(KEY, length_s=60).make(credential="oidc:x", name="ann", allow=grants)
+        Sessions(fixed(KEY), length_s=60).make(credential="oidc:x", name="ann", allow=grants)
 
 
 @pytest.mark.security("SR 3.8", "V7.2.1", "V9.1.1")
 def test_only_an_unchanged_cookie_of_this_installation_counts() -> None:
     now = now_us()
-    made = Sessions(KEY, length_s=60, clock=lambda: now)
+    made = Sessions(fixed(KEY), length_s=60, clock=lambda: now)
     value = made.make(credential="ab" * 32)
     found = made.read(value)
     assert found is not None
     assert (found.credential, found.until_us) == ("ab" * 32, now + 60_000_000)
     assert made.read(made.make(name="local:Jörg.1")).name == "local:Jörg.1"  # type: ignore[union-attr]
-    assert Sessions(b"o" * 32, length_s=60).read(value) is None
-    assert Sessions(KEY, length_s=60, clock=lambda: now + 60_000_000).read(value) is None
+    assert Sessions(fixed(b"o" * 32), length_s=60).read(value) is None
+    assert Sessions(fixed(KEY), length_s=60, clock=lambda: now + 60_000_000).read(value) is None
     for index in range(0, len(value), 7):
         changed = value[:index] + ("0" if value[index] != "0" else "1") + value[index + 1 :]
         assert made.read(changed) is None
@@ -148,10 +148,45 @@ def test_only_an_unchanged_cookie_of_this_installation_counts() -> None:
 def test_a_key_is_long_enough(tmp_path: Path) -> None:
     (tmp_path / "key").write_text("short")
     with pytest.raises(ConfigError, match="openssl"):
-        key_of(str(tmp_path / "key"))
+        keys_of(str(tmp_path / "key"))
     with pytest.raises(ConfigError, match="read"):
-        key_of(str(tmp_path / "none"))
-    assert key_of("") != key_of("")
+        keys_of(str(tmp_path / "none"))
+    assert keys_of("")() != keys_of("")()
+    # Random bytes that are no text may look like lines.
+    (tmp_path / "key").write_bytes(b"a" * 20 + b"\n" + b"b" * 20)
+    assert keys_of(str(tmp_path / "key"))() == (b"a" * 20 + b"\n" + b"b" * 20,)
+
+
+@pytest.mark.drill("session-key")
+@pytest.mark.security("SR 1.5", "V13.3.1")
+def test_the_key_of_sessions_is_replaced_while_they_go_on(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    file, first, second = tmp_path / "key", "1" * 64, "2" * 64
+    file.write_text(f"{first}\n")
+    made = Sessions(keys_of(str(file)), length_s=60)
+    cookie = made.make(name="ann")
+    proof = made.csrf(cookie)
+    # Every process takes the next key before one makes anything with it.
+    file.write_text(f"{first}\n{second}\n")
+    other = Sessions(fixed(second.encode()), length_s=60)
+    assert made.read(other.make(name="bob")) is not None
+    assert Sessions(fixed(first.encode()), length_s=60).read(made.make(name="ann")) is not None
+    # Then it makes them, and those of before go on, with what their page knows.
+    file.write_text(f"{second}\n{first}\n")
+    assert made.read(cookie) is not None
+    assert made.csrf(cookie) == proof
+    newer = made.make(name="ann")
+    assert other.read(newer) is not None
+    assert other.csrf(newer) == made.csrf(newer)
+    # A file that is wrong changes nothing, and is said once.
+    file.write_text("short")
+    assert [made.read(one) is not None for one in (cookie, newer, newer)] == [True] * 3
+    assert [one.message for one in caplog.records] == ["sessions go on with the keys of before"]
+    file.unlink()
+    assert made.read(newer) is not None
+    # When the longest session is over, the key of before goes.
+    file.write_text(f"{second}\n")
+    assert made.read(cookie) is None
+    assert made.read(newer) is not None
 
 
 def page(folder: Path) -> Path:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 import subprocess
 import sys
 from collections.abc import Mapping
@@ -14,8 +15,11 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from authority.authority import Authority
+from authority.book import Usage
 from base import settings
 from base.errors import ConfigError, OverloadedError, PermissionDeniedError, UnavailableError
+from base.settings import KafkaSettings
 from connectors.enrolment.messages import Grant
 from connectors.ingestion import sender as sending
 from connectors.ingestion.ingestion_pb2 import AppendRequest, AppendResponse
@@ -30,6 +34,8 @@ from edge.identity import Identity
 from edge.uplink import Way
 from ingestion.budget import Budget
 from ingestion.rights import VALID_S, Rights
+from ingestion.service import Service
+from ingestion.settings import ServiceSettings, TlsSettings
 from schemas.topics import MAX_RECORD_BYTES, TOPICS, Access
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -283,3 +289,39 @@ def test_the_generated_code_is_that_of_the_proto(tmp_path: Path) -> None:
         assert (tmp_path / "connectors/ingestion" / name).read_text() == (
             ROOT / "connectors/ingestion" / name
         ).read_text()
+
+
+# --- its certificate ---------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.drill("ingestion-certificate")
+async def test_the_service_takes_a_renewed_certificate_while_it_runs(tmp_path: Path) -> None:
+    authority, stop = Authority(tmp_path), asyncio.Event()
+    first = authority.issue("ingestion", Usage.SERVER, ("127.0.0.1",))
+    authority.issue("gateway-one", Usage.CLIENT)
+    file, root = str(authority.file("ingestion")), str(authority.root_file)
+    service = Service(
+        ServiceSettings(
+            listen="127.0.0.1:0",
+            kafka=KafkaSettings(bootstrap_servers="127.0.0.1:1"),
+            tls=TlsSettings(cert=file, key=file, client_ca=root),
+        )
+    )
+    context = ssl.create_default_context(cafile=root)
+    context.load_cert_chain(authority.file("gateway-one"))
+    context.set_alpn_protocols(["h2"])
+
+    async def shown() -> str:
+        _, writer = await asyncio.open_connection("127.0.0.1", service.port, ssl=context)
+        serial = writer.get_extra_info("peercert")["serialNumber"]
+        writer.transport.abort()
+        return f"{int(serial, 16):x}"
+
+    running = asyncio.create_task(service.run(stop))
+    while not service.port:  # noqa: ASYNC110 - it says nothing when it listens
+        await asyncio.sleep(0.01)
+    assert await shown() == first.serial
+    renewed = authority.renew("ingestion")
+    assert await shown() == renewed.serial
+    stop.set()
+    await running

@@ -381,6 +381,7 @@ def test_keys_that_another_process_makes_ahead_meanwhile_are_of_the_newer_versio
     assert forgetting.destroy_older(later) == 1
 
 
+@pytest.mark.drill("person-keys")
 def test_a_version_that_somebody_else_makes_meanwhile_costs_nobody(
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:

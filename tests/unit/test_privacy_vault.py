@@ -67,6 +67,7 @@ def test_older_versions_are_destroyed_and_not_only_forbidden(server: Vault, wrap
     assert wrapping.unwrap([*old, *new]) == [None] * 5 + SECRETS
 
 
+@pytest.mark.drill("vault-token")
 def test_a_renewed_token_counts_at_once(server: Vault, wrapping: VaultWrapping, token: Path) -> None:
     server.token = "hvs.another"
     with pytest.raises(UnavailableError, match="token"):

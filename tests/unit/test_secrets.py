@@ -11,6 +11,7 @@ from base.secrets import check_reference, resolve
 
 
 @pytest.mark.security("SR 1.5", "V13.3.1")
+@pytest.mark.drill("machine-passwords")
 def test_a_secret_is_read_anew_from_where_its_reference_points(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "password"
     for secret in ("one", "two"):

@@ -18,7 +18,7 @@ from serving.access import Access
 from serving.config import HttpSettings, LimitSettings, ServingConfig, TlsSettings, is_loopback
 from serving.limits import Limits, RateLimitedError
 from serving.principals import Permission, UnauthenticatedError
-from serving.sessions import COOKIE, Sessions
+from serving.sessions import COOKIE, Sessions, fixed
 
 READ, COMMAND, APPROVE = Permission.READ, Permission.COMMAND, Permission.APPROVE
 Headers = list[tuple[str, str]]
@@ -101,6 +101,7 @@ def test_a_name_alone_is_no_token(tmp_path: Path) -> None:
 
 
 @pytest.mark.security("SR 1.3")
+@pytest.mark.drill("tokens")
 def test_a_token_withdrawn_is_refused_without_a_restart(tmp_path: Path) -> None:
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]))
     known = Access(path)
@@ -120,7 +121,7 @@ def test_a_token_ends_and_what_it_opened_ends_with_it(tmp_path: Path, caplog: py
     path = write_tokens(tmp_path / "tokens.toml", alice=("t1", ["read"]), bob=("t2", ["read"]))
     path.write_text(path.read_text().replace("[principals.bob]", "until = 2027-03-01T01:00:00+01:00\n[principals.bob]"))
     now = [END_US - 1]
-    made = Sessions(b"k" * 32, length_s=3600, clock=lambda: now[0])
+    made = Sessions(fixed(b"k" * 32), length_s=3600, clock=lambda: now[0])
     known = Access(path, made, clock=lambda: now[0])
     assert "a token ends soon" in caplog.text
     alice = known.authenticate(bearer("t1"))

@@ -43,6 +43,7 @@ async def serial(authority: Authority, port: int, protocol: str) -> str:
     return f"{int(shown['serialNumber'], 16):x}"
 
 
+@pytest.mark.drill("serving-certificate")
 async def test_both_faces_take_a_renewed_certificate_while_they_serve(authority: Authority, tmp_path: Path) -> None:
     tls, before = files(authority, tmp_path / "tls"), authority.newest("serving")
     http = HttpSettings(listen="127.0.0.1:0")

@@ -21,7 +21,7 @@ from serving.oidc.provider import Endpoints, Provider
 from serving.oidc.settings import OidcSettings, RoleSettings
 from serving.oidc.verifier import MAX_TOKEN, Verifier
 from serving.principals import Permission, UnauthenticatedError
-from serving.sessions import COOKIE, Sessions
+from serving.sessions import COOKIE, Sessions, fixed
 from serving.sign_outs import SignOuts
 from tests.unit import issued
 from tests.unit.issued import EC, ISSUER, NOW_S, OTHER, RSA, SETTINGS, raw, token
@@ -187,6 +187,7 @@ def test_every_part_of_a_token_counts() -> None:
 
 
 @pytest.mark.security("T-ISSUER-KEYS", "V9.1.3")
+@pytest.mark.drill("issuer-keys")
 def test_a_key_that_was_rotated_out_is_good_no_more() -> None:
     check = verifier()
     found = check.principal(token())
@@ -332,7 +333,7 @@ def bearer(value: str) -> list[tuple[str, str]]:
 async def test_both_kinds_of_token_pass_the_same_door() -> None:
     made = provider(Documents(RSA))
     await made.refresh()
-    sessions = Sessions(b"k" * 32, length_s=3_600, clock=lambda: NOW_S * 1_000_000)
+    sessions = Sessions(fixed(b"k" * 32), length_s=3_600, clock=lambda: NOW_S * 1_000_000)
     access = Access(None, sessions, made)
     assert access.has_tokens
     found = access.authenticate(bearer(token()))
@@ -362,7 +363,7 @@ async def test_a_session_of_an_issued_token_ends_with_it_and_with_its_key() -> N
     documents = Documents(RSA)
     made = provider(documents)
     await made.refresh()
-    sessions = Sessions(b"k" * 32, length_s=3_600, clock=lambda: NOW_S * 1_000_000)
+    sessions = Sessions(fixed(b"k" * 32), length_s=3_600, clock=lambda: NOW_S * 1_000_000)
     access = Access(None, sessions, made)
     found = access.authenticate(bearer(token()))
     value = sessions.make(credential=found.credential, name=found.name, allow=found.allow, until_us=found.until_us)
@@ -389,7 +390,7 @@ async def begun(
 ) -> tuple[CodeFlow, dict[str, str], str]:
     made = provider(documents)
     await made.refresh()
-    flow = CodeFlow(made, b"k" * 32, clock=lambda: at_us)
+    flow = CodeFlow(made, fixed(b"k" * 32), clock=lambda: at_us)
     place, cookie = flow.start(BACK, back_to)
     query = dict(pair.split("=", 1) for pair in place.partition("?")[2].split("&"))
     documents.answer = {"access_token": token(azp="millrace-page"), "id_token": identity(query["nonce"])}
@@ -486,14 +487,14 @@ async def test_tokens_of_another_sign_in_or_person_are_refused() -> None:
 async def test_a_sign_in_takes_ten_minutes_at_most() -> None:
     documents = Documents(RSA)
     flow, query, cookie = await begun(documents)
-    late = CodeFlow(provider(documents), b"k" * 32, clock=lambda: (NOW_S + 601) * 1_000_000)
+    late = CodeFlow(provider(documents), fixed(b"k" * 32), clock=lambda: (NOW_S + 601) * 1_000_000)
     with pytest.raises(UnauthenticatedError, match="too late"):
         await late.finish(cookie, state=query["state"], code="c1", issuer="", redirect_uri=BACK)
     del flow
 
 
 async def test_a_sign_in_before_the_issuer_has_answered_says_so() -> None:
-    flow = CodeFlow(provider(Documents(RSA)), b"k" * 32)
+    flow = CodeFlow(provider(Documents(RSA)), fixed(b"k" * 32))
     with pytest.raises(UnavailableError, match="not answered yet"):
         flow.start(BACK, "/")
     assert Endpoints(authorization="a", token="b", jwks="c").end_session == ""

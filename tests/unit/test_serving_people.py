@@ -31,7 +31,7 @@ from serving.oidc.verifier import Verifier
 from serving.policies import command as access_command
 from serving.policies import names
 from serving.principals import Grant, Permission, Principal, UnauthenticatedError
-from serving.sessions import COOKIE, Sessions
+from serving.sessions import COOKIE, Sessions, fixed
 from serving.sign_outs import SignOuts
 from tests.unit import issued
 from tests.unit.http_served import Web, tokens, web
@@ -62,7 +62,7 @@ class Doors:
     def __init__(self, people: Store | None) -> None:
         self.outs = SignOuts(RequestList(), longest_s=86_400, clock=lambda: NOW_US)
         self.outs.current = True
-        self.sessions = Sessions(b"k" * 32, length_s=3_600, clock=lambda: NOW_US)
+        self.sessions = Sessions(fixed(b"k" * 32), length_s=3_600, clock=lambda: NOW_US)
         verifier = Verifier(SETTINGS, people, clock=lambda: NOW_US)
         verifier.set_keys(issued.keys(RSA))
         provider = Provider(SETTINGS, people, verifier=verifier)

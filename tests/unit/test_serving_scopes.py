@@ -20,7 +20,7 @@ from serving.caches.plant import Plant, covered
 from serving.handlers.records import RecordHandlers
 from serving.principals import EVERYTHING, Grant, Permission, Principal, current, grants_of
 from serving.seen import seen
-from serving.sessions import COOKIE, Sessions
+from serving.sessions import COOKIE, Sessions, fixed
 from tests.contract import examples
 from tests.unit.http_served import Web, tokens, web
 from tests.unit.served import LINE, batch, command_stub, presses, state_stub
@@ -92,7 +92,7 @@ def test_a_grant_is_written_as_it_is_read() -> None:
 
 
 def test_a_session_carries_grants_with_their_scopes() -> None:
-    made = Sessions(b"k" * 32, length_s=60.0)
+    made = Sessions(fixed(b"k" * 32), length_s=60.0)
     grants = ["read@acme/nördlich.a+b", "command@acme/north"]
     found = made.read(made.make(credential="oidc:1", name="x", allow=grants))
     assert found is not None

@@ -12,7 +12,7 @@ from schemas import topics
 from schemas.sign_outs import SignOut
 from serving.access import Access
 from serving.principals import Permission, UnauthenticatedError
-from serving.sessions import COOKIE, Sessions
+from serving.sessions import COOKIE, Sessions, fixed
 from serving.sign_outs import SignOuts
 from tests.unit.http_served import API, Web, tokens, web
 from tests.unit.served import RequestList
@@ -27,7 +27,7 @@ class Process:
     def __init__(self, log: RequestList, now: list[int]) -> None:
         self.outs = SignOuts(log, longest_s=3_600, clock=lambda: now[0])
         self.outs.current = True
-        self.sessions = Sessions(b"k" * 32, length_s=3_600, clock=lambda: now[0])
+        self.sessions = Sessions(fixed(b"k" * 32), length_s=3_600, clock=lambda: now[0])
         self.access = Access(None, self.sessions, sign_outs=self.outs, clock=lambda: now[0])
 
     def cookie(self, name: str) -> list[tuple[str, str]]:

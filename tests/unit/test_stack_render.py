@@ -134,7 +134,7 @@ def test_platform_file_is_what_the_tools_read(config: StackConfig) -> None:
     loaded = load(PlatformSettings, render.platform_file(config), environ={})
     assert loaded.sites == ("north", "south")
     assert loaded.kafka.bootstrap_servers == config.bootstrap_servers
-    assert "password=" in loaded.postgres.dsn
+    assert "passfile=" in loaded.postgres.dsn
     assert f"sslmode=verify-full sslrootcert={config.authority / 'ca.pem'}" in loaded.postgres.dsn
 
 
@@ -165,6 +165,10 @@ def test_files_with_the_password_are_private(config: StackConfig) -> None:
     passwords = {path.name: path.read_text() for path in config.secrets.iterdir() if path.is_file()}
     assert {"postgres-password", "postgres-serving-password"} <= set(passwords)
     assert len(set(passwords.values())) == len(passwords)
+    # Services read them in their own files when they connect: a password is replaced without anybody's restart.
+    given = [postgres.password(config, role) for role in postgres.ROLES]
+    texts = [path.read_text() for path in config.config.iterdir() if path.is_file()]
+    assert not [text for text in texts if any(one in text for one in given)]
     assert all(path.stat().st_mode & 0o077 == 0 for path in config.secrets.iterdir())
 
 
