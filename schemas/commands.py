@@ -203,7 +203,10 @@ class CommandAck(_Record):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class CommandStateRecord(_Record):
-    """The record of a command after one transition. Topic `command.states`, key command id; the highest version wins."""
+    """The record of a command after one transition. Topic `command.states`, key command id; the highest version wins.
+
+    Versions grow, not by one: those of outcomes begin at a million (`stages.commands.tracked`).
+    """
 
     command_id: UUID
     version: int

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 from uuid import UUID
 
 from schemas.commands import (
+    OUTCOMES,
     CommandAck,
     CommandControl,
     CommandRequest,
@@ -22,6 +23,8 @@ from schemas.commands import (
 T = TypeVar("T")
 
 STATE_VERSION = 1
+_GATEWAYS_WORD, _UNKNOWN, _SILENCE = 3_000_000, 2_000_000, 1_000_000
+"""Where versions of outcomes begin: what a gateway said, what nobody can know, what follows from silence."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -34,6 +37,7 @@ class TrackedCommand:
     request: CommandRequest | None = None
     state: CommandState = CommandState.ACCEPTED
     version: int = 0
+    """How many transitions were recorded."""
     attempt: int = 1
     detail: str = ""
     readback: dict[str, float] = field(default_factory=dict)
@@ -69,13 +73,27 @@ class TrackedCommand:
         acks, sites, self.waiting_acks, self.waiting_sites = self.waiting_acks, self.waiting_sites, [], []
         return list(zip(acks, [""] * (len(acks) - len(sites)) + sites, strict=True))
 
+    @property
+    def record_version(self) -> int:
+        """Version of the record: the highest of a command is right, whatever was recorded and is forgotten.
+
+        A job that goes on from a checkpoint may find requests and acks in another order and make fewer transitions of them, or others.
+        So transitions alone do not say which record is newer: an outcome is above all that comes before one, and a gateway's word above
+        what was concluded without it.
+        """
+        if self.state not in OUTCOMES:
+            return self.version
+        if not self.inferred:
+            return _GATEWAYS_WORD + self.version
+        return (_UNKNOWN if self.state is CommandState.UNKNOWN else _SILENCE) + self.version
+
     def record(self, now_us: int) -> CommandStateRecord:
-        """The record of a command whose request is self."""
+        """The record of a command whose request is known."""
         request = self.request
         assert request is not None
         return CommandStateRecord(
             command_id=request.command_id,
-            version=self.version,
+            version=self.record_version,
             state=self.state,
             device_id=request.device_id,
             gateway_id=request.gateway_id,

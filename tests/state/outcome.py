@@ -113,6 +113,7 @@ def commands(outputs: Iterable[Output], *, times: bool) -> dict[str, Any]:
     for output in outputs:
         kind, record = codec.decode(output.value)
         if kind == "CommandState":
+            record["version"] %= 1_000_000  # transitions alone, as in the outcomes of 0.2 and before
             row = [record[name] for name in names] + [dict(sorted(record["readback"].items()))]
             row += [record["updated_us"]] if times else []
             states.setdefault(str(record["command_id"]), []).append(row)
