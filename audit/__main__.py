@@ -33,6 +33,7 @@ log = logging.getLogger(__name__)
 
 _AGAIN_S = 1.0
 _PATIENCE_S = 60.0
+_FETCH_BYTES = 1 << 16
 _GONE = frozenset({KafkaError._AUTO_OFFSET_RESET, KafkaError._LOG_TRUNCATION})
 """The record that would come next is not there: the broker lost its newest records, or deleted those that were not read yet."""
 
@@ -87,7 +88,14 @@ def _follow(
 ) -> None:
     """Write what comes, until `stop`. Raises AnotherTopicError where the topic has to be begun again."""
     # An offset that is gone is an error here: a reader that went on from the beginning by itself would double what is there.
-    reader = Reader(settings.kafka, (re.escape(topics.AUDIT.name),), start=writer.start, auto_offset_reset="error")
+    # Nobody waits for an entry: what comes within half a second, librdkafka's longest wait, is one answer.
+    reader = Reader(
+        settings.kafka,
+        (re.escape(topics.AUDIT.name),),
+        start=writer.start,
+        auto_offset_reset="error",
+        fetch_min_bytes=_FETCH_BYTES,
+    )
     waiting: list[Record] = []
     since_s = 0.0
     for batch in reader.batches(stop):

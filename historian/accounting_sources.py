@@ -271,7 +271,7 @@ def _read_tail(settings: KafkaSettings, counters: dict[SequenceKey, Counters], s
 def _existing(settings: KafkaSettings, pattern: str) -> list[str]:
     source = kafka.consumer(settings)
     try:
-        return kafka.topics_matching(source, [pattern], timeout_s=_CONNECT_S)
+        return list(kafka.topics_matching(source, [pattern], timeout_s=_CONNECT_S))
     finally:
         source.close()
 

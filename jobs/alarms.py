@@ -33,6 +33,8 @@ DEFINITIONS = (topics.TAGS, topics.ALARM_RULES)
 OUTPUTS = (topics.ALARMS, topics.ALARM_EVENTS, topics.REJECTED)
 BUFFER_TIMEOUT_MS = 0
 """A flush per record, as in the commands job: a record is a batch of values."""
+_GATHER_MS = 100
+"""Half of what a frame takes to be closed; most commands have their four records within so long."""
 _ANSWER_S = 2.0
 _CLOCKS_DIFFER_MS = 15_000
 """A definition that is missing from the operator's snapshot is not older than the submission by more than this."""
@@ -98,7 +100,7 @@ def broker_answers(settings: KafkaSettings) -> bool:
 
 def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
-    records = kafka.source(env, config.kafka, name="alarms-records", rows=INPUTS, group_id=NAME)
+    records = kafka.source(env, config.kafka, name="alarms-records", rows=INPUTS, group_id=NAME, gather_ms=_GATHER_MS)
     definitions = kafka.source(
         env,
         config.kafka,

@@ -3,7 +3,7 @@
 `flink run -pym jobs.commands --config FILE`, with our packages on PYTHONPATH here and on TaskManagers. Reads `command.requests.*` and
 `command.acks.*` and, where acknowledgements have to be signed, `signing.keys`; writes `command.states`, and `command.requests.<site>`
 where an undelivered request is sent again. Keyed by command id; any order of requests and acks; at-least-once. A person waits for it:
-nothing on its way is batched.
+nothing on its way waits longer than for what came with it.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ OUTPUTS = (topics.STATES, topics.REQUESTS, topics.REJECTED)
 BUFFER_TIMEOUT_MS = 0
 """A flush per record: few come, and a thread that flushes each millisecond costs an idle line more than they do."""
 
+_LINGER_MS = 2
+"""Acknowledgements that a gateway sent together are told together: each request costs the broker and all readers as much as a record."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Sources:
@@ -45,7 +48,7 @@ def wire(env: JobEnvironment, config: JobConfig) -> None:
     """The job with its real ends."""
     records = kafka.source(env, config.kafka, name="commands-records", rows=INPUTS, group_id=NAME)
     outputs = build(env, Sources(records=records), config, keys=keys_of(config.kafka, config.signatures))
-    kafka.sink(env, config.kafka, outputs, name="commands-outputs", rows=OUTPUTS, linger_ms=0)
+    kafka.sink(env, config.kafka, outputs, name="commands-outputs", rows=OUTPUTS, linger_ms=_LINGER_MS)
 
 
 def main() -> None:

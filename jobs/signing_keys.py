@@ -20,6 +20,7 @@ from functools import partial
 from base.errors import SchemaError, UnavailableError, cause_of
 from base.settings import KafkaSettings
 from connectors.kafka import client as kafka
+from connectors.kafka.offsets import TopicEnd
 from schemas import topics
 from schemas.signing_keys import KeyBook, SignatureSettings, SigningKey
 
@@ -59,7 +60,7 @@ class KeyTable:
             found = kafka.read_to_end(kafka_settings, name, timeout_s=_ANSWER_S)
             return [message.value() or b"" for message in found]
 
-        return cls(book, snapshot, lambda: kafka.watermarks(source, name, timeout_s=_ANSWER_S), close=source.close)
+        return cls(book, snapshot, TopicEnd(source, name, timeout_s=_ANSWER_S).look, close=source.close)
 
     def open(self) -> None:
         """Read the topic, and go on looking. Raises DeliveryError: without keys nothing could be judged, and Flink starts the job again."""

@@ -14,7 +14,7 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import Future
 from typing import Any
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Producer, TopicPartition
+from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Producer, TopicPartition
 
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
@@ -161,14 +161,21 @@ def partitions_of(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> l
     return sorted(meta.partitions)
 
 
-def topics_matching(source: Consumer, patterns: Iterable[str], *, timeout_s: float = 10.0) -> list[str]:
-    """Names of the existing topics that match one of the regular expressions in full, sorted."""
+def topics_matching(source: Consumer, patterns: Iterable[str], *, timeout_s: float = 10.0) -> dict[str, list[int]]:
+    """The existing topics that match one of the regular expressions in full, sorted, each with its partitions: one question for all.
+
+    Raises DeliveryError when the broker does not answer, or has no answer for one of them.
+    """
     compiled = [re.compile(pattern) for pattern in patterns]
     try:
-        names = source.list_topics(timeout=timeout_s).topics
+        listed = source.list_topics(timeout=timeout_s).topics
     except KafkaException as error:
         raise DeliveryError(error.args[0], "topics cannot be listed") from error
-    return sorted(name for name in names if any(pattern.fullmatch(name) for pattern in compiled))
+    found = {name: meta for name, meta in sorted(listed.items()) if any(one.fullmatch(name) for one in compiled)}
+    for name, meta in found.items():
+        if meta.error is not None:
+            raise DeliveryError(meta.error, f"topic {name} cannot be read")
+    return {name: sorted(meta.partitions) for name, meta in found.items()}
 
 
 def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
@@ -189,6 +196,19 @@ def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict
             partitions_of(source, topic, timeout_s=timeout_s)  # who leads now
 
     return {partition: of(partition) for partition in partitions_of(source, topic, timeout_s=timeout_s)}
+
+
+def ends(source: Consumer, topic: str, partitions: Iterable[int], *, timeout_s: float = 10.0) -> dict[int, int]:
+    """End offset (exclusive) of partitions that are known, with one question to each of their leaders; raises DeliveryError."""
+    asked = [TopicPartition(topic, partition, OFFSET_END) for partition in partitions]
+    try:
+        places = source.offsets_for_times(asked, timeout=timeout_s)
+    except KafkaException as error:
+        raise DeliveryError(error.args[0], f"the end of {topic} cannot be read") from error
+    for place in places:
+        if place.error is not None:
+            raise DeliveryError(place.error, f"the end of {topic}[{place.partition}] cannot be read")
+    return {place.partition: place.offset for place in places}
 
 
 def passing(error: KafkaError) -> bool:

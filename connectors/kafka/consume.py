@@ -146,16 +146,13 @@ class Reader:
     def _refresh(self, source: Consumer, lookup: Consumer) -> bool:
         """Assign partitions not seen before; False when the broker did not answer or a pattern has no topic yet."""
         try:
-            found = {
-                pattern: topics_matching(lookup, (pattern,), timeout_s=self._lookup_s) for pattern in self._patterns
-            }
-            missing = [pattern for pattern, names in found.items() if not names]
+            found = topics_matching(lookup, self._patterns, timeout_s=self._lookup_s)
+            missing = [pattern for pattern in self._patterns if not any(re.fullmatch(pattern, name) for name in found)]
             if missing and self._required:
                 partitions_of(
                     lookup, _plain(missing[0]), timeout_s=self._lookup_s
                 )  # raises with the broker's own words
-            names = sorted({name for names in found.values() for name in names})
-            starts = [start for name in names for start in self._starts(lookup, name)]
+            starts = [start for name, partitions in found.items() for start in self._starts(lookup, name, partitions)]
             if starts and self._first:
                 # Without leaders in its cache, an assignment waits for a timer of a second.
                 topics_matching(source, self._patterns, timeout_s=self._lookup_s)
@@ -175,9 +172,9 @@ class Reader:
         self._first = False
         return not missing
 
-    def _starts(self, lookup: Consumer, name: str) -> list[tuple[TopicPartition, int]]:
+    def _starts(self, lookup: Consumer, name: str, partitions: Iterable[int]) -> list[tuple[TopicPartition, int]]:
         """Where to start in the partitions of a topic that are new, and where they end."""
-        fresh = {p for p in partitions_of(lookup, name, timeout_s=self._lookup_s) if (name, p) not in self.ends}
+        fresh = {p for p in partitions if (name, p) not in self.ends}
         if not fresh:
             return []
         marks = {p: mark for p, mark in watermarks(lookup, name, timeout_s=self._lookup_s).items() if p in fresh}

@@ -9,7 +9,8 @@ coordinator is not ready, as on a broker just started (librdkafka's rd_kafka_cgr
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
+from collections.abc import Callable, Iterable
 
 from confluent_kafka import Consumer, KafkaException, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec  # type: ignore[attr-defined]
@@ -22,6 +23,7 @@ Offsets = dict[tuple[str, int], int]
 """(topic, partition) to offset."""
 
 _TIMEOUT_S = 5.0
+_PARTITIONS_S = 60.0
 _LATEST: OffsetSpec = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -75,17 +77,42 @@ def lag(end: Offsets, at: Offsets) -> dict[str, int]:
     return behind
 
 
+class TopicEnd:
+    """Where one topic ends, for who looks again and again: a look is one question to the broker.
+
+    Its partitions are asked for at the first look, after one that failed, and each minute.
+    """
+
+    def __init__(
+        self, source: Consumer, topic: str, *, timeout_s: float, clock_s: Callable[[], float] = time.monotonic
+    ) -> None:
+        self._source, self._topic, self._timeout_s, self._clock_s = source, topic, timeout_s, clock_s
+        self._partitions: list[int] = []
+        self._asked_s = 0.0
+
+    def look(self) -> dict[int, int]:
+        """End offset (exclusive) of each partition. Raises DeliveryError."""
+        now_s = self._clock_s()
+        if not self._partitions or now_s - self._asked_s >= _PARTITIONS_S:
+            self._partitions = kafka.partitions_of(self._source, self._topic, timeout_s=self._timeout_s)
+            self._asked_s = now_s
+        try:
+            return kafka.ends(self._source, self._topic, self._partitions, timeout_s=self._timeout_s)
+        except DeliveryError:
+            self._partitions = []
+            raise
+
+
 class GroupPosition:
     """Where one group stands in one topic, over a connection of its own that is kept between looks."""
 
     def __init__(self, settings: KafkaSettings, group: str, topic: str) -> None:
         self._member = kafka.consumer(settings, group=group, log_level=0, error_cb=lambda _: None)
-        self._topic = topic
+        self._topic, self._end = topic, TopicEnd(self._member, topic, timeout_s=_TIMEOUT_S)
 
     def look(self) -> tuple[Offsets, Offsets]:
         """Committed offsets, where there are some, and ends. Blocks for seconds; raises DeliveryError."""
-        found = kafka.watermarks(self._member, self._topic, timeout_s=_TIMEOUT_S)
-        ends = {(self._topic, partition): high for partition, (_, high) in found.items()}
+        ends = {(self._topic, partition): end for partition, end in self._end.look().items()}
         try:
             places = self._member.committed([TopicPartition(*place) for place in ends], timeout=_TIMEOUT_S)
         except KafkaException as error:

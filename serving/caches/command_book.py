@@ -168,8 +168,8 @@ class CommandBook:
     def _forget(self) -> None:
         """Drop a few of the oldest entries that have ended, or never were more than an orphaned ack."""
         limit_us = self._clock() - self._remember_us
-        for command_id in [key for key, _ in zip(self._entries, range(_SWEEP), strict=False)]:
-            entry = self._entries[command_id]
+        for _ in range(min(_SWEEP, len(self._entries))):
+            command_id, entry = next(iter(self._entries.items()))
             if entry.readers or _last_us(entry) >= limit_us:
                 break
             del self._entries[command_id]

@@ -152,14 +152,32 @@ class Policies:
         self, who: Principal, action: str, place: Place, ask: Ask | AlarmAsk | LabelAsk, *, now_us: int | None = None
     ) -> Decision:
         """Whether somebody may do something now."""
+        return self.decide_all(who, (action,), place, ask, now_us=now_us)[0]
+
+    def decide_all(
+        self,
+        who: Principal,
+        actions: Sequence[str],
+        place: Place,
+        ask: Ask | AlarmAsk | LabelAsk,
+        *,
+        now_us: int | None = None,
+    ) -> list[Decision]:
+        """The same of several actions, in their order. Half of the cost is to tell who asks and where: it is told once here."""
         now_us = int(time.time() * 1e6) if now_us is None else now_us
-        request = {
-            "principal": {"type": "Principal", "id": who.name},
-            "action": {"type": "Action", "id": action},
-            "resource": {"type": "Device", "id": place.path},
-            "context": ask.context,
-        }
-        found = cedarpy.is_authorized(request, self._set, _entities(who, place, now_us), self._schema)
+        requests = [
+            {
+                "principal": {"type": "Principal", "id": who.name},
+                "action": {"type": "Action", "id": action},
+                "resource": {"type": "Device", "id": place.path},
+                "context": ask.context,
+            }
+            for action in actions
+        ]
+        found = cedarpy.is_authorized_batch(requests, self._set, _entities(who, place, now_us), self._schema)
+        return [self._decision(action, one) for action, one in zip(actions, found, strict=True)]
+
+    def _decision(self, action: str, found: cedarpy.AuthzResult) -> Decision:
         failed = tuple(str(error) for error in found.diagnostics.errors)
         decided = tuple(sorted(found.diagnostics.reasons))
         if failed:

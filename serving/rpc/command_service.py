@@ -116,9 +116,9 @@ class CommandService(commands_pb2_grpc.CommandServiceServicer):
         device = self._state.find_device(device_id=request.device_id, path=request.path)
         ask = self._ask(device, request.name, request.parameters, reason=request.reason, submitter=principal.name)
         place = place_of(device, self._state)
-        found = self._decisions.permitted(policies.COMMAND, place, ask)
+        found, alone = self._policies.decide_all(principal, (policies.COMMAND, policies.ACT_ALONE), place, ask)
+        self._decisions.required(found, policies.COMMAND, place)
         self._trail.require()
-        alone = self._policies.decide(principal, policies.ACT_ALONE, place, ask)
         # A caller may ask for a second person where the policies do not, never the other way round.
         requires_approval = request.requires_approval or not alone.allowed
         noted = self._decisions.allow(

@@ -31,8 +31,11 @@ class Decisions:
 
     def permitted(self, action: str, place: Place, ask: Ask | AlarmAsk | LabelAsk, **about: Any) -> Decision:
         """The decision, when it allows; raises PermissionDeniedError. `about`: fields of the denial's event."""
+        return self.required(self.policies.decide(current.get(), action, place, ask), action, place, **about)
+
+    def required(self, found: Decision, action: str, place: Place, **about: Any) -> Decision:
+        """The same of a decision that is made."""
         principal = current.get()
-        found = self.policies.decide(principal, action, place, ask)
         trail.about(path=place.path, device_class=place.device_class, policy_version=found.version)
         if not found.allowed:
             error = self.policies.denied(principal, action, place, found)

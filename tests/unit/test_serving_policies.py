@@ -127,6 +127,15 @@ def test_without_any_one_of_them_some_case_is_decided_otherwise(
     assert changed or not alone or alarms_differ(policies) or labels_differ(policies)
 
 
+@pytest.mark.security("SR 2.1")
+def test_several_actions_are_decided_together_as_each_of_them_alone() -> None:
+    policies, actions = Policies(), (COMMAND, ACT_ALONE, APPROVE, CANCEL)
+    for one in map(who, GRANTS):
+        ask = Ask(name="start", submitter=one.name)
+        alone = [policies.decide(one, action, PRESS, ask, now_us=1_000_000) for action in actions]
+        assert policies.decide_all(one, actions, PRESS, ask, now_us=1_000_000) == alone
+
+
 # --- an installation's own ------------------------------------------------------------------------------------------------
 
 OWN = """
