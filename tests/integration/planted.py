@@ -45,6 +45,9 @@ class Planted:
                 self.secrets[path.name] = text.partition("PRIVATE KEY-----")[2].split()[0]
             elif re.fullmatch(r"[\w+/=-]{32,}", text):
                 self.secrets[path.name] = text
+        for path in at_rest_keys(config):
+            (secret,) = re.findall(r"^[0-9a-f]{16} \S+ (\S{44})$", path.read_text(), re.MULTILINE)[-1:]
+            self.secrets[f"at rest of {path.parent.name}"] = secret
 
     def in_text(self, text: str) -> list[str]:
         """Which of them a text holds."""
@@ -90,6 +93,11 @@ class Planted:
                     if found := self.in_text(data.decode(errors="replace")):
                         program = (process / "cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")[:200]
                         self.seen |= {f"{kind} of {program}: {what}" for what in found}
+
+
+def at_rest_keys(config: StackConfig) -> list[Path]:
+    """Files with the keys of what the stack's gateways keep."""
+    return sorted(config.data.glob("gateways/*/at-rest.keys"))
 
 
 def _is_private(path: Path, places: tuple[Path, ...]) -> bool:

@@ -6,7 +6,10 @@ The plant is two presses, one at each site, and only the services on the way run
 from __future__ import annotations
 
 import dataclasses
+import json
 import logging
+import urllib.error
+import urllib.request
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -19,16 +22,18 @@ import yaml
 from base import ids
 from base.signing_key import Signer
 from connectors.kafka import client as kafka
-from millrace_client import Client
+from millrace_client import Client, Connection, MillraceError
 from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.frame_signatures import signed, tails
-from stack import gateway_trust, instance, lifecycle, trust, unsigned
-from stack.config import ROOT
+from stack import gateway_trust, instance, lifecycle, postgres, render, trust, unsigned
+from stack.config import ROOT, StackConfig
 from stack.mqtt_access import gateway_name
+from stack.plant import read_gateways
 from stack.reporting import Progress
 from tests.integration.line import Line
+from tests.integration.planted import Planted, at_rest_keys, printed
 from tests.integration.polling import eventually
 
 pytestmark = pytest.mark.timeout(1_800)
@@ -182,3 +187,82 @@ def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:
     eventually(refused, timeout_s=PATIENCE_S, period_s=0.5, what="its key is refused")
     details = line.sql("SELECT detail FROM rejects WHERE reason = 'BAD_SIGNATURE' AND epoch = %s", epoch)
     assert all(f"key {signer.id} was revoked at" in detail for (detail,) in details)
+
+
+# --- secrets --------------------------------------------------------------------------------------------------------------
+
+
+def _flink_says(config: StackConfig) -> dict[str, str]:
+    """What Flink shows to whoever can open its page: configurations, environments and logs of its processes and of the jobs."""
+    jobs = [one["id"] for one in _json(config, "/jobs")["jobs"]]
+    managers = [one["id"] for one in _json(config, "/taskmanagers")["taskmanagers"]]
+    assert jobs
+    assert managers
+    paths = ["/jobmanager/config", "/jobmanager/environment", "/jobmanager/log", "/jobmanager/stdout"]
+    paths += [f"/jobs/{job}{page}" for job in jobs for page in ("", "/config", "/plan", "/exceptions", "/checkpoints")]
+    paths += [f"/taskmanagers/{one}/{page}" for one in managers for page in ("log", "stdout")]
+    return {path: _page(f"{config.flink_url}{path}") for path in paths}
+
+
+def _page(url: str, **headers: str) -> str:
+    """Body of a page, whatever its status."""
+    try:
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=60) as answer:
+            return str(answer.read().decode(errors="replace"))
+    except urllib.error.HTTPError as error:
+        with error:
+            return error.read().decode(errors="replace")
+
+
+def _json(config: StackConfig, path: str) -> Any:
+    return json.loads(_page(f"{config.flink_url}{path}"))
+
+
+def _strangers(line: Line, planted: Planted) -> dict[str, str]:
+    """What is answered to somebody who shows a secret where none is wanted, or a wrong one."""
+    token, url = planted.new("a token"), line.config.page_url.rstrip("/")
+    answers = {
+        "a token": _page(f"{url}/api/v1/tags", Authorization=f"Bearer {token}"),
+        "a cookie": _page(f"{url}/api/v1/tags", Cookie=f"millrace_session={planted.new('a cookie')}"),
+        "a query": _page(f"{url}/api/v1/tags?access_token={planted.new('a query')}"),
+    }
+    with Client(Connection(line.config.serving_address, token=token)) as client:
+        try:
+            answers["over gRPC"] = str(client.devices_page())
+        except MillraceError as error:
+            answers["over gRPC"] = f"{error!r} {error}"
+    return answers
+
+
+@pytest.mark.security("T-AUDIT-LEAK", "T-HOST-PROC", "V14.2.4", "V16.2.5", "SR 4.1")
+def test_no_secret_of_running_jobs_and_gateways_is_seen(line: Line, tmp_path: Path) -> None:
+    config, planted = line.config, Planted()
+    planted.take(config)
+    gateways = [gateway.id for gateway in read_gateways(config.plant)]
+    assert {f"at rest of {one}" for one in gateways} <= planted.secrets.keys()
+    assert {
+        "postgres-historian-password",
+        "serving.pem",
+        *(f"gateway-{one}.pem" for one in gateways),
+    } <= planted.secrets.keys()
+    with planted.watched():
+        texts = _strangers(line, planted) | _flink_says(config)
+        for index, gateway in enumerate(gateways):
+            port = render.gateway_admin_port(config, index)
+            texts |= {
+                f"{gateway} {page}": _page(f"http://{config.host}:{port}{page}") for page in ("/status", "/metrics")
+            }
+        texts |= {" ".join(words): printed(config, *words) for words in (("status", "--json"), ("gateway", "status"))}
+    private = (
+        config.secrets,
+        config.config,
+        postgres.tls_dir(config),
+        postgres.backup_home(config),
+        *at_rest_keys(config),
+    )
+    found = {
+        "printed": {name: whose for name, text in texts.items() if (whose := planted.in_text(text))},
+        "processes": planted.seen,
+        "files": planted.in_files(config.state, private, tmp_path),
+    }
+    assert {place: what for place, what in found.items() if what} == {}
