@@ -91,7 +91,7 @@ class Signing:
         self._signatures = wanted()
         self.holder = gateway_holder(gateway_id)
         self.book = KeyBook.of(self._signatures.authority or files.ssl_ca_location)
-        self._stamp: tuple[int, int] | None = None
+        self._stamp: tuple[int, int, int] | None = None
         self._next = self._read()
         self._current: Signer | None = None
         self.caught_up = asyncio.Event()
@@ -305,9 +305,9 @@ def of(
     return Signing(files, platform, gateway_id=gateway_id, clock=clock, wanted=wanted)
 
 
-def _stamp(file: str) -> tuple[int, int]:
+def _stamp(file: str) -> tuple[int, int, int]:
     found = Path(file).stat()
-    return found.st_mtime_ns, found.st_ino
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _generation(signer: Signer) -> str:

@@ -16,6 +16,7 @@ import hmac
 import json
 import logging
 import secrets
+import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,6 +31,7 @@ COOKIE = "millrace_session"
 HOST_ONLY = "__Host-"
 """Browsers take a cookie whose name begins so from this host over TLS alone (RFC 6265bis): no neighbour's page can put one in its place."""
 LEAST_KEY = 32
+_SETTLED_NS = 2_000_000_000
 Keys = Callable[[], tuple[bytes, ...]]
 """Keys of now; the first one makes what the others are still taken for."""
 _VERSION = "3"
@@ -162,19 +164,23 @@ class KeyFile:
         try:
             if self._stamp_of() == self._stamp:
                 return self._keys
+            before = self._keys
             self._stamp, self._keys = self._read()
-            log.info("keys of sessions were read again", extra={"keys": len(self._keys)})
+            if self._keys != before:
+                log.info("keys of sessions were read again", extra={"keys": len(self._keys)})
         except (ConfigError, OSError) as error:
             if (cause := str(error)) != self._said:
                 log.error("sessions go on with the keys of before", extra={"cause": cause})
                 self._said = cause
         return self._keys
 
-    def _stamp_of(self) -> tuple[int, int, int]:
+    def _stamp_of(self) -> tuple[int, ...]:
+        # Two changes within a step of the file system's clock, keys that change places above all, look alike: no stamp counts before.
         found = self._path.stat()
-        return found.st_mtime_ns, found.st_ino, found.st_size
+        settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
+        return found.st_mtime_ns, found.st_ino, found.st_size, 0 if settled else time.monotonic_ns()
 
-    def _read(self) -> tuple[tuple[int, int, int], tuple[bytes, ...]]:
+    def _read(self) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
         try:
             stamp, whole = self._stamp_of(), self._path.read_bytes().strip()
         except OSError as error:
@@ -182,10 +188,11 @@ class KeyFile:
             raise ConfigError(msg) from error
         lines = tuple(one.strip() for one in whole.splitlines() if one.strip())
         # Random bytes, not written as text, may have a line's end among them.
-        keys = lines if all(len(one) >= LEAST_KEY for one in lines) else (whole,)
+        keys = lines if whole.isascii() else (whole,)
         if not keys or min(map(len, keys)) < LEAST_KEY:
             least = f"at least {LEAST_KEY} random ones are needed (openssl rand -hex 32)"
-            msg = f"http.session_key {self._path} has {len(whole)} bytes; {least}"
+            short = f"a line of {min(map(len, keys))}" if len(keys) > 1 else f"{len(whole)}"
+            msg = f"http.session_key {self._path} has {short} bytes; {least}"
             raise ConfigError(msg)
         return stamp, keys
 

@@ -68,7 +68,7 @@ class Signing:
             self.refused += 1
             raise UnsignedAckError(problem)
 
-    def _read(self) -> tuple[Signer | None, tuple[int, int] | None]:
+    def _read(self) -> tuple[Signer | None, tuple[int, int, int] | None]:
         if self._file is None:
             return None, None
         try:
@@ -94,6 +94,6 @@ class Signing:
             self._signer = self._next
 
     @staticmethod
-    def _stamp_of(file: Path) -> tuple[int, int]:
+    def _stamp_of(file: Path) -> tuple[int, int, int]:
         found = file.stat()
-        return found.st_mtime_ns, found.st_ino
+        return found.st_mtime_ns, found.st_ino, found.st_size

@@ -45,8 +45,11 @@ def _renew(roles: Sequence[str]) -> int:
         try:
             postgres_roles.replace_password(config, role)
         except psycopg.OperationalError as error:
-            msg = f"{role} keeps its password, the database does not answer: {error}; `./millrace up` starts it"
+            msg = f"{role}: no other password, the database does not answer: {error}; `./millrace up` starts it"
             raise UnavailableError(msg) from error
+        except psycopg.Error as error:
+            msg = f"{role}: no other password: {error.diag.message_primary or error}; `./millrace up` makes roles that are missing"
+            raise StackError(msg) from error
         print(f"{role}: another password, in {postgres.password_file(config, role)}")
     return tool.DONE
 

@@ -1,6 +1,6 @@
 """Renders the configuration files of our own services; tables of values, one function per file.
 
-Enters: `StackConfig` and the plant file. Leaves: TOML files in the state folder, mode 0600 because some hold the database password.
+Enters: `StackConfig` and the plant file. Leaves: TOML files in the state folder, mode 0600.
 Who reads them: `edge`, `simulator`, `serving`, `jobs`, and the one-shots of `connectors`.
 """
 

@@ -304,7 +304,7 @@ def _who(action: AlarmAction) -> dict[str, object]:
 
 def _over_and_acknowledged(source: Source, episode: Episode) -> None:
     """It ends, unless its machine has still to hear of it: a refusal is then seen in the alarm."""
-    if source.machine_waits:
+    if source.machine_waits and not source.overridden:
         episode.latched_us = episode.returned_us
     else:
         _end(source, episode)

@@ -24,7 +24,7 @@ T = TypeVar("T")
 
 STATE_VERSION = 1
 _GATEWAYS_WORD, _UNKNOWN, _SILENCE = 3_000_000, 2_000_000, 1_000_000
-"""Where versions of outcomes begin: what a gateway said, what nobody can know, what follows from silence."""
+"""Where versions of outcomes begin: what a gateway said, UNKNOWN (a later word can still correct it), what follows from silence."""
 
 
 @dataclass(kw_only=True, slots=True)
@@ -83,9 +83,9 @@ class TrackedCommand:
         """
         if self.state not in OUTCOMES:
             return self.version
-        if not self.inferred:
-            return _GATEWAYS_WORD + self.version
-        return (_UNKNOWN if self.state is CommandState.UNKNOWN else _SILENCE) + self.version
+        if self.state is CommandState.UNKNOWN:
+            return _UNKNOWN + self.version
+        return (_SILENCE if self.inferred else _GATEWAYS_WORD) + self.version
 
     def record(self, now_us: int) -> CommandStateRecord:
         """The record of a command whose request is known."""

@@ -152,9 +152,12 @@ def test_a_key_is_long_enough(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match="read"):
         keys_of(str(tmp_path / "none"))
     assert keys_of("")() != keys_of("")()
+    (tmp_path / "key").write_text("a" * 64 + "\n" + "b" * 14)
+    with pytest.raises(ConfigError, match="a line of 14 bytes"):
+        keys_of(str(tmp_path / "key"))
     # Random bytes that are no text may look like lines.
-    (tmp_path / "key").write_bytes(b"a" * 20 + b"\n" + b"b" * 20)
-    assert keys_of(str(tmp_path / "key"))() == (b"a" * 20 + b"\n" + b"b" * 20,)
+    (tmp_path / "key").write_bytes(b"\xaa" * 20 + b"\n" + b"b" * 20)
+    assert keys_of(str(tmp_path / "key"))() == (b"\xaa" * 20 + b"\n" + b"b" * 20,)
 
 
 @pytest.mark.drill("session-key")

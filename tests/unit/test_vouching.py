@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -133,10 +132,18 @@ def test_a_revoked_generation_stays_revoked_and_the_next_one_counts(place: Place
     assert place.topic[second.id].revoked_us == NOW_US
 
 
-def test_a_certificate_that_is_renewed_for_the_same_key_lengthens_its_time_and_a_shorter_one_takes_nothing() -> None:
-    key = SigningKey(key_id="gateway-a.1.x", holder="gateway-a", public=bytes(32), from_us=1, until_us=5)
-    later = dataclasses.replace(key, until_us=9)
-    assert vouch.wanted([], frozenset(), {key.key_id: later}, 7) == [later]
+def test_a_certificate_that_is_renewed_for_the_same_key_lengthens_its_time_and_a_shorter_one_takes_nothing(
+    place: Place,
+) -> None:
+    signer = place.signer("gateway-a")
+
+    def until_us(wanted_us: int) -> int:
+        known = SigningKey(key_id=signer.id, holder="gateway-a", public=signer.public, from_us=1, until_us=5)
+        (found,) = vouch.wanted([vouch.Vouched(signer, wanted_us)], frozenset(), {signer.id: known}, 7)
+        assert found.from_us == 1
+        return found.until_us
+
+    assert (until_us(9), until_us(3)) == (9, 5)
 
 
 @pytest.mark.parametrize("wrong", ["gateway-a", "gateway-a.0", "other.1", "gateway-.1", ".1"])
@@ -150,7 +157,6 @@ def test_an_authority_that_cannot_vouch_is_named(place: Place, tmp_path: Path) -
     place.signer("gateway-a")
     other = Authority(tmp_path / "another")
     other.issue("other", Usage.CLIENT)
-    own, others = (str(one.folder / "ca.key") for one in (place.authority, other))
     own, others = (str(one.folder / "ca.key") for one in (place.authority, other))
     place.config.write_text(place.config.read_text().replace(own, others))
     with pytest.raises(ConfigError, match=r"authority\.key is not the key of authority\.certificate"):

@@ -76,7 +76,7 @@ class ParameterOutcome:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Command:
-    """A command as it stands. `version`: of its record, 0 before the first; grows, not by one: outcomes begin at a million.
+    """A command as it stands. `version`: of its record, 0 before the first; grows, not by one.
 
     `provisional`: shown ahead of the record, which confirms or corrects it. `readback`: values read from the device after the write.
     `outcomes`: one for each parameter of a write (for a verb: its tag), once the gateway has answered. `reason`: why it was asked for.
