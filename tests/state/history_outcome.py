@@ -16,7 +16,8 @@ _QUERIES = {
     "anomalies": "SELECT episode_id::text, phase, revision, peak_score FROM anomalies ORDER BY 1",
     "events": "SELECT event_id::text, kind, device_id, text FROM device_events ORDER BY 1",
     "health": "SELECT gateway_id, lane, stream, next_sequence, produced_samples FROM gateway_health ORDER BY 1, 2, 3",
-    "commands": "SELECT command_id::text, version % 1000000, state, detail FROM commands ORDER BY 1, version",
+    # Outcomes had no versions of their own in 0.2 and before: one that is recorded again stands there twice.
+    "commands": "SELECT DISTINCT command_id::text, version % 1000000, state, detail FROM commands ORDER BY 1, 2",
     "latest": 'SELECT gateway_id, lane, tag_ids, times_us, "values"::text FROM lane_latest ORDER BY 1, 2',
     "progress": """SELECT gateway_id, lane, frames, samples, duplicate_frames, identity_conflicts, held_samples
                    FROM lane_progress ORDER BY 1, 2""",
