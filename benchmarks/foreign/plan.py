@@ -23,6 +23,7 @@ With `conditions` node-opcua's server has the variable LEVEL and on it an exclus
 is acknowledged there is `{"t": ..., "acknowledged": [branch, comment]}` in the journal; the first is empty for the condition as it is now.
 
     {"do": "level", "value": 0.85}
+    {"do": "severity", "value": 900}              of the condition as it is, whether or not it is acknowledged
     {"do": "acknowledge", "comment": "seen"}      as somebody at the machine does
 """
 

@@ -1,16 +1,18 @@
 """A whole line with signatures: what gateways and serving sign goes the whole way, what others write does not.
 
-The plant is two presses, one at each site, and only the services on the way run: the rest of the platform signs and verifies nothing.
+The plant is two presses, one at each site, and a boiler whose server is of another maker and has conditions (OPC UA Part 9). Only the
+services on the way run: the rest of the platform signs and verifies nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
 import dataclasses
 import json
 import logging
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -20,18 +22,31 @@ import pytest
 import yaml
 
 from base import ids
+from base.machine_names import is_machines
 from base.signing_key import Signer
+from benchmarks.foreign import plan
+from benchmarks.foreign.plan import LEVEL, ServerPlan
+from benchmarks.foreign.process import NODE_OPCUA, Foreign
 from connectors.kafka import client as kafka
-from millrace_client import Client, Connection, MillraceError
+from millrace_client import (
+    Alarm,
+    AlarmPriority,
+    AlarmState,
+    Client,
+    Connection,
+    MachineAcknowledgementState,
+    MillraceError,
+)
 from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
 from schemas.frame import ClockStatus, Frame, Stream
 from schemas.frame_signatures import signed, tails
 from stack import gateway_trust, instance, lifecycle, postgres, render, trust, unsigned
-from stack.config import ROOT, StackConfig
+from stack.config import ROOT, Parallelism, StackConfig
 from stack.mqtt_access import gateway_name
 from stack.plant import read_gateways
 from stack.reporting import Progress
+from tests.integration.gateway_support import free_port
 from tests.integration.line import Line
 from tests.integration.planted import Planted, at_rest_keys, printed
 from tests.integration.polling import eventually
@@ -45,8 +60,47 @@ PATIENCE_S = 180
 """For what takes a second on a machine that does nothing else."""
 
 
-def _plant() -> dict[str, Any]:
-    """Of the example plant one press at each site."""
+class Boiler:
+    """A server of another maker with a condition, and what was acknowledged there."""
+
+    def __init__(self, folder: Path) -> None:
+        self.port, self._journal = free_port(), folder / "journal.jsonl"
+        self._loop, self._server = asyncio.Runner(), Foreign(NODE_OPCUA, folder)
+
+    def start(self) -> None:
+        given = ServerPlan(port=self.port, journal=str(self._journal), items=(), conditions=True)
+        self._loop.run(self._server.start(given.dumps()))
+
+    def order(self, what: str, **details: Any) -> None:
+        self._loop.run(self._server.order(what, **details))
+
+    def acknowledged(self) -> list[tuple[str, str]]:
+        """Branch (empty: the condition as it is now) and comment."""
+        return plan.acknowledged(self._journal.read_text().splitlines())
+
+    def kill(self) -> None:
+        self._loop.run(self._server.kill())
+        self._loop.close()
+
+
+RULES = {
+    "rules": [
+        {
+            "name": "machine",
+            "device_class": "boiler",
+            "kind": "CONDITION",
+            "condition_type": "*LimitAlarmType",
+            "severity": "MINOR",
+            "response": "LATER",
+            "by_severity": {900: "MAJOR PROMPT"},
+            "title": "Boiler",
+        }
+    ]
+}
+
+
+def _plant(boiler_port: int) -> dict[str, Any]:
+    """Of the example plant one press at each site; and a boiler."""
     found: dict[str, Any] = yaml.safe_load((ROOT / "stack" / "plant.yaml").read_text())
     for site in found["sites"]:
         (gateway,) = site["gateways"]
@@ -54,14 +108,39 @@ def _plant() -> dict[str, Any]:
         press = {"name": "press-01", "class": "press", "gateway": gateway["id"], "connection": "opcua"}
         cell = {"name": "blanking", "devices": [press]}
         site["areas"] = [{"name": "forming", "lines": [{"name": "line-1", "cells": [cell]}]}]
-    return found | {"device_classes": {"press": found["device_classes"]["press"]}}
+    north = found["sites"][0]
+    endpoint: dict[str, Any] = {"protocol": "opcua", "endpoint": f"opc.tcp://127.0.0.1:{boiler_port}", "alarms": True}
+    north["gateways"][0]["connections"].append({"name": "boiler", **endpoint})
+    boiler = {"name": "boiler-01", "class": "boiler", "gateway": north["gateways"][0]["id"], "connection": "boiler"}
+    north["areas"][0]["lines"][0]["cells"].append(
+        {"name": "steam", "devices": [{**boiler, "addresses": {"level": LEVEL}}]}
+    )
+    level: dict[str, Any] = {
+        "tag_class": "process",
+        "data_type": "DOUBLE",
+        "unit": "1",
+        "description": "Level",
+        "eu": [0, 1],
+    }
+    level |= {"limits": [0, 2], "period_ms": 1000}
+    classes = {"press": found["device_classes"]["press"], "boiler": {"tags": {"level": level}}}
+    return found | {"device_classes": classes}
 
 
 @pytest.fixture(scope="module")
-def line(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Line]:
+def boiler(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Boiler]:
+    made = Boiler(tmp_path_factory.mktemp("boiler"))
+    made.start()
+    yield made
+    made.kill()
+
+
+@pytest.fixture(scope="module")
+def line(tmp_path_factory: pytest.TempPathFactory, boiler: Boiler) -> Iterator[Line]:
     plant: Path = tmp_path_factory.mktemp("plant") / "plant.yaml"
-    plant.write_text(yaml.safe_dump(_plant()))
-    with instance.temporary(signatures="required", plant=plant) as running:
+    plant.write_text(yaml.safe_dump(_plant(boiler.port)))
+    (plant.parent / "alarms.yaml").write_text(yaml.safe_dump(RULES))
+    with instance.temporary(signatures="required", plant=plant, parallelism=Parallelism()) as running:
         lifecycle.up(running.config, Progress(sink=log.info), names=SERVICES)
         yield Line(running.config)
 
@@ -164,6 +243,83 @@ def test_a_command_of_serving_is_carried_out_and_one_that_somebody_writes_is_ref
         what="`status` names the gateway that would not have signed it",
     )
     assert not line.sql(query, bare.command_id)
+
+
+def _alarm(client: Client, fits: Callable[[Alarm], bool]) -> Alarm:
+    """The boiler's alarm as a caller sees it, once it fits."""
+    return eventually(
+        lambda: next((one for one in client.alarms() if one.condition and fits(one)), None),
+        timeout_s=PATIENCE_S,
+        period_s=0.2,
+        what="the alarm of the condition",
+    )
+
+
+def _over(client: Client) -> None:
+    eventually(
+        lambda: not any(one.condition for one in client.alarms()),
+        timeout_s=PATIENCE_S,
+        period_s=0.2,
+        what="no alarm of a condition stands",
+    )
+
+
+def _has_heard(alarm: Alarm) -> bool:
+    """Its AckedState, as the server says it by an event of its own: no command is named then."""
+    there = alarm.at_machine
+    return there is not None and there.state is MachineAcknowledgementState.ACKNOWLEDGED and there.command_id is None
+
+
+def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_machine(
+    line: Line, boiler: Boiler
+) -> None:
+    with Client(Connection(line.config.serving_address, name="alice")) as client:
+        boiler.order("level", value=0.85)
+        raised = _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
+        assert (raised.title, raised.priority, raised.at_machine) == ("Boiler: 4:Level: Level", AlarmPriority.LOW, None)
+        client.acknowledge_alarm(raised, "on my way")
+        there = _alarm(client, _has_heard)
+        assert (there.state, there.acknowledged_by) == (AlarmState.ACKNOWLEDGED, "local:alice")
+        assert boiler.acknowledged() == [("", "local:alice: on my way")]
+
+        # More urgent, though its AckedState stays true: it asks again, and no command has anything to say there.
+        boiler.order("severity", value=950)
+        again = _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
+        assert (again.alarm_id, again.priority, again.activations) == (raised.alarm_id, AlarmPriority.HIGH, 2)
+        client.acknowledge_alarm(again)
+        taken = _alarm(client, lambda one: one.state is AlarmState.ACKNOWLEDGED)
+        assert _has_heard(taken)
+        boiler.order("level", value=0.5)
+        _over(client)
+
+        # Over before somebody looks: it stands until the server has heard of the acknowledgement.
+        boiler.order("level", value=0.85)
+        _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
+        boiler.order("level", value=0.5)
+        client.acknowledge_alarm(_alarm(client, lambda one: one.state is AlarmState.RETURNED_UNACKNOWLEDGED))
+        _over(client)
+        assert boiler.acknowledged()[1:] == [("branch", "local:alice")]
+
+        boiler.order("level", value=0.95)
+        third = _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
+        boiler.order("acknowledge", comment="seen by the fitter")
+        there = _alarm(client, lambda one: one.state is AlarmState.ACKNOWLEDGED)
+        assert there.alarm_id == third.alarm_id
+        # With the user of the last session that called a method of the condition, which node-opcua leaves there.
+        assert is_machines(there.acknowledged_by)
+        assert _has_heard(there)
+
+    asked = [
+        codec.decode(one.value() or b"") for one in kafka.read_to_end(line.kafka, topics.REQUESTS.for_site("north"))
+    ]
+    commands = [record for name, record in asked if name == "CommandRequest" and record["name"] == "acknowledge"]
+    assert len(commands) == 2, "none is made of what the machine did itself"
+    assert all(one["signature"] and one["key_id"].startswith("serving.") for one in commands)
+    eventually(
+        lambda: line.sql("SELECT state FROM command WHERE name = 'acknowledge'") == [("SUCCEEDED",)] * 2,
+        timeout_s=PATIENCE_S,
+        what="both commands in history",
+    )
 
 
 def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:

@@ -272,6 +272,12 @@ const ORDERS = {
         last_ms = time_ms;
     },
     level: ({ value }) => conditions.level.setValueFromSource({ dataType: DataType.Double, value }),
+    severity: ({ value }) => {
+        // Part 9 leaves AckedState as it is.
+        const branch = conditions.alarm.currentBranch();
+        branch.setSeverity(value);
+        conditions.alarm.raiseConditionEvent(branch, true);
+    },
     acknowledge: ({ comment }) => {
         conditions.alarm.acknowledgeAndAutoConfirmBranch(conditions.alarm.currentBranch(), comment);
     },
