@@ -296,7 +296,8 @@ def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_
         boiler.order("level", value=0.85)
         _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
         boiler.order("level", value=0.5)
-        client.acknowledge_alarm(_alarm(client, lambda one: one.state is AlarmState.RETURNED_UNACKNOWLEDGED))
+        over = _alarm(client, lambda one: one.state is AlarmState.RETURNED_UNACKNOWLEDGED)
+        client.acknowledge_alarm(over)
         _over(client)
         assert boiler.acknowledged()[1:] == [("branch", "local:alice")]
 
@@ -320,6 +321,16 @@ def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_
         timeout_s=PATIENCE_S,
         what="both commands in history",
     )
+    query = "SELECT kind, state, detail FROM alarm_events WHERE alarm_id = %s ORDER BY version, recorded_at"
+    eventually(
+        lambda: any(kind == "RESET" for kind, *_ in line.sql(query, over.alarm_id)),
+        timeout_s=PATIENCE_S,
+        what="its end in history",
+    )
+    # It is raised so often here that it is chattering as well.
+    course = [row for row in line.sql(query, over.alarm_id) if row[0] != "CHATTERING"]
+    assert [kind for kind, *_ in course] == ["RAISED", "RETURNED", "ACKNOWLEDGED", "RESET"], course
+    assert course[-1][2] == "acknowledged at the machine"
 
 
 def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:
