@@ -7,6 +7,7 @@ reads the topic (`schemas.signing_keys`).
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from datetime import datetime
 from pathlib import Path
 
 from authority.signing_keys import Row
@@ -48,11 +49,12 @@ def as_told(row: Row) -> SigningKey:
         key_id=row.key_id,
         holder=row.name,
         public=bytes.fromhex(row.public),
-        from_us=_us(row.since.timestamp()),
-        until_us=_us(row.until.timestamp()),
-        revoked_us=None if row.revoked is None else _us(row.revoked.timestamp()),
+        from_us=us(row.since),
+        until_us=us(row.until),
+        revoked_us=None if row.revoked is None else us(row.revoked),
     )
 
 
-def _us(seconds: float) -> int:
-    return int(seconds * 1e6)
+def us(moment: datetime) -> int:
+    """As the topic has it: microseconds UTC."""
+    return int(moment.timestamp() * 1e6)

@@ -152,11 +152,7 @@ def _vouched(text: bytes, root: x509.Certificate) -> Vouched:
     if not _may_sign(name := holder_of(signer.id)):
         msg = f"{name} signs nothing: there are {SERVING}, {REPLAY} and {gateway_holder('ID')}"
         raise ValueError(msg)
-    return Vouched(signer, _end_us(certificate))
-
-
-def _end_us(certificate: x509.Certificate) -> int:
-    return int((certificate.not_valid_after_utc + AFTER).timestamp() * 1e6)
+    return Vouched(signer, telling.us(certificate.not_valid_after_utc + AFTER))
 
 
 def _may_sign(name: str) -> bool:

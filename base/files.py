@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+Stamp = tuple[int, int, int]
 PLAIN, OWNERS = 0o666, 0o600
 """Modes of new files: what the process's umask leaves, and for their owner alone."""
 
@@ -31,6 +32,12 @@ def sync_folder(folder: Path) -> None:
 def sync_file(file: Path) -> None:
     """What somebody else has written to a file is on disk when this returns."""
     _sync(file, os.O_RDONLY)
+
+
+def stamp(file: Path) -> Stamp:
+    """What is another when a file was written or another took its place: its time, its inode, its size. Raises OSError."""
+    found = file.stat()
+    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _sync(path: Path, flags: int) -> None:

@@ -12,6 +12,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeVar
 
+from base import files
 from base.errors import ConfigError
 
 if TYPE_CHECKING:
@@ -20,7 +21,7 @@ if TYPE_CHECKING:
 log = logging.getLogger(__name__)
 
 T = TypeVar("T")
-Stamp = tuple[tuple[int, int, int], ...]
+Stamp = tuple[files.Stamp, ...]
 
 
 class TlsFiles(Protocol):
@@ -66,10 +67,9 @@ class _Pair:
     def _stamp(self) -> Stamp:
         # A secret of Kubernetes is a link that is moved: its target has another inode.
         try:
-            found = [Path(name).stat() for name in (self._tls.cert, self._tls.key)]
+            return tuple(files.stamp(Path(name)) for name in (self._tls.cert, self._tls.key))
         except OSError:
             return ()
-        return tuple((one.st_mtime_ns, one.st_ino, one.st_size) for one in found)
 
 
 def check(tls: TlsFiles) -> None:
@@ -90,8 +90,8 @@ def grpc_credentials(tls: TlsFiles) -> grpc.ServerCredentials:
     authority = Path(tls.client_ca).read_bytes() if tls.client_ca else None
 
     def read() -> grpc.ServerCertificateConfiguration:
-        files = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
-        return grpc.ssl_server_certificate_configuration([files], root_certificates=authority)
+        chain = (Path(tls.key).read_bytes(), Path(tls.cert).read_bytes())
+        return grpc.ssl_server_certificate_configuration([chain], root_certificates=authority)
 
     def look() -> grpc.ServerCertificateConfiguration:
         return pair.take(read)  # type: ignore[return-value]  # None: no other than before

@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from base.errors import ConfigError, SchemaError, UnavailableError, cause_of
+from base.files import Stamp, stamp
 from base.ids import Clock
 from base.settings import KafkaSettings
 from base.signing_key import Signer
@@ -91,7 +92,7 @@ class Signing:
         self._signatures = wanted()
         self.holder = gateway_holder(gateway_id)
         self.book = KeyBook.of(self._signatures.authority or files.ssl_ca_location)
-        self._stamp: tuple[int, int, int] | None = None
+        self._stamp: Stamp | None = None
         self._next = self._read()
         self._current: Signer | None = None
         self.caught_up = asyncio.Event()
@@ -107,7 +108,7 @@ class Signing:
         names = (own or self._settings.ssl_key_location, own or self._settings.ssl_certificate_location)
         try:
             # Its time first: what changes meanwhile is seen as a change.
-            self._stamp = _stamp(own) if own else None
+            self._stamp = stamp(Path(own)) if own else None
             found = Signer.of(b"".join(Path(name).read_bytes() for name in dict.fromkeys(names) if name))
         except (OSError, ValueError) as error:
             msg = f"{names[1]} has no key to sign with: {cause_of(error)}"
@@ -120,7 +121,7 @@ class Signing:
     def _look(self) -> None:
         """Take the key that is in `signatures.key` now: nobody else says that it has changed."""
         try:
-            changed = bool(self._signatures.key) and _stamp(self._signatures.key) != self._stamp
+            changed = bool(self._signatures.key) and stamp(Path(self._signatures.key)) != self._stamp
         except OSError:
             return  # away for the moment in which it is replaced, or for good: the key of before signs until its end
         if changed:
@@ -303,11 +304,6 @@ def of(
     if not enrolled and not wanted().enabled:
         return None
     return Signing(files, platform, gateway_id=gateway_id, clock=clock, wanted=wanted)
-
-
-def _stamp(file: str) -> tuple[int, int, int]:
-    found = Path(file).stat()
-    return found.st_mtime_ns, found.st_ino, found.st_size
 
 
 def _generation(signer: Signer) -> str:

@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from base import base64url
+from base import base64url, files
 from base.errors import ConfigError, PermissionDeniedError
 from base.ids import Clock, now_us
 
@@ -176,9 +176,9 @@ class KeyFile:
 
     def _stamp_of(self) -> tuple[int, ...]:
         # Two changes within a step of the file system's clock, keys that change places above all, look alike: no stamp counts before.
-        found = self._path.stat()
-        settled = time.time_ns() - found.st_mtime_ns > _SETTLED_NS
-        return found.st_mtime_ns, found.st_ino, found.st_size, 0 if settled else time.monotonic_ns()
+        stamp = files.stamp(self._path)
+        settled = time.time_ns() - stamp[0] > _SETTLED_NS
+        return *stamp, 0 if settled else time.monotonic_ns()
 
     def _read(self) -> tuple[tuple[int, ...], tuple[bytes, ...]]:
         try:

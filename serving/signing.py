@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+from base import files
 from base.errors import ConfigError, SchemaError, cause_of
 from base.ids import now_us
 from base.signing_key import Signer
@@ -68,11 +69,11 @@ class Signing:
             self.refused += 1
             raise UnsignedAckError(problem)
 
-    def _read(self) -> tuple[Signer | None, tuple[int, int, int] | None]:
+    def _read(self) -> tuple[Signer | None, files.Stamp | None]:
         if self._file is None:
             return None, None
         try:
-            stamp = self._stamp_of(self._file)
+            stamp = files.stamp(self._file)
             return Signer.of(self._file.read_bytes()), stamp
         except (OSError, ValueError) as error:
             msg = f"signing.key is no file with a key and its certificate: {cause_of(error)}"
@@ -83,7 +84,7 @@ class Signing:
         if self._file is None:
             return
         try:
-            if self._stamp_of(self._file) != self._stamp:
+            if files.stamp(self._file) != self._stamp:
                 self._next, self._stamp = self._read()
         except (OSError, ConfigError) as error:
             log.error("commands are signed with the key of before", extra={"cause": cause_of(error)})
@@ -92,8 +93,3 @@ class Signing:
             self._book is None or self._book.find(self._next.id if self._next else "")
         ):
             self._signer = self._next
-
-    @staticmethod
-    def _stamp_of(file: Path) -> tuple[int, int, int]:
-        found = file.stat()
-        return found.st_mtime_ns, found.st_ino, found.st_size

@@ -173,8 +173,13 @@ def password(config: StackConfig, role: str = OWNER) -> str:
         config.secrets.mkdir(mode=0o700, parents=True, exist_ok=True)
         descriptor = os.open(path, os.O_CREAT | os.O_WRONLY | os.O_TRUNC, 0o600)
         with os.fdopen(descriptor, "w") as file:
-            file.write(secrets.token_urlsafe(24))
+            file.write(new_password())
     return path.read_text().strip()
+
+
+def new_password() -> str:
+    """One that nobody guesses."""
+    return secrets.token_urlsafe(24)
 
 
 def prepare(config: StackConfig) -> None:

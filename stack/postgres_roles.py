@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from typing import Any, LiteralString
 
 import psycopg
@@ -52,7 +51,7 @@ def create_service_roles(config: StackConfig) -> str:
 def replace_password(config: StackConfig, name: str) -> None:
     """Another password for a role that is there, in its files too; sessions go on. Raises psycopg.Error: it keeps the one it has."""
     with psycopg.connect(postgres.superuser_dsn(config)) as connection:
-        new = secrets.token_urlsafe(24)
+        new = postgres.new_password()
         connection.execute(sql.SQL("ALTER ROLE {} PASSWORD {}").format(sql.Identifier(name), sql.Literal(new)))
         # Before the commit, so that files and server differ for a moment alone; whoever connects in it tries again. The next `up` puts
         # right what is killed here.

@@ -178,8 +178,10 @@ def topics_matching(source: Consumer, patterns: Iterable[str], *, timeout_s: flo
     return {name: sorted(meta.partitions) for name, meta in found.items()}
 
 
-def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict[int, tuple[int, int]]:
-    """First offset and end offset (exclusive) of every partition of a topic.
+def watermarks(
+    source: Consumer, topic: str, partitions: Iterable[int] | None = None, *, timeout_s: float = 10.0
+) -> dict[int, tuple[int, int]]:
+    """First offset and end offset (exclusive) of these partitions of a topic, without any of all.
 
     A partition that was just made, or has moved, may have a leader that does not know it yet: it is asked again until `timeout_s`.
     """
@@ -195,7 +197,8 @@ def watermarks(source: Consumer, topic: str, *, timeout_s: float = 10.0) -> dict
             time.sleep(_ASK_AGAIN_S)
             partitions_of(source, topic, timeout_s=timeout_s)  # who leads now
 
-    return {partition: of(partition) for partition in partitions_of(source, topic, timeout_s=timeout_s)}
+    wanted = partitions_of(source, topic, timeout_s=timeout_s) if partitions is None else partitions
+    return {partition: of(partition) for partition in wanted}
 
 
 def ends(source: Consumer, topic: str, partitions: Iterable[int], *, timeout_s: float = 10.0) -> dict[int, int]:

@@ -177,7 +177,7 @@ class Reader:
         fresh = {p for p in partitions if (name, p) not in self.ends}
         if not fresh:
             return []
-        marks = {p: mark for p, mark in watermarks(lookup, name, timeout_s=self._lookup_s).items() if p in fresh}
+        marks = watermarks(lookup, name, sorted(fresh), timeout_s=self._lookup_s)
         starts = (self._start if self._first else self._later)(name, marks)
         return [(TopicPartition(name, p, starts[p]), high) for p, (_, high) in marks.items()]
 

@@ -187,7 +187,8 @@ class _Stream:
                 if not snapshot:
                     self._wrote(took_s - load.lag_s, len(part.rows))
                 await self._pay(len(part.rows), snapshot=snapshot)
-            self.turn.end()
+            else:
+                self.turn.end()
             due_s = -math.inf
             if not part.left or pace.pause_s:
                 due_s = max(sent_s + pace.interval_s(load.stretch), time.monotonic() + pace.pause_s)

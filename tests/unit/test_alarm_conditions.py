@@ -355,13 +355,19 @@ def test_a_rule_about_conditions_comes_back_as_it_went_and_gives_a_priority_by_s
     ]
 
 
-def test_many_conditions_that_rest_are_forgotten_and_those_that_stand_are_not() -> None:
+def few(most: int) -> Conditions:
+    """A machine of which so many conditions are kept."""
     machine = Conditions()
     machine.begin(branches=False)
-    machine.logic = AlarmLogic(AlarmConfig(most_conditions=10), us(-1000))
+    machine.logic = AlarmLogic(AlarmConfig(most_conditions=most), us(-1000))
     machine.logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
     machine.logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
     machine.logic.apply_rule(RULE)
+    return machine
+
+
+def test_many_conditions_that_rest_are_forgotten_and_those_that_stand_are_not() -> None:
+    machine = few(10)
     for number in range(50):
         said = {"condition": "High", "condition_id": f"c{number}", "severity": "1", "acked": "true"}
         machine.say(said | {"active": str(number == 3).lower(), "retain": str(number == 3).lower()})
@@ -371,12 +377,7 @@ def test_many_conditions_that_rest_are_forgotten_and_those_that_stand_are_not() 
 
 def test_an_action_waits_for_the_alarm_of_a_condition_that_is_forgotten_meanwhile() -> None:
     """Of many that rest the oldest are forgotten: not those that somebody did something to."""
-    machine = Conditions()
-    machine.begin(branches=False)
-    machine.logic = AlarmLogic(AlarmConfig(most_conditions=1), us(-1000))
-    machine.logic.apply_registry(encode_tag(tag(1, name="temp"))[1])
-    machine.logic.apply_registry(encode_version(1, tags=1, time_us=us(0))[1])
-    machine.logic.apply_rule(RULE)
+    machine = few(1)
     machine.tell()
     machine.model.started = machine.now  # an alarm that was raised behind the last checkpoint
     record = dataclasses.asdict(machine.action("ACKNOWLEDGE"))
