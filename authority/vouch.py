@@ -88,12 +88,12 @@ class Voucher:
 
     def look(self) -> int:
         """Tell what is new; how many keys. It asks the broker only when something has changed. Raises MillraceError, OSError."""
-        settings = load_settings(self._config)
+        # Its text first: what changes meanwhile is seen as a change, above all another key that is revoked.
+        config, settings = self._config.read_bytes(), load_settings(self._config)
         files = sorted(settings.signers.glob("*.pem"))
         texts = {file.name: file.read_bytes() for file in files}
-        stamp = tuple(
-            one.read_bytes() for one in (self._config, settings.authority.certificate, settings.authority.key)
-        ) + tuple(texts.values())
+        own = (settings.authority.certificate, settings.authority.key)
+        stamp = (config, *(one.read_bytes() for one in own), *texts.values())
         if stamp == self._stamp and time.monotonic() < self._again_s:
             return 0
         root, prove = authority_of(settings.authority)

@@ -39,7 +39,9 @@ class TokensFile:
 
     def __init__(self, path: Path, told: Callable[[str, str, str], object], clock: Clock) -> None:
         self._path, self._told, self._clock = path, told, clock
-        self._known, self._stamp = read_tokens(path), _stamp(path)
+        # Before it is read: a token that is withdrawn meanwhile is seen as a change. What is no file is named by the reading.
+        self._stamp = _stamp(path) if path.exists() else (0, 0)
+        self._known = read_tokens(path)
         self._cause = ""
         self._tell_of_ends()
 

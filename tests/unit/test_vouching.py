@@ -132,6 +132,23 @@ def test_a_revoked_generation_stays_revoked_and_the_next_one_counts(place: Place
     assert place.topic[second.id].revoked_us == NOW_US
 
 
+def test_what_is_revoked_while_it_looks_is_seen_at_the_next_look(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    key, load = place.signer("gateway-a"), vouch.load_settings
+
+    def loaded_before_the_change(config: Path) -> vouch.VouchSettings:
+        settings = load(config)
+        place.write("gateway-a.1")
+        return settings
+
+    voucher = vouch.Voucher(place.config)
+    monkeypatch.setattr(vouch, "load_settings", loaded_before_the_change)
+    voucher.look()
+    assert place.topic[key.id].revoked_us is None
+    monkeypatch.setattr(vouch, "load_settings", load)
+    voucher.look()
+    assert place.topic[key.id].revoked_us == NOW_US
+
+
 def test_a_certificate_that_is_renewed_for_the_same_key_lengthens_its_time_and_a_shorter_one_takes_nothing(
     place: Place,
 ) -> None:
