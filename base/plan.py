@@ -1,7 +1,8 @@
-"""The plan of a job: its graph as the client hands it to the JobManager, kept in a file and handed over again. Pure.
+"""The plan of a job: its graph as the client hands it to the JobManager, kept in a file and handed over by whoever submits. Pure.
 
-Enters: the bytes of Java's serialisation, in which two places stand open: the job's id and the address of its restore point. Leaves: the
-same bytes with both filled in. `jobs.flink.environment` writes plans, the stack submits them.
+Enters: the bytes of Java's serialisation, twice: of a job that begins anew, and of one that goes on from a restore point. Two places stand
+open, the job's id and the address of the restore point. Leaves: the same bytes with both filled in. `jobs.flink.environment` writes plans,
+the stack submits them.
 
 An id is 16 bytes. A string is a tag, its length in two bytes, and its text. Nothing in a plan says how long what follows is, so that a
 string may be exchanged for a longer one.
@@ -12,19 +13,30 @@ from __future__ import annotations
 import struct
 
 VARIABLE = "MILLRACE_PLAN_FILE"
-"""Environment variable of the submitting client: the file in which it keeps the plan."""
+"""Environment variable of a program that builds a job: the file in which it keeps the plan, in the place of a submission."""
 OPEN_ID = "6d696c6c726163652d6a6f622d69642e"
 """The id in a plan, in hexadecimal as Flink writes it."""
 OPEN_RESTORE = "file:///millrace/restore-point-of-the-plan"
 """The address in a plan."""
+_LENGTH = struct.Struct(">Q")
 _STRING = b"t"
 _MOST = 0xFFFF
 
 
+def kept(*, anew: bytes, onward: bytes) -> bytes:
+    """A plan's file: the graph of a job that begins anew, and of one that goes on from `OPEN_RESTORE`, both with `OPEN_ID`."""
+    return _LENGTH.pack(len(anew)) + anew + onward
+
+
 def filled(plan: bytes, *, job_id: str, restore: str) -> bytes:
-    """The plan for one submission; ValueError when a place is missing or there twice, or when the address is too long."""
-    found = _exchanged(plan, bytes.fromhex(OPEN_ID), bytes.fromhex(job_id))
-    return _exchanged(found, _string(OPEN_RESTORE), _string(restore))
+    """The graph for one submission, from the beginning when `restore` is empty.
+
+    ValueError when a place is missing or there twice, or when the address is too long.
+    """
+    length = _LENGTH.unpack_from(plan)[0] if len(plan) > _LENGTH.size else 0
+    anew, onward = plan[_LENGTH.size : _LENGTH.size + length], plan[_LENGTH.size + length :]
+    identified = _exchanged(onward if restore else anew, bytes.fromhex(OPEN_ID), bytes.fromhex(job_id))
+    return _exchanged(identified, _string(OPEN_RESTORE), _string(restore)) if restore else identified
 
 
 def _exchanged(plan: bytes, old: bytes, new: bytes) -> bytes:

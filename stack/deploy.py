@@ -8,6 +8,7 @@ finished or taken back by whoever comes next: the job keeper, `up`, another `dep
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Protocol
 from uuid import uuid4
 
 from stack import deployment, jobs, restore_points, roots
@@ -28,6 +29,14 @@ _SAVEPOINT_TIMEOUT_S = 60
 _STOP_TIMEOUT_S = 60
 
 
+class Ahead(Protocol):
+    """`jobs.compile_ahead`, or what stands for it in a test."""
+
+    def __call__(self, config: StackConfig, names: tuple[str, ...], /, *, root: str) -> str:
+        """Compile what the jobs need on a root that is not active yet; what was done. StepError when the code does not compile."""
+        ...
+
+
 class RolledBackError(StackError):
     """The new root was given up; the message says why, and whether the jobs run on the old one."""
 
@@ -38,13 +47,14 @@ def deploy(
     *,
     names: tuple[str, ...] = (),
     submit: jobs.Submit = jobs.submit,
+    ahead: Ahead = jobs.compile_ahead,
     source: Path | None = None,
 ) -> None:
     """Upgrade the jobs to the code of `source`, by default what this instance runs from. A job that does not run is submitted.
 
-    `names` are by default all jobs that are to run. Raises RolledBackError when they make no progress on it, UnreachableError when the
-    JobManager or the broker is away for long. After that, as after any other interruption, the journal is there and the deployment
-    goes on by itself.
+    `names` are by default all jobs that are to run. Raises StepError when the code does not compile, before anything is stopped,
+    RolledBackError when the jobs make no progress on it, UnreachableError when the JobManager or the broker is away for long. After
+    that, as after any other interruption, the journal is there and the deployment goes on by itself.
     """
     require_running(config)
     names = names or jobs.of(config)
@@ -59,6 +69,8 @@ def deploy(
         with progress.step("code root") as details:
             new = roots.build(config, source or program(config, "jobs").directory)
             details.append(new)
+        with progress.step("plans of jobs") as details:
+            details.append(ahead(config, names, root=new))
         found = deployment.write(
             config,
             Deployment(

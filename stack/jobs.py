@@ -8,7 +8,6 @@ One writer at a time: `lock` is held by whoever submits (`up`, `deploy`, the job
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,10 +16,11 @@ from pathlib import Path
 from uuid import uuid4
 
 from base import locks
-from stack import bounded, deployment, flink, plans, render, restore_points, roots
+from stack import deployment, plans, render, restore_points
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
+from stack.plans import Submission
 from stack.restore_points import RestorePoint
 
 # In submission order: people wait for `commands`; the historian and the alarms come before the job that feeds them.
@@ -29,7 +29,6 @@ Submit = Callable[[StackConfig, str], str]
 """What `submit` is; tests submit jobs of their own."""
 _LOCK = "jobs.lock"
 # A JobManager that has just started loads what it needs for its first job.
-_RUN_TIMEOUT_S = 300.0
 _PLAN_TIMEOUT_S = 60.0
 _log = logging.getLogger(__name__)
 
@@ -70,6 +69,16 @@ def try_lock(config: StackConfig) -> Iterator[bool]:
         yield True
 
 
+def submission(
+    config: StackConfig, job: str, *, script: Path | None = None, arguments: tuple[str, ...] | None = None
+) -> Submission:
+    """A job of the platform, or a script under its name, with the platform's configuration of that job or other arguments."""
+    # By module: as a script, `jobs/historian.py` would stand before the package `historian` on its own path.
+    program = str(script) if script else f"jobs.{job}"
+    arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
+    return Submission(job=job, program=program, arguments=arguments)
+
+
 def submit(
     config: StackConfig,
     job: str,
@@ -78,72 +87,58 @@ def submit(
     arguments: tuple[str, ...] | None = None,
     restore: str | None = None,
 ) -> str:
-    """Submit a job from its newest restore point, or from the one that is named; returns the job id.
+    """Submit a job by its plan, from its newest restore point, or from the one that is named; returns the job id.
 
-    By its kept plan (`plans`) when there is one and a restore point to go on from, else by `flink run`. Restore points are never given to
-    Flink to delete (`restore_points.prune` does that): a deployment may go back to this one. Call it with the lock held. StepError with
-    the Python traceback when the client fails.
+    A plan that is missing, or that Flink does not take, is compiled (`plans`). Restore points are never given to Flink to delete
+    (`restore_points.prune` does that): a deployment may go back to this one. Call it with the lock held. StepError with the Python
+    traceback when the program fails, and with Flink's reason when the job does not begin.
     """
-    # By module: as a script, `jobs/historian.py` would stand before the package `historian` on its own path.
-    program = ("-py", str(script)) if script else ("-pym", f"jobs.{job}")
-    interpreter = flink.python(config)
-    arguments = ("--config", str(render.jobs_file(config, job))) if arguments is None else arguments
-    arguments = (
-        *("-p", str(config.parallelism.of(job)), *program),
-        *("-pyexec", interpreter, "-pyclientexec", interpreter, *arguments),
-    )
+    wanted = submission(config, job, script=script, arguments=arguments)
     restore = restore_points.newest(config, job) if restore is None else restore
-    kept = plans.of_submission(config, job, arguments)
-    job_id = _submit_plan(config, job, kept, restore) if restore else ""
-    if not job_id:
-        job_id = _run(config, job, arguments, kept, restore)
+    compiled = plans.compile_missing(config, (wanted,))
+    try:
+        job_id = _submit_plan(config, wanted, restore)
+    except _UselessPlanError as error:
+        if compiled:
+            raise
+        _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
+        plans.forget(config, job)
+        plans.compile_missing(config, (wanted,))
+        job_id = _submit_plan(config, wanted, restore)
     _check_name(config, job, job_id)
     restore_points.remember(config, job, RestorePoint(job_id=job_id, restored_from=restore))
     return job_id
 
 
-def _submit_plan(config: StackConfig, job: str, kept: Path, restore: str) -> str:
-    """The job id; empty when there is no plan, or none that Flink takes. StepError when the job could not begin from the restore point."""
+class _UselessPlanError(StepError):
+    """Flink did not take a plan, or it is none."""
+
+
+def _submit_plan(config: StackConfig, wanted: Submission, restore: str) -> str:
+    """The job id. StepError when the job could not begin, and the plan's own when no job came of it."""
     rest, job_id = FlinkRest(config.flink_url, timeout_s=_PLAN_TIMEOUT_S), uuid4().hex
     try:
-        plan = plans.filled(kept, job_id=job_id, restore=restore)
-        if plan is None:
-            return ""
-        rest.submit(plan)
+        rest.submit(plans.filled(wanted.file(config), job_id=job_id, restore=restore))
     except FlinkUnavailableError:
         raise
     except (StackError, ValueError, OSError) as error:
         # An error may come after Flink took the job: a second copy of it would be worse.
         if not any(known.id == job_id for known in rest.jobs()):
-            _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
-            return ""
+            msg = f"job {wanted.job} was not submitted: {error}"
+            raise _UselessPlanError(msg) from error
     deadline = time.monotonic() + _PLAN_TIMEOUT_S
     while (state := rest.job_state(job_id)) == "INITIALIZING" and time.monotonic() < deadline:
         time.sleep(0.05)
     if state == "FAILED":
-        msg = f"job {job} did not begin from {restore}: {rest.root_exception(job_id)[-3000:]}"
+        msg = f"job {wanted.job} did not begin{f' from {restore}' if restore else ''}: {rest.root_exception(job_id)[-3000:]}"
         raise StepError(msg)
     return job_id
 
 
-def _run(config: StackConfig, job: str, arguments: Sequence[str], kept: Path, restore: str) -> str:
-    """`flink run`; the job id."""
-    options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
-    with plans.keeping(config, job, kept) as keeping:
-        result = bounded.run(
-            flink.client_command(config, "run", "-d", *options, *arguments),
-            timeout_s=_RUN_TIMEOUT_S,
-            late=f"flink run of {job} did not finish",
-            env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))} | keeping,
-            cwd=flink.tmp_dir(config),
-            close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
-        )
-        marker = "Job has been submitted with JobID "
-        job_id = next((line.split(marker)[1].strip() for line in result.stdout.splitlines() if marker in line), "")
-        if result.returncode or not job_id:
-            msg = f"flink run of {job} failed:\n{_reason(result.stdout + result.stderr)}"
-            raise StepError(msg) if FlinkRest(config.flink_url).alive() else FlinkUnavailableError(msg)
-    return job_id
+def compile_ahead(config: StackConfig, names: Sequence[str], *, root: str = "") -> str:
+    """Compile those of the jobs that have no plan on the root, by default the active one; what was done. Call it with the lock held."""
+    compiled = plans.compile_missing(config, [submission(config, name) for name in names], root=root)
+    return f"compiled: {', '.join(compiled)}" if compiled else "kept ones"
 
 
 def wait_running(config: StackConfig, job_id: str, *, timeout_s: float = 120) -> None:
@@ -228,18 +223,6 @@ def _check_name(config: StackConfig, job: str, job_id: str) -> None:
         rest.cancel(job_id)
         msg = f"job {job} was submitted under the name {names.get(job_id)!r}, not {flink_name(job)!r} (NAME in jobs/{job}.py)"
         raise StepError(msg)
-
-
-def _reason(output: str) -> str:
-    """The Python traceback of a submission that failed, without the client's Java around it; all of the end when there is none."""
-    lines = output.splitlines()
-    begin = next((i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")), None)
-    if begin is None:
-        return output[-4000:]
-    end = next(
-        (i for i, line in enumerate(lines) if i > begin and line.startswith(("\tat ", "org.apache."))), len(lines)
-    )
-    return "\n".join(lines[begin:end])
 
 
 def _wait_gone(rest: FlinkRest, job: FlinkJob, timeout_s: float) -> None:

@@ -1,9 +1,9 @@
-"""Plans of jobs, kept where they are submitted: a job that Flink forgot is submitted again by one request, without a client.
+"""Plans of jobs: what Flink's client would hand to the JobManager, compiled once, kept, and submitted by one request.
 
-`flink run` starts a Java virtual machine and a Python, loads the planner and compiles the job: for four jobs that is more work than all
-the rest of a recovery. What it hands to the JobManager is the same each time, but for the job's id and restore point. The client keeps
-it in a file (`base.plan`), here under a name that says of what it was made: code root, configuration, class path, whatever a compilation
-reads. Another name, no plan.
+A client starts a Java virtual machine and a Python, loads the planner and compiles: most of that is done once for any number of jobs, so
+that all whose plan is missing are compiled together. What comes of it is the same each time, but for the job's id and restore point,
+which are filled in for a submission. A plan is kept (`base.plan`) under a name that says of what it was made: code root, configuration,
+class path, whatever a compilation reads. Another name, no plan.
 
 A plan holds the job's configuration and is as secret as that.
 """
@@ -11,83 +11,126 @@ A plan holds the job's configuration and is as secret as that.
 from __future__ import annotations
 
 import json
-import logging
 import os
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Sequence
+from dataclasses import dataclass
 from hashlib import sha256
 from pathlib import Path
 
 from base import plan
-from stack import flink, roots
+from jobs.flink.compilation import Program
+from stack import bounded, flink, roots
 from stack.config import ROOT, StackConfig
-
-_log = logging.getLogger(__name__)
+from stack.errors import StepError
 
 _SETTINGS = "MILLRACE_JOBS_"
 _READ = (".py", ".toml")
 _DIGITS = 16
+# A client that has just been installed writes the archive of its classes too.
+_TIMEOUT_S = 300.0
 
 
-def of_submission(config: StackConfig, job: str, arguments: Sequence[str]) -> Path:
-    """Where the plan of `flink run ARGUMENTS` is kept; programs and configurations that are named there count by their content."""
-    made_of = {
-        "root": roots.active(config).name,
-        "arguments": [*arguments],
-        "files": {name: Path(name).read_text() for name in arguments if name.endswith(_READ) and Path(name).is_file()},
-        "flink": (flink.conf_dir(config) / "config.yaml").read_text(),
-        "jars": sorted(jar.name for jar in flink.lib_dir().iterdir()),
-        # A plan holds functions as this Python and these packages pickled them.
-        "python": str(Path(flink.python(config)).resolve()),
-        "packages": sha256((ROOT / "uv.lock").read_bytes()).hexdigest(),
-        "environment": {key: value for key, value in sorted(os.environ.items()) if key.startswith(_SETTINGS)},
-    }
-    digest = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:_DIGITS]
-    return _folder(config) / f"{job}-{digest}.plan"
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Submission:
+    """A job as it is to be submitted: a module or a script that builds it, and its arguments."""
+
+    job: str
+    program: str
+    arguments: tuple[str, ...]
+
+    def file(self, config: StackConfig, root: str = "") -> Path:
+        """Where its plan is kept on a code root, by default the active one; files that it names count by their content."""
+        named = (self.program, *self.arguments)
+        made_of = {
+            "root": root or roots.active(config).name,
+            "program": named,
+            "files": {name: Path(name).read_text() for name in named if name.endswith(_READ) and Path(name).is_file()},
+            "flink": (flink.conf_dir(config) / "config.yaml").read_text(),
+            "jars": sorted(jar.name for jar in flink.lib_dir().iterdir()),
+            # A plan holds functions as this Python and these packages pickled them.
+            "python": str(Path(flink.python(config)).resolve()),
+            "packages": sha256((ROOT / "uv.lock").read_bytes()).hexdigest(),
+            "environment": {key: value for key, value in sorted(os.environ.items()) if key.startswith(_SETTINGS)},
+        }
+        digest = sha256(json.dumps(made_of, sort_keys=True).encode()).hexdigest()[:_DIGITS]
+        return _folder(config) / f"{self.job}-{digest}.plan"
 
 
-def filled(file: Path, *, job_id: str, restore: str) -> bytes | None:
-    """The plan for one submission; None when there is none, ValueError when it is none."""
+def compile_missing(config: StackConfig, submissions: Sequence[Submission], *, root: str = "") -> list[str]:
+    """Compile those that have no plan on the root, by default the active one, all in one client; their jobs.
+
+    Each plan that comes of it takes the place of the job's older ones. StepError with the Python traceback when one is still missing.
+    """
+    missing = [one for one in submissions if not one.file(config, root).exists()]
+    if not missing:
+        return []
+    _folder(config).mkdir(mode=0o700, parents=True, exist_ok=True)
+    scratch = {one: one.file(config, root).with_suffix(".new") for one in missing}
+    for file in scratch.values():
+        file.unlink(missing_ok=True)
+        file.touch(mode=0o600)
     try:
-        kept = file.read_bytes()
-    except FileNotFoundError:
-        return None
-    return plan.filled(kept, job_id=job_id, restore=restore)
-
-
-@contextmanager
-def keeping(config: StackConfig, job: str, file: Path) -> Iterator[dict[str, str]]:
-    """Environment for a client that is to keep its plan there; when it has, the job's older plans go."""
-    scratch = file.with_suffix(".new")
-    try:
-        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        scratch.unlink(missing_ok=True)
-        scratch.touch(mode=0o600)
-    except OSError as error:  # a plan saves time; without one the job is submitted all the same
-        _log.warning("no plan can be kept", extra={"job": job, "cause": str(error)})
-        yield {}
-        return
-    try:
-        yield {plan.VARIABLE: str(scratch)}
-        _take_over(config, job, scratch, file)
+        said = _run_client(config, root, scratch)
+        for one, file in scratch.items():
+            if file.stat().st_size:
+                # A deployment may go back to the active root.
+                _forget(config, one.job, but=one.file(config))
+                file.replace(one.file(config, root))
     finally:
-        with suppress(OSError):
-            scratch.unlink(missing_ok=True)
+        for file in scratch.values():
+            file.unlink(missing_ok=True)
+    left = [one.job for one in missing if not one.file(config, root).exists()]
+    if left:
+        msg = f"{', '.join(left)}: not compiled:\n{_reason(said)}"
+        raise StepError(msg)
+    return [one.job for one in missing]
 
 
-def _take_over(config: StackConfig, job: str, scratch: Path, file: Path) -> None:
-    try:
-        if scratch.stat().st_size:  # a job may keep none
-            forget(config, job)
-            scratch.replace(file)
-    except OSError as error:
-        _log.warning("the plan is not kept", extra={"job": job, "cause": str(error)})
+def _run_client(config: StackConfig, root: str, scratch: dict[Submission, Path]) -> str:
+    """Everything that a client said which compiled into those files."""
+    programs = [
+        Program(program=one.program, arguments=one.arguments, plan=str(file)).to_json() for one, file in scratch.items()
+    ]
+    interpreter = flink.python(config)
+    options = ("-d", "-pym", "jobs.flink.compilation", "-pyexec", interpreter, "-pyclientexec", interpreter)
+    code = roots.path(config, root) if root else roots.active(config)
+    done = bounded.run(
+        flink.client_command(config, "run", *options, *programs),
+        timeout_s=_TIMEOUT_S,
+        late=f"a client of Flink did not compile {', '.join(one.job for one in scratch)}",
+        env=os.environ | flink.environment(config) | {"PYTHONPATH": str(code)},
+        cwd=flink.tmp_dir(config),
+        close_fds=False,  # the right to submit goes with it; no other descriptor of ours is inheritable
+    )
+    return done.stdout + done.stderr
+
+
+def filled(file: Path, *, job_id: str, restore: str) -> bytes:
+    """The plan for one submission, from the beginning when `restore` is empty; ValueError when it is none, OSError without it."""
+    return plan.filled(file.read_bytes(), job_id=job_id, restore=restore)
 
 
 def forget(config: StackConfig, job: str) -> None:
     """Have the job compiled the next time: nothing that was kept is trusted."""
+    _forget(config, job)
+
+
+def _forget(config: StackConfig, job: str, *, but: Path | None = None) -> None:
     for file in _folder(config).glob(f"{job}-*.plan"):
-        file.unlink()
+        if file != but:
+            file.unlink()
+
+
+def _reason(output: str) -> str:
+    """The Python tracebacks of a compilation that failed, without the client's Java around them; all of the end when there is none."""
+    lines = output.splitlines()
+    begin = next((i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")), None)
+    if begin is None:
+        return output[-4000:]
+    end = next(
+        (i for i, line in enumerate(lines) if i > begin and line.startswith(("\tat ", "org.apache."))), len(lines)
+    )
+    return "\n".join(lines[begin:end])
 
 
 def _folder(config: StackConfig) -> Path:

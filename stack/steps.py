@@ -98,6 +98,11 @@ def _job(name: str) -> Callable[[StackConfig], str]:
     return action
 
 
+def _plans(config: StackConfig) -> str:
+    with jobs.lock(config):
+        return jobs.compile_ahead(config, jobs.of(config))
+
+
 def _interrupted_deployment(config: StackConfig) -> str:
     lines: list[str] = []
     with jobs.lock(config):
@@ -179,6 +184,7 @@ UPGRADE = (_TOPICS, _ACCESS, _SIGNING_KEYS, _MIGRATIONS, _ROLES)
 
 JOBS = (
     Step(title="interrupted deployment", needs=_FLINK, action=_interrupted_deployment),
+    Step(title="plans of jobs", needs=_FLINK, action=_plans),
     *(Step(title=f"job {name}", needs=_FLINK, action=_job(name)) for name in jobs.JOBS),
     Step(title="jobs", needs=_FLINK, action=_all_jobs_run),
 )

@@ -1,1 +1,1 @@
-"""Jobs that only benchmarks run: submitted with `flink run` in the place of one of the platform's."""
+"""Jobs that only benchmarks run: submitted in the place of one of the platform's."""

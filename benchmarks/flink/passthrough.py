@@ -14,7 +14,7 @@ from pyflink.datastream import KeyedProcessFunction
 
 from jobs.config import from_arguments
 from jobs.flink import kafka
-from jobs.flink.environment import environment
+from jobs.flink.environment import environment, execute
 from jobs.flink.shards import shard_of_lane
 from jobs.flink.types import KEY, VALUE, key_type, output_type
 from jobs.telemetry import NAME
@@ -39,7 +39,7 @@ def main() -> None:
     kafka.sink(
         env, config.kafka, passed, name="passthrough-outputs", rows=(topics.VALIDATED, topics.REJECTED), linger_ms=2
     )
-    env.stream.execute(NAME)
+    execute(env.stream, NAME)
 
 
 if __name__ == "__main__":

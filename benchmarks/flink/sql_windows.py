@@ -1,7 +1,7 @@
 """The windowed aggregate in Flink SQL, all of it in the JVM: flat Avro from Kafka, a tumbling window per tag, closed windows to Kafka.
 
-`flink run -py benchmarks/flink/sql_windows.py --bootstrap-servers S --output TOPIC`. Takes the telemetry job's name and slots. Reads what
-is there when it starts and ends: the watermark then closes every window.
+`flink run -py benchmarks/flink/sql_windows.py --bootstrap-servers S --output TOPIC --parallelism N`. Takes the telemetry job's name and
+slots. Reads what is there when it starts and ends: the watermark then closes every window.
 """
 
 from __future__ import annotations
@@ -11,7 +11,9 @@ import argparse
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.table import StreamTableEnvironment
 
-# As in jobs.telemetry, benchmarks.peers.flat; neither is imported: this script travels alone.
+from jobs.flink.environment import execute
+
+# As in jobs.telemetry, benchmarks.peers.flat; neither is imported: all it needs of ours is the way into Flink.
 NAME = "millrace-telemetry"
 FLAT = "bench.flat"
 OUT_OF_ORDER_S = 1
@@ -22,8 +24,10 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--bootstrap-servers", required=True)
     parser.add_argument("--output", required=True)
+    parser.add_argument("--parallelism", required=True, type=int)
     options = parser.parse_args()
     env = StreamExecutionEnvironment.get_execution_environment()
+    env.set_parallelism(options.parallelism)
     tables = StreamTableEnvironment.create(env)
     tables.execute_sql(f"""
         CREATE TABLE samples (
@@ -49,7 +53,7 @@ def main() -> None:
         FROM TABLE(TUMBLE(TABLE samples, DESCRIPTOR(ts), INTERVAL '1' SECOND))
         GROUP BY tag_id, window_start, window_end""")
     statements.attach_as_datastream()
-    env.execute(NAME)
+    execute(env, NAME)
 
 
 if __name__ == "__main__":

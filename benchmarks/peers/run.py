@@ -82,7 +82,8 @@ def _row(by: str, samples_per_s: float, samples: int, counted: int, seen: Watche
 
 def _sql(line: Line, samples: int) -> dict[str, Any]:
     """Rate over the time that its tasks run, from the first record to the last window."""
-    arguments = ("--bootstrap-servers", line.config.bootstrap_servers, "--output", SQL)
+    slots = str(line.config.parallelism.of(cluster.PLACE))
+    arguments = ("--bootstrap-servers", line.config.bootstrap_servers, "--output", SQL, "--parallelism", slots)
     rest = FlinkRest(line.config.flink_url)
     job_id = cluster.submit(line.config, line.progress, script="sql_windows.py", arguments=arguments)
     with line.progress.step("Flink SQL") as details, processes.watching(line.config) as seen:

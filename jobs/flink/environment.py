@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from py4j.protocol import Py4JError
 from pyflink.common import Configuration
 from pyflink.datastream import StreamExecutionEnvironment
 from pyflink.java_gateway import get_gateway
@@ -66,26 +65,35 @@ def environment(
 
 
 def execute(stream: StreamExecutionEnvironment, name: str) -> None:
-    """Submit what was built, as `stream.execute(name)` does, and keep its plan (`base.plan`) when the environment names a file for it."""
+    """Submit what was built, as `stream.execute(name)` does; keep its plan instead where the environment names a file (`base.plan`)."""
     graph = stream._generate_stream_graph(clear_transformations=True, job_name=name)
-    stream._j_stream_execution_environment.execute(graph)
+    environment = stream._j_stream_execution_environment
     if file := os.environ.get(plan.VARIABLE):
-        try:
-            _keep(graph, file)
-        except (OSError, Py4JError) as error:  # the job runs; a plan only saves time
-            Path(file).write_bytes(b"")
-            sys.stderr.write(f"the plan of {name} is not kept: {error}\n")
+        Path(file).write_bytes(_plan(graph, environment.getConfiguration()))
+    else:
+        environment.execute(graph)
 
 
-def _keep(graph: Any, file: str) -> None:
-    """Write a graph that was submitted; a submission has put the serialised operators into it."""
-    flink, java = get_gateway().jvm.org.apache.flink, get_gateway().jvm.java
-    restore = flink.runtime.jobgraph.SavepointRestoreSettings
-    claim = flink.core.execution.RecoveryClaimMode.NO_CLAIM
-    graph.setJobId(flink.api.common.JobID.fromHexString(plan.OPEN_ID))
-    graph.setSavepointRestoreSettings(restore.forPath(plan.OPEN_RESTORE, False, claim))
-    out = java.io.ObjectOutputStream(java.io.FileOutputStream(file))
+def _plan(graph: Any, configuration: Any) -> bytes:
+    """What Flink's client does with a graph before it sends it, and the bytes that it would send, with open places."""
+    flink = get_gateway().jvm.org.apache.flink
+    settings = flink.runtime.jobgraph.SavepointRestoreSettings
+    finished = flink.client.deployment.executors.PipelineExecutorUtils.getStreamGraph(graph, configuration)
+    finished.serializeUserDefinedInstances()
+    finished.setJobId(flink.api.common.JobID.fromHexString(plan.OPEN_ID))
+    finished.setSavepointRestoreSettings(settings.none())
+    anew = _serialized(finished)
+    onward = settings.forPath(plan.OPEN_RESTORE, False, flink.core.execution.RecoveryClaimMode.NO_CLAIM)
+    finished.setSavepointRestoreSettings(onward)
+    return plan.kept(anew=anew, onward=_serialized(finished))
+
+
+def _serialized(graph: Any) -> bytes:
+    java = get_gateway().jvm.java
+    written = java.io.ByteArrayOutputStream()
+    out = java.io.ObjectOutputStream(written)
     try:
         out.writeObject(graph)
     finally:
         out.close()
+    return bytes(written.toByteArray())

@@ -26,6 +26,11 @@ def submit_counting(config: StackConfig, name: str, *, reports: Path, behaviour:
     return jobs.submit(config, name, script=JOB, arguments=arguments)
 
 
+def nothing(config: StackConfig, names: tuple[str, ...], /, *, root: str) -> str:
+    """What `jobs.compile_ahead` is to the real jobs: a counting job is compiled when it is submitted."""
+    return "none"
+
+
 class Announcing(Progress):
     """Progress that says what begins, too."""
 
@@ -47,7 +52,8 @@ def main() -> int:
     submit = partial(submit_counting, reports=options.reports) if options.reports else jobs.submit
     progress = Announcing(sink=partial(print, flush=True))
     try:
-        deploy.deploy(load(), progress, names=tuple(options.job), submit=submit, source=options.source)
+        ahead = nothing if options.reports else jobs.compile_ahead
+        deploy.deploy(load(), progress, names=tuple(options.job), submit=submit, ahead=ahead, source=options.source)
     except deploy.RolledBackError as error:
         progress.sink(str(error))
         return 1

@@ -15,14 +15,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from stack import deploy, deployment, instance, jobs, processes, restore_points, roots
+from stack import deploy, deployment, instance, jobs, plans, processes, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError
 from stack.flink_rest import FlinkRest
 from stack.render import instance_environment
 from stack.reporting import Progress
 from stack.supervisor import Supervisor
-from tests.integration.deploying import submit_counting
+from tests.integration.deploying import nothing, submit_counting
 from tests.integration.polling import eventually
 
 pytestmark = pytest.mark.timeout(900)
@@ -33,7 +33,14 @@ GOOD = "def before(count):\n    pass\n"
 FAILS = "def before(count):\n    raise RuntimeError('the new code is wrong')\n"
 STANDS = "import threading\n\n\ndef before(count):\n    threading.Event().wait()\n"
 NO_PYTHON = "this is no Python\n"
-OURS = ("base/__init__.py", "base/plan.py", "jobs/__init__.py", "jobs/flink/__init__.py", "jobs/flink/environment.py")
+OURS = (
+    "base/__init__.py",
+    "base/plan.py",
+    "jobs/__init__.py",
+    "jobs/flink/__init__.py",
+    "jobs/flink/compilation.py",
+    "jobs/flink/environment.py",
+)
 """What the counting job needs of the packages that a code root has."""
 
 
@@ -65,7 +72,8 @@ class Cluster:
 
     def deploy(self, tree: Path) -> list[str]:
         lines: list[str] = []
-        deploy.deploy(self.config, Progress(sink=lines.append), names=(JOB,), submit=self.submit, source=tree)
+        told = Progress(sink=lines.append)
+        deploy.deploy(self.config, told, names=(JOB,), submit=self.submit, ahead=nothing, source=tree)
         return lines
 
     def begin(self, tree: Path) -> subprocess.Popen[str]:
@@ -173,6 +181,24 @@ def test_code_without_progress_is_taken_back(cluster: Cluster, running: Running,
     assert reason in last["reason"]
 
 
+def test_code_that_does_not_compile_is_refused_while_the_jobs_run(cluster: Cluster, running: Running) -> None:
+    def ahead(config: StackConfig, names: tuple[str, ...], /, *, root: str) -> str:
+        return ", ".join(plans.compile_missing(config, [broken(name) for name in names], root=root))
+
+    def broken(name: str) -> plans.Submission:
+        return plans.Submission(job=name, program="jobs.behaviour", arguments=())
+
+    before, active = restore_points.read(cluster.config)[JOB].job_id, roots.active(cluster.config)
+    told = Progress(sink=print)
+    with pytest.raises(StackError, match=r"not compiled:(.|\n)*SyntaxError"):
+        deploy.deploy(
+            cluster.config, told, names=(JOB,), submit=cluster.submit, ahead=ahead, source=cluster.tree(NO_PYTHON)
+        )
+    assert deployment.pending(cluster.config) is None
+    assert roots.active(cluster.config) == active
+    assert [job.id for job in FlinkRest(cluster.config.flink_url).jobs() if job.live] == [before]
+
+
 @pytest.mark.campaign
 def test_jobs_of_others_are_not_taken_along(cluster: Cluster, running: Running) -> None:
     with pytest.raises(StackError, match=f"{jobs.flink_name(JOB)} .* would lose its TaskManager"):
@@ -188,12 +214,12 @@ def kill_at(cluster: Cluster, tree: Path, step: str, *, with_client: bool, occur
         for _ in range(occurrence):
             assert next(begun, ""), f"step {step!r} never began"
         if with_client:
-            eventually(psutil.Process(process.pid).children, what="the client that submits")
+            eventually(psutil.Process(process.pid).children, what="the client that compiles")
         process.kill()
 
 
 FORWARD = (
-    # step, with the client of `flink run`, whether the new code runs in the end
+    # step, with the client that compiles, whether the new code runs in the end
     (f"job {JOB}: savepoint", False, False),
     ("TaskManagers on root", False, True),
     (f"job {JOB}: submit", False, True),

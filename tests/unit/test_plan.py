@@ -17,19 +17,39 @@ def string(text: str) -> bytes:
     return b"t" + struct.pack(">H", len(text)) + text.encode()
 
 
+def graph(*, job_id: str = plan.OPEN_ID, restore: str = "") -> bytes:
+    return b"before" + bytes.fromhex(job_id) + b"between" + (string(restore) if restore else b"") + b"after"
+
+
 def kept(*, job_id: str = plan.OPEN_ID, restore: str = plan.OPEN_RESTORE) -> bytes:
-    return b"before" + bytes.fromhex(job_id) + b"between" + string(restore) + b"after"
+    return plan.kept(anew=graph(job_id=job_id), onward=graph(job_id=job_id, restore=restore))
 
 
-@pytest.mark.parametrize("restore", ["file:///a", RESTORE, "file:///" + "long/" * 200])
+@pytest.mark.parametrize("restore", ["", "file:///a", RESTORE, "file:///" + "long/" * 200])
 def test_id_and_restore_point_are_filled_in(restore: str) -> None:
-    assert plan.filled(kept(), job_id=ID, restore=restore) == kept(job_id=ID, restore=restore)
+    assert plan.filled(kept(), job_id=ID, restore=restore) == graph(job_id=ID, restore=restore)
 
 
-@pytest.mark.parametrize("file", [b"", kept() + kept(), kept(job_id=ID), kept(restore=RESTORE)])
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"",
+        b"short",
+        graph(restore=plan.OPEN_RESTORE),
+        plan.kept(anew=graph(), onward=2 * graph(restore=plan.OPEN_RESTORE)),
+        kept(job_id=ID),
+        kept(restore=RESTORE),
+    ],
+)
 def test_what_has_not_each_place_once_is_no_plan(file: bytes) -> None:
     with pytest.raises(ValueError, match="not a plan that was kept"):
         plan.filled(file, job_id=ID, restore=RESTORE)
+
+
+@pytest.mark.parametrize("file", [b"", plan.kept(anew=graph() + graph(), onward=graph(restore=plan.OPEN_RESTORE))])
+def test_a_job_that_begins_anew_needs_its_part_of_the_plan(file: bytes) -> None:
+    with pytest.raises(ValueError, match="not a plan that was kept"):
+        plan.filled(file, job_id=ID, restore="")
 
 
 def test_an_address_that_java_could_not_write_is_refused() -> None:
