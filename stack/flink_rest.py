@@ -102,7 +102,7 @@ class FlinkRest:
 
     def job_state(self, job_id: str) -> str:
         """State of one job."""
-        return str(self._call(f"/jobs/{job_id}")["state"])
+        return str(self._call(f"/jobs/{job_id}/status")["status"])
 
     def root_exception(self, job_id: str) -> str:
         """What the job failed of last; empty when it never did."""
