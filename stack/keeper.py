@@ -40,6 +40,7 @@ from stack.supervisor import Supervisor
 
 NEEDS: Mapping[str, tuple[str, ...]] = {
     "commands": ("kafka",),
+    "alarms": ("kafka",),
     "telemetry": ("kafka",),
     "historian": ("kafka", "postgres"),
 }

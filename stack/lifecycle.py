@@ -6,7 +6,7 @@ processes that stayed behind.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
@@ -36,6 +36,9 @@ from stack.readiness import wait_ready
 from stack.reporting import Progress
 from stack.services import FLINK, Service, all_services, select
 from stack.supervisor import Supervisor
+
+_NAMED = 10
+"""Certificates that a line of progress names."""
 
 
 def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
@@ -83,7 +86,7 @@ def prepare(config: StackConfig, progress: Progress, *, names: tuple[str, ...] =
             details.append(_page())
     with progress.step("certificates") as details:
         issued = trust.prepare(config)
-        details.append(f"issued: {', '.join(issued)}" if issued else "good")
+        details.append(_issued(issued))
     with progress.step("configuration") as details:
         for folder in (config.state, config.data, config.logs, config.run):
             folder.mkdir(parents=True, exist_ok=True)
@@ -148,6 +151,13 @@ def end_leftovers(config: StackConfig) -> list[str]:
 def stop_order(config: StackConfig) -> list[Service]:
     """Writers first, stores last."""
     return sorted(all_services(config), key=lambda service: service.stop_stage)
+
+
+def _issued(names: Sequence[str]) -> str:
+    """A line for people: a plant may have a thousand gateways."""
+    more = len(names) - _NAMED
+    told = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+    return f"issued: {told}" if names else "good"
 
 
 def _page() -> str:

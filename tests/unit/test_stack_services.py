@@ -13,7 +13,7 @@ from base.settings import load
 from edge.config import GatewayConfig
 from edge.uplink import Way
 from ingestion.settings import ServiceSettings
-from stack import lifecycle, render, status, supervisor, trust
+from stack import jobs, keeper, lifecycle, render, status, supervisor, trust
 from stack.config import ROOT, Parallelism, StackConfig
 from stack.errors import StackError
 from stack.services import all_services, select
@@ -130,3 +130,15 @@ def test_the_documented_graces_are_those_of_the_table(config: StackConfig) -> No
     }
     found = {re.sub(r"-(\d+|gw-.*)$", "", service.name): service.grace_s for service in all_services(config)}
     assert documented == found
+
+
+def test_the_job_keeper_knows_what_every_job_needs(config: StackConfig) -> None:
+    """It would restart a job again and again that waits for its broker."""
+    assert set(keeper.NEEDS) == set(jobs.JOBS)
+    assert {service for needed in keeper.NEEDS.values() for service in needed} <= set(names(all_services(config)))
+
+
+def test_a_line_of_progress_does_not_name_a_thousand_gateways() -> None:
+    assert lifecycle._issued([]) == "good"
+    assert lifecycle._issued(["kafka", "serving"]) == "issued: kafka, serving"
+    assert lifecycle._issued([f"gateway-{n}" for n in range(1000)]).endswith(", gateway-9 and 990 more")
