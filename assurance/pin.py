@@ -14,7 +14,7 @@ from pathlib import Path
 
 from assurance.jars import SOURCES, Source, digest
 
-_RESOLVED = re.compile(r"^\s+([\w.-]+):([\w.-]+):jar:([\w.-]+):(?:compile|runtime)", re.MULTILINE)
+_RESOLVED = re.compile(r"^\s+([\w.-]+):([\w.-]+):jar:(?:([\w.-]+):)?([\w.-]+):(?:compile|runtime)", re.MULTILINE)
 
 
 def main() -> int:
@@ -36,8 +36,8 @@ def text(source: Source) -> str:
         )
         found = sorted(_RESOLVED.findall(listed.read_text()), key=lambda one: one[1])
     lines = []
-    for group, artifact, version in found:
-        file = f"{artifact}-{version}.jar"
+    for group, artifact, classifier, version in found:
+        file = f"{artifact}-{version}{f'-{classifier}' if classifier else ''}.jar"
         lines += [f"# {group}:{artifact}:{version}", f"{digest(source.folder / file)}  {file}"]
     return "\n".join(lines) + "\n"
 

@@ -46,7 +46,7 @@ class Pace:
 
     in_flight: int = 4
     batch: int = 1000
-    wait_ms: int = 500
+    wait_ms: int = 2_000
 
 
 PACE = Pace()

@@ -18,6 +18,7 @@ from base.settings import KafkaSettings
 from connectors.ingestion import wire
 from connectors.ingestion.ingestion_pb2 import Batch, FollowRequest, FollowResponse, Mark, Marks, ReadRecord
 from connectors.kafka import consume
+from connectors.kafka.connection import IDLE_WAIT_MS
 from connectors.kafka.follow import Follower
 from ingestion.append import requests
 from ingestion.metrics import Metrics
@@ -25,7 +26,7 @@ from ingestion.rights import Rights
 from ingestion.streams import Stream
 from schemas.topics import Access
 
-_IN_FLIGHT, _BATCH, _WAIT_MS = 8, 1000, 1000
+_IN_FLIGHT, _BATCH, _WAIT_MS = 8, 1000, IDLE_WAIT_MS
 """At most, whatever a gateway asks for."""
 _REFRESH_S = 30.0
 # Of a topic that a gateway reads there is little, and the reader's queue is memory of this process.

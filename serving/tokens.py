@@ -22,6 +22,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+from base import files
 from base.errors import ConfigError
 from base.ids import Clock
 from base.machine_names import NOT_FOR_CALLERS, is_machines
@@ -40,7 +41,7 @@ class TokensFile:
     def __init__(self, path: Path, told: Callable[[str, str, str], object], clock: Clock) -> None:
         self._path, self._told, self._clock = path, told, clock
         # Before it is read: a token that is withdrawn meanwhile is seen as a change. What is no file is named by the reading.
-        self._stamp = _stamp(path) if path.exists() else (0, 0)
+        self._stamp = files.stamp(path) if path.exists() else None
         self._known = read_tokens(path)
         self._cause = ""
         self._tell_of_ends()
@@ -60,7 +61,7 @@ class TokensFile:
         if self._clock() >= self._tell_at_us:
             self._tell_of_ends()
         try:
-            stamp = _stamp(self._path)
+            stamp = files.stamp(self._path)
             if stamp == self._stamp:
                 return False
             before = self._known
@@ -133,11 +134,6 @@ def _differences(before: Mapping[str, Principal], after: Mapping[str, Principal]
     gone = [one for digest, one in before.items() if after.get(digest) != one]
     came = [one for digest, one in after.items() if before.get(digest) != one]
     return shown(gone), shown(came)
-
-
-def _stamp(path: Path) -> tuple[int, int]:
-    info = path.stat()
-    return info.st_mtime_ns, info.st_size
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -16,6 +16,7 @@ from typing import Any
 
 from base import files
 from base.errors import RegistryError
+from base.files import Stamp
 from registry.plant import ConnectionSpec, GatewaySpec
 from stack.config import ROOT, TOOLS
 from stack.errors import StackError
@@ -39,12 +40,11 @@ def read_enterprise(path: Path) -> str:
 def _found(path: Path) -> tuple[str, tuple[GatewaySpec, ...]]:
     if not path.exists():
         return "", ()
-    found = path.stat()
-    return _read(path, found.st_mtime_ns, found.st_size)
+    return _read(path, files.stamp(path))
 
 
 @lru_cache(maxsize=4)
-def _read(path: Path, _mtime_ns: int, _size: int) -> tuple[str, tuple[GatewaySpec, ...]]:
+def _read(path: Path, _stamp: Stamp) -> tuple[str, tuple[GatewaySpec, ...]]:
     """Once per file and change: the table of services asks many times."""
     kept = KEPT / f"{sha256(_code() + path.read_bytes()).hexdigest()}.json"
     # What cannot be read, because it is not there or torn, is made anew.
@@ -66,7 +66,7 @@ def _read(path: Path, _mtime_ns: int, _size: int) -> tuple[str, tuple[GatewaySpe
 def _code() -> bytes:
     """What tells one state of the code that reads plant files from another."""
     found = sorted(file for pattern in _READERS for file in ROOT.glob(pattern))
-    rows = [(str(file.relative_to(ROOT)), (stat := file.stat()).st_mtime_ns, stat.st_size) for file in found]
+    rows = [(str(file.relative_to(ROOT)), *files.stamp(file)) for file in found]
     return json.dumps(rows).encode()
 
 

@@ -38,6 +38,8 @@ _POLL_S = 0.25
 _LOOKUP_S = 2.0
 _REQUIRED_LOOKUP_S = 10.0
 _RETRY_S = 1.0
+# An end whose last records were compacted away is told by an answer without any.
+_END_WAIT_MS = 100
 
 Marks = Mapping[int, tuple[int, int]]
 """Partition to its first offset and its end (exclusive)."""
@@ -203,6 +205,7 @@ def read_to_end(
         required=True,
         refresh_s=math.inf,
         lookup_s=min(timeout_s, _REQUIRED_LOOKUP_S),
+        fetch_wait_max_ms=_END_WAIT_MS,
     )
     deadline = time.monotonic() + timeout_s
     for batch in reader.batches(threading.Event()):

@@ -15,6 +15,7 @@ from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
 from base.settings import KafkaSettings
+from connectors.kafka.connection import IDLE_WAIT_MS
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
 from schemas.topics import MAX_REQUEST_BYTES, Topic
@@ -51,11 +52,8 @@ def source(
         "properties.client.id.prefix": name,
         "properties.auto.offset.reset": "earliest",
         "properties.max.partition.fetch.bytes": str(MAX_REQUEST_BYTES),
-        **(
-            {"properties.fetch.min.bytes": str(1 << 18), "properties.fetch.max.wait.ms": str(gather_ms)}
-            if gather_ms
-            else {}
-        ),
+        "properties.fetch.min.bytes": str(1 << 18 if gather_ms else 1),
+        "properties.fetch.max.wait.ms": str(gather_ms or IDLE_WAIT_MS),
         **_connection(kafka),
     }
     metadata = {"topic": "STRING", "partition": "INT", "offset": "BIGINT"}

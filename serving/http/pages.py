@@ -14,7 +14,9 @@ import mimetypes
 from dataclasses import dataclass
 from pathlib import Path
 
+from base import files
 from base.errors import ConfigError
+from base.files import Stamp
 from serving.http import caching
 from serving.http.problems import MethodNotAllowedError, no_address
 from serving.http.replies import Replier, header_of
@@ -46,8 +48,9 @@ class Pages:
 
     def __init__(self, folder: Path | None, *, tls: bool) -> None:
         self._folder, self._tls = folder, tls
-        self._files = read(folder) if folder else {}
+        # Before they are read: what a build changes meanwhile is seen at the next request.
         self._stamp = _stamp(folder)
+        self._files = read(folder) if folder else {}
 
     async def __call__(self, scope: Scope, _receive: Receive, send: Send) -> None:
         """Answer with a file."""
@@ -73,7 +76,7 @@ class Pages:
     async def _find(self, path: str) -> File | None:
         if self._folder is None or path.startswith("/api/"):
             return None
-        if (stamp := _stamp(self._folder)) not in {self._stamp, (0, 0)}:
+        if (stamp := _stamp(self._folder)) not in {self._stamp, None}:
             self._files, self._stamp = await asyncio.to_thread(read, self._folder), stamp
         name = path.removeprefix("/")
         found = self._files.get(name)
@@ -115,9 +118,9 @@ def _file(name: str, body: bytes) -> File:
     )
 
 
-def _stamp(folder: Path | None) -> tuple[int, int]:
+def _stamp(folder: Path | None) -> Stamp | None:
+    """Of the first page; None without one, and while a build is under way: what was read stays."""
     try:
-        info = (folder / INDEX).stat() if folder else None
+        return files.stamp(folder / INDEX) if folder else None
     except OSError:
-        info = None  # a build is under way: what was read stays
-    return (info.st_mtime_ns, info.st_size) if info else (0, 0)
+        return None

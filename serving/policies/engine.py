@@ -18,7 +18,9 @@ from typing import Any
 
 import cedarpy
 
+from base import files
 from base.errors import ConfigError, PermissionDeniedError, shown
+from base.files import Stamp
 from serving.principals import Permission, Principal
 
 log = logging.getLogger(__name__)
@@ -205,13 +207,13 @@ class Policies:
         return PermissionDeniedError(f"{who.name} may not {action} at {shown(place.path)}: {why}")
 
     def _read(self) -> tuple[cedarpy.PolicySet, dict[str, str], str]:
-        files = [BUILT_IN, *self._files()]
+        sources = [BUILT_IN, *self._files()]
         try:
-            version = version_of([SCHEMA, *files])
+            version = version_of([SCHEMA, *sources])
         except OSError as error:
             msg = f"policies cannot be read: {error}"
             raise ConfigError(msg) from error
-        return *compile_policies(files), version
+        return *compile_policies(sources), version
 
     def _files(self) -> list[Path]:
         if self._folder is None:
@@ -221,9 +223,9 @@ class Policies:
             raise ConfigError(msg)
         return sorted(self._folder.glob("*.cedar"))
 
-    def _stamped(self) -> tuple[tuple[str, int, int], ...]:
+    def _stamped(self) -> tuple[tuple[str, Stamp], ...]:
         try:
-            return tuple((file.name, file.stat().st_mtime_ns, file.stat().st_size) for file in self._files())
+            return tuple((file.name, files.stamp(file)) for file in self._files())
         except OSError:  # a file that goes while it is looked at: the next look tells
             return ()
 
