@@ -12,8 +12,11 @@ from __future__ import annotations
 
 import struct
 
-VARIABLE = "MILLRACE_PLAN_FILE"
-"""Environment variable of a program that builds a job: the file in which it keeps the plan, in the place of a submission."""
+VARIABLE = "MILLRACE_PLAN_INSTEAD"
+"""Environment variable of a program that builds a job: the file in which it keeps the plan, in the place of a submission.
+
+Versions before had another one, of a file beside a submission: a job keeper of theirs may start today's programs, and has them submit.
+"""
 OPEN_ID = "6d696c6c726163652d6a6f622d69642e"
 """The id in a plan, in hexadecimal as Flink writes it."""
 OPEN_RESTORE = "file:///millrace/restore-point-of-the-plan"

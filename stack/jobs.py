@@ -8,6 +8,7 @@ One writer at a time: `lock` is held by whoever submits (`up`, `deploy`, the job
 from __future__ import annotations
 
 import logging
+import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -16,7 +17,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from base import locks
-from stack import deployment, plans, render, restore_points
+from stack import bounded, deployment, flink, plans, render, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
@@ -30,6 +31,7 @@ Submit = Callable[[StackConfig, str], str]
 _LOCK = "jobs.lock"
 # A JobManager that has just started loads what it needs for its first job.
 _PLAN_TIMEOUT_S = 60.0
+_RUN_TIMEOUT_S = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -95,19 +97,25 @@ def submit(
     """
     wanted = submission(config, job, script=script, arguments=arguments)
     restore = restore_points.newest(config, job) if restore is None else restore
-    compiled = plans.compile_missing(config, (wanted,))
-    try:
-        job_id = _submit_plan(config, wanted, restore)
-    except _UselessPlanError as error:
-        if compiled:
-            raise
-        _log.warning("a kept plan is of no use; the job is compiled anew", extra={"job": job, "detail": str(error)})
-        plans.forget(config, job)
-        plans.compile_missing(config, (wanted,))
-        job_id = _submit_plan(config, wanted, restore)
+    job_id = _submit_by_plan(config, wanted, restore) if plans.compiles(config) else _run(config, wanted, restore)
     _check_name(config, job, job_id)
     restore_points.remember(config, job, RestorePoint(job_id=job_id, restored_from=restore))
     return job_id
+
+
+def _submit_by_plan(config: StackConfig, wanted: Submission, restore: str) -> str:
+    """The job id."""
+    compiled = plans.compile_missing(config, (wanted,))
+    try:
+        return _submit_plan(config, wanted, restore)
+    except _UselessPlanError as error:
+        if compiled:
+            raise
+        found = {"job": wanted.job, "detail": str(error)}
+        _log.warning("a kept plan is of no use; the job is compiled anew", extra=found)
+        plans.forget(config, wanted.job)
+        plans.compile_missing(config, (wanted,))
+        return _submit_plan(config, wanted, restore)
 
 
 class _UselessPlanError(StepError):
@@ -135,8 +143,33 @@ def _submit_plan(config: StackConfig, wanted: Submission, restore: str) -> str:
     return job_id
 
 
+def _run(config: StackConfig, wanted: Submission, restore: str) -> str:
+    """The job id, of code that submits itself: a deployment goes back to a root of 0.2.0, or an instance has not left it yet."""
+    interpreter = flink.python(config)
+    options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
+    kind = "-py" if wanted.program.endswith(".py") else "-pym"
+    program = (kind, wanted.program, "-pyexec", interpreter, "-pyclientexec", interpreter, *wanted.arguments)
+    result = bounded.run(
+        flink.client_command(config, "run", "-d", *options, *program),
+        timeout_s=_RUN_TIMEOUT_S,
+        late=f"flink run of {wanted.job} did not finish",
+        env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))},
+        cwd=flink.tmp_dir(config),
+        close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
+    )
+    job_id = re.search(r"Job has been submitted with JobID ([0-9a-f]{32})", result.stdout)
+    if result.returncode or job_id is None:
+        msg = f"flink run of {wanted.job} failed:\n{plans.reason(result.stdout + result.stderr)}"
+        raise StepError(msg) if FlinkRest(config.flink_url).alive() else FlinkUnavailableError(msg)
+    return job_id[1]
+
+
 def compile_ahead(config: StackConfig, names: Sequence[str], *, root: str = "") -> str:
     """Compile those of the jobs that have no plan on the root, by default the active one; what was done. Call it with the lock held."""
+    if not names:
+        return "none: the jobs run"
+    if not plans.compiles(config, root):
+        return "none: this code is compiled when it is submitted"
     compiled = plans.compile_missing(config, [submission(config, name) for name in names], root=root)
     return f"compiled: {', '.join(compiled)}" if compiled else "kept ones"
 

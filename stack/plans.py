@@ -23,6 +23,8 @@ from stack import bounded, flink, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StepError
 
+COMPILATION = "jobs.flink.compilation"
+"""Module of a code root that compiles its programs."""
 _SETTINGS = "MILLRACE_JOBS_"
 _READ = (".py", ".toml")
 _DIGITS = 16
@@ -56,6 +58,12 @@ class Submission:
         return _folder(config) / f"{self.job}-{digest}.plan"
 
 
+def compiles(config: StackConfig, root: str = "") -> bool:
+    """Whether the code of a root, by default of the active one, can be compiled without being submitted: 0.2.0 cannot."""
+    code = roots.path(config, root) if root else roots.active(config)
+    return (code / COMPILATION.replace(".", "/")).with_suffix(".py").exists()
+
+
 def compile_missing(config: StackConfig, submissions: Sequence[Submission], *, root: str = "") -> list[str]:
     """Compile those that have no plan on the root, by default the active one, all in one client; their jobs.
 
@@ -81,7 +89,7 @@ def compile_missing(config: StackConfig, submissions: Sequence[Submission], *, r
             file.unlink(missing_ok=True)
     left = [one.job for one in missing if not one.file(config, root).exists()]
     if left:
-        msg = f"{', '.join(left)}: not compiled:\n{_reason(said)}"
+        msg = f"{', '.join(left)}: not compiled:\n{reason(said)}"
         raise StepError(msg)
     return [one.job for one in missing]
 
@@ -92,7 +100,7 @@ def _run_client(config: StackConfig, root: str, scratch: dict[Submission, Path])
         Program(program=one.program, arguments=one.arguments, plan=str(file)).to_json() for one, file in scratch.items()
     ]
     interpreter = flink.python(config)
-    options = ("-d", "-pym", "jobs.flink.compilation", "-pyexec", interpreter, "-pyclientexec", interpreter)
+    options = ("-d", "-pym", COMPILATION, "-pyexec", interpreter, "-pyclientexec", interpreter)
     code = roots.path(config, root) if root else roots.active(config)
     done = bounded.run(
         flink.client_command(config, "run", *options, *programs),
@@ -121,7 +129,7 @@ def _forget(config: StackConfig, job: str, *, but: Path | None = None) -> None:
             file.unlink()
 
 
-def _reason(output: str) -> str:
+def reason(output: str) -> str:
     """The Python tracebacks of a compilation that failed, without the client's Java around them; all of the end when there is none."""
     lines = output.splitlines()
     begin = next((i for i, line in enumerate(lines) if line.startswith("Traceback (most recent call last)")), None)

@@ -16,6 +16,7 @@ import psycopg
 from stack import bounded, deploy, jobs, line, postgres, postgres_roles, priority, render, renewal, signing_keys, trust
 from stack.config import StackConfig
 from stack.errors import NotReadyError, StepError
+from stack.flink_rest import FlinkRest
 from stack.programs import program
 from stack.reporting import Progress
 from stack.services import HEALTH_WATCH, JOB_KEEPER
@@ -99,8 +100,9 @@ def _job(name: str) -> Callable[[StackConfig], str]:
 
 
 def _plans(config: StackConfig) -> str:
+    live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
     with jobs.lock(config):
-        return jobs.compile_ahead(config, jobs.of(config))
+        return jobs.compile_ahead(config, [name for name in jobs.of(config) if jobs.flink_name(name) not in live])
 
 
 def _interrupted_deployment(config: StackConfig) -> str:

@@ -155,6 +155,19 @@ def test_new_code_runs_in_a_fresh_process_with_its_state(cluster: Cluster, runni
     running.tree = tree
 
 
+def test_code_of_before_plans_goes_on_from_its_savepoint_and_is_left_again(cluster: Cluster, running: Running) -> None:
+    """A root of 0.2.0, to which a deployment may go back: it has no way to compile, and submits itself."""
+    older = cluster.tree(GOOD)
+    (older / "jobs" / "flink" / "compilation.py").unlink()
+    (older / "jobs" / "flink" / "environment.py").write_text("def execute(stream, name):\n    stream.execute(name)\n")
+    for tree in (older, cluster.tree(GOOD)):
+        before = cluster.count()
+        cluster.forget_report()
+        cluster.deploy(tree)
+        running.tree = tree
+        cluster.assert_goes_on(tree, before=before)
+
+
 def test_the_same_code_takes_a_fresh_process_too(cluster: Cluster, running: Running) -> None:
     pid, before = cluster.taskmanager_pid(), cluster.count()
     cluster.deploy(running.tree)
