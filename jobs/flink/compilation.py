@@ -46,7 +46,8 @@ def main() -> int:
     for one in programs:
         try:
             run(one)
-        except Exception:  # noqa: BLE001  a program raises anything; it is told of, and is no reason to leave out the others
+        # A program raises anything, and one that is given wrong arguments exits; it is told of, and is no reason to leave out the others.
+        except (Exception, SystemExit):  # noqa: BLE001
             failed = True
             sys.stderr.write(f"{one.program} was not compiled\n{traceback.format_exc()}")
     return int(failed)
