@@ -10,7 +10,11 @@ string may be exchanged for a longer one.
 
 from __future__ import annotations
 
+import json
 import struct
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Self
 
 VARIABLE = "MILLRACE_PLAN_INSTEAD"
 """Environment variable of a program that builds a job: the file in which it keeps the plan, in the place of a submission.
@@ -24,6 +28,24 @@ OPEN_RESTORE = "file:///millrace/restore-point-of-the-plan"
 _LENGTH = struct.Struct(">Q")
 _STRING = b"t"
 _MOST = 0xFFFF
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Program:
+    """What builds a job: a module, or a script by its path, with its arguments; `plan` is the file for the plan."""
+
+    program: str
+    arguments: Sequence[str]
+    plan: str
+
+    @classmethod
+    def from_json(cls, text: str) -> Self:
+        """The same again; TypeError or ValueError when it is none."""
+        return cls(**json.loads(text))
+
+    def to_json(self) -> str:
+        """As an argument of a command line."""
+        return json.dumps(asdict(self))
 
 
 def kept(*, anew: bytes, onward: bytes) -> bytes:

@@ -18,7 +18,7 @@ from hashlib import sha256
 from pathlib import Path
 
 from base import plan
-from jobs.flink.compilation import Program
+from base.plan import Program
 from stack import bounded, flink, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StepError

@@ -1,33 +1,18 @@
 """Programs that build jobs, run one after the other in one client; the plan of each is kept, and nothing is submitted.
 
-`flink run -pym jobs.flink.compilation PROGRAM...`, each a `Program` in JSON. A Java virtual machine, a Python and PyFlink take seconds to
-start, one more job some tenths of one. A program that fails is told of with its traceback; those after it are run all the same.
+`flink run -pym jobs.flink.compilation PROGRAM...`, each a `base.plan.Program` in JSON. A Java virtual machine, a Python and PyFlink take
+seconds to start, one more job some tenths of one. A program that fails is told of with its traceback; those after it are run all the same.
 """
 
 from __future__ import annotations
 
-import json
 import os
 import runpy
 import sys
 import traceback
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 
 from base import plan
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Program:
-    """A module, or a script by its path, with the arguments that `flink run` would give it; `plan` is the file for its plan."""
-
-    program: str
-    arguments: Sequence[str]
-    plan: str
-
-    def to_json(self) -> str:
-        """As an argument."""
-        return json.dumps(asdict(self))
+from base.plan import Program
 
 
 def run(one: Program) -> None:
@@ -42,7 +27,7 @@ def run(one: Program) -> None:
 
 def main() -> int:
     """Run what the command line names; 1 when a program failed."""
-    programs, failed = [Program(**json.loads(text)) for text in sys.argv[1:]], False
+    programs, failed = [Program.from_json(text) for text in sys.argv[1:]], False
     for one in programs:
         try:
             run(one)

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 
 from base import plan
+from base.plan import Program
 from jobs.flink import compilation
-from jobs.flink.compilation import Program
 
 KEEPS = f"""
 import os, pathlib, sys
