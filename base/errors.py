@@ -18,6 +18,8 @@ MillraceError
 └── UnimplementedError     no such method
 """
 
+from collections.abc import Sequence
+
 
 class MillraceError(Exception):
     """Root of the tree."""
@@ -101,6 +103,12 @@ def shown(value: object) -> str:
     if len(text) > _SHOWN_LENGTH - 20:
         return f"{text[: _SHOWN_LENGTH - 40]!r}… ({len(text):,} characters)"[: _SHOWN_LENGTH + 20]
     return repr(text) if isinstance(value, str) else text
+
+
+def listed(names: Sequence[str], most: int) -> str:
+    """Names as messages show them: the first `most`, and how many more there are."""
+    more = len(names) - most
+    return ", ".join(names[:most]) + (f" and {more} more" if more > 0 else "")
 
 
 def cause_of(error: BaseException) -> str:

@@ -18,8 +18,8 @@ from base.settings import KafkaSettings
 from connectors.ingestion import wire
 from connectors.ingestion.ingestion_pb2 import Batch, FollowRequest, FollowResponse, Mark, Marks, ReadRecord
 from connectors.kafka import consume
-from connectors.kafka.connection import IDLE_WAIT_MS
 from connectors.kafka.follow import Follower
+from connectors.platform import IDLE_WAIT_MS
 from ingestion.append import requests
 from ingestion.metrics import Metrics
 from ingestion.rights import Rights

@@ -9,8 +9,9 @@ from __future__ import annotations
 
 import importlib.util
 import os
+import subprocess
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from functools import cache
 from pathlib import Path
@@ -18,7 +19,7 @@ from typing import Any
 
 import yaml
 
-from stack import flink_jvm, java, roots
+from stack import bounded, flink_jvm, java, roots
 from stack.config import ROOT, TOOLS, StackConfig
 from stack.errors import PreflightError
 from stack.flink_jvm import Role
@@ -32,6 +33,8 @@ _LIB = TOOLS / "flink-lib"
 _PATH = os.pathsep.join(("/usr/local/sbin", "/usr/local/bin", "/usr/sbin", "/usr/bin", "/sbin", "/bin"))
 # Beats come every half second; one that is older than ten seconds makes Flink forget the TaskManager.
 _HEARTBEAT_MAX_AGE_S = 6.0
+# One that has just been installed writes the archive of its classes too, and a JobManager that has just started loads what it needs.
+_CLIENT_TIMEOUT_S = 300.0
 # The link is resolved once: a process keeps its root, whatever the link says later.
 _WITH_ROOT = 'PYTHONPATH=$(readlink -e "$0") && export PYTHONPATH && exec "$@"'
 
@@ -112,6 +115,26 @@ def taskmanager_command(config: StackConfig, index: int) -> tuple[str, ...]:
 def client_command(config: StackConfig, *arguments: str) -> tuple[str, ...]:
     """Flink's command line, as `bin/flink` runs it."""
     return flink_jvm.client_command(conf_dir(config), lib_dir(), config.instance_id, *arguments)
+
+
+def run_client(
+    config: StackConfig, code: Path, program: str, arguments: Sequence[str], *, late: str, options: Sequence[str] = ()
+) -> subprocess.CompletedProcess[str]:
+    """`flink run` of a module, or of a script by its path, with the packages of a code root; whatever it ends with.
+
+    `options` are of `flink run`. StepError when it is not done in time; `late` is the message's beginning.
+    """
+    interpreter = python(config)
+    kind = "-py" if program.endswith(".py") else "-pym"
+    chosen = ("-d", *options, kind, program, "-pyexec", interpreter, "-pyclientexec", interpreter)
+    return bounded.run(
+        client_command(config, "run", *chosen, *arguments),
+        timeout_s=_CLIENT_TIMEOUT_S,
+        late=late,
+        env=os.environ | environment(config) | {"PYTHONPATH": str(code)},
+        cwd=tmp_dir(config),
+        close_fds=False,  # the right to submit goes with it; no other descriptor of ours is inheritable
+    )
 
 
 def _dynamic(settings: dict[str, Any]) -> list[str]:

@@ -8,7 +8,6 @@ One writer at a time: `lock` is held by whoever submits (`up`, `deploy`, the job
 from __future__ import annotations
 
 import logging
-import os
 import re
 import time
 from collections.abc import Callable, Iterator, Sequence
@@ -17,7 +16,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from base import locks
-from stack import bounded, deployment, flink, plans, render, restore_points, roots
+from stack import deployment, flink, plans, render, restore_points, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StackError, StepError
 from stack.flink_rest import FlinkJob, FlinkRest, FlinkUnavailableError
@@ -31,7 +30,6 @@ Submit = Callable[[StackConfig, str], str]
 _LOCK = "jobs.lock"
 # A JobManager that has just started loads what it needs for its first job.
 _PLAN_TIMEOUT_S = 60.0
-_RUN_TIMEOUT_S = 300.0
 _log = logging.getLogger(__name__)
 
 
@@ -145,17 +143,10 @@ def _submit_plan(config: StackConfig, wanted: Submission, restore: str) -> str:
 
 def _run(config: StackConfig, wanted: Submission, restore: str) -> str:
     """The job id, of code that submits itself: a deployment goes back to a root of 0.2.0, or an instance has not left it yet."""
-    interpreter = flink.python(config)
-    options = ["-s", restore, "-cm", "NO_CLAIM"] if restore else []
-    kind = "-py" if wanted.program.endswith(".py") else "-pym"
-    program = (kind, wanted.program, "-pyexec", interpreter, "-pyclientexec", interpreter, *wanted.arguments)
-    result = bounded.run(
-        flink.client_command(config, "run", "-d", *options, *program),
-        timeout_s=_RUN_TIMEOUT_S,
-        late=f"flink run of {wanted.job} did not finish",
-        env=os.environ | flink.environment(config) | {"PYTHONPATH": str(roots.active(config))},
-        cwd=flink.tmp_dir(config),
-        close_fds=False,  # the lock goes with it; no other descriptor of ours is inheritable
+    options = ("-s", restore, "-cm", "NO_CLAIM") if restore else ()
+    late = f"flink run of {wanted.job} did not finish"
+    result = flink.run_client(
+        config, roots.active(config), wanted.program, wanted.arguments, options=options, late=late
     )
     job_id = re.search(r"Job has been submitted with JobID ([0-9a-f]{32})", result.stdout)
     if result.returncode or job_id is None:

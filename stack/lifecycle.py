@@ -10,6 +10,7 @@ from collections.abc import Iterable, Sequence
 from itertools import groupby
 from pathlib import Path
 
+from base.errors import listed
 from stack import (
     deployment,
     flink,
@@ -38,7 +39,7 @@ from stack.services import FLINK, Service, all_services, select
 from stack.supervisor import Supervisor
 
 _NAMED = 10
-"""Certificates that a line of progress names."""
+"""Certificates that a line of progress names: a plant may have a thousand gateways."""
 
 
 def up(config: StackConfig, progress: Progress, *, names: tuple[str, ...] = ()) -> None:
@@ -154,10 +155,7 @@ def stop_order(config: StackConfig) -> list[Service]:
 
 
 def _issued(names: Sequence[str]) -> str:
-    """A line for people: a plant may have a thousand gateways."""
-    more = len(names) - _NAMED
-    told = ", ".join(names[:_NAMED]) + (f" and {more} more" if more > 0 else "")
-    return f"issued: {told}" if names else "good"
+    return f"issued: {listed(names, _NAMED)}" if names else "good"
 
 
 def _page() -> str:

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from base import plan
 from base.plan import Program
-from stack import bounded, flink, roots
+from stack import flink, roots
 from stack.config import ROOT, StackConfig
 from stack.errors import StepError
 
@@ -28,8 +28,6 @@ COMPILATION = "jobs.flink.compilation"
 _SETTINGS = "MILLRACE_JOBS_"
 _READ = (".py", ".toml")
 _DIGITS = 16
-# A client that has just been installed writes the archive of its classes too.
-_TIMEOUT_S = 300.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -60,8 +58,7 @@ class Submission:
 
 def compiles(config: StackConfig, root: str = "") -> bool:
     """Whether the code of a root, by default of the active one, can be compiled without being submitted: 0.2.0 cannot."""
-    code = roots.path(config, root) if root else roots.active(config)
-    return (code / COMPILATION.replace(".", "/")).with_suffix(".py").exists()
+    return (_code(config, root) / COMPILATION.replace(".", "/")).with_suffix(".py").exists()
 
 
 def compile_missing(config: StackConfig, submissions: Sequence[Submission], *, root: str = "") -> list[str]:
@@ -69,48 +66,45 @@ def compile_missing(config: StackConfig, submissions: Sequence[Submission], *, r
 
     Each plan that comes of it takes the place of the job's older ones. StepError with the Python traceback when one is still missing.
     """
-    missing = [one for one in submissions if not one.file(config, root).exists()]
+    missing = {one: file for one in submissions if not (file := one.file(config, root)).exists()}
     if not missing:
         return []
     _folder(config).mkdir(mode=0o700, parents=True, exist_ok=True)
-    scratch = {one: one.file(config, root).with_suffix(".new") for one in missing}
+    scratch = {one: file.with_suffix(".new") for one, file in missing.items()}
     for file in scratch.values():
         file.unlink(missing_ok=True)
         file.touch(mode=0o600)
+    left = []
     try:
-        said = _run_client(config, root, scratch)
+        said = _compile(config, root, scratch)
         for one, file in scratch.items():
-            if file.stat().st_size:
-                # A deployment may go back to the active root.
-                _forget(config, one.job, but=one.file(config))
-                file.replace(one.file(config, root))
+            if not file.stat().st_size:
+                left.append(one.job)
+                continue
+            # A deployment may go back to the active root.
+            forget(config, one.job, but=one.file(config))
+            file.replace(missing[one])
     finally:
         for file in scratch.values():
             file.unlink(missing_ok=True)
-    left = [one.job for one in missing if not one.file(config, root).exists()]
     if left:
         msg = f"{', '.join(left)}: not compiled:\n{reason(said)}"
         raise StepError(msg)
     return [one.job for one in missing]
 
 
-def _run_client(config: StackConfig, root: str, scratch: dict[Submission, Path]) -> str:
+def _compile(config: StackConfig, root: str, files: dict[Submission, Path]) -> str:
     """Everything that a client said which compiled into those files."""
     programs = [
-        Program(program=one.program, arguments=one.arguments, plan=str(file)).to_json() for one, file in scratch.items()
+        Program(program=one.program, arguments=one.arguments, plan=str(file)).to_json() for one, file in files.items()
     ]
-    interpreter = flink.python(config)
-    options = ("-d", "-pym", COMPILATION, "-pyexec", interpreter, "-pyclientexec", interpreter)
-    code = roots.path(config, root) if root else roots.active(config)
-    done = bounded.run(
-        flink.client_command(config, "run", *options, *programs),
-        timeout_s=_TIMEOUT_S,
-        late=f"a client of Flink did not compile {', '.join(one.job for one in scratch)}",
-        env=os.environ | flink.environment(config) | {"PYTHONPATH": str(code)},
-        cwd=flink.tmp_dir(config),
-        close_fds=False,  # the right to submit goes with it; no other descriptor of ours is inheritable
-    )
+    late = f"a client of Flink did not compile {', '.join(one.job for one in files)}"
+    done = flink.run_client(config, _code(config, root), COMPILATION, programs, late=late)
     return done.stdout + done.stderr
+
+
+def _code(config: StackConfig, root: str) -> Path:
+    return roots.path(config, root) if root else roots.active(config)
 
 
 def filled(file: Path, *, job_id: str, restore: str) -> bytes:
@@ -118,12 +112,8 @@ def filled(file: Path, *, job_id: str, restore: str) -> bytes:
     return plan.filled(file.read_bytes(), job_id=job_id, restore=restore)
 
 
-def forget(config: StackConfig, job: str) -> None:
-    """Have the job compiled the next time: nothing that was kept is trusted."""
-    _forget(config, job)
-
-
-def _forget(config: StackConfig, job: str, *, but: Path | None = None) -> None:
+def forget(config: StackConfig, job: str, *, but: Path | None = None) -> None:
+    """Have the job compiled the next time: nothing that was kept is trusted, `but` that one."""
     for file in _folder(config).glob(f"{job}-*.plan"):
         if file != but:
             file.unlink()

@@ -18,6 +18,7 @@ from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Pr
 
 from base.errors import UnavailableError
 from base.settings import KafkaSettings
+from connectors.platform import IDLE_WAIT_MS
 
 log = logging.getLogger(__name__)
 
@@ -26,12 +27,6 @@ MAX_MESSAGE_BYTES = 4 * 1024 * 1024
 
 UNGROUPED = "millrace-ungrouped"
 """Group of consumers that have none: librdkafka asks for its coordinator all the same."""
-IDLE_WAIT_MS = 2_000
-"""How long the broker may keep a question for records while there are none.
-
-It answers with the first record in any case. With the clients' default of half a second such questions were half of all requests of an idle
-line. A partition that a reader takes on later waits so long at most.
-"""
 
 _KEEP_UNDERSCORE = frozenset(
     {"error_cb", "stats_cb", "log_cb", "throttle_cb", "oauth_cb", "on_delivery", "on_commit", "log_level"}

@@ -15,7 +15,7 @@ from pyflink.table import Schema
 from pyflink.table.types import DataTypes
 
 from base.settings import KafkaSettings
-from connectors.kafka.connection import IDLE_WAIT_MS
+from connectors.platform import IDLE_WAIT_MS
 from jobs.flink.environment import JobEnvironment
 from jobs.flink.types import OUTPUT_FIELDS, RECORD_FIELDS
 from schemas.topics import MAX_REQUEST_BYTES, Topic

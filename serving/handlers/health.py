@@ -13,7 +13,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import LiteralString
 
-from base.errors import MillraceError
+from base.errors import MillraceError, listed
 from base.ids import Clock, now_us
 from connectors.postgres.pool import ReadPool
 from serving.caches.alarm_job import AlarmJob, EvaluationState
@@ -23,6 +23,7 @@ from serving.handlers.selection import since_epoch_us
 
 _KEEP_S = 2.0
 _BEHIND_S = 10.0
+_NAMED = 5
 _STOPPED_S = 60.0
 _UNRECORDED_S = 10.0
 _DATABASE_S = 2.0
@@ -106,11 +107,11 @@ class Assessment:
         if not found:
             health, detail = Health.UNKNOWN, "no gateway has reported yet"
         elif len(silent) == len(found):
-            health, detail = Health.DOWN, f"silent: {_some(silent)}"
+            health, detail = Health.DOWN, f"silent: {listed(silent, _NAMED)}"
         elif silent or degraded:
-            parts = [f"silent: {_some(silent)}"] * bool(silent) + [f"connections down: {_some(degraded)}"] * bool(
-                degraded
-            )
+            parts = [f"silent: {listed(silent, _NAMED)}"] * bool(silent) + [
+                f"connections down: {listed(degraded, _NAMED)}"
+            ] * bool(degraded)
             health, detail = Health.DEGRADED, "; ".join(parts)
         else:
             health, detail = Health.OK, f"{len(found)} report"
@@ -176,7 +177,3 @@ class Assessment:
         else:
             health, detail = Health.OK, f"the newest {what} are {max(0.0, behind_s):.1f} s old"
         return StageHealth(name=name, health=health, detail=detail, advanced_us=newest_us)
-
-
-def _some(names: list[str]) -> str:
-    return ", ".join(names[:5]) + (f" and {len(names) - 5} more" if len(names) > 5 else "")
