@@ -11,12 +11,12 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import uuid4
 
 from stack.errors import StackError, UnreachableError
-from stack.progress import Reading, SourceCount
 
 # States in which a job holds or will get its slot again.
 _LIVE = frozenset({"INITIALIZING", "CREATED", "RUNNING", "RESTARTING", "FAILING", "RECONCILING"})
@@ -40,11 +40,21 @@ class FlinkJob:
     start_time_ms: int
     # Whether every task runs; a job is RUNNING as soon as it is scheduled.
     all_running: bool = field(default=False, compare=False)
+    # When one of its tasks last came to another state, Unix time: as long as it is the same, no task was restarted or moved.
+    changed_ms: int = field(default=0, compare=False)
 
     @property
     def live(self) -> bool:
         """Whether it runs or will run again by itself."""
         return self.state in _LIVE
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Checkpoints:
+    """Checkpoints and savepoints `completed` since a job was submitted, and when the newest was, Unix time; 0 without one."""
+
+    completed: int
+    newest_ms: int
 
 
 class FlinkRest:
@@ -86,6 +96,7 @@ class FlinkRest:
                 state=row["state"],
                 start_time_ms=int(row["start-time"]),
                 all_running=0 < row["tasks"]["total"] == row["tasks"]["running"],
+                changed_ms=int(row["last-modification"]),
             )
             for row in rows
         ]
@@ -117,106 +128,78 @@ class FlinkRest:
 
     def restarts(self, job_id: str) -> int:
         """How often the job's tasks were started again; at once, unlike the metric of that name, which lags by ten seconds."""
-        vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
-        subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
+        subtasks = [
+            one for v in self._vertices(job_id) for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]
+        ]
         return max((int(one["attempt"]) for one in subtasks), default=0)
 
     def task_times_ms(self, job_id: str) -> dict[str, int]:
         """When the last of the job's tasks came to each state (SCHEDULED, DEPLOYING, RUNNING, ...) in its present attempt, Unix time."""
         found: dict[str, int] = {}
-        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
-            for subtask in self._call(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasktimes")["subtasks"]:
+        for vertex in self._vertices(job_id):
+            for subtask in self._call(f"/jobs/{job_id}/vertices/{vertex}/subtasktimes")["subtasks"]:
                 for state, at_ms in subtask["timestamps"].items():
                     found[state] = max(found.get(state, 0), int(at_ms))
         return found
 
-    def reading(self, job_id: str) -> Reading:
-        """Counters of checkpoints and sources now, to be compared with a later reading (`stack.progress.compare`)."""
+    def sources(self, job_id: str) -> list[str]:
+        """Ids of the vertices that no other vertex feeds."""
         job = self._call(f"/jobs/{job_id}")
         fed = {node["id"] for node in job["plan"]["nodes"] if node.get("inputs")}
-        sources: dict[str, SourceCount] = {}
-        for vertex in job["vertices"]:
-            if vertex["id"] not in fed:
-                sources |= self._source_counts(f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics")
-        checkpoints = self._call(f"/jobs/{job_id}/checkpoints")
-        return Reading(
-            job_id=job_id,
-            state=str(job["state"]),
-            attempt=self.restarts(job_id),
-            completed=int(checkpoints["counts"]["completed"]),
-            sources=sources,
-            checkpoint_ms=_newest_ms(checkpoints),
+        return [str(vertex["id"]) for vertex in job["vertices"] if vertex["id"] not in fed]
+
+    def metric_ids(self, job_id: str, vertex: str) -> list[str]:
+        """Ids of the metrics that the vertex's subtasks have now; a task that has just started has few."""
+        return [str(row["id"]) for row in self._call(_metrics_path(job_id, vertex))]
+
+    def metric_values(self, job_id: str, vertex: str, ids: Iterable[str], *, by: str = "sum") -> dict[str, int]:
+        """Metrics of a vertex by id, over its subtasks (`by` sum or max); those that it does not have are not among them."""
+        query = urllib.parse.urlencode({"get": ",".join(ids), "agg": by})
+        return {str(row["id"]): int(row[by]) for row in self._call(f"{_metrics_path(job_id, vertex)}?{query}")}
+
+    def checkpoints(self, job_id: str) -> Checkpoints:
+        """What the job has completed."""
+        found = self._call(f"/jobs/{job_id}/checkpoints")
+        newest = found["latest"]["completed"]
+        return Checkpoints(
+            completed=int(found["counts"]["completed"]),
+            newest_ms=int(newest["latest_ack_timestamp"]) if newest else 0,
         )
-
-    def _source_counts(self, path: str) -> dict[str, SourceCount]:
-        """Counters of the sources in one vertex, summed over its subtasks.
-
-        Sources have their own among the metrics of a task, `Source__NAME.numRecordsOut`; a Kafka source has `pendingRecords` too, as
-        soon as it has read something. Nothing is known of a task that has just started.
-        """
-        wanted = {
-            (name, counter): metric["id"]
-            for metric in self._call(path)
-            for name, _, counter in [str(metric["id"]).rpartition(".")]
-            if name.startswith("Source__") and counter in ("numRecordsOut", "pendingRecords")
-        }
-        if not wanted:
-            return {}
-        query = urllib.parse.urlencode({"get": ",".join(wanted.values()), "agg": "sum"})
-        sums = {row["id"]: int(row["sum"]) for row in self._call(f"{path}?{query}")}
-        return {
-            name.removeprefix("Source__"): SourceCount(
-                records=sums[metric], pending=sums.get(wanted.get((name, "pendingRecords"), ""))
-            )
-            for (name, counter), metric in wanted.items()
-            if counter == "numRecordsOut" and metric in sums
-        }
 
     def sums(self, job_id: str, names: tuple[str, ...]) -> dict[str, int]:
         """Metrics of ours (group `millrace`) by name, summed over operators and subtasks; those that none has are not among them."""
         found: dict[str, int] = {}
-        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
-            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-            wanted = [str(row["id"]) for row in self._call(path) if str(row["id"]).endswith(_endings(names))]
-            if not wanted:
-                continue
-            query = urllib.parse.urlencode({"get": ",".join(wanted), "agg": "sum"})
-            for row in self._call(f"{path}?{query}"):
-                name = str(row["id"]).rpartition(".")[2]
-                found[name] = found.get(name, 0) + int(row["sum"])
+        for vertex in self._vertices(job_id):
+            wanted = [one for one in self.metric_ids(job_id, vertex) if one.endswith(_endings(names))]
+            for metric, value in (self.metric_values(job_id, vertex, wanted) if wanted else {}).items():
+                name = metric.rpartition(".")[2]
+                found[name] = found.get(name, 0) + value
         return found
 
     def highest_by_gateway(self, job_id: str, name: str) -> dict[str, int]:
         """A metric of ours that each gateway has its own of: its highest value over operators and subtasks, by gateway."""
         found: dict[str, int] = {}
         of_gateways, ending = ".millrace.gateway.", f".{name}"
-        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
-            path = f"/jobs/{job_id}/vertices/{vertex['id']}/subtasks/metrics"
-            ids = [str(row["id"]) for row in self._call(path)]
+        for vertex in self._vertices(job_id):
+            ids = self.metric_ids(job_id, vertex)
             wanted = [one for one in ids if of_gateways in one and one.endswith(ending)]
-            if not wanted:
-                continue
-            query = urllib.parse.urlencode({"get": ",".join(wanted), "agg": "max"})
-            for row in self._call(f"{path}?{query}"):
-                gateway = str(row["id"]).partition(of_gateways)[2].removesuffix(ending)
-                found[gateway] = max(found.get(gateway, 0), int(row["max"]))
+            for metric, value in (self.metric_values(job_id, vertex, wanted, by="max") if wanted else {}).items():
+                gateway = metric.partition(of_gateways)[2].removesuffix(ending)
+                found[gateway] = max(found.get(gateway, 0), value)
         return found
 
     def running_s(self, job_id: str) -> float:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
-        vertices = [vertex["id"] for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
-        subtasks = [one for v in vertices for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
+        subtasks = [
+            one for v in self._vertices(job_id) for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]
+        ]
         return max((int(one["status-duration"]["RUNNING"]) for one in subtasks), default=0) / 1000
-
-    def newest_checkpoint_ms(self, job_id: str) -> int:
-        """When the job's newest checkpoint was complete, milliseconds since 1970; 0 when it has none."""
-        return _newest_ms(self._call(f"/jobs/{job_id}/checkpoints"))
 
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
         found: set[str] = set()
-        for vertex in self._call(f"/jobs/{job_id}")["vertices"]:
-            rows = self._call(f"/jobs/{job_id}/vertices/{vertex['id']}/taskmanagers")["taskmanagers"]
+        for vertex in self._vertices(job_id):
+            rows = self._call(f"/jobs/{job_id}/vertices/{vertex}/taskmanagers")["taskmanagers"]
             found |= {row["taskmanager-id"] for row in rows}
         return found
 
@@ -259,6 +242,9 @@ class FlinkRest:
         """Ask for cancellation; retained checkpoints stay."""
         self._call(f"/jobs/{job_id}?mode=cancel", method="PATCH")
 
+    def _vertices(self, job_id: str) -> list[str]:
+        return [str(vertex["id"]) for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
+
     def _call(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
         return self._send(path, None if body is None else json.dumps(body).encode(), method=method)
 
@@ -287,6 +273,5 @@ def _endings(names: tuple[str, ...]) -> tuple[str, ...]:
     return tuple(f".millrace.{name}" for name in names)
 
 
-def _newest_ms(checkpoints: dict[str, Any]) -> int:
-    newest = checkpoints["latest"]["completed"]
-    return int(newest["latest_ack_timestamp"]) if newest else 0
+def _metrics_path(job_id: str, vertex: str) -> str:
+    return f"/jobs/{job_id}/vertices/{vertex}/subtasks/metrics"

@@ -14,7 +14,8 @@ from base.settings import KafkaSettings
 from connectors.kafka.offsets import OffsetReader, lag
 from stack import jobs
 from stack.config import StackConfig
-from stack.flink_rest import FlinkRest
+from stack.flink_rest import FlinkRest, FlinkUnknownError
+from stack.job_counters import JobCounters
 from stack.progress import Reading, SourceCount
 from stack.supervisor import Supervisor
 
@@ -26,6 +27,7 @@ class JobReader:
 
     def __init__(self, config: StackConfig, names: tuple[str, ...]) -> None:
         self._rest = FlinkRest(config.flink_url)
+        self._counters = JobCounters(self._rest)
         broker = Supervisor(config).states().get("kafka")
         self._offsets: OffsetReader | None = None
         if broker is not None and broker.pid:
@@ -43,7 +45,11 @@ class JobReader:
 
     def read(self, name: str, job_id: str) -> Reading:
         """Counters of a job now. FlinkUnavailableError or StackError from Flink, DeliveryError from Kafka."""
-        reading = self._rest.reading(job_id)
+        job = next((one for one in self._rest.jobs() if one.id == job_id), None)
+        if job is None:
+            msg = f"Flink does not know job {name} ({job_id})"
+            raise FlinkUnknownError(msg)
+        reading = self._counters.reading(job)
         if self._offsets is None:
             return reading
         ends = self._offsets.ends()

@@ -32,8 +32,8 @@ from stack.healing.metrics import JobNumbers, KeeperMetrics
 from stack.healing.record import JobRecord, StepRecord
 from stack.health.answer import Answer
 from stack.health.watch import Watch
+from stack.job_counters import JobCounters
 from stack.line_state import last_line
-from stack.progress import Reading
 from stack.reporting import Progress
 from stack.services import HEALTH_WATCH, JOB_KEEPER, all_services
 from stack.supervisor import Supervisor
@@ -47,7 +47,7 @@ NEEDS: Mapping[str, tuple[str, ...]] = {
 """Services without which a job cannot advance; its TaskManagers come on top."""
 _PERIOD_S = 1.0
 _LOOK_S = 5.0
-"""A reading costs Flink a dozen requests and its TaskManagers a transfer of their counters."""
+"""A reading costs Flink a few requests and its TaskManagers a transfer of their counters."""
 _WATCH_PERIOD_S = 3.0
 # A deployment that is finished here, or steps for all jobs, take minutes.
 _PATIENCE_S = 1800.0
@@ -81,6 +81,7 @@ class Keeper:
         self._config, self._submit, self._clock, self._needs = config, submit, clock, needs
         self._metrics = metrics or KeeperMetrics(CollectorRegistry())
         self._rest = FlinkRest(config.flink_url)
+        self._counters = JobCounters(self._rest)
         self._record = record.read(config)
         self._kept: dict[str, _Kept] = {}
 
@@ -127,7 +128,7 @@ class Keeper:
         if job is not None and now_s - kept.looked_s < _LOOK_S:
             return None
         kept.looked_s = now_s
-        reading = None if job is None else self._reading(job)
+        reading = None if job is None else self._counters.reading(job)
         if reading is not None and reading.checkpoint_ms:
             kept.checkpoint_s = reading.checkpoint_ms / 1000
         before = self._record.jobs.get(name)
@@ -173,11 +174,6 @@ class Keeper:
             },
         )
         return done
-
-    def _reading(self, job: FlinkJob) -> Reading:
-        if job.state == "INITIALIZING":  # it has no tasks yet that could be asked
-            return Reading(job_id=job.id, state=job.state, attempt=0, completed=0)
-        return self._rest.reading(job.id)
 
     def _held_by(self, name: str) -> str:
         """What the job needs and is away; empty when nothing is."""
@@ -256,6 +252,7 @@ def main() -> None:
     keeper = Keeper(config, metrics=KeeperMetrics(registry))
     prometheus.listen(config, config.ports.keeper_metrics, registry)
     watch = Watch(config, (service for service in all_services(config) if service.name == HEALTH_WATCH))
+    first = priority.Follower(config)
     watched_s, waits = float("-inf"), ""
     while True:
         beat.tick()
@@ -264,7 +261,7 @@ def main() -> None:
             watch.round()
         try:
             keeper.round()
-            priority.apply(config)
+            first.look()
             waits = ""
         except FlinkUnavailableError as error:
             if not waits:

@@ -21,6 +21,7 @@ import pytest
 from stack import deployment, instance, jobs, lifecycle, priority, progress, restore_points, roots
 from stack.config import ROOT, Parallelism
 from stack.flink_rest import FlinkRest, FlinkUnavailableError, FlinkUnknownError
+from stack.job_counters import JobCounters
 from stack.render import instance_environment
 from stack.reporting import Progress
 from stack.supervisor import Supervisor
@@ -63,7 +64,7 @@ def reading(line: Line, job: str) -> progress.Reading | None:
     rest = FlinkRest(line.config.flink_url)
     try:
         live = rest.live_job(jobs.flink_name(job))
-        return rest.reading(live.id) if live is not None and rest.running(live.id) else None
+        return JobCounters(rest).reading(live) if live is not None and live.all_running else None
     except (FlinkUnavailableError, FlinkUnknownError):
         return None
 
