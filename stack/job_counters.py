@@ -1,7 +1,7 @@
 """A job's counters as Flink keeps them, for `stack.progress`, look by look.
 
-Every question costs the JobManager some milliseconds of a processor, and the keeper looks at all jobs for ever. So what cannot change as long
-as no task came to another state is asked once: which vertices are sources, what their metrics are called, and the attempt.
+Every question costs the JobManager some milliseconds of a processor, and the keeper looks at all jobs for ever. So what cannot change as
+long as no task came to another state is asked once: which vertices are sources, what their metrics are called, and the attempt.
 """
 
 from __future__ import annotations
