@@ -25,6 +25,7 @@ is acknowledged there is `{"t": ..., "acknowledged": [branch, comment]}` in the 
     {"do": "level", "value": 0.85}
     {"do": "severity", "value": 900}              of the condition as it is, whether or not it is acknowledged
     {"do": "acknowledge", "comment": "seen"}      as somebody at the machine does
+    {"do": "refuse", "on": true}                  clients' acknowledgements, with BadUserAccessDenied
 """
 
 from __future__ import annotations

@@ -270,6 +270,10 @@ def _has_heard(alarm: Alarm) -> bool:
     return there is not None and there.state is MachineAcknowledgementState.ACKNOWLEDGED and there.command_id is None
 
 
+def _machine_is(state: MachineAcknowledgementState, alarm: Alarm) -> bool:
+    return alarm.at_machine is not None and alarm.at_machine.state is state
+
+
 def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_machine(
     line: Line, boiler: Boiler
 ) -> None:
@@ -331,6 +335,36 @@ def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_
     course = [row for row in line.sql(query, over.alarm_id) if row[0] != "CHATTERING"]
     assert [kind for kind, *_ in course] == ["RAISED", "RETURNED", "ACKNOWLEDGED", "RESET"], course
     assert course[-1][2] == "acknowledged at the machine"
+
+
+def test_an_acknowledgement_that_the_server_refuses_is_seen_in_the_alarm_and_can_be_given_again(
+    line: Line, boiler: Boiler
+) -> None:
+    before = boiler.acknowledged()
+    with Client(Connection(line.config.serving_address, name="alice")) as client:
+        boiler.order("refuse", on=True)
+        boiler.order("level", value=0.85)
+        raised = _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
+        client.acknowledge_alarm(raised, "on my way")
+        refused = _alarm(client, partial(_machine_is, MachineAcknowledgementState.FAILED))
+        assert refused.state is AlarmState.ACKNOWLEDGED, "the person's own acknowledgement stands"
+        assert refused.at_machine is not None
+        assert "BadUserAccessDenied" in refused.at_machine.detail
+        assert boiler.acknowledged() == before
+        query, command_id = "SELECT state FROM command WHERE command_id = %s", refused.at_machine.command_id
+        eventually(
+            lambda: line.sql(query, command_id) == [("FAILED",)],
+            timeout_s=PATIENCE_S,
+            what="the refusal in history",
+        )
+
+        boiler.order("refuse", on=False)
+        client.acknowledge_alarm(refused, "once more")
+        taken = _alarm(client, _has_heard)
+        assert taken.alarm_id == raised.alarm_id
+        assert boiler.acknowledged() == [*before, ("", "local:alice: once more")]
+        boiler.order("level", value=0.5)
+        _over(client)
 
 
 def test_a_revoked_gateways_key_signs_nothing_seconds_later(line: Line) -> None:

@@ -232,6 +232,7 @@ function addMethods() {
 // --- conditions -----------------------------------------------------------------------------------------------------------
 
 const conditions = {};
+let refusing = false;
 
 function addConditions() {
     space.installAlarmsAndConditionsService();
@@ -248,6 +249,13 @@ function addConditions() {
         browseName: "LevelAlarm", nodeId: "s=Boiler.LevelAlarm", componentOf: boiler, conditionName: "Level",
         conditionSource: conditions.level, inputNode: conditions.level, setpointNode: null,
         highHighLimit: 0.9, highLimit: 0.8, lowLimit: 0.2, optionals: ["ConfirmedState", "Confirm"],
+    });
+    // Methods of conditions are called by the ids of their types; node-opcua carries out the type's.
+    const acknowledge = space.findNode("i=9111");
+    const taken = acknowledge._asyncExecutionFunction;
+    acknowledge.bindMethod(function (given, context, callback) {
+        if (refusing) callback(null, { statusCode: StatusCodes.BadUserAccessDenied });
+        else taken.call(this, given, context, callback);
     });
     conditions.alarm.on("acknowledged", (_id, comment, branch) => {
         note({ t: Date.now(), acknowledged: [branch.isCurrentBranch() ? "" : "branch", comment.text] });
@@ -281,6 +289,7 @@ const ORDERS = {
     acknowledge: ({ comment }) => {
         conditions.alarm.acknowledgeAndAutoConfirmBranch(conditions.alarm.currentBranch(), comment);
     },
+    refuse: ({ on }) => { refusing = on; },
     stop: async () => {
         paused = true;
         await server.shutdown(0);
