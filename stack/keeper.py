@@ -252,7 +252,7 @@ def main() -> None:
     keeper = Keeper(config, metrics=KeeperMetrics(registry))
     prometheus.listen(config, config.ports.keeper_metrics, registry)
     watch = Watch(config, (service for service in all_services(config) if service.name == HEALTH_WATCH))
-    first = priority.Follower(config)
+    first = priority.Priorities(config)
     watched_s, waits = float("-inf"), ""
     while True:
         beat.tick()

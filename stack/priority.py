@@ -27,7 +27,7 @@ def wanted(hosts: Mapping[str, set[str]], base: int) -> dict[str, int]:
     return {host: base if host in favoured else base + POLITE for host in set[str]().union(*hosts.values())}
 
 
-class Follower:
+class Priorities:
     """The priorities of an instance's TaskManagers. Flink is asked where the jobs run when a task has come to another state."""
 
     def __init__(self, config: StackConfig) -> None:

@@ -118,7 +118,7 @@ def _interrupted_deployment(config: StackConfig) -> str:
 def _all_jobs_run(config: StackConfig) -> str:
     for name in jobs.of(config):
         jobs.ensure(config, name)
-    priority.Follower(config).look()
+    priority.Priorities(config).look()
     return "all tasks run"
 
 

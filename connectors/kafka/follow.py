@@ -1,7 +1,7 @@
 """Following topics from asyncio without polling delays: one thread reads, batches reach the event loop at once.
 
 Enters: patterns of topic names. Leaves: lists of messages, handed to `on_messages` in the event loop, per partition in
-order; then the event `caught_up`, set once everything that was there at the start has been handed over. At most
+order; then the event `caught_up`, set once `on_messages` is done with everything that was there at the start. At most
 `in_flight` batches are under way: a busy loop slows the reading, it does not pile up memory. `on_messages` may be a
 coroutine function: with `in_flight=1` the next batch is handed over when the last one is done. Topics that appear later
 are found within `refresh_s`. A broker outage is waited out; an exception in `on_messages` ends the follower and comes
@@ -93,8 +93,12 @@ class Follower:
             if self._failure is not None:
                 raise self._failure
             if self._reader.caught_up and not announced and not loop.is_closed():
-                loop.call_soon_threadsafe(self.caught_up.set)  # queued behind the batches
+                loop.call_soon_threadsafe(self._announce)  # queued behind the batches
                 announced = True
+
+    def _announce(self) -> None:
+        handed_over = asyncio.gather(*self._under_way, return_exceptions=True)
+        handed_over.add_done_callback(lambda _: None if self._failure is not None else self.caught_up.set())
 
     def _hand_over(self, loop: asyncio.AbstractEventLoop, batch: list[Message]) -> None:
         self._slots.acquire()

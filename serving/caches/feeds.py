@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -44,6 +45,8 @@ log = logging.getLogger(__name__)
 
 _EVENTS = 300
 """Last events of each partition that are read at the start: more than a site has gateways."""
+_SLICE_S = 0.005
+"""How long a feed keeps the loop."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -173,24 +176,41 @@ def feeds(
 
 def follower(kafka: KafkaSettings, feed: Feed) -> Follower:
     """Follower that applies the messages of a feed."""
+    return Follower(kafka, (feed.topic.pattern,), Slices(feed).apply, start=feed.start, in_flight=1)
 
-    def on_messages(batch: list[Message]) -> None:
+
+class Slices:
+    """Messages of a feed, applied slice by slice: between two of them the loop goes round.
+
+    A job that has caught up sends a thousand batches of values at once, a second of work; a command must not wait for it.
+    """
+
+    def __init__(self, feed: Feed, *, clock_s: Callable[[], float] = time.monotonic) -> None:
+        self._feed, self._clock_s = feed, clock_s
+
+    async def apply(self, batch: list[Message]) -> None:
+        """Apply them in their order."""
+        until_s = self._clock_s() + _SLICE_S
         for message in batch:
-            value = message.value()
-            if value is None:
-                if feed.forget is not None:
-                    feed.forget(message.key() or b"")
-                continue
-            try:
-                if feed.topic.per_site:
-                    feed.apply(value, topics.site_of(message.topic() or ""))
-                else:
-                    feed.apply(value)
-            except SchemaError as error:
-                place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
-                log.warning("record passed over", extra=place | {"cause": str(error)})
+            self._apply(message)
+            if self._clock_s() > until_s:
+                await asyncio.sleep(0)
+                until_s = self._clock_s() + _SLICE_S
 
-    return Follower(kafka, (feed.topic.pattern,), on_messages, start=feed.start)
+    def _apply(self, message: Message) -> None:
+        value, feed = message.value(), self._feed
+        if value is None:
+            if feed.forget is not None:
+                feed.forget(message.key() or b"")
+            return
+        try:
+            if feed.topic.per_site:
+                feed.apply(value, topics.site_of(message.topic() or ""))
+            else:
+                feed.apply(value)
+        except SchemaError as error:
+            place = {"topic": message.topic(), "partition": message.partition(), "offset": message.offset()}
+            log.warning("record passed over", extra=place | {"cause": str(error)})
 
 
 async def follow(followers: Mapping[str, Follower], feed: Feed) -> None:

@@ -297,7 +297,8 @@ async def test_a_coroutine_gets_one_batch_after_the_other_from_where_it_says(
 
     follower = Follower(settings, (topic,), take, start=start, in_flight=1, batch=2)
     task = asyncio.create_task(follower.run())
-    await until(lambda: len(found) >= 6)
+    async with asyncio.timeout(20):
+        await follower.caught_up.wait()
     assert (found, follower.problem) == ([str(i) for i in range(4, 10)], "")
     await ended(task)
 
