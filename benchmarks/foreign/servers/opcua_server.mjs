@@ -250,10 +250,8 @@ function addConditions() {
         conditionSource: conditions.level, inputNode: conditions.level, setpointNode: null,
         highHighLimit: 0.9, highLimit: 0.8, lowLimit: 0.2, optionals: ["ConfirmedState", "Confirm"],
     });
-    // Methods of conditions are called by the ids of their types; node-opcua carries out the type's.
-    const acknowledge = space.findNode("i=9111");
-    const taken = acknowledge._asyncExecutionFunction;
-    acknowledge.bindMethod(function (given, context, callback) {
+    const taken = conditions.alarm.acknowledge._asyncExecutionFunction;
+    conditions.alarm.acknowledge.bindMethod(function (given, context, callback) {
         if (refusing) callback(null, { statusCode: StatusCodes.BadUserAccessDenied });
         else taken.call(this, given, context, callback);
     });
