@@ -29,7 +29,7 @@ def _without_checkpoint(config: StackConfig, since_ms: float) -> list[str]:
     rest, found = FlinkRest(config.flink_url, timeout_s=_ANSWER_S), []
     for job in jobs.of(config):
         live = rest.live_job(jobs.flink_name(job))
-        if live is None or rest.newest_checkpoint_ms(live.id) < since_ms:
+        if live is None or rest.checkpoints(live.id).newest_ms < since_ms:
             found.append(f"job {job} has completed no checkpoint since")
     return found
 
