@@ -44,8 +44,6 @@ def command(config: StackConfig) -> tuple[str, ...]:
         f"-Xmx{heap}",
         "-XX:+UseG1GC",
         "-XX:MaxGCPauseMillis=20",
-        # As Flink's: the optimising compiler costs more than it gives to a broker that passes bytes on.
-        "-XX:TieredStopAtLevel=1",
         "kafka.Kafka",
         str(properties_file(config)),
     )

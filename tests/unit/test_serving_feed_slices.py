@@ -73,5 +73,6 @@ async def test_a_record_that_cannot_be_decoded_is_passed_over_and_a_tombstone_fo
         seen.append(message)
 
     feed = Feed(topic=topics.ALARMS, apply=apply, needed_by=(), forget=forgotten.append)
-    await Slices(feed).apply([*batch(b"1", b"bad"), Message(None, b"gone"), *batch(b"2")])
-    assert (seen, forgotten) == ([b"1", b"2"], [b"gone"])
+    messages = batch(b"1", b"bad", None, b"2")
+    await Slices(feed).apply(messages)
+    assert (seen, forgotten) == ([b"1", b"2"], [b"key"])
