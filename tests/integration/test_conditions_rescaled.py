@@ -28,7 +28,7 @@ from stages.alarms.config import AlarmConfig
 from stages.alarms.logic import AlarmLogic
 from tests.golden.support import tag
 from tests.integration.polling import eventually
-from tests.state.cluster import Cluster, Record
+from tests.state.cluster import Cluster, Configured, Record
 
 pytestmark = [pytest.mark.campaign, pytest.mark.timeout(1_800)]
 PATIENCE_S = 300
@@ -182,7 +182,7 @@ def test_conditions_go_on_from_a_savepoint_at_another_parallelism() -> None:
         kafka_admin.apply(cluster.settings, SITES)
         cluster.send(plant.definitions)
 
-        cluster.submit("alarms", {"parallelism": 1}, dsn="")
+        cluster.submit("alarms", Configured({"parallelism": 1}, ""))
         before = plant.wave(0)
         cluster.send(before)
         _settle(cluster, plant, "conditions are raised")
@@ -193,7 +193,7 @@ def test_conditions_go_on_from_a_savepoint_at_another_parallelism() -> None:
         assert stood == {*AlarmState} - {AlarmState.NORMAL, AlarmState.SUPPRESSED, AlarmState.OUT_OF_SERVICE}
         cluster.stop("alarms")
 
-        cluster.submit("alarms", {"parallelism": 2}, dsn="")
+        cluster.submit("alarms", Configured({"parallelism": 2}, ""))
         cluster.send(before)
         for number in (2, 3, 4):
             cluster.send(plant.wave(number))

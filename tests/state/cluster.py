@@ -5,7 +5,7 @@ Jobs are submitted and stopped with the functions of `stack.jobs` only, so howev
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -18,7 +18,7 @@ from connectors.kafka import admin as kafka_admin
 from connectors.kafka import client as kafka
 from connectors.kafka.offsets import OffsetReader
 from schemas.topics import Topic
-from stack import jobs, render
+from stack import jobs, plans, render
 from stack.config import StackConfig
 from stages.outputs import Output
 from tests.golden.support import SITE
@@ -27,6 +27,14 @@ Record = tuple[str, bytes, bytes]
 """Topic, key, value."""
 Place = tuple[str, int]
 """Topic, partition."""
+
+
+@dataclass(frozen=True, slots=True)
+class Configured:
+    """Tables of a job's configuration, and where its database is."""
+
+    tables: Mapping[str, Any]
+    dsn: str
 
 
 @dataclass
@@ -58,15 +66,24 @@ class Cluster:
                     self.producer.produce(topic, key=filler, value=filler, partition=int(partition))
         self.producer.flush()
 
-    def submit(self, job: str, tables: dict[str, Any], *, dsn: str) -> str:
-        """Submit a job with these tables of configuration, from its restore point if it has one; its id."""
-        values = {"parallelism": 1, "kafka": {"bootstrap_servers": self.config.bootstrap_servers}}
-        file = self.config.config / f"state-{job}.toml"
-        render.write(file, values | {"postgres": {"dsn": dsn}} | tables)
+    def compile(self, configured: Mapping[str, Configured]) -> None:
+        """Compile jobs before they are submitted, all in one client."""
         with jobs.lock(self.config):
-            job_id = jobs.submit(self.config, job, arguments=("--config", str(file)))
+            plans.compile_missing(self.config, [self._submission(job, one) for job, one in configured.items()])
+
+    def submit(self, job: str, configured: Configured) -> str:
+        """Submit a job, from its restore point if it has one; its id."""
+        wanted = self._submission(job, configured)
+        with jobs.lock(self.config):
+            job_id = jobs.submit(self.config, job, arguments=wanted.arguments)
         jobs.wait_running(self.config, job_id)
         return job_id
+
+    def _submission(self, job: str, configured: Configured) -> plans.Submission:
+        values = {"parallelism": 1, "kafka": {"bootstrap_servers": self.config.bootstrap_servers}}
+        file = self.config.config / f"state-{job}.toml"
+        render.write(file, values | {"postgres": {"dsn": configured.dsn}} | dict(configured.tables))
+        return jobs.submission(self.config, job, arguments=("--config", str(file)))
 
     def stop(self, job: str) -> Path:
         """Stop a job with a savepoint; its folder."""

@@ -33,7 +33,7 @@ from tests.contract.golden_files import from_json, to_json
 from tests.golden.support import SITE, us
 from tests.integration.polling import eventually
 from tests.state import command_scenarios, outcome
-from tests.state.cluster import Cluster, Place, Record
+from tests.state.cluster import Cluster, Configured, Place, Record
 from tests.state.history_outcome import history
 from tests.state.stored import expected_file, pack, read_expected, unpack
 from tests.state.workload import CUT_S, Registered, Sent, Workload, config
@@ -137,7 +137,7 @@ def take(job: str, archive: Path, messages: tuple[list[Record], list[Record]]) -
     with instance.temporary() as running, tempfile.TemporaryDirectory() as folder:
         cluster = Cluster(running.require("kafka", "jobmanager", "taskmanager-1"))
         # The historian's database is away, so what it read stays in its state.
-        cluster.submit(job, config_of(job), dsn=NO_DATABASE)
+        cluster.submit(job, Configured(config_of(job), NO_DATABASE))
         first, second = plan(job, messages)
         cluster.send(first)  # the registry by broadcast
         _wait_read(cluster, job)
@@ -220,6 +220,7 @@ def resume(folder: Path) -> dict[str, dict[str, Any]]:
         for each in stored:
             cluster.send(each.registry)
             cluster.fill(each.consumed, FILLER)
+        cluster.compile({each.job: _configured(cluster, each) for each in stored})
         restored = []
         for each in stored:
             restored.append(go_on(cluster, each))
@@ -240,19 +241,23 @@ def resume(folder: Path) -> dict[str, dict[str, Any]]:
 
 def go_on(cluster: Cluster, stored: Stored) -> Restored:
     """Restore a job from its savepoint and send it what follows. The job goes on running."""
-    job, dsn = stored.job, NO_DATABASE
+    job, configured = stored.job, _configured(cluster, stored)
     if job == "historian":
         postgres_roles.create_database(cluster.config)
-        dsn = postgres.dsn(cluster.config)
-        migrate(dsn, timescaledb=cluster.config.timescaledb)
+        migrate(configured.dsn, timescaledb=cluster.config.timescaledb)
     target = flink.savepoint_dir(cluster.config) / f"savepoint-stored-{job}"
     shutil.copytree(stored.savepoint, target)
     with jobs.lock(cluster.config):
         jobs.go_on_from(cluster.config, job, target.as_uri())
-    restored = Restored(cluster, stored, cluster.ends(), dsn)
-    cluster.submit(job, _present(stored.config), dsn=dsn)
+    restored = Restored(cluster, stored, cluster.ends(), configured.dsn)
+    cluster.submit(job, configured)
     cluster.send(stored.follow)
     return restored
+
+
+def _configured(cluster: Cluster, stored: Stored) -> Configured:
+    dsn = postgres.dsn(cluster.config) if stored.job == "historian" else NO_DATABASE
+    return Configured(_present(stored.config), dsn)
 
 
 def _present(tables: dict[str, Any]) -> dict[str, Any]:
