@@ -3,9 +3,9 @@
 Enters: patterns of topic names. Leaves: lists of messages, handed to `on_messages` in the event loop, per partition in
 order; then the event `caught_up`, set once `on_messages` is done with everything that was there at the start. At most
 `in_flight` batches are under way: a busy loop slows the reading, it does not pile up memory. `on_messages` may be a
-coroutine function: with `in_flight=1` the next batch is handed over when the last one is done. Topics that appear later
-are found within `refresh_s`. A broker outage is waited out; an exception in `on_messages` ends the follower and comes
-out of `run`.
+coroutine function: with `in_flight=1` the next batch is handed over when the last one is done. It may also return None
+for a batch that it is done with, and a future for one that it is not. Topics that appear later are found within
+`refresh_s`. A broker outage is waited out; an exception in `on_messages` ends the follower and comes out of `run`.
 """
 
 from __future__ import annotations

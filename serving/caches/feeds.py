@@ -10,6 +10,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import time
+from collections import deque
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
@@ -176,26 +177,58 @@ def feeds(
 
 def follower(kafka: KafkaSettings, feed: Feed) -> Follower:
     """Follower that applies the messages of a feed."""
-    return Follower(kafka, (feed.topic.pattern,), Slices(feed).apply, start=feed.start, in_flight=1)
+    return Follower(kafka, (feed.topic.pattern,), Slices(feed).take, start=feed.start)
 
 
 class Slices:
     """Messages of a feed, applied slice by slice: between two of them the loop goes round.
 
-    A job that has caught up sends a thousand batches of values at once, a second of work; a command must not wait for it.
+    A job that has caught up sends a thousand batches of values at once, a second of work; a command must not wait for it. What is done
+    within a slice is done at once, as most is.
     """
 
     def __init__(self, feed: Feed, *, clock_s: Callable[[], float] = time.monotonic) -> None:
         self._feed, self._clock_s = feed, clock_s
+        self._waiting: deque[Message] = deque()
+        self._ends: deque[tuple[int, asyncio.Future[None]]] = deque()
+        """Of batches that are not yet applied: how many messages have been when they are, and who is told."""
+        self._taken = self._applied = 0
 
-    async def apply(self, batch: list[Message]) -> None:
-        """Apply them in their order."""
+    def take(self, batch: list[Message]) -> asyncio.Future[None] | None:
+        """Apply a batch behind those before it. None when that is done, else what tells of it."""
+        waits = bool(self._waiting)
+        self._waiting.extend(batch)
+        self._taken += len(batch)
+        if not waits:
+            self._slice()
+        if not self._waiting:
+            return None
+        done = asyncio.get_running_loop().create_future()
+        self._ends.append((self._taken, done))
+        return done
+
+    def _slice(self) -> None:
         until_s = self._clock_s() + _SLICE_S
-        for message in batch:
-            self._apply(message)
+        while self._waiting:
+            self._apply(self._waiting.popleft())
+            self._applied += 1
             if self._clock_s() > until_s:
-                await asyncio.sleep(0)
-                until_s = self._clock_s() + _SLICE_S
+                break
+        if self._waiting:
+            asyncio.get_running_loop().call_soon(self._go_on)
+
+    def _go_on(self) -> None:
+        try:
+            self._slice()
+        except BaseException as error:  # noqa: BLE001 - ends the follower
+            self._waiting.clear()
+            for _, done in self._ends:
+                done.set_exception(error)
+            return
+        while self._ends and self._ends[0][0] <= self._applied:
+            done = self._ends.popleft()[1]
+            if not done.done():
+                done.set_result(None)
 
     def _apply(self, message: Message) -> None:
         value, feed = message.value(), self._feed

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from itertools import count
 from typing import Any
+
+import pytest
 
 from base.errors import SchemaError
 from schemas import topics
@@ -37,15 +40,22 @@ def batch(*values: bytes | None) -> list[Any]:
     return [Message(value) for value in values]
 
 
-async def test_others_have_their_turn_within_a_batch() -> None:
-    """By a clock that goes on by a millisecond at each look, a slice is five messages."""
-    seen: list[bytes] = []
-    feed = Feed(topic=topics.LATEST, apply=seen.append, needed_by=())
+def ticking() -> Callable[[], float]:
+    """A clock that goes on by a millisecond at each look: a slice is five messages."""
     ticks = count()
-    slices = Slices(feed, clock_s=lambda: next(ticks) / 1000)
-    task = asyncio.create_task(slices.apply(batch(*(b"%d" % n for n in range(100)))))
-    longest = 0
-    while not task.done():
+    return lambda: next(ticks) / 1000
+
+
+def slices(apply: Callable[..., None], clock_s: Callable[[], float], **feed: Any) -> Slices:
+    return Slices(Feed(topic=topics.LATEST, apply=apply, needed_by=(), **feed), clock_s=clock_s)
+
+
+async def test_others_have_their_turn_within_a_batch() -> None:
+    seen: list[bytes] = []
+    done = slices(seen.append, ticking()).take(batch(*(b"%d" % n for n in range(100))))
+    assert done is not None
+    longest = len(seen)
+    while not done.done():
         before = len(seen)
         await asyncio.sleep(0)
         longest = max(longest, len(seen) - before)
@@ -53,13 +63,39 @@ async def test_others_have_their_turn_within_a_batch() -> None:
     assert 1 <= longest <= 6
 
 
-async def test_a_batch_that_is_soon_done_is_one_slice() -> None:
+async def test_batches_that_come_meanwhile_wait_behind_it() -> None:
     seen: list[bytes] = []
-    slices = Slices(Feed(topic=topics.LATEST, apply=seen.append, needed_by=()), clock_s=lambda: 0.0)
-    task = asyncio.create_task(slices.apply(batch(*(b"%d" % n for n in range(100)))))
-    await asyncio.sleep(0)
-    assert task.done()
+    taken = slices(seen.append, ticking())
+    first = taken.take(batch(*(b"%d" % n for n in range(20))))
+    second = taken.take(batch(*(b"%d" % n for n in range(20, 40))))
+    assert first is not None
+    assert second is not None
+    await first
+    assert 20 <= len(seen) < 40
+    await second
+    assert seen == [b"%d" % n for n in range(40)]
+    assert taken.take(batch(b"40")) is None
+    assert seen[-1] == b"40"
+
+
+async def test_a_batch_that_is_soon_done_is_done_at_once() -> None:
+    seen: list[bytes] = []
+    assert slices(seen.append, lambda: 0.0).take(batch(*(b"%d" % n for n in range(100)))) is None
     assert len(seen) == 100
+
+
+async def test_what_cannot_be_applied_ends_the_follower_whenever_it_comes() -> None:
+    def apply(message: bytes) -> None:
+        if message == b"15":
+            msg = "cannot be"
+            raise RuntimeError(msg)
+
+    done = slices(apply, ticking()).take(batch(*(b"%d" % n for n in range(20))))
+    assert done is not None
+    with pytest.raises(RuntimeError, match="cannot be"):
+        await done
+    with pytest.raises(RuntimeError, match="cannot be"):
+        slices(apply, ticking()).take(batch(b"15"))
 
 
 async def test_a_record_that_cannot_be_decoded_is_passed_over_and_a_tombstone_forgotten() -> None:
@@ -72,7 +108,6 @@ async def test_a_record_that_cannot_be_decoded_is_passed_over_and_a_tombstone_fo
             raise SchemaError(msg)
         seen.append(message)
 
-    feed = Feed(topic=topics.ALARMS, apply=apply, needed_by=(), forget=forgotten.append)
-    messages = batch(b"1", b"bad", None, b"2")
-    await Slices(feed).apply(messages)
+    taken = slices(apply, lambda: 0.0, forget=forgotten.append)
+    assert taken.take(batch(b"1", b"bad", None, b"2")) is None
     assert (seen, forgotten) == ([b"1", b"2"], [b"key"])
