@@ -32,7 +32,7 @@ class EvaluationState(StrEnum):
     """Whether alarms are evaluated."""
 
     OFF = "OFF"
-    """No alarms job has ever run."""
+    """No alarms job has ever completed a checkpoint."""
     RUNNING = "RUNNING"
     STALLED = "STALLED"
     """There is something to read, and it does not read it."""
@@ -90,7 +90,7 @@ class AlarmJob:
         return replace(found, state=EvaluationState.PARTIAL, detail=said)
 
     def require_on(self) -> None:
-        """Raise PreconditionError where no alarms job has ever run."""
+        """Raise PreconditionError where no alarms job has ever completed a checkpoint."""
         if self.evaluation.state is EvaluationState.OFF:
             raise PreconditionError(_OFF)
 
@@ -114,8 +114,8 @@ class AlarmJob:
 
 
 _OFF = (
-    "alarms are not switched on: no alarms job has run here; give it a slot (parallelism.alarms in millrace.toml, k8s/alarms.yaml on "
-    "Kubernetes) and publish rules (docs/alarms.md)"
+    "alarms are not switched on: no alarms job has completed a checkpoint here, which takes some seconds after its first start; give it a "
+    "slot (parallelism.alarms in millrace.toml, k8s/alarms.yaml on Kubernetes) and publish rules (docs/alarms.md)"
 )
 
 

@@ -36,6 +36,7 @@ from millrace_client import (
     Connection,
     MachineAcknowledgementState,
     MillraceError,
+    PreconditionError,
 )
 from schemas import codec, frame, topics
 from schemas.commands import CommandAck, CommandRequest, CommandState
@@ -255,6 +256,15 @@ def _alarm(client: Client, fits: Callable[[Alarm], bool]) -> Alarm:
     )
 
 
+def _on(client: Client) -> bool:
+    """Whether the alarms job has completed a checkpoint."""
+    try:
+        client.alarms()
+    except PreconditionError:
+        return False
+    return True
+
+
 def _over(client: Client) -> None:
     eventually(
         lambda: not any(one.condition for one in client.alarms()),
@@ -278,6 +288,7 @@ def test_a_condition_of_a_machine_is_acknowledged_by_signed_commands_and_at_the_
     line: Line, boiler: Boiler
 ) -> None:
     with Client(Connection(line.config.serving_address, name="alice")) as client:
+        eventually(lambda: _on(client), timeout_s=PATIENCE_S, period_s=0.2, what="alarms are on")
         boiler.order("level", value=0.85)
         raised = _alarm(client, lambda one: one.state is AlarmState.UNACKNOWLEDGED)
         assert (raised.title, raised.priority, raised.at_machine) == ("Boiler: 4:Level: Level", AlarmPriority.LOW, None)

@@ -113,7 +113,7 @@ class AlarmBook:
     def evaluated(self) -> AlarmEvaluation:
         """Whether alarms are evaluated. Raises PreconditionError where they are not switched on."""
         if not self.on:
-            msg = "alarms are not switched on: no alarms job has run here"
+            msg = "alarms are not switched on: no alarms job has completed a checkpoint here"
             raise PreconditionError(msg)
         return AlarmEvaluation(state=self.evaluation, advanced_us=self.clock())
 
