@@ -183,3 +183,13 @@ class Line:
         live = rest.live_job(flink_name(job))
         assert live is not None, f"job {job} is not running"
         return rest.restarts(live.id)
+
+
+def assert_closed(line: Line) -> dict[str, Any]:
+    """Count and checksum close, per lane and in total."""
+    found = line.settle()
+    for one in [*found["lanes"], found]:
+        assert one["produced"] + one["calculated"] == one["stored"] + one["rejected"] + one["suppressed"], one
+        assert one["checksums_differing"] == 0, one
+    assert found["checksums_compared"] == len(found["lanes"])
+    return found

@@ -44,7 +44,7 @@ from stack.stand_in import StandIn
 from tests.docs.blocks import Block
 from tests.golden.calculation import oracle as oracle_of_calculated
 from tests.integration import deployables, documented_line, line_doser
-from tests.integration.line import Line
+from tests.integration.line import Line, assert_closed
 from tests.integration.polling import eventually
 
 pytestmark = pytest.mark.timeout(900)
@@ -135,16 +135,6 @@ def emitted_by_tag(emitted: Emitted) -> dict[int, tuple[int, int]]:
         int(tag_id): (int((chosen := emitted.tag_id == tag_id).sum()), int(hashes[chosen].sum(dtype=np.uint64)))
         for tag_id in np.unique(emitted.tag_id)
     }
-
-
-def assert_closed(line: Line) -> dict[str, Any]:
-    """Count and checksum close, per lane and in total."""
-    found = line.settle()
-    for one in [*found["lanes"], found]:
-        assert one["produced"] + one["calculated"] == one["stored"] + one["rejected"] + one["suppressed"], one
-        assert one["checksums_differing"] == 0, one
-    assert found["checksums_compared"] == len(found["lanes"])
-    return found
 
 
 def rejects_by_tag(line: Line) -> Counter[tuple[int, str]]:

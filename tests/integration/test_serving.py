@@ -380,7 +380,9 @@ async def test_alarms_are_off_until_their_job_has_run_then_actions_go_out_and_an
         connection = Connection(f"127.0.0.1:{port}")
         async with AsyncClient(connection) as client, channel_of(connection) as channel:
             await ready(channel)
-            with pytest.raises(PreconditionError, match="alarms are not switched on: no alarms job has completed a checkpoint"):
+            with pytest.raises(
+                PreconditionError, match="alarms are not switched on: no alarms job has completed a checkpoint"
+            ):
                 await client.calm_list()
             await asyncio.to_thread(_commit, settings)
             async with asyncio.timeout(30):
