@@ -1,6 +1,6 @@
 """Whether a job makes progress: two readings of its counters, compared. Pure.
 
-Enters: `Reading`s, taken by `stack.flink_rest.FlinkRest.reading`. Leaves: an `Advance` between two of them. A job that exists and is
+Enters: `Reading`s, taken by `stack.job_counters.JobCounters.reading`. Leaves: an `Advance` between two of them. A job that exists and is
 RUNNING may do nothing at all; one that advances completes checkpoints, and reads from every source that has records waiting.
 Called by `deploy` (does the new code work?) and by whoever watches the jobs.
 """
