@@ -475,7 +475,9 @@ async def test_where_alarms_are_not_switched_on_nobody_is_told_that_all_is_calm(
             running.client.calm_list(),
             running.client.acknowledge_alarm(uuid4()),
         ):
-            with pytest.raises(PreconditionError, match="alarms are not switched on: no alarms job has completed a checkpoint"):
+            with pytest.raises(
+                PreconditionError, match="alarms are not switched on: no alarms job has completed a checkpoint"
+            ):
                 await call
         job.saw({("telemetry.latest", 0): 1}, {("telemetry.latest", 0): 7})
         reading = asyncio.create_task(running.client.calm_list())
