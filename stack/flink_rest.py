@@ -102,9 +102,13 @@ class FlinkRest:
         ]
         return sorted(jobs, key=lambda job: -job.start_time_ms)
 
+    def live_jobs(self) -> dict[str, FlinkJob]:
+        """The live jobs by name, the newest of each."""
+        return {job.name: job for job in reversed(self.jobs()) if job.live}
+
     def live_job(self, name: str) -> FlinkJob | None:
         """The live job of that name, if there is one."""
-        return next((job for job in self.jobs() if job.name == name and job.live), None)
+        return self.live_jobs().get(name)
 
     def running(self, job_id: str) -> bool:
         """Whether every task of the job runs (a job is RUNNING as soon as it is scheduled)."""
@@ -128,10 +132,7 @@ class FlinkRest:
 
     def restarts(self, job_id: str) -> int:
         """How often the job's tasks were started again; at once, unlike the metric of that name, which lags by ten seconds."""
-        subtasks = [
-            one for v in self._vertices(job_id) for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]
-        ]
-        return max((int(one["attempt"]) for one in subtasks), default=0)
+        return max((int(one["attempt"]) for one in self._subtasks(job_id)), default=0)
 
     def task_times_ms(self, job_id: str) -> dict[str, int]:
         """When the last of the job's tasks came to each state (SCHEDULED, DEPLOYING, RUNNING, ...) in its present attempt, Unix time."""
@@ -154,7 +155,9 @@ class FlinkRest:
 
     def metric_values(self, job_id: str, vertex: str, ids: Iterable[str], *, by: str = "sum") -> dict[str, int]:
         """Metrics of a vertex by id, over its subtasks (`by` sum or max); those that it does not have are not among them."""
-        query = urllib.parse.urlencode({"get": ",".join(ids), "agg": by})
+        if not (wanted := ",".join(ids)):  # Flink would take it for a question about the ids
+            return {}
+        query = urllib.parse.urlencode({"get": wanted, "agg": by})
         return {str(row["id"]): int(row[by]) for row in self._call(f"{_metrics_path(job_id, vertex)}?{query}")}
 
     def checkpoints(self, job_id: str) -> Checkpoints:
@@ -171,7 +174,7 @@ class FlinkRest:
         found: dict[str, int] = {}
         for vertex in self._vertices(job_id):
             wanted = [one for one in self.metric_ids(job_id, vertex) if one.endswith(_endings(names))]
-            for metric, value in (self.metric_values(job_id, vertex, wanted) if wanted else {}).items():
+            for metric, value in self.metric_values(job_id, vertex, wanted).items():
                 name = metric.rpartition(".")[2]
                 found[name] = found.get(name, 0) + value
         return found
@@ -183,17 +186,14 @@ class FlinkRest:
         for vertex in self._vertices(job_id):
             ids = self.metric_ids(job_id, vertex)
             wanted = [one for one in ids if of_gateways in one and one.endswith(ending)]
-            for metric, value in (self.metric_values(job_id, vertex, wanted, by="max") if wanted else {}).items():
+            for metric, value in self.metric_values(job_id, vertex, wanted, by="max").items():
                 gateway = metric.partition(of_gateways)[2].removesuffix(ending)
                 found[gateway] = max(found.get(gateway, 0), value)
         return found
 
     def running_s(self, job_id: str) -> float:
         """Longest time that one of the job's tasks has been running, seconds; deploying and opening are not in it."""
-        subtasks = [
-            one for v in self._vertices(job_id) for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]
-        ]
-        return max((int(one["status-duration"]["RUNNING"]) for one in subtasks), default=0) / 1000
+        return max((int(one["status-duration"]["RUNNING"]) for one in self._subtasks(job_id)), default=0) / 1000
 
     def hosts_of(self, job_id: str) -> set[str]:
         """Ids of the TaskManagers on which the job has tasks."""
@@ -244,6 +244,9 @@ class FlinkRest:
 
     def _vertices(self, job_id: str) -> list[str]:
         return [str(vertex["id"]) for vertex in self._call(f"/jobs/{job_id}")["vertices"]]
+
+    def _subtasks(self, job_id: str) -> list[dict[str, Any]]:
+        return [one for v in self._vertices(job_id) for one in self._call(f"/jobs/{job_id}/vertices/{v}")["subtasks"]]
 
     def _call(self, path: str, body: dict[str, Any] | None = None, *, method: str | None = None) -> Any:
         return self._send(path, None if body is None else json.dumps(body).encode(), method=method)

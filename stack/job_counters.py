@@ -6,7 +6,7 @@ long as no task came to another state is asked once: which vertices are sources,
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 from stack.flink_rest import FlinkJob, FlinkRest
 from stack.progress import Reading, SourceCount
@@ -21,7 +21,7 @@ class _Known:
     job_id: str
     changed_ms: int
     attempt: int
-    metrics: dict[str, dict[tuple[str, str], str]] = field(default_factory=dict)
+    metrics: dict[str, dict[tuple[str, str], str]]
 
 
 class JobCounters:
@@ -37,9 +37,12 @@ class JobCounters:
             return Reading(job_id=job.id, state=job.state, attempt=0, completed=0)
         known = self._known.get(job.name)
         if known is None or (known.job_id, known.changed_ms) != (job.id, job.changed_ms):
-            known = _Known(job_id=job.id, changed_ms=job.changed_ms, attempt=self._rest.restarts(job.id))
-            known.metrics = {vertex: {} for vertex in self._rest.sources(job.id)}
-            self._known[job.name] = known
+            known = self._known[job.name] = _Known(
+                job_id=job.id,
+                changed_ms=job.changed_ms,
+                attempt=self._rest.restarts(job.id),
+                metrics={vertex: {} for vertex in self._rest.sources(job.id)},
+            )
         sources: dict[str, SourceCount] = {}
         for vertex in known.metrics:
             sources |= self._counts(known, vertex)
@@ -67,8 +70,6 @@ class JobCounters:
                 for name, _, counter in [metric.rpartition(".")]
                 if name.startswith("Source__") and counter in (_RECORDS, _PENDING)
             }
-        if not metrics:
-            return {}
         values = self._rest.metric_values(known.job_id, vertex, metrics.values())
         return {
             name.removeprefix("Source__"): SourceCount(

@@ -93,7 +93,7 @@ class Keeper:
             if (found := deployment.pending(self._config)) is not None:
                 self._finish(found)
                 return []
-            live = {job.name: job for job in reversed(self._rest.jobs()) if job.live}
+            live = self._rest.live_jobs()
             for name in jobs.JOBS:
                 if jobs.flink_name(name) in live:
                     jobs.adopt(self._config, name, live[jobs.flink_name(name)].id)

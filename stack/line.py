@@ -91,7 +91,7 @@ def job_views(config: StackConfig, *, watched: bool) -> list[JobView] | None:
     """Every job; None when Flink does not answer. `watched`: the job keeper runs, so a job of which it has said nothing is new to it."""
     known = healing.read(config).jobs
     try:
-        live = {job.name: job for job in reversed(FlinkRest(config.flink_url).jobs()) if job.live}
+        live = FlinkRest(config.flink_url).live_jobs()
     except FlinkUnavailableError:
         return None
     views = []

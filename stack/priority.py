@@ -36,7 +36,7 @@ class Priorities:
 
     def look(self) -> dict[str, int]:
         """Give TaskManagers their priority; the changed ones with their new niceness. FlinkUnavailableError when Flink cannot be asked."""
-        live = {job.name: job for job in self._rest.jobs() if job.live}
+        live = self._rest.live_jobs()
         places = frozenset((job.id, job.changed_ms, job.all_running) for job in live.values())
         if places == self._followed:
             return {}

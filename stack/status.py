@@ -180,7 +180,7 @@ def _jobs(config: StackConfig) -> list[dict[str, Any]]:
     rest, progress = FlinkRest(config.flink_url), healing.read(config).jobs
     if not rest.alive():
         return []
-    live = {job.name: job for job in reversed(rest.jobs()) if job.live}
+    live = rest.live_jobs()
     names = {jobs.flink_name(job): job for job in jobs.of(config)}
     rows: list[dict[str, Any]] = [
         {"name": name, "state": "ABSENT", "progress": "", "id": "", "on": []} for name in names if name not in live

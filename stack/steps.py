@@ -100,7 +100,7 @@ def _job(name: str) -> Callable[[StackConfig], str]:
 
 
 def _plans(config: StackConfig) -> str:
-    live = {job.name for job in FlinkRest(config.flink_url).jobs() if job.live}
+    live = FlinkRest(config.flink_url).live_jobs()
     with jobs.lock(config):
         return jobs.compile_ahead(config, [name for name in jobs.of(config) if jobs.flink_name(name) not in live])
 

@@ -192,7 +192,7 @@ class Slices:
         self._waiting: deque[Message] = deque()
         self._ends: deque[tuple[int, asyncio.Future[None]]] = deque()
         """Of batches that are not yet applied: how many messages have been when they are, and who is told."""
-        self._taken = self._applied = 0
+        self._taken = 0
 
     def take(self, batch: list[Message]) -> asyncio.Future[None] | None:
         """Apply a batch behind those before it. None when that is done, else what tells of it."""
@@ -211,7 +211,6 @@ class Slices:
         until_s = self._clock_s() + _SLICE_S
         while self._waiting:
             self._apply(self._waiting.popleft())
-            self._applied += 1
             if self._clock_s() > until_s:
                 break
         if self._waiting:
@@ -225,7 +224,8 @@ class Slices:
             for _, done in self._ends:
                 done.set_exception(error)
             return
-        while self._ends and self._ends[0][0] <= self._applied:
+        applied = self._taken - len(self._waiting)
+        while self._ends and self._ends[0][0] <= applied:
             done = self._ends.popleft()[1]
             if not done.done():
                 done.set_result(None)
