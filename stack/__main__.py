@@ -62,11 +62,9 @@ def _down(config: StackConfig, _: argparse.Namespace) -> int:
 
 
 def _status(config: StackConfig, options: argparse.Namespace) -> int:
-    from stack import line, status
+    from stack import status
 
-    if options.wait is not None:
-        line.wait_up(config, options.wait)
-    found = status.collect(config)
+    found = status.collect(config, wait_s=options.wait or 0.0)
     print(json.dumps(found, indent=2, default=str) if options.json else status.text(found))
     return status.exit_status(found["line"]["state"])
 

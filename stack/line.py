@@ -119,11 +119,11 @@ def since(config: StackConfig, state: State, now: datetime) -> datetime:
     return now
 
 
-def wait_up(config: StackConfig, timeout_s: float) -> LineState:
-    """The state as soon as it is UP, or after the time."""
+def wait_up(config: StackConfig, timeout_s: float) -> tuple[LineState, dict[str, Health]]:
+    """As `ask`, as soon as the line is UP, or after the time."""
     deadline_s = time.monotonic() + timeout_s
     while True:
-        found, _ = ask(config)
+        found, answers = ask(config)
         if found.state is State.UP or time.monotonic() >= deadline_s:
-            return found
+            return found, answers
         time.sleep(_WAIT_PERIOD_S)

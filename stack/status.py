@@ -26,10 +26,10 @@ _NOT_CALCULATED = {
 """What is said of calculated tags, by the metric of the telemetry job."""
 
 
-def collect(config: StackConfig, *, now: datetime | None = None) -> dict[str, Any]:
-    """Everything, with plain values only. Takes some seconds when a service does not answer."""
+def collect(config: StackConfig, *, now: datetime | None = None, wait_s: float = 0.0) -> dict[str, Any]:
+    """Everything, with plain values only, when the line is up or after `wait_s`. Takes some seconds when a service does not answer."""
+    found, answers = line.wait_up(config, wait_s)
     now = now or datetime.now(UTC)
-    found, answers = line.ask(config)
     states, ended = {}, restarts(config)
     if found.state is not State.STOPPED and answers:
         states = Supervisor(config).states()

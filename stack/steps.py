@@ -144,7 +144,7 @@ def _fresh_rows(config: StackConfig) -> str:
 
 def _line_is_up(config: StackConfig) -> str:
     """What `status` will say; a line that is not up by now is reported, not refused: samples do flow."""
-    found = line.wait_up(config, _LINE_TIMEOUT_S)
+    found, _ = line.wait_up(config, _LINE_TIMEOUT_S)
     return "; ".join([str(found.state), *found.reasons])
 
 

@@ -6,6 +6,7 @@ A connection alone proves nothing: the kernel accepts for a stopped process as l
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import socket
@@ -19,7 +20,8 @@ from stack.health.answer import READY, Health, not_ready, silent
 TIMEOUT_S = 3.0
 HEARTBEAT_MAX_AGE_S = 5.0
 # MQTT 3.1.1: CONNECT with a clean session, a keep-alive of 10 s and the client id "health"; its CONNACK; DISCONNECT.
-_CONNECT = b"\x10\x12\x00\x04MQTT\x04\x02\x00\x0a\x00\x06health"
+# No client id: with one, whoever asks at the same time would end this session and be ended by it.
+_CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
 _CONNACK = b"\x20\x02\x00\x00"
 _DISCONNECT = b"\xe0\x00"
 
@@ -133,7 +135,8 @@ def mqtt_health(address: str | tuple[str, int]) -> Health:
             while len(answer) < len(_CONNACK) and (part := connection.recv(len(_CONNACK) - len(answer))):
                 answer += part
             if answer == _CONNACK:
-                connection.sendall(_DISCONNECT)
+                with contextlib.suppress(OSError):  # it answered; a goodbye that nobody hears takes nothing from that
+                    connection.sendall(_DISCONNECT)
     except OSError as error:
         return silent(f"no answer to CONNECT: {error or type(error).__name__}")
     if answer == _CONNACK:

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
@@ -28,7 +29,7 @@ from schemas.frame import Stream
 from stack import instance, kafka, lifecycle, line, mosquitto, postgres, postgres_roles, processes
 from stack.config import ROOT, Ports, StackConfig
 from stack.errors import NotReadyError, PreflightError
-from stack.health.answer import Answer
+from stack.health.answer import READY, Answer
 from stack.health.watch import Watch
 from stack.instance import Instance
 from stack.line_state import State
@@ -246,6 +247,13 @@ def test_a_supervisor_that_does_not_answer_is_said_to(running: Instance) -> None
     assert found.state is State.DOWN
     assert answers["mosquitto"].answer is Answer.READY
     assert "service jobmanager is STOPPED" in found.reasons
+
+
+def test_who_asks_at_the_same_time_gets_the_same_answer(running: Instance) -> None:
+    # With one client id for all of them the broker ended whoever had asked before: `status` and the watch made the line look ill.
+    with ThreadPoolExecutor(max_workers=8) as askers:
+        found = list(askers.map(lambda _: mosquitto.health(running.config), range(400)))
+    assert set(found) == {READY}
 
 
 def test_another_instance_on_the_same_ports_is_refused(running: Instance, tmp_path: Path) -> None:
