@@ -1,9 +1,10 @@
 """What one gateway carries from machines into Kafka, by protocol: an OPC UA subscription, Sparkplug B, MQTT with JSON; and without one.
 
 Without one (`synthetic`) the machine is a connector in the gateway's process, which shows what the protocols cost. Otherwise it is a
-process of its own (`benchmarks.edge_machine`). It sends values at a rate, each with its own time; a reader takes the frames from Kafka. A
-rate is carried when every value of a measured interval arrives, and its p99 latency is below two seconds. The rates are tried one after
-the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
+process of its own (`benchmarks.edge_machine`), or several with `--machines`, which share the tags and the rate: one simulated machine needs
+more CPU than the gateway, and over OPC UA a core of it is full before the gateway is. It sends values at a rate, each with its own time; a
+reader takes the frames from Kafka. A rate is carried when every value of a measured interval arrives, and its p99 latency is below two
+seconds. The rates are tried one after the other, up to the first that is not carried: by the gateway, or by the machine, which is said.
 
 With `--signatures` each rate is tried with signatures of frames too, right after, and the CPU is compared for a value and for a frame.
 
@@ -37,7 +38,7 @@ from stack import instance
 from stack.config import ROOT, StackConfig
 from stack.reporting import Progress
 
-SITE, NODE, DEVICE, URI = "rate", "n1", "d1", "urn:millrace:bench"
+SITE, DEVICE, URI = "rate", "d1", "urn:millrace:bench"
 _GATEWAY = "gw-rate"
 _TAGS = 2_000
 _WARM_UP_S = 3.0
@@ -46,11 +47,17 @@ _READY_S, _ARRIVE_S, _QUIET_S = 120.0, 30.0, 3.0
 SYNTHETIC = edge_synthetic.SYNTHETIC.name
 PROTOCOLS = ("opcua", "sparkplug", "mqtt", SYNTHETIC)
 _ADDRESSES = {
-    "opcua": "line:nsu=" + URI + ";s=t{number}",
-    "sparkplug": f"line:{SITE}/{NODE}/{DEVICE}/t{{number}}",
-    "mqtt": "line:rate/t{number}#$.v;time_us=$.t",
-    SYNTHETIC: "line:t{number}",
+    "opcua": "line-{machine}:nsu=" + URI + ";s=t{number}",
+    "sparkplug": f"line-0:{SITE}/{{node}}/{DEVICE}/t{{number}}",
+    "mqtt": "line-0:rate/t{number}#$.v;time_us=$.t",
+    SYNTHETIC: "line-0:t{number}",
 }
+_MOST_MACHINES = 8
+
+
+def node(first: int) -> str:
+    """Name of the Sparkplug node of the machine whose tags begin with this number."""
+    return f"n{first}"
 
 
 def arguments(parser: argparse.ArgumentParser) -> None:
@@ -65,6 +72,14 @@ def arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--seconds", type=float, default=20, help="of measuring at each rate")
     parser.add_argument(
+        "--machines",
+        type=int,
+        default=1,
+        choices=range(1, _MOST_MACHINES + 1),
+        metavar="N",
+        help=f"simulated machines that share tags and rate, at most {_MOST_MACHINES}; `{SYNTHETIC}` has one (default 1)",
+    )
+    parser.add_argument(
         "--signatures", action="store_true", help="each rate without and with signatures of frames; the ratio of CPU"
     )
 
@@ -76,9 +91,10 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         rows: list[Row] = []
         signed_rows: list[Row] = []
         for rate in options.rates:
-            rows.append(_try(protocol, rate, options.seconds, progress))
+            load = Load(protocol=protocol, machines=1 if protocol == SYNTHETIC else options.machines, rate=rate)
+            rows.append(_try(load, options.seconds, progress))
             if options.signatures:
-                signed_rows.append(_try(protocol, rate, options.seconds, progress, signed=True))
+                signed_rows.append(_try(load, options.seconds, progress, signed=True))
             if rows[-1].problem:
                 break
         carried = [row for row in rows if not row.problem]
@@ -95,16 +111,40 @@ def run(options: argparse.Namespace, progress: Progress) -> dict[str, Any]:
                     "rows": [row.cells() for row in signed_rows],
                 }
             )
-    return {**result, "tags": _TAGS, "tables": tables}
+    return {**result, "tags": _TAGS, "machines": options.machines, "tables": tables}
 
 
-def _try(protocol: str, rate: float, seconds: float, progress: Progress, *, signed: bool = False) -> Row:
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Load:
+    """What the gateway is given: values a second of a protocol, from so many machines together."""
+
+    protocol: str
+    machines: int
+    rate: float
+
+    def numbers(self, machine: int) -> range:
+        """Tags of a machine."""
+        return range(machine * _TAGS // self.machines, (machine + 1) * _TAGS // self.machines)
+
+    def tags(self) -> list[TagDefinition]:
+        """Of all machines."""
+        return [_tag(self.protocol, machine, number, self.numbers(machine).start)
+            for machine in range(self.machines) for number in self.numbers(machine)]  # fmt: skip
+
+    def endpoints(self, config: StackConfig) -> list[str]:
+        """Of the gateway's connections: a server each, or one broker."""
+        if self.protocol == "opcua":
+            return [f"opc.tcp://{config.host}:{config.ports.base + 998 - machine}" for machine in range(self.machines)]
+        return [f"mqtt://{config.host}:{config.ports.mosquitto}"]
+
+
+def _try(load: Load, seconds: float, progress: Progress, *, signed: bool = False) -> Row:
     """One rate, on an instance of its own."""
-    title = f"{protocol} at {rate}/s{', signed' if signed else ''}"
+    title = f"{load.protocol} at {load.rate}/s{', signed' if signed else ''}"
     with instance.temporary() as running, progress.step(title) as details:
         config = running.require("kafka")
         with open_broker.running(config):
-            found = _measure(config, protocol, rate, seconds, signed=signed)
+            found = _measure(config, load, seconds, signed=signed)
         details.append(found.said())
     return found
 
@@ -196,19 +236,26 @@ def _compared(plain: list[Row], signed: list[Row]) -> dict[str, float]:
     return {"signed_cpu_ratio": float(np.median(ratios)), "signed_us_per_frame": float(np.median(more_us))}
 
 
-class _Machine:
-    """Of a protocol: a process of its own beside the gateway, that sends when it is told to."""
+class _Machines:
+    """Of a protocol: processes beside the gateway, that send when they are told to."""
 
-    def __init__(self, protocol: str, endpoint: str, rate: float) -> None:
-        command = [sys.executable, "-m", "benchmarks.edge_machine", protocol, endpoint, str(_TAGS), str(rate)]
-        self._process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    def __init__(self, load: Load, endpoints: list[str]) -> None:
+        self._processes = []
+        for machine in range(load.machines):
+            tags, endpoint = load.numbers(machine), endpoints[machine % len(endpoints)]
+            command = [
+                sys.executable, "-m", "benchmarks.edge_machine", load.protocol, endpoint, str(tags.start), str(len(tags)),
+                str(load.rate * len(tags) / _TAGS),
+            ]  # fmt: skip
+            self._processes.append(
+                subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+            )
         # OPC UA and Sparkplug say every value first: until then not all is subscribed.
-        self.says_first = 0 if protocol == "mqtt" else _TAGS
+        self.says_first = 0 if load.protocol == "mqtt" else _TAGS
 
     def wait(self) -> None:
-        """Until it can be connected to."""
-        assert self._process.stdout is not None
-        self._process.stdout.readline()
+        """Until all can be connected to."""
+        self._heard()
 
     def go(self) -> None:
         """Begin."""
@@ -217,18 +264,22 @@ class _Machine:
     def sent(self, from_us: int, to_us: int) -> int:
         """Stop; how many values had times in the span."""
         self._tell(f"stop {from_us} {to_us}")
-        assert self._process.stdout is not None
-        return int(self._process.stdout.readline())
+        return sum(map(int, self._heard()))
 
     def end(self) -> None:
-        """Kill it."""
-        self._process.kill()
-        self._process.communicate()  # closes its pipes too
+        """Kill them."""
+        for process in self._processes:
+            process.kill()
+            process.communicate()  # closes its pipes too
+
+    def _heard(self) -> list[str]:
+        return [process.stdout.readline() for process in self._processes if process.stdout is not None]
 
     def _tell(self, order: str) -> None:
-        assert self._process.stdin is not None
-        self._process.stdin.write(f"{order}\n")
-        self._process.stdin.flush()
+        for process in self._processes:
+            assert process.stdin is not None
+            process.stdin.write(f"{order}\n")
+            process.stdin.flush()
 
 
 class _Within:
@@ -253,29 +304,34 @@ class _Within:
         """It ends with the gateway."""
 
 
-def _measure(config: StackConfig, protocol: str, rate: float, seconds: float, *, signed: bool = False) -> Row:
-    settings = publish_tags(config, SITE, [_tag(protocol, number) for number in range(_TAGS)])
-    endpoint, journal = _endpoint(config, protocol), config.state / "synthetic.journal"
+def _measure(config: StackConfig, load: Load, seconds: float, *, signed: bool = False) -> Row:
+    settings = publish_tags(config, SITE, load.tags())
+    endpoints, journal = load.endpoints(config), config.state / "synthetic.journal"
     own: dict[str, dict[str, Any]] = {
         "sparkplug": {"group_id": SITE},
         "opcua": {"reconnect_max_s": 1.0},
-        SYNTHETIC: {"rate": float(rate), "journal": str(journal)},
+        SYNTHETIC: {"rate": float(load.rate), "journal": str(journal)},
     }
     gateway = Gateway(
         config, config.state / "rate", gateway_id=_GATEWAY, site=SITE,
-        connections=[{"name": "line", "protocol": protocol, "endpoint": endpoint, **own.get(protocol, {})}],
-        program="benchmarks.edge_synthetic" if protocol == SYNTHETIC else "edge",
+        connections=[
+            {"name": f"line-{number}", "protocol": load.protocol, "endpoint": endpoint, **own.get(load.protocol, {})}
+            for number, endpoint in enumerate(endpoints)
+        ],
+        program="benchmarks.edge_synthetic" if load.protocol == SYNTHETIC else "edge",
         **(edge_process.signing(config, _GATEWAY) if signed else {}),
     )  # fmt: skip
     arrived, stop = Arrived(), threading.Event()
     reader = threading.Thread(target=_read, args=(settings, stop, arrived), name="reader")
-    machine = _Within(journal) if protocol == SYNTHETIC else _Machine(protocol, endpoint, rate)
+    machine = _Within(journal) if load.protocol == SYNTHETIC else _Machines(load, endpoints)
     try:
         machine.wait()
         gateway.start()
         gateway.until(connected, "connected", START_S)
         gateway.until(
-            lambda status: status["connectors"][0]["samples"] >= machine.says_first, "all values seen once", _READY_S
+            lambda status: sum(one["samples"] for one in status["connectors"]) >= machine.says_first,
+            "all values seen once",
+            _READY_S,
         )
         reader.start()
         machine.go()
@@ -294,7 +350,7 @@ def _measure(config: StackConfig, protocol: str, rate: float, seconds: float, *,
         if reader.ident is not None:
             reader.join()
     cores = (after.user + after.system - before.user - before.system) / ((to_us - from_us) / 1e6)
-    return judge(arrived, sent, (from_us, to_us), rate, cores=cores, memory_mb=memory_mb)
+    return judge(arrived, sent, (from_us, to_us), load.rate, cores=cores, memory_mb=memory_mb)
 
 
 def _settle(arrived: Arrived, to_us: int) -> None:
@@ -314,13 +370,7 @@ def _read(settings: KafkaSettings, stop: threading.Event, arrived: Arrived) -> N
             arrived.take(data, frame.decode(data), now_us())
 
 
-def _tag(protocol: str, number: int) -> TagDefinition:
-    address = _ADDRESSES[protocol].format(number=number)
+def _tag(protocol: str, machine: int, number: int, first: int) -> TagDefinition:
+    address = _ADDRESSES[protocol].format(machine=machine, number=number, node=node(first))
     # Not even for OPC UA does a server sample: it tells of each value that is set.
     return tag(number + 1, f"t{number}", address, gateway_id=_GATEWAY, site=SITE, period_ms=10)
-
-
-def _endpoint(config: StackConfig, protocol: str) -> str:
-    if protocol == "opcua":
-        return f"opc.tcp://{config.host}:{config.ports.base + 998}"
-    return f"mqtt://{config.host}:{config.ports.mosquitto}"
