@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import email
 import json
+import logging
 import socket
 import ssl
 import threading
@@ -19,6 +20,8 @@ from aiosmtpd.controller import Controller
 from aiosmtpd.smtp import AuthResult, Envelope, LoginPassword
 
 PASSWORD = "correct horse"
+# The library warns of an attribute of its own that it sets itself, once for each sign-in.
+logging.getLogger("mail.log").setLevel(logging.ERROR)
 
 
 @dataclass
