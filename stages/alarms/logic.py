@@ -183,7 +183,7 @@ class AlarmLogic:
         """Go on from what is stored of a site; raises StateError, and the site is unknown then. What changed meanwhile is told."""
         step = Step(now_us=now_us)
         self._sites.pop(site, None)
-        alarms = SiteAlarms(site, self._config, self._opened_us, self._reachable, begun_us=now_us)
+        alarms = self._new(site, now_us)
         # Which rules hold depends on the clock, which is in the state.
         table = self._table(site, self._valid_us(clock_of(parts), now_us), now_us)
         alarms.restore(table, parts, step, put_aside=() if parts else self._published.put_aside(site))
@@ -208,10 +208,13 @@ class AlarmLogic:
     def _site(self, site: str, step: Step) -> SiteAlarms:
         alarms = self._sites.get(site)
         if alarms is None:
-            alarms = SiteAlarms(site, self._config, self._opened_us, self._reachable, begun_us=step.now_us)
-            self._sites[site] = alarms
+            alarms = self._sites[site] = self._new(site, step.now_us)
         self._follow(site, alarms, step)
         return alarms
+
+    def _new(self, site: str, now_us: int) -> SiteAlarms:
+        about = (site, self._config, self._opened_us, self._reachable)
+        return SiteAlarms(*about, published=self._published, begun_us=now_us)
 
     def _end(self, site: str, alarms: SiteAlarms, step: Step) -> None:
         """What is over will be forgotten, and what was long ago is now."""

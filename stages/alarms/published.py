@@ -7,9 +7,13 @@ the topic has in a higher version would be heard no more. So each record of the 
 what nobody remembers ends, with a reason; of what is another the state's own view is told, in a version above. What is the same, nearly
 always all, costs nothing.
 
+An alarm's id has its start in it, and the sample of that moment may be gone when it is read again. So a condition that is found to hold
+within the time of an alarm that the topic has goes on with that alarm (`since`): the same episode has the same id.
+
 Enters: the topic from its beginning to its end when the operator opens (`fold`, `forget`, `complete`). Who calls: `stages.alarms.logic`.
-Bounded by the topic: standing alarms whole, others by id and version, until they have been compared; what is of others' sites is
-let go (`keep_only`). A site that has no state takes over what people have put aside (`put_aside`); its alarms it has to raise again itself.
+Bounded by the topic: standing alarms whole, others by id and version, and of each source the newest alarm's time, until they have been
+compared; what is of others' sites is let go (`keep_only`). A site that has no state takes over what people have put aside (`put_aside`);
+its alarms it has to raise again itself.
 """
 
 from __future__ import annotations
@@ -38,6 +42,17 @@ Told: TypeAlias = Alarm | int
 """The newest record of an alarm; of one that is normal the version alone."""
 
 
+class Was(NamedTuple):
+    """The newest alarm of a source on the topic: when its condition held, and what was seen when it began."""
+
+    start_us: int
+    until_us: int | None
+    """None while it holds."""
+    value: float | None
+    detail: str
+    late: bool
+
+
 class Own(NamedTuple):
     """What the state has of an id: an episode, or the source itself."""
 
@@ -53,6 +68,8 @@ class Published:
         self._sites: dict[str, dict[bytes, Told]] = {}
         self._site_of: dict[bytes, str] = {}
         """Of each id, while the topic is read."""
+        self._was: dict[str, dict[bytes, Was]] = {}
+        """By site and source."""
 
     def fold(self, alarm: Alarm) -> None:
         """A record of the topic."""
@@ -62,6 +79,22 @@ class Published:
         if known is None or alarm.version > _version(known):
             told[key] = alarm.version if alarm.state is AlarmState.NORMAL else alarm
             self._site_of[key] = site
+            if alarm.start_us is not None:
+                self._note(alarm, alarm.start_us, self._was.setdefault(site, {}))
+
+    @staticmethod
+    def _note(alarm: Alarm, start_us: int, was: dict[bytes, Was]) -> None:
+        before = was.get(alarm.source_id.bytes)
+        if before is None or start_us >= before.start_us:
+            until_us = None if alarm.active else alarm.updated_us if alarm.returned_us is None else alarm.returned_us
+            was[alarm.source_id.bytes] = Was(start_us, until_us, alarm.value, alarm.detail, alarm.late)
+
+    def since(self, site: str, source_id: UUID, time_us: int) -> Was | None:
+        """The alarm of a source in whose time a moment is, in event time; None once the site has been compared."""
+        found = self._was.get(site, {}).get(source_id.bytes)
+        if found is None or time_us < found.start_us or (found.until_us is not None and time_us > found.until_us):
+            return None
+        return found
 
     def forget(self, key: bytes) -> None:
         """A tombstone; what is no such key is nothing."""
@@ -79,11 +112,12 @@ class Published:
     def keep_only(self, sites: Collection[str]) -> None:
         """Other sites are others'."""
         self._sites = {site: told for site, told in self._sites.items() if site in sites}
+        self._was = {site: was for site, was in self._was.items() if site in sites}
 
     def take(self, site: str, other: Published) -> None:
         """One site of another reading."""
         if told := other._sites.get(site):
-            self._sites[site] = told
+            self._sites[site], self._was[site] = told, other._was.get(site, {})
 
     def waiting(self, sites: Collection[str]) -> int:
         """How many of these sites have not been compared whole."""
@@ -107,6 +141,8 @@ class Published:
     def compare(self, site: str, state: SiteState, left_us: int, step: Step) -> None:
         """Hold what there was time for against the state. `left_us`: how much of that time is left, below 0 when it is over."""
         told = self._sites.get(site)
+        if not told and left_us <= 0:
+            self._was.pop(site, None)
         if not told or (left_us > 0 and not self.standing(site, PUT_ASIDE)):
             return
         own = dict(_own(state))

@@ -16,7 +16,7 @@ Over 350 lines: what is known of one site is one state, which records, timers an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache
+from functools import cache, partial
 from typing import Any
 
 import numpy as np
@@ -31,6 +31,7 @@ from stages.alarms.config import AlarmConfig
 from stages.alarms.lanes import LaneValues, Sample, no_lane
 from stages.alarms.listening import Listening, Reachable, always
 from stages.alarms.points import Point, SiteTable
+from stages.alarms.published import Published
 from stages.alarms.server_conditions import ServerConditions, points_of_conditions
 from stages.alarms.site_state import SiteState
 from stages.alarms.source import OPEN_IDS, SEEN_ACTIONS, WAITING_ACTIONS, Source, remains
@@ -47,12 +48,19 @@ class SiteAlarms:
     """All alarms of one site. Every method tells the step that it is given."""
 
     def __init__(
-        self, site: str, config: AlarmConfig, opened_us: int, reachable: Reachable = always, *, begun_us: int = 0
+        self,
+        site: str,
+        config: AlarmConfig,
+        opened_us: int,
+        reachable: Reachable = always,
+        *,
+        published: Published | None = None,
+        begun_us: int = 0,
     ) -> None:
         self.site, self._config, self._opened_us, self._begun_us = site, config, opened_us, begun_us
         self.listening = Listening(config, opened_us, reachable)
         self.state = SiteState(site, config)
-        self._do = Transitions(self.state, config)
+        self._do = Transitions(self.state, config, partial((published or Published()).since, site))
         self._servers = ServerConditions(self.state, self._do, config)
         self._dead: dict[str, set[str]] = {}
         """Keys of sources that are silent because their gateway cannot reach the machine, by gateway."""

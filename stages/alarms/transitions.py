@@ -14,16 +14,20 @@ from stages.alarms import lifecycle
 from stages.alarms.config import AlarmConfig
 from stages.alarms.lanes import Sample
 from stages.alarms.points import Point
+from stages.alarms.published import Was
 from stages.alarms.site_state import Group, SiteState
 from stages.alarms.source import Episode, Source, effective
 from stages.alarms.step import Step
+
+Since = Callable[[UUID, int], Was | None]
+"""Of a source and a moment: the alarm that was told before a start, in whose time the moment is."""
 
 
 class Transitions:
     """Of the sources of one site."""
 
-    def __init__(self, state: SiteState, config: AlarmConfig) -> None:
-        self._state, self._config = state, config
+    def __init__(self, state: SiteState, config: AlarmConfig, since: Since) -> None:
+        self._state, self._config, self._since = state, config, since
         self._pending: dict[str, set[str]] = {}
         """Keys whose delay runs, by gateway."""
         self.timed: set[str] = set()
@@ -75,6 +79,8 @@ class Transitions:
         self.settle(point, source, time_us, step)
         if holds == source.raw:
             return
+        if holds and (was := self._told_before(point, source, time_us)) is not None:
+            time_us, value, detail = was.start_us, was.value, was.detail
         source.raw, source.raw_us = holds, time_us
         if holds:
             source.value, source.detail = value, detail
@@ -82,6 +88,12 @@ class Transitions:
         if source.raw != source.active:
             self._await(point)
         self.mark(point)
+
+    def _told_before(self, point: Point, source: Source, time_us: int) -> Was | None:
+        """The alarm that this condition was before a start, where the state knows nothing of it."""
+        if source.episode is not None or (was := self._since(point.source_id, time_us)) is None:
+            return None
+        return was if was.start_us > source.started_us else None
 
     def settle(self, point: Point, source: Source, time_us: int, step: Step) -> None:
         """Do what is due by `time_us`: a delay is over when the condition has been what it is for so long."""
@@ -129,7 +141,11 @@ class Transitions:
         began_to_chatter = self._chatters(source, time_us)
         episode, kind = lifecycle.activate(point, source, start_us, time_us)
         episode.machine_knows = machine_knows
-        episode.late = step.now_us - time_us > self._config.late_ms * 1000
+        was = self._since(point.source_id, start_us)
+        if was is not None and was.start_us == start_us:
+            episode.late = was.late  # that it is heard again is no news
+        else:
+            episode.late = step.now_us - time_us > self._config.late_ms * 1000
         episode.cause_alarm_id, episode.first_out = self._join_group(point, str(episode.alarm_id))
         if (parent := self._standing_parent(point)) is not None:
             episode.cause_alarm_id, episode.first_out = parent, False
