@@ -2,10 +2,10 @@
 
 What was published behind the last checkpoint is not in the state that a start goes on from. Most of it comes about again, under the same
 id and versions, because the same records are read again. Not all: silence runs by the clock on the wall, topics and lanes are read in
-another order, definitions are newer, last values have been compacted. What did not come again would stand for ever, and an alarm that
-the topic has in a higher version would be heard no more. So each record of the topic is compared when there was time for it to come again:
-what nobody remembers ends, with a reason; of what is another the state's own view is told, in a version above. What is the same, nearly
-always all, costs nothing.
+another order, definitions are newer, last values have been compacted. What did not come again would stand for ever, and an alarm that the
+topic has in a higher version would be heard no more. So each record of the topic is compared when there was time for it to come again:
+what nobody remembers is over, with a reason, and ends where nobody had to acknowledge it; of what is another the state's own view is
+told, in a version above. What is the same, nearly always all, costs nothing.
 
 An alarm's id has its start in it, and the sample of that moment may be gone when it is read again. So a condition that is found to hold
 within the time of an alarm that the topic has goes on with that alarm (`since`): the same episode has the same id.
@@ -24,7 +24,7 @@ from collections.abc import Collection, Iterator
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from schemas.alarms import PUT_ASIDE, Alarm, AlarmEventKind, AlarmState
+from schemas.alarms import PUT_ASIDE, Alarm, AlarmEventKind, AlarmState, OverrideKind
 from stages.alarms.points import Point
 from stages.alarms.site_state import SiteState
 from stages.alarms.source import ENDED_ALARMS, Episode, Source
@@ -33,6 +33,8 @@ from stages.alarms.step import Step, alarm_of
 GONE = "its rule, tag or device is defined no more"
 NOT_AGAIN = "it was not raised again after a restart"
 READ_AGAIN = "the state of the site can be read again"
+_SEEN = (AlarmState.UNACKNOWLEDGED, AlarmState.ACKNOWLEDGED, AlarmState.RETURNED_UNACKNOWLEDGED)
+"""States that nothing hides."""
 AT_ONCE = 500
 """So many are compared in a tick."""
 UNHEARD_US = 3_600_000_000
@@ -159,6 +161,8 @@ class Published:
                 continue
             if mine is not None:
                 _agree(known, mine, state, step)
+            elif alarm is not None and point is not None and _is_asked_for(alarm, state.source(point.key)):
+                _keep(alarm, point, state, step)
             elif alarm is not None:
                 _close(alarm, point, state, step)
             else:
@@ -232,6 +236,40 @@ def _agree(told: Told, own: Own, state: SiteState, step: Step) -> None:
         step.alarms.append(now)
     if holder.version != before:
         state.touch(point.key)
+
+
+def _is_asked_for(alarm: Alarm, source: Source) -> bool:
+    """Whether somebody still has to do something about an alarm that nobody remembers, as if its condition were over."""
+    if alarm.start_us is None or alarm.condition or alarm.late or source.episode is not None or source.overridden:
+        return False
+    latched = any(one.kind is OverrideKind.LATCHED for one in alarm.overrides)
+    seen = alarm.state in _SEEN and str(alarm.alarm_id) not in source.ended_alarms
+    return seen and (latched or alarm.acknowledged_us is None)
+
+
+def _keep(alarm: Alarm, point: Point, state: SiteState, step: Step) -> None:
+    """It was raised and was over in what cannot be read again: it stays until it is acknowledged, and reset where it latches."""
+    step.notes.append("alarm_of_before_kept")
+    source, start_us = state.source(point.key), alarm.start_us or 0
+    names = (
+        *("alarm_id", "version", "rule_version", "activations", "acknowledged_us", "acknowledged_by", "returned_us"),
+        *("value", "detail", "cause_alarm_id", "first_out", "fleeting", "late", "comment"),
+    )
+    source.started_us = max(source.started_us, start_us)
+    source.episode = episode = Episode(
+        start_us=start_us,
+        activated_us=alarm.activated_us or start_us,
+        rule_id=point.rule.rule_id,
+        latched_us=next((one.since_us for one in alarm.overrides if one.kind is OverrideKind.LATCHED), None),
+        uncounted=True,
+        **{name: getattr(alarm, name) for name in names},
+    )
+    if alarm.active:
+        time_us = max(alarm.updated_us, _clock_us(point, state))
+        episode.returned_us = time_us
+        episode.latched_us = time_us if point.rule.latch else None
+        step.tell(point, source, episode, AlarmEventKind.RETURNED, time_us, detail=NOT_AGAIN)
+    state.touch(point.key)
 
 
 def _close(alarm: Alarm, point: Point | None, state: SiteState, step: Step) -> None:

@@ -17,7 +17,7 @@ from tests.operators.alarming import GATEWAY_SILENT, S, Topic, action, harness, 
 from tests.operators.rows import START_US
 
 
-def test_an_alarm_of_behind_the_checkpoint_that_does_not_come_again_ends() -> None:
+def test_an_alarm_of_behind_the_checkpoint_that_does_not_come_again_is_over_and_waits_for_its_acknowledgement() -> None:
     topic: Topic = []
     bench = harness(rule().encode(), topic=topic)
     publish(topic, bench.element(values(70, 1)))
@@ -27,9 +27,20 @@ def test_an_alarm_of_behind_the_checkpoint_that_does_not_come_again_ends() -> No
     assert publish(topic, again.element(values(71, 1.5))) == []
     publish(topic, again.advance(50_000))
     assert standing(topic)  # it may come again
-    (closed,), (event,) = told(publish(topic, again.advance(15_000)))
-    assert (closed.alarm_id, closed.version, closed.state) == (raised.alarm_id, 2, "NORMAL")
-    assert (event.kind, event.state, event.detail) == ("RETURNED", "NORMAL", "it was not raised again after a restart")
+    (over,), (event,) = told(publish(topic, again.advance(15_000)))
+    assert (over.alarm_id, over.version, over.state, over.active) == (
+        raised.alarm_id,
+        2,
+        "RETURNED_UNACKNOWLEDGED",
+        False,
+    )
+    assert (event.kind, event.state, event.detail) == (
+        "RETURNED",
+        over.state,
+        "it was not raised again after a restart",
+    )
+    again = again.restored()
+    publish(topic, again.element(action(1, AlarmActionKind.ACKNOWLEDGE, alarm_id=raised.alarm_id)))
     assert standing(topic) == {}
     # Its id is not used again: who reads the topic would take that for what it knows.
     (other,), _ = told(publish(topic, again.element(values(85, 2))))
@@ -47,6 +58,39 @@ def test_an_alarm_of_behind_the_checkpoint_that_comes_again_is_the_same_and_is_t
     again = checkpoint.restored()
     assert again.element(values(85, 2)) == raised
     assert again.advance(90_000) == []
+
+
+def test_one_that_was_acknowledged_and_does_not_come_again_ends_unless_it_latches() -> None:
+    for latch in (False, True):
+        topic: Topic = []
+        bench = harness(rule(latch=latch).encode(), topic=topic)
+        bench.element(values(70, 1))
+        checkpoint = bench.restored()
+        (raised,), _ = told(publish(topic, bench.element(values(85, 2))))
+        publish(topic, bench.element(action(1, AlarmActionKind.ACKNOWLEDGE, alarm_id=raised.alarm_id)))
+        publish(topic, bench.element(values(70, 3)))
+        assert bool(standing(topic)) == latch
+        again = checkpoint.restored()
+        publish(topic, again.element(values(70, 4)))  # nothing of all that is read again
+        publish(topic, again.advance(70_000))
+        assert bool(standing(topic)) == latch
+        if latch:
+            publish(topic, again.element(action(2, AlarmActionKind.RESET, alarm_id=raised.alarm_id)))
+            assert standing(topic) == {}
+
+
+def test_one_that_stands_acknowledged_ends_when_its_condition_does_not_come_again() -> None:
+    topic: Topic = []
+    bench = harness(rule().encode(), topic=topic)
+    bench.element(values(70, 1))
+    checkpoint = bench.restored()
+    (raised,), _ = told(publish(topic, bench.element(values(85, 2))))
+    publish(topic, bench.element(action(1, AlarmActionKind.ACKNOWLEDGE, alarm_id=raised.alarm_id)))
+    again = checkpoint.restored()
+    publish(topic, again.element(values(70, 4)))
+    (closed,), (event,) = told(publish(topic, again.advance(70_000)))
+    assert (closed.state, closed.version, event.kind) == ("NORMAL", 3, "RETURNED")
+    assert standing(topic) == {}
 
 
 @pytest.mark.parametrize("delay_s", [0.0, 2.0])
@@ -232,7 +276,7 @@ def test_without_state_an_alarm_waits_until_its_tag_has_spoken() -> None:
     bench = harness(rule(on_delay_s=5.0).encode(), topic=topic)
     bench.element(values(85, 1))
     (raised,), _ = told(publish(topic, bench.element(values(86, 8))))
-    for value, states in ((70.0, ["NORMAL"]), (85.0, [])):
+    for value, states in ((70.0, ["RETURNED_UNACKNOWLEDGED"]), (85.0, [])):
         known = list(topic)
         fresh = harness(rule(on_delay_s=5.0).encode(), topic=known)
         fresh.element(action(1, AlarmActionKind.UNSHELVE))
@@ -248,7 +292,7 @@ def test_without_state_an_alarm_waits_until_its_tag_has_spoken() -> None:
     fresh = harness(rule(on_delay_s=5.0).encode(), topic=topic)
     fresh.element(action(1, AlarmActionKind.UNSHELVE))
     publish(topic, fresh.advance(3_700_000))
-    assert standing(topic) == {}  # but not for ever
+    assert [each.state for each in standing(topic).values()] == ["RETURNED_UNACKNOWLEDGED"]  # but not for ever
 
 
 @pytest.mark.parametrize(
@@ -281,7 +325,8 @@ def test_without_state_an_alarm_of_an_expression_waits_until_it_is_known(
                 [*publish(known, fresh.element(values(value, second))), *publish(known, fresh.advance(2_000))]
             )
             told_of += [each.kind for each in events]
-        assert list(standing(known)) == ([before.key] if value == 85.0 else [])
+        states = {key: each.state for key, each in standing(known).items()}
+        assert states == {before.key: "UNACKNOWLEDGED" if value == 85.0 else "RETURNED_UNACKNOWLEDGED"}
         assert told_of == (["RAISED"] if value == 85.0 else ["RETURNED"])
 
 
@@ -296,8 +341,9 @@ def test_a_lane_that_is_always_behind_puts_the_comparison_off_and_not_for_ever()
         publish(topic, again.element(values(71, 1 + turn / 1000, behind=20.0)))
         publish(topic, again.advance(2_000))
         if turn == 400:
-            assert len(standing(topic)) == again.level("sites_not_compared") == 1
-    assert standing(topic) == {}
+            assert [each.state for each in standing(topic).values()] == ["UNACKNOWLEDGED"]
+            assert again.level("sites_not_compared") == 1
+    assert [each.state for each in standing(topic).values()] == ["RETURNED_UNACKNOWLEDGED"]
     assert again.level("sites_not_compared") == 0
 
 
