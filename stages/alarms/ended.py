@@ -29,6 +29,9 @@ class Ended:
         self._ids: set[UUID] = set()
         self.changed: set[str] = set()
 
+    def __contains__(self, alarm_id: UUID) -> bool:
+        return alarm_id in self._ids
+
     def __len__(self) -> int:
         return len(self._ids)
 

@@ -32,6 +32,8 @@ class Sample(NamedTuple):
     quality: int
     changed: bool = True
     """Whether value or quality is another than before."""
+    before_us: int = 0
+    """When the sample before this one was taken; 0 where there was none, or its quality was bad."""
 
     @property
     def known(self) -> float:
@@ -101,9 +103,13 @@ class LaneValues:
         self._set(at[~matters], time_us[known][~matters], new[~matters], code[~matters])
         chosen = np.flatnonzero(matters)
         for one in chosen[np.lexsort((at[chosen], time_us[known][chosen]))]:
-            row = known[one]
+            row, before_us = known[one], int(self.time_us[at[one]])
+            if qualities.is_bad(int(self.quality[at[one]])):
+                before_us = NEVER_US
             self._set(at[one], time_us[row], new[one], code[one])
-            yield Sample(int(time_us[row]), int(tag_id[row]), float(new[one]), int(code[one]), bool(changed[one]))
+            yield Sample(
+                int(time_us[row]), int(tag_id[row]), float(new[one]), int(code[one]), bool(changed[one]), before_us
+            )
 
     def _set(self, at: object, time_us: object, value: object, quality: object) -> None:
         self.time_us[at], self.value[at], self.quality[at] = time_us, value, quality

@@ -139,7 +139,7 @@ class AlarmLogic:
         alarms = self._site(site, step)
         alarms.on_timer(step)
         wait_us = self._config.unmatched_ms * 1000
-        self._published.compare(site, alarms.state, wait_us - alarms.read_for_us, step)
+        self._published.compare(site, alarms.state, wait_us - alarms.read_for_us, step, alarms.hidden)
         self._end(site, alarms, step)
         return step
 

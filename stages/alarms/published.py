@@ -20,7 +20,7 @@ from __future__ import annotations
 
 import dataclasses
 import sys
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
@@ -50,9 +50,12 @@ class Was(NamedTuple):
     start_us: int
     until_us: int | None
     """None while it holds."""
+    activated_us: int
     value: float | None
     detail: str
     late: bool
+    normal: bool
+    """It has ended."""
 
 
 class Own(NamedTuple):
@@ -89,14 +92,34 @@ class Published:
         before = was.get(alarm.source_id.bytes)
         if before is None or start_us >= before.start_us:
             until_us = None if alarm.active else alarm.updated_us if alarm.returned_us is None else alarm.returned_us
-            was[alarm.source_id.bytes] = Was(start_us, until_us, alarm.value, alarm.detail, alarm.late)
+            was[alarm.source_id.bytes] = Was(
+                start_us=start_us,
+                until_us=until_us,
+                activated_us=alarm.activated_us or start_us,
+                value=alarm.value,
+                detail=alarm.detail,
+                late=alarm.late,
+                normal=alarm.state is AlarmState.NORMAL,
+            )
 
     def since(self, site: str, source_id: UUID, time_us: int) -> Was | None:
         """The alarm of a source in whose time a moment is, in event time; None once the site has been compared."""
         found = self._was.get(site, {}).get(source_id.bytes)
-        if found is None or time_us < found.start_us or (found.until_us is not None and time_us > found.until_us):
+        if found is None or time_us < found.start_us:
             return None
-        return found
+        # Silence begins at the moment at which the one before was over.
+        over = found.until_us is not None and time_us >= found.until_us and time_us > found.start_us
+        return None if over else found
+
+    def compares(self, site: str) -> bool:
+        """Whether something of a site is still to be compared."""
+        return bool(self._was.get(site))
+
+    def over(self, site: str, source_id: UUID, time_us: int) -> None:
+        """A condition that nobody remembers was found not to hold, later than it came last: what holds later is another alarm."""
+        was = self._was.get(site, {})
+        if (found := was.get(source_id.bytes)) is not None and found.until_us is None and time_us > found.activated_us:
+            was[source_id.bytes] = found._replace(until_us=time_us)
 
     def forget(self, key: bytes) -> None:
         """A tombstone; what is no such key is nothing."""
@@ -108,8 +131,10 @@ class Published:
             del self._sites[site][alarm_id]
 
     def complete(self) -> None:
-        """The topic has been read to its end."""
+        """The topic has been read to its end. Of two alarms of a source the newer is compared first: one can be kept."""
         self._site_of = {}
+        for site, told in self._sites.items():
+            self._sites[site] = dict(sorted(told.items(), key=_newest_first))
 
     def keep_only(self, sites: Collection[str]) -> None:
         """Other sites are others'."""
@@ -140,8 +165,11 @@ class Published:
         told = (each for each in self._sites.get(site, {}).values() if isinstance(each, Alarm))
         return [each for each in told if each.start_us is None and each.rule != PUT_ASIDE]
 
-    def compare(self, site: str, state: SiteState, left_us: int, step: Step) -> None:
-        """Hold what there was time for against the state. `left_us`: how much of that time is left, below 0 when it is over."""
+    def compare(self, site: str, state: SiteState, left_us: int, step: Step, hidden: Callable[[Point], str]) -> None:
+        """Hold what there was time for against the state.
+
+        `left_us`: how much of that time is left, below 0 when it is over. `hidden`: why design hides what stands at a point, or nothing.
+        """
         told = self._sites.get(site)
         if not told and left_us <= 0:
             self._was.pop(site, None)
@@ -161,10 +189,11 @@ class Published:
                 continue
             if mine is not None:
                 _agree(known, mine, state, step)
-            elif alarm is not None and point is not None and _is_asked_for(alarm, state.source(point.key)):
+            elif alarm is not None and point is not None and _is_asked_for(alarm, point, state) and not hidden(point):
                 _keep(alarm, point, state, step)
             elif alarm is not None:
                 _close(alarm, point, state, step)
+                self._was.get(site, {}).pop(alarm.source_id.bytes, None)
             else:
                 state.ended.note(UUID(bytes=key), step.now_us)
             compared.append(key)
@@ -174,6 +203,10 @@ class Published:
             del told[key]
         if not told:
             del self._sites[site]
+
+
+def _newest_first(item: tuple[bytes, Told]) -> int:
+    return -(item[1].start_us or 0) if isinstance(item[1], Alarm) else 0
 
 
 def _version(told: Told) -> int:
@@ -238,13 +271,15 @@ def _agree(told: Told, own: Own, state: SiteState, step: Step) -> None:
         state.touch(point.key)
 
 
-def _is_asked_for(alarm: Alarm, source: Source) -> bool:
+def _is_asked_for(alarm: Alarm, point: Point, state: SiteState) -> bool:
     """Whether somebody still has to do something about an alarm that nobody remembers, as if its condition were over."""
-    if alarm.start_us is None or alarm.condition or alarm.late or source.episode is not None or source.overridden:
+    source = state.source(point.key)
+    if alarm.start_us is None or alarm.condition or source.episode is not None or source.overridden:
+        return False
+    if alarm.state not in _SEEN or str(alarm.alarm_id) in source.ended_alarms or alarm.alarm_id in state.ended:
         return False
     latched = any(one.kind is OverrideKind.LATCHED for one in alarm.overrides)
-    seen = alarm.state in _SEEN and str(alarm.alarm_id) not in source.ended_alarms
-    return seen and (latched or alarm.acknowledged_us is None)
+    return alarm.acknowledged_us is None or latched or (alarm.active and point.rule.latch)
 
 
 def _keep(alarm: Alarm, point: Point, state: SiteState, step: Step) -> None:

@@ -16,7 +16,7 @@ Over 350 lines: what is known of one site is one state, which records, timers an
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from functools import cache, partial
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -60,7 +60,7 @@ class SiteAlarms:
         self.site, self._config, self._opened_us, self._begun_us = site, config, opened_us, begun_us
         self.listening = Listening(config, opened_us, reachable)
         self.state = SiteState(site, config)
-        self._do = Transitions(self.state, config, partial((published or Published()).since, site))
+        self._do = Transitions(self.state, config, published or Published())
         self._servers = ServerConditions(self.state, self._do, config)
         self._dead: dict[str, set[str]] = {}
         """Keys of sources that are silent because their gateway cannot reach the machine, by gateway."""
@@ -69,6 +69,10 @@ class SiteAlarms:
     def clock_us(self) -> int:
         """The latest that any gateway has told."""
         return self.state.clock_us
+
+    def hidden(self, point: Point) -> str:
+        """Why design hides what stands at a point now; empty when it does not."""
+        return self._do.suppression(point)
 
     @property
     def read_for_us(self) -> int:
@@ -343,6 +347,7 @@ class SiteAlarms:
                 if override is not None and override.until_us is not None and override.until_us <= now_us:
                     lifecycle.end_shelving(point, source, override, step)
                     self._do.suppress_children(point, now_us, step)
+            self._do.act_waiting(point, source, step)
             if source.waiting and source.waiting_until_us <= now_us:
                 waiting, source.waiting, source.waiting_until_us = source.waiting, [], 0
                 for action in waiting:
@@ -387,6 +392,8 @@ class SiteAlarms:
         raw = known is not None and known.raw
         values = point.bound.values(self._do.last, self.state.windows, time_us, point.rule.deadband if raw else 0.0)
         holds = point.bound.program.holds(values)
+        if holds is False and not raw:
+            self._do.not_holding(point, time_us)
         if holds is not None and holds != raw:
             source, detail = self.state.source(point.key), point.bound.words(values)
             self._do.observe(point, source, holds, time_us, step, None, detail)
@@ -409,10 +416,11 @@ class SiteAlarms:
             self.state.feed_windows(sample)
         for point in table.silence_of_tag.get(sample.tag_id, ()):
             known = self.state.sources.get(point.key)
-            if known is not None and sample.time_us > known.raw_us:  # one from before says nothing
-                if known.dead:
-                    self._alive(point)
-                self._over(point, sample.time_us, step)
+            if known is not None and sample.time_us <= known.raw_us:  # one from before says nothing
+                continue
+            if known is not None and known.dead:
+                self._alive(point)
+            self._over(point, sample.time_us, step)
         for point in table.of_tag.get(sample.tag_id, ()):
             if point.bound is not None:
                 if sample.changed:
@@ -429,7 +437,7 @@ class SiteAlarms:
         source = self.state.source(point.key)
         found = judge(point, source, sample, self._do.last(point.setpoint_id))
         if found is not None:
-            self._do.observe(point, source, found[0], sample.time_us, step, sample.value, found[1])
+            self._do.observe(point, source, found[0], sample.time_us, step, sample.value, found[1], sample.before_us)
         else:
             self._do.settle(point, source, sample.time_us, step)
 
@@ -444,6 +452,8 @@ class SiteAlarms:
         source = self.state.sources.get(point.key)
         if source is not None and not source.quiet:
             self._do.observe(point, self.state.source(point.key), False, time_us, step)
+        else:
+            self._do.not_holding(point, time_us)
 
     # --- small change ------------------------------------------------------------------------------------------------
 

@@ -193,7 +193,9 @@ def to_plain(source: Source) -> dict[str, Any]:
         elif isinstance(value, Condition):
             value = dataclasses.asdict(value)
         elif dataclasses.is_dataclass(value) and not isinstance(value, type):
-            value = {key: each for key, each in dataclasses.asdict(value).items() if each not in (None, "", False)}
+            # Not `in (None, False, "")`: a value of 0 is one.
+            known = dataclasses.asdict(value).items()
+            value = {key: each for key, each in known if each is not None and each is not False and each != ""}
         plain[name] = value
     return plain
 

@@ -14,20 +14,17 @@ from stages.alarms import lifecycle
 from stages.alarms.config import AlarmConfig
 from stages.alarms.lanes import Sample
 from stages.alarms.points import Point
-from stages.alarms.published import Was
+from stages.alarms.published import Published, Was
 from stages.alarms.site_state import Group, SiteState
 from stages.alarms.source import Episode, Source, effective
 from stages.alarms.step import Step
-
-Since = Callable[[UUID, int], Was | None]
-"""Of a source and a moment: the alarm that was told before a start, in whose time the moment is."""
 
 
 class Transitions:
     """Of the sources of one site."""
 
-    def __init__(self, state: SiteState, config: AlarmConfig, since: Since) -> None:
-        self._state, self._config, self._since = state, config, since
+    def __init__(self, state: SiteState, config: AlarmConfig, published: Published) -> None:
+        self._state, self._config, self._published = state, config, published
         self._pending: dict[str, set[str]] = {}
         """Keys whose delay runs, by gateway."""
         self.timed: set[str] = set()
@@ -73,10 +70,13 @@ class Transitions:
         step: Step,
         value: float | None = None,
         detail: str = "",
+        before_us: int = 0,
     ) -> None:
-        """The condition holds or does not, from `time_us` on."""
+        """The condition holds or does not, from `time_us` on; `before_us`: when it was last seen, and did not."""
         time_us = max(time_us, source.raw_us)
         self.settle(point, source, time_us, step)
+        if not source.raw and (seen_us := before_us if holds else time_us):
+            self.not_holding(point, seen_us)
         if holds == source.raw:
             return
         if holds and (was := self._told_before(point, source, time_us)) is not None:
@@ -89,11 +89,18 @@ class Transitions:
             self._await(point)
         self.mark(point)
 
+    def not_holding(self, point: Point, time_us: int) -> None:
+        """Nothing is the matter at a moment: what was told before a start was over by then."""
+        if self._published.compares(point.site):
+            self._published.over(point.site, point.source_id, time_us)
+
     def _told_before(self, point: Point, source: Source, time_us: int) -> Was | None:
         """The alarm that this condition was before a start, where the state knows nothing of it."""
-        if source.episode is not None or (was := self._since(point.source_id, time_us)) is None:
+        # A machine's condition is told again when it comes, and its machine goes by when that was.
+        if source.episode is not None or point.condition:
             return None
-        return was if was.start_us > source.started_us else None
+        was = self._published.since(point.site, point.source_id, time_us)
+        return was if was is not None and was.start_us > source.started_us else None
 
     def settle(self, point: Point, source: Source, time_us: int, step: Step) -> None:
         """Do what is due by `time_us`: a delay is over when the condition has been what it is for so long."""
@@ -136,14 +143,14 @@ class Transitions:
     def _activate(
         self, point: Point, source: Source, start_us: int, time_us: int, step: Step, *, machine_knows: bool = False
     ) -> None:
-        reason = self._suppression(point)
+        reason = self.suppression(point)
         source.suppressed = Override(kind=OverrideKind.SUPPRESSED, since_us=time_us, reason=reason) if reason else None
         began_to_chatter = self._chatters(source, time_us)
         episode, kind = lifecycle.activate(point, source, start_us, time_us)
         episode.machine_knows = machine_knows
-        was = self._since(point.source_id, start_us)
-        if was is not None and was.start_us == start_us:
-            episode.late = was.late  # that it is heard again is no news
+        was = self._published.since(point.site, point.source_id, start_us)
+        if was is not None and was.start_us == start_us and not was.normal:
+            episode.late = was.late  # that it is heard again is no news, unless it is over since
         else:
             episode.late = step.now_us - time_us > self._config.late_ms * 1000
         episode.cause_alarm_id, episode.first_out = self._join_group(point, str(episode.alarm_id))
@@ -158,6 +165,12 @@ class Transitions:
             self._state.touch_site()
         self.suppress_children(point, time_us, step)
         lifecycle.acknowledge_at_machine(point, source, time_us, step)
+        self.act_waiting(point, source, step)
+
+    def act_waiting(self, point: Point, source: Source, step: Step) -> None:
+        """What people did to the alarm that stands, before it was known."""
+        if (episode := source.episode) is None:
+            return
         waiting = [action for action in source.waiting if action.alarm_id == episode.alarm_id]
         source.waiting = [action for action in source.waiting if action.alarm_id != episode.alarm_id]
         for action in waiting:
@@ -217,7 +230,7 @@ class Transitions:
 
     # --- suppression -------------------------------------------------------------------------------------------------
 
-    def _suppression(self, point: Point) -> str:
+    def suppression(self, point: Point) -> str:
         """Why design hides the point's alarm now; empty when it does not. A critical rule has neither parent nor suppress_tag."""
         if self._standing_parent(point) is not None:
             return f"it follows from {point.rule.parent}"
@@ -246,7 +259,7 @@ class Transitions:
             self._state.touch(point.key)
             if (parent := self._standing_parent(point)) is not None:
                 source.episode.cause_alarm_id = parent
-            lifecycle.suppress(point, source, self._suppression(point), time_us, step)
+            lifecycle.suppress(point, source, self.suppression(point), time_us, step)
 
     # --- actions and time --------------------------------------------------------------------------------------------
 
