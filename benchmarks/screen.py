@@ -113,6 +113,7 @@ def ways(shown: Iterable[Shown], closed: Mapping[tuple[str, int], float]) -> dic
 
 def run(*, updates: int, progress: Progress) -> dict[str, Any]:
     """Bring the example plant up, look at a machine, take it down."""
+    chromium()  # before the line comes up for nothing
     with instance.temporary(folder=TOOLS / "bench", parallelism=Parallelism()) as running:
         lifecycle.up(running.config, progress)
         time.sleep(_SETTLE_S)  # let the cost of starting pass out of the figures
@@ -123,17 +124,21 @@ def run(*, updates: int, progress: Progress) -> dict[str, Any]:
     return found
 
 
-async def look(config: StackConfig, updates: int) -> list[Shown]:
-    """Open the machine's page of a running line in Chromium."""
-    chromium = shutil.which("chromium")
-    if chromium is None:
+def chromium() -> str:
+    """Path of the browser; raises UnavailableError."""
+    if (found := shutil.which("chromium")) is None:
         msg = "Chromium is missing: `./millrace test` installs it (package chromium)"
         raise UnavailableError(msg)
+    return found
+
+
+async def look(config: StackConfig, updates: int) -> list[Shown]:
+    """Open the machine's page of a running line in Chromium."""
     from playwright.async_api import async_playwright  # the other scenarios need no browser
 
     async with async_playwright() as playwright:
         # As root its sandbox does not start; it only opens pages of ours.
-        browser = await playwright.chromium.launch(executable_path=chromium, args=["--no-sandbox"])
+        browser = await playwright.chromium.launch(executable_path=chromium(), args=["--no-sandbox"])
         try:
             origin = f"http://{config.host}:{config.ports.serving_http}"
             return await watch(await browser.new_page(), origin, MACHINE, updates=updates, timeout_s=updates + 60)
