@@ -56,6 +56,7 @@ def run(*, beside: Workload | None, seed: int, progress: Progress) -> dict[str, 
             if not name.startswith(("gateway-", "simulator", "node-"))
         )
         lifecycle.up(config, progress, names=names)
+        line.wait_evaluated(config, timeout_s=_PATIENCE_S)
         with telemetry_beside.telemetry(config, beside, seconds=2 * _PATIENCE_S) as sender:
             began_us = record.moment_us()
             with progress.step("flood") as details:
