@@ -26,7 +26,7 @@ from benchmarks.alarms.flood import BEYOND, GATEWAY, NORMAL, RULES, SITE, SPAN_S
 from benchmarks.alarms.oracle import Activation
 from benchmarks.workload import Workload
 from connectors.kafka import client as kafka
-from millrace_client import AsyncClient, Connection, MillraceError
+from millrace_client import AsyncClient, Connection, MillraceError, PreconditionError, UnavailableError
 from schemas import frame, topics
 from schemas.frame import ClockStatus, Frame, Stream
 from stack import lifecycle, postgres
@@ -56,7 +56,6 @@ def run(*, beside: Workload | None, seed: int, progress: Progress) -> dict[str, 
             if not name.startswith(("gateway-", "simulator", "node-"))
         )
         lifecycle.up(config, progress, names=names)
-        line.wait_evaluated(config, timeout_s=_PATIENCE_S)
         with telemetry_beside.telemetry(config, beside, seconds=2 * _PATIENCE_S) as sender:
             began_us = record.moment_us()
             with progress.step("flood") as details:
@@ -108,6 +107,7 @@ async def carry_out(
         gateway = _Gateway(machines, ids, version, write)
         looking = asyncio.create_task(_look(client, looks, stop))
         await gateway.send(calm_s, flooded=False)
+        await _evaluated(client)
         sent = await gateway.send(span_s, flooded=True)
         if not await _until(client, lambda count: count == len(machines)):
             left.append(f"not all {len(machines)} alarms stood within {_PATIENCE_S:g} s")
@@ -140,6 +140,20 @@ async def _look(client: AsyncClient, looks: list[Look], stop: asyncio.Event) -> 
 async def _acknowledge(client: AsyncClient, ids: Sequence[UUID]) -> None:
     for start in range(0, len(ids), _AT_ONCE):
         await client.acknowledge_alarms(list(ids[start : start + _AT_ONCE]), "the benchmark", action_id=uuid7())
+
+
+async def _evaluated(client: AsyncClient) -> None:
+    """Until the alarms job has completed a checkpoint behind the first values; raises what serving says when it does not."""
+    until_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            await client.calm_list(f"acme/{SITE}")
+        except (PreconditionError, UnavailableError):
+            if time.monotonic() > until_s:
+                raise
+            await asyncio.sleep(_LOOK_S)
+        else:
+            return
 
 
 async def _until(client: AsyncClient, condition: Callable[[int], bool]) -> bool:

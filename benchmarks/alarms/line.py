@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import tempfile
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,12 +10,9 @@ from typing import Any
 
 import yaml
 
-from millrace_client import Client, PreconditionError, UnavailableError
 from stack import instance
 from stack.config import TOOLS, Parallelism, StackConfig
 from stack.render import alarm_routes
-
-_LOOK_S = 0.5
 
 
 @contextmanager
@@ -33,18 +29,3 @@ def made_of(
             if routes is not None:
                 alarm_routes(running.config).write_text(yaml.safe_dump(dict(routes), sort_keys=False))
             yield running.config
-
-
-def wait_evaluated(config: StackConfig, *, timeout_s: float) -> None:
-    """Until serving says that alarms are evaluated: the job has completed a checkpoint. Raises what serving says."""
-    deadline_s = time.monotonic() + timeout_s
-    with Client(config.serving_address) as client:
-        while True:
-            try:
-                client.calm_list()
-            except (PreconditionError, UnavailableError):
-                if time.monotonic() > deadline_s:
-                    raise
-                time.sleep(_LOOK_S)
-            else:
-                return
