@@ -32,7 +32,7 @@ class EvaluationState(StrEnum):
     """Whether alarms are evaluated."""
 
     OFF = "OFF"
-    """No alarms job has ever completed a checkpoint."""
+    """Values have come, and no alarms job has ever completed a checkpoint."""
     RUNNING = "RUNNING"
     STALLED = "STALLED"
     """There is something to read, and it does not read it."""
@@ -59,6 +59,7 @@ class AlarmJob:
         self._at: Offsets = {}
         self._first_us = self._advanced_us = 0
         self._behind = 0
+        self._nothing_yet = False
         self._cause = "the broker has not been asked yet"
 
     def saw(self, at: Offsets, ends: Offsets) -> None:
@@ -69,6 +70,7 @@ class AlarmJob:
         if self._at and at != self._at:
             self._advanced_us = now
         self._at = dict(at)
+        self._nothing_yet = bool(ends) and not any(ends.values())
         self._behind = sum(max(0, ends.get(place, offset) - offset) for place, offset in at.items())
 
     def failed(self, cause: str) -> None:
@@ -97,6 +99,8 @@ class AlarmJob:
     def _judged(self) -> tuple[EvaluationState, str]:
         if self._cause:
             return EvaluationState.UNKNOWN, f"whether the alarms job advances cannot be seen: {self._cause}"
+        if not self._at and self._nothing_yet:
+            return EvaluationState.UNKNOWN, "no value has come yet, so nobody can see whether an alarms job runs here"
         if not self._at:
             return EvaluationState.OFF, _OFF
         silent_s = (self._clock() - (self._advanced_us or self._first_us)) / 1e6

@@ -494,6 +494,10 @@ def test_the_job_is_judged_by_what_it_commits() -> None:
         return job.evaluation.state
 
     assert judged() is EvaluationState.UNKNOWN  # nobody has been asked
+    job.saw({}, {("t", 0): 0, ("t", 1): 0})
+    assert (judged(), "no value has come yet" in job.evaluation.detail) == (EvaluationState.UNKNOWN, True)
+    job.saw({}, {("t", 0): 0, ("t", 1): 1})
+    assert judged() is EvaluationState.OFF
     job.saw({("t", 0): 5}, {("t", 0): 9})
     assert judged() is EvaluationState.UNKNOWN  # it has to be seen to move
     job.saw({("t", 0): 6}, {("t", 0): 9})
