@@ -30,7 +30,7 @@ from connectors.kafka.consume import Marks, from_now
 from connectors.kafka.follow import Follower
 from jobs.alarms import broker_answers, published_alarms
 from schemas import codec, definitions, topics
-from schemas.alarms import Alarm
+from schemas.alarms import Alarm, AlarmActionKind
 from schemas.audit import AuditEvent, Outcome
 from tests.contract import examples
 from tests.integration.polling import eventually
@@ -106,7 +106,7 @@ def test_the_alarms_job_knows_whether_the_broker_answers(settings: KafkaSettings
     assert not broker_answers(KafkaSettings(bootstrap_servers="127.0.0.1:9"))
 
 
-def test_the_alarms_job_ends_what_was_published_behind_its_checkpoint(settings: KafkaSettings) -> None:
+def test_what_the_alarms_job_published_behind_its_checkpoint_is_over_and_waits_for_its_acknowledgement(settings: KafkaSettings) -> None:
     """The topic is a real one, before the crash and after it; in the place of Flink is what drives the operator."""
     kafka_admin.apply(settings, ())
     producer = kafka.producer(settings)
@@ -133,6 +133,8 @@ def test_the_alarms_job_ends_what_was_published_behind_its_checkpoint(settings: 
     again = checkpoint.restored()
     again.element(alarming.values(71, 3))
     publish(again.advance(70_000))
+    assert [(one.alarm_id, one.state) for one in standing()] == [(lost.alarm_id, "RETURNED_UNACKNOWLEDGED")]
+    publish(again.element(alarming.action(1, AlarmActionKind.ACKNOWLEDGE, alarm_id=lost.alarm_id)))
     assert standing() == []
     kafka.send(producer, topics.ALARMS.name, [(lost.key, None)])
     assert alarming.harness(published=partial(published_alarms, settings)).count("unreadable_alarms") == 0
