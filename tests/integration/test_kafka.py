@@ -106,7 +106,9 @@ def test_the_alarms_job_knows_whether_the_broker_answers(settings: KafkaSettings
     assert not broker_answers(KafkaSettings(bootstrap_servers="127.0.0.1:9"))
 
 
-def test_what_the_alarms_job_published_behind_its_checkpoint_is_over_and_waits_for_its_acknowledgement(settings: KafkaSettings) -> None:
+def test_what_the_alarms_job_published_behind_its_checkpoint_waits_for_its_acknowledgement(
+    settings: KafkaSettings,
+) -> None:
     """The topic is a real one, before the crash and after it; in the place of Flink is what drives the operator."""
     kafka_admin.apply(settings, ())
     producer = kafka.producer(settings)
