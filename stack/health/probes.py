@@ -19,8 +19,8 @@ from stack.health.answer import READY, Health, not_ready, silent
 
 TIMEOUT_S = 3.0
 HEARTBEAT_MAX_AGE_S = 5.0
-# MQTT 3.1.1: CONNECT with a clean session, a keep-alive of 10 s and the client id "health"; its CONNACK; DISCONNECT.
-# No client id: with one, whoever asks at the same time would end this session and be ended by it.
+# MQTT 3.1.1: CONNECT with a clean session, a keep-alive of 10 s and no client id; its CONNACK; DISCONNECT.
+# With a client id, whoever asks at the same time would end this session, or be ended by it.
 _CONNECT = b"\x10\x0c\x00\x04MQTT\x04\x02\x00\x0a\x00\x00"
 _CONNACK = b"\x20\x02\x00\x00"
 _DISCONNECT = b"\xe0\x00"

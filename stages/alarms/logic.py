@@ -213,8 +213,9 @@ class AlarmLogic:
         return alarms
 
     def _new(self, site: str, now_us: int) -> SiteAlarms:
-        about = (site, self._config, self._opened_us, self._reachable)
-        return SiteAlarms(*about, published=self._published, begun_us=now_us)
+        return SiteAlarms(
+            site, self._config, self._opened_us, self._reachable, published=self._published, begun_us=now_us
+        )
 
     def _end(self, site: str, alarms: SiteAlarms, step: Step) -> None:
         """What is over will be forgotten, and what was long ago is now."""

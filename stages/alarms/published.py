@@ -28,7 +28,7 @@ from schemas.alarms import PUT_ASIDE, Alarm, AlarmEventKind, AlarmState, Overrid
 from stages.alarms.points import Point
 from stages.alarms.site_state import SiteState
 from stages.alarms.source import ENDED_ALARMS, Episode, Source
-from stages.alarms.step import Step, alarm_of
+from stages.alarms.step import OF_EPISODE, Step, alarm_of
 
 GONE = "its rule, tag or device is defined no more"
 NOT_AGAIN = "it was not raised again after a restart"
@@ -111,13 +111,10 @@ class Published:
         over = found.until_us is not None and time_us >= found.until_us and time_us > found.start_us
         return None if over else found
 
-    def compares(self, site: str) -> bool:
-        """Whether something of a site is still to be compared."""
-        return bool(self._was.get(site))
-
     def over(self, site: str, source_id: UUID, time_us: int) -> None:
         """A condition that nobody remembers was found not to hold, later than it came last: what holds later is another alarm."""
-        was = self._was.get(site, {})
+        if not (was := self._was.get(site)):
+            return
         if (found := was.get(source_id.bytes)) is not None and found.until_us is None and time_us > found.activated_us:
             was[source_id.bytes] = found._replace(until_us=time_us)
 
@@ -278,27 +275,26 @@ def _is_asked_for(alarm: Alarm, point: Point, state: SiteState) -> bool:
         return False
     if alarm.state not in _SEEN or str(alarm.alarm_id) in source.ended_alarms or alarm.alarm_id in state.ended:
         return False
-    latched = any(one.kind is OverrideKind.LATCHED for one in alarm.overrides)
-    return alarm.acknowledged_us is None or latched or (alarm.active and point.rule.latch)
+    latched = _latched_us(alarm) is not None or (alarm.active and point.rule.latch)
+    return alarm.acknowledged_us is None or latched
+
+
+def _latched_us(alarm: Alarm) -> int | None:
+    return next((one.since_us for one in alarm.overrides if one.kind is OverrideKind.LATCHED), None)
 
 
 def _keep(alarm: Alarm, point: Point, state: SiteState, step: Step) -> None:
     """It was raised and was over in what cannot be read again: it stays until it is acknowledged, and reset where it latches."""
     step.notes.append("alarm_of_before_kept")
-    source, start_us = state.source(point.key), alarm.start_us or 0
-    names = (
-        *("alarm_id", "version", "rule_version", "activations", "acknowledged_us", "acknowledged_by", "returned_us"),
-        *("value", "detail", "cause_alarm_id", "first_out", "fleeting", "late", "comment"),
-    )
-    source.started_us = max(source.started_us, start_us)
+    source = state.source(point.key)
     source.episode = episode = Episode(
-        start_us=start_us,
-        activated_us=alarm.activated_us or start_us,
         rule_id=point.rule.rule_id,
-        latched_us=next((one.since_us for one in alarm.overrides if one.kind is OverrideKind.LATCHED), None),
+        rule_version=alarm.rule_version,
+        latched_us=_latched_us(alarm),
         uncounted=True,
-        **{name: getattr(alarm, name) for name in names},
+        **{name: getattr(alarm, name) for name in OF_EPISODE},
     )
+    source.started_us = max(source.started_us, episode.start_us)
     if alarm.active:
         time_us = max(alarm.updated_us, _clock_us(point, state))
         episode.returned_us = time_us

@@ -54,13 +54,13 @@ class SiteAlarms:
         opened_us: int,
         reachable: Reachable = always,
         *,
-        published: Published | None = None,
+        published: Published,
         begun_us: int = 0,
     ) -> None:
         self.site, self._config, self._opened_us, self._begun_us = site, config, opened_us, begun_us
         self.listening = Listening(config, opened_us, reachable)
         self.state = SiteState(site, config)
-        self._do = Transitions(self.state, config, published or Published())
+        self._do = Transitions(self.state, config, published)
         self._servers = ServerConditions(self.state, self._do, config)
         self._dead: dict[str, set[str]] = {}
         """Keys of sources that are silent because their gateway cannot reach the machine, by gateway."""

@@ -22,6 +22,11 @@ if TYPE_CHECKING:
     from stages.alarms.points import Point
 
 
+OF_EPISODE = (
+    *("alarm_id", "version", "start_us", "activated_us", "returned_us", "acknowledged_us", "acknowledged_by"),
+    *("activations", "value", "detail", "cause_alarm_id", "first_out", "fleeting", "late", "comment"),
+)
+"""What an episode and its record both say."""
 _MACHINE_WAITS = "its machine has still to say that it is acknowledged there"
 
 
@@ -131,20 +136,7 @@ def alarm_of(point: Point, source: Source, episode: Episode | None, time_us: int
         if episode.latched_us is not None:
             reason = _MACHINE_WAITS if point.condition else ""
             overrides.append(Override(kind=OverrideKind.LATCHED, since_us=episode.latched_us, reason=reason))
-        names = (
-            *(
-                "alarm_id",
-                "version",
-                "start_us",
-                "activated_us",
-                "returned_us",
-                "acknowledged_us",
-                "acknowledged_by",
-                "activations",
-            ),
-            *("value", "detail", "cause_alarm_id", "first_out", "fleeting", "late", "comment"),
-        )
-        about = {name: getattr(episode, name) for name in names}
+        about = {name: getattr(episode, name) for name in OF_EPISODE}
         if point.condition:
             about["acknowledged_reason"], about["seen_us"] = episode.acknowledged_reason, episode.seen_us
             about["acknowledged_at_machine"] = source.condition is None or source.condition.acknowledged is not False

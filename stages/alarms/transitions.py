@@ -91,8 +91,7 @@ class Transitions:
 
     def not_holding(self, point: Point, time_us: int) -> None:
         """Nothing is the matter at a moment: what was told before a start was over by then."""
-        if self._published.compares(point.site):
-            self._published.over(point.site, point.source_id, time_us)
+        self._published.over(point.site, point.source_id, time_us)
 
     def _told_before(self, point: Point, source: Source, time_us: int) -> Was | None:
         """The alarm that this condition was before a start, where the state knows nothing of it."""
